@@ -1,0 +1,5 @@
+from lookwhy.analysis.plan import AnalysisPlan, select_questions
+from lookwhy.analysis.rank_correlation import rank_correlation
+from lookwhy.analysis.run import run_analysis
+
+__all__ = ["AnalysisPlan", "rank_correlation", "run_analysis", "select_questions"]

@@ -1,0 +1,116 @@
+"""Agreement of importance maps with annotators, and the controls without which it says little.
+
+A frozen CNN draws the edges of every map, trained head or not, and annotators look at the middle of
+pictures. So beside the plain rank correlation with a question's own annotators stand
+
+* the map of ANOTHER QUESTION on the same image, against this question's annotators;
+* the map of ANOTHER IMAGE;
+* question-specific agreement: a map against its own question's annotators, minus the same map against
+  another question's annotators on the same image, averaged over the other questions. Zero for a model
+  that does not listen. (Averaged over all pairs of questions of an image it equals own map minus the
+  other question's map against the same annotators: the pairs are the same, named the other way round.)
+* the baselines: a random map, a centre prior, and each annotator against the others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from jaxtyping import Float, Int64
+
+from lookwhy.analysis.rank_correlation import standardised_ranks
+from lookwhy.analysis.statistics import clustered_mean, mean_of_defined
+
+CENTRE_PRIOR_WIDTH = 0.25
+"""Standard deviation of the centre prior's Gaussian, as a share of the image's side."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Per question, NaN where undefined: see the module's text for what each is."""
+
+    rank_correlation: Float[np.ndarray, " N"]
+    other_question: Float[np.ndarray, " N"]
+    other_image: Float[np.ndarray, " N"]
+    specificity: Float[np.ndarray, " N"]
+
+
+def agreement(
+    maps: Float[np.ndarray, "N G G"],
+    human: Float[np.ndarray, "N K G G"],
+    image_ids: Int64[np.ndarray, " N"],
+) -> Agreement:
+    """Agreement of one method's maps, already made absolute, with the annotators of each question."""
+    count = len(maps)
+    ranks = standardised_ranks(maps.reshape(count, -1))
+    annotators = standardised_ranks(human.reshape(count, human.shape[1], -1))
+    own = mean_of_defined(np.einsum("nc,nkc->nk", ranks, annotators), axis=1)
+    other_question, specificity = np.full(count, np.nan), np.full(count, np.nan)
+    for image in np.unique(image_ids):
+        rows = np.flatnonzero(image_ids == image)
+        if len(rows) < 2:
+            continue
+        # table[i, j]: map of question i against the annotators of question j.
+        pairs = np.einsum("ic,jkc->ijk", ranks[rows], annotators[rows])
+        table = mean_of_defined(pairs, axis=2)
+        np.fill_diagonal(table, np.nan)
+        other_question[rows] = mean_of_defined(table, axis=0)
+        specificity[rows] = mean_of_defined(own[rows][:, None] - table, axis=1)
+    partner = _question_of_another_image(image_ids)
+    foreign = mean_of_defined(np.einsum("nc,nkc->nk", ranks[partner], annotators), axis=1)
+    other_image = np.where(image_ids[partner] != image_ids, foreign, np.nan)
+    return Agreement(own, other_question, other_image, specificity)
+
+
+def annotators_agreement(
+    human: Float[np.ndarray, "N K G G"], image_ids: Int64[np.ndarray, " N"]
+) -> Agreement:
+    """Each annotator's map against the maps of the others, averaged over annotators: the ceiling."""
+    parts = []
+    for k in range(human.shape[1]):
+        others = np.delete(human, k, axis=1)
+        parts.append(agreement(human[:, k], others, image_ids))
+    return Agreement(
+        *(
+            mean_of_defined(np.stack([getattr(part, field.name) for part in parts]), axis=0)
+            for field in fields(Agreement)
+        )
+    )
+
+
+def random_maps(question_ids: Int64[np.ndarray, " N"], grid: int, seed: int) -> Float[np.ndarray, "N G G"]:
+    """A random map for each question, the same at every epoch."""
+    return np.stack([np.random.default_rng([seed, int(i)]).random((grid, grid)) for i in question_ids])
+
+
+def centre_prior(count: int, grid: int) -> Float[np.ndarray, "N G G"]:
+    """The same Gaussian in the middle of every image."""
+    offset = (np.arange(grid) + 0.5) / grid - 0.5
+    bell = np.exp(-(offset**2) / (2 * CENTRE_PRIOR_WIDTH**2))
+    return np.broadcast_to(np.outer(bell, bell), (count, grid, grid)).copy()
+
+
+def summarise(
+    found: Agreement, prefix: str, image_ids: Int64[np.ndarray, " N"], samples: int, seed: int
+) -> dict[str, float]:
+    """Flat scalars of one method: means with intervals clustered by image."""
+    summary: dict[str, float] = {}
+    for field in fields(found):
+        estimate = clustered_mean(getattr(found, field.name), image_ids, samples, seed)
+        key = f"{prefix}/{field.name}"
+        if estimate.n or field.name == "rank_correlation":
+            summary[f"{key}/n"] = float(estimate.n)
+            summary[f"{key}/n_undefined"] = float(estimate.n_undefined)
+        if estimate.n:
+            summary[key] = estimate.mean
+        if not np.isnan(estimate.ci_low):
+            summary[f"{key}/ci_low"], summary[f"{key}/ci_high"] = estimate.ci_low, estimate.ci_high
+    return summary
+
+
+def _question_of_another_image(image_ids: Int64[np.ndarray, " N"]) -> Int64[np.ndarray, " N"]:
+    """For each question the row of a question about the next image, round the data set."""
+    images, membership = np.unique(image_ids, return_inverse=True)
+    first_row = np.array([np.flatnonzero(membership == i)[0] for i in range(len(images))])
+    return first_row[(membership + 1) % len(images)]

@@ -1,0 +1,171 @@
+"""From importance maps to numbers: a pure function of what was explained."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int64
+
+from lookwhy.analysis.agreement import (
+    Agreement,
+    agreement,
+    annotators_agreement,
+    centre_prior,
+    random_maps,
+    summarise,
+)
+from lookwhy.analysis.failure import failure_features, predict_failure
+from lookwhy.analysis.part_of_speech import group_of, most_important_by_group, most_important_word
+from lookwhy.analysis.plan import AnalysisPlan
+from lookwhy.metrics import vqa_accuracy
+from lookwhy.types import AnalysisResult, ImportanceMaps
+
+Rows = list[dict[str, Any]]
+
+
+def evaluate(
+    maps: dict[str, ImportanceMaps],
+    rows: Rows,
+    human: Float[np.ndarray, "N K G G"],
+    groups: dict[str, list[str]],
+    plan: AnalysisPlan,
+) -> AnalysisResult:
+    """Measure explanations.
+
+    Args:
+        maps: by "image/<method>" and "question/<method>", in the order of `rows`.
+        rows: one a question, as `run_analysis` makes them.
+        human: annotator maps, NaN where missing.
+        groups: part-of-speech groups and their tags, most frequent first.
+        plan: settings.
+
+    Returns:
+        The result, its manifest holding what was excluded and why.
+    """
+    question_ids = np.array([row["question_id"] for row in rows], np.int64)
+    image_ids = np.array([row["image_id"] for row in rows], np.int64)
+    for row in rows:
+        known = row["answers"]
+        row["accuracy"] = vqa_accuracy(row["predicted"], known) if known else float("nan")
+        row["ground_truth"] = Counter(known).most_common(1)[0][0] if known else ""
+    excluded: dict[str, int] = {}
+    summary = _accuracy(rows)
+    found = _image_agreement(maps, human, question_ids, image_ids, plan, excluded)
+    for method, one in found.items():
+        summary |= summarise(one, f"image/{method}", image_ids, plan.bootstrap_samples, plan.seed)
+    for name, one_map in maps.items():
+        if one_map.domain == "question":
+            shares = most_important_by_group(one_map, [row["tags"] for row in rows], groups)
+            summary |= {f"{name}/most_important/{key}": value for key, value in shares.items()}
+            _count(excluded, f"{name}: no word to drop", int((~one_map.valid.any(1)).sum()))
+    summary |= _failure(maps, rows, image_ids, plan, excluded)
+    examples = [int(i) for i in _examples(question_ids, image_ids, plan.num_examples)]
+    return AnalysisResult(
+        summary={key: float(value) for key, value in sorted(summary.items())},
+        records=_records(maps, rows, found),
+        maps=maps,
+        human=human,
+        question_ids=question_ids,
+        manifest={"excluded": excluded, "examples": examples},
+    )
+
+
+def _count(excluded: dict[str, int], reason: str, count: int) -> None:
+    if count:
+        excluded[reason] = count
+
+
+def _accuracy(rows: Rows) -> dict[str, float]:
+    known = [row for row in rows if not np.isnan(row["accuracy"])]
+    values: dict[str, list[float]] = {"accuracy/overall": [row["accuracy"] for row in known]}
+    for row in known:
+        for kind in ("answer_type", "question_type"):
+            if row[kind]:
+                values.setdefault(f"accuracy/{kind}/{row[kind]}", []).append(row["accuracy"])
+    return {key: float(np.mean(found)) for key, found in values.items() if found}
+
+
+def _image_agreement(
+    maps: dict[str, ImportanceMaps],
+    human: Float[np.ndarray, "N K G G"],
+    question_ids: Int64[np.ndarray, " N"],
+    image_ids: Int64[np.ndarray, " N"],
+    plan: AnalysisPlan,
+    excluded: dict[str, int],
+) -> dict[str, Agreement]:
+    if not human.shape[1]:
+        return {}
+    missing = np.isnan(human).all(axis=(1, 2, 3))
+    _count(excluded, "no annotator map", int(missing.sum()))
+    # The paper compares absolute values: evidence against an answer is importance, too.
+    found = {
+        one.method: agreement(np.abs(one.values.double().numpy()), human, image_ids)
+        for one in maps.values()
+        if one.domain == "image"
+    }
+    for method, one in found.items():
+        constant = np.isnan(one.rank_correlation) & ~missing
+        _count(excluded, f"image/{method}: constant map", int(constant.sum()))
+    found["random"] = agreement(random_maps(question_ids, plan.grid, plan.seed), human, image_ids)
+    found["centre_prior"] = agreement(centre_prior(len(question_ids), plan.grid), human, image_ids)
+    if human.shape[1] > 1:
+        found["human"] = annotators_agreement(human, image_ids)
+    return found
+
+
+def _failure(
+    maps: dict[str, ImportanceMaps],
+    rows: Rows,
+    image_ids: Int64[np.ndarray, " N"],
+    plan: AnalysisPlan,
+    excluded: dict[str, int],
+) -> dict[str, float]:
+    accuracy = np.array([row["accuracy"] for row in rows])
+    known = ~np.isnan(accuracy)
+    confidence = np.array([row["confidence"] for row in rows])
+    summary: dict[str, float] = {}
+    for name, features in failure_features(maps, confidence).items():
+        correct = accuracy[known] >= plan.correct_above
+        result = predict_failure(features[known], correct, image_ids[known], plan.folds, plan.seed)
+        summary[f"failure/{name}/n"] = float(result.n)
+        if result.reason:
+            excluded[f"failure/{name}: {result.reason}"] = result.n
+            continue
+        for key in ("accuracy", "majority_accuracy", "auroc", "aurc"):
+            summary[f"failure/{name}/{key}"] = getattr(result, key)
+    return summary
+
+
+def _examples(
+    question_ids: Int64[np.ndarray, " N"], image_ids: Int64[np.ndarray, " N"], count: int
+) -> Int64[np.ndarray, " M"]:
+    """Two questions an image, so that a reader sees whether the maps follow the question."""
+    chosen: list[int] = []
+    for image in dict.fromkeys(image_ids.tolist()):
+        chosen.extend(question_ids[image_ids == image][:2].tolist())
+        if len(chosen) >= count:
+            break
+    return np.array(chosen[:count], np.int64)
+
+
+def _records(maps: dict[str, ImportanceMaps], rows: Rows, found: dict[str, Agreement]) -> Rows:
+    """One row per question x method."""
+    records = []
+    for number, row in enumerate(rows):
+        shared = {key: value for key, value in row.items() if key not in ("answers", "tags")}
+        for one in maps.values():
+            record = shared | {"domain": one.domain, "method": one.method}
+            record |= {"rho": None, "top_word": None, "top_tag": None, "top_group": None}
+            record["flips"] = None if one.flips is None else int(one.flips[number])
+            if one.domain == "image" and one.method in found:
+                rho = float(found[one.method].rank_correlation[number])
+                record["rho"] = None if np.isnan(rho) else rho
+            if one.domain == "question":
+                top = most_important_word(one.values[number].numpy(), one.valid[number].numpy())
+                if top is not None:
+                    tag = row["tags"][top]
+                    record |= {"top_word": row["words"][top], "top_tag": tag, "top_group": group_of(tag)}
+            records.append(record)
+    return records

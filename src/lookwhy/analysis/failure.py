@@ -1,0 +1,121 @@
+"""Predict the model's failures from how it explains itself (section 6 of the paper).
+
+A logistic regression sees, of each question, how many cells and words flip the answer when taken away
+and what shape the maps have, and predicts whether the answer is right. Cross-validated, all questions of
+an image in one fold. Beside its accuracy stands the rate of the majority class: what always saying
+"right" (or "wrong") would reach.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int64
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from lookwhy.types import ImportanceMaps
+
+
+@dataclass(frozen=True)
+class FailurePrediction:
+    """Out-of-fold quality of one feature set; `reason` says why where it could not be computed."""
+
+    accuracy: float = np.nan
+    majority_accuracy: float = np.nan
+    auroc: float = np.nan
+    aurc: float = np.nan
+    n: int = 0
+    reason: str = ""
+
+
+def map_shape(maps: ImportanceMaps) -> Float[np.ndarray, "N 3"]:
+    """How concentrated each map is: entropy, largest share and Gini index of its magnitudes.
+
+    Entropy in units of its maximum (1 = evenly spread). A map without any magnitude counts as even.
+    """
+    valid = maps.valid.flatten(1).numpy()
+    magnitude = np.where(valid, np.abs(maps.values.flatten(1).double().numpy()), 0.0)
+    cells = np.maximum(valid.sum(1), 1)
+    total = magnitude.sum(1)
+    even = valid / cells[:, None]
+    share = np.where(total[:, None] > 0, magnitude / np.where(total > 0, total, 1.0)[:, None], even)
+    entropy = -(share * np.log(np.where(share > 0, share, 1.0))).sum(1)
+    entropy = np.where(cells > 1, entropy / np.log(np.maximum(cells, 2)), 1.0)
+    gini = np.array([_gini(row[ok]) for row, ok in zip(share, valid, strict=True)])
+    return np.stack([entropy, share.max(1), gini], axis=1)
+
+
+def _gini(share: Float[np.ndarray, " C"]) -> float:
+    if not len(share):
+        return 0.0
+    rank = np.arange(1, len(share) + 1)
+    return float(2 * (rank * np.sort(share)).sum() / len(share) - (len(share) + 1) / len(share))
+
+
+def failure_features(
+    maps: dict[str, ImportanceMaps], confidence: Float[np.ndarray, " N"]
+) -> dict[str, Float[np.ndarray, "N F"]]:
+    """The feature sets: `flips`, `maps`, both as `all`, and the model's `confidence` for comparison."""
+    lengths = {name: np.maximum(found.valid.flatten(1).sum(1).numpy(), 1) for name, found in maps.items()}
+    flips = [
+        found.flips.numpy() / lengths[name] for name, found in sorted(maps.items()) if found.flips is not None
+    ]
+    shapes = [map_shape(found) for _, found in sorted(maps.items())]
+    sets = {"confidence": confidence[:, None]}
+    if flips:
+        sets["flips"] = np.stack(flips, axis=1)
+    if shapes:
+        sets["maps"] = np.concatenate(shapes, axis=1)
+    if flips and shapes:
+        sets["all"] = np.concatenate([sets["flips"], sets["maps"]], axis=1)
+    return sets
+
+
+def predict_failure(
+    features: Float[np.ndarray, "N F"],
+    correct: Bool[np.ndarray, " N"],
+    groups: Int64[np.ndarray, " N"],
+    folds: int = 5,
+    seed: int = 0,
+) -> FailurePrediction:
+    """Cross-validated logistic regression of being right on the features.
+
+    Undefined, with a reason, where a class has fewer members than there are folds, or images are fewer.
+    """
+    rarest = int(min(correct.sum(), (~correct).sum()))
+    images = len(np.unique(groups))
+    if rarest < folds or images < folds:
+        reason = f"{rarest} questions of the rarer outcome and {images} images for {folds} folds"
+        return FailurePrediction(n=len(correct), reason=reason)
+    probability = np.full(len(correct), np.nan)
+    split = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
+    for train, test in split.split(features, correct, groups):
+        if correct[train].all() or not correct[train].any():
+            return FailurePrediction(n=len(correct), reason="a fold's training part has one outcome only")
+        model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+        model.fit(features[train], correct[train])
+        probability[test] = model.predict_proba(features[test])[:, 1]
+    return FailurePrediction(
+        accuracy=float(((probability >= 0.5) == correct).mean()),
+        majority_accuracy=float(max(correct.mean(), 1 - correct.mean())),
+        auroc=float(roc_auc_score(correct, probability)),
+        aurc=area_under_risk_coverage(probability, correct),
+        n=len(correct),
+    )
+
+
+def area_under_risk_coverage(probability: Float[np.ndarray, " N"], correct: Bool[np.ndarray, " N"]) -> float:
+    """Mean share of wrong answers among the k most trusted questions, over k = 1 .. N (lower is better).
+
+    Questions of equal probability are taken in the average of all their orders: each counts as wrong by
+    the tie's share of wrong answers (Geifman & El-Yaniv 2017 for the curve).
+    """
+    values, tie = np.unique(-probability, return_inverse=True)
+    wrong_share = np.bincount(tie, weights=~correct, minlength=len(values)) / np.bincount(tie)
+    wrong = wrong_share[np.sort(tie)]
+    return float((np.cumsum(wrong) / np.arange(1, len(wrong) + 1)).mean())

@@ -1,0 +1,55 @@
+"""Spearman's rank correlation of importance maps with annotator maps (section 5 of the paper).
+
+Cells are ranked within each map, ties sharing their mean rank, and the ranks' Pearson correlation is
+taken. A map that is constant ranks nothing: its correlation is NaN, to be counted and left out, not 0,
+which would bias the mean.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import ArrayLike
+from scipy.stats import rankdata
+
+from lookwhy.analysis.statistics import mean_of_defined
+
+
+def standardised_ranks(maps: Float[np.ndarray, "*N C"]) -> Float[np.ndarray, "*N C"]:
+    """Ranks along the last axis, centred and of unit length, so that a dot product is a correlation.
+
+    A row that is constant or holds NaN becomes NaN throughout.
+    """
+    maps = np.asarray(maps, np.float64)
+    unusable = np.isnan(maps).any(-1) | (maps.max(-1) == maps.min(-1))
+    ranks = rankdata(np.where(unusable[..., None], 0.0, maps), axis=-1)
+    ranks -= ranks.mean(-1, keepdims=True)
+    length = np.linalg.norm(ranks, axis=-1, keepdims=True)
+    return np.where(unusable[..., None], np.nan, ranks / np.where(length > 0, length, 1.0))
+
+
+def rank_correlation(maps: ArrayLike, human: ArrayLike) -> Float[np.ndarray, " N"]:
+    """Spearman correlation of each map with its question's annotator map or maps.
+
+    Args:
+        maps: (N, G, G) or (N, C). Not made absolute here: the caller says what importance is.
+        human: of the shape of `maps`, or (N, K, G, G) for K annotators, whose correlations are
+            averaged; an annotator who is missing is NaN.
+
+    Returns:
+        (N,), NaN where undefined: a constant map, or no annotator.
+
+    Raises:
+        ValueError: the shapes do not fit.
+    """
+    first, second = np.asarray(maps, np.float64), np.asarray(human, np.float64)
+    several = second.ndim == first.ndim + 1
+    cells = first.shape[1:]
+    if second.shape[:1] != first.shape[:1] or second.shape[1 + several :] != cells:
+        raise ValueError(
+            f"expected annotator maps of shape {first.shape} or {(len(first), 'K', *cells)}, "
+            f"found {second.shape}; scale both to one grid first"
+        )
+    ranks = standardised_ranks(first.reshape(len(first), -1))
+    others = standardised_ranks(second.reshape(len(first), second.shape[1] if several else 1, ranks.shape[1]))
+    return mean_of_defined(np.einsum("nc,nkc->nk", ranks, others), axis=1)

@@ -1,0 +1,204 @@
+"""One analysis: explain every question, then measure what the explanations say."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from tqdm import tqdm
+
+from lookwhy import __version__
+from lookwhy.analysis.evaluate import evaluate
+from lookwhy.analysis.part_of_speech import Tagger, find_tagger, frequent_groups
+from lookwhy.analysis.plan import AnalysisPlan
+from lookwhy.attribution import explaining
+from lookwhy.attribution.base import rows_by_image
+from lookwhy.data.tokens import tokenize
+from lookwhy.models.pipeline import Pipeline, probabilities
+from lookwhy.models.protocol import VQAModel
+from lookwhy.types import AnalysisResult, ImportanceMaps, LookwhyError, VQABatch
+
+HumanMaps = Mapping[int, Float[np.ndarray, "K G G"]]
+"""Annotator maps on the plan's grid by question id; a question without any is absent."""
+
+
+@dataclass
+class Explained:
+    """What one process found of its share of the questions, in plain CPU tensors and lists."""
+
+    maps: dict[str, list[ImportanceMaps]] = field(default_factory=lambda: defaultdict(list))
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+
+
+def run_analysis(
+    model: VQAModel,
+    batches: Iterable[VQABatch],
+    plan: AnalysisPlan,
+    human: HumanMaps | None = None,
+    *,
+    answers: Sequence[str] = (),
+    words: Callable[[str], list[str]] | None = None,
+    tagger: Tagger | None = None,
+    tag_counts: Counter[str] | None = None,
+    gather: Callable[[Explained], list[Explained]] = lambda explained: [explained],
+    total: int | None = None,
+) -> AnalysisResult:
+    """Explain every question of the batches and measure the explanations.
+
+    Leaves model, gradients and random state exactly as they were.
+
+    Args:
+        model: answers questions about images; `needs` of the plan's methods says what more it must do.
+        batches: questions with pixels; those of one image in one batch are explained together.
+        plan: what to do.
+        human: annotator maps, scaled to the plan's grid where they are of another size.
+        answers: the text of each answer id; by default the id itself.
+        words: question -> words, as the model's tokens stand for; by default the data preparation's.
+        tagger: part-of-speech tagger; by default `find_tagger()`.
+        tag_counts: how frequent each tag is in the data set; by default in the questions analysed.
+        gather: brings together what several processes found of their shares of the batches.
+        total: number of questions, for a progress bar; None shows none.
+
+    Returns:
+        The result; questions in the order of their ids.
+
+    Raises:
+        LookwhyError: no question at all, or a method cannot explain this model.
+    """
+    explained = Explained()
+    with (
+        explaining(model),
+        tqdm(
+            total=total, desc="explaining", unit="question", leave=False, disable=None if total else True
+        ) as bar,
+    ):
+        for batch in batches:
+            _explain(model, batch, plan, answers, explained)
+            bar.update(len(batch))
+    maps, rows, seconds = _join(gather(explained))
+    tagger = tagger or find_tagger()
+    for row in rows:
+        _tag(row, words or tokenize, tagger)
+    counts = tag_counts or Counter(tag for row in rows for tag in row["tags"])
+    maps_of_annotators = _annotators(human or {}, [row["question_id"] for row in rows], plan.grid)
+    groups = frequent_groups(counts, plan.frequent_tags)
+    result = evaluate(maps, rows, maps_of_annotators, groups, plan)
+    result.manifest |= {
+        "version": __version__,
+        "plan": plan.describe(),
+        "grid": plan.grid,
+        "tagger": tagger.name,
+        "tag_groups": groups,
+        "group_order": list(groups),
+        "seconds": {name: round(value, 3) for name, value in sorted(seconds.items())},
+    }
+    return result
+
+
+def _explain(
+    model: VQAModel, batch: VQABatch, plan: AnalysisPlan, answers: Sequence[str], found: Explained
+) -> None:
+    start = time.perf_counter()
+    scores = clean_scores(model, batch)
+    confidence, target = scores.max(1)
+    found.seconds["answering"] += time.perf_counter() - start
+    for method in (*plan.image_methods, *plan.question_methods):
+        start = time.perf_counter()
+        key = f"{method.domain}/{method.name}"
+        found.maps[key].append(method(model, batch, target))
+        found.seconds[key] += time.perf_counter() - start
+    for row in range(len(batch)):
+        answer = int(target[row])
+        found.rows.append(
+            {
+                "question_id": int(batch.question_ids[row]),
+                "image_id": int(batch.image_ids[row]),
+                "image_file": batch.image_files[row] if batch.image_files else "",
+                "question": batch.questions[row] if batch.questions else "",
+                "length": int(batch.lengths[row]),
+                "question_type": batch.question_types[row] if batch.question_types else "",
+                "answer_type": batch.answer_types[row] if batch.answer_types else "",
+                "answers": batch.answers[row] if batch.answers else [],
+                "predicted": answers[answer] if answers else str(answer),
+                "confidence": float(confidence[row]),
+            }
+        )
+
+
+@torch.no_grad()
+def clean_scores(model: VQAModel, batch: VQABatch) -> Float[Tensor, "B A"]:
+    """Scores of the whole images, each image looked at once."""
+    if batch.images is None:
+        raise LookwhyError("expected pixels to explain, found a batch of features only; load its images")
+    if not isinstance(model, Pipeline):
+        return model.answer_scores(batch.images, batch.tokens, batch.lengths)
+    groups = rows_by_image(batch)
+    seen = model.features(batch.images[torch.stack([rows[0] for rows in groups])])
+    place = torch.empty(len(batch), dtype=torch.int64)
+    for i, rows in enumerate(groups):
+        place[rows] = i
+    return probabilities(model.head(seen[place.to(seen.device)], batch.tokens, batch.lengths))
+
+
+def _tag(row: dict[str, Any], words: Callable[[str], list[str]], tagger: Tagger) -> None:
+    """Add the words that the model saw, and their tags in the whole question."""
+    asked, length = words(row["question"]), row.pop("length")
+    tags = tagger.tag(asked) if asked else []
+    missing = [""] * (length - len(asked))  # a batch without the questions' text
+    row["words"], row["tags"] = (asked + missing)[:length], (tags + missing)[:length]
+
+
+def _join(
+    parts: list[Explained],
+) -> tuple[dict[str, ImportanceMaps], list[dict[str, Any]], dict[str, float]]:
+    """All processes' findings, in the order of question ids, question maps padded to one width."""
+    rows = [row for part in parts for row in part.rows]
+    if not rows:
+        raise LookwhyError("expected questions to analyse, found none; raise num_questions in the plan")
+    order = torch.tensor(np.argsort([row["question_id"] for row in rows], kind="stable"))
+    width = max(int(m.values.shape[1]) for part in parts for many in part.maps.values() for m in many)
+    names = next(part for part in parts if part.rows).maps
+    maps = {}
+    for name in names:
+        pieces = [_padded(m, max(width, 26)) for part in parts for m in part.maps.get(name, [])]
+        maps[name] = ImportanceMaps.concatenate(pieces).take(order)
+    seconds: defaultdict[str, float] = defaultdict(float)
+    for part in parts:
+        for name, spent in part.seconds.items():
+            seconds[name] += spent
+    return maps, [rows[i] for i in order.tolist()], seconds
+
+
+def _padded(maps: ImportanceMaps, width: int) -> ImportanceMaps:
+    if maps.domain == "image":
+        return maps
+    missing = (0, width - maps.values.shape[1])
+    maps.values = torch.nn.functional.pad(maps.values, missing)
+    maps.valid = torch.nn.functional.pad(maps.valid, missing)
+    return maps
+
+
+def _annotators(human: HumanMaps, question_ids: list[int], grid: int) -> Float[np.ndarray, "N K G G"]:
+    """Annotator maps of the questions on one grid, NaN where a question has fewer than the most."""
+    most = max((len(human[i]) for i in question_ids if i in human), default=0)
+    stacked = np.full((len(question_ids), most, grid, grid), np.nan, np.float32)
+    for row, question_id in enumerate(question_ids):
+        for k, one in enumerate(human.get(question_id, ())):
+            stacked[row, k] = scale_to_grid(one, grid)
+    return stacked
+
+
+def scale_to_grid(one: Float[np.ndarray, "H W"], grid: int) -> Float[np.ndarray, "G G"]:
+    """Mean over each cell of the grid."""
+    if one.shape == (grid, grid):
+        return np.asarray(one, np.float32)
+    scaled = torch.nn.functional.adaptive_avg_pool2d(torch.as_tensor(one)[None].float(), grid)
+    return scaled[0].numpy()

@@ -1,0 +1,54 @@
+"""Means that leave out the undefined, with bootstrap intervals that know of clusters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int64
+
+
+def mean_of_defined(x: Float[np.ndarray, "..."], axis: int) -> Float[np.ndarray, "..."]:
+    """Mean over an axis leaving NaN out; NaN where nothing is left (and no warning)."""
+    defined = ~np.isnan(x)
+    count = defined.sum(axis)
+    total = np.where(defined, x, 0.0).sum(axis)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean with its 95% interval, the number of values in it, and of those left out as undefined."""
+
+    mean: float
+    ci_low: float
+    ci_high: float
+    n: int
+    n_undefined: int
+
+
+def clustered_mean(
+    values: Float[np.ndarray, " N"], clusters: Int64[np.ndarray, " N"], samples: int = 1000, seed: int = 0
+) -> Estimate:
+    """Mean of the defined values, with a percentile bootstrap over whole clusters.
+
+    Questions about one image are not independent of each other, so images are drawn, not questions.
+    The interval is NaN for fewer than two clusters.
+    """
+    defined = ~np.isnan(values)
+    undefined = int((~defined).sum())
+    values = values[defined]
+    if not len(values):
+        return Estimate(np.nan, np.nan, np.nan, 0, undefined)
+    _, membership = np.unique(clusters[defined], return_inverse=True)
+    count = np.bincount(membership).astype(np.float64)
+    total = np.bincount(membership, weights=values)
+    if len(count) < 2:
+        return Estimate(float(values.mean()), np.nan, np.nan, len(values), undefined)
+    random = np.random.default_rng(seed)
+    means = np.empty(samples)
+    for i in range(samples):  # one row at a time: samples x clusters would not fit for large data sets
+        drawn = random.integers(len(count), size=len(count))
+        means[i] = total[drawn].sum() / count[drawn].sum()
+    low, high = np.percentile(means, [2.5, 97.5])
+    return Estimate(float(values.mean()), float(low), float(high), len(values), undefined)

@@ -1,0 +1,21 @@
+from lookwhy.attribution.base import Attributor
+from lookwhy.attribution.context import explaining
+from lookwhy.attribution.deconvnet import Deconvnet
+from lookwhy.attribution.gradient import Gradient
+from lookwhy.attribution.guided_backprop import GuidedBackprop
+from lookwhy.attribution.incremental import IncrementalOcclusion
+from lookwhy.attribution.occlusion import Occlusion
+from lookwhy.attribution.word_drop import WordDrop
+from lookwhy.attribution.word_gradient import WordGradient
+
+__all__ = [
+    "Attributor",
+    "Deconvnet",
+    "Gradient",
+    "GuidedBackprop",
+    "IncrementalOcclusion",
+    "Occlusion",
+    "WordDrop",
+    "WordGradient",
+    "explaining",
+]

@@ -1,0 +1,94 @@
+"""What an attribution method is: settings in the constructor, a call on a model and a batch.
+
+Methods are split by what they ask of a model. `needs = "scores"`: any black box with `answer_scores`
+(occlusion, word drop). `needs = "gradients"`: a `Pipeline` of differentiable parts.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from lookwhy.models.pipeline import Pipeline
+from lookwhy.models.protocol import VQAHead, VQAModel
+from lookwhy.types import Domain, ImportanceMaps, LookwhyError, VQABatch
+
+Needs = Literal["scores", "gradients"]
+
+PROBABILITY = "probability of the predicted answer"
+
+
+@runtime_checkable
+class Attributor(Protocol):
+    """One method of telling what mattered.
+
+    Attributes:
+        name: as in keys and files ("guided_backprop").
+        domain: what its maps lie over.
+        needs: what it asks of a model.
+    """
+
+    name: str
+    domain: Domain
+    needs: Needs
+
+    def __call__(self, model: VQAModel, batch: VQABatch, target: Int64[Tensor, " B"]) -> ImportanceMaps:
+        """Importance for the answers `target` (0-based ids), one map a question of the batch."""
+        ...
+
+
+def images_of(batch: VQABatch, method: str) -> Float[Tensor, "B 3 H W"]:
+    """The batch's pixels.
+
+    Raises:
+        LookwhyError: the batch holds features alone.
+    """
+    if batch.images is None:
+        raise LookwhyError(
+            f"expected pixels for {method}, found a batch of features only; load the images of the batch"
+        )
+    return batch.images
+
+
+def differentiable(model: VQAModel, method: str) -> Pipeline:
+    """The model as a pipeline of differentiable parts.
+
+    Raises:
+        LookwhyError: it is another kind of model.
+    """
+    if not isinstance(model, Pipeline):
+        raise LookwhyError(
+            f"expected a Pipeline(tower, head) for {method}, which needs gradients, found "
+            f"{type(model).__name__}; explain a black box with Occlusion or WordDrop"
+        )
+    return model
+
+
+def head_of(model: Pipeline, method: str) -> VQAHead:
+    """The model's head, with its separate steps.
+
+    Raises:
+        LookwhyError: the head is not a `VQAHead`.
+    """
+    if not isinstance(model.head, VQAHead):
+        raise LookwhyError(
+            f"expected a VQAHead for {method}, which takes gradients at its word embeddings, found "
+            f"{type(model.head).__name__}; derive it from lookwhy.models.VQAHead"
+        )
+    return model.head
+
+
+def rows_by_image(batch: VQABatch) -> list[Int64[Tensor, " R"]]:
+    """Row numbers of the batch's questions, grouped by image, in order of first appearance."""
+    groups: dict[int, list[int]] = {}
+    for row, image_id in enumerate(batch.image_ids.tolist()):
+        groups.setdefault(image_id, []).append(row)
+    return [torch.tensor(rows) for rows in groups.values()]
+
+
+def relu_modules(model: nn.Module) -> list[nn.ReLU]:
+    """The ReLU modules of a network, in order."""
+    return [module for module in model.modules() if isinstance(module, nn.ReLU)]

@@ -1,0 +1,3 @@
+from lookwhy.callbacks.importance import ImportanceCallback
+
+__all__ = ["ImportanceCallback"]

@@ -1,0 +1,93 @@
+"""The analysis callback: a guard, then explain, store and publish."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch.distributed as dist
+from pytorch_lightning.loggers import WandbLogger
+from pytorch_lightning.trainer.states import TrainerFn
+
+from lookwhy.analysis import AnalysisPlan
+from lookwhy.analysis.run import Explained
+from lookwhy.callbacks.session import UNTRAINED, AnalysisSession
+from lookwhy.models.system import VQASystem
+
+
+class ImportanceCallback(pl.Callback):
+    """Shows, after each validation epoch, where the model looked and which words mattered.
+
+    Training is bit for bit what it would have been without it. The run folder is the trainer's
+    `default_root_dir`.
+
+    Args:
+        plan: what to analyse.
+        every_n_epochs: analyse every n-th epoch (the first is epoch 0), and none between.
+        epochs: analyse exactly these epochs instead.
+        untrained: also analyse the untrained model: the floor that every curve must be read against,
+            since a frozen CNN draws the edges of a map whatever the head has learned.
+    """
+
+    def __init__(
+        self,
+        plan: AnalysisPlan | None = None,
+        every_n_epochs: int = 1,
+        epochs: list[int] | None = None,
+        untrained: bool = True,
+    ) -> None:
+        self.plan = plan or AnalysisPlan()
+        self.every_n_epochs, self.epochs, self.untrained = every_n_epochs, epochs, untrained
+        self._session: AnalysisSession | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """The plan goes into the checkpoint, so that analyze.py does the same."""
+        return {"plan": self.plan.describe()}
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Analyse the untrained model, unless training is being resumed."""
+        if self.untrained and trainer.global_step == 0:
+            self.analyse(trainer, pl_module, UNTRAINED)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Analyse the epoch that was just validated."""
+        if self._is_due(trainer):
+            self.analyse(trainer, pl_module, trainer.current_epoch)
+
+    def _is_due(self, trainer: pl.Trainer) -> bool:
+        if trainer.sanity_checking or trainer.state.fn != TrainerFn.FITTING:
+            return False
+        epoch = trainer.current_epoch
+        return epoch in self.epochs if self.epochs is not None else epoch % self.every_n_epochs == 0
+
+    def analyse(self, trainer: pl.Trainer, pl_module: pl.LightningModule, epoch: int) -> None:
+        """Explain on every rank, store and publish on the first.
+
+        Every rank takes part in the gathering, also one without a question; only writing is left to
+        the first, and the others do not wait for it.
+        """
+        system: VQASystem = pl_module  # type: ignore[assignment]
+        if self._session is None:
+            self._session = AnalysisSession(system.data, self.plan)
+        result = self._session.run(
+            system.head,
+            epoch,
+            device=system.device,
+            gather=_gather_from_all_ranks,
+            rank=trainer.global_rank,
+            world_size=trainer.world_size,
+            progress=trainer.is_global_zero and trainer.progress_bar_callback is not None,
+        )
+        if trainer.is_global_zero:
+            loggers = [one for one in trainer.loggers if isinstance(one, WandbLogger)]
+            experiment = loggers[0].experiment if loggers else None
+            self._session.finish(result, Path(trainer.default_root_dir), epoch, experiment)
+
+
+def _gather_from_all_ranks(explained: Explained) -> list[Explained]:
+    if not (dist.is_available() and dist.is_initialized()):
+        return [explained]
+    parts: list[Explained | None] = [None] * dist.get_world_size()
+    dist.all_gather_object(parts, explained)
+    return [part for part in parts if part is not None]

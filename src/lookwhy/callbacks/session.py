@@ -1,0 +1,134 @@
+"""What one run analyses at every epoch: the same questions, annotators, tagger and tower.
+
+The callback and `analyze.py` both go through here, so they cannot come to different numbers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from lookwhy import store
+from lookwhy.analysis import AnalysisPlan, run_analysis, select_questions
+from lookwhy.analysis.part_of_speech import count_tags, find_tagger
+from lookwhy.analysis.run import Explained
+from lookwhy.data.annotators import find_annotator_maps, load_annotator_maps
+from lookwhy.data.datamodule import VQADataModule
+from lookwhy.data.files import sha256_file
+from lookwhy.data.tokens import tokenize
+from lookwhy.models.pipeline import Pipeline
+from lookwhy.models.protocol import VQAHead
+from lookwhy.models.tower import tower_from_description
+from lookwhy.reporting.publish import publish
+from lookwhy.types import AnalysisResult, LookwhyError, VQABatch
+
+UNTRAINED = store.UNTRAINED
+FEATURE_TOLERANCE = 1e-3
+"""Largest relative difference allowed between stored features and the tower's own: float32 rounding."""
+
+
+class AnalysisSession:
+    """Chooses the questions once and explains them again and again.
+
+    Args:
+        data: the run's data, set up.
+        plan: what to do.
+
+    Raises:
+        LookwhyError: no image root, a missing image, or stored features that the tower does not give.
+    """
+
+    def __init__(self, data: VQADataModule, plan: AnalysisPlan) -> None:
+        self.data, self.plan = data, plan
+        self.tower = tower_from_description(data.describe()["tower"])
+        plan.keep_occluded_features_in(data.folder / "cache")
+        split = data.prepro.test
+        files = find_annotator_maps(data.annotator_maps) if data.annotator_maps else {}
+        annotated = set(files) if files else None
+        self.rows = select_questions(plan, split.question_ids, split.image_ids, annotated)
+        if not len(self.rows):
+            raise LookwhyError(
+                f"expected validation questions with annotator maps, found none of the question ids of "
+                f"{data.folder / 'data_prepro.h5'} in {data.annotator_maps}; correct data.annotator_maps"
+            )
+        self.human = load_annotator_maps(files, split.question_ids[self.rows].tolist(), plan.grid)
+        self.tagger = find_tagger()
+        self.tag_counts = count_tags(self.tagger, (tokenize(question) for question in split.questions))
+        self._check_features()
+
+    def run(
+        self,
+        head: VQAHead,
+        epoch: int,
+        *,
+        device: torch.device | str = "cpu",
+        gather: Callable[[Explained], list[Explained]] | None = None,
+        rank: int = 0,
+        world_size: int = 1,
+        progress: bool = False,
+    ) -> AnalysisResult:
+        """Explain the questions with the head's present weights; images are shared out over the ranks."""
+        batches = self.data.image_batches(self.rows, self.tower.recipe, device, rank, world_size)
+        result = run_analysis(
+            Pipeline(self.tower.to(device), head),
+            batches,
+            self.plan,
+            self.human,
+            answers=self.data.answers,
+            tagger=self.tagger,
+            tag_counts=self.tag_counts,
+            gather=gather or (lambda explained: [explained]),
+            total=-(-len(self.rows) // world_size) if progress else None,
+        )
+        result.manifest |= self._origin(head, epoch)
+        return result
+
+    def finish(self, result: AnalysisResult, run: Path, epoch: int, experiment: Any = None) -> list[Path]:
+        """Store the result in the run folder and publish it; returns the pictures' paths."""
+        store.save(result, store.epoch_folder(run, epoch))
+        return publish(result, run, epoch, experiment)
+
+    def _origin(self, head: VQAHead, epoch: int) -> dict[str, Any]:
+        return {
+            "epoch": epoch,
+            "weights_sha256": _fingerprint(head),
+            "data": {
+                "folder": str(self.data.folder.resolve()),
+                "data_prepro_sha256": sha256_file(self.data.folder / "data_prepro.h5"),
+                "tower": self.tower.describe(),
+            },
+            "annotators": self.data.annotators if self.human else None,
+            "data_note": self.data.note,
+            "image_root": str(self.data.image_root.resolve()) if self.data.image_root else "",
+        }
+
+    def _check_features(self) -> None:
+        """Refuse to explain features that did not come from this tower and these pictures."""
+        batch = next(iter(self._one_image()))
+        with torch.no_grad():
+            own = self.tower(batch.images[:1])  # type: ignore[index]
+        stored = batch.features[:1]  # type: ignore[index]
+        scale = float(stored.abs().max()) or 1.0
+        difference = float((own.reshape(stored.shape) - stored).abs().max()) / scale
+        if difference > FEATURE_TOLERANCE:
+            raise LookwhyError(
+                f"expected the stored features of {batch.image_files[0]} to be the tower's own, found a "
+                f"relative difference of {difference:.2g} in {self.data.folder / 'data_img.h5'}; the picture "
+                "or the recipe changed: run data/prepare.py features again"
+            )
+
+    def _one_image(self) -> Iterator[VQABatch]:
+        return self.data.image_batches(self.rows[:1], self.tower.recipe)
+
+
+def _fingerprint(head: VQAHead) -> str:
+    digest = hashlib.sha256()
+    for name, value in sorted(head.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(value.detach().cpu().numpy()).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,65 @@
+"""`analyze.py`: the analysis of a checkpoint, the explanation of one question, the comparison of runs."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+
+from lookwhy.cli.errors import OneLineParser, run_command
+from lookwhy.errors import LookwhyError
+
+SUBCOMMANDS = ("checkpoint", "explain", "compare")
+
+
+def build_parser() -> OneLineParser:
+    """The parser of all subcommands; `checkpoint` is implied."""
+    parser = OneLineParser(
+        prog="analyze.py",
+        description="Where a VQA model looks and why it answers.",
+        epilog="analyze.py CKPT is short for analyze.py checkpoint CKPT.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="{CKPT,explain,compare}")
+    one = commands.add_parser("checkpoint", help="analyse a checkpoint as the callback did in training")
+    one.add_argument("checkpoint", type=Path, metavar="CKPT", help="runs/<name>/checkpoints/*.ckpt")
+    one.add_argument("--out", type=Path, help="folder to write to (default: <run>/analyze/<checkpoint>)")
+    one.add_argument("--plan", type=Path, help="YAML with the options of the plan (default: the run's)")
+    one.add_argument("--limit", type=int, help="analyse at most this many questions")
+    one.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ... (default: cpu)")
+    why = commands.add_parser("explain", help="answer one question and draw why")
+    why.add_argument("checkpoint", type=Path, metavar="CKPT")
+    why.add_argument("--image", type=Path, required=True, help="any picture")
+    why.add_argument("--question", required=True, help='e.g. "What color is the ball?"')
+    why.add_argument("--out", type=Path, default=Path("explanation.png"), help="picture to write")
+    many = commands.add_parser("compare", help="one self-contained page that compares runs over epochs")
+    many.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="run folders")
+    many.add_argument("--out", type=Path, default=Path("report.html"), help="page to write")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code: 0, 2 for wrong input, 130 when interrupted."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments:
+        arguments = ["--help"]
+    if arguments[0] not in (*SUBCOMMANDS, "-h", "--help"):
+        arguments.insert(0, "checkpoint")
+    return run_command(lambda: _dispatch(build_parser().parse_args(arguments)))
+
+
+def _dispatch(options: Namespace) -> int:
+    # Imported here: torch takes seconds, and --help does not need it.
+    from lookwhy.cli import commands
+
+    if options.command == "checkpoint":
+        if options.limit is not None and options.limit < 1:
+            raise LookwhyError(f"expected --limit of at least 1, found {options.limit}; leave it out for all")
+        commands.analyse_checkpoint(
+            options.checkpoint, options.out, options.plan, options.limit, options.device
+        )
+    elif options.command == "explain":
+        commands.explain_question(options.checkpoint, options.image, options.question, options.out)
+    else:
+        commands.compare_runs(options.runs, options.out)
+    return 0

@@ -1,0 +1,156 @@
+"""What `analyze.py` does, once its options are read."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from jsonargparse import ArgumentError, ArgumentParser
+from PIL import Image
+from rich.console import Console
+
+from lookwhy import store
+from lookwhy.analysis import AnalysisPlan
+from lookwhy.analysis.run import clean_scores
+from lookwhy.attribution import explaining
+from lookwhy.attribution.base import Attributor
+from lookwhy.callbacks.session import AnalysisSession
+from lookwhy.data.recipe import ImageRecipe
+from lookwhy.errors import LookwhyError
+from lookwhy.models import LoadedRun, Pipeline, load_checkpoint
+from lookwhy.reporting.figures import explanation_figure, save_figure
+from lookwhy.reporting.html import write_report
+from lookwhy.reporting.tables import print_tables
+from lookwhy.types import VQABatch
+
+TOP_ANSWERS = 5
+
+
+def analyse_checkpoint(
+    checkpoint: Path, out: Path | None, plan_file: Path | None, limit: int | None, device: str
+) -> None:
+    """Analyse a checkpoint exactly as the callback did in training, and print its tables."""
+    run = load_checkpoint(checkpoint)
+    plan = read_plan(plan_file) if plan_file else build_plan(run.plan, str(checkpoint))
+    if limit is not None:
+        plan = replace(plan, num_questions=min(limit, plan.num_questions or limit))
+    data = run.datamodule()
+    data.setup()
+    session = AnalysisSession(data, plan)
+    result = session.run(run.head.to(device), run.epoch, device=device, progress=sys.stderr.isatty())
+    result.manifest["checkpoint"] = str(checkpoint.resolve())
+    folder = out or _default_folder(checkpoint)
+    session.finish(result, folder, run.epoch)
+    console = Console()
+    print_tables(result, console)
+    where = store.epoch_folder(folder, run.epoch)
+    console.print(f"results   {where}\npictures  {where / 'figures'}", soft_wrap=True)
+
+
+def explain_question(checkpoint: Path, image: Path, question: str, out: Path) -> None:
+    """Answer one question about one picture, and draw what mattered."""
+    run = load_checkpoint(checkpoint)
+    plan = build_plan(run.plan, str(checkpoint))
+    tower = run.tower()
+    model = Pipeline(tower, run.head)
+    batch, words = _ask(run, tower.recipe, image, question)
+    with explaining(model):
+        scores = clean_scores(model, batch)[0]
+        target = scores.argmax()[None]
+        maps = {
+            f"{method.domain}/{method.name}": method(model, batch, target).values[0].numpy()
+            for method in _methods(plan)
+        }
+    top = scores.topk(min(TOP_ANSWERS, len(scores)))
+    answers = [
+        (run.answers[i], float(p)) for p, i in zip(top.values.tolist(), top.indices.tolist(), strict=True)
+    ]
+    with Image.open(image) as picture:
+        pixels = np.array(picture.convert("RGB"))
+    figure = explanation_figure(
+        pixels,
+        words,
+        _by_domain(maps, "question", len(words)),
+        _by_domain(maps, "image", None),
+        answers,
+        question,
+    )
+    save_figure(figure, out)
+    for answer, probability in answers:
+        print(f"{100 * probability:5.1f}%  {answer}")
+    print(f"picture  {out}")
+
+
+def compare_runs(runs: list[Path], out: Path) -> None:
+    """Write the report page."""
+    for run in runs:
+        store.stored_epochs(run)  # refuses a folder without any analysis, before work is done
+    write_report(runs, out)
+    print(f"report  {out}")
+
+
+def read_plan(path: Path) -> AnalysisPlan:
+    """A plan from a YAML file with the options of `AnalysisPlan`.
+
+    Raises:
+        LookwhyError: no such file, not YAML, or an option that does not exist.
+    """
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise LookwhyError(
+            f"expected a YAML file with a plan, found none in {path} ({_first_line(error)}); "
+            "see configs/analysis.yaml"
+        ) from error
+    return build_plan(content, str(path))
+
+
+def build_plan(settings: Any, source: str) -> AnalysisPlan:
+    """A plan from plain settings, checked option by option."""
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(AnalysisPlan, "plan")
+    try:
+        config = parser.parse_object({"plan": settings or {}})
+        return parser.instantiate_classes(config).plan
+    except (ArgumentError, TypeError, ValueError) as error:
+        raise LookwhyError(
+            f"expected the options of an analysis plan in {source}, found: {_first_line(error)}; "
+            "see configs/analysis.yaml"
+        ) from error
+
+
+def _methods(plan: AnalysisPlan) -> list[Attributor]:
+    return [*plan.image_methods, *plan.question_methods]
+
+
+def _by_domain(maps: dict[str, Any], domain: str, length: int | None) -> dict[str, Any]:
+    return {
+        key.removeprefix(f"{domain}/"): values[:length]
+        for key, values in maps.items()
+        if key.startswith(f"{domain}/")
+    }
+
+
+def _ask(run: LoadedRun, recipe: ImageRecipe, image: Path, question: str) -> tuple[VQABatch, list[str]]:
+    tokens, lengths, words = run.encode(question)
+    none = torch.tensor([-1])
+    pixels = recipe.load(image)[None]
+    batch = VQABatch(
+        question_ids=none, tokens=tokens, lengths=lengths, labels=none, image_ids=none, images=pixels
+    )
+    return batch, words
+
+
+def _default_folder(checkpoint: Path) -> Path:
+    inside_run = checkpoint.parent.name == "checkpoints"
+    base = checkpoint.parent.parent if inside_run else Path.cwd()
+    return base / "analyze" / checkpoint.stem
+
+
+def _first_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]

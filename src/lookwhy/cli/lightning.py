@@ -1,0 +1,196 @@
+"""The LightningCLI behind `train.py`; imported only when something is to be trained."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import jsonargparse
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from pytorch_lightning.loggers import WandbLogger
+from rich.console import Console
+
+from lookwhy import store
+from lookwhy.callbacks import ImportanceCallback
+from lookwhy.data.datamodule import VQADataModule
+from lookwhy.models.system import VQASystem
+from lookwhy.reporting.tables import print_tables
+from lookwhy.reporting.wandb import prepare_environment
+from lookwhy.types import LookwhyError
+
+RUN_FOLDER = "LOOKWHY_RUN_FOLDER"
+"""Tells the other processes of a multi-device run which folder the first one has chosen."""
+
+
+class RunFolderConfig(SaveConfigCallback):
+    """Saves config.yaml in the run's own folder (the logger's is shared by all runs)."""
+
+    def save_config(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Write every resolved option; a resumed run replaces the file by its own."""
+        if stage == "fit" and trainer.is_global_zero:
+            path = Path(trainer.default_root_dir) / "config.yaml"
+            self.parser.save(self.config, path, skip_none=False, overwrite=True, multifile=False)
+
+
+class TrainCLI(LightningCLI):
+    """fit, validate and test of a `VQASystem`, with the run folder as the one place for everything."""
+
+    run_folder: Path
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """What `train.py` can do; the rest of Lightning's subcommands have no meaning here."""
+        offered = LightningCLI.subcommands()
+        return {name: offered[name] for name in ("fit", "validate", "test")}
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Options beside those of trainer, model and data."""
+        parser.add_argument("--name", type=str, default="run", help="name of the run and its folder")
+        parser.add_argument("--runs", type=str, default="runs", help="folder of all runs")
+        parser.add_argument("--project", type=str, default="lookwhy", help="W&B project")
+        parser.add_lightning_class_args(ImportanceCallback, "analysis")
+        for argument in ("vocab_size", "num_answers", "image_dim"):
+            target = f"model.head.init_args.{argument}"
+            parser.link_arguments(f"data.{argument}", target, apply_on="instantiate")
+        parser.link_arguments("seed_everything", "data.seed")
+        parser.link_arguments("seed_everything", "model.seed")
+
+    def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
+        """A trainer that writes into the run folder, and logs to W&B there."""
+        config = self._get(self.config, "trainer")
+        run = self._run_folder()
+        self.run_folder = run
+        kwargs |= {"default_root_dir": str(run)}
+        if config.get("logger") in (None, True) and not config.get("fast_dev_run"):
+            sentence = prepare_environment(run)
+            if sentence and _is_first_process():
+                print(sentence)
+            kwargs["logger"] = WandbLogger(
+                name=run.name, project=self._get(self.config, "project"), save_dir=str(run)
+            )
+        return super().instantiate_trainer(**kwargs)
+
+    def _run_folder(self) -> Path:
+        """runs/<name>; a resumed run's own; or the next free name, so that nothing is overwritten."""
+        if RUN_FOLDER in os.environ:
+            return Path(os.environ[RUN_FOLDER])
+        checkpoint = self._get(self.config, "ckpt_path")
+        wanted = Path(self._get(self.config, "runs")) / self._get(self.config, "name")
+        if checkpoint and Path(checkpoint).parent.name == "checkpoints":
+            run = Path(checkpoint).parent.parent
+        else:
+            run, number = wanted, 2
+            while (run / "config.yaml").exists() or (run / "checkpoints").exists():
+                run, number = wanted.with_name(f"{wanted.name}-{number}"), number + 1
+        run.mkdir(parents=True, exist_ok=True)
+        os.environ[RUN_FOLDER] = str(run)
+        return run
+
+
+def _is_first_process() -> bool:
+    return int(os.environ.get("LOCAL_RANK", "0")) == 0
+
+
+def _checkpoints() -> ModelCheckpoint:
+    """Best by validation accuracy, and last, saved when the epoch is over: training resumes exactly."""
+    return ModelCheckpoint(
+        filename="best-epoch={epoch:03d}",
+        auto_insert_metric_name=False,
+        monitor="val/accuracy/overall",
+        mode="max",
+        save_last=True,
+        save_on_train_epoch_end=True,
+    )
+
+
+class ParseOnly(TrainCLI):
+    """Stops when the options are parsed and checked."""
+
+    def _set_seed(self) -> None:
+        pass
+
+    def instantiate_classes(self) -> None:
+        """Nothing is built."""
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        pass
+
+
+def parse_only(arguments: list[str]) -> jsonargparse.Namespace:
+    """The resolved options of a command line, without running it.
+
+    Raises:
+        LookwhyError: an option that does not exist, or a value of the wrong type.
+    """
+    return _make(ParseOnly, arguments).config
+
+
+def _make(kind: type[TrainCLI], arguments: list[str]) -> TrainCLI:
+    try:
+        return kind(
+            VQASystem,
+            VQADataModule,
+            save_config_callback=RunFolderConfig,
+            save_config_kwargs={"overwrite": True},
+            seed_everything_default=123,
+            trainer_defaults={
+                "use_distributed_sampler": False,  # the data module deals questions out itself
+                "num_sanity_val_steps": 0,
+                "callbacks": [_checkpoints()],
+            },
+            auto_configure_optimizers=False,
+            parser_kwargs={name: {"exit_on_error": False} for name in ("fit", "validate", "test")}
+            | {"exit_on_error": False},
+            args=arguments,
+        )
+    except jsonargparse.ArgumentError as error:
+        raise LookwhyError(_one_line(str(error))) from error
+
+
+def train(arguments: list[str]) -> int:
+    """Parse, train and print the closing tables."""
+    _quieten()
+    try:
+        cli = _make(TrainCLI, arguments)
+    except SystemExit as stop:
+        # Lightning turns Ctrl-C into exit code 1 once it has shut down.
+        if isinstance(stop.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from stop
+        raise
+    finally:
+        os.environ.pop(RUN_FOLDER, None)
+    if cli.trainer.is_global_zero and cli.subcommand == "fit":
+        _close(cli.run_folder)
+    return 0
+
+
+def _close(run: Path) -> None:
+    """The table of the last analysed epoch, and where to look."""
+    console = Console()
+    try:
+        epoch, folder = list(store.stored_epochs(run).items())[-1]
+    except LookwhyError:
+        console.print(f"run folder  {run}", soft_wrap=True)
+        return
+    print_tables(store.load(folder), console)
+    console.print(f"run folder  {run}", soft_wrap=True)
+    console.print(f"pictures    {folder / 'figures'}", soft_wrap=True)
+    console.print(f"epochs      wandb leet {run / 'wandb'}", soft_wrap=True)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(line.strip() for line in text.splitlines() if line.strip())
+
+
+def _quieten() -> None:
+    """Leave out what Lightning says of itself and of choices that are made on purpose here."""
+    for name in ("pytorch_lightning.utilities.rank_zero", "pytorch_lightning.accelerators.cuda"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    # One process is enough: a batch is an index into memory (see VQADataModule).
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")

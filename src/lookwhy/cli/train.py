@@ -1,0 +1,41 @@
+"""`train.py`: LightningCLI with a run folder, W&B that needs no account, and a closing table."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from lookwhy.cli.errors import run_command
+
+HELP = """\
+usage: train.py [fit | validate | test] --config FILE [--any.option VALUE ...]
+
+Train a VQA model and analyse it at every validation epoch. `fit` is implied.
+
+  --config FILE            settings, e.g. configs/shapes.yaml; later options override it
+  --name NAME              name of the run; its folder is runs/NAME (runs/NAME-2 if that is taken)
+  --ckpt_path FILE         resume from a checkpoint, in the same run folder
+  --data.folder DIR        files written by data/prepare.py
+  --trainer.max_epochs N   how long to train
+
+Every option with its type and meaning: train.py fit --help (takes as long as its imports do).
+"""
+
+SUBCOMMANDS = ("fit", "validate", "test")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code: 0, 2 for wrong input, 130 when interrupted."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        sys.stdout.write(HELP)
+        return 0
+    if arguments[0] not in SUBCOMMANDS:
+        arguments.insert(0, "fit")
+    return run_command(lambda: _train(arguments))
+
+
+def _train(arguments: list[str]) -> int:
+    from lookwhy.cli.lightning import train
+
+    return train(arguments)

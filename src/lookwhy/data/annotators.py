@@ -1,0 +1,69 @@
+"""Annotator maps: a folder of `<question_id>_<k>.png`, 8-bit gray, any size, as VQA-HAT's are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+from PIL import Image, UnidentifiedImageError
+
+from lookwhy.types import LookwhyError
+
+_NAME = re.compile(r"(\d+)_(\d+)\.png$")
+
+
+def find_annotator_maps(folder: Path) -> dict[int, list[Path]]:
+    """The map files of each question, in the order of the annotators' numbers.
+
+    Raises:
+        LookwhyError: no such folder, or no file in it is named <question_id>_<k>.png.
+    """
+    if not folder.is_dir():
+        raise LookwhyError(
+            f"expected a folder of <question_id>_<k>.png maps, found no folder {folder}; "
+            "correct data.annotator_maps or leave it out"
+        )
+    numbered = sorted(
+        (int(match.group(1)), int(match.group(2)), path)
+        for path in folder.iterdir()
+        if (match := _NAME.fullmatch(path.name))
+    )
+    if not numbered:
+        raise LookwhyError(
+            f"expected files named <question_id>_<k>.png, found none in {folder}; "
+            "correct data.annotator_maps or leave it out"
+        )
+    files: dict[int, list[Path]] = {}
+    for question_id, _, path in numbered:
+        files.setdefault(question_id, []).append(path)
+    return files
+
+
+def load_annotator_maps(
+    files: dict[int, list[Path]], question_ids: Iterable[int], grid: int
+) -> dict[int, Float[np.ndarray, "K G G"]]:
+    """Maps of the given questions on a grid, gray levels 0-255 averaged over each cell.
+
+    Raises:
+        LookwhyError: a file is not a picture.
+    """
+    return {
+        question_id: np.stack([_load(path, grid) for path in files[question_id]])
+        for question_id in question_ids
+        if question_id in files
+    }
+
+
+def _load(path: Path, grid: int) -> Float[np.ndarray, "G G"]:
+    try:
+        with Image.open(path) as picture:
+            # In float, or the averages would be rounded to 256 levels and tied.
+            gray = picture.convert("L").convert("F")
+    except (OSError, UnidentifiedImageError) as error:
+        raise LookwhyError(
+            f"expected an 8-bit gray PNG, found something else in {path} ({error}); remove or replace it"
+        ) from error
+    return np.asarray(gray.resize((grid, grid), Image.Resampling.BOX), np.float32)

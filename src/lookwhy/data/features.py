@@ -1,0 +1,173 @@
+"""`data_img.h5`: image features by split, in the original's format, stamped with how they were made."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from tqdm import tqdm
+
+from lookwhy.data.recipe import ImageRecipe
+from lookwhy.types import LookwhyError
+
+ROWS_AT_ONCE = 4096
+
+
+def extract_features(
+    forward: Callable[[Tensor], Tensor],
+    description: dict[str, Any],
+    recipe: ImageRecipe,
+    image_root: Path,
+    image_files: Mapping[str, list[str]],
+    out: Path,
+    *,
+    batch_size: int = 16,
+    progress: bool = True,
+) -> None:
+    """Write `images_train` and `images_test`, one float32 row (or grid) an image.
+
+    Can be interrupted: work goes into `<out>.partial`, which a later call with the same tower and files
+    continues, and which gets its name when it is complete.
+
+    Args:
+        forward: images in the recipe's range -> features.
+        description: of the tower, in plain types; stamped into the file.
+        recipe: how an image file becomes pixels.
+        image_root: folder of the image files.
+        image_files: paths under it, by split.
+        out: the file to write.
+        batch_size: images at once.
+        progress: show a bar where stderr is a terminal.
+
+    Raises:
+        LookwhyError: an image is missing or damaged.
+    """
+    partial = out.with_name(f"{out.name}.partial")
+    work = json.dumps({"tower": description, "files": dict(image_files)}, sort_keys=True)
+    stamp = hashlib.sha256(work.encode()).hexdigest()
+    if partial.exists() and not _continues(partial, stamp):
+        partial.unlink()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with h5py.File(partial, "a") as file:
+        file.attrs["stamp"] = stamp
+        for split, names in image_files.items():
+            _extract_split(file, split, names, forward, recipe, image_root, batch_size, progress)
+        del file.attrs["stamp"]
+        for split in image_files:
+            del file[f"images_{split}"].attrs["done"]
+        file.attrs["description"] = json.dumps(description)
+        for key in ("arch", "layer", "weights_sha256"):
+            file.attrs[key] = description[key]
+        file.attrs["recipe"] = recipe.name
+        file.attrs["normalised"] = False
+    os.replace(partial, out)
+
+
+def _extract_split(
+    file: h5py.File,
+    split: str,
+    names: list[str],
+    forward: Callable[[Tensor], Tensor],
+    recipe: ImageRecipe,
+    image_root: Path,
+    batch_size: int,
+    progress: bool,
+) -> None:
+    key = f"images_{split}"
+    done = int(file[key].attrs["done"]) if key in file else 0
+    bar = tqdm(
+        total=len(names),
+        initial=done,
+        desc=f"features {split}",
+        unit="image",
+        disable=None if progress else True,
+    )
+    with bar:
+        while done < len(names):
+            some = names[done : done + batch_size]
+            images = torch.stack([recipe.load(image_root / name) for name in some])
+            with torch.no_grad():
+                features = forward(images).float().cpu().numpy()
+            if key not in file:
+                file.create_dataset(key, (len(names), *features.shape[1:]), np.float32)
+            file[key][done : done + len(some)] = features
+            done += len(some)
+            file[key].attrs["done"] = done
+            file.flush()
+            bar.update(len(some))
+
+
+def _continues(partial: Path, stamp: str) -> bool:
+    try:
+        with h5py.File(partial, "r") as file:
+            return bool(file.attrs.get("stamp") == stamp)
+    except OSError:
+        return False
+
+
+def read_features(path: Path) -> dict[str, Float[Tensor, "M *D"]]:
+    """All features by split ("train", "test"), in memory.
+
+    Raises:
+        LookwhyError: the file is missing, damaged or of another kind.
+    """
+    with _open(path) as file:
+        return {split: _read_rows(file[f"images_{split}"]) for split in ("train", "test")}
+
+
+def _read_rows(data: h5py.Dataset) -> Float[Tensor, "M *D"]:
+    rows = torch.empty(data.shape, dtype=torch.float32)
+    for start in range(0, len(data), ROWS_AT_ONCE):
+        stop = min(start + ROWS_AT_ONCE, len(data))
+        data.read_direct(rows[start:stop].numpy(), np.s_[start:stop])
+    return rows
+
+
+def feature_shape(path: Path) -> tuple[int, ...]:
+    """Shape of one image's features: (4096,) for fc7, (512,) pooled, (512, 7, 7) for a grid."""
+    with _open(path) as file:
+        return tuple(int(side) for side in file["images_train"].shape[1:])
+
+
+def read_description(path: Path) -> dict[str, Any]:
+    """What the file is stamped with about its tower.
+
+    Raises:
+        LookwhyError: the file is not stamped: the original's own files are not.
+    """
+    with _open(path) as file:
+        if "description" not in file.attrs:
+            raise LookwhyError(
+                f"expected features stamped with their tower and recipe, found no stamp in {path}; "
+                "explanations need the pixels' way into the features: run data/prepare.py features"
+            )
+        return json.loads(file.attrs["description"])
+
+
+def _open(path: Path) -> h5py.File:
+    try:
+        file = h5py.File(path)
+    except FileNotFoundError as error:
+        raise LookwhyError(
+            f"expected image features, found no file {path}; run data/prepare.py first"
+        ) from error
+    except OSError as error:
+        raise LookwhyError(
+            f"expected an HDF5 file, found something else in {path}; run data/prepare.py features again"
+        ) from error
+    if "images_train" not in file or "images_test" not in file:
+        file.close()
+        raise LookwhyError(
+            f"expected images_train and images_test, found neither or one in {path}; "
+            "run data/prepare.py features again"
+        )
+    return file

@@ -1,0 +1,139 @@
+"""Questions and annotations in the official VQA JSON format (v1 and v2), read and joined."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lookwhy.types import LookwhyError
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question, with its annotation where there is one.
+
+    Attributes:
+        question_id: the data set's own.
+        image_id: the data set's own.
+        text: as asked.
+        subtype: data_subtype of the file ("val2014"): the folder of the image.
+        choices: the multiple-choice answers, where the file has them.
+        answer: the annotators' most frequent answer; empty without an annotation.
+        answers: the annotators' ten answers.
+        question_type: as annotated.
+        answer_type: "yes/no", "number" or "other".
+    """
+
+    question_id: int
+    image_id: int
+    text: str
+    subtype: str
+    choices: list[str] = field(default_factory=list)
+    answer: str = ""
+    answers: list[str] = field(default_factory=list)
+    question_type: str = ""
+    answer_type: str = ""
+
+
+def read_official(questions: Path, annotations: Path | None) -> list[Question]:
+    """Questions in the order of their file, joined with their annotations by question id.
+
+    Args:
+        questions: official questions JSON; `.json.gz` is read, too.
+        annotations: official annotations JSON; None for a test set.
+
+    Raises:
+        LookwhyError: a file is missing, not JSON or of another kind, an id stands twice, or a question
+            has no annotation.
+    """
+    content = _read(questions, "questions")
+    annotated = _by_id(_read(annotations, "annotations")["annotations"], annotations) if annotations else {}
+    subtype = str(content.get("data_subtype", ""))
+    result = []
+    for question_id, item in _by_id(content["questions"], questions).items():
+        annotation = annotated.get(question_id)
+        if annotations and annotation is None:
+            raise LookwhyError(
+                f"expected an annotation of question {question_id} of {questions}, found none in "
+                f"{annotations}; give the two files of one split"
+            )
+        result.append(_question(item, annotation or {}, subtype, questions, annotations))
+    if not result:
+        raise LookwhyError(f"expected questions, found none in {questions}; give an official questions file")
+    return result
+
+
+def image_name(subtype: str, image_id: int, suffix: str = ".jpg") -> str:
+    """Path of an image under the image folder, as the official tools expect it."""
+    return f"{subtype}/COCO_{subtype}_{image_id:012d}{suffix}"
+
+
+def find_image(root: Path | None, subtype: str, image_id: int) -> str:
+    """The image's path under the folder: `.jpg`, or `.png` if that is what lies there."""
+    name = image_name(subtype, image_id)
+    if root is not None and not (root / name).is_file():
+        png = image_name(subtype, image_id, ".png")
+        if (root / png).is_file():
+            return png
+    return name
+
+
+def _question(
+    item: dict[str, Any], annotation: dict[str, Any], subtype: str, questions: Path, annotations: Path | None
+) -> Question:
+    try:
+        return Question(
+            question_id=int(item["question_id"]),
+            image_id=int(item["image_id"]),
+            text=str(item["question"]),
+            subtype=subtype,
+            choices=[str(choice) for choice in item.get("multiple_choices", [])],
+            answer=str(annotation.get("multiple_choice_answer", "")),
+            answers=[str(one["answer"]) for one in annotation.get("answers", [])],
+            question_type=str(annotation.get("question_type", "")),
+            answer_type=str(annotation.get("answer_type", "")),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise LookwhyError(
+            f"expected the official fields of question {item.get('question_id')}, found {error!r} missing "
+            f"or malformed in {questions} or {annotations}; give the official files"
+        ) from error
+
+
+def _by_id(items: list[dict[str, Any]], path: Path) -> dict[int, dict[str, Any]]:
+    try:
+        found = {int(item["question_id"]): item for item in items}
+    except (KeyError, TypeError, ValueError) as error:
+        raise LookwhyError(
+            f"expected a question_id in every entry, found {error!r} in {path}; give an official file"
+        ) from error
+    if len(found) != len(items):
+        raise LookwhyError(
+            f"expected each question id once, found {len(items) - len(found)} repeated in {path}; "
+            "remove the repetitions"
+        )
+    return found
+
+
+def _read(path: Path, key: str) -> dict[str, Any]:
+    try:
+        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        content = json.loads(raw)
+    except OSError as error:
+        raise LookwhyError(
+            f"expected an official VQA {key} file, found none that can be read at {path} "
+            f"({error.strerror or error}); correct the path"
+        ) from error
+    except (json.JSONDecodeError, UnicodeDecodeError, EOFError) as error:
+        raise LookwhyError(
+            f"expected JSON, found something else in {path} ({error}); fetch it again"
+        ) from error
+    if not isinstance(content, dict) or not isinstance(content.get(key), list):
+        raise LookwhyError(
+            f'expected an official VQA file with a list "{key}", found none in {path}; '
+            "questions and annotations may have been swapped"
+        )
+    return content

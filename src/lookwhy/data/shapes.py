@@ -1,0 +1,127 @@
+"""The shapes world: generated pictures and questions in the official VQA formats, deterministic by seed.
+
+What real data cannot tell is known here: which things a question needs. Three SIMULATED annotators per
+validation question "reveal" those things, each in its own imprecise way, in the format of VQA-HAT.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from scipy.ndimage import gaussian_filter, shift
+from tqdm import tqdm
+
+from lookwhy.data.files import atomic_path
+from lookwhy.data.official import image_name
+from lookwhy.data.shapes_questions import Asked, ask
+from lookwhy.data.shapes_scene import SIZE, Thing, draw_scene, make_scene, mask_of
+
+QUESTIONS_PER_SCENE = 6
+ANNOTATORS = 3
+FIRST_IMAGE_ID = {"train": 1, "val": 500_001}
+
+
+def generate_shapes_world(
+    out: Path, train_scenes: int, val_scenes: int, seed: int, progress: bool = True
+) -> None:
+    """Write pictures, official questions and annotations, simulated annotator maps and the scenes.
+
+    Args:
+        out: folder; `images/`, `annotators/`, `questions_*.json`, `annotations_*.json`, `scenes_*.json`.
+        train_scenes: pictures to train on.
+        val_scenes: pictures to validate on.
+        seed: of everything.
+        progress: show a bar where stderr is a terminal.
+    """
+    for number, (split, count) in enumerate((("train", train_scenes), ("val", val_scenes))):
+        questions: list[dict[str, Any]] = []
+        annotations: list[dict[str, Any]] = []
+        scenes: dict[str, list[dict[str, Any]]] = {}
+        folder = out / "images" / f"shapes_{split}"
+        folder.mkdir(parents=True, exist_ok=True)
+        bar = tqdm(range(count), f"drawing {split}", unit="scene", disable=None if progress else True)
+        for scene in bar:
+            image_id = FIRST_IMAGE_ID[split] + scene
+            random = np.random.default_rng([seed, number, scene])
+            things = make_scene(random)
+            name = image_name(f"shapes_{split}", image_id, ".png")
+            draw_scene(things, random).save(out / "images" / name)
+            scenes[str(image_id)] = [thing.to_dict() for thing in things]
+            for k, asked in enumerate(ask(things, QUESTIONS_PER_SCENE, random)):
+                question_id = image_id * 1000 + k
+                questions.append({"image_id": image_id, "question": asked.text, "question_id": question_id})
+                annotations.append(_annotation(question_id, image_id, asked, random))
+                if split == "val":
+                    _write_maps(out / "annotators", question_id, things, asked, random)
+        _write_official(out, split, questions, annotations)
+        _write_json(out / f"scenes_{split}.json", scenes)
+
+
+def _annotation(question_id: int, image_id: int, asked: Asked, random: np.random.Generator) -> dict[str, Any]:
+    """Ten answers, of which one or two are now and then mistaken."""
+    mistaken = int(random.choice([0, 1, 2], p=[0.65, 0.25, 0.1]))
+    others = [answer for answer in asked.wrong if answer != asked.answer]
+    answers = [asked.answer] * (10 - mistaken)
+    answers += [others[int(random.integers(len(others)))] for _ in range(mistaken)]
+    order = random.permutation(10)
+    return {
+        "question_id": question_id,
+        "image_id": image_id,
+        "question_type": asked.question_type,
+        "answer_type": asked.answer_type,
+        "multiple_choice_answer": asked.answer,
+        "answers": [
+            {"answer": answers[i], "answer_confidence": "yes", "answer_id": k} for k, i in enumerate(order, 1)
+        ],
+    }
+
+
+def _write_maps(
+    folder: Path, question_id: int, things: list[Thing], asked: Asked, random: np.random.Generator
+) -> None:
+    from PIL import Image
+
+    folder.mkdir(parents=True, exist_ok=True)
+    needed = [mask_of(things[i]) for i in asked.needed]
+    for k in range(1, ANNOTATORS + 1):
+        Image.fromarray(simulated_reveal(needed, random)).save(folder / f"{question_id}_{k}.png")
+
+
+def simulated_reveal(
+    needed: list[Float[np.ndarray, "64 64"]], random: np.random.Generator
+) -> UInt8[np.ndarray, "64 64"]:
+    """Where one simulated annotator looked: the needed things, off centre, blurred, sometimes astray."""
+    seen = np.zeros((SIZE, SIZE))
+    kept = [mask for mask in needed if len(needed) == 1 or random.random() > 0.1] or needed[:1]
+    for mask in kept:
+        moved = shift(mask, random.normal(0, 2.0, 2), order=1)
+        seen = np.maximum(seen, moved * random.uniform(0.7, 1.0))
+    if random.random() < 0.2:
+        y, x = random.integers(8, SIZE - 8, 2)
+        seen[y - 4 : y + 4, x - 4 : x + 4] += 0.5
+    # A sharp look and the wide, faint sweep of the eye around it.
+    blurred = gaussian_filter(seen, random.uniform(2.0, 4.0)) + 0.4 * gaussian_filter(
+        seen, random.uniform(9, 13)
+    )
+    return np.round(255 * blurred / blurred.max()).astype(np.uint8)
+
+
+def _write_official(
+    out: Path, split: str, questions: list[dict[str, Any]], annotations: list[dict[str, Any]]
+) -> None:
+    shared = {
+        "info": {"description": f"shapes world ({split}), generated; its annotators are simulated"},
+        "data_type": "shapes",
+        "data_subtype": f"shapes_{split}",
+    }
+    _write_json(out / f"questions_{split}.json", shared | {"task_type": "Open-Ended", "questions": questions})
+    _write_json(out / f"annotations_{split}.json", shared | {"annotations": annotations})
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    with atomic_path(path) as partial:
+        partial.write_text(json.dumps(content))

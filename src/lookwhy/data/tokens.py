@@ -1,0 +1,53 @@
+"""Words and their ids, as the original's prepro.py makes them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+UNKNOWN = "UNK"
+
+
+def tokenize(question: str) -> list[str]:
+    """Lower-cased words and punctuation marks, by NLTK's word_tokenize on the whole question.
+
+    `preserve_line` leaves out the sentence splitter and with it the need for any NLTK data.
+    """
+    from nltk.tokenize import word_tokenize
+
+    return word_tokenize(question.lower(), preserve_line=True)
+
+
+class Vocabulary:
+    """Word <-> 1-based id. The last word is "UNK", which stands for all others; id 0 is padding.
+
+    Args:
+        ix_to_word: {"1": "the", ..., "N": "UNK"}, as data_prepro.json holds it.
+    """
+
+    def __init__(self, ix_to_word: Mapping[str, str]) -> None:
+        self._words = [ix_to_word[str(i)] for i in range(1, len(ix_to_word) + 1)]
+        self._ids = {word: i for i, word in enumerate(self._words, start=1)}
+
+    @classmethod
+    def from_questions(cls, questions: Iterable[Sequence[str]], threshold: int = 0) -> Vocabulary:
+        """Words seen more than `threshold` times, most frequent first, and UNK."""
+        counts = Counter(word for words in questions for word in words)
+        kept = sorted((word for word in counts if counts[word] > threshold), key=lambda w: (-counts[w], w))
+        kept = [word for word in kept if word != UNKNOWN] + [UNKNOWN]
+        return cls({str(i): word for i, word in enumerate(kept, start=1)})
+
+    def __len__(self) -> int:
+        return len(self._words)
+
+    def encode(self, words: Sequence[str]) -> list[int]:
+        """Ids of the words; UNK's (the last) for a word never seen."""
+        return [self._ids.get(word, len(self._words)) for word in words]
+
+    def decode(self, ids: Iterable[int]) -> list[str]:
+        """Words of the ids; padding (0) is left out."""
+        return [self._words[i - 1] for i in ids if i > 0]
+
+    def ix_to_word(self) -> dict[str, str]:
+        """As data_prepro.json holds it."""
+        return {str(i): word for i, word in enumerate(self._words, start=1)}

@@ -1,0 +1,138 @@
+"""Read a checkpoint back into a model that is ready to answer, without the training configuration."""
+
+from __future__ import annotations
+
+import importlib
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+from lookwhy.data.datamodule import VQADataModule
+from lookwhy.data.tokens import Vocabulary, tokenize
+from lookwhy.models.pipeline import Pipeline
+from lookwhy.models.protocol import VQAHead
+from lookwhy.models.tower import ImageTower, tower_from_description
+from lookwhy.types import LookwhyError
+
+
+@dataclass
+class LoadedRun:
+    """What a run was trained with, ready to answer.
+
+    Attributes:
+        path: the checkpoint file.
+        epoch: 0-based epoch the weights are of.
+        step: optimiser steps taken.
+        head: the trained network, in eval mode.
+        vocabulary: words it knows.
+        answers: answers it can give.
+        data: paths and notes, as `VQADataModule.describe` gives them.
+        plan: settings of the analysis that the run was trained with; empty where it had none.
+    """
+
+    path: Path
+    epoch: int
+    step: int
+    head: VQAHead
+    vocabulary: Vocabulary
+    answers: list[str]
+    data: dict[str, Any]
+    plan: dict[str, Any]
+
+    def tower(self) -> ImageTower:
+        """The image tower whose features the head was trained on, checked by its weights' sha256."""
+        return tower_from_description(self.data["tower"])
+
+    def pipeline(self) -> Pipeline:
+        """Pixels to answers, in eval mode."""
+        return Pipeline(self.tower(), self.head).eval()
+
+    def encode(self, question: str) -> tuple[Int64[Tensor, "1 T"], Int64[Tensor, " 1"], list[str]]:
+        """Tokens, length and words of one question, cut at the 26 words that training saw.
+
+        Raises:
+            LookwhyError: the question holds no word.
+        """
+        words = tokenize(question)[:26]
+        if not words:
+            raise LookwhyError(f"expected a question, found {question!r}; ask something")
+        tokens = torch.tensor([self.vocabulary.encode(words)])
+        return tokens, torch.tensor([len(words)]), words
+
+    def datamodule(self) -> VQADataModule:
+        """The data it was trained and validated on, from the paths in the checkpoint."""
+        return VQADataModule(
+            folder=self.data["folder"],
+            image_root=self.data["image_root"],
+            annotator_maps=self.data["annotator_maps"],
+            annotators=self.data["annotators"],
+            note=self.data["note"],
+        )
+
+
+def load_checkpoint(path: Path | str) -> LoadedRun:
+    """Load a checkpoint that `train.py` wrote.
+
+    Only tensors and plain types are read; nothing is unpickled.
+
+    Raises:
+        LookwhyError: no such file, not a checkpoint, or one of another program.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise LookwhyError(
+            f"expected a checkpoint, found no file {path}; name one under runs/<name>/checkpoints"
+        )
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
+        raise LookwhyError(
+            f"expected a checkpoint of train.py, found something else in {path} ({reason}); "
+            "name one under runs/<name>/checkpoints"
+        ) from error
+    if not isinstance(content, dict) or "lookwhy" not in content:
+        raise LookwhyError(
+            f"expected a checkpoint of train.py, found no lookwhy entry in {path}; "
+            "name one under runs/<name>/checkpoints"
+        )
+    stored = content["lookwhy"]
+    head = _build_head(stored["head"], path)
+    prefix = "head."
+    head.load_state_dict(
+        {
+            name.removeprefix(prefix): value
+            for name, value in content["state_dict"].items()
+            if name.startswith(prefix)
+        }
+    )
+    words = {str(i): word for i, word in enumerate(stored["data"]["words"], start=1)}
+    return LoadedRun(
+        path=path,
+        epoch=int(content["epoch"]),
+        step=int(content["global_step"]),
+        head=head.eval(),
+        vocabulary=Vocabulary(words),
+        answers=list(stored["data"]["answers"]),
+        data=stored["data"],
+        plan=next((s["plan"] for s in content.get("callbacks", {}).values() if "plan" in s), {}),
+    )
+
+
+def _build_head(stored: dict[str, Any], path: Path) -> VQAHead:
+    module, _, name = stored["class_path"].rpartition(".")
+    try:
+        kind = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise LookwhyError(
+            f"expected the model class {stored['class_path']} of {path} to be importable, found {error}; "
+            "put its module on PYTHONPATH"
+        ) from error
+    if not (isinstance(kind, type) and issubclass(kind, VQAHead)):
+        raise LookwhyError(f"expected a VQAHead, found {stored['class_path']} in {path}; train it again")
+    return kind(**stored["init_args"])

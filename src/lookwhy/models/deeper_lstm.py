@@ -1,0 +1,99 @@
+"""The baseline of the paper: deeper LSTM question encoder and normalised CNN features (Lu et al. 2015).
+
+A word is the row of a linear layer (with bias), dropped out, squashed::
+
+    x_t = tanh(dropout(W_e[w_t] + b_e))                              E = 200
+    c1, h1, c2, h2 = the final states of a 2-layer LSTM over x       512 each, dropout between layers
+    q = tanh(W_q dropout([c1 h1 c2 h2]) + b_q)                       2048 -> 1024
+    v = tanh(W_v dropout(f / |f|) + b_v)                             D -> 1024
+    logits = W_a dropout(q * v) + b_a                                1024 -> A
+
+Every parameter starts uniform in +-0.08. Source: the authors' Torch7 code (VQA_LSTM_CNN).
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.rnn import pack_padded_sequence
+
+from lookwhy.models.protocol import VQAHead
+
+INITIAL_RANGE = 0.08
+
+
+class DeeperLSTM(VQAHead):
+    """Deeper LSTM Q + norm I of Lu et al. 2015: (image_features, tokens, lengths) -> logits.
+
+    Args:
+        vocab_size: number of words; ids run from 1 to this.
+        num_answers: number of answers.
+        image_dim: width of the image features; a grid is flattened, so channels x rows x columns.
+        embedding_size: width of a word embedding.
+        hidden_size: units of each LSTM layer.
+        num_layers: LSTM layers.
+        common_size: width of the space where question and image meet.
+        dropout: probability of dropping a unit, the same in all five places.
+        use_image: False leaves the image out: the question-only baseline, all else equal.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        num_answers: int,
+        image_dim: int,
+        embedding_size: int = 200,
+        hidden_size: int = 512,
+        num_layers: int = 2,
+        common_size: int = 1024,
+        dropout: float = 0.5,
+        use_image: bool = True,
+    ) -> None:
+        super().__init__()
+        self.settings = {
+            "vocab_size": vocab_size,
+            "num_answers": num_answers,
+            "image_dim": image_dim,
+            "embedding_size": embedding_size,
+            "hidden_size": hidden_size,
+            "num_layers": num_layers,
+            "common_size": common_size,
+            "dropout": dropout,
+            "use_image": use_image,
+        }
+        self.use_image = use_image
+        # A linear layer on one-hot words is a table and a bias; the table has no row for padding.
+        self.word_table = nn.Embedding(vocab_size, embedding_size)
+        self.word_bias = nn.Parameter(torch.empty(embedding_size))
+        between = dropout if num_layers > 1 else 0.0
+        self.lstm = nn.LSTM(embedding_size, hidden_size, num_layers, batch_first=True, dropout=between)
+        self.project_question = nn.Linear(2 * num_layers * hidden_size, common_size)
+        self.project_image = nn.Linear(image_dim, common_size)
+        self.classify = nn.Linear(common_size, num_answers)
+        self.dropout = nn.Dropout(dropout)
+        for parameter in self.parameters():
+            nn.init.uniform_(parameter, -INITIAL_RANGE, INITIAL_RANGE)
+
+    def embed(self, tokens: Int64[Tensor, "B T"]) -> Float[Tensor, "B T E"]:
+        """Word embeddings, before their dropout and tanh. Padding borrows the first word's, never read."""
+        return self.word_table((tokens - 1).clamp(min=0)) + self.word_bias
+
+    def read(self, embedded: Float[Tensor, "B T E"], lengths: Int64[Tensor, " B"]) -> Float[Tensor, "B C"]:
+        """The question in the common space, from the LSTM's final c1, h1, c2, h2."""
+        words = torch.tanh(self.dropout(embedded))
+        packed = pack_padded_sequence(words, lengths.cpu(), batch_first=True, enforce_sorted=False)
+        _, (hidden, cell) = self.lstm(packed)
+        states = torch.stack([cell, hidden], dim=1)  # (layers, c then h, B, hidden)
+        encoding = states.permute(2, 0, 1, 3).flatten(1)
+        return torch.tanh(self.project_question(self.dropout(encoding)))
+
+    def look(self, features: Float[Tensor, "B *D"]) -> Float[Tensor, "B C"]:
+        """The image in the common space, from its L2-normalised features."""
+        normalised = F.normalize(features.flatten(1), dim=1)
+        return torch.tanh(self.project_image(self.dropout(normalised)))
+
+    def answer(self, view: Float[Tensor, "B C"], code: Float[Tensor, "B C"]) -> Float[Tensor, "B A"]:
+        """Logits of the answers from the product of image and question."""
+        return self.classify(self.dropout(view * code if self.use_image else code))

@@ -1,0 +1,129 @@
+"""Training of a VQA head on precomputed features: the original's recipe as a LightningModule."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+from torch.nn import functional as F
+
+from lookwhy import __version__
+from lookwhy.data.datamodule import VQADataModule
+from lookwhy.metrics import VQAAccuracy
+from lookwhy.models.protocol import VQAHead
+from lookwhy.types import VQABatch
+
+
+class VQASystem(pl.LightningModule):
+    """Cross entropy over the answers; RMSprop, learning rate shrinking every step, gradients clamped.
+
+    The defaults are the original's (VQA_LSTM_CNN of Lu et al. 2015).
+
+    Args:
+        head: the network that answers from image features.
+        learning_rate: of the first step.
+        decay: factor on the learning rate after every step.
+        alpha: RMSprop's memory.
+        eps: RMSprop's, added to the root.
+        clamp: each element of the gradient is cut to +- this.
+        seed: of dropout. Dropout is a function of seed, epoch and rank, so that a resumed run ends at the
+            weights of an uninterrupted one.
+    """
+
+    def __init__(
+        self,
+        head: VQAHead,
+        learning_rate: float = 3e-4,
+        decay: float = 0.99997592083,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+        clamp: float = 10.0,
+        seed: int = 123,
+    ) -> None:
+        super().__init__()
+        self.head = head
+        self.learning_rate, self.decay = learning_rate, decay
+        self.alpha, self.eps, self.clamp = alpha, eps, clamp
+        self.seed = seed
+        self.accuracy = VQAAccuracy()
+        self.prior_accuracy = VQAAccuracy()
+
+    @property
+    def data(self) -> VQADataModule:
+        """The data module that the trainer was given."""
+        return self.trainer.datamodule  # type: ignore[attr-defined]
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Torch7's RMSprop, and a learning rate that shrinks every step."""
+        optimizer = torch.optim.RMSprop(
+            self.head.parameters(), lr=self.learning_rate, alpha=self.alpha, eps=self.eps
+        )
+        scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, gamma=self.decay)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clamp by value, unless the trainer was told otherwise."""
+        if gradient_clip_val is None:
+            gradient_clip_val, gradient_clip_algorithm = self.clamp, "value"
+        self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+
+    def on_train_epoch_start(self) -> None:
+        """Make dropout a function of seed, epoch and rank."""
+        words = np.random.SeedSequence([self.seed, self.current_epoch, self.global_rank])
+        torch.manual_seed(int(words.generate_state(1, np.uint64)[0] >> np.uint64(1)))
+
+    def training_step(self, batch: VQABatch, batch_idx: int) -> Tensor:
+        """Cross entropy of one batch."""
+        loss = F.cross_entropy(self.head(batch.features, batch.tokens, batch.lengths), batch.labels)
+        self.log("train/loss", loss, on_step=True, on_epoch=False, batch_size=len(batch), prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: VQABatch, batch_idx: int) -> None:
+        """Official accuracy of every question; loss of those whose answer the model can give."""
+        logits = self.head(batch.features, batch.tokens, batch.lengths)
+        predicted = [self.data.answers[answer] for answer in logits.argmax(1).tolist()]
+        prior = [self.data.most_frequent_answer] * len(batch)
+        self.accuracy.update(predicted, batch.answers, batch.answer_types, batch.question_types)
+        self.prior_accuracy.update(prior, batch.answers)
+        answerable = int((batch.labels >= 0).sum())
+        if answerable:
+            loss = F.cross_entropy(logits, batch.labels, ignore_index=-1)
+            self.log("val/loss", loss, batch_size=answerable, sync_dist=True)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the official accuracy, overall and by type, beside the always-most-frequent-answer baseline."""
+        for key, value in self.accuracy.compute().items():
+            if not key.startswith("question_type/"):
+                self.log(f"val/accuracy/{key}", value, prog_bar=key == "overall")
+        self.log("val/accuracy_most_frequent_answer", self.prior_accuracy.compute()["overall"])
+        self.accuracy.reset()
+        self.prior_accuracy.reset()
+
+    def test_step(self, batch: VQABatch, batch_idx: int) -> None:
+        """As validation."""
+        self.validation_step(batch, batch_idx)
+
+    def on_test_epoch_end(self) -> None:
+        """As validation."""
+        self.on_validation_epoch_end()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what analyze.py needs, in plain types, so that a checkpoint loads without unpickling code."""
+        kind = type(self.head)
+        checkpoint["lookwhy"] = {
+            "version": __version__,
+            "head": {
+                "class_path": f"{kind.__module__}.{kind.__qualname__}",
+                "init_args": self.head.settings,
+            },
+            "data": self.data.describe(),
+        }

@@ -1,0 +1,187 @@
+"""Image towers: frozen CNNs from pixels to features, rebuilt only from the very weights they had."""
+
+from __future__ import annotations
+
+import pickle
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from lookwhy.data.files import sha256_file
+from lookwhy.data.recipe import ImageRecipe
+from lookwhy.types import LookwhyError
+
+Arch = Literal["vgg16", "vgg19", "shapes"]
+Layer = Literal["fc7", "pool5", "pool5_mean"]
+
+
+class ImageTower(nn.Module):
+    """A frozen CNN up to the layer whose output is used as features; always in eval mode.
+
+    Args:
+        cnn: plain sequence of layers, pixels to features.
+        arch: which network.
+        layer: what its output is.
+        recipe: how pixels are fed to it.
+        weights: the file its weights came from.
+        weights_sha256: of that file.
+    """
+
+    def __init__(
+        self,
+        cnn: nn.Sequential,
+        arch: str,
+        layer: str,
+        recipe: ImageRecipe,
+        weights: str,
+        weights_sha256: str,
+    ) -> None:
+        super().__init__()
+        self.cnn = cnn.eval().requires_grad_(False)
+        self.arch, self.layer, self.recipe = arch, layer, recipe
+        self.weights, self.weights_sha256 = weights, weights_sha256
+
+    def train(self, mode: bool = True) -> ImageTower:
+        """Stays in eval mode: it is frozen."""
+        return super().train(False)
+
+    def forward(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B *D"]:
+        """Features of images in the recipe's own input range, not normalised."""
+        return self.cnn(images)
+
+    def describe(self) -> dict[str, Any]:
+        """In plain types, enough to rebuild it."""
+        return {
+            "arch": self.arch,
+            "layer": self.layer,
+            "recipe": self.recipe.to_dict(),
+            "weights": self.weights,
+            "weights_sha256": self.weights_sha256,
+            "normalised": False,
+        }
+
+
+def build_tower(
+    arch: Arch, layer: Layer, recipe: ImageRecipe, weights: Path | Literal["torchvision"]
+) -> ImageTower:
+    """Build a tower with its weights.
+
+    Args:
+        arch: vgg16 or vgg19 as torchvision builds them, or the shapes world's own network.
+        layer: `fc7` after its ReLU (4096), `pool5` (512, 7, 7) or its spatial mean `pool5_mean` (512).
+        recipe: must be the one the weights were trained with: a file does not say.
+        weights: a state dict with torchvision's key names, half precision allowed; or "torchvision" to
+            download torchvision's.
+
+    Raises:
+        LookwhyError: the file is missing, not a state dict, or lacks layers.
+    """
+    path = _download(arch) if weights == "torchvision" else Path(weights)
+    state = _load_state(path)
+    cnn = _shapes_cnn() if arch == "shapes" else _vgg(arch, layer)
+    wanted = {name: value.shape for name, value in cnn.state_dict().items()}
+    if arch != "shapes":
+        state = _as_flat(state, cnn)
+    missing = [name for name in wanted if name not in state or state[name].shape != wanted[name]]
+    if missing:
+        raise LookwhyError(
+            f"expected weights of {arch} up to {layer}, found none of the right shape for {missing[0]} "
+            f"({len(missing)} of {len(wanted)}) in {path}; choose another layer or file"
+        )
+    cnn.load_state_dict({name: state[name].float() for name in wanted})
+    return ImageTower(cnn, arch, layer, recipe, str(path.resolve()), sha256_file(path))
+
+
+def tower_from_description(description: dict[str, Any]) -> ImageTower:
+    """Rebuild the tower that features were made with.
+
+    Raises:
+        LookwhyError: its weights are missing or have changed.
+    """
+    path = Path(description["weights"])
+    if not path.is_file():
+        raise LookwhyError(
+            f"expected the image network's weights, found no file {path}; put them back or prepare the "
+            "features again"
+        )
+    tower = build_tower(
+        cast(Arch, description["arch"]),
+        cast(Layer, description["layer"]),
+        ImageRecipe.from_dict(description["recipe"]),
+        path,
+    )
+    if tower.weights_sha256 != description["weights_sha256"]:
+        raise LookwhyError(
+            f"expected weights with sha256 {description['weights_sha256'][:12]}..., found "
+            f"{tower.weights_sha256[:12]}... in {path}; restore the file or prepare the features again"
+        )
+    return tower
+
+
+def _vgg(arch: str, layer: str) -> nn.Sequential:
+    import torchvision
+
+    network = getattr(torchvision.models, arch)(weights=None)
+    steps: OrderedDict[str, nn.Module] = OrderedDict()
+    for name, module in network.features.named_children():
+        # Not in place: attribution reads what goes into a ReLU.
+        steps[f"features_{name}"] = nn.ReLU() if isinstance(module, nn.ReLU) else module
+    if layer == "pool5_mean":
+        steps["mean"], steps["flatten"] = nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    elif layer == "fc7":
+        steps["flatten"] = nn.Flatten()
+        steps["classifier_0"], steps["relu6"] = network.classifier[0], nn.ReLU()
+        steps["classifier_3"], steps["relu7"] = network.classifier[3], nn.ReLU()
+    elif layer != "pool5":
+        raise LookwhyError(
+            f"expected the layer fc7, pool5 or pool5_mean, found {layer!r}; choose one of them"
+        )
+    return nn.Sequential(steps)
+
+
+def _as_flat(state: dict[str, Tensor], cnn: nn.Sequential) -> dict[str, Tensor]:
+    """Weights of torchvision's `features.0.weight` under the flat sequence's `features_0.weight`."""
+    return {name: state[key] for name in cnn.state_dict() if (key := name.replace("_", ".", 1)) in state}
+
+
+def _shapes_cnn() -> nn.Sequential:
+    from lookwhy.models.shapes_tower import build_shapes_cnn
+
+    return build_shapes_cnn()
+
+
+def _load_state(path: Path) -> dict[str, Tensor]:
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise LookwhyError(
+            f"expected the image network's weights, found no file {path}; give --weights another"
+        ) from error
+    except (OSError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        raise LookwhyError(
+            f"expected a PyTorch state dict, found something else in {path}; give --weights another file"
+        ) from error
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise LookwhyError(
+            f"expected a state dict of tensors, found something else in {path}; give --weights another file"
+        )
+    return state
+
+
+def _download(arch: str) -> Path:
+    import torchvision
+
+    weights = torchvision.models.get_model_weights(arch)["IMAGENET1K_V1"]
+    path = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
+    try:
+        weights.get_state_dict(progress=True, check_hash=True)
+    except OSError as error:
+        raise LookwhyError(
+            f"expected to download {weights.url}, found no way to ({error}); fetch it elsewhere and give "
+            "--weights the file"
+        ) from error
+    return path

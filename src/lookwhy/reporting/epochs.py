@@ -1,0 +1,112 @@
+"""The chart of a training run, or of several: agreement with the annotators by epoch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from lookwhy.reporting import reading, style
+from lookwhy.reporting.chart import HEADING, LEGEND, footer, new_figure, undefined
+from lookwhy.types import AnalysisResult
+
+Runs = dict[str, dict[int, AnalysisResult]]
+"""Analyses by name of the run and by epoch."""
+
+_DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (5, 1.5, 1, 1.5)))
+
+
+def agreement_over_epochs(runs: Runs) -> Figure:
+    """Rank correlation with the annotators, and how specific it is to the question, by epoch.
+
+    Args:
+        runs: by name of the run, its analyses by epoch.
+    """
+    figure = new_figure(7.0, 6.6)
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(1.25, 1))
+    found = [result for run in runs.values() for result in run.values()]
+    who = dict.fromkeys(style.annotators(result.manifest).lower() for result in found)
+    upper.set_title(f"Agreement with {' and '.join(who)}", loc="left", **HEADING)
+    lower.set_title("Agreement that is specific to the question", loc="left", **HEADING)
+    methods = sorted({method for result in found for method in reading.image_methods(result)})
+    colours = style.method_colours([*methods, *style.BASELINES])
+    for number, (name, epochs) in enumerate(runs.items()):
+        dashes = _DASHES[number % len(_DASHES)]
+        suffix = f", {name}" if len(runs) > 1 else ""
+        for method in methods:
+            label = style.method_name(method) + suffix
+            for axes, measure in ((upper, "rank_correlation"), (lower, "specificity")):
+                _curve(axes, epochs, f"image/{method}/{measure}", colours[method], dashes, label)
+    if not upper.lines:
+        lower.remove()
+        return undefined(figure, upper, "no annotator maps, so no agreement")
+    for baseline in style.BASELINES:
+        _baseline(upper, runs, baseline, colours[baseline])
+    lower.axhline(0, color=style.MUTED, linewidth=1, label="Same for every question")
+    for axes, measured in ((upper, "Rank correlation ρ"), (lower, "ρ, own question\nminus another’s")):
+        axes.set_ylabel(measured, size=style.TEXT, color=style.INK)
+        style.tidy(axes, grid="y")
+    lower.set_xlabel("Epoch", size=style.TEXT, color=style.INK)
+    lower.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    every = [epoch for run in runs.values() for epoch in run]
+    lower.set_xlim(min(every) - 0.5, max(every) + 0.5)
+    _legend(figure, upper, lower)
+    notes = (str(result.manifest.get("data_note") or "") for result in found)
+    footer(figure, "Bands: 95% confidence intervals.", notes)
+    return figure
+
+
+def _legend(figure: Figure, upper: Axes, lower: Axes) -> None:
+    """One for both panels: the curves are the same, only the zero line is the lower one's own."""
+    handles, labels = upper.get_legend_handles_labels()
+    own, words = lower.get_legend_handles_labels()
+    legend = figure.legend(
+        [*handles, own[-1]],
+        [*labels, words[-1]],
+        loc="outside upper left",
+        ncols=2,
+        handlelength=2.8,
+        **LEGEND,
+    )
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+
+
+def _curve(
+    axes: Axes,
+    epochs: dict[int, AnalysisResult],
+    key: str,
+    colour: str,
+    dashes: Any,
+    label: str,
+) -> None:
+    """One value by epoch with its confidence band; epochs without the value are gaps."""
+    at = sorted(epochs)
+    values, low, high = (
+        np.array([epochs[epoch].summary.get(f"{key}{end}", np.nan) for epoch in at])
+        for end in ("", "/ci_low", "/ci_high")
+    )
+    if np.isnan(values).all():
+        return
+    axes.fill_between(at, low, high, color=colour, alpha=0.16, linewidth=0)
+    axes.plot(at, values, color=colour, linestyle=dashes, marker="o", markersize=3.4, label=label)
+
+
+def _baseline(axes: Axes, runs: Runs, method: str, colour: str) -> None:
+    """A level line for each run; one line where runs agree, as they do on the same questions."""
+    key = f"image/{method}/rank_correlation"
+    last = [epochs[max(epochs)] for epochs in runs.values() if epochs]
+    # Runs on other data may have other annotators: each is called by its own name.
+    levels = dict.fromkeys(
+        (style.method_name(method, result.manifest), round(result.summary[key], 6))
+        for result in last
+        if key in result.summary
+    )
+    named: set[str] = set()
+    for name, level in levels:
+        label = "_" if name in named else name
+        axes.axhline(level, color=colour, linewidth=1.6, linestyle=(0, (6, 2)), label=label, zorder=1)
+        named.add(name)

@@ -1,0 +1,158 @@
+"""Charts of an analysis and of a training run: pure functions from results to figures.
+
+Everything drawn is read from the results. What is undefined there is left out, or said to be undefined.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from lookwhy.reporting import reading, style
+from lookwhy.reporting.chart import (
+    TITLE,
+    epoch_and_note,
+    footer,
+    legend_above,
+    new_figure,
+    save_figure,
+    undefined,
+    write,
+)
+from lookwhy.reporting.epochs import Runs, agreement_over_epochs
+from lookwhy.reporting.sheet import shorten
+from lookwhy.reporting.strips import example_strip, explanation_figure
+from lookwhy.types import AnalysisResult
+
+__all__ = [
+    "Runs",
+    "accuracy_by_type",
+    "agreement_over_epochs",
+    "example_strip",
+    "explanation_figure",
+    "failure_prediction",
+    "most_important_words",
+    "save_figure",
+    "write",
+]
+
+_MOST_TYPES = 20
+
+
+def most_important_words(result: AnalysisResult) -> Figure:
+    """P(word is the most important of its question | its part of speech) (the paper's Figure 3)."""
+    groups, methods = reading.groups(result), reading.question_methods(result)
+    figure = new_figure(max(6.6, 1.4 + 0.72 * len(groups)), 3.9)
+    axes = figure.subplots()
+    figure.suptitle("Which words count: the most important word of each question", **TITLE)
+    if not groups:
+        return undefined(figure, axes, "no part of speech has a value in this analysis")
+    colours = style.method_colours(methods)
+    width = 0.8 / max(len(methods), 1)
+    for number, method in enumerate(methods):
+        prefix = f"question/{method}/most_important"
+        at = np.arange(len(groups)) + (number - (len(methods) - 1) / 2) * width
+        heights = [result.summary.get(f"{prefix}/{group}", np.nan) for group in groups]
+        chance = [result.summary.get(f"{prefix}/{group}/expected", np.nan) for group in groups]
+        axes.bar(at, heights, width * 0.92, color=colours[method], label=style.method_name(method))
+        label = "By chance" if number == len(methods) - 1 else "_"
+        axes.hlines(chance, at - width * 0.46, at + width * 0.46, style.INK, linewidth=1.6, label=label)
+    labels = [f"{style.group_name(group)}\n{_count_label(result, methods, group)}" for group in groups]
+    crowded = len(groups) > 9
+    axes.set_xticks(
+        range(len(groups)), labels, rotation=40 if crowded else 0, ha="right" if crowded else "center"
+    )
+    axes.set_ylim(bottom=0)
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.set_ylabel("P(most important | part of speech)", size=style.TEXT, color=style.INK)
+    style.tidy(axes, grid="y")
+    tagger = result.manifest.get("tagger")
+    epoch, note = epoch_and_note(result)
+    footer(figure, f"{epoch}n: words. Most frequent part of speech first. Tagged by {tagger}.", [note])
+    legend_above(axes, len(methods) + 1)
+    return figure
+
+
+def failure_prediction(result: AnalysisResult) -> Figure:
+    """How well right and wrong answers are told apart, by what the predictor sees of a question."""
+    names = reading.feature_sets(result)
+    figure = new_figure(7.0, 1.8 + 0.34 * max(len(names), 2))
+    left, right = figure.subplots(1, 2, sharey=True)
+    figure.suptitle("Predicting whether the answer is right", **TITLE)
+    if not names:
+        right.remove()
+        return undefined(figure, left, "not enough right and wrong answers to learn from")
+    colour = style.method_colours(["guided_backprop"])["guided_backprop"]
+    for axes, key, words in ((left, "accuracy", "Accuracy"), (right, "auroc", "Area under the ROC curve")):
+        values = [result.summary.get(f"failure/{name}/{key}", np.nan) for name in names]
+        axes.barh(range(len(names)), values, 0.62, color=colour)
+        _value_labels(axes, values, "{:.0%}" if key == "accuracy" else "{:.2f}")
+        axes.set_xlim(0, 1.16)
+        axes.set_xticks([0, 0.25, 0.5, 0.75, 1])
+        axes.set_xlabel(words, size=style.TEXT, color=style.INK)
+        style.tidy(axes, grid="x")
+    left.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    majority = [result.summary.get(f"failure/{name}/majority_accuracy", np.nan) for name in names]
+    at = np.arange(len(names))
+    left.vlines(majority, at - 0.4, at + 0.4, style.INK, linewidth=1.8, label="Always the more frequent")
+    right.axvline(0.5, color=style.INK, linewidth=1.8, linestyle=(0, (3, 2)), label="By chance")
+    left.set_yticks(at, [style.feature_set_name(name) for name in names])
+    left.invert_yaxis()
+    for axes in (left, right):
+        legend_above(axes, 1)
+    n = {int(result.summary[key]) for name in names if (key := f"failure/{name}/n") in result.summary}
+    counted = f"{'–'.join(map(str, sorted(n)))} questions, cross-validated." if n else "Cross-validated."
+    epoch, note = epoch_and_note(result)
+    footer(figure, epoch + counted, [note])
+    return figure
+
+
+def accuracy_by_type(result: AnalysisResult) -> Figure:
+    """The official VQA accuracy: overall, by answer type and by question type."""
+    rows = (
+        [("All questions", "accuracy/overall", style.INK, 0)] if "accuracy/overall" in result.summary else []
+    )
+    hidden = 0
+    for kind, colour in (("answer_type", "#0072B2"), ("question_type", "#56B4E9")):
+        counts, names = reading.count_types(result, kind), reading.types(result, kind)
+        hidden += max(len(names) - _MOST_TYPES, 0)
+        for name in names[:_MOST_TYPES]:
+            rows.append((name, f"accuracy/{kind}/{name}", colour, counts.get(name, 0)))
+    figure = new_figure(6.4, 1.3 + 0.26 * max(len(rows), 3))
+    axes = figure.subplots()
+    figure.suptitle("VQA accuracy by type of answer and question", **TITLE)
+    if not rows:
+        return undefined(figure, axes, "no question of this analysis has known answers")
+    values = [result.summary[key] for _, key, _, _ in rows]
+    axes.barh(range(len(rows)), values, 0.7, color=[colour for _, _, colour, _ in rows])
+    _value_labels(axes, values, "{:.1%}")
+    names = [shorten(name, style.TEXT, 2.2) for name, _, _, _ in rows]
+    labels = [f"{name}  (n = {n})" if n else name for name, (_, _, _, n) in zip(names, rows, strict=True)]
+    axes.set_yticks(range(len(rows)), labels)
+    for label in axes.get_yticklabels():
+        label.set_parse_math(False)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1.12)
+    axes.set_xticks([0, 0.25, 0.5, 0.75, 1])
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    style.tidy(axes, grid="x")
+    more = f" The {_MOST_TYPES} most frequent types; {hidden} more are not shown." if hidden else ""
+    epoch, note = epoch_and_note(result)
+    footer(figure, f"{epoch}Dark: answer types, light: question types.{more}", [note])
+    return figure
+
+
+def _count_label(result: AnalysisResult, methods: Sequence[str], group: str) -> str:
+    keys = [f"question/{method}/most_important/{group}/n" for method in methods]
+    counts = sorted({int(result.summary[key]) for key in keys if key in result.summary})
+    return f"n = {'–'.join(str(n) for n in counts)}" if counts else ""
+
+
+def _value_labels(axes: Axes, values: Sequence[float], form: str) -> None:
+    for row, value in enumerate(values):
+        if not np.isnan(value):
+            axes.text(value + 0.015, row, form.format(value), va="center", size=style.SMALL, color=style.INK)

@@ -1,0 +1,68 @@
+"""Publish one analysis: pictures into the run's folder, everything to W&B where a run is given."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from lookwhy import store
+from lookwhy.reporting import figures, reading
+from lookwhy.types import AnalysisResult
+
+_log = logging.getLogger(__name__)
+
+_CHARTS = ("most_important_words", "failure_prediction", "accuracy_by_type")
+
+
+def figures_folder(run_folder: Path, epoch: int) -> Path:
+    """Where the pictures of one epoch lie inside a run's folder."""
+    return store.epoch_folder(run_folder, epoch) / "figures"
+
+
+def publish(result: AnalysisResult, run_folder: Path, epoch: int, experiment: Any | None) -> list[Path]:
+    """Draw the pictures of one analysis into the run's folder, and log it to W&B.
+
+    To be called after `lookwhy.store.save`, which replaces the folder of the epoch as a whole.
+
+    Args:
+        result: the analysis.
+        run_folder: of the training run.
+        epoch: of the analysis.
+        experiment: a W&B run, or None to leave W&B out.
+
+    Returns:
+        The pictures written.
+    """
+    folder = figures_folder(run_folder, epoch)
+    drawn: dict[str, Path] = {}
+    records = reading.questions(result)
+    for question_id in result.manifest.get("examples", ()):
+        rows = records.get(question_id)
+        image = read_image(rows[0]["image_file"]) if rows else None
+        if image is not None:
+            name = f"example_{question_id}"
+            strip = figures.example_strip(result, question_id, image)
+            drawn[name] = figures.save_figure(strip, folder / f"{name}.png")
+    for name in _CHARTS:
+        drawn[name] = figures.save_figure(getattr(figures, name)(result), folder / f"{name}.png")
+    if experiment is not None:
+        # Only here: wandb takes a second to import, and nobody else needs it.
+        from lookwhy.reporting import wandb as to_wandb
+
+        to_wandb.publish(result, {}, experiment, epoch, pictures=drawn)
+    return list(drawn.values())
+
+
+def read_image(path: str) -> UInt8[np.ndarray, "H W 3"] | None:
+    """Pixels of an image file, RGB 0-255; None, with a line in the log, where it cannot be read."""
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB"))
+    except (OSError, ValueError) as error:
+        _log.warning("no example picture of %s: %s", path or "a question without an image file", error)
+        return None

@@ -1,0 +1,117 @@
+"""One place for how reports look: colours, sizes, and the words that a reader sees for every name.
+
+Colours of series are Okabe and Ito's, told apart with any colour vision. Magnitudes run from light
+(nothing) to dark (most) through a perceptually uniform map, so that they read the same over pictures,
+behind words and in print; signed values run from blue (against the answer) to red (for it).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap, ListedColormap
+
+INK, MUTED, FAINT, PAPER = "#1d2329", "#5b646e", "#d5d9de", "#ffffff"
+RIGHT, WRONG = "#00755a", "#b8420c"
+
+TITLE, HEADING, TEXT, SMALL = 13.0, 10.0, 9.0, 7.8
+"""Font sizes in points."""
+
+MAGNITUDE: Colormap = ListedColormap(colormaps["magma_r"](np.linspace(0.02, 0.80, 256)), name="magnitude")
+SIGNED: Colormap = colormaps["RdBu_r"]
+
+BASELINES = ("random", "centre_prior", "human")
+
+_COLOURS = {
+    "guided_backprop": "#0072B2",
+    "occlusion": "#D55E00",
+    "gradient": "#0072B2",
+    "word_drop": "#D55E00",
+    "deconvnet": "#CC79A7",
+    "random": "#8a9099",
+    "centre_prior": "#5b646e",
+    "human": "#E69F00",
+}
+_SPARE_COLOURS = ("#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+
+_METHODS = {
+    "guided_backprop": "Guided backpropagation",
+    "occlusion": "Occlusion",
+    "gradient": "Gradient",
+    "deconvnet": "Deconvnet",
+    "word_drop": "Word drop",
+    "random": "Random",
+    "centre_prior": "Centre prior",
+}
+_GROUPS = {"wh_word": "Wh-word", "other": "Other"}
+_FEATURE_SETS = {
+    "confidence": "Confidence of the answer",
+    "flips": "Flips of the answer",
+    "maps": "Shape of the maps",
+    "all": "Flips and map shapes",
+}
+
+
+def method_colours(methods: list[str]) -> dict[str, str]:
+    """A colour for each method, no two alike: its own where it has one, else a spare one."""
+    chosen: dict[str, str] = {}
+    for method in methods:
+        wanted = (_COLOURS.get(method, ""), *_SPARE_COLOURS, *_COLOURS.values())
+        free = [colour for colour in wanted if colour and colour not in chosen.values()]
+        chosen[method] = free[0] if free else INK
+    return chosen
+
+
+def method_name(method: str, manifest: Mapping[str, Any] | None = None) -> str:
+    """A method or baseline in words; annotators are called what the manifest calls them."""
+    if method == "human":
+        return f"{annotators(manifest or {})} (each against the others)"
+    return _METHODS.get(method, _plain(method))
+
+
+def annotators(manifest: Mapping[str, Any]) -> str:
+    """What to call whoever drew the annotator maps: simulated ones are never called human."""
+    word = manifest.get("annotators") or "annotators"
+    return str(word[:1].upper() + word[1:])
+
+
+def group_name(group: str) -> str:
+    """A part-of-speech group in words."""
+    return _GROUPS.get(group, _plain(group))
+
+
+def feature_set_name(name: str) -> str:
+    """A feature set of the failure predictor in words."""
+    return _FEATURE_SETS.get(name, _plain(name))
+
+
+def _plain(name: str) -> str:
+    words = name.replace("_", " ").strip()
+    return words[:1].upper() + words[1:]
+
+
+def tidy(axes: Axes, grid: str | None = None) -> None:
+    """Quiet axes: no box, muted ticks, at most a faint grid along one axis."""
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color(MUTED)
+        axes.spines[side].set_linewidth(0.8)
+    axes.tick_params(labelsize=TEXT, colors=INK, width=0.8, length=3, color=MUTED)
+    axes.patch.set_alpha(0.0)
+    axes.set_axisbelow(True)
+    if grid == "x":
+        axes.xaxis.grid(True, color=FAINT, linewidth=0.7)
+    if grid == "y":
+        axes.yaxis.grid(True, color=FAINT, linewidth=0.7)
+
+
+def ink_on(rgba: tuple[float, float, float, float]) -> str:
+    """Dark or light ink, whichever reads better on a colour (WCAG relative luminance)."""
+    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in rgba[:3]]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return INK if luminance > 0.22 else PAPER

@@ -1,0 +1,165 @@
+"""AnalysisResult <-> the run folder: `analysis/epoch=003/` with its four files.
+
+The folder is written under a temporary name and renamed, so a reader never meets half of one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from lookwhy.types import AnalysisResult, ImportanceMaps, LookwhyError
+
+SCHEMA_VERSION = 1
+
+RECORD_COLUMNS = pa.schema(
+    [
+        ("question_id", pa.int64()),
+        ("image_id", pa.int64()),
+        ("image_file", pa.string()),
+        ("question", pa.string()),
+        ("words", pa.list_(pa.string())),
+        ("question_type", pa.string()),
+        ("answer_type", pa.string()),
+        ("ground_truth", pa.string()),
+        ("predicted", pa.string()),
+        ("confidence", pa.float64()),
+        ("accuracy", pa.float64()),
+        ("domain", pa.string()),
+        ("method", pa.string()),
+        ("rho", pa.float64()),
+        ("top_word", pa.string()),
+        ("top_tag", pa.string()),
+        ("top_group", pa.string()),
+        ("flips", pa.int64()),
+    ]
+)
+"""Columns of records.parquet. Null where a column says nothing of a method: rho of a question method,
+the top word of an image method, flips of a method that takes nothing away."""
+
+UNTRAINED = -1
+"""The epoch before the first: the model as it was initialised."""
+
+_EPOCH = re.compile(r"epoch=(\d+)$")
+
+
+def epoch_folder(run: Path, epoch: int) -> Path:
+    """Where the analysis of one epoch lies inside a run folder; the untrained model has its own name."""
+    return run / "analysis" / ("untrained" if epoch == UNTRAINED else f"epoch={epoch:03d}")
+
+
+def stored_epochs(run: Path) -> dict[int, Path]:
+    """The analysed epochs of a run and their folders, by epoch; the untrained model is epoch -1.
+
+    Raises:
+        LookwhyError: the folder holds no analysis.
+    """
+    found = {
+        int(match.group(1)): path
+        for path in sorted((run / "analysis").glob("epoch=*"))
+        if (match := _EPOCH.search(path.name)) and (path / "summary.json").is_file()
+    }
+    if (run / "analysis" / "untrained" / "summary.json").is_file():
+        found[UNTRAINED] = run / "analysis" / "untrained"
+    if not found:
+        raise LookwhyError(
+            f"expected a run folder with analysis/epoch=NNN/, found none in {run}; "
+            "name the folder that train.py printed"
+        )
+    return dict(sorted(found.items()))
+
+
+def save(result: AnalysisResult, folder: Path) -> Path:
+    """Write one analysis; an older one of the same name is replaced as a whole."""
+    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    manifest = {"schema_version": SCHEMA_VERSION, **result.manifest}
+    (partial / "manifest.json").write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n")
+    (partial / "summary.json").write_text(json.dumps(result.summary, indent=2, sort_keys=True) + "\n")
+    pq.write_table(pa.Table.from_pylist(result.records, schema=RECORD_COLUMNS), partial / "records.parquet")
+    _write_maps(result, partial / "maps.h5")
+    if folder.exists():
+        shutil.rmtree(folder)
+    os.replace(partial, folder)
+    return folder
+
+
+def load(folder: Path) -> AnalysisResult:
+    """Read one analysis back.
+
+    Raises:
+        LookwhyError: a file is missing, or of another schema version.
+    """
+    for name in ("manifest.json", "summary.json", "records.parquet", "maps.h5"):
+        if not (folder / name).is_file():
+            raise LookwhyError(f"expected {name} in {folder}, found none; analyse that epoch again")
+    manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
+    version = manifest.pop("schema_version", None)
+    if version != SCHEMA_VERSION:
+        raise LookwhyError(
+            f"expected schema version {SCHEMA_VERSION}, found {version} in {folder / 'manifest.json'}; "
+            "analyse the checkpoint again with this version of lookwhy"
+        )
+    maps, human, question_ids = _read_maps(folder / "maps.h5")
+    return AnalysisResult(
+        summary=json.loads((folder / "summary.json").read_text()),
+        records=pq.read_table(folder / "records.parquet").to_pylist(),
+        maps=maps,
+        human=human,
+        question_ids=question_ids,
+        manifest=manifest,
+    )
+
+
+def _write_maps(result: AnalysisResult, path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file["question_id"] = result.question_ids
+        for name, maps in result.maps.items():
+            values = torch.where(maps.valid, maps.values.float(), torch.nan).numpy()
+            data = file.create_dataset(name, data=values, compression="gzip", shuffle=True)
+            data.attrs["signed"] = maps.signed
+            data.attrs["target"] = maps.target
+            file[f"answer/{name}"] = maps.answers.numpy()
+            if maps.flips is not None:
+                file[f"flips/{name}"] = maps.flips.numpy()
+        if result.human.shape[1]:
+            file.create_dataset("image/human", data=result.human, compression="gzip", shuffle=True)
+            file["image/human"].attrs["signed"] = False
+            file["image/human"].attrs["target"] = "where annotators looked to answer the question"
+
+
+def _read_maps(path: Path) -> tuple[dict[str, ImportanceMaps], np.ndarray, np.ndarray]:
+    maps: dict[str, ImportanceMaps] = {}
+    with h5py.File(path) as file:
+        question_ids = file["question_id"][:]
+        human = np.full((len(question_ids), 0, 1, 1), np.nan, np.float32)
+        for domain in ("image", "question"):
+            for method, data in file.get(domain, {}).items():
+                if method == "human":
+                    human = data[:]
+                    continue
+                values = torch.from_numpy(data[:])
+                flips = file.get(f"flips/{domain}/{method}")
+                maps[f"{domain}/{method}"] = ImportanceMaps(
+                    method=method,
+                    domain=domain,
+                    values=values,
+                    valid=~values.isnan(),
+                    signed=bool(data.attrs["signed"]),
+                    target=str(data.attrs["target"]),
+                    question_ids=torch.from_numpy(question_ids),
+                    answers=torch.from_numpy(file[f"answer/{domain}/{method}"][:]),
+                    flips=None if flips is None else torch.from_numpy(flips[:]),
+                )
+    return maps, human, question_ids

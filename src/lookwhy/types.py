@@ -1,0 +1,156 @@
+"""The vocabulary of the project: dimensions, shape aliases and the records that pass between the rooms.
+
+Dimension legend, used in every annotation:
+
+====  =========================================================================
+B     questions in a batch
+N     questions in an analysis
+T     words of a question, padded (26 in the original's files)
+A     answers the model can give
+D     width of an image feature vector (4096 for fc7)
+E     width of a word embedding
+H W   height and width of an image in pixels
+G     cells along one side of the importance grid (16 in the paper)
+K     annotators of one question
+====  =========================================================================
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from lookwhy.errors import LookwhyError as LookwhyError
+
+Domain = Literal["image", "question"]
+"""What an importance map lies over: the cells of the image, or the words of the question."""
+
+
+@dataclass
+class VQABatch:
+    """Some questions, left-aligned and padded with 0, with whatever of the rest is known about them.
+
+    Attributes:
+        question_ids: the data set's own ids.
+        tokens: 1-based word ids, 0 pads.
+        lengths: number of words of each question, at least 1.
+        labels: 0-based answer ids, -1 where the true answer is not among the model's answers.
+        image_ids: the data set's own image ids.
+        features: image features, (B, D) or a grid (B, D, h, w); None where only pixels are at hand.
+        images: pixels in the image recipe's own input range; None where only features are at hand.
+        image_files: path of each image file, for pictures.
+        questions: the questions as asked.
+        answers: the ten answers of the annotators of each question.
+        question_types: as in the official annotations ("what is", "how many", ...).
+        answer_types: "yes/no", "number" or "other".
+    """
+
+    question_ids: Int64[Tensor, " B"]
+    tokens: Int64[Tensor, "B T"]
+    lengths: Int64[Tensor, " B"]
+    labels: Int64[Tensor, " B"]
+    image_ids: Int64[Tensor, " B"]
+    features: Float[Tensor, "B *D"] | None = None
+    images: Float[Tensor, "B 3 H W"] | None = None
+    image_files: list[str] = field(default_factory=list)
+    questions: list[str] = field(default_factory=list)
+    answers: list[list[str]] = field(default_factory=list)
+    question_types: list[str] = field(default_factory=list)
+    answer_types: list[str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.question_ids)
+
+    def to(self, device: torch.device | str) -> VQABatch:
+        """The same batch with its tensors on a device."""
+        moved: dict[str, Any] = {k: v.to(device) for k, v in vars(self).items() if isinstance(v, Tensor)}
+        return replace(self, **moved)
+
+
+@dataclass
+class ImportanceMaps:
+    """Importance of the cells of images or of the words of questions, for one method.
+
+    Attributes:
+        method: name of the method, as it appears in keys ("guided_backprop").
+        domain: "image" or "question".
+        values: (N, G, G) over cells, or (N, T) over words.
+        valid: where `values` means something: False past the end of a question.
+        signed: whether a negative value means evidence against the answer; if not, values are magnitudes.
+        target: what the importance is about, in words.
+        question_ids: the question of each row.
+        answers: 0-based id of the answer each row explains.
+        flips: how many cells or words change the predicted answer when taken away; None where a
+            method takes nothing away.
+    """
+
+    method: str
+    domain: Domain
+    values: Float[Tensor, "N *cells"]
+    valid: Bool[Tensor, "N *cells"]
+    signed: bool
+    target: str
+    question_ids: Int64[Tensor, " N"]
+    answers: Int64[Tensor, " N"]
+    flips: Int64[Tensor, " N"] | None = None
+
+    def __len__(self) -> int:
+        return len(self.question_ids)
+
+    @staticmethod
+    def concatenate(parts: list[ImportanceMaps]) -> ImportanceMaps:
+        """Join the rows of several batches of one method, in the order given."""
+        first = parts[0]
+        flips = [part.flips for part in parts if part.flips is not None]
+        return ImportanceMaps(
+            method=first.method,
+            domain=first.domain,
+            values=torch.cat([part.values for part in parts]),
+            valid=torch.cat([part.valid for part in parts]),
+            signed=first.signed,
+            target=first.target,
+            question_ids=torch.cat([part.question_ids for part in parts]),
+            answers=torch.cat([part.answers for part in parts]),
+            flips=torch.cat(flips) if len(flips) == len(parts) else None,
+        )
+
+    def take(self, rows: Int64[Tensor, " M"]) -> ImportanceMaps:
+        """The given rows, in the given order."""
+        return ImportanceMaps(
+            method=self.method,
+            domain=self.domain,
+            values=self.values[rows],
+            valid=self.valid[rows],
+            signed=self.signed,
+            target=self.target,
+            question_ids=self.question_ids[rows],
+            answers=self.answers[rows],
+            flips=None if self.flips is None else self.flips[rows],
+        )
+
+
+@dataclass
+class AnalysisResult:
+    """Everything one analysis found: what the run folder holds and what the reports show.
+
+    Attributes:
+        summary: flat scalars by key; a key is absent where its value is undefined.
+        records: one row per question x method, with the columns of `lookwhy.store.RECORD_COLUMNS`.
+        maps: importance maps by "image/<method>" and "question/<method>", all in the order of
+            `question_ids`.
+        human: annotator maps on the grid, NaN where a question has fewer than K; K is 0 without any.
+        question_ids: the questions analysed.
+        manifest: plan, versions, fingerprints, tagger and counts of what was excluded, with reasons.
+    """
+
+    summary: dict[str, float]
+    records: list[dict[str, Any]]
+    maps: dict[str, ImportanceMaps]
+    human: Float[np.ndarray, "N K G G"]
+    question_ids: Int64[np.ndarray, " N"]
+    manifest: dict[str, Any]

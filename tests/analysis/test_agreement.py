@@ -1,0 +1,93 @@
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from lookwhy.analysis.agreement import agreement, annotators_agreement, centre_prior, random_maps
+from lookwhy.analysis.statistics import clustered_mean, mean_of_defined
+
+IMAGES = np.array([7, 7, 7, 8, 8, 9])
+
+
+def rho(a, b):
+    return spearmanr(a.ravel(), b.ravel()).statistic
+
+
+@pytest.fixture
+def data():
+    random = np.random.default_rng(0)
+    human = random.normal(size=(6, 2, 4, 4))
+    human[4, 1] = np.nan  # one annotator is missing
+    return random.normal(size=(6, 4, 4)), human
+
+
+def mean_rho(map_, annotators):
+    return np.mean([rho(map_, one) for one in annotators if not np.isnan(one).any()])
+
+
+def test_controls_equal_a_plain_loop_with_scipy(data):
+    maps, human = data
+    found = agreement(maps, human, IMAGES)
+    for i in range(6):
+        assert found.rank_correlation[i] == pytest.approx(mean_rho(maps[i], human[i]))
+        others = [j for j in range(6) if j != i and IMAGES[j] == IMAGES[i]]
+        if not others:
+            assert np.isnan(found.specificity[i])
+            assert np.isnan(found.other_question[i])
+            continue
+        own = mean_rho(maps[i], human[i])
+        expected = np.mean([own - mean_rho(maps[i], human[j]) for j in others])
+        assert found.specificity[i] == pytest.approx(expected)
+        assert found.other_question[i] == pytest.approx(np.mean([mean_rho(maps[j], human[i]) for j in others]))
+    first_of_next = {7: 3, 8: 5, 9: 0}
+    for i in range(6):
+        expected = mean_rho(maps[first_of_next[IMAGES[i]]], human[i])
+        assert found.other_image[i] == pytest.approx(expected)
+
+
+def test_specificity_is_zero_for_a_model_that_does_not_listen(data):
+    _, human = data
+    same = np.random.default_rng(1).normal(size=(3, 4, 4))[[0, 0, 0, 1, 1, 2]]
+    found = agreement(same, human, IMAGES)
+    assert mean_of_defined(found.specificity[:3], 0) == pytest.approx(0)
+
+
+def test_annotators_are_compared_with_each_other_and_not_with_themselves(data):
+    _, human = data
+    found = annotators_agreement(human, IMAGES)
+    assert found.rank_correlation[0] == pytest.approx(rho(human[0, 0], human[0, 1]))
+    assert np.isnan(found.rank_correlation[4])  # one annotator alone agrees with nobody
+
+
+def test_random_maps_depend_on_the_question_alone():
+    first = random_maps(np.array([5, 9]), 16, seed=0)
+    assert np.array_equal(first[1], random_maps(np.array([9]), 16, seed=0)[0])
+    assert not np.array_equal(first[0], first[1])
+
+
+def test_centre_prior_is_largest_in_the_middle_and_symmetric():
+    prior = centre_prior(1, 16)[0]
+    assert prior[7:9, 7:9].min() == prior.max()
+    assert np.allclose(prior, prior.T)
+    assert np.allclose(prior, prior[::-1])
+
+
+def test_interval_of_independent_values_matches_the_normal_one():
+    values = np.random.default_rng(0).normal(2.0, 1.0, size=400)
+    found = clustered_mean(values, np.arange(400), samples=4000)
+    half = 1.96 * values.std(ddof=1) / 20
+    assert found.ci_low == pytest.approx(values.mean() - half, abs=0.02)
+    assert found.ci_high == pytest.approx(values.mean() + half, abs=0.02)
+
+
+def test_interval_knows_that_questions_of_one_image_go_together():
+    values = np.repeat(np.random.default_rng(0).normal(size=40), 10)
+    alone = clustered_mean(values, np.arange(400))
+    together = clustered_mean(values, np.repeat(np.arange(40), 10))
+    ratio = (together.ci_high - together.ci_low) / (alone.ci_high - alone.ci_low)
+    assert ratio == pytest.approx(np.sqrt(10), rel=0.2)
+
+
+def test_undefined_values_are_left_out_and_counted():
+    found = clustered_mean(np.array([1.0, np.nan, 3.0]), np.array([1, 2, 3]))
+    assert (found.mean, found.n, found.n_undefined) == (2.0, 2, 1)
+    assert np.isnan(clustered_mean(np.array([np.nan]), np.array([1])).mean)

@@ -1,0 +1,85 @@
+import nltk
+import pytest
+import torch
+
+from lookwhy.analysis.part_of_speech import (
+    GROUP_OF,
+    Tagger,
+    count_tags,
+    find_tagger,
+    frequent_groups,
+    group_of,
+    most_important_by_group,
+)
+from lookwhy.types import ImportanceMaps
+
+TAGS = {"what": "WP", "which": "WDT", "color": "NN", "is": "VBZ", "the": "DT", "red": "JJ", "cube": "NN", "?": "."}
+BY_HAND = Tagger("by hand", lambda words: [TAGS[word] for word in words])
+QUESTIONS = [["what", "color", "is", "the", "cube", "?"], ["is", "the", "cube", "red", "?"], ["which", "cube"]]
+
+
+def word_maps(values, valid=None):
+    values = torch.tensor(values)
+    valid = torch.ones_like(values, dtype=torch.bool) if valid is None else torch.tensor(valid)
+    rows = torch.arange(len(values))
+    return ImportanceMaps("word_drop", "question", values, valid, True, "", rows, rows)
+
+
+def test_probabilities_are_hits_over_words_of_the_group():
+    maps = word_maps(
+        [[0.1, 0.0, 0.0, 0.0, -0.9, 0.0], [0.2, 0.0, 0.1, 0.5, 0.0, 9.0], [0.3, 0.1, 9.0, 9.0, 9.0, 9.0]],
+        [[True] * 6, [True] * 5 + [False], [True] * 2 + [False] * 4],
+    )
+    tags = [BY_HAND.tag(words) for words in QUESTIONS]
+    groups = frequent_groups(count_tags(BY_HAND, QUESTIONS), top=15)
+    found = most_important_by_group(maps, tags, groups)
+    # Most important: cube (by magnitude), red, which. Nouns: color, cube; cube; cube.
+    assert found["noun"] == pytest.approx(1 / 4)
+    assert found["adjective"] == 1.0
+    assert found["wh_word"] == pytest.approx(1 / 2)
+    assert found["verb"] == found["determiner"] == 0.0
+    assert found["noun/n"] == 4
+    assert found["noun/expected"] == pytest.approx((1 / 6 + 1 / 6 + 1 / 5 + 1 / 2) / 4)
+
+
+def test_groups_are_ordered_by_frequency_and_hold_only_frequent_tags():
+    counts = count_tags(BY_HAND, QUESTIONS)
+    assert list(frequent_groups(counts, top=15))[0] == "noun"
+    assert sum(len(tags) for tags in frequent_groups(counts, top=3).values()) == 3
+
+
+def test_questions_without_a_defined_word_count_in_no_group():
+    maps = word_maps([[0.0, 0.0]], [[False, False]])
+    assert most_important_by_group(maps, [["WP", "NN"]], {"noun": ["NN"]}) == {"noun/n": 0}
+
+
+def test_wh_words_of_all_kinds_share_a_group():
+    assert {group_of(tag) for tag in ("WDT", "WP", "WP$", "WRB")} == {"wh_word"}
+    assert group_of("FW") == "other"
+    assert len(GROUP_OF) == len(set(GROUP_OF))
+
+
+def test_without_nltks_data_the_bundled_tagger_runs_and_says_so(monkeypatch):
+    def missing(name, *more, **options):
+        raise LookupError(name)
+
+    monkeypatch.setattr(nltk.data, "find", missing)
+    monkeypatch.setattr(nltk, "download", lambda *more, **options: False)
+    tagger = find_tagger()
+    assert "TextBlob" in tagger.name
+    assert tagger.tag(["what", "color", "is", "the", "cube", "?"])[0] == "WP"
+
+
+@pytest.mark.parametrize("words", [["is", "it", "a", "cat/dog", "?"], ["what", "'s", "that", "?"], ["..."]])
+def test_the_bundled_tagger_gives_one_tag_a_word(monkeypatch, words):
+    monkeypatch.setattr(nltk.data, "find", lambda *more: (_ for _ in ()).throw(LookupError()))
+    monkeypatch.setattr(nltk, "download", lambda *more, **options: False)
+    assert len(find_tagger().tag(words)) == len(words)
+
+
+def test_nltks_tagger_runs_where_its_data_is_found(shared_data, monkeypatch):
+    monkeypatch.setattr(nltk.data, "path", [str(shared_data / "nltk_data")])
+    tagger = find_tagger()
+    assert "NLTK" in tagger.name
+    assert "averaged_perceptron_tagger_eng" in tagger.name
+    assert tagger.tag(["what", "color", "is", "the", "cube", "?"]) == ["WP", "NN", "VBZ", "DT", "NN", "."]

@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+
+from lookwhy.analysis import AnalysisPlan, select_questions
+from lookwhy.attribution import Gradient, Occlusion, WordDrop
+from lookwhy.types import LookwhyError
+
+QUESTIONS = np.arange(1000)
+IMAGES = QUESTIONS // 4
+
+
+def test_the_choice_depends_on_ids_alone():
+    plan = AnalysisPlan(num_questions=40)
+    chosen = set(QUESTIONS[select_questions(plan, QUESTIONS, IMAGES)].tolist())
+    order = np.random.default_rng(0).permutation(1000)
+    shuffled = select_questions(plan, QUESTIONS[order], IMAGES[order])
+    assert set(QUESTIONS[order][shuffled].tolist()) == chosen
+    assert len(chosen) == 40
+
+
+def test_a_larger_plan_keeps_the_questions_of_a_smaller_one():
+    small = select_questions(AnalysisPlan(num_questions=40), QUESTIONS, IMAGES)
+    large = select_questions(AnalysisPlan(num_questions=200), QUESTIONS, IMAGES)
+    assert set(small) <= set(large)
+
+
+def test_images_are_taken_whole_and_bounded():
+    rows = select_questions(AnalysisPlan(num_questions=None, num_images=20), QUESTIONS, IMAGES)
+    assert len(rows) == 80
+    assert len(np.unique(IMAGES[rows])) == 20
+    assert (np.diff(IMAGES[rows].reshape(20, 4), axis=1) == 0).all()
+
+
+def test_only_annotated_questions_are_chosen_where_there_are_some():
+    rows = select_questions(AnalysisPlan(), QUESTIONS, IMAGES, annotated={8, 9, 500})
+    assert set(QUESTIONS[rows].tolist()) == {8, 9, 500}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"image_methods": [WordDrop()]}, "move it to question_methods"),
+        ({"grid": 14}, "expected grid 14 as in the plan, found grid 16"),
+        ({"image_methods": [Occlusion(), Occlusion(patch_rgb=(0.0, 0.0, 0.0))]}, "found occlusion 2 times"),
+    ],
+)
+def test_plans_that_contradict_themselves_are_refused(settings, message):
+    with pytest.raises(LookwhyError, match=message):
+        AnalysisPlan(**settings)
+
+
+def test_the_description_names_every_setting_but_not_where_things_are_kept(tmp_path):
+    plan = AnalysisPlan(image_methods=[Gradient(channels="l2"), Occlusion()])
+    before = plan.describe()
+    plan.keep_occluded_features_in(tmp_path)
+    assert plan.image_methods[1].cache == str(tmp_path)
+    assert plan.describe() == before
+    assert before["image_methods"][0]["init_args"]["channels"] == "l2"

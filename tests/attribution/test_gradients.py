@@ -1,0 +1,120 @@
+"""Gradient, guided backpropagation and deconvnet against references written out by hand."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from lookwhy.attribution import Deconvnet, Gradient, GuidedBackprop
+from lookwhy.models import DeeperLSTM, Pipeline
+from lookwhy.types import LookwhyError
+
+RULES = {
+    Gradient: lambda h, g: (h > 0) * g,
+    GuidedBackprop: lambda h, g: (h > 0) * (g > 0) * g,
+    Deconvnet: lambda h, g: (g > 0) * g,
+}
+
+
+class IdentityHead(nn.Module):
+    """Two answers whose logits are the features: p(0) is a logistic function of their difference."""
+
+    def forward(self, features, tokens, lengths):
+        return features.flatten(1)
+
+
+@pytest.mark.parametrize("method", RULES)
+def test_pixel_gradients_equal_a_numpy_backward_pass(method):
+    random = np.random.default_rng(0)
+    w1, w2 = random.normal(size=(5, 12)), random.normal(size=(2, 5))
+    tower = nn.Sequential(
+        nn.Flatten(), nn.Linear(12, 5, bias=False), nn.ReLU(inplace=True), nn.Linear(5, 2, bias=False),
+        nn.ReLU(),
+    ).double()  # fmt: skip
+    tower[1].weight.data, tower[3].weight.data = torch.tensor(w1), torch.tensor(w2)
+    for seed in range(5):
+        x = np.random.default_rng(seed + 10).normal(size=12)
+        h1, h2 = w1 @ x, w2 @ np.maximum(w1 @ x, 0)
+        p = np.exp(np.maximum(h2, 0)) / np.exp(np.maximum(h2, 0)).sum()
+        upstream = np.array([p[0] * (1 - p[0]), -p[0] * p[1]])
+        g2 = RULES[method](h2, upstream)
+        expected = w1.T @ RULES[method](h1, w2.T @ g2)
+        found = method().pixel_gradients(
+            Pipeline(tower, IdentityHead()),
+            torch.tensor(x).view(1, 3, 2, 2),
+            torch.ones(1, 1, dtype=torch.int64),
+            torch.ones(1, dtype=torch.int64),
+            torch.zeros(1, dtype=torch.int64),
+        )
+        np.testing.assert_allclose(found.numpy().ravel(), expected, atol=1e-14)
+
+
+def test_plain_gradient_equals_finite_differences_through_the_whole_model(small_pipeline, small_batch):
+    target = torch.tensor([1, 2, 3])
+    found = Gradient().pixel_gradients(
+        small_pipeline, small_batch.images, small_batch.tokens, small_batch.lengths, target
+    )
+    step = 1e-6
+    for row, channel, y, x in ((0, 0, 3, 4), (1, 2, 8, 8), (2, 1, 15, 0)):
+        values = []
+        for sign in (1, -1):
+            moved = small_batch.images.clone()
+            moved[row, channel, y, x] += sign * step
+            with torch.no_grad():
+                scores = small_pipeline.answer_scores(moved, small_batch.tokens, small_batch.lengths)
+            values.append(scores[row, target[row]])
+        slope = float(values[0] - values[1]) / (2 * step)
+        assert float(found[row, channel, y, x]) == pytest.approx(slope, abs=1e-8)
+
+
+def test_maps_average_the_largest_channel_over_each_cell(small_pipeline, small_batch):
+    target = torch.tensor([1, 2, 3])
+    method = GuidedBackprop(grid=4)
+    gradients = method.pixel_gradients(
+        small_pipeline, small_batch.images, small_batch.tokens, small_batch.lengths, target
+    )
+    expected = gradients.abs().amax(1).view(3, 4, 4, 4, 4).mean((2, 4))
+    maps = method(small_pipeline, small_batch, target)
+    torch.testing.assert_close(maps.values, expected.float())
+    assert not maps.signed
+
+
+@pytest.mark.parametrize("method", [GuidedBackprop, Deconvnet])
+def test_a_network_without_relu_modules_is_refused(method, small_batch):
+    class Functional(nn.Module):
+        def forward(self, images):
+            return torch.relu(images).flatten(1)
+
+    model = Pipeline(Functional(), DeeperLSTM(9, 5, 3 * 16 * 16, 4, 4)).double().eval()
+    with pytest.raises(LookwhyError, match=r"expected nn.ReLU modules for .*, found none"):
+        method()(model, small_batch, torch.zeros(3, dtype=torch.int64))
+
+
+@pytest.mark.parametrize("method", [GuidedBackprop, Deconvnet])
+def test_relu_modules_are_as_before_also_after_an_error(method, small_pipeline, small_batch):
+    before = small_pipeline.answer_scores(small_batch.images, small_batch.tokens, small_batch.lengths)
+    with pytest.raises(RuntimeError):
+        method()(small_pipeline, small_batch, torch.full((3,), 99))  # no such answer
+    for module in small_pipeline.modules():
+        assert "forward" not in vars(module)
+        assert not module._forward_hooks
+        assert not module._backward_hooks
+    after = small_pipeline.answer_scores(small_batch.images, small_batch.tokens, small_batch.lengths)
+    assert torch.equal(before, after)
+
+
+def test_a_black_box_is_refused_with_the_way_out(small_batch):
+    class BlackBox:
+        def answer_scores(self, image, tokens, lengths):
+            return torch.ones(len(tokens), 2)
+
+    with pytest.raises(LookwhyError, match="explain a black box with Occlusion or WordDrop"):
+        GuidedBackprop()(BlackBox(), small_batch, torch.zeros(3, dtype=torch.int64))
+
+
+def test_a_confident_answer_still_has_a_gradient(small_pipeline, small_batch):
+    small_pipeline.float()
+    small_pipeline.head.classify.bias.data[0] += 40.0  # p rounds to 1 in single precision
+    small_batch.images = small_batch.images.float()
+    found = Gradient()(small_pipeline, small_batch, torch.zeros(3, dtype=torch.int64))
+    assert (found.values.flatten(1).amax(1) > 0).all()

@@ -1,0 +1,70 @@
+import pytest
+import torch
+
+from lookwhy.attribution import Occlusion, explaining
+from lookwhy.attribution.incremental import cell_edges, occluded_images
+from lookwhy.models import Pipeline
+from known_models import LinearBlackBox, make_batch
+
+TARGET = torch.zeros(1, dtype=torch.int64)
+
+
+def test_importance_in_a_linear_model_is_weight_times_change():
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(3, 8, 8, generator=generator, dtype=torch.float64)
+    image = torch.randn(1, 3, 8, 8, generator=generator, dtype=torch.float64)
+    model = LinearBlackBox(weight, torch.zeros(10, dtype=torch.float64))
+    maps = Occlusion(grid=4)(model, make_batch(image), TARGET)
+    expected = (weight * image[0]).sum(0).view(4, 2, 4, 2).sum((1, 3))  # the patch is 0 without a recipe
+    torch.testing.assert_close(maps.values[0].double(), expected, atol=1e-6, rtol=0)
+    assert maps.signed
+
+
+def test_disjoint_occlusions_of_a_linear_model_sum_up_to_occluding_everything():
+    weight = torch.rand(3, 7, 7, dtype=torch.float64)
+    image = torch.rand(1, 3, 7, 7, dtype=torch.float64)
+    maps = Occlusion(grid=3)(LinearBlackBox(weight, torch.zeros(10)), make_batch(image), TARGET)
+    torch.testing.assert_close(maps.values.sum().double(), (weight * image[0]).sum(), atol=1e-5, rtol=0)
+
+
+def test_pipeline_with_cached_features_equals_the_black_box_way(small_pipeline, small_batch, tmp_path):
+    class BlackBox:
+        def answer_scores(self, image, tokens, lengths):
+            return small_pipeline.answer_scores(image, tokens, lengths)
+
+    with explaining(small_pipeline), torch.no_grad():
+        target = small_pipeline.answer_scores(small_batch.images, small_batch.tokens, small_batch.lengths).argmax(1)
+        plain = Occlusion(grid=4)(BlackBox(), small_batch, target)
+        first = Occlusion(grid=4, cache=str(tmp_path))(small_pipeline, small_batch, target)
+        second = Occlusion(grid=4, cache=str(tmp_path))(small_pipeline, small_batch, target)
+    torch.testing.assert_close(first.values, plain.values, atol=1e-7, rtol=0)
+    assert torch.equal(first.values, second.values)
+    assert torch.equal(first.flips, plain.flips)
+    assert len(list(tmp_path.rglob("*.npy"))) == 2  # one a picture, not one a question
+
+
+def test_features_kept_of_another_tower_are_never_used(small_pipeline, small_batch, tmp_path):
+    target = torch.zeros(3, dtype=torch.int64)
+    before = Occlusion(grid=4, cache=str(tmp_path))(small_pipeline, small_batch, target)
+    small_pipeline.tower[0].weight.data.mul_(1.5)
+    after = Occlusion(grid=4, cache=str(tmp_path))(small_pipeline, small_batch, target)
+    fresh = Occlusion(grid=4)(Pipeline(small_pipeline.tower, small_pipeline.head), small_batch, target)
+    assert not torch.equal(before.values, after.values)
+    torch.testing.assert_close(after.values, fresh.values)
+
+
+def test_flips_count_the_cells_that_change_the_answer():
+    weight = torch.zeros(3, 4, 4, dtype=torch.float64)
+    weight[:, 0, 0] = weight[:, 3, 3] = 0.2  # 0.6 + 0.6 - 0.5: either one alone decides
+    worth = torch.tensor([0.0, -0.5], dtype=torch.float64)
+    image = torch.ones(1, 3, 4, 4, dtype=torch.float64)
+    maps = Occlusion(grid=4)(LinearBlackBox(weight, worth), make_batch(image, ((1,),)), TARGET)
+    assert maps.flips.tolist() == [2]
+
+
+@pytest.mark.parametrize(("length", "grid"), [(224, 16), (64, 16), (10, 4), (17, 5)])
+def test_cells_tile_the_image_without_gap_or_overlap(length, grid):
+    edges = cell_edges(length, grid)
+    assert (edges[0], edges[-1], len(edges)) == (0, length, grid + 1)
+    images = occluded_images(torch.ones(3, length, length), grid, torch.zeros(3), slice(0, grid * grid))
+    assert torch.equal((1 - images).sum(0), torch.ones(3, length, length))

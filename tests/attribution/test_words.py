@@ -1,0 +1,64 @@
+import torch
+
+from lookwhy.attribution import WordDrop, WordGradient, explaining
+from lookwhy.attribution.word_drop import drop_each_word
+from known_models import LinearBlackBox, make_batch
+
+
+def test_dropping_a_word_shortens_the_question():
+    tokens, lengths = drop_each_word(torch.tensor([5, 6, 7, 0, 0]), 3)
+    assert tokens.tolist() == [[6, 7], [5, 7], [5, 6]]
+    assert lengths.tolist() == [2, 2, 2]
+
+
+def test_importance_in_an_additive_model_is_the_worth_of_each_word():
+    worth = torch.tensor([0.0, 0.1, -0.2, 0.4], dtype=torch.float64)
+    model = LinearBlackBox(torch.zeros(3, 4, 4, dtype=torch.float64), worth)
+    batch = make_batch(torch.zeros(1, 3, 4, 4), ((3, 2, 1),))
+    maps = WordDrop()(model, batch, torch.tensor([0]))
+    torch.testing.assert_close(maps.values[0], torch.tensor([0.4, -0.2, 0.1]))
+    # Without the first word -0.1 is left and without the second 0.5, without the third 0.2: p < 0.5
+    # speaks for answer 1, and the tie goes to answer 0.
+    assert maps.flips.tolist() == [2]
+
+
+def test_a_question_of_one_word_is_undefined_and_not_zero():
+    model = LinearBlackBox(torch.zeros(3, 4, 4), torch.ones(10))
+    maps = WordDrop()(model, make_batch(torch.zeros(1, 3, 4, 4), ((2,),)), torch.tensor([0]))
+    assert not maps.valid.any()
+
+
+def test_pipeline_and_black_box_agree_on_dropped_words(small_pipeline, small_batch):
+    class BlackBox:
+        def answer_scores(self, image, tokens, lengths):
+            return small_pipeline.answer_scores(image, tokens, lengths)
+
+    target = torch.tensor([1, 2, 3])
+    with explaining(small_pipeline), torch.no_grad():
+        ours = WordDrop()(small_pipeline, small_batch, target)
+        plain = WordDrop()(BlackBox(), small_batch, target)
+    torch.testing.assert_close(ours.values, plain.values)
+    assert torch.equal(ours.flips, plain.flips)
+
+
+def test_word_gradient_equals_finite_differences(small_pipeline, small_batch):
+    target = torch.tensor([1, 2, 3])
+    maps = WordGradient()(small_pipeline, small_batch, target)
+    head = small_pipeline.head
+    view = head.look(small_pipeline.features(small_batch.images)).detach()
+    embedded = head.embed(small_batch.tokens).detach()
+
+    def p(moved, row):
+        scores = head.answer(view, head.read(moved, small_batch.lengths)).softmax(1)
+        return scores[row, target[row]]
+
+    step = 1e-6
+    for row, place in ((0, 0), (0, 3), (1, 1), (2, 0)):
+        slope = torch.zeros(embedded.shape[2], dtype=torch.float64)
+        for i in range(embedded.shape[2]):
+            up, down = embedded.clone(), embedded.clone()
+            up[row, place, i] += step
+            down[row, place, i] -= step
+            slope[i] = (p(up, row) - p(down, row)) / (2 * step)
+        torch.testing.assert_close(maps.values[row, place].double(), slope.norm(), rtol=1e-4, atol=1e-9)
+    assert maps.valid.tolist() == [[True] * 4, [True, True, False, False], [True, False, False, False]]

@@ -1,0 +1,109 @@
+"""The callback on a real, tiny shapes world: when it runs, and that training never notices."""
+
+import json
+import random
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+from tiny_runs import make_data, make_head, make_trainer
+
+from lookwhy import store
+from lookwhy.analysis import AnalysisPlan
+from lookwhy.attribution import GuidedBackprop, Occlusion, WordDrop
+from lookwhy.callbacks import ImportanceCallback
+from lookwhy.models import VQASystem
+
+
+class Recorder(pl.Callback):
+    """Losses and random states as training goes along."""
+
+    def __init__(self):
+        self.losses, self.states = [], []
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        self.losses.append(float(outputs["loss"]))
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        self.states.append(
+            (torch.get_rng_state().tolist(), np.random.get_state()[1].tolist(), random.getstate())  # noqa: NPY002
+        )
+
+
+def small_plan(**settings):
+    return AnalysisPlan(num_questions=12, num_examples=2, bootstrap_samples=50, **settings)
+
+
+def train(world, folder, callbacks, epochs=2):
+    pl.seed_everything(7)
+    data = make_data(world)
+    system = VQASystem(make_head(data), learning_rate=1e-3)
+    recorder = Recorder()
+    make_trainer(folder, epochs, [recorder, *callbacks]).fit(system, data)
+    return system, recorder
+
+
+@pytest.mark.slow
+def test_training_is_bit_identical_with_the_callback_on_or_off(tiny_world, tmp_path):
+    plain, without = train(tiny_world, tmp_path / "off", [])
+    watched, with_it = train(tiny_world, tmp_path / "on", [ImportanceCallback(small_plan())])
+    assert without.losses == with_it.losses
+    assert without.states == with_it.states
+    for (name, a), (_, b) in zip(plain.state_dict().items(), watched.state_dict().items(), strict=True):
+        assert torch.equal(a, b), name
+    assert list(store.stored_epochs(tmp_path / "on")) == [-1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"every_n_epochs": 2, "untrained": False}, [0, 2]),
+        ({"epochs": [1], "untrained": False}, [1]),
+        ({"epochs": [], "untrained": True}, [-1]),
+    ],
+)
+def test_analyses_the_epochs_it_was_told_to(settings, expected, tiny_world, tmp_path):
+    plan = AnalysisPlan(
+        image_methods=[GuidedBackprop()], question_methods=[WordDrop()], num_questions=4, num_examples=1
+    )
+    train(tiny_world, tmp_path, [ImportanceCallback(plan, **settings)], epochs=3)
+    assert list(store.stored_epochs(tmp_path)) == expected
+
+
+def test_the_run_folder_holds_what_the_design_says(tiny_world, tmp_path):
+    train(tiny_world, tmp_path, [ImportanceCallback(small_plan(), untrained=False)], epochs=1)
+    folder = tmp_path / "analysis" / "epoch=000"
+    result = store.load(folder)
+    assert {"manifest.json", "summary.json", "records.parquet", "maps.h5"} <= {p.name for p in folder.iterdir()}
+    assert list((folder / "figures").glob("*.png"))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["schema_version"] == 1
+    assert manifest["annotators"] == "simulated annotators"
+    assert manifest["tagger"]
+    assert manifest["plan"]["num_questions"] == 12
+    assert len(result.question_ids) == 12
+    assert len(result.records) == 12 * 4
+    assert set(result.maps) == {
+        "image/guided_backprop", "image/occlusion", "question/gradient", "question/word_drop"
+    }  # fmt: skip
+    assert result.human.shape == (12, 3, 16, 16)
+    for method in ("guided_backprop", "occlusion", "random", "centre_prior", "human"):
+        assert -1 <= result.summary[f"image/{method}/rank_correlation"] <= 1
+    assert {"accuracy/overall", "failure/all/n"} <= set(result.summary)
+
+
+def test_a_validation_outside_of_training_is_not_taken_for_an_epoch(tiny_world, tmp_path):
+    data = make_data(tiny_world)
+    trainer = make_trainer(tmp_path, 1, [ImportanceCallback(small_plan())])
+    trainer.validate(VQASystem(make_head(data)), data, verbose=False)
+    assert not (tmp_path / "analysis").exists()
+
+
+def test_occluded_features_are_kept_beside_the_data_and_reused(tiny_world, tmp_path):
+    plan = AnalysisPlan(image_methods=[Occlusion()], question_methods=[], num_questions=4, num_examples=1)
+    train(tiny_world, tmp_path, [ImportanceCallback(plan, untrained=False)], epochs=1)
+    kept = {path: path.stat().st_mtime_ns for path in (tiny_world / "cache").rglob("*.npy")}
+    assert kept
+    train(tiny_world, tmp_path / "again", [ImportanceCallback(plan, untrained=False)], epochs=1)
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept

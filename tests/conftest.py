@@ -1,0 +1,28 @@
+"""What all tests share: a tiny shapes world, prepared once, and the real data where it is found."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """Folder of real data: $LOOKWHY_SHARED, or `shared` beside the project."""
+    folder = Path(os.environ.get("LOOKWHY_SHARED", ROOT.parent / "shared"))
+    if not folder.is_dir():
+        pytest.skip(f"real data not found in {folder}; set LOOKWHY_SHARED to its folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_world(tmp_path_factory):
+    """A prepared shapes world of a few pictures, with a hardly trained tower."""
+    from lookwhy.cli.prepare import main
+
+    folder = tmp_path_factory.mktemp("tiny") / "shapes"
+    sizes = ["--train-scenes", "40", "--val-scenes", "12", "--epochs", "1"]
+    assert main(["shapes", "--out", str(folder), *sizes]) == 0
+    return folder

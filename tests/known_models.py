@@ -1,0 +1,34 @@
+"""Models whose explanations are known by hand."""
+
+import torch
+
+from lookwhy.types import VQABatch
+
+
+def make_batch(images, tokens=((1, 2, 3),), image_ids=None, dtype=torch.float64):
+    count = len(tokens)
+    width = max(len(words) for words in tokens)
+    padded = torch.zeros(count, width, dtype=torch.int64)
+    for row, words in enumerate(tokens):
+        padded[row, : len(words)] = torch.tensor(words)
+    return VQABatch(
+        question_ids=torch.arange(count),
+        tokens=padded,
+        lengths=torch.tensor([len(words) for words in tokens]),
+        labels=torch.zeros(count, dtype=torch.int64),
+        image_ids=torch.arange(count) if image_ids is None else torch.tensor(image_ids),
+        images=images.to(dtype),
+        questions=[" ".join(f"w{word}" for word in words) for words in tokens],
+    )
+
+
+class LinearBlackBox:
+    """p(answer 0) = sum over pixels of weight x value + sum over words of their worth."""
+
+    def __init__(self, weight, worth):
+        self.weight, self.worth = weight, worth
+
+    def answer_scores(self, image, tokens, lengths):
+        words = self.worth[tokens].masked_fill(tokens == 0, 0).sum(1)
+        p = (image * self.weight).sum((1, 2, 3)) + words
+        return torch.stack([p, 1 - p], dim=1)

@@ -1,0 +1,132 @@
+"""DeeperLSTM against a forward pass written in NumPy from the published description of the original."""
+
+import numpy as np
+import pytest
+import torch
+
+from lookwhy.models import DeeperLSTM
+
+SIZES = {"vocab_size": 11, "num_answers": 7, "image_dim": 9, "embedding_size": 5, "hidden_size": 4}
+QUESTIONS = [[3, 1, 4, 1, 5], [9, 2], [6]]
+
+
+def make(**settings):
+    torch.manual_seed(0)
+    return DeeperLSTM(**(SIZES | {"common_size": 6} | settings)).double().eval()
+
+
+def inputs():
+    tokens = torch.zeros(len(QUESTIONS), 5, dtype=torch.int64)
+    for row, words in enumerate(QUESTIONS):
+        tokens[row, : len(words)] = torch.tensor(words)
+    lengths = torch.tensor([len(words) for words in QUESTIONS])
+    features = torch.randn(len(QUESTIONS), 9, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    return features, tokens, lengths
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def numpy_forward(state, features, words):
+    """One question, one image; the gate order of a PyTorch LSTM is input, forget, cell, output."""
+    table, bias = state["word_table.weight"], state["word_bias"]
+    inputs_ = [np.tanh(table[word - 1] + bias) for word in words]
+    states = []
+    for layer in (0, 1):
+        w_i, w_h = state[f"lstm.weight_ih_l{layer}"], state[f"lstm.weight_hh_l{layer}"]
+        b = state[f"lstm.bias_ih_l{layer}"] + state[f"lstm.bias_hh_l{layer}"]
+        h = c = np.zeros(w_h.shape[1])
+        outputs = []
+        for x in inputs_:
+            i, f, g, o = np.split(w_i @ x + w_h @ h + b, 4)
+            c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+            h = sigmoid(o) * np.tanh(c)
+            outputs.append(h)
+        states += [c, h]
+        inputs_ = outputs
+    encoding = np.concatenate(states)  # c1, h1, c2, h2
+    q = np.tanh(state["project_question.weight"] @ encoding + state["project_question.bias"])
+    v = features / np.sqrt((features**2).sum())
+    v = np.tanh(state["project_image.weight"] @ v + state["project_image.bias"])
+    return state["classify.weight"] @ (q * v) + state["classify.bias"]
+
+
+def test_logits_equal_an_independent_forward_pass_for_questions_of_several_lengths():
+    head = make()
+    features, tokens, lengths = inputs()
+    logits = head(features, tokens, lengths).detach().numpy()
+    state = {name: value.numpy() for name, value in head.state_dict().items()}
+    expected = [numpy_forward(state, features[i].numpy(), words) for i, words in enumerate(QUESTIONS)]
+    np.testing.assert_allclose(logits, expected, atol=1e-12)
+
+
+def test_padding_is_never_read():
+    head = make()
+    features, tokens, lengths = inputs()
+    padded = torch.nn.functional.pad(tokens, (0, 4), value=8)
+    assert torch.equal(head(features, tokens, lengths), head(features, padded, lengths))
+
+
+def test_every_parameter_starts_uniform_within_eight_hundredths():
+    head = DeeperLSTM(vocab_size=500, num_answers=100, image_dim=300)
+    for name, parameter in head.named_parameters():
+        assert parameter.abs().max() <= 0.08, name
+        assert parameter.abs().max() > 0.07, name
+        assert abs(float(parameter.mean())) < 0.02, name
+
+
+def test_default_sizes_are_the_originals():
+    head = DeeperLSTM(vocab_size=10, num_answers=1000, image_dim=4096)
+    assert head.word_table.weight.shape == (10, 200)  # no row for padding
+    assert (head.lstm.hidden_size, head.lstm.num_layers, head.lstm.dropout) == (512, 2, 0.5)
+    assert head.project_question.weight.shape == (1024, 2048)
+    assert head.project_image.weight.shape == (1024, 4096)
+    assert head.classify.weight.shape == (1000, 1024)
+    assert head.dropout.p == 0.5
+
+
+def test_image_features_count_by_direction_only():
+    head = make()
+    features, tokens, lengths = inputs()
+    torch.testing.assert_close(head(features, tokens, lengths), head(7 * features, tokens, lengths))
+
+
+def test_dropout_acts_before_the_tanh_of_words_and_in_all_five_places():
+    head = make(dropout=0.5).train()
+    seen = []
+    head.dropout.register_forward_hook(lambda module, given, out: seen.append(given[0].shape[-1]))
+    features, tokens, lengths = inputs()
+    head(features, tokens, lengths)
+    # image, words, encoding, product; the fifth is between the LSTM's layers.
+    assert sorted(seen) == sorted([9, 5, 16, 6])
+    assert head.lstm.dropout == 0.5
+    torch.manual_seed(3)
+    embedded = head.embed(tokens)
+    with torch.no_grad():
+        words = torch.tanh(head.dropout(embedded))
+    kept = words != 0
+    torch.testing.assert_close(words[kept], torch.tanh(2 * embedded)[kept])
+
+
+def test_a_question_only_model_ignores_the_image():
+    head = make(use_image=False)
+    features, tokens, lengths = inputs()
+    assert torch.equal(head(features, tokens, lengths), head(-features, tokens, lengths))
+
+
+@pytest.mark.parametrize("shape", [(9,), (3, 3, 1)])
+def test_a_grid_of_features_is_flattened(shape):
+    head = make()
+    features, tokens, lengths = inputs()
+    torch.testing.assert_close(
+        head(features.view(-1, *shape), tokens, lengths), head(features, tokens, lengths)
+    )
+
+
+def test_settings_build_the_same_head_again():
+    head = make(common_size=8)
+    again = DeeperLSTM(**head.settings)
+    assert {n: p.shape for n, p in again.named_parameters()} == {
+        n: p.shape for n, p in head.named_parameters()
+    }

@@ -1,0 +1,127 @@
+"""The recipe of the original, step by step, against NumPy."""
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
+from tiny_runs import make_data, make_head, make_trainer
+
+from lookwhy.models import VQASystem, load_checkpoint
+from lookwhy.types import LookwhyError
+
+
+class Steps(pl.Callback):
+    """Parameters and gradients of one weight matrix, before and after clamping and each step."""
+
+    def __init__(self):
+        self.before, self.gradients, self.after, self.rates = [], [], [], []
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        self.before.append(pl_module.head.classify.weight.detach().numpy().copy())
+        self.rates.append(trainer.optimizers[0].param_groups[0]["lr"])
+
+    def on_before_optimizer_step(self, trainer, pl_module, optimizer):
+        self.gradients.append(pl_module.head.classify.weight.grad.numpy().astype(np.float64).copy())
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        self.after.append(pl_module.head.classify.weight.detach().numpy().copy())
+
+
+def fit(world, folder, epochs=1, callbacks=(), ckpt_path=None, checkpointing=False, **settings):
+    pl.seed_everything(3)
+    data = make_data(world)
+    system = VQASystem(make_head(data), **settings)
+    trainer = make_trainer(folder, epochs, list(callbacks), enable_checkpointing=checkpointing)
+    trainer.fit(system, data, ckpt_path=ckpt_path)
+    return system, trainer
+
+
+def test_updates_are_torch7s_rmsprop_with_the_rate_shrinking_every_step(tiny_world, tmp_path):
+    steps = Steps()
+    fit(tiny_world, tmp_path, callbacks=[steps], learning_rate=1e-3, decay=0.99)
+    assert len(steps.before) >= 3
+    square = np.zeros_like(steps.gradients[0])
+    for step, gradient in enumerate(steps.gradients):
+        rate = 1e-3 * 0.99**step
+        assert steps.rates[step] == pytest.approx(rate)
+        square = 0.99 * square + 0.01 * gradient**2
+        expected = steps.before[step] - rate * gradient / (np.sqrt(square) + 1e-8)
+        np.testing.assert_allclose(steps.after[step], expected, rtol=1e-4, atol=1e-7)
+
+
+def test_gradients_are_clamped_element_by_element(tiny_world, tmp_path):
+    free, cut = Steps(), Steps()
+    fit(tiny_world, tmp_path, callbacks=[free], clamp=1e9)
+    bound = float(np.abs(free.gradients[0]).max()) / 4
+    fit(tiny_world, tmp_path, callbacks=[cut], clamp=bound)
+    # Hooks run before Lightning clips; the step itself shows the clamped gradient.
+    first = np.clip(free.gradients[0], -bound, bound)
+    expected = cut.before[0] - 3e-4 * first / (np.sqrt(0.01 * first**2) + 1e-8)
+    np.testing.assert_allclose(cut.after[0], expected, rtol=1e-4, atol=1e-7)
+
+
+def test_the_defaults_are_the_originals(tiny_world):
+    system = VQASystem(make_head(make_data(tiny_world)))
+    chosen = system.configure_optimizers()
+    group = chosen["optimizer"].param_groups[0]
+    assert (group["lr"], group["alpha"], group["eps"]) == (3e-4, 0.99, 1e-8)
+    assert (group["momentum"], group["centered"], group["weight_decay"]) == (0, False, 0)
+    assert chosen["lr_scheduler"]["scheduler"].gamma == 0.99997592083
+    assert chosen["lr_scheduler"]["interval"] == "step"
+    assert system.clamp == 10.0
+
+
+def test_a_resumed_run_ends_at_the_weights_of_an_uninterrupted_one(tiny_world, tmp_path):
+    whole, _ = fit(tiny_world, tmp_path / "whole", epochs=4, learning_rate=1e-3)
+    saver = ModelCheckpoint(tmp_path / "half", save_last=True, save_on_train_epoch_end=True)
+    fit(tiny_world, tmp_path / "half", epochs=2, callbacks=[saver], checkpointing=True, learning_rate=1e-3)
+    torch.rand(1000)  # whatever happened in between
+    resumed, trainer = fit(
+        tiny_world,
+        tmp_path / "rest",
+        epochs=4,
+        learning_rate=1e-3,
+        ckpt_path=str(tmp_path / "half" / "last.ckpt"),
+    )
+    assert trainer.current_epoch == 4
+    for (name, a), (_, b) in zip(whole.state_dict().items(), resumed.state_dict().items(), strict=True):
+        assert torch.equal(a, b), name
+
+
+def test_a_checkpoint_is_read_back_ready_to_answer(tiny_world, tmp_path):
+    saver = ModelCheckpoint(tmp_path, save_last=True, save_on_train_epoch_end=True)
+    system, trainer = fit(tiny_world, tmp_path, callbacks=[saver], checkpointing=True)
+    run = load_checkpoint(tmp_path / "last.ckpt")
+    data = run.datamodule()
+    data.setup()
+    batch = next(iter(data.val_dataloader()))
+    system.eval()
+    expected = system.head(batch.features, batch.tokens, batch.lengths)
+    assert torch.equal(run.head(batch.features, batch.tokens, batch.lengths), expected)
+    assert run.answers == data.answers
+    assert run.epoch == 0
+    tokens, lengths, words = run.encode("What color is the cube?")
+    assert words == ["what", "color", "is", "the", "cube", "?"]
+    assert run.vocabulary.decode(tokens[0].tolist()) == words
+    assert lengths.tolist() == [6]
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 broken zip"])
+def test_a_file_that_is_no_checkpoint_is_refused_in_one_line(content, tmp_path):
+    path = tmp_path / "last.ckpt"
+    path.write_bytes(content)
+    with pytest.raises(LookwhyError, match="expected a checkpoint of train.py") as error:
+        load_checkpoint(path)
+    assert "\n" not in str(error.value)
+
+
+def test_a_checkpoint_of_another_program_is_refused(tmp_path):
+    torch.save({"state_dict": {}}, tmp_path / "other.ckpt")
+    with pytest.raises(LookwhyError, match="found no lookwhy entry"):
+        load_checkpoint(tmp_path / "other.ckpt")
+
+
+def test_a_missing_checkpoint_is_named(tmp_path):
+    with pytest.raises(LookwhyError, match="found no file"):
+        load_checkpoint(tmp_path / "none.ckpt")

@@ -1,0 +1,43 @@
+"""Configs are artefacts: each parses, names options that exist, and is reported in configs/README.md."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lookwhy.analysis import AnalysisPlan
+from lookwhy.cli.commands import read_plan
+from lookwhy.cli.lightning import parse_only
+from lookwhy.errors import LookwhyError
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+TRAINING = sorted(path for path in CONFIGS.glob("*.yaml") if path.name != "analysis.yaml")
+
+
+@pytest.mark.parametrize("path", TRAINING, ids=lambda path: path.name)
+def test_every_training_config_parses_with_all_its_options(path):
+    config = parse_only(["fit", "--config", str(path)])
+    content = yaml.safe_load(path.read_text())
+    assert config.fit.name == content["name"]
+    assert config.fit.data.folder == content["data"]["folder"]
+
+
+@pytest.mark.parametrize("path", TRAINING, ids=lambda path: path.name)
+def test_every_training_config_has_a_row_in_the_readme(path):
+    assert f"`{path.name}`" in (CONFIGS / "README.md").read_text()
+
+
+def test_analysis_yaml_states_every_option_at_its_default():
+    content = yaml.safe_load((CONFIGS / "analysis.yaml").read_text())
+    assert set(content) == set(vars(AnalysisPlan()))
+    assert read_plan(CONFIGS / "analysis.yaml").describe() == AnalysisPlan().describe()
+
+
+@pytest.mark.parametrize(
+    "typo", ["--data.batch_siez=3", "--model.head.init_args.hiden_size=3", "--analysis.plan.gird=3"]
+)
+def test_a_typo_is_an_error_in_one_line(typo):
+    with pytest.raises(LookwhyError) as error:
+        parse_only(["fit", "--config", str(CONFIGS / "shapes.yaml"), typo])
+    assert typo.split(".")[-1].split("=")[0] in str(error.value)
+    assert "\n" not in str(error.value)

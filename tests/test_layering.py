@@ -1,0 +1,65 @@
+"""The rooms import in one direction, and heavy libraries stay in the rooms that own them."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parent.parent / "src" / "lookwhy"
+ORDER = [
+    "errors", "types", "metrics", "data", "models", "attribution", "analysis", "store", "reporting",
+    "callbacks", "cli",
+]  # fmt: skip
+LIGHTNING_ROOMS = ("data/datamodule.py", "models/system.py", "models/checkpoint.py", "callbacks/", "cli/")
+FILES = sorted(SOURCE.rglob("*.py"))
+
+
+def room(path: Path) -> str:
+    first = path.relative_to(SOURCE).parts[0]
+    return first.removesuffix(".py")
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"relative import in {path}"
+            found.add(node.module)
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(SOURCE))
+
+
+def test_every_room_has_its_place_in_the_order():
+    assert {room(path) for path in FILES} - {"__init__"} <= set(ORDER)
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_imports_run_one_way(path):
+    if room(path) == "__init__":
+        return
+    own = ORDER.index(room(path))
+    for module in imports(path):
+        parts = module.split(".")
+        if parts[0] == "lookwhy" and len(parts) > 1 and parts[1] in ORDER:
+            assert ORDER.index(parts[1]) <= own, f"{name(path)} imports {module}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_lightning_and_wandb_stay_in_their_rooms(path):
+    modules = {module.split(".")[0] for module in imports(path)}
+    if not name(path).startswith(LIGHTNING_ROOMS):
+        assert "pytorch_lightning" not in modules
+    if name(path) != "reporting/wandb.py":
+        assert "wandb" not in modules
+
+
+def test_the_walk_sees_a_breach(tmp_path):
+    path = tmp_path / "breach.py"
+    path.write_text("def late():\n    from lookwhy.cli import train\n    import wandb\n")
+    assert {"lookwhy.cli", "lookwhy.cli.train", "wandb"} <= imports(path)

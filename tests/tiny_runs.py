@@ -1,0 +1,38 @@
+"""Small real runs on the tiny shapes world."""
+
+import pytorch_lightning as pl
+
+from lookwhy.data.datamodule import VQADataModule
+from lookwhy.models import DeeperLSTM
+
+
+def make_data(world, **settings):
+    options = {
+        "folder": str(world),
+        "batch_size": 32,
+        "sampling": "shuffled",
+        "annotator_maps": str(world / "annotators"),
+        "annotators": "simulated annotators",
+    }
+    return VQADataModule(**(options | settings))
+
+
+def make_head(data, **settings):
+    sizes = {"embedding_size": 12, "hidden_size": 10, "common_size": 16}
+    return DeeperLSTM(data.vocab_size, data.num_answers, data.image_dim, **(sizes | settings))
+
+
+def make_trainer(folder, epochs, callbacks, **settings):
+    quiet = {
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "num_sanity_val_steps": 0,
+        "accelerator": "cpu",
+        "devices": 1,
+        "use_distributed_sampler": False,
+    }
+    return pl.Trainer(
+        default_root_dir=str(folder), max_epochs=epochs, callbacks=callbacks, **(quiet | settings)
+    )
