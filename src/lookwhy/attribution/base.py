@@ -6,7 +6,8 @@ Methods are split by what they ask of a model. `needs = "scores"`: any black box
 
 from __future__ import annotations
 
-from typing import Literal, Protocol, runtime_checkable
+from abc import ABC, abstractmethod
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int64
@@ -21,8 +22,7 @@ Needs = Literal["scores", "gradients"]
 PROBABILITY = "probability of the predicted answer"
 
 
-@runtime_checkable
-class Attributor(Protocol):
+class Attributor(ABC):
     """One method of telling what mattered.
 
     Attributes:
@@ -35,9 +35,9 @@ class Attributor(Protocol):
     domain: Domain
     needs: Needs
 
+    @abstractmethod
     def __call__(self, model: VQAModel, batch: VQABatch, target: Int64[Tensor, " B"]) -> ImportanceMaps:
         """Importance for the answers `target` (0-based ids), one map a question of the batch."""
-        ...
 
 
 def images_of(batch: VQABatch, method: str) -> Float[Tensor, "B 3 H W"]:

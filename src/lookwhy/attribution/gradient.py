@@ -17,7 +17,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
-from lookwhy.attribution.base import PROBABILITY, Needs, differentiable, images_of
+from lookwhy.attribution.base import PROBABILITY, Attributor, Needs, differentiable, images_of
 from lookwhy.models.pipeline import Pipeline, probabilities
 from lookwhy.models.protocol import VQAModel
 from lookwhy.types import Domain, ImportanceMaps, VQABatch
@@ -25,7 +25,7 @@ from lookwhy.types import Domain, ImportanceMaps, VQABatch
 Channels = Literal["max", "mean", "l2"]
 
 
-class Gradient:
+class Gradient(Attributor):
     """Magnitude of the pixel gradient, averaged over the cells of a grid.
 
     Args:

@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from lookwhy.attribution.base import PROBABILITY, Needs, images_of, rows_by_image
+from lookwhy.attribution.base import PROBABILITY, Attributor, Needs, images_of, rows_by_image
 from lookwhy.attribution.incremental import occluded_images
 from lookwhy.attribution.occluded_features import OccludedFeatures
 from lookwhy.models.pipeline import Pipeline
@@ -28,7 +28,7 @@ from lookwhy.types import Domain, ImportanceMaps, VQABatch
 PATCH_RGB = (123.68, 116.779, 103.939)
 
 
-class Occlusion:
+class Occlusion(Attributor):
     """Decrease of the answer's probability when a cell of the image is painted over.
 
     Args:

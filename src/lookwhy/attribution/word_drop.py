@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from lookwhy.attribution.base import PROBABILITY, Needs, images_of, rows_by_image
+from lookwhy.attribution.base import PROBABILITY, Attributor, Needs, images_of, rows_by_image
 from lookwhy.models.pipeline import Pipeline
 from lookwhy.models.protocol import VQAModel
 from lookwhy.types import Domain, ImportanceMaps, VQABatch
@@ -28,7 +28,7 @@ def drop_each_word(
     return words[kept].view(length, length - 1), torch.full((length,), length - 1, device=tokens.device)
 
 
-class WordDrop:
+class WordDrop(Attributor):
     """Decrease of the answer's probability when a word is dropped; works on any black box."""
 
     name = "word_drop"

@@ -12,13 +12,13 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from lookwhy.attribution.base import PROBABILITY, Needs, differentiable, head_of, images_of
+from lookwhy.attribution.base import PROBABILITY, Attributor, Needs, differentiable, head_of, images_of
 from lookwhy.models.pipeline import probabilities
 from lookwhy.models.protocol import VQAModel
 from lookwhy.types import Domain, ImportanceMaps, VQABatch
 
 
-class WordGradient:
+class WordGradient(Attributor):
     """Length of the gradient at each word's embedding."""
 
     name = "gradient"

@@ -191,6 +191,7 @@ def _quieten() -> None:
     """Leave out what Lightning says of itself and of choices that are made on purpose here."""
     for name in ("pytorch_lightning.utilities.rank_zero", "pytorch_lightning.accelerators.cuda"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message="LightningCLI's args parameter is intended")
     # One process is enough: a batch is an index into memory (see VQADataModule).
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")

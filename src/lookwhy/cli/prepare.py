@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import sys
 import time
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lookwhy.cli.errors import OneLineParser, run_command
+from lookwhy.errors import LookwhyError
 
 if TYPE_CHECKING:
     from lookwhy.models.tower import ImageTower
 
-SHAPES_SIZE = 64
+SPLITS, KINDS = ("train", "val"), ("questions", "annotations")
 VGG_SIZE = 224
+"""Height and width in pixels that VGG was trained with."""
 
 
 def build_parser() -> OneLineParser:
@@ -24,50 +26,57 @@ def build_parser() -> OneLineParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     shapes = commands.add_parser("shapes", help="generate the embedded shapes world")
     shapes.add_argument("--out", type=Path, default=Path("data/shapes"), help="folder (default: data/shapes)")
-    shapes.add_argument("--train-scenes", type=int, default=3000, help="pictures to train on")
-    shapes.add_argument("--val-scenes", type=int, default=300, help="pictures to validate on")
-    shapes.add_argument("--seed", type=int, default=123)
-    shapes.add_argument("--epochs", type=int, default=None, help="of the image network's training")
+    shapes.add_argument("--train-scenes", type=_positive, default=3000, help="pictures to train on (3000)")
+    shapes.add_argument("--val-scenes", type=_positive, default=300, help="pictures to validate on (300)")
+    shapes.add_argument("--seed", type=int, default=123, help="of scenes, questions and network (123)")
+    shapes.add_argument("--epochs", type=_positive, help="of the image network's training")
     both = commands.add_parser("vqa", help="official VQA v1 or v2 JSON and images: questions, then features")
-    _add_questions(both)
-    _add_features(both)
-    _add_questions(commands.add_parser("questions", help="the first half: data_prepro.h5 and .json"))
-    _add_features(commands.add_parser("features", help="the second half: data_img.h5"))
+    questions = commands.add_parser("questions", help="the first half: data_prepro.h5 and .json")
+    features = commands.add_parser("features", help="the second half: data_img.h5")
+    for command in (both, questions):
+        _add_questions(command)
+    for command in (both, features):
+        _add_features(command)
+    for command in (both, questions, features):
+        command.add_argument("--images", type=Path, required=True, help="folder of <data_subtype>/*.jpg")
+        command.add_argument("--out", type=Path, required=True, help="folder to write to")
     return parser
 
 
 def _add_questions(parser: ArgumentParser) -> None:
-    for split in ("train", "val"):
-        parser.add_argument(f"--{split}-questions", type=Path, required=True, help="official JSON")
-        parser.add_argument(
-            f"--{split}-annotations", type=Path, required=split == "train", help="official JSON"
-        )
-    parser.add_argument("--num-answers", type=int, default=1000, help="most frequent answers kept (1000)")
-    parser.add_argument("--max-length", type=int, default=26, help="words of a question kept (26)")
+    parser.add_argument("--train-questions", type=Path, required=True, help="official JSON, or .json.gz")
+    parser.add_argument("--train-annotations", type=Path, required=True, help="official JSON, or .json.gz")
+    parser.add_argument("--val-questions", type=Path, required=True, help="official JSON, or .json.gz")
+    parser.add_argument("--val-annotations", type=Path, help="left out for a test set without answers")
+    parser.add_argument("--num-answers", type=_positive, default=1000, help="most frequent ones kept (1000)")
+    parser.add_argument("--max-length", type=_positive, default=26, help="words of a question kept (26)")
     parser.add_argument("--word-count-threshold", type=int, default=0, help="rarer words become UNK (0)")
-    _add_common(parser)
 
 
 def _add_features(parser: ArgumentParser) -> None:
-    parser.add_argument("--arch", choices=("vgg16", "vgg19"), default="vgg19")
-    parser.add_argument("--layer", choices=("fc7", "pool5", "pool5_mean"), default="fc7")
-    parser.add_argument("--weights", default="torchvision", help="torchvision, or a file of its key names")
+    parser.add_argument("--arch", choices=("vgg16", "vgg19"), default="vgg19", help="network (vgg19)")
+    parser.add_argument(
+        "--layer",
+        choices=("fc7", "pool5", "pool5_mean"),
+        default="fc7",
+        help="fc7 after its ReLU, the pool5 grid or its mean (fc7)",
+    )
+    parser.add_argument(
+        "--weights", default="torchvision", help="torchvision (downloaded), or a file with its key names"
+    )
     parser.add_argument(
         "--recipe",
         choices=("caffe", "torchvision"),
-        default="torchvision",
-        help="how the weights were trained to see pixels",
+        help="how the weights were trained to see pixels; must be stated for a weights file",
     )
-    parser.add_argument("--batch-size", type=int, default=16)
-    parser.add_argument("--device", default="cpu", help="cpu, cuda, ...")
-    _add_common(parser)
+    parser.add_argument("--batch-size", type=_positive, default=16, help="images at once (16)")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, ... (cpu)")
 
 
-def _add_common(parser: ArgumentParser) -> None:
-    known = {action.dest for action in parser._actions}
-    if "out" not in known:
-        parser.add_argument("--images", type=Path, required=True, help="folder of <data_subtype>/*.jpg")
-        parser.add_argument("--out", type=Path, required=True, help="folder to write to")
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f"expected a number of at least 1, found {text!r}")
+    return int(text)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -78,24 +87,38 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _dispatch(options: Namespace) -> int:
     start = time.monotonic()
+    _check_folders(options)
     if options.command == "shapes":
-        _shapes(options)
-    if options.command in ("vqa", "questions"):
-        _questions(options)
-    if options.command in ("vqa", "features"):
-        _features(options)
-    print(f"done in {time.monotonic() - start:.0f} s: {options.out}")
+        done = _shapes(options)
+    else:
+        # The network first: a wrong weights file should not show after minutes of other work.
+        tower = None if options.command == "questions" else _tower(options)
+        done = [] if options.command == "features" else [_questions(options)]
+        done += [] if tower is None else [_features(options, tower)]
+    print(f"wrote {options.out}: {'; '.join(done)}; {time.monotonic() - start:.0f} s")
     return 0
 
 
-def _shapes(options: Namespace) -> None:
+def _check_folders(options: Namespace) -> None:
+    """Before any work is done."""
+    images: Path | None = getattr(options, "images", None)
+    if images is not None and not images.is_dir():
+        raise LookwhyError(f"expected a folder of images, found none at {images}; correct --images")
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LookwhyError(
+            f"expected a folder to write to, found that {options.out} cannot be made "
+            f"({error.strerror}); give --out another"
+        ) from error
+
+
+def _shapes(options: Namespace) -> list[str]:
     import torch
 
     from lookwhy.data.files import atomic_path
-    from lookwhy.data.prepro import prepare_questions
-    from lookwhy.data.recipe import ImageRecipe
     from lookwhy.data.shapes import generate_shapes_world
-    from lookwhy.models.shapes_tower import train_shapes_cnn
+    from lookwhy.models.shapes_tower import RECIPE, train_shapes_cnn
     from lookwhy.models.tower import build_tower
 
     out: Path = options.out
@@ -104,21 +127,17 @@ def _shapes(options: Namespace) -> None:
     cnn = train_shapes_cnn(out, options.seed, **more)
     with atomic_path(out / "tower.pt") as partial:
         torch.save(cnn.state_dict(), partial)
-    found = prepare_questions(
-        out / "questions_train.json",
-        out / "annotations_train.json",
-        out / "questions_val.json",
-        out / "annotations_val.json",
-        out,
-        image_root=out / "images",
-    )
-    print(_counts(found))
-    recipe = ImageRecipe("caffe", SHAPES_SIZE, SHAPES_SIZE)
-    _write_features(build_tower("shapes", "fc7", recipe, out / "tower.pt"), out, out / "images", 128, "cpu")
+    # From here on the very path that real data takes.
+    files = {f"--{split}-{kind}": out / f"{kind}_{split}.json" for split in SPLITS for kind in KINDS}
+    files |= {"--images": out / "images", "--out": out}
+    given = [str(part) for option in files.items() for part in option]
+    as_vqa = build_parser().parse_args(["vqa", *given, "--batch-size", "128"])
+    tower = build_tower("shapes", "fc7", RECIPE, out / "tower.pt")
+    return [_questions(as_vqa), _features(as_vqa, tower)]
 
 
-def _questions(options: Namespace) -> None:
-    from lookwhy.data.prepro import prepare_questions
+def _questions(options: Namespace) -> str:
+    from lookwhy.data.prepro_writer import prepare_questions
 
     found = prepare_questions(
         options.train_questions,
@@ -131,43 +150,50 @@ def _questions(options: Namespace) -> None:
         word_count_threshold=options.word_count_threshold,
         image_root=options.images,
     )
-    print(_counts(found))
+    return (
+        f"{found.train_kept} questions to train on ({found.train_dropped} dropped, their answer is not among "
+        f"the {found.answers} kept), {found.val} to validate on, {found.words} words"
+    )
 
 
-def _features(options: Namespace) -> None:
+def _tower(options: Namespace) -> ImageTower:
     from lookwhy.data.recipe import ImageRecipe
     from lookwhy.models.tower import build_tower
 
-    recipe = ImageRecipe(options.recipe, VGG_SIZE, VGG_SIZE)
     weights = options.weights if options.weights == "torchvision" else Path(options.weights)
+    if options.recipe is None and weights != "torchvision":
+        # Weights do not say how they see pixels, and the wrong recipe fails silently, with poor features.
+        raise LookwhyError(
+            f"expected the recipe that {weights} was trained with, found no --recipe; "
+            "give --recipe caffe or --recipe torchvision"
+        )
+    recipe = ImageRecipe(options.recipe or "torchvision", VGG_SIZE, VGG_SIZE)
     tower = build_tower(options.arch, options.layer, recipe, weights)
-    _write_features(tower, options.out, options.images, options.batch_size, options.device)
+    try:
+        return tower.to(options.device)
+    # What PyTorch raises depends on the name and on how it was built.
+    except (RuntimeError, AssertionError) as error:
+        raise LookwhyError(
+            f"expected a device of this machine, found {options.device!r} ({str(error).splitlines()[0]}); "
+            "give --device cpu"
+        ) from error
 
 
-def _write_features(tower: ImageTower, out: Path, images: Path, batch_size: int, device: str) -> None:
+def _features(options: Namespace, tower: ImageTower) -> str:
     from lookwhy.data.features import extract_features, feature_shape
     from lookwhy.data.prepro import read_prepro
 
+    out: Path = options.out
     prepro = read_prepro(out)
     files = {"train": prepro.train.image_files, "test": prepro.test.image_files}
-    tower = tower.to(device)
     extract_features(
-        lambda batch: tower(batch.to(device)),
+        lambda batch: tower(batch.to(options.device)),
         tower.describe(),
         tower.recipe,
-        images,
+        options.images,
         files,
         out / "data_img.h5",
-        batch_size=batch_size,
+        batch_size=options.batch_size,
     )
     shape = " x ".join(str(side) for side in feature_shape(out / "data_img.h5"))
-    print(f"features: {sum(map(len, files.values()))} images, {shape} each, {tower.arch} {tower.layer}")
-
-
-def _counts(found: object) -> str:
-    counts = vars(found)
-    return (
-        f"questions: {counts['train_kept']} to train on ({counts['train_dropped']} dropped: answer not among "
-        f"the {counts['answers']} kept), {counts['val']} to validate on, {counts['words']} words, "
-        f"{counts['images']} images"
-    )
+    return f"{sum(map(len, files.values()))} images, features {shape} ({tower.arch} {tower.layer})"

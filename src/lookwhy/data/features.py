@@ -40,7 +40,7 @@ def extract_features(
 
     Args:
         forward: images in the recipe's range -> features.
-        description: of the tower, in plain types; stamped into the file.
+        description: of the tower, in plain types (`ImageTower.describe`); stamped into the file.
         recipe: how an image file becomes pixels.
         image_root: folder of the image files.
         image_files: paths under it, by split.
@@ -49,8 +49,9 @@ def extract_features(
         progress: show a bar where stderr is a terminal.
 
     Raises:
-        LookwhyError: an image is missing or damaged.
+        LookwhyError: an image is missing or damaged, or another process is writing the same file.
     """
+    _check_images(image_root, image_files)
     partial = out.with_name(f"{out.name}.partial")
     work = json.dumps({"tower": description, "files": dict(image_files)}, sort_keys=True)
     stamp = hashlib.sha256(work.encode()).hexdigest()
@@ -61,13 +62,15 @@ def extract_features(
         file.attrs["stamp"] = stamp
         for split, names in image_files.items():
             _extract_split(file, split, names, forward, recipe, image_root, batch_size, progress)
+        # Complete: what only a partial file needs goes.
         del file.attrs["stamp"]
         for split in image_files:
             del file[f"images_{split}"].attrs["done"]
         file.attrs["description"] = json.dumps(description)
-        for key in ("arch", "layer", "weights_sha256"):
+        for key in ("arch", "layer", "weights", "weights_sha256"):
             file.attrs[key] = description[key]
         file.attrs["recipe"] = recipe.name
+        file.attrs["image_size"] = (recipe.height, recipe.width)
         file.attrs["normalised"] = False
     os.replace(partial, out)
 
@@ -83,7 +86,7 @@ def _extract_split(
     progress: bool,
 ) -> None:
     key = f"images_{split}"
-    done = int(file[key].attrs["done"]) if key in file else 0
+    done = int(file[key].attrs.get("done", 0)) if key in file else 0
     bar = tqdm(
         total=len(names),
         initial=done,
@@ -106,10 +109,25 @@ def _extract_split(
             bar.update(len(some))
 
 
+def _check_images(root: Path, image_files: Mapping[str, list[str]]) -> None:
+    """Look for every image first: hours of work should not end at a missing one."""
+    names = list(dict.fromkeys(name for names in image_files.values() for name in names))
+    missing = [name for name in names if not (root / name).is_file()]
+    if missing:
+        raise LookwhyError(
+            f"expected {len(names)} images under {root}, found no {missing[0]} ({len(missing)} missing); "
+            "correct --images or fetch them"
+        )
+
+
 def _continues(partial: Path, stamp: str) -> bool:
     try:
         with h5py.File(partial, "r") as file:
             return bool(file.attrs.get("stamp") == stamp)
+    except BlockingIOError as error:
+        raise LookwhyError(
+            f"expected to continue {partial}, found another process writing it; wait for its end or stop it"
+        ) from error
     except OSError:
         return False
 

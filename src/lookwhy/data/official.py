@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import gzip
 import json
-from dataclasses import dataclass, field
+import zlib
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from lookwhy.types import LookwhyError
+
+NUM_ANNOTATORS = 10
 
 
 @dataclass(frozen=True)
@@ -19,10 +22,10 @@ class Question:
         question_id: the data set's own.
         image_id: the data set's own.
         text: as asked.
-        subtype: data_subtype of the file ("val2014"): the folder of the image.
+        subtype: data_subtype of the file ("val2014"): the folder of the image; empty where it states none.
         choices: the multiple-choice answers, where the file has them.
         answer: the annotators' most frequent answer; empty without an annotation.
-        answers: the annotators' ten answers.
+        answers: the annotators' ten answers; none without an annotation.
         question_type: as annotated.
         answer_type: "yes/no", "number" or "other".
     """
@@ -47,7 +50,7 @@ def read_official(questions: Path, annotations: Path | None) -> list[Question]:
 
     Raises:
         LookwhyError: a file is missing, not JSON or of another kind, an id stands twice, or a question
-            has no annotation.
+            has no annotation or one without its fields or its ten answers.
     """
     content = _read(questions, "questions")
     annotated = _by_id(_read(annotations, "annotations")["annotations"], annotations) if annotations else {}
@@ -60,7 +63,7 @@ def read_official(questions: Path, annotations: Path | None) -> list[Question]:
                 f"expected an annotation of question {question_id} of {questions}, found none in "
                 f"{annotations}; give the two files of one split"
             )
-        result.append(_question(item, annotation or {}, subtype, questions, annotations))
+        result.append(_question(item, annotation, subtype, questions, annotations))
     if not result:
         raise LookwhyError(f"expected questions, found none in {questions}; give an official questions file")
     return result
@@ -72,7 +75,10 @@ def image_name(subtype: str, image_id: int, suffix: str = ".jpg") -> str:
 
 
 def find_image(root: Path | None, subtype: str, image_id: int) -> str:
-    """The image's path under the folder: `.jpg`, or `.png` if that is what lies there."""
+    """The image's path under the folder: `.jpg`, or `.png` if that is what lies there.
+
+    Without a folder, the path that the official tools expect.
+    """
     name = image_name(subtype, image_id)
     if root is not None and not (root / name).is_file():
         png = image_name(subtype, image_id, ".png")
@@ -82,25 +88,50 @@ def find_image(root: Path | None, subtype: str, image_id: int) -> str:
 
 
 def _question(
-    item: dict[str, Any], annotation: dict[str, Any], subtype: str, questions: Path, annotations: Path | None
+    item: dict[str, Any],
+    annotation: dict[str, Any] | None,
+    subtype: str,
+    questions: Path,
+    annotations: Path | None,
 ) -> Question:
     try:
-        return Question(
+        question = Question(
             question_id=int(item["question_id"]),
             image_id=int(item["image_id"]),
             text=str(item["question"]),
             subtype=subtype,
             choices=[str(choice) for choice in item.get("multiple_choices", [])],
-            answer=str(annotation.get("multiple_choice_answer", "")),
-            answers=[str(one["answer"]) for one in annotation.get("answers", [])],
-            question_type=str(annotation.get("question_type", "")),
-            answer_type=str(annotation.get("answer_type", "")),
         )
     except (KeyError, TypeError, ValueError) as error:
+        raise _malformed("question", item, error, questions) from error
+    if annotation is None:
+        return question
+    assert annotations is not None
+    try:
+        answers = [str(one["answer"]) for one in annotation["answers"]]
+        question = replace(
+            question,
+            answer=str(annotation["multiple_choice_answer"]),
+            answers=answers,
+            question_type=str(annotation["question_type"]),
+            answer_type=str(annotation["answer_type"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise _malformed("annotation", item, error, annotations) from error
+    if len(answers) != NUM_ANNOTATORS:
         raise LookwhyError(
-            f"expected the official fields of question {item.get('question_id')}, found {error!r} missing "
-            f"or malformed in {questions} or {annotations}; give the official files"
-        ) from error
+            f"expected {NUM_ANNOTATORS} answers to question {question.question_id}, found {len(answers)} in "
+            f"{annotations}; the official accuracy is defined for {NUM_ANNOTATORS}"
+        )
+    return question
+
+
+def _malformed(what: str, item: dict[str, Any], error: Exception, path: Path) -> LookwhyError:
+    found = f"no {error}" if isinstance(error, KeyError) else f"a malformed entry ({error})"
+    return LookwhyError(
+        f"expected the official fields of the {what} of question {item.get('question_id')}, found {found} in "
+        f"{path}; give an official file"
+    )
 
 
 def _by_id(items: list[dict[str, Any]], path: Path) -> dict[int, dict[str, Any]]:
@@ -108,7 +139,8 @@ def _by_id(items: list[dict[str, Any]], path: Path) -> dict[int, dict[str, Any]]
         found = {int(item["question_id"]): item for item in items}
     except (KeyError, TypeError, ValueError) as error:
         raise LookwhyError(
-            f"expected a question_id in every entry, found {error!r} in {path}; give an official file"
+            f"expected a question_id in every entry, found none in one ({error!r}) in {path}; "
+            "give an official file"
         ) from error
     if len(found) != len(items):
         raise LookwhyError(
@@ -125,9 +157,9 @@ def _read(path: Path, key: str) -> dict[str, Any]:
     except OSError as error:
         raise LookwhyError(
             f"expected an official VQA {key} file, found none that can be read at {path} "
-            f"({error.strerror or error}); correct the path"
+            f"({error.strerror or error}); correct the path or fetch it again"
         ) from error
-    except (json.JSONDecodeError, UnicodeDecodeError, EOFError) as error:
+    except (ValueError, EOFError, zlib.error) as error:
         raise LookwhyError(
             f"expected JSON, found something else in {path} ({error}); fetch it again"
         ) from error

@@ -1,15 +1,13 @@
-"""`data_prepro.h5` and `data_prepro.json`: the original's training files, written and read.
+"""`data_prepro.h5` and `data_prepro.json`: the training files, the original's own or ours.
 
-Names, dtypes and 1-based ids are the original's, so its files can be read unmodified and ours can be
-read by its descendants. What it does not have stands in extra datasets that it ignores: the questions'
-text, types and ten answers, without which validation questions cannot be scored.
+Names, dtypes and 1-based ids are the original's (VQA_LSTM_CNN, prepro.py), so its files can be read
+unmodified and ours can be read by its descendants.
 """
 
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Callable, Sequence
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,13 +16,9 @@ import h5py
 import numpy as np
 from jaxtyping import Int64
 
-from lookwhy.data.files import atomic_path
-from lookwhy.data.official import Question, find_image, read_official
-from lookwhy.data.tokens import UNKNOWN, Vocabulary, tokenize
+from lookwhy.data.prepro_writer import prepare_questions as prepare_questions
+from lookwhy.data.tokens import UNKNOWN, Vocabulary
 from lookwhy.types import LookwhyError
-
-NUM_CHOICES = 18
-TEXT = h5py.string_dtype()
 
 
 @dataclass
@@ -69,193 +63,97 @@ class Prepro:
     image_root: str
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """Counts of what `prepare_questions` wrote."""
-
-    train_kept: int
-    train_dropped: int
-    val: int
-    words: int
-    answers: int
-    images: int
-
-
-def prepare_questions(
-    train_questions: Path,
-    train_annotations: Path,
-    val_questions: Path,
-    val_annotations: Path | None,
-    out: Path,
-    *,
-    num_answers: int = 1000,
-    max_length: int = 26,
-    word_count_threshold: int = 0,
-    image_root: Path | None = None,
-) -> Prepared:
-    """Official JSON -> data_prepro.h5 and data_prepro.json.
-
-    The `num_answers` most frequent training answers (ties in alphabetical order) are what the model can
-    say; training questions with another answer are dropped, validation questions are all kept.
-
-    Raises:
-        LookwhyError: wrong input files (see `read_official`).
-    """
-    train = read_official(train_questions, train_annotations)
-    val = read_official(val_questions, val_annotations)
-    counts = Counter(question.answer for question in train)
-    answers = sorted(counts, key=lambda answer: (-counts[answer], answer))[:num_answers]
-    answer_ids = {answer: i for i, answer in enumerate(answers)}
-    kept = [question for question in train if question.answer in answer_ids]
-    words = [tokenize(question.text) for question in kept]
-    vocabulary = Vocabulary.from_questions(words, word_count_threshold)
-    files: dict[str, list[str]] = {}
-    with atomic_path(out / "data_prepro.h5") as partial, h5py.File(partial, "w") as file:
-        for split, questions, tokenized in (
-            ("train", kept, words),
-            ("test", val, [tokenize(question.text) for question in val]),
-        ):
-            names = [find_image(image_root, q.subtype, q.image_id) for q in questions]
-            files[split] = list(dict.fromkeys(names))
-            ids = [vocabulary.encode(question) for question in tokenized]
-            _write_split(file, split, questions, ids, names, files[split], answer_ids, max_length)
-    _write_json(out, vocabulary, answers, files, image_root)
-    return Prepared(
-        len(kept),
-        len(train) - len(kept),
-        len(val),
-        len(vocabulary),
-        len(answers),
-        sum(map(len, files.values())),
-    )
-
-
-def _write_split(
-    file: h5py.File,
-    split: str,
-    questions: list[Question],
-    ids: list[list[int]],
-    names: list[str],
-    files: list[str],
-    answer_ids: dict[str, int],
-    max_length: int,
-) -> None:
-    count = len(questions)
-    tokens, lengths = np.zeros((count, max_length), np.uint32), np.zeros(count, np.uint32)
-    for row, words in enumerate(ids):
-        lengths[row] = min(len(words), max_length)
-        tokens[row, : lengths[row]] = words[:max_length]
-    position = {name: i for i, name in enumerate(files, start=1)}
-    file[f"ques_{split}"] = tokens
-    file[f"ques_length_{split}"] = lengths
-    file[f"question_id_{split}"] = np.array([q.question_id for q in questions], np.uint32)
-    file[f"img_pos_{split}"] = np.array([position[name] for name in names], np.uint32)
-    labels = np.array([answer_ids.get(q.answer, -1) for q in questions], np.int64)
-    if split == "train":
-        file["answers"] = (labels + 1).astype(np.uint32)
-    else:
-        choices = np.zeros((count, NUM_CHOICES), np.uint32)
-        for row, question in enumerate(questions):
-            found = [answer_ids.get(choice, -1) + 1 for choice in question.choices[:NUM_CHOICES]]
-            choices[row, : len(found)] = found
-        file["MC_ans_test"] = choices
-        file["label_test"] = labels
-    # From here on what the original does not have.
-    file[f"image_id_{split}"] = np.array([q.image_id for q in questions], np.int64)
-    file.create_dataset(f"question_{split}", data=[q.text for q in questions], dtype=TEXT)
-    if all(q.answers for q in questions):
-        file.create_dataset(f"question_type_{split}", data=[q.question_type for q in questions], dtype=TEXT)
-        file.create_dataset(f"answer_type_{split}", data=[q.answer_type for q in questions], dtype=TEXT)
-        packed = [json.dumps(q.answers, ensure_ascii=False) for q in questions]
-        file.create_dataset(f"answers10_{split}", data=packed, dtype=TEXT)
-
-
-def _write_json(
-    out: Path,
-    vocabulary: Vocabulary,
-    answers: Sequence[str],
-    files: dict[str, list[str]],
-    image_root: Path | None,
-) -> None:
-    content = {
-        "ix_to_word": vocabulary.ix_to_word(),
-        "ix_to_ans": {str(i): answer for i, answer in enumerate(answers, start=1)},
-        "unique_img_train": files["train"],
-        "unique_img_test": files["test"],
-        "split_names": ["train", "test"],
-        "image_root": str(image_root.resolve()) if image_root else "",
-    }
-    with atomic_path(out / "data_prepro.json") as partial:
-        partial.write_text(json.dumps(content, ensure_ascii=False))
-
-
 def read_prepro(folder: Path) -> Prepro:
     """Read the files of a folder, ours or the original's.
 
     Raises:
-        LookwhyError: a file is missing, damaged or lacks something.
+        LookwhyError: a file is missing, damaged, lacks something or contradicts itself.
     """
     names = _read_json(folder / "data_prepro.json")
     path = folder / "data_prepro.h5"
     try:
         with h5py.File(path) as file:
-            splits = {
-                split: _read_split(file, split, list(names[f"unique_img_{split}"]))
-                for split in ("train", "test")
-            }
+            train, test = (
+                _read_split(file, split, list(names[f"unique_img_{split}"])) for split in ("train", "test")
+            )
     except FileNotFoundError as error:
         raise _missing(path) from error
-    except (OSError, KeyError) as error:
+    # Of a dataset that is not there h5py's KeyError says which.
+    except (OSError, KeyError, ValueError) as error:
+        reason = error.args[0] if isinstance(error, KeyError) else error
         raise LookwhyError(
-            f"expected the datasets of data_prepro.h5, found {error} in {path}; run data/prepare.py again"
+            f"expected the datasets of data_prepro.h5, found something else in {path} ({reason}); "
+            "run data/prepare.py again"
         ) from error
-    words = {str(key): str(word) for key, word in names["ix_to_word"].items()}
-    if str(len(words)) not in words or words[str(len(words))] != UNKNOWN:
-        words[str(len(words) + 1)] = UNKNOWN
-    answers = [str(names["ix_to_ans"][str(i)]) for i in range(1, len(names["ix_to_ans"]) + 1)]
-    return Prepro(
-        splits["train"], splits["test"], Vocabulary(words), answers, str(names.get("image_root", ""))
-    )
+    words = _numbered(names["ix_to_word"], folder)
+    if not words or words[-1] != UNKNOWN:
+        words.append(UNKNOWN)
+    vocabulary = Vocabulary({str(i): word for i, word in enumerate(words, start=1)})
+    answers = _numbered(names["ix_to_ans"], folder)
+    return Prepro(train, test, vocabulary, answers, str(names.get("image_root", "")))
 
 
 def _read_split(file: h5py.File, split: str, image_files: list[str]) -> SplitQuestions:
-    question_ids = file[f"question_id_{split}"][:].astype(np.int64).ravel()
-    image_pos = file[f"img_pos_{split}"][:].astype(np.int64).ravel() - 1
+    def numbers(name: str) -> Int64[np.ndarray, "N *T"]:
+        return file[name][:].astype(np.int64)
+
+    def text(name: str) -> list[Any]:
+        return file[name].asstr()[:].tolist() if name in file else []
+
+    image_pos = numbers(f"img_pos_{split}").ravel() - 1
+    rows = len(image_pos)
+    if rows and not 0 <= image_pos.min() <= image_pos.max() < len(image_files):
+        raise ValueError(
+            f"img_pos_{split} points outside the {len(image_files)} images of unique_img_{split}"
+        )
     if split == "train":
-        labels = file["answers"][:].astype(np.int64).ravel() - 1
-    elif "label_test" in file:
-        labels = file["label_test"][:].astype(np.int64)
+        labels = numbers("answers").ravel() - 1
     else:
-        labels = np.full(len(question_ids), -1, np.int64)
-    if f"image_id_{split}" in file:
-        image_ids = file[f"image_id_{split}"][:].astype(np.int64)
-    else:
-        # The original names images by path alone: the digits at its end are the COCO id.
-        numbers = np.array([int(Path(name).stem.rsplit("_", 1)[-1]) for name in image_files], np.int64)
-        image_ids = numbers[image_pos]
+        labels = numbers("label_test") if "label_test" in file else np.full(rows, -1)
+    key = f"image_id_{split}"
+    columns: dict[str, Any] = {
+        "tokens": numbers(f"ques_{split}"),
+        "lengths": numbers(f"ques_length_{split}").ravel(),
+        "labels": labels,
+        "image_pos": image_pos,
+        "question_ids": numbers(f"question_id_{split}").ravel(),
+        "image_ids": numbers(key) if key in file else _ids_of_files(image_files)[image_pos],
+        "questions": text(f"question_{split}"),
+        "answers10": text(f"answers10_{split}"),
+        "question_types": text(f"question_type_{split}"),
+        "answer_types": text(f"answer_type_{split}"),
+    }
+    for name, column in columns.items():
+        if len(column) != rows and not (isinstance(column, list) and not column):
+            raise ValueError(f"{len(column)} {name} of {rows} questions in split {split}")
+    if columns["answers10"] and not isinstance(columns["answers10"][0], list):
+        raise ValueError(f"answers10_{split} without a column for each annotator")
+    return SplitQuestions(image_files=image_files, **columns)
 
-    def text(name: str, convert: Callable[[str], Any] = str) -> list[Any]:
-        key = f"{name}_{split}"
-        return [convert(one) for one in file[key].asstr()[:]] if key in file else []
 
-    return SplitQuestions(
-        tokens=file[f"ques_{split}"][:].astype(np.int64),
-        lengths=file[f"ques_length_{split}"][:].astype(np.int64).ravel(),
-        labels=labels,
-        image_pos=image_pos,
-        question_ids=question_ids,
-        image_ids=image_ids,
-        image_files=image_files,
-        questions=text("question"),
-        answers10=text("answers10", json.loads),
-        question_types=text("question_type"),
-        answer_types=text("answer_type"),
-    )
+def _ids_of_files(image_files: list[str]) -> Int64[np.ndarray, " M"]:
+    """Image ids where only the files are known, as in the original: the COCO id at the end of the name.
+
+    Files that are not named so are numbered.
+    """
+    ends = [re.search(r"(\d+)$", Path(name).stem) for name in image_files]
+    return np.array([int(end[1]) if end else i for i, end in enumerate(ends)], np.int64)
+
+
+def _numbered(values: dict[str, str], folder: Path) -> list[str]:
+    """The values of {"1": .., "2": .., ...} in their order."""
+    try:
+        return [str(values[str(i)]) for i in range(1, len(values) + 1)]
+    except (KeyError, TypeError) as error:
+        raise LookwhyError(
+            f"expected words and answers numbered from 1, found no number {error} in "
+            f"{folder / 'data_prepro.json'}; run data/prepare.py questions again"
+        ) from error
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
         missing = {"ix_to_word", "ix_to_ans", "unique_img_train", "unique_img_test"} - set(content)
     except FileNotFoundError as error:
         raise _missing(path) from error
@@ -265,7 +163,7 @@ def _read_json(path: Path) -> dict[str, Any]:
         ) from error
     if missing:
         raise LookwhyError(
-            f"expected the keys of data_prepro.json, found no {sorted(missing)} in {path}; "
+            f"expected the keys of data_prepro.json, found no {', '.join(sorted(missing))} in {path}; "
             "run data/prepare.py questions again"
         )
     return content

@@ -13,7 +13,7 @@ from typing import Any, Literal, cast
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from lookwhy.types import LookwhyError
@@ -38,24 +38,14 @@ class ImageRecipe:
     width: int = 224
 
     def load(self, path: Path) -> Float[Tensor, "3 H W"]:
-        """An image file in the recipe's own input range; gray is repeated, transparency dropped.
+        """An image file (see `read_rgb`) in the recipe's own input range.
 
-        Resized by bilinear interpolation with antialiasing (PIL's).
+        Resized by bilinear interpolation, antialiased where it shrinks (PIL's), without a crop.
 
         Raises:
             LookwhyError: the file is missing or damaged.
         """
-        try:
-            with Image.open(path) as picture:
-                rgb = picture.convert("RGB")
-        except FileNotFoundError as error:
-            raise LookwhyError(
-                f"expected an image, found no file {path}; correct the folder (--images or data.image_root)"
-            ) from error
-        except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
-            raise LookwhyError(
-                f"expected an image, found something else in {path} ({error}); replace the file"
-            ) from error
+        rgb = read_rgb(path)
         if rgb.size != (self.width, self.height):
             rgb = rgb.resize((self.width, self.height), Image.Resampling.BILINEAR)
         pixels = torch.from_numpy(np.array(rgb)).permute(2, 0, 1).float()
@@ -68,9 +58,9 @@ class ImageRecipe:
     def to_rgb(self, images: Float[Tensor, "*B 3 H W"]) -> UInt8[np.ndarray, "*B H W 3"]:
         """Back to red, green, blue, 0-255: for pictures."""
         if self.name == "caffe":
-            pixels = (images + _column(CAFFE_MEAN_BGR)).flip(-3)
+            pixels = (images.cpu() + _column(CAFFE_MEAN_BGR)).flip(-3)
         else:
-            pixels = (images * _column(IMAGENET_STD_RGB) + _column(IMAGENET_MEAN_RGB)) * 255
+            pixels = (images.cpu() * _column(IMAGENET_STD_RGB) + _column(IMAGENET_MEAN_RGB)) * 255
         return pixels.round().clamp(0, 255).byte().movedim(-3, -1).numpy()
 
     def to_dict(self) -> dict[str, Any]:
@@ -96,6 +86,35 @@ class ImageRecipe:
         if self.name == "caffe":
             return pixels.flip(0) - _column(CAFFE_MEAN_BGR)
         return (pixels / 255 - _column(IMAGENET_MEAN_RGB)) / _column(IMAGENET_STD_RGB)
+
+
+def read_rgb(path: Path) -> Image.Image:
+    """An image file as red, green, blue, the right way up: what every network and picture starts from.
+
+    Gray is repeated and 16-bit gray scaled, transparency dropped, palettes and CMYK converted; a rotation
+    that a camera noted (EXIF) is carried out.
+
+    Raises:
+        LookwhyError: the file is missing or damaged.
+    """
+    try:
+        with Image.open(path) as file:
+            picture: Image.Image = ImageOps.exif_transpose(file)
+            if picture.mode.startswith("I"):
+                # 16-bit gray: PIL would cut all above 255 to white instead of scaling.
+                picture = Image.fromarray((np.asarray(picture) // 256).astype(np.uint8))
+            elif picture.mode == "P" and "transparency" in picture.info:
+                picture = picture.convert("RGBA")  # the way to RGB that PIL does not warn about
+            return picture.convert("RGB")
+    except FileNotFoundError as error:
+        raise LookwhyError(
+            f"expected an image, found no file {path}; correct the folder (--images or data.image_root)"
+        ) from error
+    # Pillow raises SyntaxError for damaged PNG chunks.
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise LookwhyError(
+            f"expected an image, found something else in {path} ({error}); replace the file"
+        ) from error
 
 
 def _column(values: tuple[float, float, float]) -> Float[Tensor, "3 1 1"]:

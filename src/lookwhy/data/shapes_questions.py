@@ -97,7 +97,7 @@ def _count(things: list[Thing], random: np.random.Generator) -> Asked | None:
     if random.random() < 0.5:
         shape = _pick(random, SHAPES)
         needed = [i for i, thing in enumerate(things) if thing.shape == shape]
-        what = f"{shape}es" if shape == "cross" else f"{shape}s"
+        what = f"{shape}s"
     else:
         color = _pick(random, list(COLORS))
         needed = [i for i, thing in enumerate(things) if thing.color == color]
@@ -197,4 +197,4 @@ def _same_color(things: list[Thing], random: np.random.Generator) -> Asked | Non
 FAMILIES: tuple[Family, ...] = (
     _color, _shape, _count, _exists, _relation, _side, _size, _texture, _same_color
 )  # fmt: skip
-WEIGHTS = np.array([0.22, 0.14, 0.12, 0.12, 0.12, 0.1, 0.08, 0.06, 0.04])
+WEIGHTS = np.array([0.3, 0.18, 0.1, 0.12, 0.06, 0.08, 0.06, 0.06, 0.04])

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities.data import dim_zero_cat
 
 from lookwhy.metrics.normalize import clean_space, normalize_answer
+
+NAME_BYTES = 64
+"""Bytes of a type's name that are told apart; the longest official one has 24."""
 
 
 def vqa_accuracy(answer: str, answers: list[str]) -> float:
@@ -35,7 +40,8 @@ def vqa_accuracy(answer: str, answers: list[str]) -> float:
 class VQAAccuracy(Metric):
     """Official accuracy overall, by answer type and by question type, 0..1; right over several processes.
 
-    `compute` returns {"overall": .., "answer_type/<t>": .., "question_type/<t>": ..}.
+    `compute` returns {"overall": .., "answer_type/<t>": .., "question_type/<t>": ..}; "overall" is NaN
+    where no process saw a question.
     """
 
     full_state_update = False
@@ -55,28 +61,48 @@ class VQAAccuracy(Metric):
         answer_types: Sequence[str] | None = None,
         question_types: Sequence[str] | None = None,
     ) -> None:
-        """Add some questions: the predicted answer, the annotators' answers and the types of each."""
+        """Add some questions: the predicted answer, the annotators' answers and the types of each.
+
+        Raises:
+            ValueError: the arguments differ in length, or a question has no annotators' answers.
+        """
         values = [vqa_accuracy(one, ten) for one, ten in zip(predicted, answers, strict=True)]
-        self.accuracies.append(torch.tensor(values, dtype=torch.float64, device=self.device))
-        self.answer_types.append(self._names(answer_types, len(values)))
-        self.question_types.append(self._names(question_types, len(values)))
+        self._append(values, answer_types, question_types)
 
     def compute(self) -> dict[str, Tensor]:
         """Mean accuracies; a type is present if any process saw it."""
+        if len(self.accuracies) == 0:  # a tensor, once gathered from several processes
+            return {"overall": torch.tensor(torch.nan, device=self.device)}
         accuracies = dim_zero_cat(self.accuracies)
         result = {"overall": accuracies.mean()}
         for kind in ("answer_type", "question_type"):
-            names = dim_zero_cat(getattr(self, f"{kind}s"))
-            for code in names.unique(dim=0) if len(names) else []:
-                name = bytes(code[code > 0].tolist()).decode()
-                if name:
-                    result[f"{kind}/{name}"] = accuracies[(names == code).all(1)].mean()
-        return {key: value.float() for key, value in result.items()}
+            # On the CPU: not every accelerator can find the unique rows of a table.
+            names, rows = dim_zero_cat(getattr(self, f"{kind}s")).cpu().unique(dim=0, return_inverse=True)
+            for number, code in enumerate(names):
+                if name := bytes(code[code > 0].tolist()).decode(errors="ignore"):
+                    result[f"{kind}/{name}"] = accuracies[(rows == number).to(accuracies.device)].mean()
+        return result
 
-    def _names(self, names: Sequence[str] | None, count: int) -> Tensor:
+    def sync(self, *args: Any, **kwargs: Any) -> None:
+        """Gather the questions of all processes, also where one of them saw none."""
+        # Torchmetrics hands over a flat float tensor for an empty state; the names of the others are rows
+        # of bytes, and collectives of unlike tensors abort.
+        if not self.accuracies:
+            self._append([], None, None)
+        super().sync(*args, **kwargs)
+
+    def _append(
+        self, values: list[float], answer_types: Sequence[str] | None, question_types: Sequence[str] | None
+    ) -> None:
+        self.accuracies.append(torch.tensor(values, dtype=torch.float32, device=self.device))
+        self.answer_types.append(self._encode(answer_types, len(values)))
+        self.question_types.append(self._encode(question_types, len(values)))
+
+    def _encode(self, names: Sequence[str] | None, count: int) -> Tensor:
         """Names as rows of bytes: tensors can be gathered from processes that met different names."""
-        rows = torch.zeros(count, 64, dtype=torch.uint8)
-        for row, name in enumerate(names or []):
-            code = name.encode()[:64]
-            rows[row, : len(code)] = torch.frombuffer(bytearray(code), dtype=torch.uint8)
-        return rows.to(self.device)
+        names = [""] * count if names is None else names
+        if len(names) != count:
+            raise ValueError(f"expected the type of each of {count} questions, found {len(names)} types")
+        # NumPy's S type pads with zeros and cuts what is longer.
+        codes = np.array([name.encode() for name in names], f"S{NAME_BYTES}").view(np.uint8)
+        return torch.from_numpy(codes.reshape(count, NAME_BYTES)).to(self.device)

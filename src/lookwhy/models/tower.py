@@ -78,11 +78,20 @@ def build_tower(
             download torchvision's.
 
     Raises:
-        LookwhyError: the file is missing, not a state dict, or lacks layers.
+        LookwhyError: the file is missing, not a state dict, or lacks layers; or torchvision's weights are
+            to see pixels otherwise than they were trained to.
     """
+    if weights == "torchvision" and recipe.name != "torchvision":
+        raise LookwhyError(
+            f"expected the recipe torchvision with torchvision's weights, found {recipe.name}; "
+            "leave --recipe out or give --weights a file that was trained with it"
+        )
     path = _download(arch) if weights == "torchvision" else Path(weights)
     state = _load_state(path)
-    cnn = _shapes_cnn() if arch == "shapes" else _vgg(arch, layer)
+    # On the meta device nothing is drawn at random for weights that are replaced at once: seconds saved,
+    # and the random state of a training in progress left alone.
+    with torch.device("meta"):
+        cnn = _shapes_cnn() if arch == "shapes" else _vgg(arch, layer)
     wanted = {name: value.shape for name, value in cnn.state_dict().items()}
     if arch != "shapes":
         state = _as_flat(state, cnn)
@@ -92,7 +101,7 @@ def build_tower(
             f"expected weights of {arch} up to {layer}, found none of the right shape for {missing[0]} "
             f"({len(missing)} of {len(wanted)}) in {path}; choose another layer or file"
         )
-    cnn.load_state_dict({name: state[name].float() for name in wanted})
+    cnn.load_state_dict({name: state[name].float() for name in wanted}, assign=True)
     return ImageTower(cnn, arch, layer, recipe, str(path.resolve()), sha256_file(path))
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterable, Mapping
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -52,8 +53,8 @@ def footer(figure: Figure, text: str, notes: Iterable[str]) -> None:
 def epoch_and_note(result: AnalysisResult) -> tuple[str, str]:
     """Which epoch a chart shows, to start its footer with, and the note on its data."""
     manifest: Mapping[str, Any] = result.manifest
-    epoch = f"Epoch {manifest['epoch']}. " if manifest.get("epoch") is not None else ""
-    return epoch, str(manifest.get("data_note") or "")
+    epoch = f"{style.epoch_name(manifest['epoch'])}. " if manifest.get("epoch") is not None else ""
+    return epoch[:1].upper() + epoch[1:], str(manifest.get("data_note") or "")
 
 
 def save_figure(figure: Figure, path: Path) -> Path:
@@ -69,10 +70,10 @@ def save_figure(figure: Figure, path: Path) -> Path:
     return path
 
 
-def write(figure: Figure, file: IO[bytes], kind: str) -> None:
+def write(figure: Figure, file: BufferedIOBase, kind: str) -> None:
     """Write a figure into an open file; the same results make the same bytes."""
     metadata = {"Date": None} if kind == "svg" else None
     with warnings.catch_warnings(), matplotlib.rc_context({"svg.hashsalt": "lookwhy"}):
         # A letter that the font lacks is drawn as a box; that is no reason to stop.
         warnings.filterwarnings("ignore", message="Glyph .* missing")
-        figure.savefig(file, format=kind, metadata=metadata)
+        figure.savefig(cast(IO[bytes], file), format=kind, metadata=metadata)

@@ -11,6 +11,8 @@ from matplotlib.ticker import MaxNLocator
 
 from lookwhy.reporting import reading, style
 from lookwhy.reporting.chart import HEADING, LEGEND, footer, new_figure, undefined
+from lookwhy.reporting.style import epoch_name
+from lookwhy.store import UNTRAINED
 from lookwhy.types import AnalysisResult
 
 Runs = dict[str, dict[int, AnalysisResult]]
@@ -50,13 +52,28 @@ def agreement_over_epochs(runs: Runs) -> Figure:
         axes.set_ylabel(measured, size=style.TEXT, color=style.INK)
         style.tidy(axes, grid="y")
     lower.set_xlabel("Epoch", size=style.TEXT, color=style.INK)
-    lower.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    every = [epoch for run in runs.values() for epoch in run]
-    lower.set_xlim(min(every) - 0.5, max(every) + 0.5)
+    _epoch_ticks(lower, [epoch for run in runs.values() for epoch in run])
     _legend(figure, upper, lower)
     notes = (str(result.manifest.get("data_note") or "") for result in found)
     footer(figure, "Bands: 95% confidence intervals.", notes)
     return figure
+
+
+def _epoch_ticks(axes: Axes, epochs: list[int]) -> None:
+    """Whole epochs; the untrained model, just before the first, by its name."""
+    first, last = max(min(epochs), 0), max(epochs)
+    ticks = [
+        int(tick) for tick in MaxNLocator(integer=True, min_n_ticks=1).tick_values(first, max(last, first))
+    ]
+    ticks = [tick for tick in dict.fromkeys(ticks) if first <= tick <= last]
+    labels = [str(tick) for tick in ticks]
+    if UNTRAINED in epochs:
+        # The word is wider than a number: the first tick gives way to it where epochs stand close.
+        if last - first > 6 and ticks[:1] == [0]:
+            labels[0] = ""
+        ticks, labels = [UNTRAINED, *ticks], [epoch_name(UNTRAINED), *labels]
+    axes.set_xticks(ticks, labels)
+    axes.set_xlim(min(epochs) - 0.5, last + 0.5)
 
 
 def _legend(figure: Figure, upper: Axes, lower: Axes) -> None:

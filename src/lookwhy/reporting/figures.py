@@ -87,16 +87,19 @@ def failure_prediction(result: AnalysisResult) -> Figure:
         right.remove()
         return undefined(figure, left, "not enough right and wrong answers to learn from")
     colour = style.method_colours(["guided_backprop"])["guided_backprop"]
+    majority = [result.summary.get(f"failure/{name}/majority_accuracy", np.nan) for name in names]
     for axes, key, words in ((left, "accuracy", "Accuracy"), (right, "auroc", "Area under the ROC curve")):
         values = [result.summary.get(f"failure/{name}/{key}", np.nan) for name in names]
         axes.barh(range(len(names)), values, 0.62, color=colour)
-        _value_labels(axes, values, "{:.0%}" if key == "accuracy" else "{:.2f}")
+        if key == "accuracy":
+            _value_labels(axes, values, "{:.0%}", majority)
+        else:
+            _value_labels(axes, values, "{:.2f}", [0.5] * len(names))
         axes.set_xlim(0, 1.16)
         axes.set_xticks([0, 0.25, 0.5, 0.75, 1])
         axes.set_xlabel(words, size=style.TEXT, color=style.INK)
         style.tidy(axes, grid="x")
     left.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    majority = [result.summary.get(f"failure/{name}/majority_accuracy", np.nan) for name in names]
     at = np.arange(len(names))
     left.vlines(majority, at - 0.4, at + 0.4, style.INK, linewidth=1.8, label="Always the more frequent")
     right.axvline(0.5, color=style.INK, linewidth=1.8, linestyle=(0, (3, 2)), label="By chance")
@@ -152,7 +155,12 @@ def _count_label(result: AnalysisResult, methods: Sequence[str], group: str) -> 
     return f"n = {'–'.join(str(n) for n in counts)}" if counts else ""
 
 
-def _value_labels(axes: Axes, values: Sequence[float], form: str) -> None:
+def _value_labels(
+    axes: Axes, values: Sequence[float], form: str, marks: Sequence[float] | None = None
+) -> None:
+    """Values behind their bars, and behind the mark at each bar where it would strike them out."""
     for row, value in enumerate(values):
         if not np.isnan(value):
-            axes.text(value + 0.015, row, form.format(value), va="center", size=style.SMALL, color=style.INK)
+            mark = np.nan if marks is None else marks[row]
+            at = mark if value <= mark < value + 0.2 else value
+            axes.text(at + 0.015, row, form.format(value), va="center", size=style.SMALL, color=style.INK)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import logging
 import os
 import re
 from html import escape
@@ -21,8 +22,10 @@ from lookwhy.reporting.page import TEMPLATE
 from lookwhy.reporting.publish import figures_folder, read_image
 from lookwhy.types import AnalysisResult, LookwhyError
 
-MOST_STRIPS = 240
-"""Example pictures a page holds (about 60 kB each); beyond it, epochs are left out evenly."""
+_log = logging.getLogger(__name__)
+
+MOST_STRIPS = 160
+"""Example pictures a page holds (about 100 kB each); beyond it, epochs are left out evenly."""
 
 _THEMED = {style.INK: "var(--ink)", style.MUTED: "var(--muted)", style.FAINT: "var(--faint)"}
 
@@ -108,7 +111,9 @@ def _scalars(folder: Path) -> AnalysisResult:
 
 def _span(epochs: dict[int, AnalysisResult]) -> str:
     first, last = min(epochs), max(epochs)
-    return f"epoch {first}" if first == last else f"epochs {first} to {last}"
+    if first == last:
+        return style.epoch_name(first)
+    return f"{style.epoch_name(first) if first == store.UNTRAINED else f'epochs {first}'} to {last}"
 
 
 def _chart(figure: Figure, label: str) -> str:
@@ -186,7 +191,7 @@ def _strips(run: Path, epochs: dict[int, Path]) -> dict[str, Any]:
                 url = _data_url(Image.open(stored))
             else:
                 result = result or store.load(epochs[epoch])
-                drawn = _draw(result, question_id)
+                drawn = _draw(result, question_id, epochs[epoch])
                 if drawn is None:
                     continue
                 url = _data_url(drawn)
@@ -200,11 +205,16 @@ def _strips(run: Path, epochs: dict[int, Path]) -> dict[str, Any]:
     }
 
 
-def _draw(result: AnalysisResult, question_id: int) -> Image.Image | None:
-    """The strip of a question whose picture was not stored; None where its image cannot be read."""
+def _draw(result: AnalysisResult, question_id: int, folder: Path) -> Image.Image | None:
+    """The strip of a question whose picture was not stored; None where its image is not what it was."""
     rows = reading.questions(result).get(question_id)
-    pixels = read_image(rows[0]["image_file"]) if rows else None
+    path = reading.image_path(result, rows[0]) if rows else ""
+    pixels = read_image(path)
     if pixels is None:
+        return None
+    if os.path.getmtime(path) > os.path.getmtime(folder / "summary.json"):
+        # A data set made anew has other pictures under the same names: the maps would lie over the wrong one.
+        _log.warning("no picture of question %d: %s changed after the analysis", question_id, path)
         return None
     buffer = io.BytesIO()
     figures.write(figures.example_strip(result, question_id, pixels), buffer, "png")
@@ -219,7 +229,7 @@ def _question_texts(folder: Path) -> dict[int, str]:
 def _data_url(picture: Image.Image) -> str:
     buffer = io.BytesIO()
     # No colour subsampling: it would smear the small coloured words.
-    picture.convert("RGB").save(buffer, "JPEG", quality=80, subsampling=0, optimize=True)
+    picture.convert("RGB").save(buffer, "JPEG", quality=74, subsampling=0, optimize=True)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
@@ -235,7 +245,7 @@ def _examples_section(names: list[str], strips: dict[str, dict[str, Any]]) -> st
         '<section id="examples"><h2>Examples, epoch by epoch</h2><div class="controls">'
         f'<label{" hidden" if len(shown) == 1 else ""}>Run <select id="run">{runs}</select></label>'
         '<label>Question <select id="question"></select></label>'
-        '<label class="slider">Epoch <output id="shown"></output>'
+        '<label class="slider"><output id="shown"></output>'
         '<input id="epoch" type="range" min="0" step="1" aria-label="Epoch"></label></div>'
         '<div class="wide" tabindex="0"><img id="strip" alt=""></div>'
         f'{more}<script type="application/json" id="strips">{data}</script></section>'

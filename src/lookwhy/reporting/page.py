@@ -29,6 +29,7 @@ section { background: var(--card); border: 1px solid var(--faint); border-radius
 header p { margin: 2px 0; color: var(--muted); overflow-wrap: anywhere; }
 .wide { overflow-x: auto; }
 .chart { min-width: 520px; max-width: 820px; margin: 0 auto; }
+.charts > :first-child { grid-column: 1 / -1; }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(520px, 100%), 1fr)); gap: 24px; }
 .chart svg { display: block; width: 100%; height: auto; }
 table { border-collapse: collapse; width: 100%; min-width: 640px; font-variant-numeric: tabular-nums; }
@@ -42,7 +43,7 @@ td small { display: block; color: var(--muted); white-space: nowrap; }
 .controls label[hidden] { display: none; }
 .controls select { font: inherit; min-width: 0; max-width: min(560px, 70vw); padding: 4px 6px;
   color: var(--ink); background: var(--card); border: 1px solid var(--muted); border-radius: 6px; }
-.controls output { min-width: 2.2em; font-weight: 700; text-align: right;
+.controls output { min-width: 5.2em; font-weight: 700; text-align: right;
   font-variant-numeric: tabular-nums; }
 .slider { flex: 1 1 260px; }
 .slider input { flex: 1; min-width: 120px; accent-color: var(--accent); }
@@ -69,12 +70,13 @@ footer { margin-top: 20px; color: var(--muted); font-size: .875rem; }
   const [run, question, epoch, shown, strip] =
     ["run", "question", "epoch", "shown", "strip"].map((id) => document.getElementById(id));
   let epochs = [];
+  const name = (number) => (number < 0 ? "untrained" : "epoch " + number);
   function show() {
     const number = epochs[epoch.value];
-    shown.textContent = number;
-    epoch.setAttribute("aria-valuetext", "epoch " + number);
+    shown.textContent = name(number);
+    epoch.setAttribute("aria-valuetext", name(number));
     strip.src = all[run.value].examples[question.value][number];
-    strip.alt = "Where the model looked at epoch " + number + ": " + all[run.value].questions[question.value];
+    strip.alt = "Where the model looked, " + name(number) + ": " + all[run.value].questions[question.value];
   }
   function fillEpochs() {
     const kept = epochs[epoch.value];

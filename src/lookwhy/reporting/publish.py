@@ -40,14 +40,18 @@ def publish(result: AnalysisResult, run_folder: Path, epoch: int, experiment: An
     """
     folder = figures_folder(run_folder, epoch)
     drawn: dict[str, Path] = {}
-    records = reading.questions(result)
+    records, missing = reading.questions(result), []
     for question_id in result.manifest.get("examples", ()):
         rows = records.get(question_id)
-        image = read_image(rows[0]["image_file"]) if rows else None
-        if image is not None:
+        image = read_image(reading.image_path(result, rows[0])) if rows else None
+        if image is None:
+            missing.append(reading.image_path(result, rows[0]) if rows else str(question_id))
+        else:
             name = f"example_{question_id}"
             strip = figures.example_strip(result, question_id, image)
             drawn[name] = figures.save_figure(strip, folder / f"{name}.png")
+    if missing:
+        _log.warning("no picture of %d examples, their images cannot be read: %s", len(missing), missing[0])
     for name in _CHARTS:
         drawn[name] = figures.save_figure(getattr(figures, name)(result), folder / f"{name}.png")
     if experiment is not None:
@@ -59,10 +63,9 @@ def publish(result: AnalysisResult, run_folder: Path, epoch: int, experiment: An
 
 
 def read_image(path: str) -> UInt8[np.ndarray, "H W 3"] | None:
-    """Pixels of an image file, RGB 0-255; None, with a line in the log, where it cannot be read."""
+    """Pixels of an image file, RGB 0-255; None where it cannot be read."""
     try:
         with Image.open(path) as image:
             return np.asarray(image.convert("RGB"))
-    except (OSError, ValueError) as error:
-        _log.warning("no example picture of %s: %s", path or "a question without an image file", error)
+    except (OSError, ValueError):
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from lookwhy.reporting.style import BASELINES
@@ -75,6 +76,12 @@ def questions(result: AnalysisResult) -> dict[int, list[Record]]:
 def of_method(rows: list[Record], domain: str, method: str) -> Record:
     """The record of one method among those of a question; empty if there is none."""
     return next((row for row in rows if row["domain"] == domain and row["method"] == method), {})
+
+
+def image_path(result: AnalysisResult, row: Record) -> str:
+    """Path of the image file of a record: records name it under the manifest's image root."""
+    file = row.get("image_file") or ""
+    return str(Path(result.manifest.get("image_root") or "", file)) if file else ""
 
 
 def known(value: Any) -> bool:

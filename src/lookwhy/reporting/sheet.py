@@ -7,6 +7,7 @@ measured first and wrapped to the room it has; only then is the figure made.
 from __future__ import annotations
 
 import warnings
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -45,9 +46,10 @@ def shorten(text: str, size: float, room: float, weight: str = "normal") -> str:
     text = " ".join(text.split())
     if text_width(text, size, weight) <= room:
         return text
-    while text and text_width(text + "…", size, weight) > room:
-        text = text[:-1]
-    return text.rstrip() + "…"
+    too_long = bisect_right(
+        range(len(text)), room, key=lambda end: text_width(text[:end] + "…", size, weight)
+    )
+    return text[: max(too_long - 1, 0)].rstrip() + "…"
 
 
 def wrap(text: str, size: float, room: float, weight: str = "normal") -> list[str]:

@@ -28,6 +28,7 @@ from lookwhy.reporting.style import (
     TITLE,
     WRONG,
     annotators,
+    epoch_name,
     method_colours,
     method_name,
 )
@@ -155,7 +156,7 @@ def _headline(sheet: Sheet, row: Mapping[str, Any], manifest: Mapping[str, Any])
         said += f"; VQA accuracy {row['accuracy']:.0%}"
         colour = RIGHT if row["accuracy"] >= 0.5 else WRONG
     sheet.text(said, 10.5, colour)
-    epoch = f"epoch {manifest['epoch']}, " if manifest.get("epoch") is not None else ""
+    epoch = f"{epoch_name(manifest['epoch'])}, " if manifest.get("epoch") is not None else ""
     sheet.text(f"{epoch}question {row['question_id']}", SMALL, MUTED)
     sheet.space(0.1)
 
@@ -204,7 +205,7 @@ def _has_sign(values: Any) -> bool:
     return bool((np.nan_to_num(np.asarray(values, float)) < 0).any())
 
 
-def _fit(image: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "H W 3"]:
+def _fit(image: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "h w 3"]:
     """The image at the size it is drawn in; a very long or tall one is squeezed to 2:1."""
     height, width = image.shape[:2]
     ratio = min(max(height / width, 0.5), 2.0)

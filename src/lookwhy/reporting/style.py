@@ -15,6 +15,8 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, ListedColormap
 
+from lookwhy.store import UNTRAINED
+
 INK, MUTED, FAINT, PAPER = "#1d2329", "#5b646e", "#d5d9de", "#ffffff"
 RIGHT, WRONG = "#00755a", "#b8420c"
 
@@ -77,6 +79,11 @@ def annotators(manifest: Mapping[str, Any]) -> str:
     """What to call whoever drew the annotator maps: simulated ones are never called human."""
     word = manifest.get("annotators") or "annotators"
     return str(word[:1].upper() + word[1:])
+
+
+def epoch_name(epoch: int) -> str:
+    """An epoch in words; the model before the first one is called untrained."""
+    return "untrained" if epoch == UNTRAINED else f"epoch {epoch}"
 
 
 def group_name(group: str) -> str:

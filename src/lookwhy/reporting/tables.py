@@ -34,7 +34,11 @@ def estimate(result: AnalysisResult, key: str) -> tuple[str, str]:
 def number(result: AnalysisResult, key: str, form: str = "{:.3f}") -> str:
     """A scalar as text; a dash where it is undefined."""
     value = result.summary.get(key)
-    return NOTHING if value is None else form.format(value)
+    if value is None:
+        return NOTHING
+    text = form.format(value)
+    # A tiny negative mean is shown as zero, not as minus zero.
+    return text.removeprefix("-") if not text.strip("-0.%") else text
 
 
 def counts(result: AnalysisResult, key: str) -> str:
@@ -47,7 +51,7 @@ def table_title(result: AnalysisResult) -> str:
     """What Table 1 shows, of which epoch."""
     epoch = result.manifest.get("epoch")
     return f"Agreement with {style.annotators(result.manifest).lower()}" + (
-        f", epoch {epoch}" if epoch is not None else ""
+        f", {style.epoch_name(epoch)}" if epoch is not None else ""
     )
 
 

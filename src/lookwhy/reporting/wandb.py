@@ -25,6 +25,7 @@ import numpy as np
 import wandb
 from matplotlib.figure import Figure
 from PIL import Image
+from wandb.plot import CustomChart
 
 from lookwhy.reporting import figures, reading, style
 from lookwhy.types import AnalysisResult
@@ -68,7 +69,7 @@ def publish(
             logged[f"{PREFIX}most_important_words/{method}"] = _words_chart(result, method, epoch)
     for name in ("most_important_words", "failure_prediction", "accuracy_by_type"):
         picture = _read(drawn[name]) if name in drawn else _render(getattr(figures, name)(result))
-        logged[f"{PREFIX}figures/{name}"] = wandb.Image(picture, caption=f"epoch {epoch}")
+        logged[f"{PREFIX}figures/{name}"] = wandb.Image(picture, caption=style.epoch_name(epoch))
     examples = _examples(result, images, epoch, drawn)
     if examples:
         logged[f"{PREFIX}examples"] = examples
@@ -107,7 +108,7 @@ def questions_table(result: AnalysisResult, epoch: int) -> Any:
 def caption(rows: list[reading.Record], epoch: int) -> str:
     """What stands under an example: epoch, question, answer, truth, agreement by method."""
     row = rows[0]
-    parts = [f"epoch {epoch}", row["question"], f"answered {row['predicted']}"]
+    parts = [style.epoch_name(epoch), row["question"], f"answered {row['predicted']}"]
     if row["ground_truth"]:
         parts.append(f"true answer {row['ground_truth']}")
     parts += [
@@ -187,7 +188,9 @@ def _settings() -> dict[str, str]:
 def _define(experiment: Any, names: Mapping[str, Any]) -> None:
     """Tie each metric to the epoch, once a run; a key may turn up later than at the first epoch."""
     known = _defined.setdefault(experiment, set())
-    for name in names:
+    # W&B itself logs the rows of a custom chart, under the chart's key and this ending.
+    tables = [f"{name}_table" for name, value in names.items() if isinstance(value, CustomChart)]
+    for name in (*names, *tables):
         if name not in known and "*" not in name:
             experiment.define_metric(name, step_metric="epoch")
             known.add(name)
@@ -200,7 +203,7 @@ def _words_chart(result: AnalysisResult, method: str, epoch: int) -> Any:
         if key in result.summary:
             rest = [result.summary.get(f"{key}/{end}") for end in ("expected", "n")]
             table.add_data(style.group_name(group), result.summary[key], *rest)
-    title = f"Most important word, {style.method_name(method)}, epoch {epoch}"
+    title = f"Most important word, {style.method_name(method)}, {style.epoch_name(epoch)}"
     return wandb.plot.bar(table, "part of speech", "P(most important)", title=title)
 
 
@@ -217,7 +220,7 @@ def _examples(
         if name in drawn:
             picture = _read(drawn[name])
         else:
-            pixels = _pixels(images, question_id, rows[0]["image_file"])
+            pixels = _pixels(images, question_id, reading.image_path(result, rows[0]))
             if pixels is None:
                 continue
             picture = _render(figures.example_strip(result, question_id, pixels))
@@ -234,10 +237,10 @@ def _on_canvas(picture: Image.Image, width: int, height: int) -> Image.Image:
     return canvas
 
 
-def _pixels(images: Images, question_id: int, image_file: str) -> np.ndarray | None:
+def _pixels(images: Images, question_id: int, path: str) -> np.ndarray | None:
     if isinstance(images, Mapping):
         return images.get(question_id)
-    return images(image_file) if image_file else None
+    return images(path) if path else None
 
 
 def _render(figure: Figure) -> Image.Image:

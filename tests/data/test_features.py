@@ -1,0 +1,192 @@
+import json
+import subprocess
+import sys
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from lookwhy.data.features import extract_features, feature_shape, read_description, read_features
+from lookwhy.data.recipe import ImageRecipe
+from lookwhy.types import LookwhyError
+
+RECIPE = ImageRecipe("caffe", 6, 8)
+DESCRIPTION = {
+    "arch": "shapes",
+    "layer": "fc7",
+    "recipe": RECIPE.to_dict(),
+    "weights": "tower.pt",
+    "weights_sha256": "abc",
+    "normalised": False,
+}
+FILES = {"train": [f"{i}.png" for i in range(7)], "test": ["7.png", "8.png", "0.png"]}
+
+
+@pytest.fixture
+def images(tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for i in range(9):
+        Image.new("RGB", (8, 6), (0, 0, 10 * i)).save(folder / f"{i}.png")
+    return folder
+
+
+class Forward:
+    """Features that tell which image they are of: the blue it was painted with, twice over."""
+
+    def __init__(self, interrupt_at=None, error=KeyboardInterrupt):
+        self.batches, self.interrupt_at, self.error = [], interrupt_at, error
+
+    def __call__(self, pixels):
+        blue = (pixels[:, 0] + 103.939).mean((1, 2))
+        self.batches.append(blue.round().int().tolist())
+        if len(self.batches) == self.interrupt_at:
+            raise self.error
+        return torch.stack([blue, 2 * blue], 1)
+
+
+def extract(images, forward, description=None, **settings):
+    out = images.parent / "data_img.h5"
+    extract_features(
+        forward, description or DESCRIPTION, RECIPE, images, FILES, out, **({"batch_size": 2} | settings)
+    )
+    return out
+
+
+def check(out):
+    with h5py.File(out) as file:
+        assert set(file) == {"images_train", "images_test"}
+        for split, numbers in (("train", range(7)), ("test", [7, 8, 0])):
+            data = file[f"images_{split}"]
+            assert data.dtype == np.float32
+            assert data.chunks is None
+            assert dict(data.attrs) == {}
+            np.testing.assert_allclose(data[:], [[10 * i, 20 * i] for i in numbers], atol=1e-3)
+
+
+def test_features_are_contiguous_float32_rows_in_the_order_of_the_files(images):
+    forward = Forward()
+    check(extract(images, forward))
+    assert forward.batches == [[0, 10], [20, 30], [40, 50], [60], [70, 80], [0]]
+
+
+def test_the_file_is_stamped_with_how_it_was_made(images):
+    out = extract(images, Forward())
+    with h5py.File(out) as file:
+        stamps = dict(file.attrs)
+    assert json.loads(stamps.pop("description")) == DESCRIPTION
+    assert stamps.pop("image_size").tolist() == [6, 8]
+    assert stamps.pop("normalised") == np.False_
+    assert stamps == {
+        "arch": "shapes",
+        "layer": "fc7",
+        "recipe": "caffe",
+        "weights": "tower.pt",
+        "weights_sha256": "abc",
+    }
+    assert read_description(out) == DESCRIPTION
+
+
+@pytest.mark.parametrize("interrupt_at", [1, 3, 6])
+def test_interrupted_work_is_continued_where_it_stopped(images, interrupt_at):
+    out = images.parent / "data_img.h5"
+    with pytest.raises(KeyboardInterrupt):
+        extract(images, Forward(interrupt_at))
+    assert not out.exists()
+    again = Forward()
+    check(extract(images, again))
+    whole = Forward()
+    extract(images, whole)
+    assert again.batches == whole.batches[interrupt_at - 1 :]
+    assert not out.with_name("data_img.h5.partial").exists()
+
+
+def test_work_continues_with_another_batch_size(images):
+    with pytest.raises(KeyboardInterrupt):
+        extract(images, Forward(3))
+    again = Forward()
+    check(extract(images, again, batch_size=5))
+    assert again.batches == [[40, 50, 60], [70, 80, 0]]
+
+
+def test_the_work_of_another_tower_is_started_over(images):
+    with pytest.raises(KeyboardInterrupt):
+        extract(images, Forward(3), DESCRIPTION | {"weights_sha256": "other"})
+    again = Forward()
+    check(extract(images, again))
+    assert len(again.batches) == 6
+
+
+def test_a_damaged_partial_file_is_started_over(images):
+    (images.parent / "data_img.h5.partial").write_bytes(b"\x89HDF half a file")
+    check(extract(images, Forward()))
+
+
+def test_the_work_of_a_running_process_is_left_alone(images):
+    partial = images.parent / "data_img.h5.partial"
+    hold = (
+        f"import h5py, sys; f = h5py.File({str(partial)!r}, 'a'); print('held', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen([sys.executable, "-c", hold], stdin=-1, stdout=-1) as holder:
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(LookwhyError, match="found another process writing it"):
+            extract(images, Forward())
+        holder.communicate()
+    assert partial.exists()
+
+
+def test_a_missing_image_is_named_before_any_work(images):
+    (images / "8.png").unlink()
+    forward = Forward()
+    with pytest.raises(LookwhyError, match=r"expected 9 images .* found no 8.png \(1 missing\)"):
+        extract(images, forward)
+    assert forward.batches == []
+
+
+def test_a_damaged_image_is_named_and_the_work_before_it_kept(images):
+    (images / "4.png").write_bytes(b"no image")
+    with pytest.raises(LookwhyError, match="4.png"):
+        extract(images, Forward())
+    Image.new("RGB", (8, 6), (0, 0, 40)).save(images / "4.png")
+    again = Forward()
+    check(extract(images, again))
+    assert again.batches[0] == [40, 50]
+
+
+def test_reading_gives_both_splits_in_any_shape(images, monkeypatch):
+    monkeypatch.setattr("lookwhy.data.features.ROWS_AT_ONCE", 3)
+    grid = torch.arange(8.0).view(2, 2, 2)
+    out = extract(images, lambda pixels: grid * (pixels[:, 0].mean((1, 2)) + 103.939)[:, None, None, None])
+    assert feature_shape(out) == (2, 2, 2)
+    found = read_features(out)
+    assert {split: tuple(rows.shape) for split, rows in found.items()} == {
+        "train": (7, 2, 2, 2),
+        "test": (3, 2, 2, 2),
+    }
+    torch.testing.assert_close(found["train"][6], 60 * grid, atol=1e-2, rtol=0)
+    torch.testing.assert_close(found["test"][1], 80 * grid, atol=1e-2, rtol=0)
+
+
+def test_the_original_files_are_read_but_say_nothing_of_their_tower(tmp_path):
+    path = tmp_path / "data_img.h5"
+    with h5py.File(path, "w") as file:
+        file["images_train"] = np.ones((2, 4096), np.float32)
+        file["images_test"] = np.zeros((1, 4096), np.float32)
+    assert read_features(path)["train"].shape == (2, 4096)
+    with pytest.raises(LookwhyError, match="found no stamp"):
+        read_description(path)
+
+
+def test_a_missing_or_foreign_file_is_named(tmp_path):
+    path = tmp_path / "data_img.h5"
+    with pytest.raises(LookwhyError, match=f"found no file {path}"):
+        read_features(path)
+    path.write_bytes(b"no HDF5")
+    with pytest.raises(LookwhyError, match=f"found something else in {path}"):
+        read_features(path)
+    with h5py.File(path, "w") as file:
+        file["images_train"] = np.ones((2, 3), np.float32)
+    with pytest.raises(LookwhyError, match="images_test"):
+        read_features(path)

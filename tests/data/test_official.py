@@ -1,0 +1,150 @@
+import gzip
+import json
+
+import pytest
+from official_files import entry, write_official
+
+from lookwhy.data.official import Question, find_image, image_name, read_official
+from lookwhy.types import LookwhyError
+
+TEN = ["red", *["blue"] * 9]
+
+
+@pytest.fixture
+def files(tmp_path):
+    entries = [
+        entry(1310, 131, "What color?", TEN, "what color", "other", choices=["red", "two"]),
+        entry(10, 1, "Is it?", ["yes"] * 10, "is it", "yes/no"),
+    ]
+    return write_official(tmp_path, "val", entries)
+
+
+def change(path, edit):
+    content = json.loads(path.read_text())
+    edit(content)
+    path.write_text(json.dumps(content))
+
+
+def fails(questions, annotations):
+    with pytest.raises(LookwhyError) as caught:
+        read_official(questions, annotations)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert "expected" in message
+    assert "found" in message
+    return message
+
+
+def test_questions_keep_their_order_and_get_their_annotation_by_id(files):
+    questions, annotations = files
+    change(annotations, lambda content: content["annotations"].reverse())
+    assert read_official(questions, annotations) == [
+        Question(1310, 131, "What color?", "val2014", ["red", "two"], "red", TEN, "what color", "other"),
+        Question(10, 1, "Is it?", "val2014", [], "yes", ["yes"] * 10, "is it", "yes/no"),
+    ]
+
+
+def test_a_test_set_has_questions_without_answers(files):
+    first = read_official(files[0], None)[0]
+    assert (first.text, first.answer, first.answers, first.answer_type) == ("What color?", "", [], "")
+
+
+def test_gzipped_files_are_read_alike(files):
+    zipped = []
+    for path in files:
+        zipped.append(path.with_suffix(".json.gz"))
+        zipped[-1].write_bytes(gzip.compress(path.read_bytes()))
+    assert read_official(*zipped) == read_official(*files)
+
+
+def test_a_subset_of_the_questions_may_come_with_all_annotations(files):
+    change(files[0], lambda content: content["questions"].pop(0))
+    assert [question.question_id for question in read_official(*files)] == [10]
+
+
+def test_a_missing_file_is_named(files, tmp_path):
+    message = fails(tmp_path / "gone.json", files[1])
+    assert str(tmp_path / "gone.json") in message
+    assert "No such file" in message
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.json", b"<html>404</html>"),
+        ("a.json", b"\xff\xfe"),
+        ("a.json.gz", b"not gzip"),
+        ("a.json.gz", gzip.compress(b'{"questions": []}' * 99)[:-20]),
+        ("a.json.gz", b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03" + b"\xff" * 30),
+        ("a.json", b"[1, 2]"),
+        ("a.json", b'{"questions": []}'),
+    ],
+)
+def test_a_file_of_another_kind_is_named(tmp_path, files, name, content):
+    path = tmp_path / name
+    path.write_bytes(content)
+    assert str(path) in fails(path, files[1])
+
+
+def test_swapped_files_are_suspected(files):
+    assert "swapped" in fails(files[1], files[0])
+
+
+def test_annotations_of_other_questions_are_refused(files):
+    change(files[1], lambda content: content["annotations"].pop(1))
+    message = fails(*files)
+    assert "annotation of question 10 " in message
+    assert str(files[1]) in message
+
+
+def test_repeated_ids_are_refused(files):
+    change(files[0], lambda content: content["questions"].append(content["questions"][0]))
+    message = fails(*files)
+    assert "1 repeated" in message
+    assert str(files[0]) in message
+
+
+@pytest.mark.parametrize("key", ["question", "image_id", "question_id"])
+def test_a_question_without_one_of_its_fields_is_refused(files, key):
+    change(files[0], lambda content: content["questions"][1].pop(key))
+    message = fails(*files)
+    assert f"'{key}'" in message
+    assert str(files[0]) in message
+
+
+@pytest.mark.parametrize("key", ["answers", "multiple_choice_answer", "question_type", "answer_type"])
+def test_an_annotation_without_one_of_its_fields_is_refused(files, key):
+    change(files[1], lambda content: content["annotations"][1].pop(key))
+    message = fails(*files)
+    assert f"'{key}'" in message
+    assert "question 10," in message
+    assert str(files[1]) in message
+
+
+def test_fewer_than_ten_answers_are_refused(files):
+    change(files[1], lambda content: content["annotations"][0]["answers"].pop())
+    assert "expected 10 answers to question 1310, found 9" in fails(*files)
+
+
+def test_image_files_are_named_as_the_official_tools_name_them():
+    assert image_name("train2014", 9) == "train2014/COCO_train2014_000000000009.jpg"
+
+
+def test_a_png_is_taken_where_there_is_no_jpg(tmp_path):
+    folder = tmp_path / "val2014"
+    folder.mkdir()
+    png, jpg = "val2014/COCO_val2014_000000000007.png", "val2014/COCO_val2014_000000000007.jpg"
+    assert find_image(tmp_path, "val2014", 7) == jpg
+    (tmp_path / png).touch()
+    assert find_image(tmp_path, "val2014", 7) == png
+    assert find_image(None, "val2014", 7) == jpg
+    (tmp_path / jpg).touch()
+    assert find_image(tmp_path, "val2014", 7) == jpg
+
+
+def test_real_files_are_read(shared_data):
+    folder = shared_data / "vqa2-questions"
+    questions = read_official(folder / "questions.json.gz", folder / "annotations.json.gz")
+    assert len(questions) == 8977
+    assert questions[0].text == "What insurance company is a sponsor?"
+    assert questions[0].answers == ["state farm"] * 10

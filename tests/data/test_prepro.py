@@ -1,0 +1,241 @@
+import gzip
+import json
+
+import h5py
+import numpy as np
+import pytest
+from official_files import entry, write_official
+
+from lookwhy.data import prepro_writer
+from lookwhy.data.prepro import prepare_questions, read_prepro
+from lookwhy.types import LookwhyError
+
+LONG = " ".join(["word"] * 30)
+TRAIN = [
+    entry(50, 5, "Is it red?", ["yes"] * 10, "is it", "yes/no"),
+    entry(51, 5, "Is it", ["no", *["yes"] * 9], "is it", "yes/no"),
+    entry(30, 3, LONG, ["yes"] * 10, "none of the above"),
+    # Two answers are kept: "yes" (twice), and of "no" and "tree" (once each) the first of the alphabet.
+    entry(31, 3, "What is dropped here?", ["tree"] * 10),
+]
+VAL = [
+    entry(90, 9, "Is it green?", ["no"] * 10, "is it", "yes/no", choices=["tree", "no", "yes"]),
+    entry(70, 7, "What", ["größer"] * 10),
+    entry(91, 9, "is it", ["yes", *["no"] * 9], choices=[]),
+]
+ORIGINAL = {
+    "ques_train", "ques_length_train", "answers", "question_id_train", "img_pos_train",
+    "ques_test", "ques_length_test", "question_id_test", "img_pos_test", "MC_ans_test",
+}  # fmt: skip
+
+
+def prepare(folder, **settings):
+    train, val = write_official(folder, "train", TRAIN, "train2014"), write_official(folder, "val", VAL)
+    return prepare_questions(*train, *val, folder / "out", **({"num_answers": 2} | settings))
+
+
+@pytest.fixture
+def prepared(tmp_path):
+    counts = prepare(tmp_path)
+    assert (counts.train_kept, counts.train_dropped, counts.val) == (3, 1, 3)
+    assert (counts.words, counts.answers, counts.images) == (6, 2, 4)
+    return tmp_path / "out"
+
+
+def test_the_original_datasets_are_unsigned_one_based_and_left_aligned(prepared):
+    names = json.loads((prepared / "data_prepro.json").read_text(encoding="utf-8"))
+    # By count: word 26+4 (of the uncut question), is, it; then once each: "?", "red".
+    assert names["ix_to_word"] == {"1": "word", "2": "is", "3": "it", "4": "?", "5": "red", "6": "UNK"}
+    assert names["ix_to_ans"] == {"1": "yes", "2": "no"}
+    assert names["unique_img_train"] == [f"train2014/COCO_train2014_00000000000{i}.jpg" for i in (5, 3)]
+    assert names["unique_img_test"] == [f"val2014/COCO_val2014_00000000000{i}.jpg" for i in (9, 7)]
+    assert names["split_names"] == ["train", "test"]
+    expected = {
+        "ques_train": [[2, 3, 5, 4] + [0] * 22, [2, 3] + [0] * 24, [1] * 26],
+        "ques_length_train": [4, 2, 26],
+        "answers": [1, 2, 1],
+        "question_id_train": [50, 51, 30],
+        "img_pos_train": [1, 1, 2],
+        "ques_test": [[2, 3, 6, 4] + [0] * 22, [6] + [0] * 25, [2, 3] + [0] * 24],
+        "ques_length_test": [4, 1, 2],
+        "question_id_test": [90, 70, 91],
+        "img_pos_test": [1, 2, 1],
+        "MC_ans_test": [[0, 2, 1] + [0] * 15, [0] * 18, [0] * 18],
+    }
+    with h5py.File(prepared / "data_prepro.h5") as file:
+        assert set(file) >= set(expected) == ORIGINAL
+        for key, values in expected.items():
+            assert file[key].dtype == np.uint32, key
+            assert file[key][:].tolist() == values, key
+
+
+def test_what_the_original_lacks_stands_in_further_datasets_of_both_splits(prepared):
+    with h5py.File(prepared / "data_prepro.h5") as file:
+        for split, entries in (("train", TRAIN[:3]), ("test", VAL)):
+            for key in ("question", "question_type", "answer_type", "answers10"):
+                kind = h5py.check_string_dtype(file[f"{key}_{split}"].dtype)
+                assert (kind.encoding, kind.length) == ("utf-8", None)
+            assert file[f"question_{split}"].asstr()[:].tolist() == [q["question"] for q, _ in entries]
+            assert file[f"image_id_{split}"].dtype == np.int64
+            assert file[f"image_id_{split}"][:].tolist() == [q["image_id"] for q, _ in entries]
+            assert file[f"answer_type_{split}"].asstr()[:].tolist() == [a["answer_type"] for _, a in entries]
+            assert file[f"answers10_{split}"].asstr()[:].tolist() == [
+                [one["answer"] for one in a["answers"]] for _, a in entries
+            ]
+        assert file["label_test"].dtype == np.int64
+        assert file["label_test"][:].tolist() == [1, -1, 0]
+
+
+def test_reading_gives_zero_based_positions_and_labels(prepared):
+    found = read_prepro(prepared)
+    assert found.train.tokens.dtype == np.int64
+    assert found.train.labels.tolist() == [0, 1, 0]
+    assert found.test.labels.tolist() == [1, -1, 0]
+    assert found.train.image_pos.tolist() == [0, 0, 1]
+    assert found.test.image_ids.tolist() == [9, 7, 9]
+    assert found.test.image_files[1] == "val2014/COCO_val2014_000000000007.jpg"
+    assert found.test.questions == ["Is it green?", "What", "is it"]
+    assert found.test.answers10[1] == ["größer"] * 10
+    assert found.train.question_types == ["is it", "is it", "none of the above"]
+    assert found.train.answer_types == ["yes/no", "yes/no", "other"]
+    assert found.vocabulary.encode(["it", "green"]) == [3, 6]
+    assert found.answers == ["yes", "no"]
+    assert found.image_root == ""
+
+
+def test_a_test_set_without_annotations_is_prepared_without_answers(tmp_path):
+    train, val = write_official(tmp_path, "train", TRAIN), write_official(tmp_path, "val", VAL)
+    prepare_questions(*train, val[0], None, tmp_path)
+    found = read_prepro(tmp_path).test
+    assert found.questions == ["Is it green?", "What", "is it"]
+    assert found.answers10 == found.answer_types == []
+    assert found.labels.tolist() == [-1, -1, -1]
+
+
+def test_the_image_folder_is_stated_and_its_png_files_are_found(tmp_path):
+    images = tmp_path / "images"
+    (images / "val2014").mkdir(parents=True)
+    (images / "val2014/COCO_val2014_000000000007.png").touch()
+    prepare(tmp_path, image_root=images)
+    found = read_prepro(tmp_path / "out")
+    assert found.image_root == str(images)
+    assert found.test.image_files == [f"val2014/COCO_val2014_00000000000{n}" for n in ("9.jpg", "7.png")]
+
+
+def test_images_of_a_file_that_does_not_name_their_folder_are_refused(tmp_path):
+    files = [*write_official(tmp_path, "train", TRAIN, ""), *write_official(tmp_path, "val", VAL)]
+    with pytest.raises(LookwhyError, match='expected a "data_subtype"'):
+        prepare_questions(*files, tmp_path, image_root=tmp_path)
+
+
+def test_an_interruption_leaves_the_files_of_before(tmp_path, monkeypatch):
+    prepare(tmp_path)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(prepro_writer, "_write_split", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(tmp_path, num_answers=1)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+
+
+@pytest.fixture
+def original(tmp_path):
+    """As the original's prepro.py writes it: words in any order, no further datasets or keys."""
+    names = {
+        "ix_to_word": {"2": "what", "1": "is", "3": "UNK"},
+        "ix_to_ans": {"1": "no", "2": "yes"},
+        "unique_img_train": ["train2014/COCO_train2014_000000000009.jpg", "pictures/cat.png"],
+        "unique_img_test": [f"val2014/COCO_val2014_000000000{i}.jpg" for i in (131, 400)],
+    }
+    (tmp_path / "data_prepro.json").write_text(json.dumps(names))
+    with h5py.File(tmp_path / "data_prepro.h5", "w") as file:
+        for split, rows in (("train", 2), ("test", 3)):
+            file[f"ques_{split}"] = np.pad(np.full((rows, 2), 2, np.uint32), ((0, 0), (0, 24)))
+            file[f"ques_length_{split}"] = np.full(rows, 2, np.uint32)
+            file[f"question_id_{split}"] = np.arange(rows, dtype=np.uint32) + 40
+        file["img_pos_train"] = np.array([1, 2], np.uint32)
+        file["img_pos_test"] = np.array([2, 1, 2], np.uint32)
+        file["answers"] = np.array([2, 1], np.uint32)
+        file["MC_ans_test"] = np.zeros((3, 18), np.uint32)
+    return tmp_path
+
+
+def test_the_original_files_are_read_unmodified(original):
+    found = read_prepro(original)
+    assert found.train.labels.tolist() == [1, 0]
+    assert found.test.labels.tolist() == [-1, -1, -1]
+    assert found.test.image_pos.tolist() == [1, 0, 1]
+    assert found.test.image_ids.tolist() == [400, 131, 400]
+    # A name without digits at its end: the row's number.
+    assert found.train.image_ids.tolist() == [9, 1]
+    assert found.test.questions == found.test.answers10 == found.train.question_types == []
+    assert found.vocabulary.decode(found.train.tokens[0].tolist()) == ["what", "what"]
+    assert found.answers == ["no", "yes"]
+
+
+def fails(folder):
+    with pytest.raises(LookwhyError) as caught:
+        read_prepro(folder)
+    assert "\n" not in str(caught.value)
+    assert str(folder) in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["data_prepro.h5", "data_prepro.json"])
+def test_a_missing_or_damaged_file_is_named(original, name):
+    path = original / name
+    path.write_bytes(path.read_bytes()[:-30])
+    assert name in fails(original)
+    path.unlink()
+    assert f"found no file {path}" in fails(original)
+
+
+@pytest.mark.parametrize("name", ["ques_train", "answers", "img_pos_test"])
+def test_a_missing_dataset_is_named(original, name):
+    with h5py.File(original / "data_prepro.h5", "a") as file:
+        del file[name]
+    assert name in fails(original)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "found"),
+    [
+        ("img_pos_test", [3, 1, 2], "points outside the 2 images"),
+        ("img_pos_train", [0, 1], "points outside the 2 images"),
+        ("ques_length_train", [1, 1, 1], "3 lengths of 2 questions"),
+    ],
+)
+def test_files_that_contradict_each_other_are_refused(original, name, values, found):
+    with h5py.File(original / "data_prepro.h5", "a") as file:
+        del file[name]
+        file[name] = np.array(values, np.uint32)
+    assert found in fails(original)
+
+
+def test_a_missing_key_and_a_gap_in_the_numbers_are_named(original):
+    path = original / "data_prepro.json"
+    names = json.loads(path.read_text())
+    path.write_text(json.dumps(names | {"ix_to_ans": {"1": "no", "3": "yes"}}))
+    assert "'2'" in fails(original)
+    del names["unique_img_test"]
+    path.write_text(json.dumps(names))
+    assert "unique_img_test" in fails(original)
+
+
+def test_real_questions_are_prepared(shared_data, tmp_path):
+    files = []
+    for kind in ("questions", "annotations"):
+        content = json.loads(gzip.decompress((shared_data / f"vqa2-questions/{kind}.json.gz").read_bytes()))
+        files.append(tmp_path / f"{kind}.json")
+        files[-1].write_text(json.dumps({kind: content[kind][:1500]}))
+    counts = prepare_questions(*files, *files, tmp_path, num_answers=100)
+    assert counts.train_kept + counts.train_dropped == counts.val == 1500
+    found = read_prepro(tmp_path)
+    assert found.answers[:2] == ["yes", "no"]
+    assert found.train.labels.max() == 99
+    kept = set(found.train.question_ids.tolist())
+    known = found.test.labels >= 0
+    assert set(found.test.question_ids[known].tolist()) == kept

@@ -1,0 +1,124 @@
+import numpy as np
+import pytest
+import torch
+import torchvision
+from PIL import Image
+
+from lookwhy.data.recipe import ImageRecipe, read_rgb
+from lookwhy.types import LookwhyError
+
+CAFFE, TORCHVISION = ImageRecipe("caffe", 4, 4), ImageRecipe("torchvision", 4, 4)
+
+
+def saved(tmp_path, picture, name="image.png", **settings):
+    path = tmp_path / name
+    picture.save(path, **settings)
+    return path
+
+
+def first_pixel(path):
+    picture = read_rgb(path)
+    assert picture.mode == "RGB"
+    return picture.getpixel((0, 0))
+
+
+def test_caffe_is_blue_green_red_less_the_mean_pixel(tmp_path):
+    path = saved(tmp_path, Image.new("RGB", (4, 4), (255, 100, 0)))
+    pixels = CAFFE.load(path)
+    assert pixels.shape == (3, 4, 4)
+    assert pixels.dtype == torch.float32
+    assert pixels[:, 2, 1].tolist() == pytest.approx([0 - 103.939, 100 - 116.779, 255 - 123.68], abs=1e-4)
+
+
+def test_torchvision_is_what_its_own_transform_gives(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (4, 4, 3), np.uint8)
+    expected = torchvision.transforms.functional.normalize(
+        torchvision.transforms.functional.to_tensor(noise), [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+    )
+    torch.testing.assert_close(TORCHVISION.load(saved(tmp_path, Image.fromarray(noise))), expected)
+
+
+def test_an_image_is_resized_to_both_sides_whatever_its_shape(tmp_path):
+    # Left half black, right half white, 8 wide and 2 high: squeezed to 2 wide and 4 high.
+    picture = Image.new("RGB", (8, 2))
+    picture.paste((255, 255, 255), (4, 0, 8, 2))
+    pixels = ImageRecipe("caffe", 4, 2).load(saved(tmp_path, picture))
+    assert pixels.shape == (3, 4, 2)
+    blue = pixels[0] + 103.939
+    # Bilinear with antialiasing reaches over two output pixels: 8 input pixels, triangle of half-width 4.
+    # Output 0 is centred at 2.0: inputs 0..5 weigh 2.5 3.5 3.5 2.5 1.5 .5, of which 4 and 5 are white.
+    assert blue[:, 0].tolist() == pytest.approx([255 * 2 / 14] * 4, abs=1)
+    assert blue[:, 1].tolist() == pytest.approx([255 * 12 / 14] * 4, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("mode", "value", "expected"),
+    [
+        ("L", 9, (9, 9, 9)),
+        ("1", 1, (255, 255, 255)),
+        ("LA", (100, 7), (100, 100, 100)),
+        ("RGBA", (1, 2, 3, 0), (1, 2, 3)),
+        ("I;16", 1000, (3, 3, 3)),  # 1000 // 256
+    ],
+)
+def test_gray_is_repeated_and_transparency_dropped(tmp_path, mode, value, expected):
+    assert first_pixel(saved(tmp_path, Image.new(mode, (2, 2), value))) == expected
+
+
+def test_palettes_are_looked_up_also_with_transparency(tmp_path):
+    picture = Image.new("P", (2, 2), 1)
+    picture.putpalette([255, 0, 0, 0, 200, 10])
+    assert first_pixel(saved(tmp_path, picture)) == (0, 200, 10)
+    assert first_pixel(saved(tmp_path, picture, transparency=bytes([0, 128]))) == (0, 200, 10)
+
+
+def test_cmyk_becomes_red_green_blue(tmp_path):
+    path = saved(tmp_path, Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "image.jpg", quality=95)
+    assert first_pixel(path) == pytest.approx((255, 0, 0), abs=4)
+
+
+def test_a_photograph_is_turned_as_its_camera_noted(tmp_path):
+    picture = Image.new("RGB", (4, 2))
+    picture.putpixel((0, 0), (255, 0, 0))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the top of the scene is at the right of the file: turn by 90 degrees clockwise
+    turned = read_rgb(saved(tmp_path, picture, exif=exif))
+    assert turned.size == (2, 4)
+    assert turned.getpixel((1, 0)) == (255, 0, 0)
+
+
+def test_a_missing_or_damaged_file_is_named(tmp_path):
+    path = tmp_path / "gone.png"
+    with pytest.raises(LookwhyError, match=f"found no file {path}"):
+        CAFFE.load(path)
+    whole = saved(tmp_path, Image.fromarray(np.arange(30_000, dtype=np.uint8).reshape(100, 100, 3)), "i.png")
+    for content in (b"", b"<html>404</html>", whole.read_bytes()[:-500], whole.read_bytes()[:40]):
+        path.write_bytes(content)
+        with pytest.raises(LookwhyError, match=f"found something else in {path}"):
+            CAFFE.load(path)
+
+
+@pytest.mark.parametrize("recipe", [CAFFE, TORCHVISION])
+def test_pixels_come_back_as_red_green_blue(tmp_path, recipe):
+    noise = np.random.default_rng(1).integers(0, 256, (4, 4, 3), np.uint8)
+    pixels = recipe.load(saved(tmp_path, Image.fromarray(noise)))
+    np.testing.assert_array_equal(recipe.to_rgb(pixels), noise)
+    np.testing.assert_array_equal(recipe.to_rgb(torch.stack([pixels, pixels]))[1], noise)
+
+
+@pytest.mark.parametrize("recipe", [CAFFE, TORCHVISION])
+def test_a_colour_equals_the_pixels_of_an_image_of_that_colour(tmp_path, recipe):
+    pixels = recipe.load(saved(tmp_path, Image.new("RGB", (4, 4), (10, 20, 30))))
+    torch.testing.assert_close(recipe.color((10.0, 20.0, 30.0)), pixels[:, 0, 0])
+
+
+def test_the_gray_of_the_papers_patch_is_nothing_to_a_caffe_network():
+    torch.testing.assert_close(CAFFE.color((123.68, 116.779, 103.939)), torch.zeros(3))
+
+
+def test_a_recipe_comes_back_from_plain_types():
+    assert ImageRecipe.from_dict(ImageRecipe("torchvision", 64, 48).to_dict()) == ImageRecipe(
+        "torchvision", 64, 48
+    )
+    with pytest.raises(LookwhyError, match="found 'tensorflow'"):
+        ImageRecipe.from_dict({"name": "tensorflow", "height": 1, "width": 1})

@@ -1,0 +1,301 @@
+"""Pictures and charts: what they say, and that nothing on them is cut off."""
+
+from __future__ import annotations
+
+import gc
+import warnings
+
+import numpy as np
+import pytest
+from made_results import GROUPS, LONG, blob, make_result, picture
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from PIL import Image
+
+from lookwhy.reporting import figures, strips
+from lookwhy.types import LookwhyError
+
+
+def texts(figure: Figure) -> list[str]:
+    figure.draw_without_rendering()
+    return [t.get_text() for t in figure.findobj(Text) if t.get_text() and t.get_visible()]
+
+
+def assert_nothing_clipped(figure: Figure) -> None:
+    figure.draw_without_rendering()
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    frame = figure.bbox
+    ticks = {
+        label
+        for axes in figure.axes
+        for axis, limits in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim()))
+        for tick, at in zip(axis.get_major_ticks(), axis.get_majorticklocs(), strict=False)
+        if not min(limits) <= at <= max(limits) or not axis.get_visible() or not axes.axison
+        for label in (tick.label1, tick.label2)
+    }
+    for text in figure.findobj(Text):
+        if text.get_text().strip() and text.get_visible() and text not in ticks:
+            box = text.get_window_extent(renderer)
+            inside = (
+                box.x0 >= -0.5 and box.y0 >= -0.5 and box.x1 <= frame.x1 + 0.5 and box.y1 <= frame.y1 + 0.5
+            )
+            assert inside, (text.get_text(), box, frame)
+
+
+@pytest.mark.parametrize(
+    ("question_id", "annotators", "signed"),
+    [(100, True, True), (103, True, False), (103, False, True), (111, True, True), (111, False, False)],
+)
+def test_example_strip_shows_question_answers_and_every_method_uncut(question_id, annotators, signed):
+    result = make_result(annotators=annotators, signed=signed)
+    figure = figures.example_strip(result, question_id, picture(0))
+    assert_nothing_clipped(figure)
+    shown = texts(figure)
+    assert "Guided backpropagation" in shown
+    assert "Occlusion" in shown
+    assert "Word drop" in shown
+    words = result.records[(question_id - 100) * 4]["words"]
+    assert len(words) == (26 if question_id != 100 else 10)
+    assert all(shown.count(word) >= 2 for word in words), "each word once for each question method"
+    assert any("Answered “" in text and "true answer is “red”" in text for text in shown)
+    # Question 111 has no annotator map: no panel for it, nor any where the analysis has none.
+    assert ("Simulated annotators" in shown) == (annotators and question_id != 111)
+
+
+def test_simulated_annotators_are_never_called_human_in_a_figure():
+    result = make_result()
+    drawn = [
+        figures.example_strip(result, 100, picture(0)),
+        figures.agreement_over_epochs({"a": {2: result}}),
+    ]
+    for figure in drawn:
+        assert any("imulated annotators" in text for text in texts(figure))
+        assert not any("human" in text.lower() for text in texts(figure))
+
+
+def test_human_annotators_are_called_human():
+    result = make_result()
+    result.manifest["annotators"] = "human annotators"
+    shown = texts(figures.agreement_over_epochs({"a": {2: result}}))
+    assert "Human annotators (each against the others)" in shown
+
+
+def test_runs_with_other_annotators_are_each_called_by_their_own_name():
+    simulated, human = make_result(), make_result()
+    human.manifest["annotators"] = "human annotators"
+    shown = texts(figures.agreement_over_epochs({"a": {2: simulated}, "b": {2: human}}))
+    assert "Agreement with simulated annotators and human annotators" in shown
+    assert "Simulated annotators (each against the others)" in shown
+    assert "Human annotators (each against the others)" in shown
+
+
+def test_signed_maps_are_explained_by_another_legend_than_magnitudes():
+    signed = texts(figures.example_strip(make_result(signed=True), 100, picture(0)))
+    unsigned = texts(figures.example_strip(make_result(signed=False), 100, picture(0)))
+    assert signed.count("for the answer") == unsigned.count("for the answer") + 1
+
+
+@pytest.mark.parametrize("size", [(20, 400), (400, 20), (1, 1), (480, 640)])
+def test_a_picture_of_any_size_and_shape_makes_a_strip(size):
+    assert_nothing_clipped(figures.example_strip(make_result(), 100, picture(0, *size)))
+
+
+def test_words_that_never_end_dollars_and_unknown_letters_stay_inside():
+    result = make_result()
+    for record in result.records[:4]:
+        record["question"] = "$how$ " + "x" * 300 + " 😀 $5_ ^{ ?"
+        record["words"] = record["question"].split() + ["y" * 200, "z", "w", "v"]
+        record["predicted"] = record["ground_truth"] = "$a_b$ " * 40
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure = figures.example_strip(result, 100, picture(0))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
+        assert_nothing_clipped(figure)
+
+
+def test_a_map_without_any_importance_says_so():
+    result = make_result()
+    result.maps["image/occlusion"].values[0] = 0.0
+    assert any("zero everywhere" in text for text in texts(figures.example_strip(result, 100, picture(0))))
+
+
+def test_an_unknown_question_is_refused():
+    with pytest.raises(LookwhyError, match="expected a question of the analysis, found 7"):
+        figures.example_strip(make_result(), 7, picture(0))
+
+
+def test_blend_leaves_unimportant_places_pale_and_colours_the_important_one():
+    gray = np.full((64, 64, 3), 120, np.uint8)
+    blended = strips.blend(gray, blob(0.25, 0.25, 0.08).astype(float), signed=False)
+    corner, peak = blended[60, 60], blended[16, 16]
+    assert np.ptp(corner) < 0.02, "gray stays gray"
+    assert np.ptp(peak) > 0.2, "the peak takes the map's colour"
+
+
+def test_blend_gives_evidence_for_red_and_against_blue():
+    gray = np.full((64, 64, 3), 120, np.uint8)
+    values = (blob(0.25, 0.5, 0.08) - blob(0.75, 0.5, 0.08)).astype(float)
+    blended = strips.blend(gray, values, signed=True)
+    assert blended[32, 16, 0] > blended[32, 16, 2] + 0.2
+    assert blended[32, 48, 2] > blended[32, 48, 0] + 0.2
+
+
+def test_explanation_shows_the_answers_in_percent_and_every_word():
+    words = LONG.split()
+    figure = figures.explanation_figure(
+        picture(1),
+        words,
+        {"gradient": np.linspace(0, 1, 26), "word_drop": np.linspace(-1, 1, 26)},
+        {"guided_backprop": blob(0.3, 0.4), "occlusion": blob(0.3, 0.4) - blob(0.7, 0.6)},
+        [("red", 0.812), ("blue", 0.1), ("x" * 200, 0.05), ("2", 0.03), ("yes", 0.001)],
+        LONG,
+    )
+    assert_nothing_clipped(figure)
+    shown = texts(figure)
+    assert {"81.2%", "10.0%", "5.0%", "3.0%", "0.1%", "red", "blue"} <= set(shown)
+    assert "Answered “red” (81.2%)" in shown
+    assert all(shown.count(word) >= 2 for word in words)
+
+
+def test_explanation_without_maps_or_answers_is_still_a_picture():
+    assert_nothing_clipped(figures.explanation_figure(picture(1), [], {}, {}, [], "why ?"))
+
+
+def test_most_important_words_shows_groups_by_frequency_with_counts_and_the_tagger():
+    figure = figures.most_important_words(make_result())
+    assert_nothing_clipped(figure)
+    ticks = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert ticks[0] == "Noun\nn = 400"
+    assert ticks[3] == "Wh-word\nn = 280"
+    assert len(ticks) == len(GROUPS) - 1, "a group without words has no bar"
+    assert any("averaged_perceptron_tagger_eng" in text for text in texts(figure))
+    heights = sorted(patch.get_height() for patch in figure.axes[0].patches)
+    assert heights[-1] == pytest.approx(0.33 * 1.2)
+
+
+def test_many_parts_of_speech_stay_readable():
+    result = make_result()
+    result.manifest["group_order"] = [f"rather_long_group_{n}" for n in range(15)]
+    for group in result.manifest["group_order"]:
+        result.summary[f"question/gradient/most_important/{group}"] = 0.1
+    assert_nothing_clipped(figures.most_important_words(result))
+
+
+def test_agreement_over_epochs_draws_curves_bands_baselines_and_a_zero_line():
+    runs = {"first": {e: make_result(e) for e in (0, 1, 3)}, "second": {e: make_result(e) for e in range(2)}}
+    figure = figures.agreement_over_epochs(runs)
+    assert_nothing_clipped(figure)
+    upper, lower = figure.axes
+    curve = next(line for line in upper.lines if line.get_label() == "Occlusion, first")
+    assert curve.get_xdata().tolist() == [0, 1, 3]
+    assert curve.get_ydata().tolist() == pytest.approx([0.25, 0.26, 0.28])
+    assert {"Random", "Centre prior"} <= set(texts(figure))
+    assert sum(line.get_label() == "Centre prior" for line in upper.lines) == 1, "runs that agree share it"
+    assert any(list(line.get_ydata()) == [0, 0] for line in lower.lines)
+    assert len(upper.collections) == 4
+
+
+@pytest.mark.parametrize("last", [0, 3, 40])
+def test_the_untrained_model_is_called_so_wherever_epochs_are_named(last):
+    run = {epoch: make_result(max(epoch, 0)) for epoch in range(-1, last)}
+    figure = figures.agreement_over_epochs({"a": run})
+    assert_nothing_clipped(figure)
+    assert "untrained" in texts(figure)
+    assert "−1" not in texts(figure)
+    untrained = make_result()
+    untrained.manifest["epoch"] = -1
+    assert any(text.startswith("Untrained. ") for text in texts(figures.accuracy_by_type(untrained)))
+    strip = texts(figures.example_strip(untrained, 100, picture(0)))
+    assert "untrained, question 100" in strip
+
+
+def test_an_epoch_without_a_value_is_a_gap():
+    run = {e: make_result(e) for e in range(3)}
+    del run[1].summary["image/occlusion/rank_correlation"]
+    upper = figures.agreement_over_epochs({"a": run}).axes[0]
+    curve = next(line for line in upper.lines if line.get_label() == "Occlusion")
+    assert np.isnan(curve.get_ydata()[1])
+
+
+def test_failure_prediction_names_what_the_predictor_sees_and_the_majority():
+    figure = figures.failure_prediction(make_result())
+    assert_nothing_clipped(figure)
+    shown = texts(figure)
+    assert {"Confidence of the answer", "74%", "0.79", "Always the more frequent", "By chance"} <= set(shown)
+    assert any("300 questions" in text for text in shown)
+
+
+def test_accuracy_by_type_shows_every_type_with_its_count():
+    figure = figures.accuracy_by_type(make_result())
+    assert_nothing_clipped(figure)
+    assert {"All questions", "52.0%", "yes/no  (n = 3)"} <= set(texts(figure))
+
+
+def test_of_very_many_question_types_the_rest_is_counted():
+    result = make_result()
+    result.summary |= {f"accuracy/question_type/{'very ' * 20}{n}": 0.5 for n in range(40)}
+    figure = figures.accuracy_by_type(result)
+    assert_nothing_clipped(figure)
+    assert any("24 more are not shown" in text for text in texts(figure))
+
+
+@pytest.mark.parametrize("name", ["most_important_words", "failure_prediction", "accuracy_by_type"])
+def test_a_chart_of_undefined_numbers_says_so(name):
+    figure = getattr(figures, name)(make_result(defined=False))
+    assert_nothing_clipped(figure)
+    assert any(text.startswith("Undefined: ") for text in texts(figure))
+
+
+def test_agreement_without_annotators_says_so():
+    for runs in ({}, {"a": {}}, {"a": {0: make_result(annotators=False)}}):
+        figure = figures.agreement_over_epochs(runs)
+        assert_nothing_clipped(figure)
+        assert any("no annotator maps" in text for text in texts(figure))
+
+
+def test_the_note_on_the_data_stands_under_every_picture():
+    result = make_result()
+    note = result.manifest["data_note"]
+    drawn = [
+        getattr(figures, n)(result)
+        for n in ("most_important_words", "failure_prediction", "accuracy_by_type")
+    ]
+    drawn += [
+        figures.agreement_over_epochs({"a": {0: result}}),
+        figures.example_strip(result, 100, picture(0)),
+    ]
+    for figure in drawn:
+        assert any(note in text for text in texts(figure))
+
+
+@pytest.mark.parametrize("ending", ["png", "svg"])
+def test_a_saved_figure_is_whole_and_the_same_bytes_again(tmp_path, ending):
+    first = figures.save_figure(figures.accuracy_by_type(make_result()), tmp_path / "deep" / f"a.{ending}")
+    second = figures.save_figure(figures.accuracy_by_type(make_result()), tmp_path / f"b.{ending}")
+    assert first.read_bytes() == second.read_bytes()
+    assert sorted(p.name for p in first.parent.iterdir()) == [f"a.{ending}"]
+    if ending == "png":
+        with Image.open(first) as image:
+            image.load()
+
+
+def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(b"old")
+    figure = figures.accuracy_by_type(make_result())
+    figure.savefig = None
+    with pytest.raises(TypeError):
+        figures.save_figure(figure, path)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_no_figure_outlives_its_last_reference():
+    import matplotlib.pyplot as plt
+
+    figures.most_important_words(make_result())
+    gc.collect()
+    assert not plt.get_fignums()
+    assert not [o for o in gc.get_objects() if type(o) is Figure]

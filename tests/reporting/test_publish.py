@@ -1,0 +1,64 @@
+"""Pictures in the run's folder."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from made_results import make_result
+from PIL import Image
+
+from lookwhy import store
+from lookwhy.reporting.publish import figures_folder, publish
+
+
+def test_pictures_of_the_examples_and_charts_lie_in_the_epochs_folder(tmp_path, image_folder):
+    result = make_result(3, folder=image_folder)
+    store.save(result, store.epoch_folder(tmp_path, 3))
+    written = publish(result, tmp_path, 3, None)
+    folder = tmp_path / "analysis" / "epoch=003" / "figures"
+    assert folder == figures_folder(tmp_path, 3)
+    assert {path.name for path in folder.iterdir()} == {path.name for path in written}
+    assert {path.stem for path in written} == {
+        *(f"example_{question}" for question in (100, 101, 102, 103)),
+        "most_important_words", "failure_prediction", "accuracy_by_type",
+    }  # fmt: skip
+    for path in written:
+        with Image.open(path) as image:
+            image.load()
+    assert store.load(store.epoch_folder(tmp_path, 3)).summary == result.summary
+
+
+def test_an_image_that_cannot_be_read_is_left_out_and_told(tmp_path, image_folder, caplog):
+    (image_folder / "0.png").unlink()
+    with caplog.at_level(logging.WARNING):
+        written = publish(make_result(folder=image_folder), tmp_path, 0, None)
+    assert sorted(path.stem for path in written if "example" in path.stem) == ["example_102", "example_103"]
+    assert str(image_folder / "0.png") in caplog.text
+
+
+def test_a_result_without_image_files_or_examples_makes_charts_alone(tmp_path):
+    result = make_result()
+    result.manifest["examples"] = []
+    assert len(publish(result, tmp_path, 0, None)) == 3
+
+
+def test_without_an_experiment_wandb_is_not_imported(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    monkeypatch.delitem(sys.modules, "lookwhy.reporting.wandb", raising=False)
+    assert publish(make_result(), tmp_path, 0, None)
+
+
+def test_image_files_lie_under_the_image_root_of_the_manifest(tmp_path, image_folder):
+    result = make_result(folder=image_folder)
+    for record in result.records:
+        record["image_file"] = record["image_file"].removeprefix(f"{image_folder}/")
+    result.manifest["image_root"] = str(image_folder)
+    assert len(publish(result, tmp_path, 0, None)) == 7
+
+
+def test_the_untrained_model_has_its_own_folder_and_name(tmp_path, image_folder):
+    result = make_result(folder=image_folder)
+    result.manifest["epoch"] = -1
+    written = publish(result, tmp_path, -1, None)
+    assert written[0].parent == tmp_path / "analysis" / "untrained" / "figures"

@@ -1,0 +1,106 @@
+"""The tables of the terminal."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from made_results import make_result
+from rich.console import Console
+
+from lookwhy.reporting import tables
+
+
+def printed(result, width=100, **settings) -> str:
+    console = Console(width=width, file=io.StringIO(), **settings)
+    tables.print_tables(result, console)
+    return console.file.getvalue()
+
+
+def row(text: str, start: str) -> str:
+    return next(line for line in text.splitlines() if line.strip().startswith(start))
+
+
+def test_table_one_shows_values_intervals_counts_controls_and_the_papers_figures(result):
+    text = printed(result)
+    assert row(text, "Occlusion").split() == [
+        "Occlusion",
+        "0.270",
+        "300",
+        "(4)",
+        "0.221",
+        "0.090",
+        "0.049",
+        "0.07164",
+    ]
+    assert "[0.240, 0.300]" in text
+    assert row(text, "Random").split()[-1] == "0.00007"
+    assert "0.12277" in text
+    assert "0.62289" in text
+    assert "Goyal et al. 2016" in text
+    assert "VQA-HAT" in text
+
+
+def test_simulated_annotators_have_their_name_in_the_table(result):
+    text = printed(result)
+    assert "Agreement with simulated annotators, epoch 2" in text
+    assert "Simulated annotators" in row(text, "Simulated")
+    # The paper's own annotators were human, and its figures are labelled so.
+    assert text.lower().replace("human annotators: other data", "").count("human") == 0
+
+
+def test_everything_fits_a_hundred_columns_and_no_word_is_shortened(result):
+    result.manifest["annotators"] = "human annotators"
+    for n in range(40):
+        result.summary[f"accuracy/question_type/{'what is the ' * 3}{n}"] = 0.5
+    text = printed(result)
+    assert max(map(len, text.splitlines())) <= 100
+    assert "…" not in text
+
+
+def test_undefined_values_are_dashes_not_errors(result):
+    for end in ("", "/ci_low", "/ci_high"):
+        del result.summary[f"image/occlusion/rank_correlation{end}"]
+    assert "–" in row(printed(result), "Occlusion")
+
+
+def test_an_analysis_without_numbers_says_why(result):
+    text = printed(make_result(annotators=False, defined=False))
+    assert "No annotator maps" in text
+    assert "Predicting" not in text
+
+
+def test_what_was_left_out_and_the_note_on_the_data_are_told(result):
+    text = " ".join(printed(result).split())
+    assert "Left out: 1 × no annotator map." in text
+    assert "Shapes world: generated pictures, simulated annotators." in text
+
+
+def test_words_failure_and_accuracy_have_their_rows(result):
+    text = printed(result)
+    assert row(text, "Wh-word").split() == ["Wh-word", "39.6%", "33.0%", "12.0%", "280"]
+    assert row(text, "Flips of the answer").split()[-5:] == ["69.0%", "62.0%", "0.740", "0.200", "300"]
+    assert row(text, "yes/no").split() == ["yes/no", "80.00%", "3"]
+
+
+@pytest.mark.parametrize(("terminal", "coloured"), [(True, True), (False, False)])
+def test_colours_only_on_terminals(result, terminal, coloured):
+    settings = {"force_terminal": True, "color_system": "standard"} if terminal else {}
+    assert ("\x1b[" in printed(result, **settings)) == coloured
+
+
+def test_brackets_in_the_data_are_no_markup(result):
+    result.summary["accuracy/answer_type/[red]x[/red]"] = 0.5
+    assert "[red]x[/red]" in printed(result)
+
+
+def test_a_tiny_negative_mean_is_not_minus_zero(result):
+    result.summary["image/occlusion/specificity"] = -0.0001
+    assert tables.number(result, "image/occlusion/specificity") == "0.000"
+    result.summary["image/occlusion/specificity"] = -0.01
+    assert tables.number(result, "image/occlusion/specificity") == "-0.010"
+
+
+def test_the_untrained_model_is_called_so(result):
+    result.manifest["epoch"] = -1
+    assert "Agreement with simulated annotators, untrained" in printed(result)
