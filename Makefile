@@ -3,18 +3,28 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test bench clean
+.PHONY: demo test clean
 .DELETE_ON_ERROR:
 
 # The stamp is newer than what it was installed from, so a second call installs nothing.
 $(STAMP): pyproject.toml
-	@command -v $(PYTHON) >/dev/null || { echo "lookwhy needs Python 3.11 or newer: set PYTHON=python3.x"; exit 2; }
+	@command -v $(PYTHON) >/dev/null || { echo "lookwhy needs Python 3.11 or newer: make PYTHON=python3.x"; exit 2; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $@
+
+data/shapes/data_img.h5: | $(STAMP)
+	$(BIN)/python data/prepare.py shapes --out data/shapes
+
+demo: $(STAMP) data/shapes/data_img.h5
+	$(BIN)/python train.py --config configs/shapes.yaml --name demo
+	@run=$$(ls -td runs/demo* | head -n 1); $(BIN)/python analyze.py compare $$run --out report.html
 
 test: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest
+
+clean:
+	rm -rf .venv data/shapes runs report.html

@@ -37,7 +37,9 @@ def test_controls_equal_a_plain_loop_with_scipy(data):
         own = mean_rho(maps[i], human[i])
         expected = np.mean([own - mean_rho(maps[i], human[j]) for j in others])
         assert found.specificity[i] == pytest.approx(expected)
-        assert found.other_question[i] == pytest.approx(np.mean([mean_rho(maps[j], human[i]) for j in others]))
+        assert found.other_question[i] == pytest.approx(
+            np.mean([mean_rho(maps[j], human[i]) for j in others])
+        )
     first_of_next = {7: 3, 8: 5, 9: 0}
     for i in range(6):
         expected = mean_rho(maps[first_of_next[IMAGES[i]]], human[i])

@@ -13,9 +13,22 @@ from lookwhy.analysis.part_of_speech import (
 )
 from lookwhy.types import ImportanceMaps
 
-TAGS = {"what": "WP", "which": "WDT", "color": "NN", "is": "VBZ", "the": "DT", "red": "JJ", "cube": "NN", "?": "."}
+TAGS = {
+    "what": "WP",
+    "which": "WDT",
+    "color": "NN",
+    "is": "VBZ",
+    "the": "DT",
+    "red": "JJ",
+    "cube": "NN",
+    "?": ".",
+}
 BY_HAND = Tagger("by hand", lambda words: [TAGS[word] for word in words])
-QUESTIONS = [["what", "color", "is", "the", "cube", "?"], ["is", "the", "cube", "red", "?"], ["which", "cube"]]
+QUESTIONS = [
+    ["what", "color", "is", "the", "cube", "?"],
+    ["is", "the", "cube", "red", "?"],
+    ["which", "cube"],
+]
 
 
 def word_maps(values, valid=None):

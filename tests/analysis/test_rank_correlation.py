@@ -21,7 +21,9 @@ def test_equals_scipy_row_by_row(ties):
 def test_several_annotators_are_averaged_and_missing_ones_left_out():
     a, b = maps(0, True), np.stack([maps(1, True), maps(2, True)], axis=1)
     b[3, 1] = np.nan
-    expected = [np.mean([spearmanr(a[i].ravel(), b[i, k].ravel()).statistic for k in (0, 1)]) for i in range(20)]
+    expected = [
+        np.mean([spearmanr(a[i].ravel(), b[i, k].ravel()).statistic for k in (0, 1)]) for i in range(20)
+    ]
     expected[3] = spearmanr(a[3].ravel(), b[3, 0].ravel()).statistic
     np.testing.assert_allclose(rank_correlation(a, b), expected, atol=1e-12)
 

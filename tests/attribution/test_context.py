@@ -33,7 +33,9 @@ def assert_same(a, b):
 
 @pytest.mark.parametrize("outer", [torch.enable_grad, torch.no_grad, torch.inference_mode])
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: type(method).__name__)
-def test_explains_alike_in_every_gradient_mode_and_leaves_no_trace(method, outer, small_pipeline, small_batch):
+def test_explains_alike_in_every_gradient_mode_and_leaves_no_trace(
+    method, outer, small_pipeline, small_batch
+):
     small_pipeline.train()
     small_pipeline.tower.eval()
     with explaining(small_pipeline):

@@ -1,10 +1,10 @@
 import pytest
 import torch
+from known_models import LinearBlackBox, make_batch
 
 from lookwhy.attribution import Occlusion, explaining
 from lookwhy.attribution.incremental import cell_edges, occluded_images
 from lookwhy.models import Pipeline
-from known_models import LinearBlackBox, make_batch
 
 TARGET = torch.zeros(1, dtype=torch.int64)
 
@@ -33,7 +33,9 @@ def test_pipeline_with_cached_features_equals_the_black_box_way(small_pipeline, 
             return small_pipeline.answer_scores(image, tokens, lengths)
 
     with explaining(small_pipeline), torch.no_grad():
-        target = small_pipeline.answer_scores(small_batch.images, small_batch.tokens, small_batch.lengths).argmax(1)
+        target = small_pipeline.answer_scores(
+            small_batch.images, small_batch.tokens, small_batch.lengths
+        ).argmax(1)
         plain = Occlusion(grid=4)(BlackBox(), small_batch, target)
         first = Occlusion(grid=4, cache=str(tmp_path))(small_pipeline, small_batch, target)
         second = Occlusion(grid=4, cache=str(tmp_path))(small_pipeline, small_batch, target)

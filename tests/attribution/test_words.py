@@ -1,8 +1,8 @@
 import torch
+from known_models import LinearBlackBox, make_batch
 
 from lookwhy.attribution import WordDrop, WordGradient, explaining
 from lookwhy.attribution.word_drop import drop_each_word
-from known_models import LinearBlackBox, make_batch
 
 
 def test_dropping_a_word_shortens_the_question():

@@ -75,7 +75,9 @@ def test_the_run_folder_holds_what_the_design_says(tiny_world, tmp_path):
     train(tiny_world, tmp_path, [ImportanceCallback(small_plan(), untrained=False)], epochs=1)
     folder = tmp_path / "analysis" / "epoch=000"
     result = store.load(folder)
-    assert {"manifest.json", "summary.json", "records.parquet", "maps.h5"} <= {p.name for p in folder.iterdir()}
+    assert {"manifest.json", "summary.json", "records.parquet", "maps.h5"} <= {
+        p.name for p in folder.iterdir()
+    }
     assert list((folder / "figures").glob("*.png"))
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["schema_version"] == 1

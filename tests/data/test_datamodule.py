@@ -42,7 +42,12 @@ def test_ranks_share_the_questions_and_take_the_same_number_of_steps(world):
 
 @pytest.mark.parametrize("world", [1, 2, 3, 8])
 def test_each_validation_question_is_seen_once_over_all_ranks(world):
-    seen = [row for rank in range(world) for batch in EvaluationBatches(21, 4, rank, world) for row in batch.tolist()]
+    seen = [
+        row
+        for rank in range(world)
+        for batch in EvaluationBatches(21, 4, rank, world)
+        for row in batch.tolist()
+    ]
     assert sorted(seen) == list(range(21))
 
 

@@ -81,6 +81,8 @@ def test_a_resumed_run_ends_at_the_weights_of_an_uninterrupted_one(tiny_world, t
         tiny_world,
         tmp_path / "rest",
         epochs=4,
+        callbacks=[ModelCheckpoint(tmp_path / "half", save_last=True, save_on_train_epoch_end=True)],
+        checkpointing=True,
         learning_rate=1e-3,
         ckpt_path=str(tmp_path / "half" / "last.ckpt"),
     )

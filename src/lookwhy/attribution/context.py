@@ -18,16 +18,27 @@ from torch import nn
 
 
 @contextmanager
+def random_state_kept() -> Iterator[None]:
+    """Whatever draws random numbers inside, the three generators go on afterwards as if it had not."""
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)
+
+
+@contextmanager
 def explaining(model: object) -> Iterator[None]:
     """Explain `model` without leaving a trace: eval mode, gradients available, autocast off."""
     modules = list(model.modules()) if isinstance(model, nn.Module) else []
     modes = [module.training for module in modules]
-    python_state, numpy_state = random.getstate(), np.random.get_state()
     try:
         for module in modules:
             module.training = False
         with (
-            torch.random.fork_rng(),
+            random_state_kept(),
             torch.inference_mode(False),
             torch.enable_grad(),
             torch.autocast("cpu", enabled=False),
@@ -37,5 +48,3 @@ def explaining(model: object) -> Iterator[None]:
     finally:
         for module, mode in zip(modules, modes, strict=True):
             module.training = mode
-        random.setstate(python_state)
-        np.random.set_state(numpy_state)

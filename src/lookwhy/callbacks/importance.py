@@ -12,6 +12,7 @@ from pytorch_lightning.trainer.states import TrainerFn
 
 from lookwhy.analysis import AnalysisPlan
 from lookwhy.analysis.run import Explained
+from lookwhy.attribution.context import random_state_kept
 from lookwhy.callbacks.session import UNTRAINED, AnalysisSession
 from lookwhy.models.system import VQASystem
 
@@ -65,8 +66,13 @@ class ImportanceCallback(pl.Callback):
         """Explain on every rank, store and publish on the first.
 
         Every rank takes part in the gathering, also one without a question; only writing is left to
-        the first, and the others do not wait for it.
+        the first, and the others do not wait for it. Drawing pictures and writing files takes random
+        numbers, too: training goes on with the ones it would have had.
         """
+        with random_state_kept():
+            self._analyse(trainer, pl_module, epoch)
+
+    def _analyse(self, trainer: pl.Trainer, pl_module: pl.LightningModule, epoch: int) -> None:
         system: VQASystem = pl_module  # type: ignore[assignment]
         if self._session is None:
             self._session = AnalysisSession(system.data, self.plan)

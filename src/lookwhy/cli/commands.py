@@ -11,7 +11,6 @@ import numpy as np
 import torch
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser
-from PIL import Image
 from rich.console import Console
 
 from lookwhy import store
@@ -20,7 +19,7 @@ from lookwhy.analysis.run import clean_scores
 from lookwhy.attribution import explaining
 from lookwhy.attribution.base import Attributor
 from lookwhy.callbacks.session import AnalysisSession
-from lookwhy.data.recipe import ImageRecipe
+from lookwhy.data.recipe import ImageRecipe, read_rgb
 from lookwhy.errors import LookwhyError
 from lookwhy.models import LoadedRun, Pipeline, load_checkpoint
 from lookwhy.reporting.figures import explanation_figure, save_figure
@@ -70,8 +69,7 @@ def explain_question(checkpoint: Path, image: Path, question: str, out: Path) ->
     answers = [
         (run.answers[i], float(p)) for p, i in zip(top.values.tolist(), top.indices.tolist(), strict=True)
     ]
-    with Image.open(image) as picture:
-        pixels = np.array(picture.convert("RGB"))
+    pixels = np.array(read_rgb(image))
     figure = explanation_figure(
         pixels,
         words,
@@ -116,7 +114,7 @@ def build_plan(settings: Any, source: str) -> AnalysisPlan:
     parser.add_class_arguments(AnalysisPlan, "plan")
     try:
         config = parser.parse_object({"plan": settings or {}})
-        return parser.instantiate_classes(config).plan
+        return parser.instantiate(config).plan
     except (ArgumentError, TypeError, ValueError) as error:
         raise LookwhyError(
             f"expected the options of an analysis plan in {source}, found: {_first_line(error)}; "

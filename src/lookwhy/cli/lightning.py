@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,8 @@ def parse_only(arguments: list[str]) -> jsonargparse.Namespace:
 
 
 def _make(kind: type[TrainCLI], arguments: list[str]) -> TrainCLI:
+    own = sys.argv
+    sys.argv = own[:1]  # Lightning warns of arguments given twice
     try:
         return kind(
             VQASystem,
@@ -144,12 +147,15 @@ def _make(kind: type[TrainCLI], arguments: list[str]) -> TrainCLI:
                 "callbacks": [_checkpoints()],
             },
             auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,  # checkpoints carry what they need themselves
             parser_kwargs={name: {"exit_on_error": False} for name in ("fit", "validate", "test")}
             | {"exit_on_error": False},
             args=arguments,
         )
     except jsonargparse.ArgumentError as error:
         raise LookwhyError(_one_line(str(error))) from error
+    finally:
+        sys.argv = own
 
 
 def train(arguments: list[str]) -> int:
@@ -191,7 +197,7 @@ def _quieten() -> None:
     """Leave out what Lightning says of itself and of choices that are made on purpose here."""
     for name in ("pytorch_lightning.utilities.rank_zero", "pytorch_lightning.accelerators.cuda"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", message="LightningCLI's args parameter is intended")
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
     # One process is enough: a batch is an index into memory (see VQADataModule).
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")

@@ -1,0 +1,3 @@
+from lookwhy.data.tokens import Vocabulary, tokenize
+
+__all__ = ["Vocabulary", "tokenize"]

@@ -99,7 +99,7 @@ class EvaluationBatches(Sampler[Tensor]):
     """Each question exactly once, spread over the ranks; shares may be uneven."""
 
     def __init__(self, rows: int, batch_size: int, rank: int = 0, world_size: int = 1) -> None:
-        self.share = torch.arange(rank, rows, world_size)
+        self.share = torch.arange(rows)[rank::world_size]
         self.batch_size = batch_size
 
     def __len__(self) -> int:

@@ -143,6 +143,7 @@ def _relation(things: list[Thing], random: np.random.Generator) -> Asked | None:
     if not beside:
         return None
     other = things[beside[0]]
+    wrong: tuple[str, ...]
     if random.random() < 0.5:
         text, answer, wrong = f"What is {direction} the {base.color} {base.shape}?", other.shape, SHAPES
         kind = "what is"

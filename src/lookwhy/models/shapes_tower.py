@@ -28,6 +28,7 @@ CHANNELS = 96
 PIXEL_SCALE = 64.0
 """Pixels of the recipe reach +-128: divided by this inside the first layer's weights."""
 
+LEARNING_RATE = 3e-3
 SPARSENESS = 0.03
 """Weight of the mean activity of the features in the loss."""
 
@@ -61,16 +62,20 @@ def train_shapes_cnn(world: Path, seed: int, epochs: int = 6, progress: bool = T
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         cnn, reading = build_shapes_cnn(), nn.Conv2d(CHANNELS, READINGS, 1)
-        for module in cnn:
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-                nn.init.zeros_(module.bias)
-        cnn[0].weight.data.div_(PIXEL_SCALE)
+        for name, parameter in cnn.named_parameters():
+            if name.endswith("bias"):
+                nn.init.zeros_(parameter)
+            else:
+                nn.init.kaiming_normal_(parameter, nonlinearity="relu")
+    first = next(cnn.parameters())
+    first.data.div_(PIXEL_SCALE)
     batch_size = 64
     steps = epochs * -(-len(images) // batch_size)
-    parameters = [*cnn.parameters(), *reading.parameters()]
-    optimizer = torch.optim.Adam(parameters, lr=3e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=steps, pct_start=0.2)
+    # The first layer's weights are small by PIXEL_SCALE, and Adam's steps must be, too.
+    rest = [*list(cnn.parameters())[1:], *reading.parameters()]
+    rates = [LEARNING_RATE / PIXEL_SCALE, LEARNING_RATE]
+    optimizer = torch.optim.Adam([{"params": [first]}, {"params": rest}], lr=LEARNING_RATE)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, total_steps=steps, pct_start=0.2)
     bar = tqdm(total=steps, desc="training the image network", disable=None if progress else True)
     with bar:
         for _ in range(epochs):
@@ -81,8 +86,6 @@ def train_shapes_cnn(world: Path, seed: int, epochs: int = 6, progress: bool = T
                 loss = loss + SPARSENESS * features.mean()
                 optimizer.zero_grad()
                 loss.backward()
-                # The first layer's weights are small by PIXEL_SCALE: so are the steps they need.
-                cnn[0].weight.grad.mul_(PIXEL_SCALE)
                 optimizer.step()
                 schedule.step()
                 bar.update()
