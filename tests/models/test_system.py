@@ -72,6 +72,7 @@ def test_the_defaults_are_the_originals(tiny_world):
     assert system.clamp == 10.0
 
 
+@pytest.mark.filterwarnings("ignore:Checkpoint directory:UserWarning")
 def test_a_resumed_run_ends_at_the_weights_of_an_uninterrupted_one(tiny_world, tmp_path):
     whole, _ = fit(tiny_world, tmp_path / "whole", epochs=4, learning_rate=1e-3)
     saver = ModelCheckpoint(tmp_path / "half", save_last=True, save_on_train_epoch_end=True)

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser
-from rich.console import Console
 
 from lookwhy import store
 from lookwhy.analysis import AnalysisPlan
@@ -24,7 +23,7 @@ from lookwhy.errors import LookwhyError
 from lookwhy.models import LoadedRun, Pipeline, load_checkpoint
 from lookwhy.reporting.figures import explanation_figure, save_figure
 from lookwhy.reporting.html import write_report
-from lookwhy.reporting.tables import print_tables
+from lookwhy.reporting.tables import print_tables, report_console
 from lookwhy.types import VQABatch
 
 TOP_ANSWERS = 5
@@ -45,7 +44,7 @@ def analyse_checkpoint(
     result.manifest["checkpoint"] = str(checkpoint.resolve())
     folder = out or _default_folder(checkpoint)
     session.finish(result, folder, run.epoch)
-    console = Console()
+    console = report_console()
     print_tables(result, console)
     where = store.epoch_folder(folder, run.epoch)
     console.print(f"results   {where}\npictures  {where / 'figures'}", soft_wrap=True)

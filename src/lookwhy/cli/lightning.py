@@ -14,13 +14,12 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.loggers import WandbLogger
-from rich.console import Console
 
 from lookwhy import store
 from lookwhy.callbacks import ImportanceCallback
 from lookwhy.data.datamodule import VQADataModule
 from lookwhy.models.system import VQASystem
-from lookwhy.reporting.tables import print_tables
+from lookwhy.reporting.tables import print_tables, report_console
 from lookwhy.reporting.wandb import prepare_environment
 from lookwhy.types import LookwhyError
 
@@ -171,13 +170,20 @@ def train(arguments: list[str]) -> int:
     finally:
         os.environ.pop(RUN_FOLDER, None)
     if cli.trainer.is_global_zero and cli.subcommand == "fit":
-        _close(cli.run_folder)
+        _close(cli.run_folder, cli.trainer)
     return 0
 
 
-def _close(run: Path) -> None:
-    """The table of the last analysed epoch, and where to look."""
-    console = Console()
+def _close(run: Path, trainer: pl.Trainer) -> None:
+    """The validation accuracy, the table of the last analysed epoch, and where to look."""
+    console = report_console()
+    last = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    if "val/accuracy/overall" in last:
+        console.print(
+            f"validation accuracy {100 * last['val/accuracy/overall']:.2f}%; always the most frequent answer: "
+            f"{100 * last['val/accuracy_most_frequent_answer']:.2f}%",
+            soft_wrap=True,
+        )
     try:
         epoch, folder = list(store.stored_epochs(run).items())[-1]
     except LookwhyError:

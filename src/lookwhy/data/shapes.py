@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
+from PIL import Image
 from scipy.ndimage import gaussian_filter, shift
 from tqdm import tqdm
 
@@ -49,7 +50,7 @@ def generate_shapes_world(
             random = np.random.default_rng([seed, number, scene])
             things = make_scene(random)
             name = image_name(f"shapes_{split}", image_id, ".png")
-            draw_scene(things, random).save(out / "images" / name)
+            _save(draw_scene(things, random), out / "images" / name)
             scenes[str(image_id)] = [thing.to_dict() for thing in things]
             for k, asked in enumerate(ask(things, QUESTIONS_PER_SCENE, random)):
                 question_id = image_id * 1000 + k
@@ -83,12 +84,16 @@ def _annotation(question_id: int, image_id: int, asked: Asked, random: np.random
 def _write_maps(
     folder: Path, question_id: int, things: list[Thing], asked: Asked, random: np.random.Generator
 ) -> None:
-    from PIL import Image
-
     folder.mkdir(parents=True, exist_ok=True)
     needed = [mask_of(things[i]) for i in asked.needed]
     for k in range(1, ANNOTATORS + 1):
-        Image.fromarray(simulated_reveal(needed, random)).save(folder / f"{question_id}_{k}.png")
+        picture = Image.fromarray(simulated_reveal(needed, random))
+        _save(picture, folder / f"{question_id}_{k}.png")
+
+
+def _save(picture: Image.Image, path: Path) -> None:
+    with atomic_path(path) as partial:
+        picture.save(partial, format="PNG")
 
 
 def simulated_reveal(

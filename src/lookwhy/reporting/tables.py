@@ -75,7 +75,7 @@ def table_note(result: AnalysisResult) -> str:
 def table_one(result: AnalysisResult) -> Table:
     """The paper's Table 1 with the controls without which it says little; fits 100 columns."""
     table = _table(table_title(result), table_note(result))
-    table.add_column("Method", max_width=24)
+    table.add_column("Method", min_width=14, max_width=24)
     for name, width in (
         ("Rank\ncorrelation", 16),
         ("n\n(undefined)", 11),
@@ -164,6 +164,12 @@ def accuracy_table(result: AnalysisResult, most: int = 10) -> Table:
             value = number(result, f"accuracy/{kind}/{name}", "{:.2%}")
             table.add_row(Text(name), value, str(counted.get(name, NOTHING)))
     return table
+
+
+def report_console() -> Console:
+    """A console as wide as the terminal; the tables' 100 columns where there is none (a file, a pipe)."""
+    console = Console()
+    return console if console.is_terminal else Console(width=100)
 
 
 def print_tables(result: AnalysisResult, console: Console) -> None:

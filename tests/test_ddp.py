@@ -1,0 +1,55 @@
+"""Two real processes: every question analysed once, numbers equal to one process'."""
+
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+
+from lookwhy import store
+
+SCRIPT = """
+import sys, warnings
+warnings.filterwarnings("ignore")
+import torch
+torch.set_num_threads(1)
+sys.path.insert(0, {tests!r})
+import pytorch_lightning as pl
+from tiny_runs import make_data, make_head, make_trainer
+from lookwhy.analysis import AnalysisPlan
+from lookwhy.callbacks import ImportanceCallback
+from lookwhy.models import VQASystem
+
+pl.seed_everything(7)
+data = make_data({world!r})
+plan = AnalysisPlan(num_questions=13, num_examples=1, bootstrap_samples=50)
+settings = dict(devices=2, strategy="ddp_fork") if {processes} == 2 else {{}}
+trainer = make_trainer({folder!r}, 1, [ImportanceCallback(plan, epochs=[], untrained=True)], **settings)
+trainer.fit(VQASystem(make_head(data)), data)
+if {processes} == 1 or trainer.is_global_zero:
+    print(float(trainer.callback_metrics["val/accuracy/overall"]))
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_find_what_one_finds(tiny_world, tmp_path):
+    results = {}
+    for processes in (1, 2):
+        folder = tmp_path / str(processes)
+        script = textwrap.dedent(SCRIPT).format(
+            tests=str(__file__).rsplit("/", 1)[0],
+            world=str(tiny_world),
+            folder=str(folder),
+            processes=processes,
+        )
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=200)
+        assert done.returncode == 0, done.stderr[-2000:]
+        results[processes] = store.load(store.epoch_folder(folder, store.UNTRAINED))
+    one, two = results[1], results[2]
+    assert one.question_ids.tolist() == two.question_ids.tolist()
+    assert set(one.summary) == set(two.summary)
+    for key, value in one.summary.items():
+        assert two.summary[key] == pytest.approx(value, abs=1e-5), key
+    for name, maps in one.maps.items():
+        np.testing.assert_allclose(two.maps[name].values.numpy(), maps.values.numpy(), atol=1e-6)
