@@ -16,13 +16,14 @@ import torch
 torch.set_num_threads(1)
 sys.path.insert(0, {tests!r})
 import pytorch_lightning as pl
+from pathlib import Path
 from tiny_runs import make_data, make_head, make_trainer
 from lookwhy.analysis import AnalysisPlan
 from lookwhy.callbacks import ImportanceCallback
 from lookwhy.models import VQASystem
 
 pl.seed_everything(7)
-data = make_data({world!r})
+data = make_data(Path({world!r}))
 plan = AnalysisPlan(num_questions=13, num_examples=1, bootstrap_samples=50)
 settings = dict(devices=2, strategy="ddp_fork") if {processes} == 2 else {{}}
 trainer = make_trainer({folder!r}, 1, [ImportanceCallback(plan, epochs=[], untrained=True)], **settings)

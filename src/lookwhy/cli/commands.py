@@ -85,6 +85,7 @@ def explain_question(checkpoint: Path, image: Path, question: str, out: Path) ->
 
 def compare_runs(runs: list[Path], out: Path) -> None:
     """Write the report page."""
+    runs = list(dict.fromkeys(run.resolve() for run in runs))
     for run in runs:
         store.stored_epochs(run)  # refuses a folder without any analysis, before work is done
     write_report(runs, out)

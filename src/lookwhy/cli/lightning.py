@@ -73,7 +73,12 @@ class TrainCLI(LightningCLI):
             kwargs["logger"] = WandbLogger(
                 name=run.name, project=self._get(self.config, "project"), save_dir=str(run)
             )
-        return super().instantiate_trainer(**kwargs)
+        trainer = super().instantiate_trainer(**kwargs)
+        for callback in trainer.checkpoint_callbacks:
+            if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
+                # Or the logger would decide, and put them under its own project and run id.
+                callback.dirpath = str(run / "checkpoints")
+        return trainer
 
     def _run_folder(self) -> Path:
         """runs/<name>; a resumed run's own; or the next free name, so that nothing is overwritten."""
@@ -180,8 +185,8 @@ def _close(run: Path, trainer: pl.Trainer) -> None:
     last = {name: float(value) for name, value in trainer.callback_metrics.items()}
     if "val/accuracy/overall" in last:
         console.print(
-            f"validation accuracy {100 * last['val/accuracy/overall']:.2f}%; always the most frequent answer: "
-            f"{100 * last['val/accuracy_most_frequent_answer']:.2f}%",
+            f"validation accuracy {100 * last['val/accuracy/overall']:.2f}%; "
+            f"always the most frequent answer: {100 * last['val/accuracy_most_frequent_answer']:.2f}%",
             soft_wrap=True,
         )
     try:
@@ -201,7 +206,11 @@ def _one_line(text: str) -> str:
 
 def _quieten() -> None:
     """Leave out what Lightning says of itself and of choices that are made on purpose here."""
-    for name in ("pytorch_lightning.utilities.rank_zero", "pytorch_lightning.accelerators.cuda"):
+    for name in (
+        "lightning_fabric.utilities.seed",
+        "pytorch_lightning.utilities.rank_zero",
+        "pytorch_lightning.accelerators.cuda",
+    ):
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
     # One process is enough: a batch is an index into memory (see VQADataModule).
