@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
 
 from lookwhy import store
+from lookwhy.data.recipe import read_rgb
 from lookwhy.reporting import figures, reading
-from lookwhy.types import AnalysisResult
+from lookwhy.types import AnalysisResult, LookwhyError
 
 _log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ def publish(result: AnalysisResult, run_folder: Path, epoch: int, experiment: An
 def read_image(path: str) -> UInt8[np.ndarray, "H W 3"] | None:
     """Pixels of an image file, RGB 0-255; None where it cannot be read."""
     try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
-    except (OSError, ValueError):
+        # The same reading as the network's: a photograph on its side would not lie under its maps.
+        return np.array(read_rgb(Path(path)))
+    except LookwhyError:
         return None
