@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from lookwhy import store
+from lookwhy.cli.lightning import parse_only
 
 ROOT = Path(__file__).parent.parent
 SIZES = ["embedding_size=12", "hidden_size=10", "common_size=16"]
@@ -53,6 +54,22 @@ def test_training_prints_the_table_and_where_to_look(trained):
     assert list((run_folder / "checkpoints").glob("best-*.ckpt"))
     assert list(store.stored_epochs(run_folder)) == [-1, 0, 1]
     assert {path.name for path in folder.iterdir()} == {"runs"}  # nothing staged anywhere else
+
+
+def test_nothing_is_warned_of(trained):
+    _, done = trained
+    assert "warn" not in (done.stdout + done.stderr).lower()
+
+
+def test_the_runs_config_trains_the_same_again(trained):
+    folder, _ = trained
+    run_folder = folder / "runs" / "shapes"
+    again = parse_only(["fit", "--config", str(run_folder / "config.yaml")]).fit
+    manifest = store.load(store.epoch_folder(run_folder, 1)).manifest
+    assert [method.class_path for method in again.analysis.plan.image_methods] == [
+        method["class_path"] for method in manifest["plan"]["image_methods"]
+    ]
+    assert again.analysis.plan.num_questions == manifest["plan"]["num_questions"]
 
 
 def test_analyze_computes_the_numbers_of_the_callback(trained):

@@ -2,13 +2,12 @@ import torch
 from known_models import LinearBlackBox, make_batch
 
 from lookwhy.attribution import WordDrop, WordGradient, explaining
-from lookwhy.attribution.word_drop import drop_each_word
+from lookwhy.attribution.word_drop import whole_and_without
 
 
 def test_dropping_a_word_shortens_the_question():
-    tokens, lengths = drop_each_word(torch.tensor([5, 6, 7, 0, 0]), 3)
-    assert tokens.tolist() == [[6, 7], [5, 7], [5, 6]]
-    assert lengths.tolist() == [2, 2, 2]
+    variants = whole_and_without(torch.tensor([5, 6, 7, 0, 0]), 3)
+    assert [words.tolist() for words in variants] == [[5, 6, 7], [6, 7], [5, 7], [5, 6]]
 
 
 def test_importance_in_an_additive_model_is_the_worth_of_each_word():

@@ -12,20 +12,21 @@ from __future__ import annotations
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from lookwhy.attribution.base import PROBABILITY, Attributor, Needs, images_of, rows_by_image
 from lookwhy.models.pipeline import Pipeline
 from lookwhy.models.protocol import VQAModel
 from lookwhy.types import Domain, ImportanceMaps, VQABatch
 
+BLACK_BOX_BATCH = 16
+"""Times that a black box is given the image at once: it goes through its whole network each time."""
 
-def drop_each_word(
-    tokens: Int64[Tensor, "T"], length: int
-) -> tuple[Int64[Tensor, "L M"], Int64[Tensor, " L"]]:
-    """The question without its 1st, 2nd, ... word: one row a dropped word, and the new lengths."""
-    words = tokens[:length].expand(length, length)
-    kept = ~torch.eye(length, dtype=torch.bool, device=tokens.device)
-    return words[kept].view(length, length - 1), torch.full((length,), length - 1, device=tokens.device)
+
+def whole_and_without(tokens: Int64[Tensor, " T"], length: int) -> list[Int64[Tensor, " _"]]:
+    """The question's words, then those without the 1st, 2nd, ... of them."""
+    words = tokens[:length]
+    return [words, *(torch.cat([words[:place], words[place + 1 :]]) for place in range(length))]
 
 
 class WordDrop(Attributor):
@@ -46,17 +47,18 @@ class WordDrop(Attributor):
         valid = torch.zeros(batch.tokens.shape, dtype=torch.bool)
         flips = torch.zeros(len(batch), dtype=torch.int64)
         for rows in rows_by_image(batch):
+            asked = [row for row in rows.tolist() if int(batch.lengths[row]) > 1]
+            if not asked:
+                continue
+            variants = [whole_and_without(batch.tokens[row], int(batch.lengths[row])) for row in asked]
+            tokens = pad_sequence([words for many in variants for words in many], batch_first=True)
+            lengths = torch.tensor([len(words) for many in variants for words in many])
             seen = self._see(model, images[rows[0]][None])
-            for row in rows.tolist():
-                length = int(batch.lengths[row])
-                if length < 2:
-                    continue
-                asked = batch.tokens[row, :length]
-                whole = self._scores(model, seen, asked[None], batch.lengths[row : row + 1])
-                without = self._scores(model, seen, *drop_each_word(batch.tokens[row], length))
-                answer = target[row]
-                values[row, :length] = (whole[:, answer] - without[:, answer]).float().cpu()
-                valid[row, :length] = True
+            scores = self._scores(model, seen, tokens, lengths.to(tokens.device))
+            for row, found in zip(asked, scores.split([len(many) for many in variants]), strict=True):
+                answer, (whole, without) = target[row], (found[:1], found[1:])
+                values[row, : len(without)] = (whole[:, answer] - without[:, answer]).float().cpu()
+                valid[row, : len(without)] = True
                 flips[row] = (without.argmax(1) != answer).sum().cpu()
         return self._maps(batch, target, values, valid, flips)
 
@@ -95,4 +97,5 @@ class WordDrop(Attributor):
     ) -> Float[Tensor, "Q A"]:
         if isinstance(model, Pipeline):
             return model.scores_of_pairs(seen, tokens, lengths)[:, 0]
-        return model.answer_scores(seen.expand(len(tokens), -1, -1, -1), tokens, lengths)
+        parts = zip(tokens.split(BLACK_BOX_BATCH), lengths.split(BLACK_BOX_BATCH), strict=True)
+        return torch.cat([model.answer_scores(seen.expand(len(t), -1, -1, -1), t, n) for t, n in parts])

@@ -49,7 +49,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(options: Namespace) -> int:
-    # Imported here: torch takes seconds, and --help does not need it.
+    # Imported here: torch and Lightning take seconds, --help needs neither and a report page no Lightning.
+    if options.command == "compare":
+        from lookwhy.cli.compare import compare_runs
+
+        compare_runs(options.runs, options.out)
+        return 0
     from lookwhy.cli import commands
 
     if options.command == "checkpoint":
@@ -58,8 +63,6 @@ def _dispatch(options: Namespace) -> int:
         commands.analyse_checkpoint(
             options.checkpoint, options.out, options.plan, options.limit, options.device
         )
-    elif options.command == "explain":
-        commands.explain_question(options.checkpoint, options.image, options.question, options.out)
     else:
-        commands.compare_runs(options.runs, options.out)
+        commands.explain_question(options.checkpoint, options.image, options.question, options.out)
     return 0

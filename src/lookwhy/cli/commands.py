@@ -22,7 +22,6 @@ from lookwhy.data.recipe import ImageRecipe, read_rgb
 from lookwhy.errors import LookwhyError
 from lookwhy.models import LoadedRun, Pipeline, load_checkpoint
 from lookwhy.reporting.figures import explanation_figure, save_figure
-from lookwhy.reporting.html import write_report
 from lookwhy.reporting.tables import print_tables, report_console
 from lookwhy.types import VQABatch
 
@@ -81,15 +80,6 @@ def explain_question(checkpoint: Path, image: Path, question: str, out: Path) ->
     for answer, probability in answers:
         print(f"{100 * probability:5.1f}%  {answer}")
     print(f"picture  {out}")
-
-
-def compare_runs(runs: list[Path], out: Path) -> None:
-    """Write the report page."""
-    runs = list(dict.fromkeys(run.resolve() for run in runs))
-    for run in runs:
-        store.stored_epochs(run)  # refuses a folder without any analysis, before work is done
-    write_report(runs, out)
-    print(f"report  {out}")
 
 
 def read_plan(path: Path) -> AnalysisPlan:

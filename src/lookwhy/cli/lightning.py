@@ -16,6 +16,7 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveCon
 from pytorch_lightning.loggers import WandbLogger
 
 from lookwhy import store
+from lookwhy.analysis import AnalysisPlan
 from lookwhy.callbacks import ImportanceCallback
 from lookwhy.data.datamodule import VQADataModule
 from lookwhy.models.system import VQASystem
@@ -54,6 +55,8 @@ class TrainCLI(LightningCLI):
         parser.add_argument("--runs", type=str, default="runs", help="folder of all runs")
         parser.add_argument("--project", type=str, default="lookwhy", help="W&B project")
         parser.add_lightning_class_args(ImportanceCallback, "analysis")
+        # As options, not as objects: config.yaml must hold what was used, and train again as it is.
+        parser.set_defaults({"analysis.plan": AnalysisPlan().describe()})
         for argument in ("vocab_size", "num_answers", "image_dim"):
             target = f"model.head.init_args.{argument}"
             parser.link_arguments(f"data.{argument}", target, apply_on="instantiate")
@@ -70,9 +73,10 @@ class TrainCLI(LightningCLI):
             sentence = prepare_environment(run)
             if sentence and _is_first_process():
                 print(sentence)
-            kwargs["logger"] = WandbLogger(
-                name=run.name, project=self._get(self.config, "project"), save_dir=str(run)
-            )
+            logger = WandbLogger(name=run.name, project=self._get(self.config, "project"), save_dir=str(run))
+            # Lightning always passes this on, and W&B warns of it whatever its value.
+            logger._wandb_init.pop("anonymous", None)
+            kwargs["logger"] = logger
         trainer = super().instantiate_trainer(**kwargs)
         for callback in trainer.checkpoint_callbacks:
             if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:

@@ -1,8 +1,12 @@
-from lookwhy.models.checkpoint import LoadedRun, load_checkpoint
+from typing import TYPE_CHECKING, Any
+
 from lookwhy.models.deeper_lstm import DeeperLSTM
 from lookwhy.models.pipeline import Pipeline
 from lookwhy.models.protocol import VQAHead, VQAModel
-from lookwhy.models.system import VQASystem
+
+if TYPE_CHECKING:
+    from lookwhy.models.checkpoint import LoadedRun, load_checkpoint
+    from lookwhy.models.system import VQASystem
 
 __all__ = [
     "DeeperLSTM",
@@ -13,3 +17,16 @@ __all__ = [
     "VQASystem",
     "load_checkpoint",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """What needs Lightning, which takes seconds to import: only when it is asked for."""
+    if name == "VQASystem":
+        from lookwhy.models.system import VQASystem
+
+        return VQASystem
+    if name in ("LoadedRun", "load_checkpoint"):
+        from lookwhy.models import checkpoint
+
+        return getattr(checkpoint, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

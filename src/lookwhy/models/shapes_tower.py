@@ -58,6 +58,8 @@ def train_shapes_cnn(world: Path, seed: int, epochs: int = 6, progress: bool = T
         progress: show a bar where stderr is a terminal.
     """
     images, pairs, marks = _load_scenes(world)
+    # A quarter less time than with channels first; what is learned is the same but for rounding.
+    images = images.contiguous(memory_format=torch.channels_last)
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -67,6 +69,7 @@ def train_shapes_cnn(world: Path, seed: int, epochs: int = 6, progress: bool = T
                 nn.init.zeros_(parameter)
             else:
                 nn.init.kaiming_normal_(parameter, nonlinearity="relu")
+    cnn.to(memory_format=torch.channels_last)
     first = next(cnn.parameters())
     first.data.div_(PIXEL_SCALE)
     batch_size = 64
@@ -90,7 +93,7 @@ def train_shapes_cnn(world: Path, seed: int, epochs: int = 6, progress: bool = T
                 schedule.step()
                 bar.update()
                 bar.set_postfix(loss=f"{float(loss.detach()):.3f}")
-    return cnn.eval()
+    return cnn.to(memory_format=torch.contiguous_format).eval()
 
 
 def _reading_loss(

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from lookwhy.reporting import reading
-from lookwhy.reporting.sheet import GAP, MARGIN, PANEL, Panel, Scale, Sheet, shorten
+from lookwhy.reporting.sheet import DPI, GAP, MARGIN, PANEL, Panel, Scale, Sheet, shorten
 from lookwhy.reporting.style import (
     FAINT,
     INK,
@@ -36,8 +36,8 @@ from lookwhy.types import AnalysisResult, LookwhyError
 
 HowMuch = Scale(MAGNITUDE, "nothing", "most")
 ForOrAgainst = Scale(SIGNED, "against", "for the answer")
-_SIDE = 420
-"""Pixels of the longer side of a picture on a sheet."""
+_SIDE = round(PANEL * DPI)
+"""Pixels of the longer side of a picture on a sheet: as many as it is drawn with."""
 
 
 def example_strip(result: AnalysisResult, question_id: int, image: UInt8[np.ndarray, "H W 3"]) -> Figure:

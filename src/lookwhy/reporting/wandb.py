@@ -68,7 +68,7 @@ def publish(
         if reading.groups(result):
             logged[f"{PREFIX}most_important_words/{method}"] = _words_chart(result, method, epoch)
     for name in ("most_important_words", "failure_prediction", "accuracy_by_type"):
-        picture = _read(drawn[name]) if name in drawn else _render(getattr(figures, name)(result))
+        picture = str(drawn[name]) if name in drawn else _render(getattr(figures, name)(result))
         logged[f"{PREFIX}figures/{name}"] = wandb.Image(picture, caption=style.epoch_name(epoch))
     examples = _examples(result, images, epoch, drawn)
     if examples:
@@ -210,30 +210,41 @@ def _words_chart(result: AnalysisResult, method: str, epoch: int) -> Any:
 def _examples(
     result: AnalysisResult, images: Images, epoch: int, drawn: Mapping[str, Path]
 ) -> list[wandb.Image]:
-    found: list[tuple[Image.Image, str]] = []
+    found: list[tuple[Image.Image | Path, str]] = []
     records = reading.questions(result)
     for question_id in result.manifest.get("examples", ()):
         rows = records.get(question_id)
         if not rows or len(found) == MOST_IMAGES:
             continue
-        name = f"example_{question_id}"
-        if name in drawn:
-            picture = _read(drawn[name])
-        else:
+        picture: Image.Image | Path | None = drawn.get(f"example_{question_id}")
+        if picture is None:
             pixels = _pixels(images, question_id, reading.image_path(result, rows[0]))
             if pixels is None:
                 continue
             picture = _render(figures.example_strip(result, question_id, pixels))
         found.append((picture, caption(rows, epoch)))
     # W&B shows the images of one key in frames of one size, and cuts what does not fit.
-    width = max((picture.width for picture, _ in found), default=0)
-    height = max((picture.height for picture, _ in found), default=0)
-    return [wandb.Image(_on_canvas(picture, width, height), caption=words) for picture, words in found]
+    sizes = [_size(picture) for picture, _ in found]
+    frame = (max((width for width, _ in sizes), default=0), max((height for _, height in sizes), default=0))
+    return [
+        wandb.Image(_framed(picture, size, frame), caption=words)
+        for (picture, words), size in zip(found, sizes, strict=True)
+    ]
 
 
-def _on_canvas(picture: Image.Image, width: int, height: int) -> Image.Image:
-    canvas = Image.new("RGB", (width, height), style.PAPER)
-    canvas.paste(picture, (0, 0))
+def _size(picture: Image.Image | Path) -> tuple[int, int]:
+    if isinstance(picture, Image.Image):
+        return picture.size
+    with Image.open(picture) as opened:
+        return opened.size
+
+
+def _framed(picture: Image.Image | Path, size: tuple[int, int], frame: tuple[int, int]) -> Image.Image | str:
+    """The picture at the frame's size; a file that has it already is taken as it is, not encoded again."""
+    if size == frame and isinstance(picture, Path):
+        return str(picture)
+    canvas = Image.new("RGB", frame, style.PAPER)
+    canvas.paste(picture if isinstance(picture, Image.Image) else _read(picture), (0, 0))
     return canvas
 
 
