@@ -13,6 +13,7 @@ import pytest
 
 from lookwhy import store
 from lookwhy.cli.lightning import parse_only
+from lookwhy.models import load_checkpoint
 
 ROOT = Path(__file__).parent.parent
 SIZES = ["embedding_size=12", "hidden_size=10", "common_size=16"]
@@ -123,6 +124,16 @@ def test_compare_writes_one_page(trained):
     assert "</html>" in (folder / "report.html").read_text()
 
 
+def test_last_is_the_last_epoch_also_where_an_earlier_one_was_better(tiny_world, tmp_path):
+    # A model that learns nothing is never better than at its first epoch.
+    more = ["--model.learning_rate=1e-12", "--analysis.epochs=[]", "--analysis.untrained=false"]
+    done = run(command(tiny_world, "--trainer.max_epochs=3", *more), tmp_path)
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "runs" / "shapes" / "checkpoints"
+    assert sorted(path.name for path in folder.iterdir()) == ["best-epoch=000.ckpt", "last.ckpt"]
+    assert load_checkpoint(folder / "last.ckpt").epoch == 2
+
+
 def test_an_interrupted_run_leaves_with_130_and_resumes(tiny_world, tmp_path):
     process = subprocess.Popen(
         command(tiny_world, "--trainer.max_epochs=200", "--analysis.every_n_epochs=1000"),
@@ -136,7 +147,12 @@ def test_an_interrupted_run_leaves_with_130_and_resumes(tiny_world, tmp_path):
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
     assert "Traceback" not in errors
-    assert last.is_file()
+    finished = load_checkpoint(last).epoch
+    more = [f"--ckpt_path={last}", f"--trainer.max_epochs={finished + 3}", "--analysis.epochs=[]"]
+    done = run(command(tiny_world, *more), tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert load_checkpoint(last).epoch == finished + 2
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["shapes"]
 
 
 @pytest.mark.parametrize(

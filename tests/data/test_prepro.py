@@ -122,6 +122,13 @@ def test_the_image_folder_is_stated_and_its_png_files_are_found(tmp_path):
     assert found.test.image_files == [f"val2014/COCO_val2014_00000000000{n}" for n in ("9.jpg", "7.png")]
 
 
+def test_images_beside_the_files_are_moved_with_them(tmp_path):
+    images = tmp_path / "out" / "images"
+    (images / "val2014").mkdir(parents=True)
+    prepare(tmp_path, image_root=images)
+    assert read_prepro(tmp_path / "out").image_root == "images"
+
+
 def test_images_of_a_file_that_does_not_name_their_folder_are_refused(tmp_path):
     files = [*write_official(tmp_path, "train", TRAIN, ""), *write_official(tmp_path, "val", VAL)]
     with pytest.raises(LookwhyError, match='expected a "data_subtype"'):

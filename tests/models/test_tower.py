@@ -119,7 +119,7 @@ def test_a_description_in_plain_types_rebuilds_the_same_tower(convolutions):
         "weights_sha256": sha256_file(convolutions),
         "normalised": False,
     }
-    again = tower_from_description(description)
+    again = tower_from_description(description, convolutions.parent)
     assert again.describe() == description
     for name, value in tower.state_dict().items():
         assert torch.equal(again.state_dict()[name], value)
@@ -130,10 +130,23 @@ def test_the_network_of_the_shapes_world_is_rebuilt_from_its_state_dict(tmp_path
 
     cnn = build_shapes_cnn()
     torch.save(cnn.state_dict(), tmp_path / "tower.pt")
-    tower = tower_from_description(build_tower("shapes", "fc7", RECIPE, tmp_path / "tower.pt").describe())
+    description = build_tower("shapes", "fc7", RECIPE, tmp_path / "tower.pt").describe()
+    tower = tower_from_description(description, tmp_path)
     images = 50 * torch.randn(2, 3, RECIPE.height, RECIPE.width)
     with torch.no_grad():
         assert torch.equal(tower(images), cnn(images))
+
+
+def test_a_world_that_was_moved_brings_its_network_along(tmp_path):
+    from lookwhy.models.shapes_tower import RECIPE, build_shapes_cnn
+
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.mkdir()
+    torch.save(build_shapes_cnn().state_dict(), old / "tower.pt")
+    description = build_tower("shapes", "fc7", RECIPE, old / "tower.pt").describe()
+    old.rename(new)
+    tower = tower_from_description(description, new)
+    assert tower.weights_sha256 == description["weights_sha256"]
 
 
 def fails(function, *arguments):
@@ -161,10 +174,10 @@ def test_missing_or_changed_weights_are_refused(tmp_path):
     description = build_tower("shapes", "fc7", RECIPE, path).describe()
     torch.save(build_shapes_cnn().state_dict(), path)
     assert f"expected weights with sha256 {description['weights_sha256'][:12]}" in fails(
-        tower_from_description, description
+        tower_from_description, description, tmp_path
     )
     path.unlink()
-    assert f"found no file {path}" in fails(tower_from_description, description)
+    assert f"found no file {path}" in fails(tower_from_description, description, tmp_path)
     assert f"found no file {path}" in fails(build_tower, "shapes", "fc7", RECIPE, path)
 
 

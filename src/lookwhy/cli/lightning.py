@@ -105,16 +105,18 @@ def _is_first_process() -> bool:
     return int(os.environ.get("LOCAL_RANK", "0")) == 0
 
 
-def _checkpoints() -> ModelCheckpoint:
+def _checkpoints() -> list[pl.Callback]:
     """Best by validation accuracy, and last, saved when the epoch is over: training resumes exactly."""
-    return ModelCheckpoint(
+    best = ModelCheckpoint(
         filename="best-epoch={epoch:03d}",
         auto_insert_metric_name=False,
         monitor="val/accuracy/overall",
         mode="max",
-        save_last=True,
         save_on_train_epoch_end=True,
     )
+    # Not `save_last` of the one above: that is the last that was best.
+    last = ModelCheckpoint(filename="last", enable_version_counter=False, save_on_train_epoch_end=True)
+    return [best, last]
 
 
 class ParseOnly(TrainCLI):
@@ -152,7 +154,7 @@ def _make(kind: type[TrainCLI], arguments: list[str]) -> TrainCLI:
             trainer_defaults={
                 "use_distributed_sampler": False,  # the data module deals questions out itself
                 "num_sanity_val_steps": 0,
-                "callbacks": [_checkpoints()],
+                "callbacks": _checkpoints(),
             },
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,  # checkpoints carry what they need themselves

@@ -26,7 +26,7 @@ def build_parser() -> OneLineParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     shapes = commands.add_parser("shapes", help="generate the embedded shapes world")
     shapes.add_argument("--out", type=Path, default=Path("data/shapes"), help="folder (default: data/shapes)")
-    shapes.add_argument("--train-scenes", type=_positive, default=3000, help="pictures to train on (3000)")
+    shapes.add_argument("--train-scenes", type=_positive, default=4500, help="pictures to train on (4500)")
     shapes.add_argument("--val-scenes", type=_positive, default=300, help="pictures to validate on (300)")
     shapes.add_argument("--seed", type=int, default=123, help="of scenes, questions and network (123)")
     shapes.add_argument("--epochs", type=_positive, help="of the image network's training")

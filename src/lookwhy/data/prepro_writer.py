@@ -150,6 +150,14 @@ def _write_split(
         file.create_dataset(f"answers10_{split}", data=[q.answers for q in questions], dtype=TEXT)
 
 
+def _stated(image_root: Path | None, out: Path) -> str:
+    """Images that lie beside the files are named relative to them, so that both can be moved together."""
+    if image_root is None:
+        return ""
+    root, folder = image_root.resolve(), out.resolve()
+    return str(root.relative_to(folder) if root.is_relative_to(folder) else root)
+
+
 def _write_json(
     out: Path,
     vocabulary: Vocabulary,
@@ -163,7 +171,7 @@ def _write_json(
         "unique_img_train": files["train"],
         "unique_img_test": files["test"],
         "split_names": ["train", "test"],
-        "image_root": str(image_root.resolve()) if image_root else "",
+        "image_root": _stated(image_root, out),
     }
     with atomic_path(out / "data_prepro.json") as partial:
         partial.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")

@@ -46,7 +46,7 @@ class LoadedRun:
 
     def tower(self) -> ImageTower:
         """The image tower whose features the head was trained on, checked by its weights' sha256."""
-        return tower_from_description(self.data["tower"])
+        return tower_from_description(self.data["tower"], Path(self.data["folder"]))
 
     def pipeline(self) -> Pipeline:
         """Pixels to answers, in eval mode."""

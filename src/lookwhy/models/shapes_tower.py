@@ -48,7 +48,7 @@ def build_shapes_cnn() -> nn.Sequential:
     )  # fmt: skip
 
 
-def train_shapes_cnn(world: Path, seed: int, epochs: int = 6, progress: bool = True) -> nn.Sequential:
+def train_shapes_cnn(world: Path, seed: int, epochs: int = 4, progress: bool = True) -> nn.Sequential:
     """Train the network on the training scenes of a generated world; deterministic by seed.
 
     Args:

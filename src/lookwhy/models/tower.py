@@ -105,13 +105,20 @@ def build_tower(
     return ImageTower(cnn, arch, layer, recipe, str(path.resolve()), sha256_file(path))
 
 
-def tower_from_description(description: dict[str, Any]) -> ImageTower:
+def tower_from_description(description: dict[str, Any], beside: Path) -> ImageTower:
     """Rebuild the tower that features were made with.
+
+    Args:
+        description: as `ImageTower.describe` gave it.
+        beside: folder of the features. Weights that are no longer where they were may lie there: a world
+            that was moved brings its network along.
 
     Raises:
         LookwhyError: its weights are missing or have changed.
     """
     path = Path(description["weights"])
+    if not path.is_file() and (beside / path.name).is_file():
+        path = beside / path.name
     if not path.is_file():
         raise LookwhyError(
             f"expected the image network's weights, found no file {path}; put them back or prepare the "
