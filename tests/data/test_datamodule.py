@@ -69,7 +69,7 @@ def test_pixels_and_stored_features_belong_together(tiny_world):
 
     data = make_data(tiny_world)
     data.setup()
-    tower = tower_from_description(data.describe()["tower"])
+    tower = tower_from_description(data.describe()["tower"], data.folder)
     for batch in data.image_batches(np.arange(8), tower.recipe):
         assert len(set(batch.image_ids.tolist())) == 1
         torch.testing.assert_close(tower(batch.images), batch.features, rtol=1e-4, atol=1e-4)
