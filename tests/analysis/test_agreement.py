@@ -46,6 +46,29 @@ def test_controls_equal_a_plain_loop_with_scipy(data):
         assert found.other_image[i] == pytest.approx(expected)
 
 
+def test_agreement_with_the_mean_map_gives_each_annotator_the_same_weight(data):
+    maps, _ = data
+    random = np.random.default_rng(2)
+    human = random.random((6, 3, 4, 4))
+    human[:, 1] *= 50  # one annotator's pictures are brighter
+    human[2, 0] = 0.0  # one saw nothing
+    human[4, 1:] = np.nan  # two are missing
+    found = agreement(maps, human, IMAGES)
+    for i in range(6):
+        known = [one / one.sum() for one in human[i] if one.sum() > 0]
+        assert found.mean_map[i] == pytest.approx(rho(maps[i], np.mean(known, axis=0)))
+
+
+def test_each_annotator_meets_the_mean_of_the_others():
+    human = np.random.default_rng(3).random((1, 3, 4, 4))
+    found = annotators_agreement(human, np.array([7]))
+    whole = [one / one.sum() for one in human[0]]
+    expected = [rho(whole[k], np.mean(whole[:k] + whole[k + 1 :], axis=0)) for k in range(3)]
+    assert found.mean_map[0] == pytest.approx(np.mean(expected))
+    pairs = [rho(whole[i], whole[j]) for i, j in ((0, 1), (0, 2), (1, 2))]
+    assert found.rank_correlation[0] == pytest.approx(np.mean(pairs))
+
+
 def test_specificity_is_zero_for_a_model_that_does_not_listen(data):
     _, human = data
     same = np.random.default_rng(1).normal(size=(3, 4, 4))[[0, 0, 0, 1, 1, 2]]

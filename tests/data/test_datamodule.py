@@ -4,6 +4,7 @@ import torch
 from tiny_runs import make_data
 
 from lookwhy.data.datamodule import EvaluationBatches, TrainBatches
+from lookwhy.errors import LookwhyError
 
 
 def drawn(**settings):
@@ -21,6 +22,19 @@ def test_batches_with_replacement_are_full_and_repeat_questions():
     batches = drawn(sampling="with_replacement")
     assert {len(batch) for batch in batches} == {10}
     assert len(set(sum(batches, []))) < 110
+
+
+def test_an_epoch_with_replacement_is_as_many_steps_as_asked_for():
+    batches = drawn(sampling="with_replacement", steps=25)
+    assert [len(batch) for batch in batches] == [10] * 25
+    shares = [drawn(sampling="with_replacement", steps=25, rank=rank, world_size=2) for rank in range(2)]
+    assert [[len(batch) for batch in share] for share in shares] == [[10] * 25] * 2
+    assert shares[0] != shares[1]
+
+
+def test_an_epoch_of_shuffled_questions_has_its_own_length(tiny_world):
+    with pytest.raises(LookwhyError, match="steps_per_epoch of at least 1 with data.sampling"):
+        make_data(tiny_world, sampling="shuffled", steps_per_epoch=3)
 
 
 def test_the_draw_depends_on_seed_and_epoch_and_nothing_else():

@@ -139,7 +139,7 @@ def _summary(epoch: int, annotators: bool) -> dict[str, float]:
         key = f"image/{method}/specificity"
         summary |= {key: apart, f"{key}/ci_low": apart - 0.02, f"{key}/ci_high": apart + 0.02}
         summary |= {f"{key}/n": 290.0, f"image/{method}/other_question": value - apart}
-        summary[f"image/{method}/other_image"] = value / 3
+        summary |= {f"image/{method}/other_image": value / 3, f"image/{method}/mean_map": value + 0.1}
     shares = [0.12, 0.03, 0.08, 0.33, 0.31, 0.05, 0.02]
     for method in ("gradient", "word_drop"):
         for place, group in enumerate(GROUPS):

@@ -9,7 +9,10 @@ pictures. So beside the plain rank correlation with a question's own annotators 
   another question's annotators on the same image, averaged over the other questions. Zero for a model
   that does not listen. (Averaged over all pairs of questions of an image it equals own map minus the
   other question's map against the same annotators: the pairs are the same, named the other way round.)
-* the baselines: a random map, a centre prior, and each annotator against the others.
+* agreement with the MEAN of the annotators' maps, each scaled to sum to one first: a single annotator's
+  map is noisy, and what several share correlates higher;
+* the baselines: a random map, a centre prior, and each annotator against each of the others (and
+  against the mean of the others).
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ class Agreement:
     """Per question, NaN where undefined: see the module's text for what each is."""
 
     rank_correlation: Float[np.ndarray, " N"]
+    mean_map: Float[np.ndarray, " N"]
     other_question: Float[np.ndarray, " N"]
     other_image: Float[np.ndarray, " N"]
     specificity: Float[np.ndarray, " N"]
@@ -46,6 +50,7 @@ def agreement(
     ranks = standardised_ranks(maps.reshape(count, -1))
     annotators = standardised_ranks(human.reshape(count, human.shape[1], -1))
     own = mean_of_defined(np.einsum("nc,nkc->nk", ranks, annotators), axis=1)
+    mean = standardised_ranks(mean_annotator(human).reshape(count, -1))
     other_question, specificity = np.full(count, np.nan), np.full(count, np.nan)
     for image in np.unique(image_ids):
         rows = np.flatnonzero(image_ids == image)
@@ -60,7 +65,17 @@ def agreement(
     partner = _question_of_another_image(image_ids)
     foreign = mean_of_defined(np.einsum("nc,nkc->nk", ranks[partner], annotators), axis=1)
     other_image = np.where(image_ids[partner] != image_ids, foreign, np.nan)
-    return Agreement(own, other_question, other_image, specificity)
+    return Agreement(own, np.einsum("nc,nc->n", ranks, mean), other_question, other_image, specificity)
+
+
+def mean_annotator(human: Float[np.ndarray, "N K G G"]) -> Float[np.ndarray, "N G G"]:
+    """Mean of each question's annotator maps, each scaled to sum to one; NaN where there is none.
+
+    A map that is zero everywhere says nothing and is left out.
+    """
+    totals = human.sum(axis=(2, 3), keepdims=True)
+    scaled = human / np.where(totals > 0, totals, np.nan)
+    return mean_of_defined(scaled, axis=1)
 
 
 def annotators_agreement(

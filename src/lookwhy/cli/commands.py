@@ -21,6 +21,7 @@ from lookwhy.callbacks.session import AnalysisSession
 from lookwhy.data.recipe import ImageRecipe, read_rgb
 from lookwhy.errors import LookwhyError
 from lookwhy.models import LoadedRun, Pipeline, load_checkpoint
+from lookwhy.models.answering import TASKS, answer_all, write_results
 from lookwhy.reporting.figures import explanation_figure, save_figure
 from lookwhy.reporting.tables import print_tables, report_console
 from lookwhy.types import VQABatch
@@ -29,22 +30,46 @@ TOP_ANSWERS = 5
 
 
 def analyse_checkpoint(
-    checkpoint: Path, out: Path | None, plan_file: Path | None, limit: int | None, device: str
+    checkpoint: Path,
+    out: Path | None,
+    plan_file: Path | None,
+    limit: int | None,
+    grid: int | None,
+    device: str,
 ) -> None:
-    """Analyse a checkpoint exactly as the callback did in training, and print its tables."""
+    """Analyse a checkpoint exactly as the callback did in training, print its tables, write result files."""
     run = load_checkpoint(checkpoint)
     plan = read_plan(plan_file) if plan_file else build_plan(run.plan, str(checkpoint))
+    if grid is not None:
+        plan = build_plan(_on_grid(plan.describe(), grid), "--grid")
     if limit is not None:
         plan = replace(plan, num_questions=min(limit, plan.num_questions or limit))
     data = run.datamodule()
     data.setup()
     session = AnalysisSession(data, plan)
-    result = session.run(run.head.to(device), run.epoch, device=device, progress=sys.stderr.isatty())
+    head = run.head.to(device)
+    result = session.run(head, run.epoch, device=device, progress=sys.stderr.isatty())
     result.manifest["checkpoint"] = str(checkpoint.resolve())
     folder = out or _default_folder(checkpoint)
     session.finish(result, folder, run.epoch)
     console = report_console()
     print_tables(result, console)
+    answers = answer_all(head, data, device)
+    for task, accuracy in answers.accuracy.items():
+        parts = [
+            f"{name} {100 * value:.2f}" for name, value in accuracy.items() if "question_type" not in name
+        ]
+        console.print(
+            f"{len(answers.question_ids)} questions, {TASKS[task]}: {', '.join(parts)}", soft_wrap=True
+        )
+    if answers.without_choice:
+        console.print(
+            f"{answers.without_choice} multiple-choice questions offer nothing that the model can say; they "
+            "get its open-ended answer",
+            soft_wrap=True,
+        )
+    for path in write_results(answers, folder, f"epoch={run.epoch:03d}"):
+        console.print(f"answers   {path}", soft_wrap=True)
     where = store.epoch_folder(folder, run.epoch)
     console.print(f"results   {where}\npictures  {where / 'figures'}", soft_wrap=True)
 
@@ -110,6 +135,15 @@ def build_plan(settings: Any, source: str) -> AnalysisPlan:
             f"expected the options of an analysis plan in {source}, found: {_first_line(error)}; "
             "see configs/analysis.yaml"
         ) from error
+
+
+def _on_grid(settings: dict[str, Any], grid: int) -> dict[str, Any]:
+    """The settings of a plan with everything that has a grid on another one."""
+    for methods in (settings["image_methods"], settings["question_methods"]):
+        for method in methods:
+            if "grid" in method["init_args"]:
+                method["init_args"]["grid"] = grid
+    return settings | {"grid": grid}
 
 
 def _methods(plan: AnalysisPlan) -> list[Attributor]:

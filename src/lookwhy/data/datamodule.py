@@ -70,10 +70,18 @@ class TrainBatches(Sampler[Tensor]):
     """
 
     def __init__(
-        self, rows: int, batch_size: int, sampling: Sampling, seed: int, rank: int = 0, world_size: int = 1
+        self,
+        rows: int,
+        batch_size: int,
+        sampling: Sampling,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
+        steps: int | None = None,
     ) -> None:
         self.rows, self.batch_size, self.sampling = rows, batch_size, sampling
         self.seed, self.rank, self.world_size = seed, rank, world_size
+        self.steps = steps or -(-rows // (batch_size * world_size))
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -81,7 +89,7 @@ class TrainBatches(Sampler[Tensor]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return -(-self.rows // (self.batch_size * self.world_size))
+        return self.steps
 
     def __iter__(self) -> Iterator[Tensor]:
         random = np.random.default_rng([self.seed, self.epoch])
@@ -117,6 +125,8 @@ class VQADataModule(pl.LightningDataModule):
         batch_size: training questions a step, on each device.
         eval_batch_size: validation questions a step, on each device.
         sampling: the original draws batches with replacement; `shuffled` sees each question once an epoch.
+        steps_per_epoch: what is called an epoch where batches are drawn with replacement, in steps; by
+            default as many as one pass over the questions takes.
         image_root: folder of the image files; by default the one named in data_prepro.json.
         annotator_maps: folder of <question_id>_<k>.png: where annotators looked.
         annotators: what to call them in figures and tables ("human annotators").
@@ -130,6 +140,7 @@ class VQADataModule(pl.LightningDataModule):
         batch_size: int = 500,
         eval_batch_size: int = 1000,
         sampling: Sampling = "with_replacement",
+        steps_per_epoch: int | None = None,
         image_root: str | None = None,
         annotator_maps: str | None = None,
         annotators: str = "human annotators",
@@ -139,7 +150,12 @@ class VQADataModule(pl.LightningDataModule):
         super().__init__()
         self.folder = Path(folder)
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
-        self.sampling, self.seed = sampling, seed
+        self.sampling, self.steps_per_epoch, self.seed = sampling, steps_per_epoch, seed
+        if steps_per_epoch is not None and (sampling != "with_replacement" or steps_per_epoch < 1):
+            raise LookwhyError(
+                "expected data.steps_per_epoch of at least 1 with data.sampling with_replacement, found "
+                f"{steps_per_epoch} with {sampling}; leave it out, and an epoch is one pass"
+            )
         self.annotator_maps = Path(annotator_maps) if annotator_maps else None
         self.annotators, self.note = annotators, note
         self.prepro: Prepro = read_prepro(self.folder)
@@ -189,7 +205,13 @@ class VQADataModule(pl.LightningDataModule):
         """Batches of training questions."""
         rank, world = self._place()
         sampler = TrainBatches(
-            len(self.datasets["train"]), self.batch_size, self.sampling, self.seed, rank, world
+            len(self.datasets["train"]),
+            self.batch_size,
+            self.sampling,
+            self.seed,
+            rank,
+            world,
+            self.steps_per_epoch,
         )
         return self._loader("train", sampler)
 

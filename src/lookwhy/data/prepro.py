@@ -37,6 +37,8 @@ class SplitQuestions:
         answers10: the annotators' answers to each question.
         question_types: as annotated.
         answer_types: "yes/no", "number" or "other".
+        choices: 0-based ids of the multiple-choice answers, -1 where a choice is not among the answers; no
+            column where the file has none.
     """
 
     tokens: Int64[np.ndarray, "N T"]
@@ -50,6 +52,7 @@ class SplitQuestions:
     answers10: list[list[str]] = field(default_factory=list)
     question_types: list[str] = field(default_factory=list)
     answer_types: list[str] = field(default_factory=list)
+    choices: Int64[np.ndarray, "N C"] = field(default_factory=lambda: np.empty((0, 0), np.int64))
 
 
 @dataclass
@@ -110,6 +113,9 @@ def _read_split(file: h5py.File, split: str, image_files: list[str]) -> SplitQue
         labels = numbers("answers").ravel() - 1
     else:
         labels = numbers("label_test") if "label_test" in file else np.full(rows, -1)
+    choices = numbers(f"MC_ans_{split}") - 1 if f"MC_ans_{split}" in file else np.empty((rows, 0), np.int64)
+    # An open-ended file has the column, too, and nothing in it.
+    choices = choices if (choices >= 0).any() else np.empty((rows, 0), np.int64)
     key = f"image_id_{split}"
     columns: dict[str, Any] = {
         "tokens": numbers(f"ques_{split}"),
@@ -122,6 +128,7 @@ def _read_split(file: h5py.File, split: str, image_files: list[str]) -> SplitQue
         "answers10": text(f"answers10_{split}"),
         "question_types": text(f"question_type_{split}"),
         "answer_types": text(f"answer_type_{split}"),
+        "choices": choices,
     }
     for name, column in columns.items():
         if len(column) != rows and not (isinstance(column, list) and not column):

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+from tqdm import tqdm
 
 from lookwhy.data.files import atomic_path
 from lookwhy.data.official import Question, find_image, read_official
@@ -49,6 +50,7 @@ def prepare_questions(
     max_length: int = 26,
     word_count_threshold: int = 0,
     image_root: Path | None = None,
+    progress: bool = True,
 ) -> Prepared:
     """Official JSON -> data_prepro.h5 and data_prepro.json.
 
@@ -65,6 +67,7 @@ def prepare_questions(
         max_length: words of a question that are kept.
         word_count_threshold: a word seen no more often than this in training becomes UNK.
         image_root: folder of the images, stated in the JSON; looked into for `.png` files.
+        progress: show a bar where stderr is a terminal.
 
     Raises:
         LookwhyError: wrong input files (see `read_official`), or images that cannot be named.
@@ -75,13 +78,13 @@ def prepare_questions(
     answers = sorted(counts, key=lambda answer: (-counts[answer], answer))[:num_answers]
     answer_ids = {answer: i for i, answer in enumerate(answers)}
     kept = [question for question in train if question.answer in answer_ids]
-    words = [tokenize(question.text) for question in kept]
+    words = _tokenized(kept, "train", progress)
     vocabulary = Vocabulary.from_questions(words, word_count_threshold)
     files: dict[str, list[str]] = {}
     with atomic_path(out / "data_prepro.h5") as partial, h5py.File(partial, "w") as file:
         for split, questions, tokenized in (
             ("train", kept, words),
-            ("test", val, [tokenize(question.text) for question in val]),
+            ("test", val, _tokenized(val, "validation", progress)),
         ):
             names = _image_files(questions, image_root)
             files[split] = list(dict.fromkeys(names))
@@ -96,6 +99,12 @@ def prepare_questions(
         len(answers),
         sum(map(len, files.values())),
     )
+
+
+def _tokenized(questions: list[Question], split: str, progress: bool) -> list[list[str]]:
+    hidden = None if progress else True
+    bar = tqdm(questions, f"reading {split} questions", unit="question", disable=hidden)
+    return [tokenize(question.text) for question in bar]
 
 
 def _image_files(questions: list[Question], image_root: Path | None) -> list[str]:

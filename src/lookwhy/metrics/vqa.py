@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float64
 from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities.data import dim_zero_cat
@@ -70,17 +71,17 @@ class VQAAccuracy(Metric):
         self._append(values, answer_types, question_types)
 
     def compute(self) -> dict[str, Tensor]:
-        """Mean accuracies; a type is present if any process saw it."""
+        """Mean accuracies in double precision, on the CPU; a type is present if any process saw it."""
         if len(self.accuracies) == 0:  # a tensor, once gathered from several processes
-            return {"overall": torch.tensor(torch.nan, device=self.device)}
-        accuracies = dim_zero_cat(self.accuracies)
-        result = {"overall": accuracies.mean()}
+            return {"overall": torch.tensor(torch.nan, dtype=torch.float64)}
+        accuracies = dim_zero_cat(self.accuracies).double().cpu()
+        result = {"overall": _mean(accuracies)}
         for kind in ("answer_type", "question_type"):
             # On the CPU: not every accelerator can find the unique rows of a table.
             names, rows = dim_zero_cat(getattr(self, f"{kind}s")).cpu().unique(dim=0, return_inverse=True)
             for number, code in enumerate(names):
                 if name := bytes(code[code > 0].tolist()).decode(errors="ignore"):
-                    result[f"{kind}/{name}"] = accuracies[(rows == number).to(accuracies.device)].mean()
+                    result[f"{kind}/{name}"] = _mean(accuracies[rows == number])
         return result
 
     def sync(self, *args: Any, **kwargs: Any) -> None:
@@ -94,7 +95,9 @@ class VQAAccuracy(Metric):
     def _append(
         self, values: list[float], answer_types: Sequence[str] | None, question_types: Sequence[str] | None
     ) -> None:
-        self.accuracies.append(torch.tensor(values, dtype=torch.float32, device=self.device))
+        # Apple's GPUs have no double precision.
+        precision = torch.float32 if self.device.type == "mps" else torch.float64
+        self.accuracies.append(torch.tensor(values, dtype=precision, device=self.device))
         self.answer_types.append(self._encode(answer_types, len(values)))
         self.question_types.append(self._encode(question_types, len(values)))
 
@@ -106,3 +109,9 @@ class VQAAccuracy(Metric):
         # NumPy's S type pads with zeros and cuts what is longer.
         codes = np.array([name.encode() for name in names], f"S{NAME_BYTES}").view(np.uint8)
         return torch.from_numpy(codes.reshape(count, NAME_BYTES)).to(self.device)
+
+
+def _mean(values: Float64[Tensor, " N"]) -> Float64[Tensor, ""]:
+    # Added up one by one, as the official code does, so that the last bit is the same.
+    mean = sum(values.tolist()) / len(values) if len(values) else torch.nan
+    return torch.tensor(mean, dtype=torch.float64)

@@ -103,8 +103,8 @@ class VQASystem(pl.LightningModule):
         """Log the official accuracy, overall and by type, beside the always-most-frequent-answer baseline."""
         for key, value in self.accuracy.compute().items():
             if not key.startswith("question_type/"):
-                self.log(f"val/accuracy/{key}", value, prog_bar=key == "overall")
-        self.log("val/accuracy_most_frequent_answer", self.prior_accuracy.compute()["overall"])
+                self.log(f"val/accuracy/{key}", float(value), prog_bar=key == "overall")
+        self.log("val/accuracy_most_frequent_answer", float(self.prior_accuracy.compute()["overall"]))
         self.accuracy.reset()
         self.prior_accuracy.reset()
 

@@ -142,13 +142,14 @@ def _charts(result: AnalysisResult) -> str:
 
 def _table_one(result: AnalysisResult) -> str:
     """The table of `lookwhy.reporting.tables.table_one` as HTML."""
-    heads = ["Method", "Rank correlation", "n (undefined)", "Other question", "Other image"]
+    heads = ["Method", "Rank correlation", "Mean map", "n (undefined)", "Other question", "Other image"]
     heads += ["Question-specific", "Paper"]
     rows = []
     for method in tables.table_rows(result):
         key = f"image/{method}"
         cells = [
             _estimate(result, f"{key}/rank_correlation"),
+            escape(tables.number(result, f"{key}/mean_map")),
             escape(tables.counts(result, f"{key}/rank_correlation")),
             escape(tables.number(result, f"{key}/other_question")),
             escape(tables.number(result, f"{key}/other_image")),

@@ -62,6 +62,7 @@ def table_note(result: AnalysisResult) -> str:
         f"Mean Spearman rank correlation on a {grid} x {grid} grid, 95% intervals in brackets."
         if grid
         else "Mean Spearman rank correlation, 95% intervals in brackets.",
+        "Rank correlation: with each annotator's map, averaged; mean map: with the mean of them. "
         "Other question, other image: the map of another question on the same image, of another image.",
         "Question-specific: against the own question's annotators minus another question's on the same "
         "image; 0 for a model that does not listen.",
@@ -74,30 +75,34 @@ def table_note(result: AnalysisResult) -> str:
 
 def table_one(result: AnalysisResult) -> Table:
     """The paper's Table 1 with the controls without which it says little; fits 100 columns."""
-    table = _table(table_title(result), table_note(result))
-    table.add_column("Method", min_width=14, max_width=24)
+    rows = table_rows(result)
+    note = table_note(result) if rows else "No annotator maps, so no agreement."
+    table = _table(table_title(result), note)
+    table.add_column("Method", min_width=15, max_width=20)
     for name, width in (
-        ("Rank\ncorrelation", 16),
+        ("Rank\ncorrelation", 15),
+        ("Mean\nmap", 5),
         ("n\n(undefined)", 11),
         ("Other\nquestion", 8),
         ("Other\nimage", 6),
-        ("Question-\nspecific", 16),
+        ("Question-\nspecific", 15),
         ("Paper", 7),
     ):
         table.add_column(name, justify="right", width=width)
-    for method in table_rows(result):
+    for method in rows:
         key = f"image/{method}"
         table.add_row(
             Text(style.method_name(method, result.manifest), style="" if _is_method(method) else "dim"),
             _two_lines(*estimate(result, f"{key}/rank_correlation")),
+            number(result, f"{key}/mean_map"),
             counts(result, f"{key}/rank_correlation"),
             number(result, f"{key}/other_question"),
             number(result, f"{key}/other_image"),
             _two_lines(*estimate(result, f"{key}/specificity")),
             PAPER.get(method, NOTHING),
         )
-    if not table.row_count:
-        table.add_row("No annotator maps, so no agreement", *[NOTHING] * 6)
+    if not rows:
+        table.add_row(*[NOTHING] * 8)
     return table
 
 

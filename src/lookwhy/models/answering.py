@@ -1,0 +1,95 @@
+"""Answers to every validation question, in the files that the official evaluation reads.
+
+A result file is a JSON list of {"question_id", "answer"}, one for EVERY question id: the evaluation server
+refuses a file that lacks one. Multiple choice: the likeliest of the choices that the model can say.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from lookwhy.data.datamodule import VQADataModule
+from lookwhy.data.files import atomic_path
+from lookwhy.metrics import VQAAccuracy
+from lookwhy.models.protocol import VQAHead
+
+TASKS = {"open_ended": "OpenEnded", "multiple_choice": "MultipleChoice"}
+
+
+@dataclass
+class Answers:
+    """A model's answers to all validation questions.
+
+    Attributes:
+        question_ids: in the order of the data.
+        open_ended: the likeliest answer to each.
+        multiple_choice: the likeliest of each question's choices; None where the data has no choices.
+        without_choice: multiple-choice questions of which the model can say no choice at all; they get the
+            open-ended answer.
+        accuracy: official accuracies, 0..1, by task, as `VQAAccuracy` gives them; empty without annotations.
+    """
+
+    question_ids: list[int]
+    open_ended: list[str]
+    multiple_choice: list[str] | None
+    without_choice: int
+    accuracy: dict[str, dict[str, float]]
+
+
+@torch.no_grad()
+def answer_all(head: VQAHead, data: VQADataModule, device: torch.device | str = "cpu") -> Answers:
+    """Answer every validation question from its stored features.
+
+    Args:
+        head: in eval mode, on the device.
+        data: set up.
+        device: where to compute.
+    """
+    split, texts = data.prepro.test, data.answers
+    choices = torch.from_numpy(split.choices)
+    best, chosen, without = [], [], 0
+    metrics = {task: VQAAccuracy() for task in TASKS}
+    row = 0
+    for batch in data.val_dataloader():
+        moved = batch.to(device)
+        logits = head(moved.features, moved.tokens, moved.lengths).cpu()
+        answers = [texts[i] for i in logits.argmax(1).tolist()]
+        told = {"open_ended": answers}
+        best += answers
+        if choices.shape[1]:
+            own = choices[row : row + len(batch)]
+            scores = logits.gather(1, own.clamp(min=0)).masked_fill(own < 0, -torch.inf)
+            none = (own < 0).all(1).tolist()
+            picked = own.gather(1, scores.argmax(1, keepdim=True))[:, 0].tolist()
+            told["multiple_choice"] = [
+                answers[i] if none[i] else texts[picked[i]] for i in range(len(answers))
+            ]
+            chosen += told["multiple_choice"]
+            without += sum(none)
+        if batch.answers:
+            for task, said in told.items():
+                metrics[task].update(said, batch.answers, batch.answer_types, batch.question_types)
+        row += len(batch)
+    known = [task for task in TASKS if len(metrics[task].accuracies)]
+    accuracy = {task: {k: float(v) for k, v in metrics[task].compute().items()} for task in known}
+    return Answers(split.question_ids.tolist(), best, chosen if choices.shape[1] else None, without, accuracy)
+
+
+def write_results(answers: Answers, folder: Path, name: str) -> list[Path]:
+    """Write the result files of both tasks, `vqa_<task>_<name>_results.json`; returns their paths."""
+    written = []
+    for task, said in (("open_ended", answers.open_ended), ("multiple_choice", answers.multiple_choice)):
+        if said is None:
+            continue
+        path = folder / f"vqa_{TASKS[task]}_{name}_results.json"
+        rows = [
+            {"question_id": i, "answer": answer} for i, answer in zip(answers.question_ids, said, strict=True)
+        ]
+        with atomic_path(path) as partial:
+            partial.write_text(json.dumps(rows, ensure_ascii=False), encoding="utf-8")
+        written.append(path)
+    return written
