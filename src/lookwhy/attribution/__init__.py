@@ -1,3 +1,4 @@
+from lookwhy.attribution.attention import Attention
 from lookwhy.attribution.base import Attributor
 from lookwhy.attribution.context import explaining
 from lookwhy.attribution.deconvnet import Deconvnet
@@ -9,6 +10,7 @@ from lookwhy.attribution.word_drop import WordDrop
 from lookwhy.attribution.word_gradient import WordGradient
 
 __all__ = [
+    "Attention",
     "Attributor",
     "Deconvnet",
     "Gradient",

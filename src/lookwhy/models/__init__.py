@@ -3,12 +3,14 @@ from typing import TYPE_CHECKING, Any
 from lookwhy.models.deeper_lstm import DeeperLSTM
 from lookwhy.models.pipeline import Pipeline
 from lookwhy.models.protocol import VQAHead, VQAModel
+from lookwhy.models.san import SAN
 
 if TYPE_CHECKING:
     from lookwhy.models.checkpoint import LoadedRun, load_checkpoint
     from lookwhy.models.system import VQASystem
 
 __all__ = [
+    "SAN",
     "DeeperLSTM",
     "LoadedRun",
     "Pipeline",

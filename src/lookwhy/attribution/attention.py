@@ -1,0 +1,103 @@
+"""The model's own attention, where it has one, as a map over image regions.
+
+Attention is computed on the way to the answer and not about it: it is the same for every answer, and a
+region can be attended to and still not matter (or the other way round). So it is one row of the table,
+to be read beside the methods that explain.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+from torch.nn import functional as F
+
+from lookwhy.attribution.base import Attributor, Needs, differentiable, images_of, rows_by_image
+from lookwhy.models.protocol import VQAModel
+from lookwhy.types import Domain, ImportanceMaps, LookwhyError, VQABatch
+
+TARGET = "the question; attention is the same for every answer"
+
+
+@runtime_checkable
+class AttendingHead(Protocol):
+    """A `VQAHead` that attends to image regions on a square grid, row-major, in one or more hops."""
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        """As of a `VQAHead`."""
+        ...
+
+    def read(self, embedded: Tensor, lengths: Tensor) -> Tensor:
+        """As of a `VQAHead`."""
+        ...
+
+    def look(self, features: Tensor) -> Tensor:
+        """As of a `VQAHead`."""
+        ...
+
+    def attend(self, view: Tensor, code: Tensor) -> Tensor:
+        """Attention (B, hops, regions), each hop's summing to one."""
+        ...
+
+
+class Attention(Attributor):
+    """Attention of one hop, brought to the grid bilinearly.
+
+    Args:
+        grid: cells along each side of the map.
+        hop: which attention layer; -1 is the last, the one before the answer.
+    """
+
+    name = "attention"
+    domain: Domain = "image"
+    # Of scores alone nothing can be read off: it takes a pipeline with such a head.
+    needs: Needs = "gradients"
+
+    def __init__(self, grid: int = 16, hop: int = -1) -> None:
+        self.grid, self.hop = grid, hop
+
+    @torch.no_grad()
+    def __call__(self, model: VQAModel, batch: VQABatch, target: Int64[Tensor, " B"]) -> ImportanceMaps:
+        """Maps (B, grid, grid), unsigned.
+
+        Raises:
+            LookwhyError: the model's head has no attention, not that hop or no square grid; or the batch
+                holds no pixels.
+        """
+        pipeline = differentiable(model, self.name)
+        head: object = pipeline.head
+        if not isinstance(head, AttendingHead):
+            raise LookwhyError(
+                f"expected a head that attends, found {type(head).__name__}; take {type(self).__name__} "
+                "out of image_methods, or train lookwhy.models.SAN"
+            )
+        images = images_of(batch, self.name)
+        values = torch.zeros(len(batch), self.grid, self.grid)
+        for rows in rows_by_image(batch):
+            view = head.look(pipeline.features(images[rows[0]][None]))
+            codes = head.read(head.embed(batch.tokens[rows]), batch.lengths[rows])
+            found = head.attend(view.expand(len(rows), *view.shape[1:]), codes)
+            values[rows] = self._on_grid(found).float().cpu()
+        return ImportanceMaps(
+            method=self.name,
+            domain=self.domain,
+            values=values,
+            valid=torch.ones_like(values, dtype=torch.bool),
+            signed=False,
+            target=TARGET,
+            question_ids=batch.question_ids.cpu(),
+            answers=target.cpu(),
+        )
+
+    def _on_grid(self, found: Float[Tensor, "B K M"]) -> Float[Tensor, "B G G"]:
+        hops, side = found.shape[1], math.isqrt(found.shape[2])
+        if not -hops <= self.hop < hops or side * side != found.shape[2]:
+            raise LookwhyError(
+                f"expected attention over a square grid with a hop {self.hop}, found {hops} hops over "
+                f"{found.shape[2]} regions; set `hop` between 0 and {hops - 1}"
+            )
+        square = found[:, self.hop].unflatten(1, (side, side))[:, None]
+        return F.interpolate(square, self.grid, mode="bilinear", align_corners=False)[:, 0]

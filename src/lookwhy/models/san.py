@@ -1,0 +1,128 @@
+"""Stacked attention network (Yang et al. 2015, "Stacked Attention Networks for Image Question Answering").
+
+Regions i = 1..m of a grid of image features f_i, a question read by an LSTM::
+
+    q = final h of a 1-layer LSTM over the word embeddings            d
+    v_i = tanh(W_v f_i / |f_i| + b_v)                                 d
+    u_0 = q
+    for each hop k:
+        a = softmax_i(w_k . tanh(V_k v_i + U_k u_{k-1} + b_k))        m, the attention
+        u_k = u_{k-1} + sum_i a_i v_i                                 d
+    logits = W_a u_K + b_a                                            A
+
+Equations 15 to 21 of the paper. Not the paper's: region features are L2-normalised (the paper's Caffe
+features are not, and a tanh saturates on them), every parameter starts uniform in +-0.08, and dropout is
+where the baseline has it, so that both models train by one recipe.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.rnn import pack_padded_sequence
+
+from lookwhy.models.deeper_lstm import INITIAL_RANGE
+from lookwhy.models.protocol import VQAHead
+from lookwhy.types import LookwhyError
+
+
+class SAN(VQAHead):
+    """Stacked attention: (grid of image features, tokens, lengths) -> logits.
+
+    Args:
+        vocab_size: number of words; ids run from 1 to this.
+        num_answers: number of answers.
+        image_dim: channels x regions of the features.
+        regions: cells of the feature grid, rows x columns: 196 for 14 x 14, 49 for 7 x 7.
+        embedding_size: width of a word embedding.
+        hidden_size: units of the LSTM, and width of the space where question and regions meet.
+        attention_size: units that score a region.
+        hops: attention layers.
+        dropout: probability of dropping a unit, the same everywhere.
+
+    Raises:
+        LookwhyError: `image_dim` is no multiple of `regions`.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        num_answers: int,
+        image_dim: int,
+        regions: int = 196,
+        embedding_size: int = 200,
+        hidden_size: int = 512,
+        attention_size: int = 512,
+        hops: int = 2,
+        dropout: float = 0.5,
+    ) -> None:
+        super().__init__()
+        if regions < 1 or image_dim % regions:
+            raise LookwhyError(
+                "expected features of a grid, channels x rows x columns with regions = rows x columns, found "
+                f"{image_dim} features for {regions} regions; set model.head.init_args.regions, or prepare "
+                "the features with --layer pool5"
+            )
+        self.settings = {
+            "vocab_size": vocab_size,
+            "num_answers": num_answers,
+            "image_dim": image_dim,
+            "regions": regions,
+            "embedding_size": embedding_size,
+            "hidden_size": hidden_size,
+            "attention_size": attention_size,
+            "hops": hops,
+            "dropout": dropout,
+        }
+        self.regions = regions
+        self.word_table = nn.Embedding(vocab_size, embedding_size)
+        self.lstm = nn.LSTM(embedding_size, hidden_size, batch_first=True)
+        self.project_image = nn.Linear(image_dim // regions, hidden_size)
+        self.score_region = nn.ModuleList(
+            nn.Linear(hidden_size, attention_size, bias=False) for _ in range(hops)
+        )
+        self.score_question = nn.ModuleList(nn.Linear(hidden_size, attention_size) for _ in range(hops))
+        # Without a bias: it would add the same to every region, and the softmax takes it away again.
+        self.score = nn.ModuleList(nn.Linear(attention_size, 1, bias=False) for _ in range(hops))
+        self.classify = nn.Linear(hidden_size, num_answers)
+        self.dropout = nn.Dropout(dropout)
+        for parameter in self.parameters():
+            nn.init.uniform_(parameter, -INITIAL_RANGE, INITIAL_RANGE)
+
+    def embed(self, tokens: Int64[Tensor, "B T"]) -> Float[Tensor, "B T E"]:
+        """Word embeddings. Padding borrows the first word's, never read."""
+        return self.word_table((tokens - 1).clamp(min=0))
+
+    def read(self, embedded: Float[Tensor, "B T E"], lengths: Int64[Tensor, " B"]) -> Float[Tensor, "B C"]:
+        """The question: the LSTM's final h."""
+        words = self.dropout(embedded)
+        packed = pack_padded_sequence(words, lengths.cpu(), batch_first=True, enforce_sorted=False)
+        _, (hidden, _) = self.lstm(packed)
+        return hidden[-1]
+
+    def look(self, features: Float[Tensor, "B *D"]) -> Float[Tensor, "B M C"]:
+        """The regions in the common space; features (B, channels, rows, columns), or those flattened."""
+        grid = features.reshape(len(features), -1, self.regions).transpose(1, 2)
+        return torch.tanh(self.project_image(self.dropout(F.normalize(grid, dim=2))))
+
+    def answer(self, view: Float[Tensor, "B M C"], code: Float[Tensor, "B C"]) -> Float[Tensor, "B A"]:
+        """Logits of the answers, one row a (regions, question) pair."""
+        return self.classify(self.dropout(self._hop(view, code)[0]))
+
+    def attend(self, view: Float[Tensor, "B M C"], code: Float[Tensor, "B C"]) -> Float[Tensor, "B K M"]:
+        """How much each hop attends to each region, row-major; sums to one over the regions."""
+        return torch.stack(self._hop(view, code)[1], dim=1)
+
+    def _hop(
+        self, view: Float[Tensor, "B M C"], code: Float[Tensor, "B C"]
+    ) -> tuple[Float[Tensor, "B C"], list[Float[Tensor, "B M"]]]:
+        attention = []
+        for of_region, of_question, score in zip(
+            self.score_region, self.score_question, self.score, strict=True
+        ):
+            meeting = torch.tanh(of_region(view) + of_question(code)[:, None])
+            attention.append(score(self.dropout(meeting))[..., 0].softmax(1))
+            code = code + torch.einsum("bm,bmc->bc", attention[-1], view)
+        return code, attention

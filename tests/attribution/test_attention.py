@@ -1,0 +1,59 @@
+"""The model's own attention as a map."""
+
+import pytest
+import torch
+from tiny_runs import make_data
+
+from lookwhy.attribution import Attention, GuidedBackprop, Occlusion, WordDrop, WordGradient, explaining
+from lookwhy.errors import LookwhyError
+from lookwhy.models import SAN, Pipeline
+from lookwhy.models.tower import tower_from_description
+
+
+@pytest.fixture
+def questions(tiny_world):
+    """A SAN on the tiny world's own tower, and a batch of questions about one picture."""
+    data = make_data(tiny_world)
+    data.setup()
+    tower = tower_from_description(data.describe()["tower"], data.folder)
+    torch.manual_seed(0)
+    head = SAN(data.vocab_size, data.num_answers, data.image_dim, regions=9, embedding_size=8, hidden_size=8)
+    for parameter in head.parameters():
+        parameter.data.mul_(10)
+    split = data.prepro.test
+    rows = torch.arange(len(split.question_ids))[torch.from_numpy(split.image_pos == split.image_pos[0])]
+    batch = next(iter(data.image_batches(rows.numpy(), tower.recipe)))
+    return Pipeline(tower, head).eval(), batch
+
+
+def test_the_map_is_the_last_hops_attention_on_the_grid(questions):
+    model, batch = questions
+    maps = Attention(grid=3)(model, batch, torch.zeros(len(batch), dtype=torch.int64))
+    with torch.no_grad():
+        view = model.head.look(batch.features)
+        attention = model.head.attend(view, model.head.read(model.head.embed(batch.tokens), batch.lengths))
+    torch.testing.assert_close(maps.values.flatten(1), attention[:, -1], rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(maps.values.sum((1, 2)), torch.ones(len(batch)))
+    first = Attention(grid=3, hop=0)(model, batch, torch.zeros(len(batch), dtype=torch.int64))
+    torch.testing.assert_close(first.values.flatten(1), attention[:, 0], rtol=1e-4, atol=1e-6)
+    assert not maps.signed
+    assert "same for every answer" in maps.target
+
+
+def test_a_head_without_attention_or_that_hop_is_refused(questions, small_pipeline, small_batch):
+    model, batch = questions
+    target = torch.zeros(len(batch), dtype=torch.int64)
+    with pytest.raises(LookwhyError, match="expected a head that attends, found DeeperLSTM"):
+        Attention()(small_pipeline, small_batch, torch.zeros(len(small_batch), dtype=torch.int64))
+    with pytest.raises(LookwhyError, match="found 2 hops over 9 regions; set `hop` between 0 and 1"):
+        Attention(hop=2)(model, batch, target)
+
+
+def test_every_other_method_explains_it_unchanged(questions):
+    model, batch = questions
+    with explaining(model):
+        target = model.answer_scores(batch.images, batch.tokens, batch.lengths).argmax(1)
+        for method in (GuidedBackprop(), Occlusion(), WordGradient(), WordDrop()):
+            maps = method(model, batch, target)
+            assert maps.values[maps.valid].abs().sum() > 0
+            assert torch.isfinite(maps.values).all()

@@ -1,0 +1,94 @@
+"""SAN against a forward pass written in NumPy from the equations of the paper."""
+
+import numpy as np
+import pytest
+import torch
+from test_deeper_lstm import QUESTIONS, sigmoid
+
+from lookwhy.errors import LookwhyError
+from lookwhy.models import SAN
+
+SIZES = {"vocab_size": 11, "num_answers": 7, "image_dim": 5 * 4, "regions": 4, "embedding_size": 5}
+SIZES |= {"hidden_size": 6, "attention_size": 3}
+
+
+def make(**settings):
+    torch.manual_seed(0)
+    head = SAN(**(SIZES | settings)).double().eval()
+    for parameter in head.parameters():  # larger than at the start, so that attention is not flat
+        parameter.data.mul_(15)
+    return head
+
+
+def inputs():
+    tokens = torch.zeros(len(QUESTIONS), 5, dtype=torch.int64)
+    for row, words in enumerate(QUESTIONS):
+        tokens[row, : len(words)] = torch.tensor(words)
+    lengths = torch.tensor([len(words) for words in QUESTIONS])
+    generator = torch.Generator().manual_seed(1)
+    features = torch.rand(len(QUESTIONS), 5, 2, 2, dtype=torch.float64, generator=generator)
+    return features, tokens, lengths
+
+
+def numpy_forward(state, grid, words):
+    """One question; the gate order of a PyTorch LSTM is input, forget, cell, output."""
+    bias = state["lstm.bias_ih_l0"] + state["lstm.bias_hh_l0"]
+    h = c = np.zeros(6)
+    for word in words:
+        x = state["word_table.weight"][word - 1]
+        i, f, g, o = np.split(state["lstm.weight_ih_l0"] @ x + state["lstm.weight_hh_l0"] @ h + bias, 4)
+        c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+        h = sigmoid(o) * np.tanh(c)
+    regions = []
+    for row in range(2):
+        for column in range(2):
+            f = grid[:, row, column]
+            f = f / np.sqrt((f**2).sum())
+            regions.append(np.tanh(state["project_image.weight"] @ f + state["project_image.bias"]))
+    u, attention = h, []
+    for hop in range(2):
+        question = state[f"score_question.{hop}.weight"] @ u + state[f"score_question.{hop}.bias"]
+        scores = np.array(
+            [
+                state[f"score.{hop}.weight"][0]
+                @ np.tanh(state[f"score_region.{hop}.weight"] @ region + question)
+                for region in regions
+            ]
+        )
+        weights = np.exp(scores - scores.max())
+        attention.append(weights / weights.sum())
+        u = u + sum(weight * region for weight, region in zip(attention[-1], regions, strict=True))
+    return state["classify.weight"] @ u + state["classify.bias"], np.array(attention)
+
+
+def test_logits_and_attention_equal_an_independent_forward_pass():
+    head = make()
+    features, tokens, lengths = inputs()
+    state = {name: value.numpy() for name, value in head.state_dict().items()}
+    logits = head(features, tokens, lengths).detach().numpy()
+    attention = head.attend(head.look(features), head.read(head.embed(tokens), lengths)).detach().numpy()
+    for i, words in enumerate(QUESTIONS):
+        expected, attended = numpy_forward(state, features[i].numpy(), words)
+        np.testing.assert_allclose(logits[i], expected, atol=1e-12)
+        np.testing.assert_allclose(attention[i], attended, atol=1e-12)
+    assert attention.std(axis=2).max() > 0.05
+
+
+def test_flattened_features_are_the_same_grid():
+    head = make()
+    features, tokens, lengths = inputs()
+    assert torch.equal(head(features, tokens, lengths), head(features.flatten(1), tokens, lengths))
+
+
+def test_features_that_are_no_grid_are_refused_in_one_line():
+    with pytest.raises(LookwhyError, match="found 4097 features for 49 regions; set") as error:
+        SAN(vocab_size=3, num_answers=2, image_dim=4097, regions=49)
+    assert "\n" not in str(error.value)
+
+
+def test_its_settings_build_it_again():
+    head = make()
+    again = SAN(**head.settings).double().eval()
+    again.load_state_dict(head.state_dict())
+    features, tokens, lengths = inputs()
+    assert torch.equal(head(features, tokens, lengths), again(features, tokens, lengths))
