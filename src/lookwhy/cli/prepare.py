@@ -1,4 +1,4 @@
-"""`data/prepare.py`: from raw questions and images to the files that training reads, and from its model."""
+"""`data/prepare.py`: from raw questions, images and the original's weights to files of this project."""
 
 from __future__ import annotations
 

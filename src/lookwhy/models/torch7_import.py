@@ -6,10 +6,11 @@ written down once, in `original_layout`. Where it comes from:
 
 * `nn.Linear` (Module.lua of nn) gives its weight, (out, in) row by row, and then its bias.
 * An nngraph module gives its layers in topological order: depth first from the outputs, the inputs of a node
-  in the order they were passed (Graph.lua of graph). So in the encoder (misc/LSTM.lua) the layers follow each
-  other, i2h before h2h, and its unused output layer of one unit, which train.lua gives no gradient, comes
-  last; in the fusion (misc/netdef.lua, AxB) the question comes before the image. nngraph of before February
-  2014 went breadth first (its pull request 22); the original is of 2015.
+  in the order they were passed (topsort in init.lua of graph, __init in gmodule.lua of nngraph). So in the
+  encoder (misc/LSTM.lua) the LSTM's layers follow each other, i2h before h2h, and its output layer of one
+  unit, which nothing uses, comes last; in the fusion (misc/netdef.lua, AxB) the question comes before the
+  image. An nngraph from before its pull request 22 (February 2014) went breadth first; the original is of
+  2015.
 * The rows of i2h and h2h are input, forget and output gate (sigmoid), then the cell's input (tanh).
 * The encoding is c1, h1, c2, h2 (misc/LSTM.lua joins next_c and next_h layer by layer), as in `DeeperLSTM`.
 
