@@ -1,7 +1,8 @@
-"""`data/prepare.py`: from raw questions and images to the files that training reads."""
+"""`data/prepare.py`: from raw questions, images and the original's weights to files of this project."""
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
@@ -40,7 +41,25 @@ def build_parser() -> OneLineParser:
     for command in (both, questions, features):
         command.add_argument("--images", type=Path, required=True, help="folder of <data_subtype>/*.jpg")
         command.add_argument("--out", type=Path, required=True, help="folder to write to")
+    _add_import(commands.add_parser("import", help="a trained model of the original (.t7) as a checkpoint"))
     return parser
+
+
+def _add_import(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "checkpoint", type=Path, metavar="CKPT.t7", help="what the original's train.lua saved"
+    )
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder with the data_prepro.json that it was trained with"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="checkpoint to write, for analyze.py")
+    parser.add_argument("--images", type=Path, help="folder of the images (default: as the data says)")
+    parser.add_argument("--annotator-maps", type=Path, help="folder of <question_id>_<k>.png")
+    parser.add_argument("--annotators", default="human annotators", help="their name (human annotators)")
+    parser.add_argument("--embedding-size", type=_positive, default=200, help="of a word (200)")
+    parser.add_argument("--hidden-size", type=_positive, default=512, help="of an LSTM layer (512)")
+    parser.add_argument("--num-layers", type=_positive, default=2, help="LSTM layers (2)")
+    parser.add_argument("--common-size", type=_positive, default=1024, help="where the two meet (1024)")
 
 
 def _add_questions(parser: ArgumentParser) -> None:
@@ -90,6 +109,8 @@ def _dispatch(options: Namespace) -> int:
     _check_folders(options)
     if options.command == "shapes":
         done = _shapes(options)
+    elif options.command == "import":
+        done = [_import(options)]
     else:
         # The network first: a wrong weights file should not show after minutes of other work.
         tower = None if options.command == "questions" else _tower(options)
@@ -104,11 +125,18 @@ def _check_folders(options: Namespace) -> None:
     images: Path | None = getattr(options, "images", None)
     if images is not None and not images.is_dir():
         raise LookwhyError(f"expected a folder of images, found none at {images}; correct --images")
+    out: Path = options.out
+    if options.command == "import":
+        if os.path.isdir(out) or out.resolve() == options.checkpoint.resolve():
+            raise LookwhyError(
+                f"expected a new file to write, found {out}; give --out another, like lstm.ckpt"
+            )
+        out = out.parent
     try:
-        options.out.mkdir(parents=True, exist_ok=True)
+        out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise LookwhyError(
-            f"expected a folder to write to, found that {options.out} cannot be made "
+            f"expected a folder to write to, found that {out} cannot be made "
             f"({error.strerror}); give --out another"
         ) from error
 
@@ -197,3 +225,21 @@ def _features(options: Namespace, tower: ImageTower) -> str:
     )
     shape = " x ".join(str(side) for side in feature_shape(out / "data_img.h5"))
     return f"{sum(map(len, files.values()))} images, features {shape} ({tower.arch} {tower.layer})"
+
+
+def _import(options: Namespace) -> str:
+    from lookwhy.data.datamodule import VQADataModule
+    from lookwhy.models.torch7_import import import_torch7
+
+    data = VQADataModule(
+        folder=str(options.data),
+        image_root=None if options.images is None else str(options.images),
+        annotator_maps=None if options.annotator_maps is None else str(options.annotator_maps),
+        annotators=options.annotators,
+    )
+    sizes = ("embedding_size", "hidden_size", "num_layers", "common_size")
+    head = import_torch7(
+        options.checkpoint, data, options.out, **{name: getattr(options, name) for name in sizes}
+    )
+    count = sum(parameter.numel() for parameter in head.parameters())
+    return f"{count} parameters, {data.vocab_size} words, {data.num_answers} answers"

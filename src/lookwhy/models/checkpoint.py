@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
+from lookwhy import __version__
 from lookwhy.data.datamodule import VQADataModule
 from lookwhy.data.tokens import Vocabulary, tokenize
 from lookwhy.models.pipeline import Pipeline
@@ -75,8 +76,18 @@ class LoadedRun:
         )
 
 
+def describe_run(head: VQAHead, data: VQADataModule) -> dict[str, Any]:
+    """The `lookwhy` entry of a checkpoint: what analyze.py needs beside the weights, in plain types."""
+    kind = type(head)
+    return {
+        "version": __version__,
+        "head": {"class_path": f"{kind.__module__}.{kind.__qualname__}", "init_args": head.settings},
+        "data": data.describe(),
+    }
+
+
 def load_checkpoint(path: Path | str) -> LoadedRun:
-    """Load a checkpoint that `train.py` wrote.
+    """Load a checkpoint that `train.py` or `prepare.py import` wrote.
 
     Only tensors and plain types are read; nothing is unpickled.
 

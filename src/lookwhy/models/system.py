@@ -11,9 +11,9 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.nn import functional as F
 
-from lookwhy import __version__
 from lookwhy.data.datamodule import VQADataModule
 from lookwhy.metrics import VQAAccuracy
+from lookwhy.models.checkpoint import describe_run
 from lookwhy.models.protocol import VQAHead
 from lookwhy.types import VQABatch
 
@@ -118,12 +118,4 @@ class VQASystem(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what analyze.py needs, in plain types, so that a checkpoint loads without unpickling code."""
-        kind = type(self.head)
-        checkpoint["lookwhy"] = {
-            "version": __version__,
-            "head": {
-                "class_path": f"{kind.__module__}.{kind.__qualname__}",
-                "init_args": self.head.settings,
-            },
-            "data": self.data.describe(),
-        }
+        checkpoint["lookwhy"] = describe_run(self.head, self.data)
