@@ -1,4 +1,5 @@
 import nltk
+import numpy as np
 import pytest
 import torch
 
@@ -45,13 +46,16 @@ def test_probabilities_are_hits_over_words_of_the_group():
     )
     tags = [BY_HAND.tag(words) for words in QUESTIONS]
     groups = frequent_groups(count_tags(BY_HAND, QUESTIONS), top=15)
-    found = most_important_by_group(maps, tags, groups)
+    images = np.array([4, 4, 5])
+    found = most_important_by_group(maps, tags, groups, images, samples=500, seed=0)
     # Most important: cube (by magnitude), red, which. Nouns: color, cube; cube; cube.
     assert found["noun"] == pytest.approx(1 / 4)
     assert found["adjective"] == 1.0
     assert found["wh_word"] == pytest.approx(1 / 2)
     assert found["verb"] == found["determiner"] == 0.0
     assert found["noun/n"] == 4
+    # Nouns: one hit of three words on image 4, none of one word on image 5; drawn twice with replacement.
+    assert (found["noun/ci_low"], found["noun/ci_high"]) == pytest.approx((0.0, 1 / 3))
     assert found["noun/expected"] == pytest.approx((1 / 6 + 1 / 6 + 1 / 5 + 1 / 2) / 4)
 
 
@@ -63,7 +67,8 @@ def test_groups_are_ordered_by_frequency_and_hold_only_frequent_tags():
 
 def test_questions_without_a_defined_word_count_in_no_group():
     maps = word_maps([[0.0, 0.0]], [[False, False]])
-    assert most_important_by_group(maps, [["WP", "NN"]], {"noun": ["NN"]}) == {"noun/n": 0}
+    found = most_important_by_group(maps, [["WP", "NN"]], {"noun": ["NN"]}, np.array([1]), 10, 0)
+    assert found == {"noun/n": 0}
 
 
 def test_wh_words_of_all_kinds_share_a_group():

@@ -57,7 +57,10 @@ def evaluate(
         summary |= summarise(one, f"image/{method}", image_ids, plan.bootstrap_samples, plan.seed)
     for name, one_map in maps.items():
         if one_map.domain == "question":
-            shares = most_important_by_group(one_map, [row["tags"] for row in rows], groups)
+            tags = [row["tags"] for row in rows]
+            shares = most_important_by_group(
+                one_map, tags, groups, image_ids, plan.bootstrap_samples, plan.seed
+            )
             summary |= {f"{name}/most_important/{key}": value for key, value in shares.items()}
             _count(excluded, f"{name}: no word to drop", int((~one_map.valid.any(1)).sum()))
     summary |= _failure(maps, rows, image_ids, plan, excluded)

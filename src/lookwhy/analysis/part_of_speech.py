@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 
+from lookwhy.analysis.statistics import clustered_mean
 from lookwhy.types import ImportanceMaps
 
 GROUPS: dict[str, tuple[str, ...]] = {
@@ -119,7 +120,12 @@ def most_important_word(importance: Float[np.ndarray, " T"], valid: Bool[np.ndar
 
 
 def most_important_by_group(
-    maps: ImportanceMaps, tags: Sequence[Sequence[str]], groups: dict[str, list[str]]
+    maps: ImportanceMaps,
+    tags: Sequence[Sequence[str]],
+    groups: dict[str, list[str]],
+    image_ids: Int64[np.ndarray, " N"],
+    samples: int,
+    seed: int,
 ) -> dict[str, float]:
     """P(most important | group) over the words of all questions, with counts and what chance would give.
 
@@ -127,14 +133,18 @@ def most_important_by_group(
         maps: of one question method.
         tags: of each question's words, in the order of the maps.
         groups: as `frequent_groups` gives them; words of other tags count in no group.
+        image_ids: of the questions; the bootstrap draws whole images.
+        samples: of the bootstrap.
+        seed: of the bootstrap.
 
     Returns:
-        `<group>`, `<group>/n` (words of the group) and `<group>/expected` (the mean of 1 / length of
-        the question over those words: what a random choice of word would give).
+        `<group>` with its 95% interval `<group>/ci_low` and `/ci_high`, `<group>/n` (words of the group)
+        and `<group>/expected` (the mean of 1 / length of the question over those words: what a random
+        choice of word would give).
     """
     group_by_tag = {tag: group for group, members in groups.items() for tag in members}
-    words: Counter[str] = Counter()
-    hits: Counter[str] = Counter()
+    hits: defaultdict[str, list[float]] = defaultdict(list)
+    images: defaultdict[str, list[int]] = defaultdict(list)
     chance: defaultdict[str, float] = defaultdict(float)
     for row, question_tags in enumerate(tags):
         valid = maps.valid[row].numpy()
@@ -146,13 +156,16 @@ def most_important_by_group(
             group = group_by_tag.get(tag)
             if group is None:
                 continue
-            words[group] += 1
-            hits[group] += place == top
+            hits[group].append(float(place == top))
+            images[group].append(int(image_ids[row]))
             chance[group] += 1 / length
     summary: dict[str, float] = {}
     for group in groups:
-        if words[group]:
-            summary[group] = hits[group] / words[group]
-            summary[f"{group}/expected"] = chance[group] / words[group]
-        summary[f"{group}/n"] = float(words[group])
+        found = clustered_mean(np.array(hits[group]), np.array(images[group], np.int64), samples, seed)
+        if found.n:
+            summary[group] = found.mean
+            summary[f"{group}/expected"] = chance[group] / found.n
+        if not np.isnan(found.ci_low):
+            summary |= {f"{group}/ci_low": found.ci_low, f"{group}/ci_high": found.ci_high}
+        summary[f"{group}/n"] = float(found.n)
     return summary

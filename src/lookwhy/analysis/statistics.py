@@ -16,6 +16,10 @@ def mean_of_defined(x: Float[np.ndarray, "..."], axis: int) -> Float[np.ndarray,
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
+MOST_DRAWN = 1 << 20
+"""Clusters drawn at once: samples x clusters would not fit into memory for large data sets."""
+
+
 @dataclass(frozen=True)
 class Estimate:
     """A mean with its 95% interval, the number of values in it, and of those left out as undefined."""
@@ -47,8 +51,9 @@ def clustered_mean(
         return Estimate(float(values.mean()), np.nan, np.nan, len(values), undefined)
     random = np.random.default_rng(seed)
     means = np.empty(samples)
-    for i in range(samples):  # one row at a time: samples x clusters would not fit for large data sets
-        drawn = random.integers(len(count), size=len(count))
-        means[i] = total[drawn].sum() / count[drawn].sum()
+    at_once = max(1, MOST_DRAWN // len(count))
+    for start in range(0, samples, at_once):
+        drawn = random.integers(len(count), size=(min(at_once, samples - start), len(count)))
+        means[start : start + len(drawn)] = total[drawn].sum(1) / count[drawn].sum(1)
     low, high = np.percentile(means, [2.5, 97.5])
     return Estimate(float(values.mean()), float(low), float(high), len(values), undefined)

@@ -58,7 +58,12 @@ def most_important_words(result: AnalysisResult) -> Figure:
         at = np.arange(len(groups)) + (number - (len(methods) - 1) / 2) * width
         heights = [result.summary.get(f"{prefix}/{group}", np.nan) for group in groups]
         chance = [result.summary.get(f"{prefix}/{group}/expected", np.nan) for group in groups]
+        low, high = (
+            [result.summary.get(f"{prefix}/{group}/{end}", np.nan) for group in groups]
+            for end in ("ci_low", "ci_high")
+        )
         axes.bar(at, heights, width * 0.92, color=colours[method], label=style.method_name(method))
+        axes.vlines(at, low, high, style.INK, linewidth=0.9, alpha=0.75)
         label = "By chance" if number == len(methods) - 1 else "_"
         axes.hlines(chance, at - width * 0.46, at + width * 0.46, style.INK, linewidth=1.6, label=label)
     labels = [f"{style.group_name(group)}\n{_count_label(result, methods, group)}" for group in groups]
@@ -72,7 +77,11 @@ def most_important_words(result: AnalysisResult) -> Figure:
     style.tidy(axes, grid="y")
     tagger = result.manifest.get("tagger")
     epoch, note = epoch_and_note(result)
-    footer(figure, f"{epoch}n: words. Most frequent part of speech first. Tagged by {tagger}.", [note])
+    footer(
+        figure,
+        f"{epoch}n: words. Thin lines: 95% intervals. Most frequent part of speech first. Tagged by {tagger}.",
+        [note],
+    )
     legend_above(axes, len(methods) + 1)
     return figure
 
