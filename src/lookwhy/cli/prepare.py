@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lookwhy.cli.errors import OneLineParser, run_command
+from lookwhy.data.sources import DATASETS
 from lookwhy.errors import LookwhyError
 
 if TYPE_CHECKING:
@@ -40,7 +41,20 @@ def build_parser() -> OneLineParser:
     for command in (both, questions, features):
         command.add_argument("--images", type=Path, required=True, help="folder of <data_subtype>/*.jpg")
         command.add_argument("--out", type=Path, required=True, help="folder to write to")
+    _add_download(commands.add_parser("download", help="fetch official files: resumed, checked, unpacked"))
     return parser
+
+
+def _add_download(parser: ArgumentParser) -> None:
+    parser.add_argument("dataset", choices=tuple(DATASETS), help=", ".join(DATASETS))
+    parser.add_argument("--root", type=Path, required=True, help="folder to write to")
+    parser.add_argument("--base-url", type=_web_address, help="mirror that holds the files under their names")
+    parser.add_argument("--timeout", type=_positive, default=30, help="seconds without a byte (30)")
+    parser.add_argument(
+        "--no-checksum",
+        action="store_true",
+        help="for a mirror that packed the files anew: skip published sums",
+    )
 
 
 def _add_questions(parser: ArgumentParser) -> None:
@@ -79,6 +93,12 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+def _web_address(text: str) -> str:
+    if not text.startswith(("http://", "https://")):
+        raise ArgumentTypeError(f"expected an address that begins with http:// or https://, found {text!r}")
+    return text
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code: 0, 2 for wrong input, 130 when interrupted."""
     arguments = list(sys.argv[1:] if argv is None else argv) or ["--help"]
@@ -87,6 +107,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _dispatch(options: Namespace) -> int:
     start = time.monotonic()
+    if options.command == "download":
+        _download(options)
+        print(f"wrote {options.root}: {options.dataset}; {time.monotonic() - start:.0f} s")
+        return 0
     _check_folders(options)
     if options.command == "shapes":
         done = _shapes(options)
@@ -97,6 +121,20 @@ def _dispatch(options: Namespace) -> int:
         done += [] if tower is None else [_features(options, tower)]
     print(f"wrote {options.out}: {'; '.join(done)}; {time.monotonic() - start:.0f} s")
     return 0
+
+
+def _download(options: Namespace) -> None:
+    from lookwhy.data.download import download
+
+    download(
+        options.dataset,
+        DATASETS[options.dataset],
+        options.root,
+        options.base_url,
+        checked=not options.no_checksum,
+        timeout=float(options.timeout),
+        report=lambda line: print(line, flush=True),
+    )
 
 
 def _check_folders(options: Namespace) -> None:
