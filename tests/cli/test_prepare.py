@@ -177,7 +177,9 @@ def test_a_device_that_is_not_there_is_one_line(world, tmp_path, capsys):
     assert "found 'abacus'" in message
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["vqa", "--help"], ["shapes", "--help"], ["download", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["vqa", "--help"], ["shapes", "--help"], ["download", "--help"]]
+)
 def test_help_needs_no_heavy_library(arguments):
     watch = (
         "import sys; sys.argv[0] = 'prepare.py'\n"
