@@ -125,6 +125,9 @@ def test_the_shapes_world_goes_the_way_of_real_data(tiny_world):
     [
         (["vqa"], "required: --train-questions"),
         (["pictures"], "invalid choice: 'pictures'"),
+        (["download", "vqa-v3", "--root", "."], "invalid choice: 'vqa-v3'"),
+        (["download", "coco"], "required: --root"),
+        (["download", "coco", "--root", ".", "--base-url", "mirror.org"], "begins with http://"),
         (["shapes", "--train-scenes", "0"], "expected a number of at least 1, found '0'"),
         (["shapes", "--sed", "3"], "unrecognized arguments: --sed"),
         (["features", "--layer", "fc8", "--images", ".", "--out", "."], "invalid choice: 'fc8'"),
@@ -175,14 +178,15 @@ def test_a_device_that_is_not_there_is_one_line(world, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["vqa", "--help"], ["shapes", "--help"], ["import", "--help"]]
+    "arguments",
+    [["--help"], ["vqa", "--help"], ["shapes", "--help"], ["import", "--help"], ["download", "--help"]],
 )
 def test_help_needs_no_heavy_library(arguments):
     watch = (
         "import sys; sys.argv[0] = 'prepare.py'\n"
         "from lookwhy.cli.prepare import main\n"
         "try: main()\n"
-        "finally: print('heavy:', {'torch', 'h5py', 'nltk', 'numpy'} & set(sys.modules))"
+        "finally: print('heavy:', {'torch', 'h5py', 'nltk', 'numpy', 'requests'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", watch, *arguments], capture_output=True, text=True)
     assert done.returncode == 0

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lookwhy.cli.errors import OneLineParser, run_command
+from lookwhy.data.sources import DATASETS
 from lookwhy.errors import LookwhyError
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def build_parser() -> OneLineParser:
         command.add_argument("--images", type=Path, required=True, help="folder of <data_subtype>/*.jpg")
         command.add_argument("--out", type=Path, required=True, help="folder to write to")
     _add_import(commands.add_parser("import", help="a trained model of the original (.t7) as a checkpoint"))
+    _add_download(commands.add_parser("download", help="fetch official files: resumed, checked, unpacked"))
     return parser
 
 
@@ -60,6 +62,18 @@ def _add_import(parser: ArgumentParser) -> None:
     parser.add_argument("--hidden-size", type=_positive, default=512, help="of an LSTM layer (512)")
     parser.add_argument("--num-layers", type=_positive, default=2, help="LSTM layers (2)")
     parser.add_argument("--common-size", type=_positive, default=1024, help="where the two meet (1024)")
+
+
+def _add_download(parser: ArgumentParser) -> None:
+    parser.add_argument("dataset", choices=tuple(DATASETS), help=", ".join(DATASETS))
+    parser.add_argument("--root", type=Path, required=True, help="folder to write to")
+    parser.add_argument("--base-url", type=_web_address, help="mirror that holds the files under their names")
+    parser.add_argument("--timeout", type=_positive, default=30, help="seconds without a byte (30)")
+    parser.add_argument(
+        "--no-checksum",
+        action="store_true",
+        help="for a mirror that packed the files anew: skip published sums",
+    )
 
 
 def _add_questions(parser: ArgumentParser) -> None:
@@ -98,6 +112,12 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+def _web_address(text: str) -> str:
+    if not text.startswith(("http://", "https://")):
+        raise ArgumentTypeError(f"expected an address that begins with http:// or https://, found {text!r}")
+    return text
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code: 0, 2 for wrong input, 130 when interrupted."""
     arguments = list(sys.argv[1:] if argv is None else argv) or ["--help"]
@@ -106,6 +126,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _dispatch(options: Namespace) -> int:
     start = time.monotonic()
+    if options.command == "download":
+        _download(options)
+        print(f"wrote {options.root}: {options.dataset}; {time.monotonic() - start:.0f} s")
+        return 0
     _check_folders(options)
     if options.command == "shapes":
         done = _shapes(options)
@@ -118,6 +142,20 @@ def _dispatch(options: Namespace) -> int:
         done += [] if tower is None else [_features(options, tower)]
     print(f"wrote {options.out}: {'; '.join(done)}; {time.monotonic() - start:.0f} s")
     return 0
+
+
+def _download(options: Namespace) -> None:
+    from lookwhy.data.download import download
+
+    download(
+        options.dataset,
+        DATASETS[options.dataset],
+        options.root,
+        options.base_url,
+        checked=not options.no_checksum,
+        timeout=float(options.timeout),
+        report=lambda line: print(line, flush=True),
+    )
 
 
 def _check_folders(options: Namespace) -> None:

@@ -77,11 +77,8 @@ def most_important_words(result: AnalysisResult) -> Figure:
     style.tidy(axes, grid="y")
     tagger = result.manifest.get("tagger")
     epoch, note = epoch_and_note(result)
-    footer(
-        figure,
-        f"{epoch}n: words. Thin lines: 95% intervals. Most frequent part of speech first. Tagged by {tagger}.",
-        [note],
-    )
+    how = "n: words. Thin lines: 95% intervals. Most frequent part of speech first."
+    footer(figure, f"{epoch}{how} Tagged by {tagger}.", [note])
     legend_above(axes, len(methods) + 1)
     return figure
 

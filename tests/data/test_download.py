@@ -1,0 +1,391 @@
+"""Downloads from a real server on this machine that truncates, stalls, refuses and sends wrong bytes."""
+
+import hashlib
+import io
+import os
+import random
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+from web_server import WebServer
+
+from lookwhy.cli.prepare import main
+from lookwhy.data.download import download
+from lookwhy.data.sources import DATASETS, Source
+from lookwhy.errors import LookwhyError
+
+ROOT = Path(__file__).parents[2]
+WEIGHTS = random.Random(0).randbytes(400_000)
+OTHER = random.Random(1).randbytes(400_000)
+PICTURE, PICTURE2 = WEIGHTS[:300_000], OTHER[:200_000]
+WHOLE_HAT = {"vqahat_train/1_1.png": PICTURE, "vqahat_val/2_1.png": PICTURE2}
+
+
+def packed(entries):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        for name, content in entries.items():
+            file.writestr(name, content)
+    return buffer.getvalue()
+
+
+HAT = {
+    "vqahat_train.zip": packed({"vqahat_train/1_1.png": PICTURE}),
+    "vqahat_val.zip": packed({"vqahat_val/2_1.png": PICTURE2}),
+}
+
+
+@pytest.fixture
+def web():
+    with WebServer() as server:
+        server.files = {"weights.bin": WEIGHTS, **HAT}
+        yield server
+
+
+def source(name="weights.bin", content=WEIGHTS):
+    sum_ = None if content is None else f"sha256:{hashlib.sha256(content).hexdigest()}"
+    return Source(f"https://nowhere.invalid/folder/{name}", sum_)
+
+
+def fetch(web, root, *sources, base_url=None, **options):
+    lines = []
+    options = {"timeout": 0.4, "backoff": 0.01, **options}
+    download("test", sources or [source()], root, base_url or web.url, report=lines.append, **options)
+    return lines
+
+
+def refused(web, root, *sources, **options):
+    with pytest.raises(LookwhyError) as caught:
+        fetch(web, root, *sources, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def visible(root):
+    """Files under a folder, less the lock and the marks of what is done."""
+    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("[!.]*") if path.is_file()}
+
+
+def starts(web, name="weights.bin"):
+    """The first byte that each GET asked for."""
+    return [int(asked.removeprefix("bytes=").rstrip("-")) if asked else 0 for asked in web.gets(name)]
+
+
+def test_files_arrive_and_archives_are_unpacked_and_removed(web, tmp_path):
+    lines = fetch(web, tmp_path / "new", source(), *(source(name, content) for name, content in HAT.items()))
+    assert visible(tmp_path / "new") == {"weights.bin": WEIGHTS, **WHOLE_HAT}
+    # 400,000 and 300,122 bytes over 1024; the sizes are told before anything is fetched.
+    assert lines[0] == "weights.bin: 391kB (sha256)"
+    assert re.fullmatch(r"vqahat_train\.zip: 293kB \(sha256\)", lines[1])
+    assert re.fullmatch(r"needs \S+B to download, zips counted twice .*; \S+B free in .*/new", lines[3])
+
+
+def test_what_is_here_is_not_fetched_again(web, tmp_path):
+    sources = [source(), source("vqahat_val.zip", None)]
+    fetch(web, tmp_path, *sources)
+    web.log.clear()
+    lines = fetch(web, tmp_path, *sources)
+    assert lines == ["weights.bin: here already", "vqahat_val.zip: here already"]
+    assert web.log == []
+    (tmp_path / "vqahat_val/2_1.png").unlink()
+    (tmp_path / "vqahat_val").rmdir()
+    fetch(web, tmp_path, *sources)
+    assert (tmp_path / "vqahat_val/2_1.png").read_bytes() == PICTURE2
+    assert web.gets("weights.bin") == []
+
+
+def test_an_archive_that_was_put_there_by_hand_is_used(web, tmp_path):
+    (tmp_path / "vqahat_val.zip").write_bytes(HAT["vqahat_val.zip"])
+    (tmp_path / "vqahat_val").mkdir()
+    (tmp_path / "vqahat_val/own.txt").write_text("stays")
+    fetch(web, tmp_path, source("vqahat_val.zip", None))
+    assert web.log == []
+    assert visible(tmp_path) == {"vqahat_val/2_1.png": PICTURE2, "vqahat_val/own.txt": b"stays"}
+
+
+@pytest.mark.parametrize("states_versions", [True, False])
+@pytest.mark.parametrize("fault", ["truncate", "stall"])
+def test_a_broken_body_goes_on_where_it_stopped(web, tmp_path, fault, states_versions):
+    web.states_versions = states_versions
+    web.plan["weights.bin"] = [fault, fault]
+    lines = fetch(web, tmp_path)
+    assert visible(tmp_path) == {"weights.bin": WEIGHTS}
+    first, second, third = starts(web)
+    assert first == 0
+    # Half of the rest was sent each time; at most one chunk of 64 KiB is lost where it broke.
+    assert 200_000 - 2**16 <= second <= 200_000
+    assert second < third <= 300_000
+    word = {"truncate": "IncompleteRead", "stall": "timed out"}[fault]
+    assert sum(word in line and "going on in" in line for line in lines) == 2
+
+
+def test_breaks_without_a_new_byte_end_in_one_line(web, tmp_path):
+    web.plan["weights.bin"] = ["truncate", *["empty"] * 20]
+    message = refused(web, tmp_path)
+    assert f"expected the file {web.url}/weights.bin, found: " in message
+    assert "the same command continues" in message
+    # The first brought bytes and so did not count against the five.
+    assert len(web.gets("weights.bin")) == 1 + 4
+    web.plan.clear()
+    fetch(web, tmp_path)
+    assert starts(web)[-1] > 0
+    assert visible(tmp_path) == {"weights.bin": WEIGHTS}
+
+
+def test_a_busy_server_is_asked_again_when_it_says(web, tmp_path):
+    web.plan["weights.bin"], web.retry_after = [503], "1"
+    start = time.monotonic()
+    fetch(web, tmp_path)
+    assert time.monotonic() - start >= 1
+    assert visible(tmp_path) == {"weights.bin": WEIGHTS}
+
+
+def test_a_server_that_stays_busy_ends_in_one_line(web, tmp_path):
+    web.plan["weights.bin"] = [503] * 20
+    assert f"expected the file {web.url}/weights.bin, found HTTP 503" in refused(web, tmp_path)
+    assert len(web.gets("weights.bin")) == 5
+
+
+def test_a_file_that_is_not_there_fails_at_once(web, tmp_path):
+    message = refused(web, tmp_path, source("gone.bin"))
+    assert message == (
+        f"expected the file {web.url}/gone.bin, found HTTP 404 Not Found; give --base-url of a mirror that has it"
+    )
+    assert len(web.log) == 1
+
+
+def test_no_server_is_one_line(web, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    message = refused(web, tmp_path, base_url=f"http://127.0.0.1:{port}")
+    assert f"127.0.0.1:{port}/weights.bin, found: " in message
+    assert "Connection refused" in message
+
+
+def test_a_server_without_ranges_starts_anew(web, tmp_path):
+    web.knows_ranges, web.plan["weights.bin"] = False, ["truncate"]
+    fetch(web, tmp_path)
+    assert len(web.gets("weights.bin")) == 2
+    assert visible(tmp_path) == {"weights.bin": WEIGHTS}
+
+
+def test_a_server_without_head_is_asked_otherwise(web, tmp_path):
+    web.knows_head = False
+    assert fetch(web, tmp_path)[0] == "weights.bin: 391kB (sha256)"
+    assert visible(tmp_path) == {"weights.bin": WEIGHTS}
+
+
+@pytest.mark.parametrize("knows_if_range", [True, False])
+@pytest.mark.parametrize("new", [OTHER, OTHER[:100_000]], ids=["same length", "shorter"])
+def test_a_file_that_changed_meanwhile_is_fetched_anew(web, tmp_path, new, knows_if_range):
+    web.knows_if_range = knows_if_range
+    web.plan["weights.bin"] = ["truncate", lambda: web.files.update({"weights.bin": new})]
+    fetch(web, tmp_path, source(content=None))
+    assert visible(tmp_path) == {"weights.bin": new}
+    # A server that knows If-Range sends the new file at once; else its answer shows that another try is needed.
+    assert len(web.gets("weights.bin")) == (2 if knows_if_range else 3)
+
+
+def test_wrong_bytes_are_removed_and_not_resumed(web, tmp_path):
+    web.files["weights.bin"] = OTHER
+    message = refused(web, tmp_path)
+    assert f"expected sha256 {hashlib.sha256(WEIGHTS).hexdigest()} of weights.bin, found " in message
+    assert hashlib.sha256(OTHER).hexdigest() in message
+    assert visible(tmp_path) == {}
+    web.files["weights.bin"] = WEIGHTS
+    fetch(web, tmp_path)
+    assert starts(web) == [0, 0]
+    assert visible(tmp_path) == {"weights.bin": WEIGHTS}
+
+
+def test_wrong_bytes_that_were_here_are_found_too(web, tmp_path):
+    (tmp_path / "weights.bin").write_bytes(OTHER)
+    assert "found " + hashlib.sha256(OTHER).hexdigest() in refused(web, tmp_path)
+    assert visible(tmp_path) == {}
+
+
+def test_a_mirror_that_packed_anew_can_be_allowed(web, tmp_path):
+    web.files["weights.bin"] = OTHER
+    assert "sum not checked" in fetch(web, tmp_path, checked=False)[0]
+    assert visible(tmp_path) == {"weights.bin": OTHER}
+
+
+def flipped(content, position):
+    return content[:position] + bytes([content[position] ^ 1]) + content[position + 1 :]
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (flipped(HAT["vqahat_val.zip"], 100_000), "Bad CRC-32 for file 'vqahat_val/2_1.png'"),
+        (b"<html>log in</html>", "File is not a zip file"),
+        (packed({"../outside.png": PICTURE}), "entry '../outside.png' leads outside"),
+        (
+            packed({"vqahat_val/ok.png": PICTURE, "/etc/outside.png": PICTURE}),
+            "'/etc/outside.png' leads outside",
+        ),
+        (packed({"..\\outside.png": PICTURE}), "leads outside"),
+        (packed({"C:/outside.png": PICTURE}), "leads outside"),
+    ],
+    ids=["CRC", "no zip", "dots", "absolute", "backslash", "drive"],
+)
+def test_a_bad_archive_is_removed_and_nothing_of_it_unpacked(web, tmp_path, content, found):
+    web.files["vqahat_val.zip"] = content
+    root = tmp_path / "in" / "root"
+    message = refused(web, root, source("vqahat_val.zip", None))
+    assert found in message
+    assert f"expected a whole zip file {root / 'vqahat_val.zip'}" in message
+    assert visible(tmp_path) == {}
+    assert sorted(path.name for path in root.iterdir()) == [".test.lock"]
+    web.files.update(HAT)
+    fetch(web, root, source("vqahat_val.zip", None))
+    assert visible(root) == {"vqahat_val/2_1.png": PICTURE2}
+
+
+def test_a_disk_too_small_is_refused_before_anything_is_fetched(web, tmp_path):
+    web.stated_length = 10**18
+    message = refused(web, tmp_path)
+    # 10^18 bytes over 1024^5.
+    assert re.search(r"expected 888PB free to download, found \S+B in ", message)
+    assert web.gets("weights.bin") == []
+    assert visible(tmp_path) == {}
+    assert "expected 1.73EB free to download, zips counted twice" in refused(
+        web, tmp_path, source("vqahat_val.zip", None)
+    )
+
+
+def test_a_disk_too_small_for_the_content_is_refused_before_unpacking(web, tmp_path):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as file:
+        file.writestr("big.json", b"[]")
+        file.infolist()[0].file_size = 10**18  # goes into the directory, as of a file that packs well
+    web.files["vqahat_val.zip"] = buffer.getvalue()
+    message = refused(web, tmp_path, source("vqahat_val.zip", None))
+    assert re.search(r"expected 888PB free to unpack vqahat_val\.zip, found ", message)
+    # The archive is whole: with more room the same command unpacks it.
+    assert visible(tmp_path) == {"vqahat_val.zip": buffer.getvalue()}
+
+
+def test_archives_that_fit_one_after_the_other_are_not_refused_for_their_sum(web, tmp_path):
+    lines = fetch(web, tmp_path, *(source(name, None) for name in HAT))
+    # The larger (300,130) twice; after it, the smaller twice beside its content would be 700,246.
+    train, val = map(len, HAT.values())
+    most = max(2 * train, train + 2 * val)
+    assert f"needs {most / 1024:.0f}kB to download" in lines[2]
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(web, tmp_path):
+    (tmp_path / "file").write_text("a file")
+    assert f"expected to write to {tmp_path / 'file'}, found " in refused(web, tmp_path / "file")
+
+
+def command(web, root, *options):
+    script = [sys.executable, ROOT / "data/prepare.py", "download", "vqa-hat", "--root", root]
+    return [*map(str, script), "--base-url", web.url, *options]
+
+
+def start(web, root, *options):
+    return subprocess.Popen(
+        command(web, root, *options), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def until(condition):
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)])
+def test_a_process_that_died_halfway_is_continued(web, tmp_path, sent, code):
+    web.plan["vqahat_train.zip"] = ["hang"]
+    part = tmp_path / "vqahat_train.zip.partial"
+    with start(web, tmp_path) as process:
+        until(lambda: part.exists() and part.stat().st_size)
+        time.sleep(0.05)
+        os.kill(process.pid, sent)
+        _, errors = process.communicate(timeout=10)
+    assert process.returncode == code
+    assert errors == ("" if sent == signal.SIGKILL else "lookwhy: interrupted; the same command continues\n")
+    arrived = part.stat().st_size
+    assert arrived > 0
+    assert main(command(web, tmp_path)[2:]) == 0
+    assert starts(web, "vqahat_train.zip") == [0, arrived]
+    assert visible(tmp_path) == WHOLE_HAT
+
+
+def test_two_processes_fetch_each_file_once(web, tmp_path):
+    web.plan["vqahat_train.zip"] = ["hang"]
+    with start(web, tmp_path) as one:
+        until(lambda: web.gets("vqahat_train.zip"))
+        with start(web, tmp_path) as two:
+            assert two.stdout.readline() == (
+                f"another process is fetching vqa-hat into {tmp_path}; waiting until it is done\n"
+            )
+            web.end.set()
+            outputs = [process.communicate(timeout=10) for process in (one, two)]
+    assert [one.returncode, two.returncode] == [0, 0], outputs
+    assert outputs[1][0].startswith("vqahat_train.zip: here already\nvqahat_val.zip: here already\n")
+    # The server let go of the first connection halfway: the second GET is the same process's.
+    assert [position > 0 for position in starts(web, "vqahat_train.zip")] == [False, True]
+    assert starts(web, "vqahat_val.zip") == [0]
+    assert visible(tmp_path) == WHOLE_HAT
+
+
+def test_the_command_tells_what_it_wrote_and_leaves_with_2_on_errors(web, tmp_path, capsys):
+    arguments = command(web, tmp_path)[2:]
+    assert main(arguments) == 0
+    output = capsys.readouterr()
+    assert "vqahat_train.zip: 293kB (no sum published)\n" in output.out
+    assert re.search(rf"\nwrote {tmp_path}: vqa-hat; \d s\n$", output.out)
+    assert output.err == ""  # no progress bar where nobody watches
+    assert main(["download", "vqa-v1", *arguments[2:]]) == 2
+    output = capsys.readouterr()
+    assert re.fullmatch(
+        r"lookwhy: error: [^\n]+/Questions_Train_mscoco\.zip, found HTTP 404[^\n]+\n", output.err
+    )
+
+
+def test_the_published_sums_are_checked_by_the_command(web, tmp_path, capsys):
+    web.files["VGG_ILSVRC_19_layers.caffemodel"] = WEIGHTS
+    arguments = ["download", "vgg19-caffe", "--root", str(tmp_path), "--base-url", web.url + "/"]
+    assert main(arguments) == 2
+    # The length and beginning of the digest that OpenVINO's Open Model Zoo lists.
+    assert re.search(r"expected sha384 86b83739d448[0-9a-f]{84} of VGG", capsys.readouterr().err)
+    assert main([*arguments, "--no-checksum"]) == 0
+    assert visible(tmp_path) == {"VGG_ILSVRC_19_layers.caffemodel": WEIGHTS}
+
+
+def test_the_table_has_the_official_files():
+    names = {label: [source.name for source in sources] for label, sources in DATASETS.items()}
+    v1 = [
+        f"{kind}_mscoco.zip"
+        for kind in (
+            "Questions_Train",
+            "Questions_Val",
+            "Annotations_Train",
+            "Annotations_Val",
+            "Questions_Test",
+        )
+    ]
+    assert names == {
+        "vqa-v1": v1,
+        "vqa-v2": [f"v2_{name}" for name in v1],
+        "coco": ["train2014.zip", "val2014.zip"],
+        "vqa-hat": ["vqahat_train.zip", "vqahat_val.zip"],
+        "vgg19-caffe": ["VGG_ILSVRC_19_layers.caffemodel"],
+    }
+    for source in (source for sources in DATASETS.values() for source in sources):
+        assert source.at(None) == source.url
+        if source.checksum is not None:
+            algorithm, digest = source.checksum.split(":")
+            assert len(bytes.fromhex(digest)) == hashlib.new(algorithm).digest_size

@@ -1,0 +1,103 @@
+"""A real web server on a free port, that misbehaves on demand."""
+
+import hashlib
+import threading
+import time
+from collections import defaultdict
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+class WebServer(ThreadingHTTPServer):
+    """Serves `files`. What it does instead of that: `plan[name]`, one step for each GET of the name.
+
+    Steps: a number (that status), "truncate" and "empty" (the stated length, but half of the bytes, or none),
+    "stall" and "hang" (half, then nothing for a second, or until the end of the test), or a function to call
+    before answering properly.
+    """
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.files: dict[str, bytes] = {}
+        self.plan: defaultdict[str, list] = defaultdict(list)
+        self.log: list[tuple[str, str, str | None]] = []
+        """(method, name, Range) of each request."""
+        self.knows_ranges = self.knows_if_range = self.knows_head = self.states_versions = True
+        self.stated_length: int | None = None
+        self.retry_after: str | None = None
+        self.end = threading.Event()
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+    def __enter__(self):
+        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.end.set()
+        self.shutdown()
+        self.server_close()
+
+    def handle_error(self, *_):
+        """A client that was killed is no error of the server."""
+
+    def gets(self, name):
+        return [asked for method, of, asked in self.log if method == "GET" and of == name]
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: WebServer
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_):
+        pass
+
+    def do_HEAD(self):
+        self.answer("HEAD")
+
+    def do_GET(self):
+        self.answer("GET")
+
+    def answer(self, method):
+        web, name = self.server, self.path.lstrip("/")
+        web.log.append((method, name, self.headers["Range"]))
+        step = web.plan[name].pop(0) if method == "GET" and web.plan[name] else None
+        if callable(step):
+            step()
+        if name not in web.files or (method == "HEAD" and not web.knows_head):
+            step = 404 if name not in web.files else 405
+        if isinstance(step, int):
+            self.send_response(step)
+            if web.retry_after is not None:
+                self.send_header("Retry-After", web.retry_after)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        content, start = web.files[name], 0
+        etag = f'"{hashlib.md5(content).hexdigest()}"'
+        if self.headers["Range"] and web.knows_ranges:
+            same = self.headers["If-Range"] in (None, etag) or not web.knows_if_range
+            start = int(self.headers["Range"].removeprefix("bytes=").removesuffix("-")) if same else 0
+        if start > len(content):
+            self.send_response(416)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        self.send_response(206 if start else 200)
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        if web.states_versions:
+            self.send_header("ETag", etag)
+        self.send_header("Content-Length", str(web.stated_length or len(content) - start))
+        self.end_headers()
+        if method == "HEAD":
+            return
+        half = start + (len(content) - start) // 2
+        end = {"empty": start, "truncate": half, "stall": half, "hang": half}.get(step, len(content))
+        self.wfile.write(content[start:end])
+        self.wfile.flush()
+        if step == "stall":
+            time.sleep(1)
+        if step == "hang":
+            web.end.wait()
+        self.close_connection = step is not None
