@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from scipy.stats import spearmanr
+from scipy.stats import rankdata, spearmanr
 
 from lookwhy.analysis.agreement import agreement, annotators_agreement, centre_prior, random_maps
 from lookwhy.analysis.statistics import clustered_mean, mean_of_defined
@@ -67,6 +67,16 @@ def test_each_annotator_meets_the_mean_of_the_others():
     assert found.mean_map[0] == pytest.approx(np.mean(expected))
     pairs = [rho(whole[i], whole[j]) for i, j in ((0, 1), (0, 2), (1, 2))]
     assert found.rank_correlation[0] == pytest.approx(np.mean(pairs))
+
+
+@pytest.mark.parametrize("ties", ["average", "min", "dense", "ordinal"])
+def test_ties_are_ranked_as_asked(data, ties):
+    _, human = data
+    maps = np.random.default_rng(4).integers(0, 3, (6, 4, 4)).astype(float)
+    found = agreement(maps, human, IMAGES, ties)
+    ranks = [rankdata(one.ravel(), ties) for one in (maps[0], human[0, 0], human[0, 1])]
+    expected = np.mean([np.corrcoef(ranks[0], ranks[k])[0, 1] for k in (1, 2)])
+    assert found.rank_correlation[0] == pytest.approx(expected)
 
 
 def test_specificity_is_zero_for_a_model_that_does_not_listen(data):

@@ -77,6 +77,9 @@ def test_maps_average_the_largest_channel_over_each_cell(small_pipeline, small_b
     maps = method(small_pipeline, small_batch, target)
     torch.testing.assert_close(maps.values, expected.float())
     assert not maps.signed
+    strongest = GuidedBackprop(grid=4, pool="max")(small_pipeline, small_batch, target).values
+    expected = gradients.abs().amax(1).view(3, 4, 4, 4, 4).amax((2, 4))
+    torch.testing.assert_close(strongest, expected.float())
 
 
 @pytest.mark.parametrize("method", [GuidedBackprop, Deconvnet])

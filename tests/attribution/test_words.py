@@ -10,6 +10,16 @@ def test_dropping_a_word_shortens_the_question():
     assert [words.tolist() for words in variants] == [[5, 6, 7], [6, 7], [5, 7], [5, 6]]
 
 
+def test_a_word_can_be_made_unknown_instead():
+    variants = whole_and_without(torch.tensor([5, 6, 7, 0]), 3, unknown=9)
+    assert [words.tolist() for words in variants] == [[5, 6, 7], [9, 6, 7], [5, 9, 7], [5, 6, 9]]
+    worth = torch.tensor([0.0, 0.1, -0.2, 0.4], dtype=torch.float64)
+    model = LinearBlackBox(torch.zeros(3, 4, 4, dtype=torch.float64), worth)
+    maps = WordDrop(unknown=1)(model, make_batch(torch.zeros(1, 3, 4, 4), ((3,),)), torch.tensor([0]))
+    torch.testing.assert_close(maps.values[0], torch.tensor([0.4 - 0.1]))  # defined for one word, too
+    assert maps.valid.all()
+
+
 def test_importance_in_an_additive_model_is_the_worth_of_each_word():
     worth = torch.tensor([0.0, 0.1, -0.2, 0.4], dtype=torch.float64)
     model = LinearBlackBox(torch.zeros(3, 4, 4, dtype=torch.float64), worth)

@@ -102,19 +102,19 @@ def _image_agreement(
         return {}
     missing = np.isnan(human).all(axis=(1, 2, 3))
     _count(excluded, "no annotator map", int(missing.sum()))
-    # The paper compares absolute values: evidence against an answer is importance, too.
-    found = {
-        one.method: agreement(np.abs(one.values.double().numpy()), human, image_ids)
-        for one in maps.values()
-        if one.domain == "image"
-    }
+    found: dict[str, Agreement] = {}
+    for name in (name for name, one in maps.items() if one.domain == "image"):
+        values = maps[name].values.double().numpy()
+        # The paper compares absolute values: evidence against an answer is importance, too.
+        compared = np.abs(values) if plan.compared == "magnitude" else values
+        found[maps[name].method] = agreement(compared, human, image_ids, plan.ties)
     for method, one in found.items():
         constant = np.isnan(one.rank_correlation) & ~missing
         _count(excluded, f"image/{method}: constant map", int(constant.sum()))
-    found["random"] = agreement(random_maps(question_ids, plan.grid, plan.seed), human, image_ids)
-    found["centre_prior"] = agreement(centre_prior(len(question_ids), plan.grid), human, image_ids)
+    found["random"] = agreement(random_maps(question_ids, plan.grid, plan.seed), human, image_ids, plan.ties)
+    found["centre_prior"] = agreement(centre_prior(len(question_ids), plan.grid), human, image_ids, plan.ties)
     if human.shape[1] > 1:
-        found["human"] = annotators_agreement(human, image_ids)
+        found["human"] = annotators_agreement(human, image_ids, plan.ties)
     return found
 
 

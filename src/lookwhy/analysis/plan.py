@@ -6,12 +6,14 @@ import hashlib
 from collections.abc import Set
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Int64
 
+from lookwhy.analysis.rank_correlation import Ties
 from lookwhy.attribution import Attributor, GuidedBackprop, Occlusion, WordDrop, WordGradient
+from lookwhy.data.annotators import Resize
 from lookwhy.types import Domain, LookwhyError
 
 
@@ -31,6 +33,10 @@ class AnalysisPlan:
         image_methods: attribution methods for image regions.
         question_methods: attribution methods for words.
         grid: cells along each side at which maps are compared (16 in the paper, 14 in VQA-HAT's).
+        compared: what of a map is ranked: its magnitude (the paper's "absolute value": evidence against an
+            answer is importance, too) or its signed values.
+        ties: how equal cells are ranked, as `scipy.stats.rankdata` names it; `average` is Spearman's.
+        resize: how annotator maps come to the grid: `area` averages over each cell, `bilinear` interpolates.
         num_questions: how many questions at most; None: all.
         num_images: how many images at most; None: all.
         num_examples: how many of them are drawn as pictures, the same at every epoch.
@@ -44,6 +50,9 @@ class AnalysisPlan:
     image_methods: list[Attributor] = field(default_factory=_image_methods)
     question_methods: list[Attributor] = field(default_factory=_question_methods)
     grid: int = 16
+    compared: Literal["magnitude", "signed"] = "magnitude"
+    ties: Ties = "average"
+    resize: Resize = "area"
     num_questions: int | None = 300
     num_images: int | None = None
     num_examples: int = 8

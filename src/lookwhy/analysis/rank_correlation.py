@@ -7,6 +7,8 @@ which would bias the mean.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
@@ -14,15 +16,18 @@ from scipy.stats import rankdata
 
 from lookwhy.analysis.statistics import mean_of_defined
 
+Ties = Literal["average", "min", "max", "dense", "ordinal"]
 
-def standardised_ranks(maps: Float[np.ndarray, "*N C"]) -> Float[np.ndarray, "*N C"]:
+
+def standardised_ranks(maps: Float[np.ndarray, "*N C"], ties: Ties = "average") -> Float[np.ndarray, "*N C"]:
     """Ranks along the last axis, centred and of unit length, so that a dot product is a correlation.
 
-    A row that is constant or holds NaN becomes NaN throughout.
+    A row that is constant or holds NaN becomes NaN throughout. Equal cells are ranked as
+    `scipy.stats.rankdata` says; `average` is Spearman's.
     """
     maps = np.asarray(maps, np.float64)
     unusable = np.isnan(maps).any(-1) | (maps.max(-1) == maps.min(-1))
-    ranks = rankdata(np.where(unusable[..., None], 0.0, maps), axis=-1)
+    ranks = rankdata(np.where(unusable[..., None], 0.0, maps), ties, axis=-1).astype(np.float64)
     ranks -= ranks.mean(-1, keepdims=True)
     length = np.linalg.norm(ranks, axis=-1, keepdims=True)
     return np.where(unusable[..., None], np.nan, ranks / np.where(length > 0, length, 1.0))

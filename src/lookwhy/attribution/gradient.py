@@ -23,6 +23,7 @@ from lookwhy.models.protocol import VQAModel
 from lookwhy.types import Domain, ImportanceMaps, VQABatch
 
 Channels = Literal["max", "mean", "l2"]
+Pool = Literal["mean", "max"]
 
 
 class Gradient(Attributor):
@@ -32,6 +33,7 @@ class Gradient(Attributor):
         grid: cells along each side of the map.
         channels: how the three channels of a pixel become one magnitude. The paper does not say;
             `max` is Simonyan's.
+        pool: how the pixels of a cell become one value.
         batch_size: questions sent through the network at once; bounds memory.
     """
 
@@ -39,8 +41,10 @@ class Gradient(Attributor):
     domain: Domain = "image"
     needs: Needs = "gradients"
 
-    def __init__(self, grid: int = 16, channels: Channels = "max", batch_size: int = 8) -> None:
-        self.grid, self.channels, self.batch_size = grid, channels, batch_size
+    def __init__(
+        self, grid: int = 16, channels: Channels = "max", batch_size: int = 8, pool: Pool = "mean"
+    ) -> None:
+        self.grid, self.channels, self.batch_size, self.pool = grid, channels, batch_size, pool
 
     def rule(self, model: Pipeline) -> AbstractContextManager[None]:
         """The backward rule of the ReLUs, as a context."""
@@ -59,7 +63,8 @@ class Gradient(Attributor):
             gradients = self.pixel_gradients(
                 pipeline, images[rows], batch.tokens[rows], batch.lengths[rows], target[rows]
             )
-            parts.append(F.adaptive_avg_pool2d(self._magnitude(gradients), self.grid))
+            pool = F.adaptive_avg_pool2d if self.pool == "mean" else F.adaptive_max_pool2d
+            parts.append(pool(self._magnitude(gradients), self.grid))
         values = torch.cat(parts).float().cpu()
         return ImportanceMaps(
             method=self.name,

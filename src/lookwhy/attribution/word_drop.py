@@ -23,18 +23,29 @@ BLACK_BOX_BATCH = 16
 """Times that a black box is given the image at once: it goes through its whole network each time."""
 
 
-def whole_and_without(tokens: Int64[Tensor, " T"], length: int) -> list[Int64[Tensor, " _"]]:
-    """The question's words, then those without the 1st, 2nd, ... of them."""
+def whole_and_without(
+    tokens: Int64[Tensor, " T"], length: int, unknown: int | None = None
+) -> list[Int64[Tensor, " _"]]:
+    """The question's words, then those without the 1st, 2nd, ... of them (or with it unknown)."""
     words = tokens[:length]
-    return [words, *(torch.cat([words[:place], words[place + 1 :]]) for place in range(length))]
+    instead = words.new_tensor([] if unknown is None else [unknown])
+    return [words, *(torch.cat([words[:place], instead, words[place + 1 :]]) for place in range(length))]
 
 
 class WordDrop(Attributor):
-    """Decrease of the answer's probability when a word is dropped; works on any black box."""
+    """Decrease of the answer's probability when a word is dropped; works on any black box.
+
+    Args:
+        unknown: 1-based id of a word to put in a dropped word's place (UNK is the last of the vocabulary);
+            by default nothing is put there, and the question gets shorter, as in the paper.
+    """
 
     name = "word_drop"
     domain: Domain = "question"
     needs: Needs = "scores"
+
+    def __init__(self, unknown: int | None = None) -> None:
+        self.unknown = unknown
 
     def __call__(self, model: VQAModel, batch: VQABatch, target: Int64[Tensor, " B"]) -> ImportanceMaps:
         """Maps (B, T), signed, valid up to each question's length; flips counts words.
@@ -47,10 +58,13 @@ class WordDrop(Attributor):
         valid = torch.zeros(batch.tokens.shape, dtype=torch.bool)
         flips = torch.zeros(len(batch), dtype=torch.int64)
         for rows in rows_by_image(batch):
-            asked = [row for row in rows.tolist() if int(batch.lengths[row]) > 1]
+            fewest = 2 if self.unknown is None else 1
+            asked = [row for row in rows.tolist() if int(batch.lengths[row]) >= fewest]
             if not asked:
                 continue
-            variants = [whole_and_without(batch.tokens[row], int(batch.lengths[row])) for row in asked]
+            variants = [
+                whole_and_without(batch.tokens[row], int(batch.lengths[row]), self.unknown) for row in asked
+            ]
             tokens = pad_sequence([words for many in variants for words in many], batch_first=True)
             lengths = torch.tensor([len(words) for many in variants for words in many])
             seen = self._see(model, images[rows[0]][None])

@@ -56,7 +56,8 @@ class AnalysisSession:
                 f"expected validation questions with annotator maps, found none of the question ids of "
                 f"{data.folder / 'data_prepro.h5'} in {data.annotator_maps}; correct data.annotator_maps"
             )
-        self.human = load_annotator_maps(files, split.question_ids[self.rows].tolist(), plan.grid)
+        asked = split.question_ids[self.rows].tolist()
+        self.human = load_annotator_maps(files, asked, plan.grid, plan.resize)
         self.tagger = find_tagger()
         self.tag_counts = count_tags(self.tagger, (tokenize(question) for question in split.questions))
         self._check_features()

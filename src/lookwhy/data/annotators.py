@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -12,6 +13,8 @@ from PIL import Image, UnidentifiedImageError
 
 from lookwhy.types import LookwhyError
 
+Resize = Literal["area", "bilinear"]
+_FILTERS = {"area": Image.Resampling.BOX, "bilinear": Image.Resampling.BILINEAR}
 _NAME = re.compile(r"(\d+)_(\d+)\.png$")
 
 
@@ -43,21 +46,28 @@ def find_annotator_maps(folder: Path) -> dict[int, list[Path]]:
 
 
 def load_annotator_maps(
-    files: dict[int, list[Path]], question_ids: Iterable[int], grid: int
+    files: dict[int, list[Path]], question_ids: Iterable[int], grid: int, resize: Resize = "area"
 ) -> dict[int, Float[np.ndarray, "K G G"]]:
-    """Maps of the given questions on a grid, gray levels 0-255 averaged over each cell.
+    """Maps of the given questions on a grid, gray levels 0-255.
+
+    Args:
+        files: as `find_annotator_maps` gives them.
+        question_ids: which questions; one without a map is left out.
+        grid: cells along each side.
+        resize: `area` averages over each cell; `bilinear` weighs what lies around it as well (a triangle as
+            wide as two cells).
 
     Raises:
         LookwhyError: a file is not a picture.
     """
     return {
-        question_id: np.stack([_load(path, grid) for path in files[question_id]])
+        question_id: np.stack([_load(path, grid, resize) for path in files[question_id]])
         for question_id in question_ids
         if question_id in files
     }
 
 
-def _load(path: Path, grid: int) -> Float[np.ndarray, "G G"]:
+def _load(path: Path, grid: int, resize: Resize) -> Float[np.ndarray, "G G"]:
     try:
         with Image.open(path) as picture:
             # In float, or the averages would be rounded to 256 levels and tied.
@@ -66,4 +76,4 @@ def _load(path: Path, grid: int) -> Float[np.ndarray, "G G"]:
         raise LookwhyError(
             f"expected an 8-bit gray PNG, found something else in {path} ({error}); remove or replace it"
         ) from error
-    return np.asarray(gray.resize((grid, grid), Image.Resampling.BOX), np.float32)
+    return np.asarray(gray.resize((grid, grid), _FILTERS[resize]), np.float32)

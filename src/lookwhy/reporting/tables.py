@@ -92,7 +92,7 @@ def table_one(result: AnalysisResult) -> Table:
         ("Other\nquestion", 8),
         ("Other\nimage", 6),
         ("Question-\nspecific", 15),
-        ("Paper", 7),
+        ("Paper", 8),
     ):
         table.add_column(name, justify="right", width=width)
     for method in rows:
