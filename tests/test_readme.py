@@ -14,6 +14,12 @@ def test_every_file_the_readme_names_exists():
     assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
 
 
+def test_every_file_that_the_account_of_the_paper_names_exists():
+    named = set(re.findall(r"`((?:src|tests)/[\w./]+\.py)`", (ROOT / "docs" / "paper.md").read_text()))
+    assert len(named) > 20
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
+
+
 def test_every_make_target_of_the_readme_is_in_the_makefile():
     targets = set(re.findall(r"`?make (\w+)", README))
     assert {"demo", "test"} <= targets
