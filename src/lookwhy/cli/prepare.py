@@ -95,7 +95,9 @@ def _add_features(parser: ArgumentParser) -> None:
         help="fc7 after its ReLU, the pool5 grid or its mean (fc7)",
     )
     parser.add_argument(
-        "--weights", default="torchvision", help="torchvision (downloaded), or a file with its key names"
+        "--weights",
+        default="torchvision",
+        help="torchvision (downloaded), a file with its key names, or a .caffemodel",
     )
     parser.add_argument(
         "--recipe",

@@ -74,8 +74,8 @@ def build_tower(
         arch: vgg16 or vgg19 as torchvision builds them, or the shapes world's own network.
         layer: `fc7` after its ReLU (4096), `pool5` (512, 7, 7) or its spatial mean `pool5_mean` (512).
         recipe: must be the one the weights were trained with: a file does not say.
-        weights: a state dict with torchvision's key names, half precision allowed; or "torchvision" to
-            download torchvision's.
+        weights: a state dict with torchvision's key names, half precision allowed; a `.caffemodel` of the
+            same network; or "torchvision" to download torchvision's.
 
     Raises:
         LookwhyError: the file is missing, not a state dict, or lacks layers; or torchvision's weights are
@@ -87,7 +87,7 @@ def build_tower(
             "leave --recipe out or give --weights a file that was trained with it"
         )
     path = _download(arch) if weights == "torchvision" else Path(weights)
-    state = _load_state(path)
+    state = _load_caffe(path, arch) if path.suffix == ".caffemodel" else _load_state(path)
     # On the meta device nothing is drawn at random for weights that are replaced at once: seconds saved,
     # and the random state of a training in progress left alone.
     with torch.device("meta"):
@@ -168,6 +168,20 @@ def _shapes_cnn() -> nn.Sequential:
     from lookwhy.models.shapes_tower import build_shapes_cnn
 
     return build_shapes_cnn()
+
+
+def _load_caffe(path: Path, arch: str) -> dict[str, Tensor]:
+    import torchvision
+
+    from lookwhy.models.caffe import read_caffemodel
+
+    if not path.is_file():
+        raise LookwhyError(
+            f"expected the image network's weights, found no file {path}; give --weights another"
+        )
+    with torch.device("meta"):
+        layers = getattr(torchvision.models, arch)(weights=None).features
+    return read_caffemodel(path, [i for i, layer in enumerate(layers) if isinstance(layer, nn.Conv2d)])
 
 
 def _load_state(path: Path) -> dict[str, Tensor]:
