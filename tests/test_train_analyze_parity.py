@@ -47,7 +47,7 @@ def trained(tiny_world, tmp_path_factory):
 def test_training_prints_the_table_and_where_to_look(trained):
     folder, done = trained
     assert "runs/shapes" in done.stdout
-    assert "Simulated annotators" in done.stdout
+    assert "Agreement with simulated annotators, epoch 1" in done.stdout
     assert "offline" in done.stdout + done.stderr
     run_folder = folder / "runs" / "shapes"
     assert (run_folder / "config.yaml").is_file()
