@@ -19,6 +19,7 @@ from lookwhy.analysis.part_of_speech import count_tags, find_tagger
 from lookwhy.analysis.run import Explained
 from lookwhy.data.annotators import find_annotator_maps, load_annotator_maps
 from lookwhy.data.datamodule import VQADataModule
+from lookwhy.data.features import read_description
 from lookwhy.data.files import sha256_file
 from lookwhy.data.tokens import tokenize
 from lookwhy.models.pipeline import Pipeline
@@ -45,7 +46,7 @@ class AnalysisSession:
 
     def __init__(self, data: VQADataModule, plan: AnalysisPlan) -> None:
         self.data, self.plan = data, plan
-        self.tower = tower_from_description(data.describe()["tower"], data.folder)
+        self.tower = tower_from_description(read_description(data.folder / "data_img.h5"), data.folder)
         plan.keep_occluded_features_in(data.folder / "cache")
         split = data.prepro.test
         files = find_annotator_maps(data.annotator_maps) if data.annotator_maps else {}

@@ -13,8 +13,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from lookwhy.data.features import feature_shape, read_description, read_features
-from lookwhy.data.prepro import Prepro, SplitQuestions, read_prepro
+from lookwhy.data.features import feature_shape, is_stamped, read_description, read_features
+from lookwhy.data.prepro import Prepro, SplitQuestions, join_annotations, read_prepro
 from lookwhy.data.recipe import ImageRecipe
 from lookwhy.types import LookwhyError, VQABatch
 
@@ -128,6 +128,9 @@ class VQADataModule(pl.LightningDataModule):
         steps_per_epoch: what is called an epoch where batches are drawn with replacement, in steps; by
             default as many as one pass over the questions takes.
         image_root: folder of the image files; by default the one named in data_prepro.json.
+        val_questions: official JSON of the validation questions, where data_prepro.h5 holds no texts and
+            answers of them: the original's own file.
+        val_annotations: official JSON of their annotations.
         annotator_maps: folder of <question_id>_<k>.png: where annotators looked.
         annotators: what to call them in figures and tables ("human annotators").
         note: a sentence about the data, shown wherever a figure from it is shown.
@@ -142,6 +145,8 @@ class VQADataModule(pl.LightningDataModule):
         sampling: Sampling = "with_replacement",
         steps_per_epoch: int | None = None,
         image_root: str | None = None,
+        val_questions: str | None = None,
+        val_annotations: str | None = None,
         annotator_maps: str | None = None,
         annotators: str = "human annotators",
         note: str = "",
@@ -159,6 +164,14 @@ class VQADataModule(pl.LightningDataModule):
         self.annotator_maps = Path(annotator_maps) if annotator_maps else None
         self.annotators, self.note = annotators, note
         self.prepro: Prepro = read_prepro(self.folder)
+        self.val_questions = Path(val_questions) if val_questions else None
+        self.val_annotations = Path(val_annotations) if val_annotations else None
+        if self.val_questions and self.val_annotations:
+            join_annotations(self.prepro, self.val_questions, self.val_annotations)
+        elif self.val_questions or self.val_annotations:
+            raise LookwhyError(
+                "expected both data.val_questions and data.val_annotations, found one of them; give both"
+            )
         self.image_root = Path(image_root) if image_root else self._stated_image_root()
         self.vocab_size = len(self.prepro.vocabulary)
         self.num_answers = len(self.prepro.answers)
@@ -189,7 +202,8 @@ class VQADataModule(pl.LightningDataModule):
         if not self.prepro.test.answers10:
             raise LookwhyError(
                 f"expected the annotators' answers to the validation questions (answers10_test), found none "
-                f"in {self.folder / 'data_prepro.h5'}; write it with data/prepare.py questions"
+                f"in {self.folder / 'data_prepro.h5'}; give data.val_questions and data.val_annotations, or "
+                "write the file with data/prepare.py questions"
             )
         features = read_features(self.folder / "data_img.h5")
         for split in ("train", "test"):
@@ -271,14 +285,21 @@ class VQADataModule(pl.LightningDataModule):
         return (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
 
     def describe(self) -> dict[str, Any]:
-        """What a checkpoint carries of its data, in plain types: paths, vocabulary, answers, image tower."""
+        """What a checkpoint carries of its data, in plain types: paths, vocabulary, answers, image tower.
+
+        The tower is None where the features do not say which it was: such data can be trained on and
+        answered from, but not explained.
+        """
+        features = self.folder / "data_img.h5"
         return {
             "folder": str(self.folder.resolve()),
             "image_root": str(self.image_root.resolve()) if self.image_root else None,
+            "val_questions": str(self.val_questions.resolve()) if self.val_questions else None,
+            "val_annotations": str(self.val_annotations.resolve()) if self.val_annotations else None,
             "annotator_maps": str(self.annotator_maps.resolve()) if self.annotator_maps else None,
             "annotators": self.annotators,
             "note": self.note,
             "words": [self.prepro.vocabulary.decode([i])[0] for i in range(1, self.vocab_size + 1)],
             "answers": list(self.answers),
-            "tower": read_description(self.folder / "data_img.h5"),
+            "tower": read_description(features) if is_stamped(features) else None,
         }

@@ -156,6 +156,12 @@ def feature_shape(path: Path) -> tuple[int, ...]:
         return tuple(int(side) for side in file["images_train"].shape[1:])
 
 
+def is_stamped(path: Path) -> bool:
+    """Whether the file says which tower its features are of; the original's own files do not."""
+    with _open(path) as file:
+        return "description" in file.attrs
+
+
 def read_description(path: Path) -> dict[str, Any]:
     """What the file is stamped with about its tower.
 

@@ -16,6 +16,7 @@ import h5py
 import numpy as np
 from jaxtyping import Int64
 
+from lookwhy.data.official import read_official
 from lookwhy.data.prepro_writer import prepare_questions as prepare_questions
 from lookwhy.data.tokens import UNKNOWN, Vocabulary
 from lookwhy.types import LookwhyError
@@ -94,6 +95,36 @@ def read_prepro(folder: Path) -> Prepro:
     vocabulary = Vocabulary({str(i): word for i, word in enumerate(words, start=1)})
     answers = _numbered(names["ix_to_ans"], folder)
     return Prepro(train, test, vocabulary, answers, str(names.get("image_root", "")))
+
+
+def join_annotations(prepro: Prepro, questions: Path, annotations: Path) -> None:
+    """Add what the original's own files lack: text, types and answers of each validation question.
+
+    Args:
+        prepro: changed in place; its second split is joined by question id.
+        questions: official JSON of the validation questions; may hold more.
+        annotations: official JSON of their annotations.
+
+    Raises:
+        LookwhyError: a file is not what it should be, or a question is in neither.
+    """
+    asked = {question.question_id: question for question in read_official(questions, annotations)}
+    split = prepro.test
+    ids = split.question_ids.tolist()
+    missing = [question_id for question_id in ids if question_id not in asked]
+    if missing:
+        raise LookwhyError(
+            f"expected the {len(ids)} validation questions, found {len(missing)} of them missing from "
+            f"{questions} (the first is {missing[0]}); give the files of the split that data_prepro.h5 was "
+            "made from"
+        )
+    found = [asked[question_id] for question_id in ids]
+    split.questions = [question.text for question in found]
+    split.answers10 = [question.answers for question in found]
+    split.question_types = [question.question_type for question in found]
+    split.answer_types = [question.answer_type for question in found]
+    place = {answer: i for i, answer in enumerate(prepro.answers)}
+    split.labels = np.array([place.get(question.answer, -1) for question in found], np.int64)
 
 
 def _read_split(file: h5py.File, split: str, image_files: list[str]) -> SplitQuestions:

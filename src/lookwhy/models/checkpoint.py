@@ -14,6 +14,7 @@ from torch import Tensor
 
 from lookwhy import __version__
 from lookwhy.data.datamodule import VQADataModule
+from lookwhy.data.features import read_description
 from lookwhy.data.tokens import Vocabulary, tokenize
 from lookwhy.models.pipeline import Pipeline
 from lookwhy.models.protocol import VQAHead
@@ -47,7 +48,9 @@ class LoadedRun:
 
     def tower(self) -> ImageTower:
         """The image tower whose features the head was trained on, checked by its weights' sha256."""
-        return tower_from_description(self.data["tower"], Path(self.data["folder"]))
+        folder = Path(self.data["folder"])
+        # Not known when it was trained: perhaps the features have been prepared anew since; or it says why.
+        return tower_from_description(self.data["tower"] or read_description(folder / "data_img.h5"), folder)
 
     def pipeline(self) -> Pipeline:
         """Pixels to answers, in eval mode."""
@@ -70,6 +73,8 @@ class LoadedRun:
         return VQADataModule(
             folder=self.data["folder"],
             image_root=self.data["image_root"],
+            val_questions=self.data.get("val_questions"),
+            val_annotations=self.data.get("val_annotations"),
             annotator_maps=self.data["annotator_maps"],
             annotators=self.data["annotators"],
             note=self.data["note"],

@@ -31,6 +31,7 @@ from jaxtyping import Float, Float32
 from torch import Tensor
 
 from lookwhy.data.datamodule import VQADataModule
+from lookwhy.data.features import read_description
 from lookwhy.data.files import atomic_path, sha256_file
 from lookwhy.models.checkpoint import describe_run
 from lookwhy.models.deeper_lstm import DeeperLSTM
@@ -124,6 +125,7 @@ def import_torch7(
     with torch.device("meta"):  # nothing is drawn at random for weights that are replaced at once
         head = DeeperLSTM(**cast(dict[str, Any], sizes))
     head.load_state_dict(state, assign=True)
+    read_description(data.folder / "data_img.h5")  # refuses now what analyze.py could not explain later
     stored = describe_run(head, data) | {"imported": {"file": path.name, "sha256": sha256_file(path)}}
     weights = {f"head.{name}": value for name, value in state.items()}
     try:

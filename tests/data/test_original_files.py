@@ -1,0 +1,83 @@
+"""Training on the original's own files: Torch's quirks, no texts, and the official JSON beside them."""
+
+import json
+import shutil
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from tiny_runs import make_data, make_head, make_trainer
+
+from lookwhy.errors import LookwhyError
+from lookwhy.models import VQASystem, load_checkpoint
+
+ORIGINAL = ["ques_{}", "ques_length_{}", "question_id_{}", "img_pos_{}"]
+
+
+@pytest.fixture
+def original(tiny_world, tmp_path):
+    """The tiny world as the original would have written it: its datasets and keys and no others."""
+    folder = tmp_path / "original"
+    folder.mkdir()
+    with h5py.File(tiny_world / "data_prepro.h5") as ours, h5py.File(folder / "data_prepro.h5", "w") as file:
+        for split in ("train", "test"):
+            for name in ORIGINAL:
+                values = ours[name.format(split)][:].astype(np.uint32)
+                # Torch's tables come out as columns.
+                file[name.format(split)] = values.reshape(-1, 1) if name == "img_pos_{}" else values
+        file["answers"] = ours["answers"][:].astype(np.uint32)
+        file["MC_ans_test"] = np.zeros((len(ours["img_pos_test"]), 18), np.uint32)
+    names = json.loads((tiny_world / "data_prepro.json").read_text())
+    kept = {k: names[k] for k in ("ix_to_word", "ix_to_ans", "unique_img_train", "unique_img_test")}
+    (folder / "data_prepro.json").write_text(json.dumps(kept))
+    with h5py.File(tiny_world / "data_img.h5") as ours, h5py.File(folder / "data_img.h5", "w") as file:
+        for split in ("train", "test"):
+            images = ours[f"images_{split}"][:]
+            file[f"images_{split}"] = images.reshape(len(images), -1).astype(np.float32)
+    return folder
+
+
+def annotated(world):
+    return {
+        "annotator_maps": None,
+        "val_questions": str(world / "questions_val.json"),
+        "val_annotations": str(world / "annotations_val.json"),
+    }
+
+
+def test_with_the_official_json_beside_them_they_train_as_ours_do(original, tiny_world, tmp_path):
+    weights, accuracies = [], []
+    for name, data in (
+        ("ours", make_data(tiny_world)),
+        ("original", make_data(original, **annotated(tiny_world))),
+    ):
+        torch.manual_seed(0)
+        trainer = make_trainer(tmp_path / name, 1, [])
+        trainer.fit(VQASystem(make_head(data)), datamodule=data)
+        trainer.save_checkpoint(tmp_path / f"{name}.ckpt")
+        weights.append(trainer.model.head.state_dict())
+        accuracies.append(float(trainer.callback_metrics["val/accuracy/overall"]))
+    assert accuracies[0] == accuracies[1] > 0
+    for name, value in weights[0].items():
+        assert torch.equal(value, weights[1][name]), name
+    again = load_checkpoint(tmp_path / "original.ckpt").datamodule()
+    assert again.prepro.test.questions == make_data(tiny_world).prepro.test.questions
+    assert again.prepro.test.labels.tolist() == make_data(tiny_world).prepro.test.labels.tolist()
+
+
+def test_without_any_answers_the_way_out_is_named(original):
+    data = make_data(original, annotator_maps=None)
+    with pytest.raises(LookwhyError, match=r"give data\.val_questions and data\.val_annotations"):
+        data.setup()
+
+
+def test_json_of_another_split_is_refused(original, tiny_world, tmp_path):
+    settings = annotated(tiny_world) | {"val_questions": str(tiny_world / "questions_train.json")}
+    settings["val_annotations"] = str(tiny_world / "annotations_train.json")
+    with pytest.raises(LookwhyError, match="of them missing from") as error:
+        make_data(original, **settings)
+    assert "\n" not in str(error.value)
+    with pytest.raises(LookwhyError, match="expected both"):
+        make_data(original, annotator_maps=None, val_questions=settings["val_questions"])
+    shutil.rmtree(original)
