@@ -110,6 +110,19 @@ def test_the_two_halves_give_the_files_of_the_whole(world, tmp_path):
                     assert (a[key][:] == b[key][:]).all(), key
 
 
+def test_larger_images_give_a_finer_grid(world, tmp_path, capsys):
+    assert prepare("questions", world, tmp_path, *questions_of(world)) == 0
+    grid = ["--arch", "vgg16", "--layer", "pool5", "--recipe", "caffe", "--weights", world / "vgg16.pt"]
+    assert prepare("features", world, tmp_path, *grid, "--size", 448) == 0
+    with h5py.File(tmp_path / "data_img.h5") as file:
+        assert file["images_train"].shape == (2, 512, 14, 14)
+        assert json.loads(file.attrs["description"])["recipe"]["height"] == 448
+    for more in (["--size", 230], ["--layer", "fc7", "--size", 448]):
+        capsys.readouterr()
+        assert prepare("features", world, tmp_path, *grid, *more) == 2
+        assert "expected --size 224 for fc7" in capsys.readouterr().err
+
+
 def test_the_shapes_world_goes_the_way_of_real_data(tiny_world):
     names = json.loads((tiny_world / "data_prepro.json").read_text())
     assert names["unique_img_train"][0].startswith("shapes_train/COCO_shapes_train_")

@@ -86,6 +86,12 @@ def test_features_that_are_no_grid_are_refused_in_one_line():
     assert "\n" not in str(error.value)
 
 
+def test_a_question_only_model_ignores_the_image():
+    head = make(use_image=False)
+    features, tokens, lengths = inputs()
+    assert torch.equal(head(features, tokens, lengths), head(torch.rand_like(features), tokens, lengths))
+
+
 def test_its_settings_build_it_again():
     head = make()
     again = SAN(**head.settings).double().eval()

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 SPLITS, KINDS = ("train", "val"), ("questions", "annotations")
 VGG_SIZE = 224
-"""Height and width in pixels that VGG was trained with."""
+"""Height and width in pixels that VGG was trained with; its fully connected layers take no other."""
+VGG_STRIDE = 32
+"""Pixels along each side that one cell of pool5 stands for."""
 
 
 def build_parser() -> OneLineParser:
@@ -103,6 +105,12 @@ def _add_features(parser: ArgumentParser) -> None:
         "--recipe",
         choices=("caffe", "torchvision"),
         help="how the weights were trained to see pixels; must be stated for a weights file",
+    )
+    parser.add_argument(
+        "--size",
+        type=_positive,
+        default=VGG_SIZE,
+        help="height and width that images are resized to: 448 for a 14 x 14 grid of pool5 (224, 7 x 7)",
     )
     parser.add_argument("--batch-size", type=_positive, default=16, help="images at once (16)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, ... (cpu)")
@@ -235,7 +243,12 @@ def _tower(options: Namespace) -> ImageTower:
             f"expected the recipe that {weights} was trained with, found no --recipe; "
             "give --recipe caffe or --recipe torchvision"
         )
-    recipe = ImageRecipe(options.recipe or "torchvision", VGG_SIZE, VGG_SIZE)
+    if options.size % VGG_STRIDE or (options.layer == "fc7" and options.size != VGG_SIZE):
+        raise LookwhyError(
+            f"expected --size {VGG_SIZE} for fc7, or a multiple of {VGG_STRIDE} for pool5, found "
+            f"{options.size} for {options.layer}; 448 gives a grid of 14 x 14"
+        )
+    recipe = ImageRecipe(options.recipe or "torchvision", options.size, options.size)
     tower = build_tower(options.arch, options.layer, recipe, weights)
     try:
         return tower.to(options.device)

@@ -41,6 +41,7 @@ class SAN(VQAHead):
         attention_size: units that score a region.
         hops: attention layers.
         dropout: probability of dropping a unit, the same everywhere.
+        use_image: False leaves the image out: the question-only baseline, all else equal.
 
     Raises:
         LookwhyError: `image_dim` is no multiple of `regions`.
@@ -57,6 +58,7 @@ class SAN(VQAHead):
         attention_size: int = 512,
         hops: int = 2,
         dropout: float = 0.5,
+        use_image: bool = True,
     ) -> None:
         super().__init__()
         if regions < 1 or image_dim % regions:
@@ -75,7 +77,9 @@ class SAN(VQAHead):
             "attention_size": attention_size,
             "hops": hops,
             "dropout": dropout,
+            "use_image": use_image,
         }
+        self.use_image = use_image
         self.regions = regions
         self.word_table = nn.Embedding(vocab_size, embedding_size)
         self.lstm = nn.LSTM(embedding_size, hidden_size, batch_first=True)
@@ -109,7 +113,7 @@ class SAN(VQAHead):
 
     def answer(self, view: Float[Tensor, "B M C"], code: Float[Tensor, "B C"]) -> Float[Tensor, "B A"]:
         """Logits of the answers, one row a (regions, question) pair."""
-        return self.classify(self.dropout(self._hop(view, code)[0]))
+        return self.classify(self.dropout(self._hop(view, code)[0] if self.use_image else code))
 
     def attend(self, view: Float[Tensor, "B M C"], code: Float[Tensor, "B C"]) -> Float[Tensor, "B K M"]:
         """How much each hop attends to each region, row-major; sums to one over the regions."""
