@@ -84,10 +84,8 @@ def explain_question(checkpoint: Path, image: Path, question: str, out: Path) ->
     with explaining(model):
         scores = clean_scores(model, batch)[0]
         target = scores.argmax()[None]
-        maps = {
-            f"{method.domain}/{method.name}": method(model, batch, target).values[0].numpy()
-            for method in _methods(plan)
-        }
+        found = [method(model, batch, target) for method in _methods(plan)]
+    maps = {f"{one.domain}/{one.method}": one.values[0].numpy() for one in found}
     top = scores.topk(min(TOP_ANSWERS, len(scores)))
     answers = [
         (run.answers[i], float(p)) for p, i in zip(top.values.tolist(), top.indices.tolist(), strict=True)
@@ -100,6 +98,7 @@ def explain_question(checkpoint: Path, image: Path, question: str, out: Path) ->
         _by_domain(maps, "image", None),
         answers,
         question,
+        signed={one.method for one in found if one.signed},
     )
     save_figure(figure, out)
     for answer, probability in answers:

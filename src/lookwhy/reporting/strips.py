@@ -5,7 +5,7 @@ Pure functions of results; nothing here touches pyplot, so no figure outlives it
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -91,6 +91,7 @@ def explanation_figure(
     image_maps: Mapping[str, Any],
     top_answers: Sequence[tuple[str, float]],
     title: str,
+    signed: Collection[str] = (),
 ) -> Figure:
     """The answer to one question about one image: what was answered, and what it hung on.
 
@@ -98,15 +99,18 @@ def explanation_figure(
         image: RGB 0-255, of any size.
         question_words: as the model read them.
         word_maps: by method, one importance a word.
-        image_maps: by method, (G, G) importances of the cells. A map with a negative value is shown as
-            signed, any other as magnitudes.
+        image_maps: by method, (G, G) importances of the cells.
         top_answers: answers and their probabilities (0..1), likeliest first.
         title: usually the question.
+        signed: methods whose maps tell for from against; a map with a negative value is shown so, too, any
+            other as magnitudes.
     """
     picture = _fit(image)
     panels = [Panel("Image", lambda axes: _show(axes, picture))]
     panels += [
-        _map_panel(method_name(method), "", np.asarray(values), picture, _has_sign(values))
+        _map_panel(
+            method_name(method), "", np.asarray(values), picture, method in signed or _has_sign(values)
+        )
         for method, values in image_maps.items()
     ]
     sheet = Sheet(2 * MARGIN + max(len(panels[:5]), 3) * (PANEL + GAP) - GAP)
@@ -125,7 +129,9 @@ def explanation_figure(
     sheet.panels([bars], 0.3 * max(len(top_answers), 1))
     sheet.space(0.06)
     for method, values in word_maps.items():
-        _words(sheet, method, question_words, np.asarray(values, float), _has_sign(values))
+        _words(
+            sheet, method, question_words, np.asarray(values, float), method in signed or _has_sign(values)
+        )
     return sheet.figure()
 
 
