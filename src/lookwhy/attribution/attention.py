@@ -81,16 +81,7 @@ class Attention(Attributor):
             codes = head.read(head.embed(batch.tokens[rows]), batch.lengths[rows])
             found = head.attend(view.expand(len(rows), *view.shape[1:]), codes)
             values[rows] = self._on_grid(found).float().cpu()
-        return ImportanceMaps(
-            method=self.name,
-            domain=self.domain,
-            values=values,
-            valid=torch.ones_like(values, dtype=torch.bool),
-            signed=False,
-            target=TARGET,
-            question_ids=batch.question_ids.cpu(),
-            answers=target.cpu(),
-        )
+        return self._maps(batch, target, values, signed=False, explained=TARGET)
 
     def _on_grid(self, found: Float[Tensor, "B K M"]) -> Float[Tensor, "B G G"]:
         hops, side = found.shape[1], math.isqrt(found.shape[2])

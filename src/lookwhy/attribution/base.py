@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from lookwhy.models.pipeline import Pipeline
@@ -38,6 +38,30 @@ class Attributor(ABC):
     @abstractmethod
     def __call__(self, model: VQAModel, batch: VQABatch, target: Int64[Tensor, " B"]) -> ImportanceMaps:
         """Importance for the answers `target` (0-based ids), one map a question of the batch."""
+
+    def _maps(
+        self,
+        batch: VQABatch,
+        target: Int64[Tensor, " B"],
+        values: Float[Tensor, "B *cells"],
+        *,
+        signed: bool,
+        valid: Bool[Tensor, "B *cells"] | None = None,
+        flips: Int64[Tensor, " B"] | None = None,
+        explained: str = PROBABILITY,
+    ) -> ImportanceMaps:
+        """The values as this method's maps, on the CPU; without `valid` every cell is defined."""
+        return ImportanceMaps(
+            method=self.name,
+            domain=self.domain,
+            values=values.float().cpu(),
+            valid=torch.ones(values.shape, dtype=torch.bool) if valid is None else valid.cpu(),
+            signed=signed,
+            target=explained,
+            question_ids=batch.question_ids.cpu(),
+            answers=target.cpu(),
+            flips=flips,
+        )
 
 
 def images_of(batch: VQABatch, method: str) -> Float[Tensor, "B 3 H W"]:

@@ -17,7 +17,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
-from lookwhy.attribution.base import PROBABILITY, Attributor, Needs, differentiable, images_of
+from lookwhy.attribution.base import Attributor, Needs, differentiable, images_of
 from lookwhy.models.pipeline import Pipeline, probabilities
 from lookwhy.models.protocol import VQAModel
 from lookwhy.types import Domain, ImportanceMaps, VQABatch
@@ -66,16 +66,7 @@ class Gradient(Attributor):
             pool = F.adaptive_avg_pool2d if self.pool == "mean" else F.adaptive_max_pool2d
             parts.append(pool(self._magnitude(gradients), self.grid))
         values = torch.cat(parts).float().cpu()
-        return ImportanceMaps(
-            method=self.name,
-            domain=self.domain,
-            values=values,
-            valid=torch.ones_like(values, dtype=torch.bool),
-            signed=False,
-            target=PROBABILITY,
-            question_ids=batch.question_ids.cpu(),
-            answers=target.cpu(),
-        )
+        return self._maps(batch, target, values, signed=False)
 
     def pixel_gradients(
         self,

@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from lookwhy.attribution.base import PROBABILITY, Attributor, Needs, images_of, rows_by_image
+from lookwhy.attribution.base import Attributor, Needs, images_of, rows_by_image
 from lookwhy.attribution.incremental import occluded_images
 from lookwhy.attribution.occluded_features import OccludedFeatures
 from lookwhy.models.pipeline import Pipeline
@@ -69,17 +69,7 @@ class Occlusion(Attributor):
             after = occluded.gather(2, answers[:, None, None].expand(-1, occluded.shape[1], 1))[..., 0]
             values[rows] = (before - after).unflatten(1, (self.grid, self.grid)).float().cpu()
             flips[rows] = (occluded.argmax(2) != answers[:, None]).sum(1).cpu()
-        return ImportanceMaps(
-            method=self.name,
-            domain=self.domain,
-            values=values,
-            valid=torch.ones_like(values, dtype=torch.bool),
-            signed=True,
-            target=PROBABILITY,
-            question_ids=batch.question_ids.cpu(),
-            answers=target.cpu(),
-            flips=flips,
-        )
+        return self._maps(batch, target, values, signed=True, flips=flips)
 
     def _scores(
         self,

@@ -10,11 +10,11 @@ A question of one word has nothing left to ask: its map is undefined, not zero.
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from lookwhy.attribution.base import PROBABILITY, Attributor, Needs, images_of, rows_by_image
+from lookwhy.attribution.base import Attributor, Needs, images_of, rows_by_image
 from lookwhy.models.pipeline import Pipeline
 from lookwhy.models.protocol import VQAModel
 from lookwhy.types import Domain, ImportanceMaps, VQABatch
@@ -74,27 +74,7 @@ class WordDrop(Attributor):
                 values[row, : len(without)] = (whole[:, answer] - without[:, answer]).float().cpu()
                 valid[row, : len(without)] = True
                 flips[row] = (without.argmax(1) != answer).sum().cpu()
-        return self._maps(batch, target, values, valid, flips)
-
-    def _maps(
-        self,
-        batch: VQABatch,
-        target: Int64[Tensor, " B"],
-        values: Float[Tensor, "B T"],
-        valid: Bool[Tensor, "B T"],
-        flips: Int64[Tensor, " B"],
-    ) -> ImportanceMaps:
-        return ImportanceMaps(
-            method=self.name,
-            domain=self.domain,
-            values=values,
-            valid=valid,
-            signed=True,
-            target=PROBABILITY,
-            question_ids=batch.question_ids.cpu(),
-            answers=target.cpu(),
-            flips=flips,
-        )
+        return self._maps(batch, target, values, signed=True, valid=valid, flips=flips)
 
     @torch.no_grad()
     def _see(self, model: VQAModel, image: Float[Tensor, "1 3 H W"]) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from lookwhy.attribution.base import PROBABILITY, Attributor, Needs, differentiable, head_of, images_of
+from lookwhy.attribution.base import Attributor, Needs, differentiable, head_of, images_of
 from lookwhy.models.pipeline import probabilities
 from lookwhy.models.protocol import VQAModel
 from lookwhy.types import Domain, ImportanceMaps, VQABatch
@@ -42,13 +42,6 @@ class WordGradient(Attributor):
             chosen = scores.gather(1, target[:, None]).sum()
             (gradients,) = torch.autograd.grad(chosen, embedded)
         places = torch.arange(batch.tokens.shape[1], device=batch.tokens.device)
-        return ImportanceMaps(
-            method=self.name,
-            domain=self.domain,
-            values=gradients.norm(dim=2).float().cpu(),
-            valid=(places < batch.lengths[:, None]).cpu(),
-            signed=False,
-            target=PROBABILITY,
-            question_ids=batch.question_ids.cpu(),
-            answers=target.cpu(),
+        return self._maps(
+            batch, target, gradients.norm(dim=2), signed=False, valid=places < batch.lengths[:, None]
         )
