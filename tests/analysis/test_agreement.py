@@ -3,6 +3,7 @@ import pytest
 from scipy.stats import rankdata, spearmanr
 
 from lookwhy.analysis.agreement import agreement, annotators_agreement, centre_prior, random_maps
+from lookwhy.analysis.rank_correlation import Ranking
 from lookwhy.analysis.statistics import clustered_mean, mean_of_defined
 
 IMAGES = np.array([7, 7, 7, 8, 8, 9])
@@ -73,7 +74,7 @@ def test_each_annotator_meets_the_mean_of_the_others():
 def test_ties_are_ranked_as_asked(data, ties):
     _, human = data
     maps = np.random.default_rng(4).integers(0, 3, (6, 4, 4)).astype(float)
-    found = agreement(maps, human, IMAGES, ties)
+    found = agreement(maps, human, IMAGES, Ranking(ties))
     ranks = [rankdata(one.ravel(), ties) for one in (maps[0], human[0, 0], human[0, 1])]
     expected = np.mean([np.corrcoef(ranks[0], ranks[k])[0, 1] for k in (1, 2)])
     assert found.rank_correlation[0] == pytest.approx(expected)
@@ -126,3 +127,15 @@ def test_undefined_values_are_left_out_and_counted():
     found = clustered_mean(np.array([1.0, np.nan, 3.0]), np.array([1, 2, 3]))
     assert (found.mean, found.n, found.n_undefined) == (2.0, 2, 1)
     assert np.isnan(clustered_mean(np.array([np.nan]), np.array([1])).mean)
+
+
+@pytest.mark.parametrize("ties", ["average", "ordinal"])
+def test_a_constant_map_counts_as_zero_where_that_is_asked_for(data, ties):
+    maps, human = data
+    maps[2] = 0.5
+    human[0, 0] = 0.0
+    found = agreement(maps, human, IMAGES, Ranking(ties, "zero"))
+    assert found.rank_correlation[2] == 0
+    varied = [rankdata(one.ravel(), ties) for one in (maps[0], human[0, 1])]
+    assert found.rank_correlation[0] == pytest.approx(np.corrcoef(varied)[0, 1] / 2)
+    assert np.isnan(agreement(maps, human, IMAGES, Ranking(ties)).rank_correlation[2])

@@ -49,9 +49,12 @@ def test_pixel_gradients_equal_a_numpy_backward_pass(method):
         np.testing.assert_allclose(found.numpy().ravel(), expected, atol=1e-14)
 
 
-def test_plain_gradient_equals_finite_differences_through_the_whole_model(small_pipeline, small_batch):
+@pytest.mark.parametrize("explains", ["probability", "logit"])
+def test_plain_gradient_equals_finite_differences_through_the_whole_model(
+    small_pipeline, small_batch, explains
+):
     target = torch.tensor([1, 2, 3])
-    found = Gradient().pixel_gradients(
+    found = Gradient(explains=explains).pixel_gradients(
         small_pipeline, small_batch.images, small_batch.tokens, small_batch.lengths, target
     )
     step = 1e-6
@@ -61,7 +64,8 @@ def test_plain_gradient_equals_finite_differences_through_the_whole_model(small_
             moved = small_batch.images.clone()
             moved[row, channel, y, x] += sign * step
             with torch.no_grad():
-                scores = small_pipeline.answer_scores(moved, small_batch.tokens, small_batch.lengths)
+                scores = small_pipeline(moved, small_batch.tokens, small_batch.lengths)
+            scores = scores.softmax(1) if explains == "probability" else scores
             values.append(scores[row, target[row]])
         slope = float(values[0] - values[1]) / (2 * step)
         assert float(found[row, channel, y, x]) == pytest.approx(slope, abs=1e-8)

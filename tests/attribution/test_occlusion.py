@@ -2,9 +2,10 @@ import pytest
 import torch
 from known_models import LinearBlackBox, make_batch
 
-from lookwhy.attribution import Occlusion, explaining
+from lookwhy.attribution import Occlusion, WordDrop, explaining
 from lookwhy.attribution.incremental import cell_edges, occluded_images
 from lookwhy.models import Pipeline
+from lookwhy.types import LookwhyError
 
 TARGET = torch.zeros(1, dtype=torch.int64)
 
@@ -43,6 +44,25 @@ def test_pipeline_with_cached_features_equals_the_black_box_way(small_pipeline, 
     assert torch.equal(first.values, second.values)
     assert torch.equal(first.flips, plain.flips)
     assert len(list(tmp_path.rglob("*.npy"))) == 2  # one a picture, not one a question
+
+
+@pytest.mark.parametrize("method", [Occlusion(grid=4, explains="logit"), WordDrop(explains="logit")])
+def test_the_logit_falls_by_the_difference_of_two_forward_passes(small_pipeline, small_batch, method):
+    target = torch.tensor([1, 2, 3])
+    with torch.no_grad():
+        maps = method(small_pipeline, small_batch, target)
+        whole = small_pipeline(small_batch.images, small_batch.tokens, small_batch.lengths)[1, 2]
+        images, tokens = small_batch.images[1:2].clone(), small_batch.tokens[1:2]
+        if method.domain == "image":
+            images[:, :, 4:8, 8:12] = 0
+            without = small_pipeline(images, tokens, torch.tensor([2]))[0, 2]
+        else:
+            without = small_pipeline(images, tokens[:, 1:], torch.tensor([1]))[0, 2]
+    value = maps.values[1, 1, 2] if method.domain == "image" else maps.values[1, 0]
+    torch.testing.assert_close(value.double(), whole - without, rtol=1e-5, atol=1e-6)
+    assert maps.target == "logit of the predicted answer"
+    with pytest.raises(LookwhyError, match="leave `explains` at probability"):
+        method(LinearBlackBox(torch.ones(3, 16, 16), torch.ones(10)), small_batch, target)
 
 
 def test_features_kept_of_another_tower_are_never_used(small_pipeline, small_batch, tmp_path):

@@ -1,3 +1,4 @@
+import pytest
 import torch
 from known_models import LinearBlackBox, make_batch
 
@@ -50,16 +51,22 @@ def test_pipeline_and_black_box_agree_on_dropped_words(small_pipeline, small_bat
     assert torch.equal(ours.flips, plain.flips)
 
 
-def test_word_gradient_equals_finite_differences(small_pipeline, small_batch):
+SIZES = {"l2": torch.norm, "l1": lambda g: g.abs().sum(), "max": lambda g: g.abs().max()}
+
+
+@pytest.mark.parametrize("explains", ["probability", "logit"])
+@pytest.mark.parametrize("norm", SIZES)
+def test_word_gradient_equals_finite_differences(small_pipeline, small_batch, norm, explains):
     target = torch.tensor([1, 2, 3])
-    maps = WordGradient()(small_pipeline, small_batch, target)
+    maps = WordGradient(norm, explains)(small_pipeline, small_batch, target)
+    assert maps.target == f"{explains} of the predicted answer"
     head = small_pipeline.head
     view = head.look(small_pipeline.features(small_batch.images)).detach()
     embedded = head.embed(small_batch.tokens).detach()
 
     def p(moved, row):
-        scores = head.answer(view, head.read(moved, small_batch.lengths)).softmax(1)
-        return scores[row, target[row]]
+        logits = head.answer(view, head.read(moved, small_batch.lengths))
+        return (logits.softmax(1) if explains == "probability" else logits)[row, target[row]]
 
     step = 1e-6
     for row, place in ((0, 0), (0, 3), (1, 1), (2, 0)):
@@ -69,5 +76,5 @@ def test_word_gradient_equals_finite_differences(small_pipeline, small_batch):
             up[row, place, i] += step
             down[row, place, i] -= step
             slope[i] = (p(up, row) - p(down, row)) / (2 * step)
-        torch.testing.assert_close(maps.values[row, place].double(), slope.norm(), rtol=1e-4, atol=1e-9)
+        torch.testing.assert_close(maps.values[row, place].double(), SIZES[norm](slope), rtol=1e-4, atol=1e-9)
     assert maps.valid.tolist() == [[True] * 4, [True, True, False, False], [True, False, False, False]]

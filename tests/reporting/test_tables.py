@@ -108,3 +108,11 @@ def test_a_tiny_negative_mean_is_not_minus_zero(result):
 def test_the_untrained_model_is_called_so(result):
     result.manifest["epoch"] = -1
     assert "Agreement with simulated annotators, untrained" in printed(result)
+
+
+def test_a_mean_over_other_questions_than_its_rows_says_of_how_many(result):
+    result.summary["image/occlusion/mean_map/n"] = 280.0
+    lines = printed(result).splitlines()
+    first = next(i for i, line in enumerate(lines) if line.split()[:1] == ["Occlusion"])
+    assert lines[first].split()[2] == "0.370"
+    assert lines[first + 1].split()[:4] == ["[0.240,", "0.300]", "n", "280"]

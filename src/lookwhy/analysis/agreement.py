@@ -22,7 +22,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from jaxtyping import Float, Int64
 
-from lookwhy.analysis.rank_correlation import Ties, standardised_ranks
+from lookwhy.analysis.rank_correlation import SPEARMAN, Ranking, standardised_ranks
 from lookwhy.analysis.statistics import clustered_mean, mean_of_defined
 
 CENTRE_PRIOR_WIDTH = 0.25
@@ -44,7 +44,7 @@ def agreement(
     maps: Float[np.ndarray, "N G G"],
     human: Float[np.ndarray, "N K G G"],
     image_ids: Int64[np.ndarray, " N"],
-    ties: Ties = "average",
+    ranking: Ranking = SPEARMAN,
 ) -> Agreement:
     """Agreement of one method's maps with the annotators of each question.
 
@@ -52,13 +52,13 @@ def agreement(
         maps: of one method, already made absolute where magnitudes are to be compared.
         human: of the annotators, NaN where one is missing.
         image_ids: of the questions.
-        ties: how equal cells are ranked.
+        ranking: of the cells of a map.
     """
     count = len(maps)
-    ranks = standardised_ranks(maps.reshape(count, -1), ties)
-    annotators = standardised_ranks(human.reshape(count, human.shape[1], -1), ties)
+    ranks = standardised_ranks(maps.reshape(count, -1), ranking)
+    annotators = standardised_ranks(human.reshape(count, human.shape[1], -1), ranking)
     own = mean_of_defined(np.einsum("nc,nkc->nk", ranks, annotators), axis=1)
-    mean = standardised_ranks(mean_annotator(human).reshape(count, -1), ties)
+    mean = standardised_ranks(mean_annotator(human).reshape(count, -1), ranking)
     other_question, specificity = np.full(count, np.nan), np.full(count, np.nan)
     for image in np.unique(image_ids):
         rows = np.flatnonzero(image_ids == image)
@@ -87,13 +87,13 @@ def mean_annotator(human: Float[np.ndarray, "N K G G"]) -> Float[np.ndarray, "N 
 
 
 def annotators_agreement(
-    human: Float[np.ndarray, "N K G G"], image_ids: Int64[np.ndarray, " N"], ties: Ties = "average"
+    human: Float[np.ndarray, "N K G G"], image_ids: Int64[np.ndarray, " N"], ranking: Ranking = SPEARMAN
 ) -> Agreement:
     """Each annotator's map against the maps of the others, averaged over annotators: the ceiling."""
     parts = []
     for k in range(human.shape[1]):
         others = np.delete(human, k, axis=1)
-        parts.append(agreement(human[:, k], others, image_ids, ties))
+        parts.append(agreement(human[:, k], others, image_ids, ranking))
     return Agreement(
         *(
             mean_of_defined(np.stack([getattr(part, field.name) for part in parts]), axis=0)

@@ -107,14 +107,18 @@ def _image_agreement(
         values = maps[name].values.double().numpy()
         # The paper compares absolute values: evidence against an answer is importance, too.
         compared = np.abs(values) if plan.compared == "magnitude" else values
-        found[maps[name].method] = agreement(compared, human, image_ids, plan.ties)
+        found[maps[name].method] = agreement(compared, human, image_ids, plan.ranking)
     for method, one in found.items():
         constant = np.isnan(one.rank_correlation) & ~missing
         _count(excluded, f"image/{method}: constant map", int(constant.sum()))
-    found["random"] = agreement(random_maps(question_ids, plan.grid, plan.seed), human, image_ids, plan.ties)
-    found["centre_prior"] = agreement(centre_prior(len(question_ids), plan.grid), human, image_ids, plan.ties)
+    baselines = {
+        "random": random_maps(question_ids, plan.grid, plan.seed),
+        "centre_prior": centre_prior(len(question_ids), plan.grid),
+    }
+    for name, values in baselines.items():
+        found[name] = agreement(values, human, image_ids, plan.ranking)
     if human.shape[1] > 1:
-        found["human"] = annotators_agreement(human, image_ids, plan.ties)
+        found["human"] = annotators_agreement(human, image_ids, plan.ranking)
     return found
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Int64
 
-from lookwhy.analysis.rank_correlation import Ties
+from lookwhy.analysis.rank_correlation import Constant, Ranking, Ties
 from lookwhy.attribution import Attributor, GuidedBackprop, Occlusion, WordDrop, WordGradient
 from lookwhy.data.annotators import Resize
 from lookwhy.types import Domain, LookwhyError
@@ -36,6 +36,8 @@ class AnalysisPlan:
         compared: what of a map is ranked: its magnitude (the paper's "absolute value": evidence against an
             answer is importance, too) or its signed values.
         ties: how equal cells are ranked, as `scipy.stats.rankdata` names it; `average` is Spearman's.
+        constant_maps: what the correlation of a constant map is: `undefined`, so left out of the mean and
+            counted, or `zero`.
         resize: how annotator maps come to the grid: `area` averages over each cell, `bilinear` interpolates.
         num_questions: how many questions at most; None: all.
         num_images: how many images at most; None: all.
@@ -52,6 +54,7 @@ class AnalysisPlan:
     grid: int = 16
     compared: Literal["magnitude", "signed"] = "magnitude"
     ties: Ties = "average"
+    constant_maps: Constant = "undefined"
     resize: Resize = "area"
     num_questions: int | None = 300
     num_images: int | None = None
@@ -65,6 +68,11 @@ class AnalysisPlan:
     def __post_init__(self) -> None:
         for methods, domain in ((self.image_methods, "image"), (self.question_methods, "question")):
             self._check(methods, domain)  # type: ignore[arg-type]
+
+    @property
+    def ranking(self) -> Ranking:
+        """How the cells of a map are ranked."""
+        return Ranking(self.ties, self.constant_maps)
 
     def _check(self, methods: list[Attributor], domain: Domain) -> None:
         names = [method.name for method in methods]

@@ -2,12 +2,12 @@
 
 Cells are ranked within each map, ties sharing their mean rank, and the ranks' Pearson correlation is
 taken. A map that is constant ranks nothing: its correlation is NaN, to be counted and left out, not 0,
-which would bias the mean.
+which would bias the mean. Some implementations say 0 all the same; `Ranking` can.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -17,17 +17,37 @@ from scipy.stats import rankdata
 from lookwhy.analysis.statistics import mean_of_defined
 
 Ties = Literal["average", "min", "max", "dense", "ordinal"]
+Constant = Literal["undefined", "zero"]
 
 
-def standardised_ranks(maps: Float[np.ndarray, "*N C"], ties: Ties = "average") -> Float[np.ndarray, "*N C"]:
+class Ranking(NamedTuple):
+    """How the cells of a map are ranked.
+
+    Attributes:
+        ties: how equal cells are ranked, as `scipy.stats.rankdata` names it; `average` is Spearman's.
+        constant: what a constant map's correlation is: undefined (NaN), or zero.
+    """
+
+    ties: Ties = "average"
+    constant: Constant = "undefined"
+
+
+SPEARMAN = Ranking()
+
+
+def standardised_ranks(
+    maps: Float[np.ndarray, "*N C"], ranking: Ranking = SPEARMAN
+) -> Float[np.ndarray, "*N C"]:
     """Ranks along the last axis, centred and of unit length, so that a dot product is a correlation.
 
-    A row that is constant or holds NaN becomes NaN throughout. Equal cells are ranked as
-    `scipy.stats.rankdata` says; `average` is Spearman's.
+    A row that is constant or holds NaN becomes NaN throughout; a constant one zero, where `ranking` says so.
     """
     maps = np.asarray(maps, np.float64)
-    unusable = np.isnan(maps).any(-1) | (maps.max(-1) == maps.min(-1))
-    ranks = rankdata(np.where(unusable[..., None], 0.0, maps), ties, axis=-1).astype(np.float64)
+    missing, constant = np.isnan(maps).any(-1), maps.max(-1) == maps.min(-1)
+    unusable = missing | constant if ranking.constant == "undefined" else missing
+    ranks = rankdata(np.where(unusable[..., None], 0.0, maps), ranking.ties, axis=-1).astype(np.float64)
+    if ranking.constant == "zero":
+        ranks[constant] = 0.0  # also where ordinal ranks would tell equal cells apart
     ranks -= ranks.mean(-1, keepdims=True)
     length = np.linalg.norm(ranks, axis=-1, keepdims=True)
     return np.where(unusable[..., None], np.nan, ranks / np.where(length > 0, length, 1.0))

@@ -81,7 +81,7 @@ class Attention(Attributor):
             codes = head.read(head.embed(batch.tokens[rows]), batch.lengths[rows])
             found = head.attend(view.expand(len(rows), *view.shape[1:]), codes)
             values[rows] = self._on_grid(found).float().cpu()
-        return self._maps(batch, target, values, signed=False, explained=TARGET)
+        return self._maps(batch, target, values, signed=False, target_text=TARGET)
 
     def _on_grid(self, found: Float[Tensor, "B K M"]) -> Float[Tensor, "B G G"]:
         hops, side = found.shape[1], math.isqrt(found.shape[2])

@@ -13,13 +13,14 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
-from lookwhy.models.pipeline import Pipeline
+from lookwhy.models.pipeline import Pipeline, probabilities
 from lookwhy.models.protocol import VQAHead, VQAModel
 from lookwhy.types import Domain, ImportanceMaps, LookwhyError, VQABatch
 
 Needs = Literal["scores", "gradients"]
-
-PROBABILITY = "probability of the predicted answer"
+Explains = Literal["probability", "logit"]
+"""What of the predicted answer is explained. The paper: its probability, which falls also where another
+answer gains. Its logit is what the network adds up for it, whatever becomes of the others."""
 
 
 class Attributor(ABC):
@@ -29,15 +30,40 @@ class Attributor(ABC):
         name: as in keys and files ("guided_backprop").
         domain: what its maps lie over.
         needs: what it asks of a model.
+        explains: what of the predicted answer.
     """
 
     name: str
     domain: Domain
     needs: Needs
+    explains: Explains = "probability"
 
     @abstractmethod
     def __call__(self, model: VQAModel, batch: VQABatch, target: Int64[Tensor, " B"]) -> ImportanceMaps:
         """Importance for the answers `target` (0-based ids), one map a question of the batch."""
+
+    def _explained(self, logits: Float[Tensor, "*B A"]) -> Float[Tensor, "*B A"]:
+        """What is explained of each answer, in double precision."""
+        return probabilities(logits) if self.explains == "probability" else logits.double()
+
+    def _black_box_scores(
+        self,
+        model: VQAModel,
+        images: Float[Tensor, "B 3 H W"],
+        tokens: Int64[Tensor, "B T"],
+        lengths: Int64[Tensor, " B"],
+    ) -> Float[Tensor, "B A"]:
+        """The same of a black box, which tells probabilities and nothing else.
+
+        Raises:
+            LookwhyError: logits are to be explained.
+        """
+        if self.explains != "probability":
+            raise LookwhyError(
+                f"expected a Pipeline(tower, head) for {self.name} of logits, found {type(model).__name__}, "
+                "which tells probabilities alone; leave `explains` at probability"
+            )
+        return model.answer_scores(images, tokens, lengths)
 
     def _maps(
         self,
@@ -48,7 +74,7 @@ class Attributor(ABC):
         signed: bool,
         valid: Bool[Tensor, "B *cells"] | None = None,
         flips: Int64[Tensor, " B"] | None = None,
-        explained: str = PROBABILITY,
+        target_text: str | None = None,
     ) -> ImportanceMaps:
         """The values as this method's maps, on the CPU; without `valid` every cell is defined."""
         return ImportanceMaps(
@@ -57,7 +83,7 @@ class Attributor(ABC):
             values=values.float().cpu(),
             valid=torch.ones(values.shape, dtype=torch.bool) if valid is None else valid.cpu(),
             signed=signed,
-            target=explained,
+            target=target_text or f"{self.explains} of the predicted answer",
             question_ids=batch.question_ids.cpu(),
             answers=target.cpu(),
             flips=flips,

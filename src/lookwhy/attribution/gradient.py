@@ -17,8 +17,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
-from lookwhy.attribution.base import Attributor, Needs, differentiable, images_of
-from lookwhy.models.pipeline import Pipeline, probabilities
+from lookwhy.attribution.base import Attributor, Explains, Needs, differentiable, images_of
+from lookwhy.models.pipeline import Pipeline
 from lookwhy.models.protocol import VQAModel
 from lookwhy.types import Domain, ImportanceMaps, VQABatch
 
@@ -35,6 +35,7 @@ class Gradient(Attributor):
             `max` is Simonyan's.
         pool: how the pixels of a cell become one value.
         batch_size: questions sent through the network at once; bounds memory.
+        explains: what of the answer the gradient is of.
     """
 
     name = "gradient"
@@ -42,9 +43,15 @@ class Gradient(Attributor):
     needs: Needs = "gradients"
 
     def __init__(
-        self, grid: int = 16, channels: Channels = "max", batch_size: int = 8, pool: Pool = "mean"
+        self,
+        grid: int = 16,
+        channels: Channels = "max",
+        batch_size: int = 8,
+        pool: Pool = "mean",
+        explains: Explains = "probability",
     ) -> None:
         self.grid, self.channels, self.batch_size, self.pool = grid, channels, batch_size, pool
+        self.explains = explains
 
     def rule(self, model: Pipeline) -> AbstractContextManager[None]:
         """The backward rule of the ReLUs, as a context."""
@@ -76,10 +83,10 @@ class Gradient(Attributor):
         lengths: Int64[Tensor, " B"],
         target: Int64[Tensor, " B"],
     ) -> Float[Tensor, "B 3 H W"]:
-        """Gradients of the target answers' probabilities, under this method's rule for ReLUs."""
+        """Gradients of what is explained of the target answers, under this method's rule for ReLUs."""
         pixels = images.detach().clone().requires_grad_()
         with self.rule(model):
-            scores = probabilities(model(pixels, tokens, lengths))
+            scores = self._explained(model(pixels, tokens, lengths))
             chosen = scores.gather(1, target[:, None]).sum()
             # Not .backward(): that would leave gradients in the parameters that training then uses.
             (gradients,) = torch.autograd.grad(chosen, pixels)

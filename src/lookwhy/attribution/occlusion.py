@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from lookwhy.attribution.base import Attributor, Needs, images_of, rows_by_image
+from lookwhy.attribution.base import Attributor, Explains, Needs, images_of, rows_by_image
 from lookwhy.attribution.incremental import occluded_images
 from lookwhy.attribution.occluded_features import OccludedFeatures
 from lookwhy.models.pipeline import Pipeline
@@ -36,6 +36,7 @@ class Occlusion(Attributor):
         patch_rgb: colour of the patch, 0-255, as red, green, blue.
         cache: folder to keep occluded features in; None: the analysis decides.
         batch_size: occluded images sent through a black box at once.
+        explains: what of the answer falls; a black box tells probabilities alone.
     """
 
     name = "occlusion"
@@ -48,8 +49,10 @@ class Occlusion(Attributor):
         patch_rgb: tuple[float, float, float] = PATCH_RGB,
         cache: str | None = None,
         batch_size: int = 64,
+        explains: Explains = "probability",
     ) -> None:
         self.grid, self.patch_rgb, self.cache, self.batch_size = grid, patch_rgb, cache, batch_size
+        self.explains = explains
         self._features: tuple[nn.Module, OccludedFeatures] | None = None
 
     @torch.no_grad()
@@ -81,11 +84,11 @@ class Occlusion(Attributor):
         """Scores of some questions about one image: whole, and with each cell painted over."""
         if isinstance(model, Pipeline):
             occluded = self._occluded_features(model, image)(image)
-            whole = model.scores_of_pairs(model.features(image[None]), tokens, lengths)[:, 0]
-            return whole, model.scores_of_pairs(occluded, tokens, lengths)
+            whole = model.logits_of_pairs(model.features(image[None]), tokens, lengths)[:, 0]
+            return self._explained(whole), self._explained(model.logits_of_pairs(occluded, tokens, lengths))
         whole_rows, occluded_rows = [], []
         for question, length in zip(tokens, lengths, strict=True):
-            whole_rows.append(model.answer_scores(image[None], question[None], length[None])[0])
+            whole_rows.append(self._black_box_scores(model, image[None], question[None], length[None])[0])
             occluded_rows.append(self._black_box(model, image, question, length))
         return torch.stack(whole_rows), torch.stack(occluded_rows)
 
@@ -102,7 +105,9 @@ class Occlusion(Attributor):
         for start in range(0, cells, self.batch_size):
             some = occluded_images(image, self.grid, fill, slice(start, min(start + self.batch_size, cells)))
             count = len(some)
-            parts.append(model.answer_scores(some, question.expand(count, -1), length.expand(count)))
+            parts.append(
+                self._black_box_scores(model, some, question.expand(count, -1), length.expand(count))
+            )
         return torch.cat(parts)
 
     def _occluded_features(self, model: Pipeline, image: Tensor) -> OccludedFeatures:

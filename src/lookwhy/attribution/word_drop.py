@@ -14,7 +14,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from lookwhy.attribution.base import Attributor, Needs, images_of, rows_by_image
+from lookwhy.attribution.base import Attributor, Explains, Needs, images_of, rows_by_image
 from lookwhy.models.pipeline import Pipeline
 from lookwhy.models.protocol import VQAModel
 from lookwhy.types import Domain, ImportanceMaps, VQABatch
@@ -38,14 +38,15 @@ class WordDrop(Attributor):
     Args:
         unknown: 1-based id of a word to put in a dropped word's place (UNK is the last of the vocabulary);
             by default nothing is put there, and the question gets shorter, as in the paper.
+        explains: what of the answer falls; a black box tells probabilities alone.
     """
 
     name = "word_drop"
     domain: Domain = "question"
     needs: Needs = "scores"
 
-    def __init__(self, unknown: int | None = None) -> None:
-        self.unknown = unknown
+    def __init__(self, unknown: int | None = None, explains: Explains = "probability") -> None:
+        self.unknown, self.explains = unknown, explains
 
     def __call__(self, model: VQAModel, batch: VQABatch, target: Int64[Tensor, " B"]) -> ImportanceMaps:
         """Maps (B, T), signed, valid up to each question's length; flips counts words.
@@ -90,6 +91,8 @@ class WordDrop(Attributor):
         lengths: Int64[Tensor, " Q"],
     ) -> Float[Tensor, "Q A"]:
         if isinstance(model, Pipeline):
-            return model.scores_of_pairs(seen, tokens, lengths)[:, 0]
+            return self._explained(model.logits_of_pairs(seen, tokens, lengths)[:, 0])
         parts = zip(tokens.split(BLACK_BOX_BATCH), lengths.split(BLACK_BOX_BATCH), strict=True)
-        return torch.cat([model.answer_scores(seen.expand(len(t), -1, -1, -1), t, n) for t, n in parts])
+        return torch.cat(
+            [self._black_box_scores(model, seen.expand(len(t), -1, -1, -1), t, n) for t, n in parts]
+        )

@@ -1,29 +1,43 @@
 """Gradient of the answer's probability with respect to the word embeddings (section 3 of the paper).
 
 The language path holds no ReLU, so guided backpropagation gives the true gradient here. The importance
-of word t with embedding e_t (the output of the word table, before its dropout and tanh) is::
+of word t with embedding e_t (the output of the word table, before its dropout and tanh) is the size of::
 
-    R(t) = | d p(answer) / d e_t |_2
+    d p(answer) / d e_t
+
+The paper does not say how a vector becomes one number; its Euclidean length does not depend on how the
+embedding's axes lie.
 """
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float, Int64
 from torch import Tensor
 
-from lookwhy.attribution.base import Attributor, Needs, differentiable, head_of, images_of
-from lookwhy.models.pipeline import probabilities
+from lookwhy.attribution.base import Attributor, Explains, Needs, differentiable, head_of, images_of
 from lookwhy.models.protocol import VQAModel
 from lookwhy.types import Domain, ImportanceMaps, VQABatch
 
+Norm = Literal["l2", "l1", "max"]
+
 
 class WordGradient(Attributor):
-    """Length of the gradient at each word's embedding."""
+    """Size of the gradient at each word's embedding.
+
+    Args:
+        norm: how the gradient's components become one number.
+        explains: what of the answer the gradient is of.
+    """
 
     name = "gradient"
     domain: Domain = "question"
     needs: Needs = "gradients"
+
+    def __init__(self, norm: Norm = "l2", explains: Explains = "probability") -> None:
+        self.norm, self.explains = norm, explains
 
     def __call__(self, model: VQAModel, batch: VQABatch, target: Int64[Tensor, " B"]) -> ImportanceMaps:
         """Maps (B, T), unsigned, valid up to each question's length.
@@ -38,10 +52,15 @@ class WordGradient(Attributor):
         embedded = head.embed(batch.tokens).detach().requires_grad_()
         # cuDNN's LSTM has no backward pass in eval mode, and train mode would switch dropout on.
         with torch.backends.cudnn.flags(enabled=False):
-            scores = probabilities(head.answer(view, head.read(embedded, batch.lengths)))
+            scores = self._explained(head.answer(view, head.read(embedded, batch.lengths)))
             chosen = scores.gather(1, target[:, None]).sum()
             (gradients,) = torch.autograd.grad(chosen, embedded)
         places = torch.arange(batch.tokens.shape[1], device=batch.tokens.device)
         return self._maps(
-            batch, target, gradients.norm(dim=2), signed=False, valid=places < batch.lengths[:, None]
+            batch, target, self._size(gradients), signed=False, valid=places < batch.lengths[:, None]
         )
+
+    def _size(self, gradients: Float[Tensor, "B T E"]) -> Float[Tensor, "B T"]:
+        if self.norm == "max":
+            return gradients.abs().amax(2)
+        return gradients.norm(p=1 if self.norm == "l1" else 2, dim=2)

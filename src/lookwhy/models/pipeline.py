@@ -51,13 +51,13 @@ class Pipeline(nn.Module):
         """Probability of each answer."""
         return probabilities(self(image, tokens, lengths))
 
-    def scores_of_pairs(
+    def logits_of_pairs(
         self,
         features: Float[Tensor, "M *D"],
         tokens: Int64[Tensor, "Q T"],
         lengths: Int64[Tensor, " Q"],
     ) -> Float[Tensor, "Q M A"]:
-        """Probability of each answer, for each of Q questions about each of M sets of features."""
+        """Logits of the answers, for each of Q questions about each of M sets of features."""
         pairs = (len(tokens), len(features))
         if isinstance(self.head, VQAHead):
             view = self.head.look(features)
@@ -65,7 +65,7 @@ class Pipeline(nn.Module):
             logits = self.head.answer(_columns(view, pairs), _rows(codes, pairs))
         else:
             logits = self.head(_columns(features, pairs), _rows(tokens, pairs), _rows(lengths, pairs))
-        return probabilities(logits).unflatten(0, pairs)
+        return logits.unflatten(0, pairs)
 
 
 def _rows(x: Tensor, pairs: tuple[int, int]) -> Tensor:

@@ -148,12 +148,12 @@ def _table_one(result: AnalysisResult) -> str:
     for method in tables.table_rows(result):
         key = f"image/{method}"
         cells = [
-            _estimate(result, f"{key}/rank_correlation"),
-            escape(tables.number(result, f"{key}/mean_map")),
+            _small(*tables.estimate(result, f"{key}/rank_correlation")),
+            _small(*tables.counted(result, f"{key}/mean_map")),
             escape(tables.counts(result, f"{key}/rank_correlation")),
-            escape(tables.number(result, f"{key}/other_question")),
-            escape(tables.number(result, f"{key}/other_image")),
-            _estimate(result, f"{key}/specificity"),
+            _small(*tables.counted(result, f"{key}/other_question")),
+            _small(*tables.counted(result, f"{key}/other_image")),
+            _small(*tables.estimate(result, f"{key}/specificity")),
             tables.PAPER.get(method, tables.NOTHING),
         ]
         kind = ' class="baseline"' if method in style.BASELINES else ""
@@ -170,9 +170,8 @@ def _table_one(result: AnalysisResult) -> str:
     )
 
 
-def _estimate(result: AnalysisResult, key: str) -> str:
-    mean, interval = tables.estimate(result, key)
-    return escape(mean) + (f"<small>{escape(interval)}</small>" if interval else "")
+def _small(mean: str, below: str) -> str:
+    return escape(mean) + (f"<small>{escape(below)}</small>" if below else "")
 
 
 def _strips(run: Path, epochs: dict[int, Path]) -> dict[str, Any]:

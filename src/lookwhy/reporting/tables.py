@@ -53,6 +53,13 @@ def counts(result: AnalysisResult, key: str) -> str:
     return number(result, f"{key}/n", "{:.0f}") + (f" ({undefined:.0f})" if undefined else "")
 
 
+def counted(result: AnalysisResult, key: str) -> tuple[str, str]:
+    """A mean and how many questions it is of; empty where that is its row's own number."""
+    own = result.summary.get(key.rsplit("/", 1)[0] + "/rank_correlation/n")
+    differs = result.summary.get(f"{key}/n") not in (None, own)
+    return number(result, key), f"n {number(result, f'{key}/n', '{:.0f}')}" if differs else ""
+
+
 def table_title(result: AnalysisResult) -> str:
     """What Table 1 shows, of which epoch."""
     epoch = result.manifest.get("epoch")
@@ -86,12 +93,12 @@ def table_one(result: AnalysisResult) -> Table:
     table = _table(table_title(result), note)
     table.add_column("Method", min_width=15, max_width=20)
     for name, width in (
-        ("Rank\ncorrelation", 15),
-        ("Mean\nmap", 5),
-        ("n\n(undefined)", 11),
+        ("Rank\ncorrelation", 16),
+        ("Mean\nmap", 6),
+        ("n\n(undef.)", 8),
         ("Other\nquestion", 8),
         ("Other\nimage", 6),
-        ("Question-\nspecific", 15),
+        ("Question-\nspecific", 16),
         ("Paper", 8),
     ):
         table.add_column(name, justify="right", width=width)
@@ -100,10 +107,10 @@ def table_one(result: AnalysisResult) -> Table:
         table.add_row(
             Text(style.method_name(method, result.manifest), style="" if _is_method(method) else "dim"),
             _two_lines(*estimate(result, f"{key}/rank_correlation")),
-            number(result, f"{key}/mean_map"),
+            _two_lines(*counted(result, f"{key}/mean_map")),
             counts(result, f"{key}/rank_correlation"),
-            number(result, f"{key}/other_question"),
-            number(result, f"{key}/other_image"),
+            _two_lines(*counted(result, f"{key}/other_question")),
+            _two_lines(*counted(result, f"{key}/other_image")),
             _two_lines(*estimate(result, f"{key}/specificity")),
             PAPER.get(method, NOTHING),
         )
@@ -204,9 +211,9 @@ def _table(title: str, caption: str) -> Table:
     )
 
 
-def _two_lines(mean: str, interval: str) -> Text:
+def _two_lines(mean: str, below: str) -> Text:
     text = Text(mean)
-    return text.append(f"\n{interval}", style="dim") if interval else text
+    return text.append(f"\n{below}", style="dim") if below else text
 
 
 def _first(result: AnalysisResult, keys: list[str], form: str) -> str:
