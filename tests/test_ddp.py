@@ -20,21 +20,22 @@ from pathlib import Path
 from tiny_runs import make_data, make_head, make_trainer
 from lookwhy.analysis import AnalysisPlan
 from lookwhy.callbacks import ImportanceCallback
-from lookwhy.models import VQASystem
+from lookwhy.models import SAN, DeeperLSTM, VQASystem
 
 pl.seed_everything(7)
 data = make_data(Path({world!r}))
 plan = AnalysisPlan(num_questions=13, num_examples=1, bootstrap_samples=50)
 settings = dict(devices=2, strategy="ddp_fork") if {processes} == 2 else {{}}
 trainer = make_trainer({folder!r}, 1, [ImportanceCallback(plan, epochs=[], untrained=True)], **settings)
-trainer.fit(VQASystem(make_head(data)), data)
+trainer.fit(VQASystem(make_head(data, {head})), data)
 if {processes} == 1 or trainer.is_global_zero:
     print(float(trainer.callback_metrics["val/accuracy/overall"]))
 """
 
 
 @pytest.mark.slow
-def test_two_processes_find_what_one_finds(tiny_world, tmp_path):
+@pytest.mark.parametrize("head", ["DeeperLSTM", "SAN"])
+def test_two_processes_find_what_one_finds(tiny_world, tmp_path, head):
     results = {}
     for processes in (1, 2):
         folder = tmp_path / str(processes)
@@ -43,6 +44,7 @@ def test_two_processes_find_what_one_finds(tiny_world, tmp_path):
             world=str(tiny_world),
             folder=str(folder),
             processes=processes,
+            head=head,
         )
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=200)
         assert done.returncode == 0, done.stderr[-2000:]

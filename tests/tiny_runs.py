@@ -3,7 +3,7 @@
 import pytorch_lightning as pl
 
 from lookwhy.data.datamodule import VQADataModule
-from lookwhy.models import DeeperLSTM
+from lookwhy.models import SAN, DeeperLSTM
 
 
 def make_data(world, **settings):
@@ -17,9 +17,10 @@ def make_data(world, **settings):
     return VQADataModule(**(options | settings))
 
 
-def make_head(data, **settings):
-    sizes = {"embedding_size": 12, "hidden_size": 10, "common_size": 16}
-    return DeeperLSTM(data.vocab_size, data.num_answers, data.image_dim, **(sizes | settings))
+def make_head(data, kind=DeeperLSTM, **settings):
+    sizes = {"embedding_size": 12, "hidden_size": 10}
+    sizes |= {"attention_size": 8, "regions": 9} if kind is SAN else {"common_size": 16}
+    return kind(data.vocab_size, data.num_answers, data.image_dim, **(sizes | settings))
 
 
 def make_trainer(folder, epochs, callbacks, **settings):

@@ -7,7 +7,7 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 from tiny_runs import make_data, make_head, make_trainer
 
-from lookwhy.models import VQASystem, load_checkpoint
+from lookwhy.models import SAN, DeeperLSTM, VQASystem, load_checkpoint
 from lookwhy.types import LookwhyError
 
 
@@ -28,10 +28,12 @@ class Steps(pl.Callback):
         self.after.append(pl_module.head.classify.weight.detach().numpy().copy())
 
 
-def fit(world, folder, epochs=1, callbacks=(), ckpt_path=None, checkpointing=False, **settings):
+def fit(
+    world, folder, epochs=1, callbacks=(), ckpt_path=None, checkpointing=False, kind=DeeperLSTM, **settings
+):
     pl.seed_everything(3)
     data = make_data(world)
-    system = VQASystem(make_head(data), **settings)
+    system = VQASystem(make_head(data, kind), **settings)
     trainer = make_trainer(folder, epochs, list(callbacks), enable_checkpointing=checkpointing)
     trainer.fit(system, data, ckpt_path=ckpt_path)
     return system, trainer
@@ -72,11 +74,13 @@ def test_the_defaults_are_the_originals(tiny_world):
     assert system.clamp == 10.0
 
 
+@pytest.mark.parametrize("kind", [DeeperLSTM, SAN])
 @pytest.mark.filterwarnings("ignore:Checkpoint directory:UserWarning")
-def test_a_resumed_run_ends_at_the_weights_of_an_uninterrupted_one(tiny_world, tmp_path):
-    whole, _ = fit(tiny_world, tmp_path / "whole", epochs=4, learning_rate=1e-3)
+def test_a_resumed_run_ends_at_the_weights_of_an_uninterrupted_one(tiny_world, tmp_path, kind):
+    settings = {"learning_rate": 1e-3, "kind": kind}
+    whole, _ = fit(tiny_world, tmp_path / "whole", epochs=4, **settings)
     saver = ModelCheckpoint(tmp_path / "half", save_last=True, save_on_train_epoch_end=True)
-    fit(tiny_world, tmp_path / "half", epochs=2, callbacks=[saver], checkpointing=True, learning_rate=1e-3)
+    fit(tiny_world, tmp_path / "half", epochs=2, callbacks=[saver], checkpointing=True, **settings)
     torch.rand(1000)  # whatever happened in between
     resumed, trainer = fit(
         tiny_world,
@@ -84,8 +88,8 @@ def test_a_resumed_run_ends_at_the_weights_of_an_uninterrupted_one(tiny_world, t
         epochs=4,
         callbacks=[ModelCheckpoint(tmp_path / "half", save_last=True, save_on_train_epoch_end=True)],
         checkpointing=True,
-        learning_rate=1e-3,
         ckpt_path=str(tmp_path / "half" / "last.ckpt"),
+        **settings,
     )
     assert trainer.current_epoch == 4
     for (name, a), (_, b) in zip(whole.state_dict().items(), resumed.state_dict().items(), strict=True):
