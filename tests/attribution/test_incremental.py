@@ -2,13 +2,9 @@ import pytest
 import torch
 from torch import nn
 
-from lookwhy.attribution import incremental
-from lookwhy.attribution.incremental import (
-    IncrementalOcclusion,
-    cell_edges,
-    occluded_images,
-    plain_occlusion,
-)
+from lookwhy.attribution import incremental, winograd
+from lookwhy.attribution.incremental import IncrementalOcclusion, occluded_images, plain_occlusion
+from lookwhy.attribution.windows import Stage, cell_edges
 from lookwhy.errors import LookwhyError
 
 FILL = torch.tensor([0.7, -1.2, 0.4], dtype=torch.float64)
@@ -83,10 +79,18 @@ def assert_same(actual, expected):
     torch.testing.assert_close(actual, expected, atol=1e-10, rtol=0)
 
 
+@pytest.fixture(params=["crops", "differences", "uniform windows"])
+def way(request, monkeypatch):
+    """Each of the ways that channels and device choose between."""
+    monkeypatch.setattr(winograd, "FEWEST_CHANNELS", 1 if request.param == "differences" else 1000)
+    monkeypatch.setattr(incremental, "_launches_are_dear", lambda device: request.param == "uniform windows")
+    return request.param
+
+
 @pytest.mark.parametrize("dense_from", [0.0, 0.8, 2.0], ids=["whole maps", "default", "windows only"])
 @pytest.mark.parametrize("size", [(32, 32), (37, 29)], ids=str)
 @pytest.mark.parametrize("make", NETS, ids=lambda make: make.__name__)
-def test_equals_running_every_occluded_image(make, size, dense_from, monkeypatch):
+def test_equals_running_every_occluded_image(make, size, dense_from, way, monkeypatch):
     monkeypatch.setattr(incremental, "DENSE_FROM", dense_from)
     net, image = ready(make), random_image(*size)
     for grid in (4, 7):
@@ -99,15 +103,15 @@ def test_small_cells_are_computed_in_small_windows(monkeypatch):
     net, image = ready(lambda: nn.Sequential(*vgg_like(), nn.Flatten())), random_image(64, 64)
     expected = plain_occlusion(net, image, 8, None)
     areas = []
-    run = incremental._Stage.run
+    run = Stage.run
     monkeypatch.setattr(
-        incremental._Stage, "run", lambda self, x: areas.append(x[..., 0].numel()) or run(self, x)
+        Stage, "run", lambda self, x, first=0: areas.append(x[..., 0].numel()) or run(self, x, first)
     )
     assert_same(IncrementalOcclusion(net, 8)(image), expected)
     assert sum(areas) < 0.4 * 64 * (64 * 64 * 2 + 64 * 64 + 32 * 32 * 2)
 
 
-def test_more_cells_than_pixels_leave_the_empty_ones_clean():
+def test_more_cells_than_pixels_leave_the_empty_ones_clean(way):
     net, image = ready(vgg_like), random_image(8, 12)
     features = IncrementalOcclusion(net, 10, FILL)(image)
     assert_same(features, plain_occlusion(net, image, 10, FILL))
@@ -120,7 +124,7 @@ def test_without_a_fill_cells_are_zeros():
     assert_same(IncrementalOcclusion(net, 4)(image), plain_occlusion(net, image, 4, torch.zeros(3)))
 
 
-def test_a_cell_already_of_the_fill_colour_gives_the_clean_features():
+def test_a_cell_already_of_the_fill_colour_gives_the_clean_features(way):
     net, image = ready(nested_with_linear_tail), random_image(32, 32)
     image[:, 8:16, 16:24] = FILL[:, None, None]
     features = IncrementalOcclusion(net, 4, FILL)(image)
@@ -129,7 +133,7 @@ def test_a_cell_already_of_the_fill_colour_gives_the_clean_features():
     assert (features - clean).abs().amax(1).gt(1e-6).sum() == 15
 
 
-def test_single_precision_is_as_exact_as_single_precision():
+def test_single_precision_is_as_exact_as_single_precision(way):
     net, image = ready(vgg_like), random_image(40, 40)
     expected = plain_occlusion(net, image, 5, FILL)
     features = IncrementalOcclusion(net.float(), 5, FILL)(image.float())
@@ -138,7 +142,7 @@ def test_single_precision_is_as_exact_as_single_precision():
 
 
 @pytest.mark.parametrize("make", [vgg_like, nested_with_linear_tail, averages_and_batch_norm])
-def test_little_memory_means_many_batches_of_the_same_numbers(make):
+def test_little_memory_means_many_batches_of_the_same_numbers(make, way):
     net, image = ready(make), random_image(32, 32)
     expected = IncrementalOcclusion(net, 8, FILL)(image)
     for memory in (1, 100_000):
@@ -147,14 +151,14 @@ def test_little_memory_means_many_batches_of_the_same_numbers(make):
 
 def test_batches_take_no_more_than_the_memory_given(monkeypatch):
     net, image, memory = ready(vgg_like), random_image(64, 64), 200_000
-    sizes, run = [], incremental._Stage.run
+    sizes, run = [], Stage.run
 
-    def weighed(stage, maps):
-        output = run(stage, maps)
+    def weighed(stage, maps, first=0):
+        output = run(stage, maps, first)
         sizes.append((len(maps), 8 * (maps.numel() + output.numel())))
         return output
 
-    monkeypatch.setattr(incremental._Stage, "run", weighed)
+    monkeypatch.setattr(Stage, "run", weighed)
     IncrementalOcclusion(net, 8, memory=memory)(image)
     assert max(size for count, size in sizes if count > 1) <= memory
     assert max(count for count, _ in sizes) > 4
@@ -211,7 +215,7 @@ def test_layers_that_draw_from_the_batch_or_chance_are_run_plainly():
     assert IncrementalOcclusion(net.eval()).why_not == ""
 
 
-def test_network_image_and_gradients_are_left_as_they_were():
+def test_network_image_and_gradients_are_left_as_they_were(way):
     net, image = ready(averages_and_batch_norm), random_image(24, 24)
     net[4].train()  # a flag that changes no number
     before = {name: value.clone() for name, value in net.state_dict().items()}
@@ -225,7 +229,7 @@ def test_network_image_and_gradients_are_left_as_they_were():
     assert repr(net) == settings
 
 
-def test_weights_changed_later_are_the_ones_used():
+def test_weights_changed_later_are_the_ones_used(way):
     net, image = ready(vgg_like), random_image(16, 16)
     occlude = IncrementalOcclusion(net, 4)
     net[0].weight.data.mul_(1.5)

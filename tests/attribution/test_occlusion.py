@@ -3,7 +3,8 @@ import torch
 from known_models import LinearBlackBox, make_batch
 
 from lookwhy.attribution import Occlusion, WordDrop, explaining
-from lookwhy.attribution.incremental import cell_edges, occluded_images
+from lookwhy.attribution.incremental import occluded_images
+from lookwhy.attribution.windows import cell_edges
 from lookwhy.models import Pipeline
 from lookwhy.types import LookwhyError
 

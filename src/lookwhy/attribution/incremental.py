@@ -3,50 +3,34 @@
 Occlusion (Zeiler & Fergus 2014, section 4.2; Goyal et al. 2016, section 3, a 16x16 grid) asks a CNN
 about grid*grid images that differ from one clean image in a single cell. In a stack of convolutions and
 poolings such a difference spreads slowly, so most outputs of most layers are those of the clean image.
+`windows.py` says which are not.
 
-Along one axis, output o of a layer with kernel k, stride s and padding p reads the inputs from o*s - p
-up to, but not including, o*s - p + k. If the inputs [a, b) have changed, the outputs that may change are
-those with o*s - p + k > a and o*s - p < b::
-
-    outputs  [ max(0, floor((a + p - k) / s) + 1),  min(size, floor((b - 1 + p) / s) + 1) )  =  [c, d)
-    inputs   [ c*s - p,  (d - 1)*s - p + k )
-
-with k counted over the holes of a dilated kernel. The inputs needed are the clean ones, padded once
-as the layer pads the whole map (0, or -inf for max pooling) and cropped, with the changed values laid
-over; the layer then runs on the crop without padding, so borders are exact too. Rows and columns go
-alike. Cells whose crops agree in size share one batched call. Once the changes cover most of the map, or
-a layer mixes all places (flattening, a global mean), the rest of the network runs on whole maps.
+On a CPU each cell's own window is followed through the layers. A 3x3 convolution of many channels takes
+what has changed as a difference, to whose clean output it adds (`winograd.py`); any other layer runs on
+crops, those of equal size in one call. On a GPU, where a thousand small copies cost more than they save,
+all windows have one size (`uniform_windows.py`). Once the changes cover most of the map, or a layer mixes
+all places (flattening, a global mean), the rest of the network runs on whole maps.
 """
 
 from __future__ import annotations
 
-import copy
 from collections import defaultdict
-from itertools import pairwise, product, takewhile
-from typing import NamedTuple
+from collections.abc import Callable
+from itertools import product
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.modules.utils import _pair
 
+from lookwhy.attribution import uniform_windows
+from lookwhy.attribution.windows import Box, Stage, cell_spans, flat, stages_of, why_not
+from lookwhy.attribution.winograd import TILE, FullConvolution, Scratch, suits
 from lookwhy.errors import LookwhyError
 
 # Where the changes cover more than this share of a map on average, whole maps in large batches are as fast.
 DENSE_FROM = 0.8
-_WINDOWED = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)
-_POINTWISE = (nn.ReLU, nn.BatchNorm2d, nn.Dropout, nn.Identity)
-_MIXING = (nn.AdaptiveAvgPool2d, nn.Flatten, nn.Linear)
-
-
-def cell_edges(length: int, grid: int) -> list[int]:
-    """Where the cells along an axis begin and end: cell i is the pixels [edges[i], edges[i + 1]).
-
-    The edges are round(i * length / grid), halves to even, so any grid fits any length; cells differ by
-    a pixel where it does not divide, and some are empty where there are more cells than pixels.
-    """
-    return [round(i * length / grid) for i in range(grid + 1)]
+Change = tuple[Box, Tensor]
+"""Where an occluded image's map may differ from the clean one, and the values (h, w, C) there."""
 
 
 def occluded_images(
@@ -76,9 +60,10 @@ class IncrementalOcclusion:
         cnn: images (B, 3, H, W) to features (B, *D), already in eval mode. A sequence (nested or not) of
             convolutions, ReLU, pooling, batch norm, dropout, flattening and linear layers is recomputed
             where the image changes; any other network is run on every occluded image.
-        grid: cells along each side, with the edges of `cell_edges`.
+        grid: cells along each side, with the edges of `windows.cell_edges`.
         fill: colour of the patch in the network's own input range; None: zeros.
-        memory: bytes a batched call may take; on top come all cells' changes, kept between two layers.
+        memory: bytes a batched call may take; on top come all cells' changes, kept between two layers, and
+            on a CPU the transformed weights of 3x3 convolutions, four times the weights themselves.
 
     Attributes:
         incremental: whether only what changes is recomputed; settled when it is made.
@@ -94,10 +79,12 @@ class IncrementalOcclusion:
         if grid < 1:
             raise LookwhyError(f"expected a grid of 1 or more cells a side, found {grid}; 16 is usual")
         self.cnn, self.grid, self.fill, self.memory = cnn, grid, fill, memory
-        self.why_not = _why_not(cnn)
+        self.why_not = why_not(cnn)
         self.incremental = not self.why_not
-        self._layers = _flat(cnn) if self.incremental else []
-        self._stages = _stages(self._layers)
+        self._layers = flat(cnn) if self.incremental else []
+        self._stages = stages_of(self._layers)
+        self._scratch = Scratch()
+        self._full: dict[int, FullConvolution] = {}
 
     @torch.no_grad()
     def __call__(self, image: Float[Tensor, "3 H W"]) -> Float[Tensor, "cells *D"]:
@@ -105,24 +92,76 @@ class IncrementalOcclusion:
         if not self.incremental:
             return plain_occlusion(self.cnn, image, self.grid, self.fill)
         colour = image.new_zeros(3) if self.fill is None else self.fill.to(image)
-        clean, rest = image.permute(1, 2, 0).clone(), self._layers
+        clean = image.permute(1, 2, 0).clone()
+        if _launches_are_dear(image.device):
+            return self._uniform(clean, colour)
+        rest = self._layers
         changes = [(box, colour.expand(*map(len, box), 3)) for box in _cells(image, self.grid)]
-        for stage in self._stages:
-            padded = stage.pad(clean)
-            after = stage.run(padded[None].clone())[0]
-            boxes = [stage.changed(box, after) for box, _ in changes]
-            share = sum(len(rows) * len(columns) for rows, columns in boxes) / after[..., 0].numel()
-            if share > DENSE_FROM * len(boxes):
-                break
-            changes = self._advance(stage, padded, after, changes, boxes)
-            clean, rest = after, rest[len(stage.layers) :]
-        return self._whole_maps(rest, clean, changes)
+        for number, stage in enumerate(self._stages):
+            if suits(stage.layers[0]):
+                clean, changes = self._by_differences(number, stage, clean, changes)
+            else:
+                padded = stage.pad(clean)
+                after = stage.run(padded[None].clone())[0]
+                boxes = [stage.changed(box, after) for box, _ in changes]
+                share = sum(len(rows) * len(columns) for rows, columns in boxes) / after[..., 0].numel()
+                if share > DENSE_FROM * len(boxes):
+                    break
+                clean, changes = after, self._by_crops(stage, padded, after, changes, boxes)
+            rest = rest[len(stage.layers) :]
+        return self._finish(
+            rest, clean, lambda some: torch.stack([_laid_over(clean, c, clean) for c in changes[some]])
+        )
 
-    def _advance(
-        self, stage: _Stage, padded: Tensor, after: Tensor, changes: list[_Change], boxes: list[_Box]
-    ) -> list[_Change]:
+    def _by_differences(
+        self, number: int, stage: Stage, clean: Tensor, changes: list[Change]
+    ) -> tuple[Tensor, list[Change]]:
+        """The clean map after a 3x3 convolution, and what it makes of each cell's changes.
+
+        Row r of the convolution's output is row r - (p - 2) of the full one's, with padding p.
+        """
+        full, (down, across) = self._full_convolution(number, stage.layers[0]), stage.padding
+        # The clean map directly: its error would be in every cell's outputs, that of a difference in its own.
+        before = stage._replace(layers=stage.layers[:1]).run(stage.pad(clean)[None])[0]
+        after = stage.run(before[None].clone(), first=1)[0]
+        boxes = [stage.changed(box, after) for box, _ in changes]
+        results = _nothing(len(changes), after)
+        alike: dict[tuple[int, int], list[int]] = defaultdict(list)
+        for cell, (rows, columns) in enumerate(boxes):
+            if rows and columns:
+                rows, columns = changes[cell][0]
+                alike[-(-len(rows) // TILE), -(-len(columns) // TILE)].append(cell)
+        for (t, u), cells in alike.items():
+            values = TILE**2 * (t * u * clean.shape[2] + (t + 1) * (u + 1) * after.shape[2])
+            for some in _chunks(cells, self.memory // (values * clean.element_size())):
+                shape = len(some), t * TILE, u * TILE, clean.shape[2]
+                d = self._scratch.take("differences", shape, clean).zero_()
+                for of_cell, cell in zip(d, some, strict=True):
+                    box, changed = changes[cell]
+                    torch.sub(changed, _at(clean, box), out=of_cell[: len(box[0]), : len(box[1])])
+                found = full(d)
+                for of_cell, cell in zip(found, some, strict=True):
+                    (rows, columns), (out_rows, out_columns) = changes[cell][0], boxes[cell]
+                    top, left = out_rows.start - rows.start + 2 - down, out_columns.start - columns.start
+                    left += 2 - across
+                    added = of_cell[top : top + len(out_rows), left : left + len(out_columns)]
+                    summed = (added + _at(before, boxes[cell]))[None]
+                    results[cell] = boxes[cell], stage.run(summed, first=1)[0]
+        return after, results
+
+    def _full_convolution(self, number: int, layer: nn.Module) -> FullConvolution:
+        """The stage's convolution, transformed anew where its weights are others than before."""
+        assert isinstance(layer, nn.Conv2d)
+        made = self._full.get(number)
+        if made is None or not made.is_of(layer.weight):
+            made = self._full[number] = FullConvolution(layer.weight, self._scratch)
+        return made
+
+    def _by_crops(
+        self, stage: Stage, padded: Tensor, after: Tensor, changes: list[Change], boxes: list[Box]
+    ) -> list[Change]:
         """What a stage makes of each cell's changes, from the clean map before, padded, and after it."""
-        results: list[_Change] = [((range(0), range(0)), after[:0, :0])] * len(changes)
+        results = _nothing(len(changes), after)
         (top, left), (height, width, _) = stage.padding, padded.shape
         clean = padded[top : height - top, left : width - left]
         alike: dict[tuple[int, int], list[int]] = defaultdict(list)
@@ -131,75 +170,62 @@ class IncrementalOcclusion:
                 alike[len(rows), len(columns)].append(cell)
         for (h, w), cells in alike.items():
             values = stage.crop(padded, boxes[cells[0]]).numel() + h * w * after.shape[2]
-            step = max(1, self.memory // (values * after.element_size()))
-            for some in (cells[i : i + step] for i in range(0, len(cells), step)):
+            for some in _chunks(cells, self.memory // (values * after.element_size())):
                 crops = [_laid_over(clean, changes[i], stage.crop(padded, boxes[i])) for i in some]
                 for i, output in zip(some, stage.run(torch.stack(crops)), strict=True):
                     results[i] = boxes[i], output
         return results
 
-    def _whole_maps(self, layers: list[nn.Module], clean: Tensor, changes: list[_Change]) -> Tensor:
-        """What the remaining layers make of each cell's whole map: the clean one, (H, W, C), changed."""
+    def _uniform(self, clean: Tensor, colour: Tensor) -> Tensor:
+        rest, windows = self._layers, uniform_windows.painted(clean, self.grid, colour)
+        for stage in self._stages:
+            padded = stage.pad(clean)
+            after = stage.run(padded[None].clone())[0]
+            size = windows.size_after(stage, after)
+            if size[0] * size[1] > DENSE_FROM * after[..., 0].numel():
+                break
+            windows = windows.advance(stage, padded, after, self.memory)
+            clean, rest = after, rest[len(stage.layers) :]
+        return self._finish(rest, clean, lambda some: windows.whole(clean, some))
+
+    def _finish(
+        self, layers: list[nn.Module], clean: Tensor, whole: Callable[[slice], Float[Tensor, "m H W C"]]
+    ) -> Float[Tensor, "cells *D"]:
+        """What the remaining layers make of whole maps: `whole` gives those of some cells."""
         x, largest = clean.permute(2, 0, 1)[None].clone(), clean.numel()
         for layer in layers:
             x = layer(x)
             largest = max(largest, x.numel())
         # What goes into a layer, what comes out, and as much again for its workspace.
-        step = max(1, self.memory // (3 * largest * clean.element_size()))
-        outputs = []
-        for some in (changes[i : i + step] for i in range(0, len(changes), step)):
-            x = torch.stack([_laid_over(clean, change, clean) for change in some]).permute(0, 3, 1, 2)
-            outputs.append(nn.Sequential(*layers)(x))
-        return torch.cat(outputs)
+        step, cells = max(1, self.memory // (3 * largest * clean.element_size())), self.grid**2
+        parts = [slice(start, min(start + step, cells)) for start in range(0, cells, step)]
+        return torch.cat([nn.Sequential(*layers)(whole(some).permute(0, 3, 1, 2)) for some in parts])
 
 
-_Box = tuple[range, range]  # rows and columns of a map
-_Change = tuple[_Box, Tensor]  # where an occluded image's map may differ from the clean one, values (h, w, C)
+def _launches_are_dear(device: torch.device) -> bool:
+    return device.type != "cpu"
 
 
-class _Stage(NamedTuple):
-    """A layer that reads windows, or none (kernel 1), and the pointwise layers after it.
-
-    Maps are (H, W, C) here: a crop is then copied in long runs, and convolutions are at their fastest.
-    """
-
-    layers: tuple[nn.Module, ...]
-    kernel: tuple[int, int] = (1, 1)
-    stride: tuple[int, int] = (1, 1)
-    padding: tuple[int, int] = (0, 0)
-
-    def pad(self, clean: Tensor) -> Tensor:
-        """A map with the margins that the layer would give it."""
-        value = float("-inf") if isinstance(self.layers[0], nn.MaxPool2d) else 0.0
-        down, across = self.padding
-        return F.pad(clean, (0, 0, across, across, down, down), value=value)
-
-    def changed(self, box: _Box, after: Tensor) -> _Box:
-        """The outputs, of a map (H, W, C), that changed inputs may change: [c, d) above."""
-        spans = []
-        for a, size, k, s, p in zip(box, after.shape, self.kernel, self.stride, self.padding, strict=False):
-            outputs = range(max(0, (a.start + p - k) // s + 1), min(size, (a.stop - 1 + p) // s + 1))
-            spans.append(outputs if a else a)
-        return spans[0], spans[1]
-
-    def crop(self, padded: Tensor, outputs: _Box) -> Tensor:
-        """The part of a padded map that some outputs read."""
-        along = zip(outputs, self.kernel, self.stride, strict=True)
-        rows, columns = (slice(o.start * s, (o.stop - 1) * s + k) for o, k, s in along)
-        return padded[rows, columns]
-
-    def run(self, maps: Float[Tensor, "n H W C"]) -> Float[Tensor, "n H2 W2 C2"]:
-        """The layers on padded maps, or on crops of them, which they may write to."""
-        x = maps.permute(0, 3, 1, 2)
-        for layer in self.layers:
-            x = layer(x)
-        return x.permute(0, 2, 3, 1)
+def _nothing(count: int, after: Tensor) -> list[Change]:
+    """For each cell: no change of a map."""
+    return [((range(0), range(0)), after[:0, :0])] * count
 
 
-def _laid_over(clean: Tensor, change: _Change, crop: Tensor) -> Tensor:
+def _chunks(cells: list[int], size: int) -> list[list[int]]:
+    step = max(1, size)
+    return [cells[i : i + step] for i in range(0, len(cells), step)]
+
+
+def _at(clean: Tensor, box: Box) -> Tensor:
+    """A view of a map in some rows and columns."""
+    rows, columns = box
+    return clean[rows.start : rows.stop, columns.start : columns.stop]
+
+
+def _laid_over(clean: Tensor, change: Change, crop: Tensor) -> Tensor:
     """A copy of a crop, which shares the clean map's memory, as the change would make it."""
-    (rows, columns), values = change
-    place = clean[rows.start : rows.stop, columns.start : columns.stop]
+    box, values = change
+    place = _at(clean, box)
     before = place.clone()
     place.copy_(values)
     result = crop.clone()
@@ -207,52 +233,7 @@ def _laid_over(clean: Tensor, change: _Change, crop: Tensor) -> Tensor:
     return result
 
 
-def _stages(layers: list[nn.Module]) -> list[_Stage]:
-    """The layers before the first that mixes all places, gathered into stages."""
-    stages: list[_Stage] = []
-    for layer in takewhile(lambda layer: not isinstance(layer, _MIXING), layers):
-        if isinstance(layer, _WINDOWED):
-            holes, kernel = _pair(getattr(layer, "dilation", 1)), _pair(layer.kernel_size)
-            reach = holes[0] * (kernel[0] - 1) + 1, holes[1] * (kernel[1] - 1) + 1
-            bare = copy.copy(layer)  # shares the weights
-            bare.padding = (0, 0)
-            stages.append(_Stage((bare,), reach, _pair(layer.stride), _pair(layer.padding)))
-        elif stages:
-            stages[-1] = stages[-1]._replace(layers=(*stages[-1].layers, layer))
-        else:
-            stages.append(_Stage((layer,)))
-    return stages
-
-
-def _flat(layer: nn.Module) -> list[nn.Module]:
-    """The layers of a sequence, those of sequences in it included."""
-    return [leaf for part in layer for leaf in _flat(part)] if isinstance(layer, nn.Sequential) else [layer]
-
-
-def _why_not(layer: nn.Module) -> str:
-    """Why a network, or a layer of it, cannot be recomputed in windows; empty if it can."""
-    name = type(layer).__name__
-    if layer._forward_hooks or layer._forward_pre_hooks:
-        return f"{name} has hooks, which may change what it computes"
-    # Not isinstance: a subclass may compute anything.
-    if type(layer) is nn.Sequential:
-        return next(filter(None, map(_why_not, layer)), "")
-    if type(layer) not in (*_WINDOWED, *_POINTWISE, *_MIXING):
-        return f"{name} is not a layer known to be computable in windows"
-    obstacles = {
-        "padding by name": isinstance(getattr(layer, "padding", 0), str),
-        "padding other than zeros": getattr(layer, "padding_mode", "zeros") != "zeros",
-        "ceil_mode": getattr(layer, "ceil_mode", False),
-        "return_indices": getattr(layer, "return_indices", False),
-        "means that leave padding out": not getattr(layer, "count_include_pad", True),
-        "training mode on": isinstance(layer, (nn.BatchNorm2d, nn.Dropout)) and layer.training,
-        "no running statistics": isinstance(layer, nn.BatchNorm2d) and layer.running_mean is None,
-    }
-    return next((f"{name} has {obstacle}" for obstacle, found in obstacles.items() if found), "")
-
-
-def _cells(image: Tensor, grid: int) -> list[_Box]:
+def _cells(image: Tensor, grid: int) -> list[Box]:
     """Rows and columns of each cell of an image (3, H, W), row-major."""
-    edges = (cell_edges(length, grid) for length in image.shape[1:])
-    rows, columns = ([range(*pair) for pair in pairwise(along)] for along in edges)
+    rows, columns = (cell_spans(length, grid) for length in image.shape[1:])
     return list(product(rows, columns))

@@ -1,0 +1,117 @@
+"""All cells' windows of one size, moved through a layer in a few calls: for a GPU, where each call is dear.
+
+The window of a cell at the border would be smaller than that of one in the middle; here it is moved inwards
+until it fits and holds clean values where nothing changed. So all windows of a grid are one tensor, and the
+inputs of the next layer are read from it and from the clean map by one lookup each::
+
+    input (i, j) of a cell  =  window[i - top, j - left]  if that lies in the window, else  clean[i, j]
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from lookwhy.attribution.windows import Stage, cell_spans
+
+
+class UniformWindows(NamedTuple):
+    """Windows of a grid's cells into one map.
+
+    Attributes:
+        values: of row r and column c of the grid; of one size.
+        changed: the map's rows, and columns, that may have changed, for each row and column of the grid.
+        starts: the first row of each row's windows, the first column of each column's.
+    """
+
+    values: Float[Tensor, "R S h w C"]
+    changed: tuple[list[range], list[range]]
+    starts: tuple[list[int], list[int]]
+
+    def size_after(self, stage: Stage, after: Float[Tensor, "H W C"]) -> tuple[int, int]:
+        """Rows and columns of the windows into the map that a stage makes."""
+        rows, columns = (
+            max(len(stage.span(axis, one, after.shape[axis])) for one in self.changed[axis])
+            for axis in (0, 1)
+        )
+        return rows, columns
+
+    def advance(
+        self, stage: Stage, padded: Float[Tensor, "H W C"], after: Float[Tensor, "H2 W2 C2"], memory: int
+    ) -> UniformWindows:
+        """The windows into the map after a stage, from the clean map before it, padded, and after it."""
+        size = self.size_after(stage, after)
+        changed, starts, read = [], [], []
+        for axis in (0, 1):
+            spans = [stage.span(axis, one, after.shape[axis]) for one in self.changed[axis]]
+            first = [min(span.start, after.shape[axis] - size[axis]) for span in spans]
+            needed = [list(stage.needed(axis, range(f, f + size[axis]))) for f in first]
+            changed.append(spans)
+            starts.append(first)
+            read.append(torch.tensor(needed, device=padded.device))
+        rows, columns = read
+        a_row = len(self.starts[1]) * (rows.shape[1] * columns.shape[1] * padded.shape[2] + after.numel())
+        step = max(1, memory // (4 * a_row * padded.element_size()))
+        outputs = []
+        for some in (slice(i, i + step) for i in range(0, len(rows), step)):
+            crops = self._read(padded, stage.padding, rows[some], columns, some)
+            outputs.append(stage.run(crops.flatten(0, 1)).unflatten(0, crops.shape[:2]))
+        return UniformWindows(torch.cat(outputs), (changed[0], changed[1]), (starts[0], starts[1]))
+
+    def whole(self, clean: Float[Tensor, "H W C"], cells: slice) -> Float[Tensor, "m H W C"]:
+        """The whole map of some cells, counted row by row."""
+        across = len(self.starts[1])
+        rows, columns = (
+            torch.arange(side, device=clean.device).expand(len(starts), side)
+            for side, starts in zip(clean.shape, self.starts, strict=False)
+        )
+        some = slice(cells.start // across, -(-cells.stop // across))
+        maps = self._read(clean, (0, 0), rows[some], columns, some).flatten(0, 1)
+        return maps[cells.start - some.start * across :][: cells.stop - cells.start]
+
+    def _read(
+        self,
+        padded: Float[Tensor, "H W C"],
+        padding: tuple[int, int],
+        rows: Int64[Tensor, "r h"],
+        columns: Int64[Tensor, "S w"],
+        some: slice,
+    ) -> Float[Tensor, "r S h w C"]:
+        """Rows and columns of a padded map as the cells see them, for some rows of the grid."""
+        inside, places = [], []
+        sides = (self.starts[0][some], self.starts[1])
+        for starts, asked, margin, side in zip(
+            sides, (rows, columns), padding, self.values.shape[2:4], strict=True
+        ):
+            place = asked - margin - torch.tensor(starts, device=asked.device)[:, None]
+            inside.append((place >= 0) & (place < side))
+            places.append(place.clamp(0, side - 1))
+        r, c = (torch.arange(len(place), device=place.device) for place in places)
+        grid = r[:, None, None, None], c[None, :, None, None]
+        at = places[0][:, None, :, None], places[1][None, :, None, :]
+        changed = self.values[some][(*grid, *at)]
+        clean = padded[rows[:, None, :, None], columns[None, :, None, :]]
+        within = inside[0][:, None, :, None] & inside[1][None, :, None, :]
+        return torch.where(within[..., None], changed, clean)
+
+
+def painted(clean: Float[Tensor, "H W 3"], grid: int, colour: Float[Tensor, "3"]) -> UniformWindows:
+    """The windows of an image whose cells are painted over; one pixel of the clean image where none is."""
+    changed, starts, read, within = [], [], [], []
+    for length in clean.shape[:2]:
+        spans = cell_spans(length, grid)
+        size = max(1, *map(len, spans))
+        first = [min(span.start, length - size) for span in spans]
+        pixels = torch.tensor([list(range(f, f + size)) for f in first], device=clean.device)
+        edges = torch.tensor([(span.start, span.stop) for span in spans], device=clean.device)
+        changed.append(spans)
+        starts.append(first)
+        read.append(pixels)
+        within.append((pixels >= edges[:, :1]) & (pixels < edges[:, 1:]))
+    seen = clean[read[0][:, None, :, None], read[1][None, :, None, :]]
+    inside = within[0][:, None, :, None] & within[1][None, :, None, :]
+    values = torch.where(inside[..., None], colour, seen)
+    return UniformWindows(values, (changed[0], changed[1]), (starts[0], starts[1]))

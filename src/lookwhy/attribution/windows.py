@@ -1,0 +1,135 @@
+"""Which outputs of a layer change with which of its inputs, and the layers for which that is known.
+
+Along one axis, output o of a layer with kernel k, stride s and padding p reads the inputs from o*s - p
+up to, but not including, o*s - p + k. If the inputs [a, b) have changed, the outputs that may change are
+those with o*s - p + k > a and o*s - p < b::
+
+    outputs  [ max(0, floor((a + p - k) / s) + 1),  min(size, floor((b - 1 + p) / s) + 1) )  =  [c, d)
+    inputs   [ c*s - p,  (d - 1)*s - p + k )
+
+with k counted over the holes of a dilated kernel. The inputs needed are the clean ones, padded once as the
+layer pads the whole map (0, or -inf for max pooling) and cropped, with the changed values laid over; the
+layer then runs on the crop without padding, so borders are exact too. Rows and columns go alike.
+"""
+
+from __future__ import annotations
+
+import copy
+from itertools import pairwise, takewhile
+from typing import NamedTuple
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.modules.utils import _pair
+
+WINDOWED = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)
+POINTWISE = (nn.ReLU, nn.BatchNorm2d, nn.Dropout, nn.Identity)
+MIXING = (nn.AdaptiveAvgPool2d, nn.Flatten, nn.Linear)
+
+Box = tuple[range, range]
+"""Rows and columns of a map."""
+
+
+def cell_edges(length: int, grid: int) -> list[int]:
+    """Where the cells along an axis begin and end: cell i is the pixels [edges[i], edges[i + 1]).
+
+    The edges are round(i * length / grid), halves to even, so any grid fits any length; cells differ by
+    a pixel where it does not divide, and some are empty where there are more cells than pixels.
+    """
+    return [round(i * length / grid) for i in range(grid + 1)]
+
+
+def cell_spans(length: int, grid: int) -> list[range]:
+    """The pixels of each cell along an axis."""
+    return [range(*pair) for pair in pairwise(cell_edges(length, grid))]
+
+
+class Stage(NamedTuple):
+    """A layer that reads windows, or none (kernel 1), and the pointwise layers after it.
+
+    Maps are (H, W, C) here: a crop is then copied in long runs, and convolutions are at their fastest.
+    """
+
+    layers: tuple[nn.Module, ...]
+    kernel: tuple[int, int] = (1, 1)
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int] = (0, 0)
+
+    def pad(self, clean: Float[Tensor, "H W C"]) -> Float[Tensor, "H2 W2 C"]:
+        """A map with the margins that the layer would give it."""
+        value = float("-inf") if isinstance(self.layers[0], nn.MaxPool2d) else 0.0
+        down, across = self.padding
+        return F.pad(clean, (0, 0, across, across, down, down), value=value)
+
+    def changed(self, box: Box, after: Tensor) -> Box:
+        """The outputs, of a map (H, W, C), that changed inputs may change: [c, d) above."""
+        return self.span(0, box[0], after.shape[0]), self.span(1, box[1], after.shape[1])
+
+    def span(self, axis: int, inputs: range, size: int) -> range:
+        """The outputs along an axis, of so many, that changed inputs may change; none for none."""
+        k, s, p = self.kernel[axis], self.stride[axis], self.padding[axis]
+        if not inputs:
+            return inputs
+        return range(max(0, (inputs.start + p - k) // s + 1), min(size, (inputs.stop - 1 + p) // s + 1))
+
+    def needed(self, axis: int, outputs: range) -> range:
+        """The padded inputs along an axis that some outputs read."""
+        s = self.stride[axis]
+        return range(outputs.start * s, (outputs.stop - 1) * s + self.kernel[axis])
+
+    def crop(self, padded: Float[Tensor, "H2 W2 C"], outputs: Box) -> Float[Tensor, "h w C"]:
+        """The part of a padded map that some outputs read."""
+        rows, columns = (self.needed(axis, outputs[axis]) for axis in (0, 1))
+        return padded[rows.start : rows.stop, columns.start : columns.stop]
+
+    def run(self, maps: Float[Tensor, "n H W C"], first: int = 0) -> Float[Tensor, "n H2 W2 C2"]:
+        """The layers, or those from a later one on, on padded maps or crops, which they may write to."""
+        x = maps.permute(0, 3, 1, 2)
+        for layer in self.layers[first:]:
+            x = layer(x)
+        return x.permute(0, 2, 3, 1)
+
+
+def stages_of(layers: list[nn.Module]) -> list[Stage]:
+    """The layers before the first that mixes all places, gathered into stages."""
+    stages: list[Stage] = []
+    for layer in takewhile(lambda layer: not isinstance(layer, MIXING), layers):
+        if isinstance(layer, WINDOWED):
+            holes, kernel = _pair(getattr(layer, "dilation", 1)), _pair(layer.kernel_size)
+            reach = holes[0] * (kernel[0] - 1) + 1, holes[1] * (kernel[1] - 1) + 1
+            bare = copy.copy(layer)  # shares the weights
+            bare.padding = (0, 0)
+            stages.append(Stage((bare,), reach, _pair(layer.stride), _pair(layer.padding)))
+        elif stages:
+            stages[-1] = stages[-1]._replace(layers=(*stages[-1].layers, layer))
+        else:
+            stages.append(Stage((layer,)))
+    return stages
+
+
+def flat(layer: nn.Module) -> list[nn.Module]:
+    """The layers of a sequence, those of sequences in it included."""
+    return [leaf for part in layer for leaf in flat(part)] if isinstance(layer, nn.Sequential) else [layer]
+
+
+def why_not(layer: nn.Module) -> str:
+    """Why a network, or a layer of it, cannot be recomputed in windows; empty if it can."""
+    name = type(layer).__name__
+    if layer._forward_hooks or layer._forward_pre_hooks:
+        return f"{name} has hooks, which may change what it computes"
+    # Not isinstance: a subclass may compute anything.
+    if type(layer) is nn.Sequential:
+        return next(filter(None, map(why_not, layer)), "")
+    if type(layer) not in (*WINDOWED, *POINTWISE, *MIXING):
+        return f"{name} is not a layer known to be computable in windows"
+    obstacles = {
+        "padding by name": isinstance(getattr(layer, "padding", 0), str),
+        "padding other than zeros": getattr(layer, "padding_mode", "zeros") != "zeros",
+        "ceil_mode": getattr(layer, "ceil_mode", False),
+        "return_indices": getattr(layer, "return_indices", False),
+        "means that leave padding out": not getattr(layer, "count_include_pad", True),
+        "training mode on": isinstance(layer, (nn.BatchNorm2d, nn.Dropout)) and layer.training,
+        "no running statistics": isinstance(layer, nn.BatchNorm2d) and layer.running_mean is None,
+    }
+    return next((f"{name} has {obstacle}" for obstacle, found in obstacles.items() if found), "")

@@ -1,0 +1,78 @@
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from lookwhy.attribution import winograd
+from lookwhy.attribution.winograd import FullConvolution, Scratch, suits
+
+
+def draw(*shape, seed=0, dtype=torch.float64):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def channels_last(x):
+    return x.permute(0, 2, 3, 1)
+
+
+@pytest.mark.parametrize(
+    "shape", [(2, 9, 14), (1, 70, 61), (3, 4, 4), (1, 1, 1), (70, 7, 13), (2, 2, 200)], ids=str
+)
+def test_equals_the_convolution_of_maps_with_two_rows_and_columns_of_margin(shape):
+    weight, d, g = draw(5, 3, 3, 3), draw(*shape, 3, seed=1), draw(*shape, 5, seed=2)
+    found = FullConvolution(weight, Scratch())(d)
+    expected = F.conv2d(d.permute(0, 3, 1, 2), weight, padding=2)
+    torch.testing.assert_close(found, channels_last(expected), atol=1e-11, rtol=0)
+    back = FullConvolution(weight, Scratch(), transposed=True)(g)
+    expected = F.conv_transpose2d(g.permute(0, 3, 1, 2), weight)
+    torch.testing.assert_close(back, channels_last(expected), atol=1e-11, rtol=0)
+
+
+def test_layers_may_share_their_scratch():
+    scratch, first, second = Scratch(), draw(4, 3, 3, 3), draw(6, 4, 3, 3, seed=1)
+    d = draw(2, 5, 6, 3, seed=2)
+    middle = FullConvolution(first, scratch)(d)
+    found = FullConvolution(second, scratch)(middle.clone())
+    once = F.conv2d(d.permute(0, 3, 1, 2), first, padding=2)
+    expected = F.conv2d(once, second, padding=2)
+    torch.testing.assert_close(found, channels_last(expected), atol=1e-10, rtol=0)
+
+
+def test_single_precision_errs_by_little_more_than_the_direct_sum_does(monkeypatch):
+    weight, d = draw(64, 64, 3, 3) / 24, draw(4, 12, 12, 64, seed=1)
+    exact = channels_last(F.conv2d(d.permute(0, 3, 1, 2), weight, padding=2))
+    found = FullConvolution(weight.float(), Scratch())(d.float())
+    direct = channels_last(F.conv2d(d.permute(0, 3, 1, 2).float(), weight.float(), padding=2))
+    error, usual = ((x.double() - exact).square().mean().sqrt() for x in (found, direct))
+    assert error < 5 * usual
+    monkeypatch.setattr(winograd, "_AT", torch.tensor([0, 1, -1, 2, -2], dtype=torch.float64))
+    textbook = FullConvolution(weight.float(), Scratch())(d.float())
+    assert error < 0.6 * (textbook.double() - exact).square().mean().sqrt()
+
+
+def test_other_weights_are_noticed():
+    weight = draw(4, 3, 3, 3)
+    made = FullConvolution(weight, Scratch())
+    assert made.is_of(weight.clone())
+    assert not made.is_of(weight.float())
+    weight[0, 0, 0, 0] += 1e-9
+    assert not made.is_of(weight)
+
+
+@pytest.mark.parametrize(
+    ("layer", "expected"),
+    [
+        (nn.Conv2d(4, 4, 3, padding=1), True),
+        (nn.Conv2d(4, 4, 3, padding=(0, 2), bias=False), True),
+        (nn.Conv2d(4, 4, 3, stride=2), False),
+        (nn.Conv2d(4, 4, 3, dilation=2), False),
+        (nn.Conv2d(4, 4, (3, 1)), False),
+        (nn.Conv2d(4, 4, 3, groups=2), False),
+        (nn.Conv2d(3, 4, 3), False),
+        (nn.MaxPool2d(3, 1), False),
+    ],
+    ids=str,
+)
+def test_only_plain_convolutions_of_many_channels_are_taken(layer, expected, monkeypatch):
+    monkeypatch.setattr(winograd, "FEWEST_CHANNELS", 4)
+    assert suits(layer) == expected
