@@ -7,22 +7,12 @@ In every ReLU the gradient passes where it is positive itself, whatever the unit
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
-
 from lookwhy.attribution.gradient import Gradient
-from lookwhy.attribution.relu_rules import DeconvReLU, relu_rule
-from lookwhy.models.pipeline import Pipeline
+from lookwhy.attribution.relu_rules import Rule, deconv
 
 
 class Deconvnet(Gradient):
     """Magnitude of the deconvnet's pixel signal, averaged over the cells of a grid."""
 
     name = "deconvnet"
-
-    def rule(self, model: Pipeline) -> AbstractContextManager[None]:
-        """Deconvnet ReLUs throughout.
-
-        Raises:
-            LookwhyError: on entering, when the model holds no ReLU module.
-        """
-        return relu_rule(model, DeconvReLU, self.name)
+    rule: Rule = staticmethod(deconv)

@@ -5,11 +5,15 @@
 and the mean of R over each cell of the grid. Every ReLU passes the gradient where its input was
 positive: the true derivative. The two papers that change the rule of the ReLU (Zeiler & Fergus;
 Springenberg et al.) share everything else with this file.
+
+The way back leads through the head, which differs with the question and the epoch, and through the frozen
+CNN, which needs nothing but the image's own masks for it (`frozen_backward.py`). A network that this is not
+known for goes through autograd.
 """
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -17,7 +21,16 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
-from lookwhy.attribution.base import Attributor, Explains, Needs, differentiable, images_of
+from lookwhy.attribution.base import (
+    Attributor,
+    Explains,
+    Needs,
+    differentiable,
+    images_of,
+    rows_by_image,
+)
+from lookwhy.attribution.relu_rules import Rule, expect_relu_modules, plain, relu_rule
+from lookwhy.attribution.traces import Traces
 from lookwhy.models.pipeline import Pipeline
 from lookwhy.models.protocol import VQAModel
 from lookwhy.types import Domain, ImportanceMaps, VQABatch
@@ -36,11 +49,13 @@ class Gradient(Attributor):
         pool: how the pixels of a cell become one value.
         batch_size: questions sent through the network at once; bounds memory.
         explains: what of the answer the gradient is of.
+        cache: folder to keep what the frozen network leaves of each image in; None: the analysis decides.
     """
 
     name = "gradient"
     domain: Domain = "image"
     needs: Needs = "gradients"
+    rule: Rule = staticmethod(plain)
 
     def __init__(
         self,
@@ -49,30 +64,36 @@ class Gradient(Attributor):
         batch_size: int = 8,
         pool: Pool = "mean",
         explains: Explains = "probability",
+        cache: str | None = None,
     ) -> None:
         self.grid, self.channels, self.batch_size, self.pool = grid, channels, batch_size, pool
-        self.explains = explains
-
-    def rule(self, model: Pipeline) -> AbstractContextManager[None]:
-        """The backward rule of the ReLUs, as a context."""
-        return nullcontext()
+        self.explains, self.cache = explains, cache
+        self._traces: Traces | None = None
 
     def __call__(self, model: VQAModel, batch: VQABatch, target: Int64[Tensor, " B"]) -> ImportanceMaps:
         """Maps (B, grid, grid), unsigned.
 
         Raises:
-            LookwhyError: the model is not a `Pipeline`, or the batch holds no pixels.
+            LookwhyError: the model is not a `Pipeline`, or has no ReLU that this method's rule could be
+                given to; or the batch holds no pixels.
         """
         pipeline = differentiable(model, self.name)
+        if self.rule is not plain:
+            expect_relu_modules(pipeline, self.name)
         images = images_of(batch, self.name)
-        parts = []
-        for rows in torch.arange(len(batch), device=images.device).split(self.batch_size):
-            gradients = self.pixel_gradients(
-                pipeline, images[rows], batch.tokens[rows], batch.lengths[rows], target[rows]
-            )
-            pool = F.adaptive_avg_pool2d if self.pool == "mean" else F.adaptive_max_pool2d
-            parts.append(pool(self._magnitude(gradients), self.grid))
-        values = torch.cat(parts).float().cpu()
+        values = torch.zeros(len(batch), self.grid, self.grid)
+        traces = self._traces_of(pipeline)
+        for rows in rows_by_image(batch):
+            trace = traces(images[rows[0]]) if traces.possible else None
+            for some in rows.split(self.batch_size):
+                asked = batch.tokens[some], batch.lengths[some], target[some]
+                if trace is None:
+                    gradients = self.pixel_gradients(pipeline, images[some], *asked)
+                else:
+                    at_features = self._gradients(pipeline, "head", trace.features, *asked)
+                    gradients = traces.backward(trace, at_features, self.rule, images[rows[0]])
+                pool = F.adaptive_avg_pool2d if self.pool == "mean" else F.adaptive_max_pool2d
+                values[some] = pool(self._magnitude(gradients), self.grid).float().cpu()
         return self._maps(batch, target, values, signed=False)
 
     def pixel_gradients(
@@ -83,14 +104,32 @@ class Gradient(Attributor):
         lengths: Int64[Tensor, " B"],
         target: Int64[Tensor, " B"],
     ) -> Float[Tensor, "B 3 H W"]:
-        """Gradients of what is explained of the target answers, under this method's rule for ReLUs."""
-        pixels = images.detach().clone().requires_grad_()
-        with self.rule(model):
-            scores = self._explained(model(pixels, tokens, lengths))
+        """Gradients of what is explained of the target answers, under this method's rule, by autograd."""
+        return self._gradients(model, "whole", images, tokens, lengths, target)
+
+    def _gradients(
+        self,
+        model: Pipeline,
+        part: Literal["whole", "head"],
+        inputs: Tensor,
+        tokens: Int64[Tensor, "B T"],
+        lengths: Int64[Tensor, " B"],
+        target: Int64[Tensor, " B"],
+    ) -> Tensor:
+        """At the inputs of the whole model, or at the features of one image, which the head is given."""
+        network = model if part == "whole" else model.head
+        leaf = inputs.detach().expand(len(tokens), *inputs.shape[1:]).clone().requires_grad_()
+        with relu_rule(network, self.rule):
+            scores = self._explained(network(leaf, tokens, lengths))
             chosen = scores.gather(1, target[:, None]).sum()
             # Not .backward(): that would leave gradients in the parameters that training then uses.
-            (gradients,) = torch.autograd.grad(chosen, pixels)
+            (gradients,) = torch.autograd.grad(chosen, leaf)
         return gradients
+
+    def _traces_of(self, model: Pipeline) -> Traces:
+        if self._traces is None or not self._traces.are_of(model.tower):
+            self._traces = Traces(model.tower, Path(self.cache) if self.cache else None)
+        return self._traces
 
     def _magnitude(self, gradients: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B H W"]:
         if self.channels == "max":

@@ -86,11 +86,18 @@ class IncrementalOcclusion:
         self._scratch = Scratch()
         self._full: dict[int, FullConvolution] = {}
 
-    @torch.no_grad()
     def __call__(self, image: Float[Tensor, "3 H W"]) -> Float[Tensor, "cells *D"]:
         """Features of the image, given in the network's own input range, with each cell painted over."""
+        return self.clean_and_occluded(image)[1]
+
+    @torch.no_grad()
+    def clean_and_occluded(
+        self, image: Float[Tensor, "3 H W"]
+    ) -> tuple[Float[Tensor, "*D"], Float[Tensor, "cells *D"]]:
+        """The same, and before it the features of the image itself, rounded alike."""
         if not self.incremental:
-            return plain_occlusion(self.cnn, image, self.grid, self.fill)
+            occluded = plain_occlusion(self.cnn, image, self.grid, self.fill)
+            return self.cnn(image[None])[0], occluded
         colour = image.new_zeros(3) if self.fill is None else self.fill.to(image)
         clean = image.permute(1, 2, 0).clone()
         if _launches_are_dear(image.device):
@@ -176,7 +183,7 @@ class IncrementalOcclusion:
                     results[i] = boxes[i], output
         return results
 
-    def _uniform(self, clean: Tensor, colour: Tensor) -> Tensor:
+    def _uniform(self, clean: Tensor, colour: Tensor) -> tuple[Tensor, Tensor]:
         rest, windows = self._layers, uniform_windows.painted(clean, self.grid, colour)
         for stage in self._stages:
             padded = stage.pad(clean)
@@ -190,8 +197,8 @@ class IncrementalOcclusion:
 
     def _finish(
         self, layers: list[nn.Module], clean: Tensor, whole: Callable[[slice], Float[Tensor, "m H W C"]]
-    ) -> Float[Tensor, "cells *D"]:
-        """What the remaining layers make of whole maps: `whole` gives those of some cells."""
+    ) -> tuple[Float[Tensor, "*D"], Float[Tensor, "cells *D"]]:
+        """What the remaining layers make of the clean map, and of whole maps: `whole` gives some cells'."""
         x, largest = clean.permute(2, 0, 1)[None].clone(), clean.numel()
         for layer in layers:
             x = layer(x)
@@ -199,7 +206,12 @@ class IncrementalOcclusion:
         # What goes into a layer, what comes out, and as much again for its workspace.
         step, cells = max(1, self.memory // (3 * largest * clean.element_size())), self.grid**2
         parts = [slice(start, min(start + step, cells)) for start in range(0, cells, step)]
-        return torch.cat([nn.Sequential(*layers)(whole(some).permute(0, 3, 1, 2)) for some in parts])
+        outputs = []
+        for some in parts:
+            # The clean map in the same call: what a cell does not change is then the same to the last bit.
+            maps = torch.cat([whole(some), clean[None]]).permute(0, 3, 1, 2)
+            outputs.append(nn.Sequential(*layers)(maps))
+        return outputs[0][-1], torch.cat([one[:-1] for one in outputs])
 
 
 def _launches_are_dear(device: torch.device) -> bool:

@@ -83,9 +83,9 @@ class Occlusion(Attributor):
     ) -> tuple[Float[Tensor, "Q A"], Float[Tensor, "Q cells A"]]:
         """Scores of some questions about one image: whole, and with each cell painted over."""
         if isinstance(model, Pipeline):
-            occluded = self._occluded_features(model, image)(image)
-            whole = model.logits_of_pairs(model.features(image[None]), tokens, lengths)[:, 0]
-            return self._explained(whole), self._explained(model.logits_of_pairs(occluded, tokens, lengths))
+            clean, occluded = self._occluded_features(model, image)(image)
+            logits = model.logits_of_pairs(torch.cat([clean[None], occluded]), tokens, lengths)
+            return self._explained(logits[:, 0]), self._explained(logits[:, 1:])
         whole_rows, occluded_rows = [], []
         for question, length in zip(tokens, lengths, strict=True):
             whole_rows.append(self._black_box_scores(model, image[None], question[None], length[None])[0])

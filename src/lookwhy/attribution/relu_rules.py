@@ -10,9 +10,9 @@ paper), a rule says what leaves at its input::
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -20,58 +20,72 @@ from torch import Tensor, nn
 from lookwhy.attribution.base import relu_modules
 from lookwhy.types import LookwhyError
 
+Rule = Callable[[Tensor, Tensor], Tensor]
+"""From [h > 0], as booleans or as 0 and 1, and G, of one shape, to what leaves at the input."""
 
-class GuidedReLU(torch.autograd.Function):
-    """ReLU whose gradient passes where both the input and the gradient are positive."""
+
+def plain(active: Tensor, gradient: Tensor) -> Tensor:
+    """[h > 0] G."""
+    return gradient * active
+
+
+def deconv(active: Tensor, gradient: Tensor) -> Tensor:
+    """[G > 0] G."""
+    return gradient.clamp(min=0)
+
+
+def guided(active: Tensor, gradient: Tensor) -> Tensor:
+    """[h > 0] [G > 0] G."""
+    return gradient.clamp(min=0).mul_(active)
+
+
+class _RuledReLU(torch.autograd.Function):
+    """ReLU with a backward rule of its own."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, rule: Rule) -> Tensor:
         """The ordinary ReLU."""
         ctx.save_for_backward(x > 0)
+        ctx.rule = rule
         return x.clamp(min=0)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        """[h > 0] [G > 0] G."""
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        """What the rule lets through."""
         (active,) = ctx.saved_tensors
-        return grad.clamp(min=0) * active
-
-
-class DeconvReLU(torch.autograd.Function):
-    """ReLU whose gradient passes where the gradient itself is positive, whatever the input was."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        """The ordinary ReLU."""
-        return x.clamp(min=0)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        """[G > 0] G."""
-        return grad.clamp(min=0)
+        return ctx.rule(active, grad), None
 
 
 @contextmanager
-def relu_rule(model: nn.Module, rule: type[torch.autograd.Function], method: str) -> Iterator[None]:
+def relu_rule(model: nn.Module, rule: Rule) -> Iterator[None]:
     """Let every ReLU module of the model use `rule`; the modules are as before afterwards.
 
     The forward of each module is replaced rather than hooked: a hook meets an in-place ReLU too late,
-    when its input is gone.
-
-    Raises:
-        LookwhyError: the model holds no ReLU module. Functional ReLUs cannot be reached, and plain
-            gradients under another name would be worse than none.
+    when its input is gone. ReLUs that are no modules cannot be reached: see `expect_relu_modules`.
     """
     modules = relu_modules(model)
-    if not modules:
-        raise LookwhyError(
-            f"expected nn.ReLU modules for {method}, found none in {type(model).__name__}; functional "
-            "ReLUs cannot be given a backward rule: use modules, or the method Gradient"
-        )
+
+    def ruled(input: Tensor) -> Tensor:
+        return cast(Tensor, _RuledReLU.apply(input, rule))
+
     try:
         for module in modules:
-            module.forward = rule.apply  # type: ignore[method-assign]
+            module.forward = ruled  # type: ignore[method-assign]
         yield
     finally:
         for module in modules:
             module.__dict__.pop("forward", None)
+
+
+def expect_relu_modules(model: nn.Module, method: str) -> None:
+    """Refuse a model without a ReLU module.
+
+    Raises:
+        LookwhyError: it holds none. Functional ReLUs cannot be given a rule, and plain gradients under
+            another name would be worse than none.
+    """
+    if not relu_modules(model):
+        raise LookwhyError(
+            f"expected nn.ReLU modules for {method}, found none in {type(model).__name__}; functional "
+            "ReLUs cannot be given a backward rule: use modules, or the method Gradient"
+        )

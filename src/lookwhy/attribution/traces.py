@@ -1,0 +1,58 @@
+"""What a forward pass of the frozen network leaves of each image, computed once and kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from weakref import WeakKeyDictionary
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from lookwhy.attribution.frozen import Kept, network_of
+from lookwhy.attribution.frozen_backward import FrozenBackward, Trace
+from lookwhy.attribution.relu_rules import Rule
+
+# Several methods go back through one network: its transformed weights are made once.
+_BACKWARD: WeakKeyDictionary[nn.Module, FrozenBackward] = WeakKeyDictionary()
+
+
+class Traces:
+    """image -> its trace, from disk where it is kept.
+
+    Args:
+        tower: pixels -> features, frozen.
+        folder: where to keep traces; None keeps nothing. On a GPU a forward pass is quicker than reading.
+
+    Attributes:
+        possible: whether the tower is a network that can be gone through backwards alone.
+    """
+
+    def __init__(self, tower: nn.Module, folder: Path | None = None) -> None:
+        self._tower, self._folder = tower, folder
+        self._network = network_of(tower)
+        self._frozen = _BACKWARD.setdefault(self._network, FrozenBackward(self._network))
+        self._kept: Kept | None = None
+        self.possible = not self._frozen.why_not
+
+    def are_of(self, tower: nn.Module) -> bool:
+        """Whether they are of this very tower."""
+        return self._tower is tower
+
+    def __call__(self, image: Float[Tensor, "3 H W"]) -> Trace:
+        """The trace of an image in the tower's own input range."""
+        if self._folder is None or image.device.type != "cpu":
+            return self._frozen.forward(image)
+        if self._kept is None:
+            self._kept = Kept(self._folder, "traces", self._network)
+        found = self._kept.get(image)
+        if found is not None:
+            return self._frozen.unpack(found, image)
+        trace = self._frozen.forward(image)
+        self._kept.put(image, trace.pack())
+        return trace
+
+    def backward(
+        self, trace: Trace, gradients: Float[Tensor, "Q *D"], rule: Rule, image: Float[Tensor, "3 H W"]
+    ) -> Float[Tensor, "Q 3 H W"]:
+        """Gradients at the pixels of one image, from several at its features."""
+        return self._frozen.backward(trace, gradients, rule, image)

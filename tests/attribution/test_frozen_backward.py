@@ -1,0 +1,119 @@
+"""The way back from masks alone, against autograd through the whole network and against Captum."""
+
+import pytest
+import torch
+from torch import nn
+
+from lookwhy.attribution import Deconvnet, Gradient, GuidedBackprop, winograd
+from lookwhy.attribution.frozen_backward import FrozenBackward
+from lookwhy.attribution.relu_rules import deconv, guided, plain, relu_rule
+from lookwhy.attribution.traces import Traces
+from lookwhy.models import Pipeline
+
+
+def vgg_like():
+    return nn.Sequential(
+        nn.Conv2d(3, 6, 3, padding=1), nn.ReLU(inplace=True), nn.Conv2d(6, 6, 3, padding=(0, 2), bias=False),
+        nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 8, 3, padding=1), nn.ReLU(inplace=True), nn.MaxPool2d(2),
+        nn.Sequential(nn.AdaptiveAvgPool2d(3), nn.Flatten(), nn.Linear(72, 20), nn.ReLU(), nn.Dropout(),
+        nn.Linear(20, 9), nn.ReLU(inplace=True)),
+    )  # fmt: skip
+
+
+def alexnet_like():
+    return nn.Sequential(
+        nn.Conv2d(3, 6, 7, stride=2, padding=2), nn.ReLU(), nn.MaxPool2d(3, 2, padding=1),
+        nn.Conv2d(6, 6, 5, padding=2, groups=2), nn.BatchNorm2d(6), nn.ReLU(), nn.MaxPool2d(3, 1, dilation=2),
+        nn.Conv2d(6, 4, 3, padding=1, dilation=2), nn.ReLU(), nn.AvgPool2d(2),
+    )  # fmt: skip
+
+
+def ready(make):
+    torch.manual_seed(0)
+    net = make().double().eval()
+    for layer in net.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.running_mean.normal_()
+            layer.running_var.uniform_(0.5, 2)
+        elif isinstance(layer, (nn.Conv2d, nn.Linear)):
+            nn.init.kaiming_normal_(layer.weight)
+    return net
+
+
+class Once(nn.Module):
+    """Changes nothing, and is no layer that is known."""
+
+    def forward(self, x):
+        return x * 1
+
+
+def draw(*shape, seed):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+@pytest.mark.parametrize("fewest", [1, 1000], ids=["winograd", "direct"])
+@pytest.mark.parametrize("rule", [plain, guided, deconv], ids=lambda rule: rule.__name__)
+@pytest.mark.parametrize("make", [vgg_like, alexnet_like], ids=lambda make: make.__name__)
+def test_equals_autograd_also_from_packed_masks(make, rule, fewest, monkeypatch):
+    monkeypatch.setattr(winograd, "FEWEST_CHANNELS", fewest)
+    net, image = ready(make), draw(3, 37, 45, seed=1)
+    back = FrozenBackward(net)
+    trace = back.forward(image)
+    given = draw(3, *trace.features.shape[1:], seed=2)
+    pixels = image.expand(3, -1, -1, -1).clone().requires_grad_()
+    with relu_rule(net, rule):
+        features = net(pixels)
+        (expected,) = torch.autograd.grad(features, pixels, given)
+    torch.testing.assert_close(trace.features, features[:1].detach(), atol=1e-12, rtol=0)
+    assert expected.abs().max() > 1e-3
+    torch.testing.assert_close(back.backward(trace, given, rule, image), expected, atol=1e-10, rtol=0)
+    again = FrozenBackward(net)
+    packed = trace.pack()
+    found = again.backward(again.unpack(packed, image), given, rule, image)
+    torch.testing.assert_close(found, expected, atol=1e-10, rtol=0)
+    assert packed["active"].nbytes < sum(mask.numel() for mask in trace.active) / 8 + len(trace.active)
+    assert packed["chosen"].dtype == "uint16"
+
+
+@pytest.mark.parametrize("method", [Gradient, GuidedBackprop, Deconvnet])
+def test_maps_are_those_of_autograd_and_cost_one_forward_pass_an_image(
+    method, small_pipeline, small_batch, tmp_path, monkeypatch
+):
+    passes, forward = [], FrozenBackward.forward
+    monkeypatch.setattr(FrozenBackward, "forward", lambda self, x: passes.append(1) or forward(self, x))
+    target = torch.tensor([1, 2, 3])
+    ours = method(grid=4, cache=str(tmp_path))(small_pipeline, small_batch, target)
+    assert len(passes) == 2  # three questions about two images
+    again = method(grid=4, cache=str(tmp_path))(small_pipeline, small_batch, target)
+    assert len(passes) == 2
+    assert torch.equal(ours.values, again.values)
+    unknown = Pipeline(nn.Sequential(small_pipeline.tower, Once()), small_pipeline.head)
+    slow = method(grid=4)(unknown, small_batch, target)
+    torch.testing.assert_close(ours.values, slow.values, atol=1e-7, rtol=0)
+    assert len(passes) == 2
+
+
+def test_traces_of_other_weights_are_never_used(small_pipeline, small_batch, tmp_path):
+    target = torch.tensor([1, 2, 3])
+    GuidedBackprop(grid=4, cache=str(tmp_path))(small_pipeline, small_batch, target)
+    tower = vgg_like()[:5].double()
+    image = small_batch.images[0]
+    Traces(tower, tmp_path)(image)
+    assert len(list(tmp_path.glob("traces-*.cache"))) == 2
+
+
+def test_a_network_not_understood_says_why():
+    assert FrozenBackward(nn.Sequential(nn.Conv2d(3, 4, 3), nn.GELU())).why_not.startswith("GELU is not")
+    assert not Traces(nn.Sequential(nn.GELU())).possible
+
+
+def test_guided_backprop_is_captums():
+    captum = pytest.importorskip("captum.attr", reason="Captum comes with the extra `bench`")
+    net, image = ready(vgg_like), draw(3, 40, 32, seed=1)
+    pixels = image[None].clone().requires_grad_()
+    with pytest.warns(UserWarning, match="backward hooks"):
+        expected = captum.GuidedBackprop(net).attribute(pixels, target=4).detach()
+    back = FrozenBackward(net)
+    given = torch.eye(9, dtype=torch.float64)[4:5]
+    found = back.backward(back.forward(image), given, guided, image)
+    torch.testing.assert_close(found, expected, atol=1e-10, rtol=0)
