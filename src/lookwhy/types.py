@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
+from torch.nn import functional as F
 
 from lookwhy.errors import LookwhyError as LookwhyError
 
@@ -41,7 +42,8 @@ class VQABatch:
         lengths: number of words of each question, at least 1.
         labels: 0-based answer ids, -1 where the true answer is not among the model's answers.
         image_ids: the data set's own image ids.
-        features: image features, (B, D) or a grid (B, D, h, w); None where only pixels are at hand.
+        features: image features as the model's own tower makes them, (B, D) or a grid (B, D, h, w); None
+            where only pixels are at hand.
         images: pixels in the image recipe's own input range; None where only features are at hand.
         image_files: path of each image file, for pictures.
         questions: the questions as asked.
@@ -65,6 +67,21 @@ class VQABatch:
 
     def __len__(self) -> int:
         return len(self.question_ids)
+
+    @staticmethod
+    def concatenate(parts: list[VQABatch]) -> VQABatch:
+        """The questions of several batches, in the order given, padded to the longest; without pixels."""
+        first, width = parts[0], max(part.tokens.shape[1] for part in parts)
+        joined: dict[str, Any] = {"images": None}
+        for name, value in vars(first).items():
+            values = [getattr(part, name) for part in parts]
+            if name == "tokens":
+                values = [F.pad(tokens, (0, width - tokens.shape[1])) for tokens in values]
+            if isinstance(value, list):
+                joined[name] = [item for one in values for item in one]
+            elif name != "images" and value is not None:
+                joined[name] = torch.cat(values)
+        return replace(first, **joined)
 
     def to(self, device: torch.device | str) -> VQABatch:
         """The same batch with its tensors on a device."""

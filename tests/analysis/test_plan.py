@@ -52,7 +52,7 @@ def test_plans_that_contradict_themselves_are_refused(settings, message):
 def test_the_description_names_every_setting_but_not_where_things_are_kept(tmp_path):
     plan = AnalysisPlan(image_methods=[Gradient(channels="l2"), Occlusion()])
     before = plan.describe()
-    plan.keep_occluded_features_in(tmp_path)
-    assert plan.image_methods[1].cache == str(tmp_path)
+    plan.keep_in(tmp_path)
+    assert {method.cache for method in plan.image_methods} == {str(tmp_path)}
     assert plan.describe() == before
     assert before["image_methods"][0]["init_args"]["channels"] == "l2"

@@ -2,8 +2,9 @@ import pytest
 import torch
 from known_models import LinearBlackBox, make_batch
 
-from lookwhy.attribution import WordDrop, WordGradient, explaining
+from lookwhy.attribution import WordDrop, WordGradient, explaining, word_drop
 from lookwhy.attribution.word_drop import whole_and_without
+from lookwhy.types import VQABatch
 
 
 def test_dropping_a_word_shortens_the_question():
@@ -78,3 +79,32 @@ def test_word_gradient_equals_finite_differences(small_pipeline, small_batch, no
             slope[i] = (p(up, row) - p(down, row)) / (2 * step)
         torch.testing.assert_close(maps.values[row, place].double(), SIZES[norm](slope), rtol=1e-4, atol=1e-9)
     assert maps.valid.tolist() == [[True] * 4, [True, True, False, False], [True, False, False, False]]
+
+
+@pytest.mark.parametrize("method", [WordDrop(), WordDrop(unknown=3), WordGradient()])
+def test_questions_about_many_images_get_what_each_alone_would(
+    small_pipeline, small_batch, method, monkeypatch
+):
+    monkeypatch.setattr(word_drop, "BATCH", 4)  # so that one question's variants are torn apart
+    target = torch.tensor([1, 2, 3])
+    small_batch.features = small_pipeline.features(small_batch.images).detach()
+    parts = [
+        VQABatch(
+            question_ids=small_batch.question_ids[i : i + 1],
+            tokens=small_batch.tokens[i : i + 1, : small_batch.lengths[i]],
+            lengths=small_batch.lengths[i : i + 1],
+            labels=small_batch.labels[i : i + 1],
+            image_ids=small_batch.image_ids[i : i + 1],
+            features=small_batch.features[i : i + 1],
+        )
+        for i in range(3)
+    ]
+    together = VQABatch.concatenate(parts)
+    assert torch.equal(together.tokens, small_batch.tokens)
+    found = method(small_pipeline, together, target)
+    for i, part in enumerate(parts):
+        alone = method(small_pipeline, part, target[i : i + 1])
+        length = int(part.lengths)
+        torch.testing.assert_close(found.values[i, :length], alone.values[0], atol=1e-8, rtol=0)
+        assert torch.equal(found.valid[i, :length], alone.valid[0])
+        assert found.flips is None or found.flips[i] == alone.flips[0]

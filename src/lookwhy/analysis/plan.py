@@ -93,10 +93,10 @@ class AnalysisPlan:
                     f"{domain}_methods; remove one"
                 )
 
-    def keep_occluded_features_in(self, folder: Path) -> None:
-        """Tell the occlusion methods that were given no cache of their own where to keep features."""
-        for method in self.image_methods:
-            if isinstance(method, Occlusion) and method.cache is None:
+    def keep_in(self, folder: Path) -> None:
+        """Where methods that were given no cache of their own keep what depends on the image alone."""
+        for method in (*self.image_methods, *self.question_methods):
+            if method.cache is None:
                 method.cache = str(folder)
 
     def describe(self) -> dict[str, Any]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 from tqdm import tqdm
 
@@ -19,7 +19,7 @@ from lookwhy.analysis.evaluate import evaluate
 from lookwhy.analysis.part_of_speech import Tagger, find_tagger, frequent_groups
 from lookwhy.analysis.plan import AnalysisPlan
 from lookwhy.attribution import explaining
-from lookwhy.attribution.base import rows_by_image
+from lookwhy.attribution.base import features_of, images_of
 from lookwhy.data.tokens import tokenize
 from lookwhy.models.pipeline import Pipeline, probabilities
 from lookwhy.models.protocol import VQAModel
@@ -80,9 +80,11 @@ def run_analysis(
             total=total, desc="explaining", unit="question", leave=False, disable=None if total else True
         ) as bar,
     ):
+        waiting = _Waiting(model, plan, explained)
         for batch in batches:
-            _explain(model, batch, plan, answers, explained)
+            waiting.add(*_explain(model, batch, plan, answers, explained))
             bar.update(len(batch))
+        waiting.explain()
     maps, rows, seconds = _join(gather(explained))
     tagger = tagger or find_tagger()
     for row in rows:
@@ -103,18 +105,61 @@ def run_analysis(
     return result
 
 
+QUESTIONS_AT_ONCE = 512
+"""For methods that are best given the questions of many images."""
+
+
+class _Waiting:
+    """Batches that wait until there are questions enough for the methods that take many."""
+
+    def __init__(self, model: VQAModel, plan: AnalysisPlan, found: Explained) -> None:
+        self._model, self._plan, self._found = model, plan, found
+        self._batches: list[tuple[VQABatch, Int64[Tensor, " B"]]] = []
+
+    def add(self, batch: VQABatch, target: Int64[Tensor, " B"]) -> None:
+        """One more; a black box needs its pixels, so it is not kept waiting."""
+        self._batches.append((batch, target))
+        if batch.features is None or sum(len(one) for one, _ in self._batches) >= QUESTIONS_AT_ONCE:
+            self.explain()
+
+    def explain(self) -> None:
+        """Explain what there is."""
+        if not self._batches:
+            return
+        batches, targets = [batch for batch, _ in self._batches], [target for _, target in self._batches]
+        batch = batches[0] if len(batches) == 1 else VQABatch.concatenate(batches)
+        _apply(self._model, batch, torch.cat(targets), self._plan, self._found, many_images=True)
+        self._batches = []
+
+
+def _apply(
+    model: VQAModel,
+    batch: VQABatch,
+    target: Int64[Tensor, " B"],
+    plan: AnalysisPlan,
+    found: Explained,
+    *,
+    many_images: bool,
+) -> None:
+    for method in (*plan.image_methods, *plan.question_methods):
+        if method.many_images == many_images:
+            start = time.perf_counter()
+            key = f"{method.domain}/{method.name}"
+            found.maps[key].append(method(model, batch, target))
+            found.seconds[key] += time.perf_counter() - start
+
+
 def _explain(
     model: VQAModel, batch: VQABatch, plan: AnalysisPlan, answers: Sequence[str], found: Explained
-) -> None:
+) -> tuple[VQABatch, Int64[Tensor, " B"]]:
+    """Answer and explain the questions of one image; what the methods that take many are to be given."""
     start = time.perf_counter()
+    if isinstance(model, Pipeline) and batch.features is None:
+        batch = replace(batch, features=features_of(model, batch, "an analysis"))
     scores = clean_scores(model, batch)
     confidence, target = scores.max(1)
     found.seconds["answering"] += time.perf_counter() - start
-    for method in (*plan.image_methods, *plan.question_methods):
-        start = time.perf_counter()
-        key = f"{method.domain}/{method.name}"
-        found.maps[key].append(method(model, batch, target))
-        found.seconds[key] += time.perf_counter() - start
+    _apply(model, batch, target, plan, found, many_images=False)
     for row in range(len(batch)):
         answer = int(target[row])
         found.rows.append(
@@ -131,21 +176,17 @@ def _explain(
                 "confidence": float(confidence[row]),
             }
         )
+    return batch, target
 
 
 @torch.no_grad()
 def clean_scores(model: VQAModel, batch: VQABatch) -> Float[Tensor, "B A"]:
-    """Scores of the whole images, each image looked at once."""
-    if batch.images is None:
-        raise LookwhyError("expected pixels to explain, found a batch of features only; load its images")
-    if not isinstance(model, Pipeline):
-        return model.answer_scores(batch.images, batch.tokens, batch.lengths)
-    groups = rows_by_image(batch)
-    seen = model.features(batch.images[torch.stack([rows[0] for rows in groups])])
-    place = torch.empty(len(batch), dtype=torch.int64)
-    for i, rows in enumerate(groups):
-        place[rows] = i
-    return probabilities(model.head(seen[place.to(seen.device)], batch.tokens, batch.lengths))
+    """Scores of the whole images, each looked at once."""
+    if isinstance(model, Pipeline):
+        return probabilities(
+            model.head(features_of(model, batch, "an analysis"), batch.tokens, batch.lengths)
+        )
+    return model.answer_scores(images_of(batch, "an analysis"), batch.tokens, batch.lengths)
 
 
 def _tag(row: dict[str, Any], words: Callable[[str], list[str]], tagger: Tagger) -> None:

@@ -31,12 +31,17 @@ class Attributor(ABC):
         domain: what its maps lie over.
         needs: what it asks of a model.
         explains: what of the predicted answer.
+        many_images: whether it is best given the questions of many images at once, with the images' features;
+            the others get one image's questions, with its pixels.
+        cache: folder to keep what depends on the image alone in, for methods that do; None: nowhere.
     """
 
     name: str
     domain: Domain
     needs: Needs
     explains: Explains = "probability"
+    many_images: bool = False
+    cache: str | None = None
 
     @abstractmethod
     def __call__(self, model: VQAModel, batch: VQABatch, target: Int64[Tensor, " B"]) -> ImportanceMaps:
@@ -101,6 +106,23 @@ def images_of(batch: VQABatch, method: str) -> Float[Tensor, "B 3 H W"]:
             f"expected pixels for {method}, found a batch of features only; load the images of the batch"
         )
     return batch.images
+
+
+@torch.no_grad()
+def features_of(model: Pipeline, batch: VQABatch, method: str) -> Float[Tensor, "B *D"]:
+    """The tower's features of each question's image: the batch's own, else computed once an image.
+
+    Raises:
+        LookwhyError: the batch holds neither features nor pixels.
+    """
+    if batch.features is not None:
+        return batch.features
+    groups, images = rows_by_image(batch), images_of(batch, method)
+    seen = model.features(images[torch.stack([rows[0] for rows in groups]).to(images.device)])
+    place = torch.empty(len(batch), dtype=torch.int64)
+    for number, rows in enumerate(groups):
+        place[rows] = number
+    return seen[place.to(seen.device)]
 
 
 def differentiable(model: VQAModel, method: str) -> Pipeline:

@@ -9,18 +9,22 @@ A question of one word has nothing left to ask: its map is undefined, not zero.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from lookwhy.attribution.base import Attributor, Explains, Needs, images_of, rows_by_image
+from lookwhy.attribution.base import Attributor, Explains, Needs, features_of, images_of
 from lookwhy.models.pipeline import Pipeline
-from lookwhy.models.protocol import VQAModel
+from lookwhy.models.protocol import VQAHead, VQAModel
 from lookwhy.types import Domain, ImportanceMaps, VQABatch
 
-BLACK_BOX_BATCH = 16
-"""Times that a black box is given the image at once: it goes through its whole network each time."""
+ScoresOf = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Rows of a batch, for its images, and a question for each: tokens and lengths, to scores of answers."""
+BATCH, BLACK_BOX_BATCH = 512, 16
+"""Questions asked at once; of a black box, which gets an image with each and runs its whole network."""
 
 
 def whole_and_without(
@@ -44,55 +48,76 @@ class WordDrop(Attributor):
     name = "word_drop"
     domain: Domain = "question"
     needs: Needs = "scores"
+    many_images = True
 
     def __init__(self, unknown: int | None = None, explains: Explains = "probability") -> None:
         self.unknown, self.explains = unknown, explains
 
+    @torch.no_grad()
     def __call__(self, model: VQAModel, batch: VQABatch, target: Int64[Tensor, " B"]) -> ImportanceMaps:
         """Maps (B, T), signed, valid up to each question's length; flips counts words.
 
         Raises:
-            LookwhyError: the batch holds no pixels.
+            LookwhyError: the batch holds no pixels, and neither features where the model is a `Pipeline`.
         """
-        images = images_of(batch, self.name)
         values = torch.zeros(batch.tokens.shape)
         valid = torch.zeros(batch.tokens.shape, dtype=torch.bool)
         flips = torch.zeros(len(batch), dtype=torch.int64)
-        for rows in rows_by_image(batch):
-            fewest = 2 if self.unknown is None else 1
-            asked = [row for row in rows.tolist() if int(batch.lengths[row]) >= fewest]
-            if not asked:
-                continue
-            variants = [
-                whole_and_without(batch.tokens[row], int(batch.lengths[row]), self.unknown) for row in asked
-            ]
-            tokens = pad_sequence([words for many in variants for words in many], batch_first=True)
-            lengths = torch.tensor([len(words) for many in variants for words in many])
-            seen = self._see(model, images[rows[0]][None])
-            scores = self._scores(model, seen, tokens, lengths.to(tokens.device))
-            for row, found in zip(asked, scores.split([len(many) for many in variants]), strict=True):
-                answer, (whole, without) = target[row], (found[:1], found[1:])
-                values[row, : len(without)] = (whole[:, answer] - without[:, answer]).float().cpu()
-                valid[row, : len(without)] = True
-                flips[row] = (without.argmax(1) != answer).sum().cpu()
+        fewest = 2 if self.unknown is None else 1
+        asked = [row for row, length in enumerate(batch.lengths.tolist()) if length >= fewest]
+        variants = [
+            whole_and_without(batch.tokens[row], int(batch.lengths[row]), self.unknown) for row in asked
+        ]
+        owners = [row for row, many in zip(asked, variants, strict=True) for _ in many]
+        found, flipped = self._ask(
+            model, batch, target, owners, [words for many in variants for words in many]
+        )
+        start = 0
+        for row, many in zip(asked, variants, strict=True):
+            whole, without = found[start], slice(start + 1, start + len(many))
+            values[row, : len(many) - 1] = (whole - found[without]).float()
+            valid[row, : len(many) - 1] = True
+            flips[row] = flipped[without].sum()
+            start += len(many)
         return self._maps(batch, target, values, signed=True, valid=valid, flips=flips)
 
-    @torch.no_grad()
-    def _see(self, model: VQAModel, image: Float[Tensor, "1 3 H W"]) -> Tensor:
-        # The image is looked at once; a black box gets the pixels again with every question.
-        return model.features(image) if isinstance(model, Pipeline) else image
-
-    @torch.no_grad()
-    def _scores(
+    def _ask(
         self,
         model: VQAModel,
-        seen: Tensor,
-        tokens: Int64[Tensor, "Q M"],
-        lengths: Int64[Tensor, " Q"],
-    ) -> Float[Tensor, "Q A"]:
+        batch: VQABatch,
+        target: Int64[Tensor, " B"],
+        owners: list[int],
+        questions: list[Int64[Tensor, " _"]],
+    ) -> tuple[Float[Tensor, " V"], Bool[Tensor, " V"]]:
+        """What is explained of each owner's answer to each question, and whether another answer wins."""
+        values = torch.zeros(len(questions), dtype=torch.float64)
+        flipped = torch.zeros(len(questions), dtype=torch.bool)
         if isinstance(model, Pipeline):
-            return self._explained(model.logits_of_pairs(seen, tokens, lengths)[:, 0])
-        parts = zip(tokens.split(BLACK_BOX_BATCH), lengths.split(BLACK_BOX_BATCH), strict=True)
-        return torch.cat(
-            [self._black_box_scores(model, seen.expand(len(t), -1, -1, -1), t, n) for t, n in parts]
+            scores_of, size = self._pipeline(model, batch), BATCH
+        else:
+            scores_of, size = self._images(model, batch), BLACK_BOX_BATCH
+        # By length, so that hardly any step of the reader is for a few long questions alone.
+        order = sorted(range(len(questions)), key=lambda i: len(questions[i]))
+        for some in (torch.tensor(order[i : i + size]) for i in range(0, len(order), size)):
+            words = [questions[i] for i in some.tolist()]
+            lengths = torch.tensor([len(one) for one in words], device=batch.tokens.device)
+            rows = torch.tensor([owners[i] for i in some.tolist()], device=batch.tokens.device)
+            scores = scores_of(rows, pad_sequence(words, batch_first=True), lengths)
+            answers = target[rows]
+            values[some] = scores.gather(1, answers[:, None])[:, 0].double().cpu()
+            flipped[some] = (scores.argmax(1) != answers).cpu()
+        return values, flipped
+
+    def _images(self, model: VQAModel, batch: VQABatch) -> ScoresOf:
+        images = images_of(batch, self.name)
+        return lambda rows, tokens, lengths: self._black_box_scores(model, images[rows], tokens, lengths)
+
+    def _pipeline(self, model: Pipeline, batch: VQABatch) -> ScoresOf:
+        features = features_of(model, batch, self.name)
+        head = model.head
+        if not isinstance(head, VQAHead):
+            return lambda rows, tokens, lengths: self._explained(head(features[rows], tokens, lengths))
+        views = head.look(features)
+        return lambda rows, tokens, lengths: self._explained(
+            head.answer(views[rows], head.read(head.embed(tokens), lengths))
         )

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from lookwhy.attribution.base import Attributor, Explains, Needs, differentiable, head_of, images_of
+from lookwhy.attribution.base import Attributor, Explains, Needs, differentiable, features_of, head_of
 from lookwhy.models.protocol import VQAModel
 from lookwhy.types import Domain, ImportanceMaps, VQABatch
 
@@ -35,6 +35,7 @@ class WordGradient(Attributor):
     name = "gradient"
     domain: Domain = "question"
     needs: Needs = "gradients"
+    many_images = True
 
     def __init__(self, norm: Norm = "l2", explains: Explains = "probability") -> None:
         self.norm, self.explains = norm, explains
@@ -43,12 +44,13 @@ class WordGradient(Attributor):
         """Maps (B, T), unsigned, valid up to each question's length.
 
         Raises:
-            LookwhyError: the model is not a `Pipeline` with a `VQAHead`, or the batch holds no pixels.
+            LookwhyError: the model is not a `Pipeline` with a `VQAHead`, or the batch holds neither
+                features nor pixels.
         """
         pipeline = differentiable(model, self.name)
         head = head_of(pipeline, self.name)
         with torch.no_grad():
-            view = head.look(pipeline.features(images_of(batch, self.name)))
+            view = head.look(features_of(pipeline, batch, self.name))
         embedded = head.embed(batch.tokens).detach().requires_grad_()
         # cuDNN's LSTM has no backward pass in eval mode, and train mode would switch dropout on.
         with torch.backends.cudnn.flags(enabled=False):

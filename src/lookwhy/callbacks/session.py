@@ -47,7 +47,7 @@ class AnalysisSession:
     def __init__(self, data: VQADataModule, plan: AnalysisPlan) -> None:
         self.data, self.plan = data, plan
         self.tower = tower_from_description(read_description(data.folder / "data_img.h5"), data.folder)
-        plan.keep_occluded_features_in(data.folder / "cache")
+        plan.keep_in(data.folder / "cache")
         split = data.prepro.test
         files = find_annotator_maps(data.annotator_maps) if data.annotator_maps else {}
         annotated = set(files) if files else None
