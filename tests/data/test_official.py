@@ -77,6 +77,7 @@ def test_a_missing_file_is_named(files, tmp_path):
         ("a.json.gz", gzip.compress(b'{"questions": []}' * 99)[:-20]),
         ("a.json.gz", b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03" + b"\xff" * 30),
         ("a.json", b"[1, 2]"),
+        ("a.json", b"[" * 100_000),
         ("a.json", b'{"questions": []}'),
     ],
 )
@@ -119,6 +120,38 @@ def test_an_annotation_without_one_of_its_fields_is_refused(files, key):
     assert f"'{key}'" in message
     assert "question 10," in message
     assert str(files[1]) in message
+
+
+@pytest.mark.parametrize(
+    ("where", "key", "value", "found"),
+    [
+        (0, "question_id", -1, "-1 is no whole number from 0 to 4294967295"),  # uint32 in data_prepro.h5
+        (0, "question_id", 2**32, "4294967296 is no whole number"),
+        (0, "question_id", 10.5, "10.5 is no whole number"),
+        (0, "question_id", float("inf"), "infinity"),
+        (0, "image_id", 2**63, "9223372036854775808 is no whole number"),
+        (0, "image_id", float("inf"), "infinity"),
+        (0, "question", None, "NoneType where text should be"),
+        (0, "question", "a \0", "a zero character"),
+        (0, "question", "a \ud83d", "surrogates not allowed"),
+        (0, "multiple_choices", "yes", "str where a list should be"),
+        (1, "answers", [{"answer": None}] * 10, "NoneType where text should be"),
+        (1, "multiple_choice_answer", None, "NoneType where text should be"),
+        (1, "image_id", 2, "to be of image 1, as in"),
+    ],
+)
+def test_a_value_that_cannot_be_stored_or_contradicts_is_refused(files, where, key, value, found):
+    kind = ("questions", "annotations")[where]
+    change(files[where], lambda content: content[kind][1].update({key: value}))
+    message = fails(*files)
+    assert found in message
+    assert str(files[where]) in message
+
+
+@pytest.mark.parametrize("value", [None, "a \ud83d"])
+def test_a_subtype_that_is_no_text_is_refused(files, value):
+    change(files[0], lambda content: content.update(data_subtype=value))
+    assert "expected text as data_subtype" in fails(*files)
 
 
 def test_fewer_than_ten_answers_are_refused(files):

@@ -42,6 +42,23 @@ def prepared(tmp_path):
     return tmp_path / "out"
 
 
+def test_more_choices_than_the_official_eighteen_are_all_kept(tmp_path):
+    many = [str(i) for i in range(20)]
+    train = write_official(tmp_path, "train", TRAIN)
+    val = write_official(tmp_path, "val", [entry(90, 9, "Is it?", ["no"] * 10, choices=[*many, "no"])])
+    prepare_questions(*train, *val, tmp_path / "out")
+    split = read_prepro(tmp_path / "out").test
+    assert split.choices.shape == (1, 21)
+    assert split.choices[0, 20] >= 0
+
+
+def test_validation_questions_that_are_trained_on_are_counted(tmp_path):
+    train = write_official(tmp_path, "train", TRAIN)
+    val = write_official(tmp_path, "val", [*VAL, *TRAIN[:2]])
+    counts = prepare_questions(*train, *val, tmp_path / "out", num_answers=2)
+    assert counts.shared == 1  # of the two the first is dropped
+
+
 def test_the_original_datasets_are_unsigned_one_based_and_left_aligned(prepared):
     names = json.loads((prepared / "data_prepro.json").read_text(encoding="utf-8"))
     # By count: word 26+4 (of the uncut question), is, it; then once each: "?", "red".

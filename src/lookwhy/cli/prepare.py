@@ -226,9 +226,11 @@ def _questions(options: Namespace) -> str:
         word_count_threshold=options.word_count_threshold,
         image_root=options.images,
     )
+    # Not refused: a model may be made to learn a few questions by heart. But it should show.
+    also = f" ({found.shared} of them trained on, too)" if found.shared else ""
     return (
         f"{found.train_kept} questions to train on ({found.train_dropped} dropped, their answer is not among "
-        f"the {found.answers} kept), {found.val} to validate on, {found.words} words"
+        f"the {found.answers} kept), {found.val} to validate on{also}, {found.words} words"
     )
 
 

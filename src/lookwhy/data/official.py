@@ -12,6 +12,8 @@ from typing import Any
 from lookwhy.types import LookwhyError
 
 NUM_ANNOTATORS = 10
+_QUESTION_IDS, _IMAGE_IDS = 1 << 32, 1 << 63
+"""Ids lie below these: data_prepro.h5 holds the original's question ids as uint32, and image ids as int64."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +52,16 @@ def read_official(questions: Path, annotations: Path | None) -> list[Question]:
 
     Raises:
         LookwhyError: a file is missing, not JSON or of another kind, an id stands twice, or a question
-            has no annotation or one without its fields or its ten answers.
+            has no annotation, one of another image, or one without its fields or its ten answers.
     """
     content = _read(questions, "questions")
     annotated = _by_id(_read(annotations, "annotations")["annotations"], annotations) if annotations else {}
-    subtype = str(content.get("data_subtype", ""))
+    try:
+        subtype = _text(content.get("data_subtype", ""))
+    except (TypeError, ValueError) as error:
+        raise LookwhyError(
+            f"expected text as data_subtype, found {error} in {questions}; give an official questions file"
+        ) from error
     result = []
     for question_id, item in _by_id(content["questions"], questions).items():
         annotation = annotated.get(question_id)
@@ -96,34 +103,64 @@ def _question(
 ) -> Question:
     try:
         question = Question(
-            question_id=int(item["question_id"]),
-            image_id=int(item["image_id"]),
-            text=str(item["question"]),
+            question_id=_id(item["question_id"], _QUESTION_IDS),
+            image_id=_id(item["image_id"], _IMAGE_IDS),
+            text=_text(item["question"]),
             subtype=subtype,
-            choices=[str(choice) for choice in item.get("multiple_choices", [])],
+            choices=_texts(item.get("multiple_choices", [])),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise _malformed("question", item, error, questions) from error
     if annotation is None:
         return question
     assert annotations is not None
     try:
-        answers = [str(one["answer"]) for one in annotation["answers"]]
+        answers = _texts([one["answer"] for one in annotation["answers"]])
+        image_id = _id(annotation.get("image_id", question.image_id), _IMAGE_IDS)
         question = replace(
             question,
-            answer=str(annotation["multiple_choice_answer"]),
+            answer=_text(annotation["multiple_choice_answer"]),
             answers=answers,
-            question_type=str(annotation["question_type"]),
-            answer_type=str(annotation["answer_type"]),
+            question_type=_text(annotation["question_type"]),
+            answer_type=_text(annotation["answer_type"]),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise _malformed("annotation", item, error, annotations) from error
+    if image_id != question.image_id:
+        raise LookwhyError(
+            f"expected the annotation of question {question.question_id} to be of image {question.image_id}, "
+            f"as in {questions}, found image {image_id} in {annotations}; give the two files of one split"
+        )
     if len(answers) != NUM_ANNOTATORS:
         raise LookwhyError(
             f"expected {NUM_ANNOTATORS} answers to question {question.question_id}, found {len(answers)} in "
             f"{annotations}; the official accuracy is defined for {NUM_ANNOTATORS}"
         )
     return question
+
+
+def _id(value: Any, end: int) -> int:
+    number = int(value)
+    if not 0 <= number < end or (isinstance(value, float) and number != value):
+        raise ValueError(f"{value!r} is no whole number from 0 to {end - 1}")
+    return number
+
+
+def _texts(values: Any) -> list[str]:
+    if not isinstance(values, list):
+        raise TypeError(f"{type(values).__name__} where a list should be")
+    return [_text(value) for value in values]
+
+
+def _text(value: Any) -> str:
+    """Text as it can be stored; str() of anything else would be asked and answered as a word ("None")."""
+    if not isinstance(value, str | int | float):
+        raise TypeError(f"{type(value).__name__} where text should be")
+    text = str(value)
+    text.encode()  # half a character, as "\\ud83d" in JSON, is a UnicodeEncodeError, which is a ValueError
+    if "\0" in text:
+        raise ValueError(f"a zero character in {text!r}")
+    return text
 
 
 def _malformed(what: str, item: dict[str, Any], error: Exception, path: Path) -> LookwhyError:
@@ -136,8 +173,8 @@ def _malformed(what: str, item: dict[str, Any], error: Exception, path: Path) ->
 
 def _by_id(items: list[dict[str, Any]], path: Path) -> dict[int, dict[str, Any]]:
     try:
-        found = {int(item["question_id"]): item for item in items}
-    except (KeyError, TypeError, ValueError) as error:
+        found = {_id(item["question_id"], _QUESTION_IDS): item for item in items}
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise LookwhyError(
             f"expected a question_id in every entry, found none in one ({error!r}) in {path}; "
             "give an official file"
@@ -159,7 +196,7 @@ def _read(path: Path, key: str) -> dict[str, Any]:
             f"expected an official VQA {key} file, found none that can be read at {path} "
             f"({error.strerror or error}); correct the path or fetch it again"
         ) from error
-    except (ValueError, EOFError, zlib.error) as error:
+    except (ValueError, EOFError, RecursionError, zlib.error) as error:
         raise LookwhyError(
             f"expected JSON, found something else in {path} ({error}); fetch it again"
         ) from error

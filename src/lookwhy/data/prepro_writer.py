@@ -24,6 +24,7 @@ from lookwhy.data.tokens import Vocabulary, tokenize
 from lookwhy.types import LookwhyError
 
 NUM_CHOICES = 18
+"""Multiple-choice answers of an official question; a file with more of them keeps them all."""
 TEXT = h5py.string_dtype()
 
 
@@ -37,6 +38,8 @@ class Prepared:
     words: int
     answers: int
     images: int
+    shared: int
+    """Validation questions that are trained on as well, by their ids."""
 
 
 def prepare_questions(
@@ -98,6 +101,7 @@ def prepare_questions(
         len(vocabulary),
         len(answers),
         sum(map(len, files.values())),
+        len({question.question_id for question in kept} & {question.question_id for question in val}),
     )
 
 
@@ -144,9 +148,10 @@ def _write_split(
     if split == "train":
         file["answers"] = (labels + 1).astype(np.uint32)
     else:
-        choices = np.zeros((count, NUM_CHOICES), np.uint32)
+        width = max(NUM_CHOICES, *(len(question.choices) for question in questions))
+        choices = np.zeros((count, width), np.uint32)
         for row, question in enumerate(questions):
-            found = [answer_ids.get(choice, -1) + 1 for choice in question.choices[:NUM_CHOICES]]
+            found = [answer_ids.get(choice, -1) + 1 for choice in question.choices]
             choices[row, : len(found)] = found
         file["MC_ans_test"] = choices
         file["label_test"] = labels
