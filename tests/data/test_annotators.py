@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from lookwhy.data.annotators import find_annotator_maps, load_annotator_maps
+from lookwhy.types import LookwhyError
 
 
 @pytest.fixture
@@ -31,3 +32,67 @@ def test_bilinear_weighs_neighbours_by_their_distance(picture):
         return triangle / triangle.sum(1, keepdims=True)
 
     np.testing.assert_allclose(found, weights(32) @ gray @ weights(48).T, rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["16 bits", "RGB", "RGBA", "palette", "LA"])
+def test_a_map_means_the_same_however_its_gray_is_stored(tmp_path, kind):
+    gray = np.random.default_rng(0).integers(0, 256, (32, 32), np.uint8)
+    picture = Image.fromarray(gray)
+    if kind == "16 bits":
+        picture = Image.fromarray(gray.astype(np.uint16) * 257)
+    else:
+        picture = picture.convert("P" if kind == "palette" else kind)
+    picture.save(tmp_path / "77_1.png")
+    found = load_annotator_maps(find_annotator_maps(tmp_path), [77], 16)[77][0]
+    np.testing.assert_allclose(found, gray.reshape(16, 2, 16, 2).mean((1, 3)), rtol=1e-5)
+
+
+def test_maps_lie_anywhere_below_the_folder_in_the_order_of_their_numbers(tmp_path):
+    picture = Image.new("L", (4, 4))
+    for name in (
+        "b/7_10.png",
+        "b/7_2.png",
+        "a/c/7_3.png",
+        "8_1.png",
+        "b/._7_2.png",
+        "b/notes.txt",
+        "b/7.png",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        picture.save(tmp_path / name, "png")
+    found = find_annotator_maps(tmp_path)
+    assert found == {
+        7: [tmp_path / name for name in ("b/7_2.png", "a/c/7_3.png", "b/7_10.png")],
+        8: [tmp_path / "8_1.png"],
+    }
+
+
+def test_two_maps_of_one_annotator_are_refused(tmp_path):
+    (tmp_path / "copy").mkdir()
+    for name in ("7_1.png", "copy/7_1.png"):
+        (tmp_path / name).touch()
+    with pytest.raises(LookwhyError, match="found .*7_1.png and .*7_1.png; remove one"):
+        find_annotator_maps(tmp_path)
+
+
+def test_a_folder_without_maps_or_no_folder_is_refused(tmp_path):
+    for folder in (tmp_path, tmp_path / "gone"):
+        with pytest.raises(LookwhyError, match="expected .*<question_id>_<k>.png.* found no"):
+            find_annotator_maps(folder)
+
+
+def test_a_damaged_map_is_read_or_refused_in_one_line(tmp_path, picture):
+    path = tmp_path / "77_1.png"
+    whole = path.read_bytes()
+    damaged = [whole[:n] for n in range(0, len(whole), 7)]
+    damaged += [whole[:i] + bytes([byte]) + whole[i + 1 :] for i in range(60) for byte in (0, 255)]
+    huge = whole[:16] + (20_000).to_bytes(4, "big") * 2 + whole[24:29] + b"\0\0\0\0" + whole[33:]
+    messages = []
+    for content in [*damaged, huge]:
+        path.write_bytes(content)
+        try:
+            load_annotator_maps({77: [path]}, [77], 16)
+        except LookwhyError as error:
+            messages.append(str(error))
+    assert len(messages) > 100
+    assert all(str(path) in message and "\n" not in message for message in messages)

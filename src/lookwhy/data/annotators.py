@@ -1,15 +1,16 @@
-"""Annotator maps: a folder of `<question_id>_<k>.png`, 8-bit gray, any size, as VQA-HAT's are."""
+"""Annotator maps: a folder of `<question_id>_<k>.png`, gray, any size, as VQA-HAT's are."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from lookwhy.types import LookwhyError
 
@@ -19,10 +20,10 @@ _NAME = re.compile(r"(\d+)_(\d+)\.png$")
 
 
 def find_annotator_maps(folder: Path) -> dict[int, list[Path]]:
-    """The map files of each question, in the order of the annotators' numbers.
+    """The map files of each question, in the order of the annotators' numbers, from folders inside it, too.
 
     Raises:
-        LookwhyError: no such folder, or no file in it is named <question_id>_<k>.png.
+        LookwhyError: no such folder, no file in it is named <question_id>_<k>.png, or two are named alike.
     """
     if not folder.is_dir():
         raise LookwhyError(
@@ -31,7 +32,7 @@ def find_annotator_maps(folder: Path) -> dict[int, list[Path]]:
         )
     numbered = sorted(
         (int(match.group(1)), int(match.group(2)), path)
-        for path in folder.iterdir()
+        for path in folder.rglob("*.png")
         if (match := _NAME.fullmatch(path.name))
     )
     if not numbered:
@@ -39,6 +40,12 @@ def find_annotator_maps(folder: Path) -> dict[int, list[Path]]:
             f"expected files named <question_id>_<k>.png, found none in {folder}; "
             "correct data.annotator_maps or leave it out"
         )
+    for one, other in pairwise(numbered):
+        if one[:2] == other[:2]:
+            raise LookwhyError(
+                f"expected one map of each annotator of a question, found {one[2]} and {other[2]}; "
+                "remove one, or give the folder of one of them as data.annotator_maps"
+            )
     files: dict[int, list[Path]] = {}
     for question_id, _, path in numbered:
         files.setdefault(question_id, []).append(path)
@@ -70,10 +77,15 @@ def load_annotator_maps(
 def _load(path: Path, grid: int, resize: Resize) -> Float[np.ndarray, "G G"]:
     try:
         with Image.open(path) as picture:
-            # In float, or the averages would be rounded to 256 levels and tied.
-            gray = picture.convert("L").convert("F")
-    except (OSError, UnidentifiedImageError) as error:
+            if picture.mode.startswith("I"):
+                # 16-bit gray: PIL would cut all above 255 to white instead of scaling.
+                gray = Image.fromarray(np.asarray(picture, np.float32) / 257)
+            else:
+                # In float, or the averages would be rounded to 256 levels and tied.
+                gray = picture.convert("L").convert("F")
+    # Pillow raises SyntaxError for damaged PNG chunks.
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise LookwhyError(
-            f"expected an 8-bit gray PNG, found something else in {path} ({error}); remove or replace it"
+            f"expected a gray PNG, found something else in {path} ({error}); remove or replace it"
         ) from error
     return np.asarray(gray.resize((grid, grid), _FILTERS[resize]), np.float32)
