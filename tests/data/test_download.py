@@ -28,9 +28,9 @@ PICTURE, PICTURE2 = WEIGHTS[:300_000], OTHER[:200_000]
 WHOLE_HAT = {"vqahat_train/1_1.png": PICTURE, "vqahat_val/2_1.png": PICTURE2}
 
 
-def packed(entries):
+def packed(entries, method=zipfile.ZIP_STORED):
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as file:
+    with zipfile.ZipFile(buffer, "w", method) as file:
         for name, content in entries.items():
             file.writestr(name, content)
     return buffer.getvalue()
@@ -108,6 +108,28 @@ def test_an_archive_that_was_put_there_by_hand_is_used(web, tmp_path):
     fetch(web, tmp_path, source("vqahat_val.zip", None))
     assert web.log == []
     assert visible(tmp_path) == {"vqahat_val/2_1.png": PICTURE2, "vqahat_val/own.txt": b"stays"}
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (["vqahat_val/2_1.png"], ["vqahat_val/2_1.png"]),
+        (["2_1.png", "3_1.png"], ["vqahat_val/2_1.png", "vqahat_val/3_1.png"]),
+        (["maps/2_1.png"], ["vqahat_val/maps/2_1.png"]),
+        (["vqahat_val/2_1.png", "__MACOSX/2_1.png"], ["vqahat_val/__MACOSX/2_1.png", "vqahat_val/vqahat_val/2_1.png"]),
+    ],
+    ids=["as named", "flat", "another name", "more folders"],
+)  # fmt: skip
+def test_maps_lie_below_the_folder_that_the_config_names_however_they_were_packed(
+    web, tmp_path, content, expected
+):
+    web.files["vqahat_val.zip"] = packed(dict.fromkeys(content, PICTURE2))
+    (hat,) = (one for one in DATASETS["vqa-hat"] if one.name == "vqahat_val.zip")
+    fetch(web, tmp_path, hat)
+    assert sorted(visible(tmp_path)) == expected
+    assert fetch(web, tmp_path, hat) == ["vqahat_val.zip: here already"]
+    config = (ROOT / "configs/vqa_v1.yaml").read_text()
+    assert f"annotator_maps: data/official/{hat.folder}\n" in config
 
 
 @pytest.mark.parametrize("states_versions", [True, False])
@@ -234,8 +256,31 @@ def flipped(content, position):
         ),
         (packed({"..\\outside.png": PICTURE}), "leads outside"),
         (packed({"C:/outside.png": PICTURE}), "leads outside"),
+        (packed({}), "no file in it"),
+        (
+            packed({"1_1.png": b""}).replace(b"PK\x01\x02\x14\x03\x14", b"PK\x01\x02\x14\x03\xff"),
+            "zip file version 25.5",
+        ),
+        (packed({"é.png": b""}).replace("é".encode(), b"\xff\xff"), "can't decode byte 0xff"),
+        (
+            packed({"1_1.png": bytes(9)}, zipfile.ZIP_LZMA).replace(b"\x5d\0\0", b"\xff\0\0"),
+            "Invalid or unsupported options",
+        ),
+        (packed({"1_1.png": bytes(9)}, zipfile.ZIP_BZIP2).replace(b"BZh9", b"BZh0"), "Invalid data stream"),
     ],
-    ids=["CRC", "no zip", "dots", "absolute", "backslash", "drive"],
+    ids=[
+        "CRC",
+        "no zip",
+        "dots",
+        "absolute",
+        "backslash",
+        "drive",
+        "empty",
+        "version",
+        "name",
+        "lzma",
+        "bzip2",
+    ],
 )
 def test_a_bad_archive_is_removed_and_nothing_of_it_unpacked(web, tmp_path, content, found):
     web.files["vqahat_val.zip"] = content

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import lzma
 import os
 import shutil
+import struct
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PureWindowsPath
 
 from lookwhy.errors import LookwhyError
+
+_GARBLED = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error,
+    EOFError, RuntimeError, ValueError, IndexError,
+)  # fmt: skip
+"""What `zipfile` raises on bytes that make no sense or that it cannot serve, such as encryption."""
 
 
 def unpacked_bytes(archive: Path) -> int:
@@ -22,33 +33,40 @@ def unpacked_bytes(archive: Path) -> int:
         return sum(entry.file_size for entry in file.infolist())
 
 
-def unpack(archive: Path, root: Path) -> None:
+def unpack(archive: Path, root: Path, folder: str | None = None) -> None:
     """Put the content of a zip under `root`, leave a mark that it is there, and remove the zip.
 
     The files appear in `root` only after every one of them was read whole and passed its CRC. A folder that
     is there already keeps its other files.
 
+    Args:
+        archive: the zip.
+        root: folder to unpack in.
+        folder: where under `root` the content goes, whether the zip holds that folder or what belongs in it;
+            None where the zip is right as it is.
+
     Raises:
-        LookwhyError: a broken zip, or an entry that leads outside `root`; the zip is removed.
+        LookwhyError: a broken or empty zip, or an entry that leads outside `root`; the zip is removed.
     """
     # Not in the system's temporary folder: a rename works only within one disk.
     temporary = root / f".{archive.name}.unpacking"
     shutil.rmtree(temporary, ignore_errors=True)  # what a killed process left
+    temporary.mkdir()
     try:
         with _opened(archive) as file:
             for entry in file.infolist():
                 _refuse_outside(entry.filename, archive)
-            try:
-                file.extractall(temporary)
-            # RuntimeError: flags, garbled or not, that zipfile cannot serve, such as encryption.
-            except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
-                raise _broken(archive, str(error)) from error
+            file.extractall(temporary)
         names = sorted(path.name for path in temporary.iterdir())
+        if not names:
+            raise _broken(archive, "no file in it")
+        inside = root if folder is None or names == [folder] else root / folder
+        inside.mkdir(exist_ok=True)
         for name in names:
-            _move(temporary / name, root / name)
+            _move(temporary / name, inside / name)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    _mark(archive).write_text(json.dumps(names))
+    _mark(archive).write_text(json.dumps(names if folder is None else [folder]))
     archive.unlink()
 
 
@@ -65,10 +83,17 @@ def _mark(archive: Path) -> Path:
     return archive.with_name(f".{archive.name}.unpacked")
 
 
-def _opened(archive: Path) -> zipfile.ZipFile:
+@contextmanager
+def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
     try:
-        return zipfile.ZipFile(archive)
-    except zipfile.BadZipFile as error:
+        with zipfile.ZipFile(archive) as file:
+            yield file
+    except _GARBLED as error:
+        raise _broken(archive, str(error)) from error
+    except OSError as error:
+        # bz2's errors have no number, and a garbled offset is an invalid argument; others are the disk's.
+        if error.errno not in (None, errno.EINVAL):
+            raise
         raise _broken(archive, str(error)) from error
 
 

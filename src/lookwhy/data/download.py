@@ -105,7 +105,7 @@ class _Fetcher:
                 part.finish()
             if source.is_archive:
                 self._require(unpacked_bytes(path), f"to unpack {source.name}")
-                unpack(path, self.root)
+                unpack(path, self.root, source.folder)
 
     def _is_done(self, source: Source) -> bool:
         path = self.root / source.name

@@ -23,6 +23,8 @@ class Source:
     """Where it is published; its last part is the file's name."""
     checksum: str | None = None
     """`algorithm:hexadecimal digest` of the file, algorithms as in hashlib; None where none is published."""
+    folder: str | None = None
+    """Where an archive's content belongs, however it was packed; None where it is right as it was packed."""
 
     @property
     def name(self) -> str:
@@ -79,7 +81,11 @@ ede4087e640bddba550e090eae701092534b554b42b05ac33f0300b984b31775  train2014.zip
 fe9be816052049c34717e077d9e34aa60814a55679f804cd043e3cbee3b9fde0  val2014.zip
         """,
     ),
-    "vqa-hat": (Source(_HAT + "vqahat_train.zip"), Source(_HAT + "vqahat_val.zip")),
+    # configs/vqa_v1.yaml names the folder.
+    "vqa-hat": (
+        Source(_HAT + "vqahat_train.zip", folder="vqahat_train"),
+        Source(_HAT + "vqahat_val.zip", folder="vqahat_val"),
+    ),
     "vgg19-caffe": (
         Source(
             _VGG + "VGG_ILSVRC_19_layers.caffemodel",
