@@ -11,8 +11,8 @@ class WebServer(ThreadingHTTPServer):
     """Serves `files`. What it does instead of that: `plan[name]`, one step for each GET of the name.
 
     Steps: a number (that status), "truncate" and "empty" (the stated length, but half of the bytes, or none),
-    "stall" and "hang" (half, then nothing for a second, or until the end of the test), or a function to call
-    before answering properly.
+    "stall" and "hang" (half, then nothing for a second, or until the end of the test), "trickle" (half, then a
+    byte now and then), or a function to call before answering properly.
     """
 
     daemon_threads = True
@@ -93,11 +93,15 @@ class _Handler(BaseHTTPRequestHandler):
         if method == "HEAD":
             return
         half = start + (len(content) - start) // 2
-        end = {"empty": start, "truncate": half, "stall": half, "hang": half}.get(step, len(content))
+        ends = {"empty": start, "truncate": half, "stall": half, "hang": half, "trickle": half}
+        end = ends.get(step, len(content))
         self.wfile.write(content[start:end])
         self.wfile.flush()
         if step == "stall":
             time.sleep(1)
         if step == "hang":
             web.end.wait()
+        while step == "trickle" and end < len(content) and not web.end.wait(0.05):
+            self.wfile.write(content[end : end + 1])
+            end += 1
         self.close_connection = step is not None

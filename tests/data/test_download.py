@@ -161,6 +161,24 @@ def test_breaks_without_a_new_byte_end_in_one_line(web, tmp_path):
     assert visible(tmp_path) == {"weights.bin": WEIGHTS}
 
 
+def test_a_trickle_is_a_break_too(web, tmp_path):
+    web.plan["weights.bin"] = ["trickle"]
+    lines = fetch(web, tmp_path)
+    assert visible(tmp_path) == {"weights.bin": WEIGHTS}
+    first, second = starts(web)
+    assert (first, second > 200_000) == (0, True)  # also what trickled is kept
+    assert sum(bool(re.search(r"only \d+ B in 0\.\d s, .* going on in", line)) for line in lines) == 1
+
+
+def test_a_server_that_only_ever_trickles_ends_in_one_line(web, tmp_path):
+    web.plan["weights.bin"] = ["trickle"] * 20
+    assert re.search(r"found: only \d+ B in 0\.\d s \(5 tries\)", refused(web, tmp_path))
+    assert len(web.gets("weights.bin")) == 5
+    web.plan.clear()
+    fetch(web, tmp_path)
+    assert visible(tmp_path) == {"weights.bin": WEIGHTS}
+
+
 def test_a_busy_server_is_asked_again_when_it_says(web, tmp_path):
     web.plan["weights.bin"], web.retry_after = [503], "1"
     start = time.monotonic()

@@ -70,7 +70,9 @@ def _add_download(parser: ArgumentParser) -> None:
     parser.add_argument("dataset", choices=tuple(DATASETS), help=", ".join(DATASETS))
     parser.add_argument("--root", type=Path, required=True, help="folder to write to")
     parser.add_argument("--base-url", type=_web_address, help="mirror that holds the files under their names")
-    parser.add_argument("--timeout", type=_positive, default=30, help="seconds without a byte (30)")
+    parser.add_argument(
+        "--timeout", type=_positive, default=30, help="seconds without a byte, or below 1 KiB/s (30)"
+    )
     parser.add_argument(
         "--no-checksum",
         action="store_true",

@@ -38,7 +38,7 @@ def download(
         root: folder, made if needed.
         base_url: address of a mirror that holds the files flat under their names.
         checked: False leaves the published sums aside, for a mirror that packed the files anew.
-        timeout: seconds without a byte after which a connection counts as dead.
+        timeout: seconds without a byte, or below 1 KiB/s, after which a connection counts as dead.
         backoff: seconds before the second try; each further wait is twice as long.
         report: gets each line of progress.
 

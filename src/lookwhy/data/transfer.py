@@ -18,12 +18,15 @@ from pathlib import Path
 import requests
 from requests.adapters import HTTPAdapter
 from tqdm import tqdm
+from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
 from lookwhy.errors import LookwhyError
 
 ATTEMPTS = 5
-"""Tries in a row without a new byte before giving up."""
+"""Tries in a row without a new byte, or too slow, before giving up."""
+SLOWEST = 1024
+"""Bytes a second: what sends less for as long as the timeout is as good as dead, and never done."""
 _CHUNK = 1 << 16
 _LONGEST_WAIT = 300
 """Seconds; a server that wants more between two tries (Retry-After) is asked again after these."""
@@ -87,6 +90,10 @@ class _BrokeOff(Exception):
     """The file is not whole yet; another try may help."""
 
 
+class _TooSlow(_BrokeOff):
+    """The bytes that came do not count: a server that goes on like this would be asked forever."""
+
+
 @dataclass(frozen=True)
 class Partial:
     """The beginning of a file, and of which version."""
@@ -134,7 +141,7 @@ class Transfer:
 
     session: requests.Session
     timeout: float
-    """Seconds without a byte after which a connection counts as dead."""
+    """Seconds without a byte, or below `SLOWEST`, after which a connection counts as dead."""
     backoff: float
     """Seconds before the second try; each further wait is twice as long."""
     report: Callable[[str], None]
@@ -157,7 +164,8 @@ class Transfer:
         """Until all bytes are here, with a new try after each break.
 
         Raises:
-            LookwhyError: there is no such file, no answer, or breaks without a new byte between them.
+            LookwhyError: there is no such file, no answer, or breaks without a new byte between them, or each
+                time too slow.
         """
         most, failures = part.read()[0], 0
         with _one_line(url):
@@ -165,14 +173,9 @@ class Transfer:
                 try:
                     self._once(url, part)
                     break
-                # What a body raises that ends early, stalls or loses its connection.
-                except (
-                    requests.ConnectionError,
-                    requests.exceptions.ChunkedEncodingError,
-                    _BrokeOff,
-                ) as error:
+                except (requests.ConnectionError, _BrokeOff) as error:
                     here = part.read()[0]
-                    failures = 1 if here > most else failures + 1
+                    failures = 1 if here > most and not isinstance(error, _TooSlow) else failures + 1
                     most = max(most, here)
                     if failures >= ATTEMPTS:
                         raise
@@ -214,11 +217,27 @@ class Transfer:
                     disable=None,
                 ) as bar,
             ):
-                for chunk in response.iter_content(_CHUNK):
+                for chunk in self._chunks(response):
                     file.write(chunk)
                     bar.update(len(chunk))
         if version.size is not None and part.data.stat().st_size != version.size:
             raise _BrokeOff("the server sent another length than it stated")
+
+    def _chunks(self, response: requests.Response) -> Iterator[bytes]:
+        """The body as it arrives: requests' own iterator waits until a chunk is full, however slowly."""
+        start, arrived = time.monotonic(), 0
+        try:
+            while chunk := response.raw.read1(_CHUNK):
+                yield chunk
+                arrived += len(chunk)
+                seconds = time.monotonic() - start
+                if seconds > self.timeout:
+                    if arrived < SLOWEST * seconds:
+                        raise _TooSlow(f"only {readable(arrived)} in {seconds:.1f} s")
+                    start, arrived = time.monotonic(), 0
+        # A body that ends early, stalls or loses its connection.
+        except HTTPError as error:
+            raise _BrokeOff(_reason(error)) from error
 
 
 @contextmanager
