@@ -210,6 +210,11 @@ def test_no_server_is_one_line(web, tmp_path):
     assert "Connection refused" in message
 
 
+@pytest.mark.parametrize("address", ["http://[", "http://" + "a" * 64, "http://host:99999", "http://"])
+def test_an_address_that_is_none_is_one_line(web, tmp_path, address):
+    assert "give --base-url of a mirror" in refused(web, tmp_path, base_url=address)
+
+
 def test_a_server_without_ranges_starts_anew(web, tmp_path):
     web.knows_ranges, web.plan["weights.bin"] = False, ["truncate"]
     fetch(web, tmp_path)

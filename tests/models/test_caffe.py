@@ -106,5 +106,12 @@ def test_what_is_no_such_model_is_refused_in_one_line(tmp_path):
     shape = message(7, message(1, varint(1 << 40) + varint(9)))
     path.write_bytes(layer("conv1_1", [shape + message(5, b"1234"), shape], False))
     assert "numbers in conv1_1, found 1" in fails(path, [0])
+    for sides, numbers in (([2, 3, 1, 1, 1, 3, 3], 54), ([1] * 70 + [2], 1)):
+        shape = message(7, message(1, b"".join(map(varint, sides))))
+        path.write_bytes(layer("conv1_1", [shape + message(5, bytes(4 * numbers)), shape], False))
+        assert f"numbers in conv1_1, found {numbers}" in fails(path, [0])
+    path.write_bytes(whole.replace(b"conv1_1", b"conv1_\xff"))
+    assert "expected 1 convolutions" in fails(path, [0])
+    assert "Is a directory" in fails(tmp_path, [0])
     with pytest.raises(LookwhyError, match="found no file"):
         build_tower("vgg16", "pool5", CAFFE, tmp_path / "none.caffemodel")

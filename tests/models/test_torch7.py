@@ -348,6 +348,12 @@ def test_the_stride_of_a_single_element_is_never_walked(tmp_path):
     assert read(tmp_path, content).tolist() == [[1, 2]]
 
 
+def test_a_long_string_that_is_no_text_takes_no_longer_than_its_bytes(tmp_path):
+    start = time.monotonic()
+    assert len(read(tmp_path, i32(2) + i32(20_000_000) + b"\xff" * 20_000_000)) == 20_000_000
+    assert time.monotonic() - start < 2
+
+
 def test_endless_nesting_is_one_line(tmp_path):
     nested = i32(0)
     for index in range(30):

@@ -244,7 +244,8 @@ class Transfer:
 def _one_line(url: str) -> Iterator[None]:
     try:
         yield
-    except (requests.RequestException, _BrokeOff) as error:
+    # HTTPError: requests lets through what urllib3 says of a host name that is too long.
+    except (requests.RequestException, HTTPError, _BrokeOff) as error:
         raise LookwhyError(
             f"expected the file {url}, found: {_reason(error)} ({ATTEMPTS} tries); check the network or give "
             "--base-url of a mirror; the same command continues"

@@ -59,11 +59,12 @@ def read_caffemodel(path: Path, convolutions: list[int]) -> dict[str, Tensor]:
     try:
         net: Any = _net_parameter()()
         net.ParseFromString(path.read_bytes())
-    except (message.DecodeError, ValueError) as error:
+    except (OSError, message.DecodeError, ValueError) as error:
         raise LookwhyError(
             f"expected a .caffemodel, found something else in {path} ({error}); give --weights another file"
         ) from error
-    layers = {layer.name: layer for layer in (*net.layers, *net.layer) if layer.blobs}
+    # str: a name that is no UTF-8 comes as bytes.
+    layers = {str(layer.name): layer for layer in (*net.layers, *net.layer) if layer.blobs}
     names = sorted(name for name in layers if name.startswith("conv"))
     if len(names) != len(convolutions):
         raise LookwhyError(
@@ -79,16 +80,16 @@ def read_caffemodel(path: Path, convolutions: list[int]) -> dict[str, Tensor]:
                 f"expected weights and biases in {name}, found {len(layers[name].blobs)} blob in {path}; "
                 "give --weights another file"
             )
-        weight, bias = (_tensor(blob, name, path) for blob in layers[name].blobs[:2])
-        # Older files state a matrix as 1 x 1 x out x in, and a bias as 1 x 1 x 1 x out.
-        dimensions = 4 if place.startswith("features") else 2
-        state[f"{place}.weight"] = weight.reshape(weight.shape[-dimensions:])
-        state[f"{place}.bias"] = bias.flatten()
+        weight, bias = layers[name].blobs[:2]
+        state[f"{place}.weight"] = _tensor(weight, 4 if place.startswith("features") else 2, name, path)
+        state[f"{place}.bias"] = _tensor(bias, 1, name, path)
     return state
 
 
-def _tensor(blob: Any, name: str, path: Path) -> Tensor:
+def _tensor(blob: Any, dimensions: int, name: str, path: Path) -> Tensor:
     shape = tuple(blob.shape.dim) or (blob.num, blob.channels, blob.height, blob.width)
+    # Older files state a matrix as 1 x 1 x out x in, and a bias as 1 x 1 x 1 x out.
+    shape = shape[-dimensions:]
     # Not np.array: that would hold a hundred million Python numbers at once.
     numbers = np.fromiter(blob.data, np.float32, len(blob.data))
     if any(side < 1 for side in shape) or math.prod(shape) != len(numbers):

@@ -109,7 +109,10 @@ class _Reader:
 
     def string(self, what: str) -> str:
         content = self.take(self.int32(f"the length of {what}"), what)
-        return content.decode("utf-8", errors="backslashreplace")
+        try:
+            return content.decode()
+        except UnicodeDecodeError:
+            return content.decode("latin-1")  # at once for any bytes, and no longer than they are
 
     def read(self, depth: int) -> Torch7Value:
         if depth > MAX_DEPTH:
