@@ -102,7 +102,11 @@ def _image_agreement(
     if not human.shape[1]:
         return {}
     missing = np.isnan(human).all(axis=(1, 2, 3))
+    cells = human.reshape(*human.shape[:2], -1)
+    # NaN, of an annotator who is missing, equals nothing.
+    blank = ~missing & ~(cells.max(-1) > cells.min(-1)).any(1)
     _count(excluded, "no annotator map", int(missing.sum()))
+    _count(excluded, "constant annotator maps only", int(blank.sum()))
     found: dict[str, Agreement] = {}
     for name in (name for name, one in maps.items() if one.domain == "image"):
         values = maps[name].values.double().numpy()
@@ -110,7 +114,7 @@ def _image_agreement(
         compared = np.abs(values) if plan.compared == "magnitude" else values
         found[maps[name].method] = agreement(compared, human, image_ids, plan.ranking)
     for method, one in found.items():
-        constant = np.isnan(one.rank_correlation) & ~missing
+        constant = np.isnan(one.rank_correlation) & ~missing & ~blank
         _count(excluded, f"image/{method}: constant map", int(constant.sum()))
     baselines = {
         "random": random_maps(question_ids, plan.grid, plan.seed),
