@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 from test_deeper_lstm import QUESTIONS, sigmoid
+from tiny_runs import make_data, make_trainer
 
 from lookwhy.errors import LookwhyError
-from lookwhy.models import SAN
+from lookwhy.models import SAN, VQASystem
 
 SIZES = {"vocab_size": 11, "num_answers": 7, "image_dim": 5 * 4, "regions": 4, "embedding_size": 5}
 SIZES |= {"hidden_size": 6, "attention_size": 3}
@@ -84,6 +85,19 @@ def test_features_that_are_no_grid_are_refused_in_one_line():
     with pytest.raises(LookwhyError, match="found 4097 features for 49 regions; set") as error:
         SAN(vocab_size=3, num_answers=2, image_dim=4097, regions=49)
     assert "\n" not in str(error.value)
+
+
+def test_a_grid_of_another_number_of_regions_is_refused_before_training(tiny_world, tmp_path):
+    data = make_data(tiny_world)
+    data.feature_shape = (data.image_dim // 9, 3, 3)  # as the tiny world's are, before they are flattened
+    head = SAN(data.vocab_size, data.num_answers, data.image_dim, regions=27, embedding_size=4, hidden_size=4)
+    with pytest.raises(LookwhyError, match=r"expected 9 regions for features of \d+ x 3 x 3, found 27; set"):
+        make_trainer(tmp_path, 1, []).fit(VQASystem(head), data)
+
+
+def test_no_hop_is_refused():
+    with pytest.raises(LookwhyError, match="expected at least one hop, found 0"):
+        make(hops=0)
 
 
 def test_a_question_only_model_ignores_the_image():

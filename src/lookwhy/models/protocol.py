@@ -40,6 +40,9 @@ class VQAHead(nn.Module, ABC):
 
     settings: dict[str, Any]
 
+    def check_features(self, shape: tuple[int, ...]) -> None:
+        """Refuse, with a LookwhyError, one image's features of a shape that this head would misread."""
+
     @abstractmethod
     def embed(self, tokens: Int64[Tensor, "B T"]) -> Float[Tensor, "B T E"]:
         """Word embeddings: where the gradient of a word is taken. 0 pads get some vector, never read."""

@@ -44,7 +44,7 @@ class SAN(VQAHead):
         use_image: False leaves the image out: the question-only baseline, all else equal.
 
     Raises:
-        LookwhyError: `image_dim` is no multiple of `regions`.
+        LookwhyError: `image_dim` is no multiple of `regions`, or there is no hop.
     """
 
     def __init__(
@@ -67,6 +67,8 @@ class SAN(VQAHead):
                 f"{image_dim} features for {regions} regions; set model.head.init_args.regions, or prepare "
                 "the features with --layer pool5"
             )
+        if hops < 1:
+            raise LookwhyError(f"expected at least one hop, found {hops}; set model.head.init_args.hops")
         self.settings = {
             "vocab_size": vocab_size,
             "num_answers": num_answers,
@@ -94,6 +96,14 @@ class SAN(VQAHead):
         self.dropout = nn.Dropout(dropout)
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -INITIAL_RANGE, INITIAL_RANGE)
+
+    def check_features(self, shape: tuple[int, ...]) -> None:
+        """A grid's regions are its cells; another divisor would mix channels and places."""
+        if len(shape) == 3 and shape[1] * shape[2] != self.regions:
+            raise LookwhyError(
+                f"expected {shape[1] * shape[2]} regions for features of {' x '.join(map(str, shape))}, "
+                f"found {self.regions}; set model.head.init_args.regions"
+            )
 
     def embed(self, tokens: Int64[Tensor, "B T"]) -> Float[Tensor, "B T E"]:
         """Word embeddings. Padding borrows the first word's, never read."""

@@ -57,6 +57,10 @@ class VQASystem(pl.LightningModule):
         """The data module that the trainer was given."""
         return self.trainer.datamodule  # type: ignore[attr-defined]
 
+    def setup(self, stage: str) -> None:
+        """Before any step: features that the head would misread train without a word."""
+        self.head.check_features(self.data.feature_shape)
+
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Torch7's RMSprop, and a learning rate that shrinks every step."""
         optimizer = torch.optim.RMSprop(
