@@ -13,6 +13,8 @@ from lookwhy import store
 from lookwhy.analysis import AnalysisPlan
 from lookwhy.attribution import GuidedBackprop, Occlusion, WordDrop
 from lookwhy.callbacks import ImportanceCallback
+from lookwhy.callbacks.session import AnalysisSession
+from lookwhy.errors import LookwhyError
 from lookwhy.models import VQASystem
 
 
@@ -111,3 +113,10 @@ def test_occluded_features_are_kept_beside_the_data_and_reused(tiny_world, tmp_p
     assert kept
     train(tiny_world, tmp_path / "again", [ImportanceCallback(plan, untrained=False)], epochs=1)
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
+
+
+@pytest.mark.parametrize("grid", [0, 1, 65])
+def test_a_grid_that_the_images_do_not_have_is_refused(tiny_world, grid):
+    plan = AnalysisPlan(image_methods=[], grid=grid)
+    with pytest.raises(LookwhyError, match=f"expected a grid of 2 to 64 cells .*, found {grid}; correct"):
+        AnalysisSession(make_data(tiny_world), plan)

@@ -41,12 +41,19 @@ class AnalysisSession:
         plan: what to do.
 
     Raises:
-        LookwhyError: no image root, a missing image, or stored features that the tower does not give.
+        LookwhyError: no image root, a missing image, stored features that the tower does not give, or a grid
+            finer than the image.
     """
 
     def __init__(self, data: VQADataModule, plan: AnalysisPlan) -> None:
         self.data, self.plan = data, plan
         self.tower = tower_from_description(read_description(data.folder / "data_img.h5"), data.folder)
+        pixels = min(self.tower.recipe.height, self.tower.recipe.width)
+        if not 2 <= plan.grid <= pixels:
+            raise LookwhyError(
+                f"expected a grid of 2 to {pixels} cells along each side, the image's pixels, found "
+                f"{plan.grid}; correct the plan's grid"
+            )
         plan.keep_in(data.folder / "cache")
         split = data.prepro.test
         files = find_annotator_maps(data.annotator_maps) if data.annotator_maps else {}
