@@ -1,5 +1,8 @@
 """The recipe of the original, step by step, against NumPy."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 import pytorch_lightning as pl
@@ -112,6 +115,23 @@ def test_a_checkpoint_is_read_back_ready_to_answer(tiny_world, tmp_path):
     assert words == ["what", "color", "is", "the", "cube", "?"]
     assert run.vocabulary.decode(tokens[0].tolist()) == words
     assert lengths.tolist() == [6]
+
+
+@pytest.mark.parametrize(("key", "what"), [("ix_to_word", "words"), ("ix_to_ans", "answers")])
+def test_data_that_were_prepared_otherwise_since_are_refused(tiny_world, tmp_path, key, what):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for name in ("data_prepro.json", "data_prepro.h5", "data_img.h5"):
+        shutil.copy(tiny_world / name, folder)
+    saver = ModelCheckpoint(tmp_path / "run", save_last=True, save_on_train_epoch_end=True)
+    fit(folder, tmp_path, callbacks=[saver], checkpointing=True)
+    run = load_checkpoint(tmp_path / "run/last.ckpt")
+    run.datamodule()
+    names = json.loads((folder / "data_prepro.json").read_text())
+    names[key]["1"], names[key]["2"] = names[key]["2"], names[key]["1"]  # as many as before
+    (folder / "data_prepro.json").write_text(json.dumps(names))
+    with pytest.raises(LookwhyError, match=f"expected the .* {what} that .*last.ckpt was trained with"):
+        run.datamodule()
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 broken zip"])

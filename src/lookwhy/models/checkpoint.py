@@ -69,8 +69,12 @@ class LoadedRun:
         return tokens, torch.tensor([len(words)]), words
 
     def datamodule(self) -> VQADataModule:
-        """The data it was trained and validated on, from the paths in the checkpoint."""
-        return VQADataModule(
+        """The data it was trained and validated on, from the paths in the checkpoint.
+
+        Raises:
+            LookwhyError: the folder's words or answers are others by now: its ids would be misread.
+        """
+        data = VQADataModule(
             folder=self.data["folder"],
             image_root=self.data["image_root"],
             val_questions=self.data.get("val_questions"),
@@ -79,6 +83,17 @@ class LoadedRun:
             annotators=self.data["annotators"],
             note=self.data["note"],
         )
+        for what, own, found in (
+            ("words", self.vocabulary.ix_to_word(), data.prepro.vocabulary.ix_to_word()),
+            ("answers", self.answers, data.answers),
+        ):
+            if own != found:
+                raise LookwhyError(
+                    f"expected the {len(own)} {what} that {self.path} was trained with, found other "
+                    f"{len(found)} in {data.folder / 'data_prepro.json'}; prepare that folder as it was, "
+                    "or train again"
+                )
+        return data
 
 
 def describe_run(head: VQAHead, data: VQADataModule) -> dict[str, Any]:
