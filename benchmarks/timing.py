@@ -1,0 +1,49 @@
+"""What all benchmarks share: how to time things on a machine with other work on it, and one kind of table."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+
+
+@dataclass
+class Row:
+    """One line of a table: what was measured, what it must be, and whether it is."""
+
+    name: str
+    measured: str
+    bar: str
+    met: bool
+
+
+def interleaved(functions: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """Median seconds of process time of each function, called in turn: A B A B ...
+
+    In turn, so that what slows the machine for a while slows all of them; process time, because that of
+    others does not count. Both mean something only on one thread: call `torch.set_num_threads(1)` first.
+    A first round is not counted: it fills caches.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in functions}
+    for repeat in range(repeats + 1):
+        for name, function in functions.items():
+            start = time.process_time()
+            function()
+            if repeat:
+                seconds[name].append(time.process_time() - start)
+    return {name: statistics.median(times) for name, times in seconds.items()}
+
+
+def print_rows(title: str, rows: Sequence[Row]) -> None:
+    """The rows as a table, as wide as they are wherever the output goes."""
+    table = Table(title=title, title_justify="left")
+    for column in ("quantity", "measured", "bar", "met"):
+        table.add_column(column, no_wrap=True)
+    for row in rows:
+        table.add_row(row.name, row.measured, row.bar, "yes" if row.met else "NO")
+    # A file or a pipe has no width: rich would cut the columns to 80 characters.
+    Console(width=Console(width=1000).measure(table).maximum).print(table)
