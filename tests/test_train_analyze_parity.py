@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,6 +28,10 @@ def command(world, *more):
         "--trainer.accelerator=cpu", "--analysis.plan.num_questions=12", "--analysis.plan.num_examples=2",
         "--analysis.plan.bootstrap_samples=50", *more,
     ]  # fmt: skip
+
+
+def checkpoint_of(folder):
+    return folder / "runs" / "shapes" / "checkpoints" / "last.ckpt"
 
 
 def run(arguments, cwd, **options):
@@ -75,8 +80,8 @@ def test_the_runs_config_trains_the_same_again(trained):
 
 def test_analyze_computes_the_numbers_of_the_callback(trained):
     folder, _ = trained
-    checkpoint = folder / "runs" / "shapes" / "checkpoints" / "last.ckpt"
-    done = run([sys.executable, str(ROOT / "analyze.py"), str(checkpoint), "--out", "again"], folder)
+    arguments = [str(checkpoint_of(folder)), "--out", "again"]
+    done = run([sys.executable, str(ROOT / "analyze.py"), *arguments], folder)
     assert done.returncode == 0, done.stderr
     ours = store.load(folder / "again" / "analysis" / "epoch=001")
     theirs = store.load(folder / "runs" / "shapes" / "analysis" / "epoch=001")
@@ -86,6 +91,27 @@ def test_analyze_computes_the_numbers_of_the_callback(trained):
     assert ours.manifest["plan"] == theirs.manifest["plan"]
     for name, maps in theirs.maps.items():
         np.testing.assert_array_equal(ours.maps[name].values.numpy(), maps.values.numpy())
+
+
+def test_a_test_set_without_annotations_is_answered_for_the_evaluation_server(trained, tiny_world, tmp_path):
+    folder, _ = trained
+    test_set = tmp_path / "test_set"
+    files = [
+        "--train-questions", str(tiny_world / "questions_train.json"),
+        "--train-annotations", str(tiny_world / "annotations_train.json"),
+        "--val-questions", str(tiny_world / "questions_val.json"),
+        "--images", str(tiny_world / "images"), "--out", str(test_set), "--num-answers", str(len(load_checkpoint(checkpoint_of(folder)).answers)),
+    ]  # fmt: skip
+    done = run([sys.executable, str(ROOT / "data" / "prepare.py"), "questions", *files], folder)
+    assert done.returncode == 0, done.stderr
+    shutil.copy(tiny_world / "data_img.h5", test_set)
+    arguments = [str(checkpoint_of(folder)), "--data", str(test_set), "--out", str(tmp_path / "out")]
+    done = run([sys.executable, str(ROOT / "analyze.py"), *arguments], folder)
+    assert done.returncode == 0, done.stderr
+    said = json.loads((tmp_path / "out" / "vqa_OpenEnded_epoch=001_results.json").read_text())
+    asked = json.loads((tiny_world / "questions_val.json").read_text())["questions"]
+    assert {one["question_id"] for one in said} == {one["question_id"] for one in asked}
+    assert f"{len(asked)} questions without annotations" in done.stdout
 
 
 def test_the_offline_run_holds_every_epochs_numbers(trained):

@@ -27,6 +27,9 @@ def build_parser() -> OneLineParser:
     one.add_argument("--plan", type=Path, help="YAML with the options of the plan (default: the run's)")
     one.add_argument("--limit", type=int, help="analyse at most this many questions")
     one.add_argument("--grid", type=int, help="cells along each side: 16 in the paper, 14 in VQA-HAT's")
+    one.add_argument(
+        "--data", type=Path, help="answer the second split of this prepared folder instead, a test set, say"
+    )
     one.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ... (default: cpu)")
     why = commands.add_parser("explain", help="answer one question and draw why")
     why.add_argument("checkpoint", type=Path, metavar="CKPT")
@@ -63,6 +66,9 @@ def _dispatch(options: Namespace) -> int:
             raise LookwhyError(f"expected --limit of at least 1, found {options.limit}; leave it out for all")
         if options.grid is not None and options.grid < 2:
             raise LookwhyError(f"expected --grid of at least 2, found {options.grid}; 16 is the paper's")
+        if options.data is not None:
+            commands.answer_questions(options.checkpoint, options.data, options.out, options.device)
+            return 0
         commands.analyse_checkpoint(
             options.checkpoint, options.out, options.plan, options.limit, options.grid, options.device
         )

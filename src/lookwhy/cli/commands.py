@@ -11,6 +11,7 @@ import numpy as np
 import torch
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser
+from rich.console import Console
 
 from lookwhy import store
 from lookwhy.analysis import AnalysisPlan
@@ -18,10 +19,11 @@ from lookwhy.analysis.run import clean_scores
 from lookwhy.attribution import explaining
 from lookwhy.attribution.base import Attributor
 from lookwhy.callbacks.session import AnalysisSession
+from lookwhy.data.datamodule import VQADataModule
 from lookwhy.data.recipe import ImageRecipe, read_rgb
 from lookwhy.errors import LookwhyError
 from lookwhy.models import LoadedRun, Pipeline, load_checkpoint
-from lookwhy.models.answering import TASKS, answer_all, write_results
+from lookwhy.models.answering import TASKS, Answers, answer_all, write_results
 from lookwhy.reporting.figures import explanation_figure, save_figure
 from lookwhy.reporting.tables import print_tables, report_console
 from lookwhy.types import VQABatch
@@ -47,14 +49,34 @@ def analyse_checkpoint(
     data = run.datamodule()
     data.setup()
     session = AnalysisSession(data, plan)
-    head = run.head.to(device)
-    result = session.run(head, run.epoch, device=device, progress=sys.stderr.isatty())
+    result = session.run(run.head.to(device), run.epoch, device=device, progress=sys.stderr.isatty())
     result.manifest["checkpoint"] = str(checkpoint.resolve())
     folder = out or _default_folder(checkpoint)
     session.finish(result, folder, run.epoch)
+    # Whatever reads the tables may stop reading; the files are complete by then.
+    answers, written = _answer(run, data, folder, device)
     console = report_console()
     print_tables(result, console)
-    answers = answer_all(head, data, device)
+    _print_answers(answers, written, console)
+    where = store.epoch_folder(folder, run.epoch)
+    console.print(f"results   {where}\npictures  {where / 'figures'}", soft_wrap=True)
+
+
+def answer_questions(checkpoint: Path, folder: Path, out: Path | None, device: str) -> None:
+    """Answer the second split of a prepared folder, a test set without annotations, say, in result files."""
+    run = load_checkpoint(checkpoint)
+    data = run.datamodule(folder)
+    data.setup("predict")
+    answers, written = _answer(run, data, out or _default_folder(checkpoint) / folder.name, device)
+    _print_answers(answers, written, report_console())
+
+
+def _answer(run: LoadedRun, data: VQADataModule, folder: Path, device: str) -> tuple[Answers, list[Path]]:
+    answers = answer_all(run.head.to(device), data, device)
+    return answers, write_results(answers, folder, f"epoch={run.epoch:03d}")
+
+
+def _print_answers(answers: Answers, written: list[Path], console: Console) -> None:
     for task, accuracy in answers.accuracy.items():
         parts = [
             f"{name} {100 * value:.2f}" for name, value in accuracy.items() if "question_type" not in name
@@ -62,16 +84,16 @@ def analyse_checkpoint(
         console.print(
             f"{len(answers.question_ids)} questions, {TASKS[task]}: {', '.join(parts)}", soft_wrap=True
         )
+    if not answers.accuracy:
+        console.print(f"{len(answers.question_ids)} questions without annotations", soft_wrap=True)
     if answers.without_choice:
         console.print(
             f"{answers.without_choice} multiple-choice questions offer nothing that the model can say; they "
             "get its open-ended answer",
             soft_wrap=True,
         )
-    for path in write_results(answers, folder, f"epoch={run.epoch:03d}"):
+    for path in written:
         console.print(f"answers   {path}", soft_wrap=True)
-    where = store.epoch_folder(folder, run.epoch)
-    console.print(f"results   {where}\npictures  {where / 'figures'}", soft_wrap=True)
 
 
 def explain_question(checkpoint: Path, image: Path, question: str, out: Path) -> None:

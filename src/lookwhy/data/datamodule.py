@@ -196,10 +196,10 @@ class VQADataModule(pl.LightningDataModule):
         return self.answers[int(np.bincount(self.prepro.train.labels).argmax())]
 
     def setup(self, stage: str | None = None) -> None:
-        """Load features into memory, once; refuse validation questions without their annotations."""
+        """Load features into memory, once; to predict answers alone, no annotations are needed."""
         if self.datasets:
             return
-        if not self.prepro.test.answers10:
+        if stage != "predict" and not self.prepro.test.answers10:
             raise LookwhyError(
                 f"expected the annotators' answers to the validation questions (answers10_test), found none "
                 f"in {self.folder / 'data_prepro.h5'}; give data.val_questions and data.val_annotations, or "

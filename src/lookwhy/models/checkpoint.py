@@ -68,18 +68,22 @@ class LoadedRun:
         tokens = torch.tensor([self.vocabulary.encode(words)])
         return tokens, torch.tensor([len(words)]), words
 
-    def datamodule(self) -> VQADataModule:
+    def datamodule(self, other: Path | None = None) -> VQADataModule:
         """The data it was trained and validated on, from the paths in the checkpoint.
+
+        Args:
+            other: a folder to use instead, prepared with the same training questions.
 
         Raises:
             LookwhyError: the folder's words or answers are others by now: its ids would be misread.
         """
+        stated: dict[str, Any] = {} if other else self.data
         data = VQADataModule(
-            folder=self.data["folder"],
-            image_root=self.data["image_root"],
-            val_questions=self.data.get("val_questions"),
-            val_annotations=self.data.get("val_annotations"),
-            annotator_maps=self.data["annotator_maps"],
+            folder=str(other or self.data["folder"]),
+            image_root=stated.get("image_root"),
+            val_questions=stated.get("val_questions"),
+            val_annotations=stated.get("val_annotations"),
+            annotator_maps=stated.get("annotator_maps"),
             annotators=self.data["annotators"],
             note=self.data["note"],
         )

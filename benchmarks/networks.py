@@ -1,0 +1,56 @@
+"""The networks that are timed: of the real sizes, with weights drawn at random, which time the same."""
+
+from __future__ import annotations
+
+import torch
+import torchvision
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from lookwhy.models import DeeperLSTM
+
+IMAGE_SIZE, GRID = 224, 16
+FILL = torch.zeros(3)  # the patch has the colour of the mean pixel, which is taken off
+
+
+def vgg(name: str = "vgg19") -> nn.Sequential:
+    """VGG up to fc7, in eval mode and frozen; 96 pixels and 512 units in the quick mode."""
+    torch.manual_seed(0)
+    # Built without weights first: torchvision's own way of drawing them takes as long as a measurement.
+    with torch.device("meta"):
+        network = getattr(torchvision.models, name)(weights=None)
+    layers = nn.Sequential(network.features, network.avgpool, nn.Flatten(), network.classifier[:5])
+    layers.to_empty(device="cpu")
+    for layer in layers.modules():
+        if isinstance(layer, (nn.Conv2d, nn.Linear)):
+            fan_in = layer.weight[0].numel()
+            nn.init.normal_(layer.weight, std=(2 / fan_in) ** 0.5)
+            nn.init.normal_(layer.bias, std=0.01)
+        elif isinstance(layer, nn.Dropout):
+            layer.inplace = False
+    return layers.eval().requires_grad_(False)
+
+
+def small_vgg() -> nn.Sequential:
+    """A network of the same kind that takes milliseconds, for the quick mode."""
+    torch.manual_seed(0)
+    channels, layers = [3, 32, 32, 64, 64], []
+    for before, after in zip(channels, channels[1:], strict=False):
+        layers += [nn.Conv2d(before, after, 3, padding=1), nn.ReLU()]
+        layers += [nn.MaxPool2d(2)] if before == after else []
+    network = nn.Sequential(
+        *layers, nn.AdaptiveAvgPool2d(7), nn.Flatten(), nn.Linear(64 * 49, 128), nn.ReLU()
+    )
+    return network.eval().requires_grad_(False)
+
+
+def picture(size: int = IMAGE_SIZE, seed: int = 0) -> Float[Tensor, "3 H W"]:
+    """Pixels of a picture less the mean pixel: noise of the usual spread."""
+    return 60 * torch.randn(3, size, size, generator=torch.Generator().manual_seed(seed))
+
+
+def head(image_dim: int, small: bool = False) -> DeeperLSTM:
+    """The original's head, untrained."""
+    torch.manual_seed(0)
+    sizes = {"embedding_size": 20, "hidden_size": 16, "common_size": 32} if small else {}
+    return DeeperLSTM(12_000, 1_000, image_dim, **sizes).eval()
