@@ -116,3 +116,18 @@ def test_a_mean_over_other_questions_than_its_rows_says_of_how_many(result):
     first = next(i for i, line in enumerate(lines) if line.split()[:1] == ["Occlusion"])
     assert lines[first].split()[2] == "0.370"
     assert lines[first + 1].split()[:4] == ["[0.240,", "0.300]", "n", "280"]
+
+
+def test_a_profile_lists_the_longest_first_with_its_own_parts_below():
+    seconds = {"short": 1.0, "long": 7.0, "long: minor": 2.0, "long: major": 4.0, "middle": 2.0}
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(tables.profile_table(seconds, 100))
+    lines = [line.split() for line in console.export_text().splitlines() if line.split()]
+    assert lines[3:8] == [
+        ["long", "7.00", "70.0%", "70.0"],
+        ["major", "4.00", "40.0%", "40.0"],
+        ["minor", "2.00", "20.0%", "20.0"],
+        ["middle", "2.00", "20.0%", "20.0"],
+        ["short", "1.00", "10.0%", "10.0"],
+    ]
+    assert ["all", "10.00", "100.0%", "100.0"] in lines

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,6 +19,7 @@ from lookwhy.analysis.part_of_speech import Tagger, find_tagger, frequent_groups
 from lookwhy.analysis.plan import AnalysisPlan
 from lookwhy.attribution import explaining
 from lookwhy.attribution.base import features_of, images_of
+from lookwhy.attribution.stopwatch import part, part_each, recording
 from lookwhy.data.tokens import tokenize
 from lookwhy.models.pipeline import Pipeline, probabilities
 from lookwhy.models.protocol import VQAModel
@@ -35,7 +35,7 @@ class Explained:
 
     maps: dict[str, list[ImportanceMaps]] = field(default_factory=lambda: defaultdict(list))
     rows: list[dict[str, Any]] = field(default_factory=list)
-    seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    seconds: dict[str, float] = field(default_factory=dict)
 
 
 def run_analysis(
@@ -76,23 +76,25 @@ def run_analysis(
     explained = Explained()
     with (
         explaining(model),
+        recording(explained.seconds),
         tqdm(
             total=total, desc="explaining", unit="question", leave=False, disable=None if total else True
         ) as bar,
     ):
         waiting = _Waiting(model, plan, explained)
-        for batch in batches:
+        for batch in part_each("loading images", batches):
             waiting.add(*_explain(model, batch, plan, answers, explained))
             bar.update(len(batch))
         waiting.explain()
     maps, rows, seconds = _join(gather(explained))
-    tagger = tagger or find_tagger()
-    for row in rows:
-        _tag(row, words or tokenize, tagger)
-    counts = tag_counts or Counter(tag for row in rows for tag in row["tags"])
-    maps_of_annotators = _annotators(human or {}, [row["question_id"] for row in rows], plan.grid)
-    groups = frequent_groups(counts, plan.frequent_tags)
-    result = evaluate(maps, rows, maps_of_annotators, groups, plan)
+    with recording(seconds), part("statistics"):
+        tagger = tagger or find_tagger()
+        for row in rows:
+            _tag(row, words or tokenize, tagger)
+        counts = tag_counts or Counter(tag for row in rows for tag in row["tags"])
+        maps_of_annotators = _annotators(human or {}, [row["question_id"] for row in rows], plan.grid)
+        groups = frequent_groups(counts, plan.frequent_tags)
+        result = evaluate(maps, rows, maps_of_annotators, groups, plan)
     result.manifest |= {
         "version": __version__,
         "plan": plan.describe(),
@@ -143,22 +145,19 @@ def _apply(
 ) -> None:
     for method in (*plan.image_methods, *plan.question_methods):
         if method.many_images == many_images:
-            start = time.perf_counter()
             key = f"{method.domain}/{method.name}"
-            found.maps[key].append(method(model, batch, target))
-            found.seconds[key] += time.perf_counter() - start
+            with part(key):
+                found.maps[key].append(method(model, batch, target))
 
 
 def _explain(
     model: VQAModel, batch: VQABatch, plan: AnalysisPlan, answers: Sequence[str], found: Explained
 ) -> tuple[VQABatch, Int64[Tensor, " B"]]:
     """Answer and explain the questions of one image; what the methods that take many are to be given."""
-    start = time.perf_counter()
-    if isinstance(model, Pipeline) and batch.features is None:
-        batch = replace(batch, features=features_of(model, batch, "an analysis"))
-    scores = clean_scores(model, batch)
-    confidence, target = scores.max(1)
-    found.seconds["answering"] += time.perf_counter() - start
+    with part("answering"):
+        if isinstance(model, Pipeline) and batch.features is None:
+            batch = replace(batch, features=features_of(model, batch, "an analysis"))
+        confidence, target = clean_scores(model, batch).max(1)
     _apply(model, batch, target, plan, found, many_images=False)
     for row in range(len(batch)):
         answer = int(target[row])
@@ -212,8 +211,8 @@ def _join(
         pieces = [_padded(m, max(width, 26)) for part in parts for m in part.maps.get(name, [])]
         maps[name] = ImportanceMaps.concatenate(pieces).take(order)
     seconds: defaultdict[str, float] = defaultdict(float)
-    for part in parts:
-        for name, spent in part.seconds.items():
+    for one in parts:
+        for name, spent in one.seconds.items():
             seconds[name] += spent
     return maps, [rows[i] for i in order.tolist()], seconds
 

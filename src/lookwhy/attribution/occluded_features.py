@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from lookwhy.attribution.frozen import Kept, network_of
 from lookwhy.attribution.incremental import IncrementalOcclusion
+from lookwhy.attribution.stopwatch import part
 
 
 class OccludedFeatures:
@@ -43,12 +44,15 @@ class OccludedFeatures:
     ) -> tuple[Float[Tensor, "*D"], Float[Tensor, "cells *D"]]:
         """Features of the image, and of it with each cell painted over, row-major."""
         if self._kept is None:
-            return self._occlude.clean_and_occluded(image)
-        found = self._kept.get(image)
+            with part("network"):
+                return self._occlude.clean_and_occluded(image)
+        with part("reading"):
+            found = self._kept.get(image)
         if found is not None:
             clean, differences = (torch.from_numpy(np.array(found[key])) for key in ("clean", "differences"))
         else:
-            clean, occluded = self._occlude.clean_and_occluded(image)
+            with part("network"):
+                clean, occluded = self._occlude.clean_and_occluded(image)
             differences = (occluded - clean).half()
             if not differences.isfinite().all():
                 return clean, occluded  # beyond half precision's range: computed each time

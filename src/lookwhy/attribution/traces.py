@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from lookwhy.attribution.frozen import Kept, network_of
 from lookwhy.attribution.frozen_backward import FrozenBackward, Trace
 from lookwhy.attribution.relu_rules import Rule
+from lookwhy.attribution.stopwatch import part
 
 # Several methods go back through one network: its transformed weights are made once.
 _BACKWARD: WeakKeyDictionary[nn.Module, FrozenBackward] = WeakKeyDictionary()
@@ -41,13 +42,16 @@ class Traces:
     def __call__(self, image: Float[Tensor, "3 H W"]) -> Trace:
         """The trace of an image in the tower's own input range."""
         if self._folder is None or image.device.type != "cpu":
-            return self._frozen.forward(image)
+            with part("network, forwards"):
+                return self._frozen.forward(image)
         if self._kept is None:
             self._kept = Kept(self._folder, "traces", self._network)
-        found = self._kept.get(image)
-        if found is not None:
-            return self._frozen.unpack(found, image)
-        trace = self._frozen.forward(image)
+        with part("reading"):
+            found = self._kept.get(image)
+            if found is not None:
+                return self._frozen.unpack(found, image)
+        with part("network, forwards"):
+            trace = self._frozen.forward(image)
         self._kept.put(image, trace.pack())
         return trace
 
@@ -55,4 +59,5 @@ class Traces:
         self, trace: Trace, gradients: Float[Tensor, "Q *D"], rule: Rule, image: Float[Tensor, "3 H W"]
     ) -> Float[Tensor, "Q 3 H W"]:
         """Gradients at the pixels of one image, from several at its features."""
-        return self._frozen.backward(trace, gradients, rule, image)
+        with part("network, backwards"):
+            return self._frozen.backward(trace, gradients, rule, image)

@@ -31,6 +31,7 @@ def build_parser() -> OneLineParser:
         "--data", type=Path, help="answer the second split of this prepared folder instead, a test set, say"
     )
     one.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ... (default: cpu)")
+    one.add_argument("--profile", action="store_true", help="print where the time went")
     why = commands.add_parser("explain", help="answer one question and draw why")
     why.add_argument("checkpoint", type=Path, metavar="CKPT")
     why.add_argument("--image", type=Path, required=True, help="any picture")
@@ -70,7 +71,13 @@ def _dispatch(options: Namespace) -> int:
             commands.answer_questions(options.checkpoint, options.data, options.out, options.device)
             return 0
         commands.analyse_checkpoint(
-            options.checkpoint, options.out, options.plan, options.limit, options.grid, options.device
+            options.checkpoint,
+            options.out,
+            options.plan,
+            options.limit,
+            options.grid,
+            options.device,
+            options.profile,
         )
     else:
         commands.explain_question(options.checkpoint, options.image, options.question, options.out)

@@ -18,6 +18,7 @@ from lookwhy.analysis import AnalysisPlan
 from lookwhy.analysis.run import clean_scores
 from lookwhy.attribution import explaining
 from lookwhy.attribution.base import Attributor
+from lookwhy.attribution.stopwatch import part, recording
 from lookwhy.callbacks.session import AnalysisSession
 from lookwhy.data.datamodule import VQADataModule
 from lookwhy.data.recipe import ImageRecipe, read_rgb
@@ -25,7 +26,7 @@ from lookwhy.errors import LookwhyError
 from lookwhy.models import LoadedRun, Pipeline, load_checkpoint
 from lookwhy.models.answering import TASKS, Answers, answer_all, write_results
 from lookwhy.reporting.figures import explanation_figure, save_figure
-from lookwhy.reporting.tables import print_tables, report_console
+from lookwhy.reporting.tables import print_tables, profile_table, report_console
 from lookwhy.types import VQABatch
 
 TOP_ANSWERS = 5
@@ -38,28 +39,40 @@ def analyse_checkpoint(
     limit: int | None,
     grid: int | None,
     device: str,
+    profile: bool = False,
 ) -> None:
     """Analyse a checkpoint exactly as the callback did in training, print its tables, write result files."""
-    run = load_checkpoint(checkpoint)
-    plan = read_plan(plan_file) if plan_file else build_plan(run.plan, str(checkpoint))
-    if grid is not None:
-        plan = build_plan(_on_grid(plan.describe(), grid), "--grid")
-    if limit is not None:
-        plan = replace(plan, num_questions=min(limit, plan.num_questions or limit))
-    data = run.datamodule()
-    data.setup()
-    session = AnalysisSession(data, plan)
-    result = session.run(run.head.to(device), run.epoch, device=device, progress=sys.stderr.isatty())
-    result.manifest["checkpoint"] = str(checkpoint.resolve())
-    folder = out or _default_folder(checkpoint)
-    session.finish(result, folder, run.epoch)
-    # Whatever reads the tables may stop reading; the files are complete by then.
-    answers, written = _answer(run, data, folder, device)
+    seconds: dict[str, float] = {}
+    with recording(seconds):
+        with part("reading checkpoint and data"):
+            run = load_checkpoint(checkpoint)
+            plan = _plan(run, plan_file, limit, grid)
+            data = run.datamodule()
+            data.setup()
+        with part("choosing and tagging questions, reading annotators"):
+            session = AnalysisSession(data, plan)
+        result = session.run(run.head.to(device), run.epoch, device=device, progress=sys.stderr.isatty())
+        result.manifest["checkpoint"] = str(checkpoint.resolve())
+        folder = out or _default_folder(checkpoint)
+        with part("storing and drawing"):
+            session.finish(result, folder, run.epoch)
+        # Whatever reads the tables may stop reading; the files are complete by then.
+        with part("answering all questions of the data"):
+            answers, written = _answer(run, data, folder, device)
     console = report_console()
     print_tables(result, console)
     _print_answers(answers, written, console)
     where = store.epoch_folder(folder, run.epoch)
     console.print(f"results   {where}\npictures  {where / 'figures'}", soft_wrap=True)
+    if profile:
+        console.print(profile_table(seconds | result.manifest["seconds"], len(result.question_ids)))
+
+
+def _plan(run: LoadedRun, plan_file: Path | None, limit: int | None, grid: int | None) -> AnalysisPlan:
+    plan = read_plan(plan_file) if plan_file else build_plan(run.plan, str(run.path))
+    if grid is not None:
+        plan = build_plan(_on_grid(plan.describe(), grid), "--grid")
+    return plan if limit is None else replace(plan, num_questions=min(limit, plan.num_questions or limit))
 
 
 def answer_questions(checkpoint: Path, folder: Path, out: Path | None, device: str) -> None:

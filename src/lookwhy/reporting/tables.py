@@ -184,6 +184,33 @@ def accuracy_table(result: AnalysisResult, most: int = 10) -> Table:
     return table
 
 
+def profile_table(seconds: dict[str, float], questions: int) -> Table:
+    """Where the time of an analysis went, the longest first; parts of a part, "part: its part", below it."""
+    table = _table(
+        f"Seconds of an analysis of {questions} questions",
+        "By the clock on the wall. What a network makes of an image is kept: the next analysis reads it.",
+    )
+    table.add_column("Part")
+    for name in ("Seconds", "Share", "ms a question"):
+        table.add_column(name, justify="right")
+    parts = {name: value for name, value in seconds.items() if ": " not in name}
+    total = sum(parts.values())
+
+    def add(name: str, value: float, style: str = "") -> None:
+        share = value / total if total else 0.0
+        row = (name, f"{value:.2f}", f"{share:.1%}", f"{1000 * value / max(questions, 1):.1f}")
+        table.add_row(*(Text(cell, style=style) for cell in row))
+
+    for name in sorted(parts, key=lambda name: -parts[name]):
+        add(name, parts[name])
+        inner = {key: value for key, value in seconds.items() if key.startswith(f"{name}: ")}
+        for key in sorted(inner, key=lambda key: -inner[key]):
+            add(f"  {key.removeprefix(f'{name}: ')}", inner[key], "dim")
+    table.add_section()
+    add("all", total)
+    return table
+
+
 def report_console() -> Console:
     """A console as wide as the terminal; the tables' 100 columns where there is none (a file, a pipe)."""
     console = Console()
