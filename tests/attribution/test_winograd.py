@@ -4,7 +4,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from lookwhy.attribution import winograd
-from lookwhy.attribution.winograd import FullConvolution, Scratch, suits
+from lookwhy.attribution.winograd import FullConvolution, Scratch, Tiling, suits, tiling
 
 
 def draw(*shape, seed=0, dtype=torch.float64):
@@ -15,10 +15,12 @@ def channels_last(x):
     return x.permute(0, 2, 3, 1)
 
 
+@pytest.mark.parametrize("sizes", [(4,), (5,), (4, 5)], ids=str)
 @pytest.mark.parametrize(
     "shape", [(2, 9, 14), (1, 70, 61), (3, 4, 4), (1, 1, 1), (70, 7, 13), (2, 2, 200)], ids=str
 )
-def test_equals_the_convolution_of_maps_with_two_rows_and_columns_of_margin(shape):
+def test_equals_the_convolution_of_maps_with_two_rows_and_columns_of_margin(shape, sizes, monkeypatch):
+    monkeypatch.setattr(winograd, "AT", {size: winograd.AT[size] for size in sizes})
     weight, d, g = draw(5, 3, 3, 3), draw(*shape, 3, seed=1), draw(*shape, 5, seed=2)
     found = FullConvolution(weight, Scratch())(d)
     expected = F.conv2d(d.permute(0, 3, 1, 2), weight, padding=2)
@@ -45,7 +47,9 @@ def test_single_precision_errs_by_little_more_than_the_direct_sum_does(monkeypat
     direct = channels_last(F.conv2d(d.permute(0, 3, 1, 2).float(), weight.float(), padding=2))
     error, usual = ((x.double() - exact).square().mean().sqrt() for x in (found, direct))
     assert error < 5 * usual
-    monkeypatch.setattr(winograd, "_AT", torch.tensor([0, 1, -1, 2, -2], dtype=torch.float64))
+    larger = FullConvolution(weight.float(), Scratch())(d.float(), Tiling(5, 3, 3))
+    assert (larger.double() - exact).square().mean().sqrt() < 3 * error
+    monkeypatch.setitem(winograd.AT, 4, (0, 1, -1, 2, -2))
     textbook = FullConvolution(weight.float(), Scratch())(d.float())
     assert error < 0.6 * (textbook.double() - exact).square().mean().sqrt()
 
@@ -76,3 +80,14 @@ def test_other_weights_are_noticed():
 def test_only_plain_convolutions_of_many_channels_are_taken(layer, expected, monkeypatch):
     monkeypatch.setattr(winograd, "FEWEST_CHANNELS", 4)
     assert suits(layer) == expected
+
+
+def test_the_tiling_with_the_fewest_products_is_taken():
+    for side in range(1, 60):
+        cut = tiling(side, 12)
+        assert cut.size * cut.down >= side
+        assert cut.size * cut.across >= 12
+        for size in (4, 5):
+            assert cut.products <= -(-side // size) * -(-12 // size) * (size + 2) ** 2
+    assert tiling(12, 12) == (4, 3, 3)
+    assert tiling(10, 10) == (5, 2, 2)

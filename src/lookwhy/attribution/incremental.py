@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from lookwhy.attribution import uniform_windows
 from lookwhy.attribution.windows import Box, Stage, cell_spans, flat, stages_of, why_not
-from lookwhy.attribution.winograd import TILE, FullConvolution, Scratch, suits
+from lookwhy.attribution.winograd import FullConvolution, Scratch, Tiling, suits, tiling
 from lookwhy.errors import LookwhyError
 
 # Where the changes cover more than this share of a map on average, whole maps in large batches are as fast.
@@ -133,20 +133,20 @@ class IncrementalOcclusion:
         after = stage.run(before[None].clone(), first=1)[0]
         boxes = [stage.changed(box, after) for box, _ in changes]
         results = _nothing(len(changes), after)
-        alike: dict[tuple[int, int], list[int]] = defaultdict(list)
+        alike: dict[Tiling, list[int]] = defaultdict(list)
         for cell, (rows, columns) in enumerate(boxes):
             if rows and columns:
-                rows, columns = changes[cell][0]
-                alike[-(-len(rows) // TILE), -(-len(columns) // TILE)].append(cell)
-        for (t, u), cells in alike.items():
-            values = TILE**2 * (t * u * clean.shape[2] + (t + 1) * (u + 1) * after.shape[2])
+                alike[tiling(*map(len, changes[cell][0]))].append(cell)
+        for cut, cells in alike.items():
+            size, t, u = cut
+            values = size**2 * (t * u * clean.shape[2] + (t + 1) * (u + 1) * after.shape[2])
             for some in _chunks(cells, self.memory // (values * clean.element_size())):
-                shape = len(some), t * TILE, u * TILE, clean.shape[2]
+                shape = len(some), t * size, u * size, clean.shape[2]
                 d = self._scratch.take("differences", shape, clean).zero_()
                 for of_cell, cell in zip(d, some, strict=True):
                     box, changed = changes[cell]
                     torch.sub(changed, _at(clean, box), out=of_cell[: len(box[0]), : len(box[1])])
-                found = full(d)
+                found = full(d, cut)
                 for of_cell, cell in zip(found, some, strict=True):
                     (rows, columns), (out_rows, out_columns) = changes[cell][0], boxes[cell]
                     top, left = out_rows.start - rows.start + 2 - down, out_columns.start - columns.start

@@ -2,7 +2,7 @@
 
 A convolution is linear, so where its input changes by d its output changes by what d alone gives. Of a
 difference that is zero outside some rows and columns, only those enter, and each reaches one place
-further on every side: the full convolution. With four inputs d and a kernel of three along one axis, the
+further on every side: the full convolution. With four inputs d and a kernel g of three along one axis, the
 six outputs that they reach are (Winograd 1980; Lavin & Gray 2016, the transpose of their F(4, 3))::
 
     y = B [(G g) * (A d)]          6 multiplications instead of 12
@@ -14,39 +14,62 @@ and in two dimensions 36 instead of 144 for a tile of 4x4 inputs::
 A and G evaluate d and g as polynomials at six points, where a product of polynomials is the product of the
 values, and B finds its coefficients, which are the convolution. Over C channels in and K out the products
 become 36 matrix products, tiles x C times C x K. Tiles of a map lie side by side, and the outputs that
-neighbours share are added up.
+neighbours share are added up. Tiles of 5x5 at seven points take 49 products instead of 225; the size is used
+that covers a map with fewer.
 
-The points are 0, 5/8, -5/8, 3/2, -3/2 and infinity. The usual 0, 1, -1, 2, -2 make A, B and G of small
-integers, which saves work where they are written out as additions; here they are matrix products, too, and
-points that lose less are free: in single precision the error is half that of the usual ones and twice that
-of the direct sum (`tests/attribution/test_winograd.py`).
+The usual points 0, 1, -1, 2, -2 and infinity make A, B and G of small integers, which saves work where they
+are written out as additions. Here they are matrix products, too, and points that lose less are free: those
+below were found by search among simple fractions. In single precision 4x4 tiles err by half as much as with
+the usual points, and 5x5 tiles by less than three times as much (`tests/attribution/test_winograd.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from math import prod
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.modules.utils import _pair
 
-TILE = 4
-POINTS = TILE + 2
 FEWEST_CHANNELS = 32
 """With fewer, the transforms cost what the products save."""
 TILES_AT_ONCE = 192
 """Few enough for their transforms to stay in a CPU's cache, enough for the products to be at full speed."""
+AT = {
+    4: (0, 5 / 8, -5 / 8, 3 / 2, -3 / 2),
+    5: (1 / 4, -1 / 4, 7 / 8, -7 / 8, 7 / 4, -7 / 4),
+}
+"""By inputs along a side of a tile: where the polynomials are evaluated, besides at infinity."""
 
-_AT = torch.tensor([0, 5 / 8, -5 / 8, 3 / 2, -3 / 2], dtype=torch.float64)
-"""Where the polynomials are evaluated, besides at infinity."""
+
+class Tiling(NamedTuple):
+    """How a map is cut: tiles of so many inputs a side, so many down and across."""
+
+    size: int
+    down: int
+    across: int
+
+    @property
+    def products(self) -> int:
+        """Multiplications for a channel in and one out."""
+        return self.down * self.across * (self.size + 2) ** 2
 
 
-def _evaluate(coefficients: int) -> Float[Tensor, "6 c"]:
-    """Values at the six points of the polynomials x^0, x^1, ...; at infinity the highest alone counts."""
+def tiling(height: int, width: int) -> Tiling:
+    """The tiling that covers a map with the fewest products."""
+    return min(
+        (Tiling(size, -(-height // size), -(-width // size)) for size in AT), key=lambda one: one.products
+    )
+
+
+def _evaluate(size: int, coefficients: int) -> Float[Tensor, "points c"]:
+    """Values of x^0, x^1, ... at the points of a tile size; at infinity the highest power alone counts."""
     at_infinity = torch.eye(coefficients, dtype=torch.float64)[-1:]
-    return torch.cat([torch.linalg.vander(_AT, N=coefficients), at_infinity])
+    finite = torch.tensor(AT[size], dtype=torch.float64)
+    return torch.cat([torch.linalg.vander(finite, N=coefficients), at_infinity])
 
 
 class Scratch:
@@ -73,6 +96,18 @@ def suits(layer: nn.Module) -> bool:
     )
 
 
+class _Transform:
+    """A kernel at the points of one tile size, and the matrices into the points and out of them."""
+
+    def __init__(self, taps: Float[Tensor, "K C 3 3"], size: int) -> None:
+        a, g, b = (_evaluate(size, n).to(taps.device) for n in (size, 3, size + 2))
+        b = b.inverse()
+        points = torch.einsum("pk,oikl,ql->pqio", g, taps.detach().double(), g)
+        self.size = size
+        self.kernel = points.flatten(0, 1).to(taps.dtype).contiguous()
+        self.into, self.out_of = torch.kron(a, a).to(taps.dtype), torch.kron(b, b).to(taps.dtype)
+
+
 class FullConvolution:
     """(n, h, w, C) -> (n, h + 2, w + 2, K): what differences add to the outputs of a 3x3 convolution.
 
@@ -88,55 +123,63 @@ class FullConvolution:
     def __init__(
         self, weight: Float[Tensor, "K C 3 3"], scratch: Scratch, *, transposed: bool = False
     ) -> None:
+        self._weight = weight.detach().clone()
         # A convolution layer correlates: input i meets weight k on the way to output i - k.
-        self._made_of = weight.detach().clone()
-        taps = weight.transpose(0, 1) if transposed else weight.flip(2, 3)
-        a, g, b = (m.to(weight.device) for m in (_evaluate(TILE), _evaluate(3), _evaluate(POINTS).inverse()))
-        points = torch.einsum("pk,oikl,ql->pqio", g, taps.detach().double(), g)
-        self.kernel = points.flatten(0, 1).to(weight.dtype).contiguous()
-        self._into = torch.kron(a, a).to(weight.dtype)
-        self._out_of = torch.kron(b, b).to(weight.dtype)
+        self._taps = self._weight.transpose(0, 1) if transposed else self._weight.flip(2, 3)
         self._scratch = scratch
+        self._made: dict[int, _Transform] = {}
 
     def is_of(self, weight: Float[Tensor, "K C 3 3"]) -> bool:
         """Whether it was made of just these weights."""
-        mine = self._made_of
+        mine = self._weight
         return (mine.dtype, mine.device) == (weight.dtype, weight.device) and torch.equal(mine, weight)
 
-    def __call__(self, d: Float[Tensor, "n h w C"]) -> Float[Tensor, "n h2 w2 K"]:
-        """Full convolution; the result is scratch, valid until the next call of any that shares it."""
+    def __call__(self, d: Float[Tensor, "n h w C"], cut: Tiling | None = None) -> Float[Tensor, "n h2 w2 K"]:
+        """Full convolution; the result is scratch, valid until the next call of any that shares it.
+
+        Args:
+            d: differences.
+            cut: a tiling that covers them; by default `tiling`'s.
+        """
         n, h, w, channels = d.shape
-        down, across, outputs = -(-h // TILE), -(-w // TILE), self.kernel.shape[2]
+        size, down, across = cut or tiling(h, w)
+        if size not in self._made:
+            self._made[size] = _Transform(self._taps, size)
+        made = self._made[size]
         # One tile of room below and to the right, for what the last tiles reach.
-        full = self._scratch.take("full", (n, down + 1, TILE, across + 1, TILE, outputs), d).zero_()
-        if (h, w) != (down * TILE, across * TILE):
-            padded = self._scratch.take("padded", (n, down * TILE, across * TILE, channels), d)
+        shape = n, down + 1, size, across + 1, size, made.kernel.shape[2]
+        full = self._scratch.take("full", shape, d).zero_()
+        if (h, w) != (down * size, across * size):
+            padded = self._scratch.take("padded", (n, down * size, across * size, channels), d)
             padded[:, h:] = 0
             padded[:, :h, w:] = 0
             padded[:, :h, :w] = d
             d = padded
-        tiles = d.view(n, down, TILE, across, TILE, channels)
+        tiles = d.view(n, down, size, across, size, channels)
         for maps, rows in _parts(n, down, across):
-            found = self._tiles(tiles[maps, rows])
-            # Rows and columns 4 and 5 of a tile's outputs are the next tile's 0 and 1.
+            found = self._tiles(made, tiles[maps, rows])
+            # The last two rows and columns of a tile's outputs are the next tile's first two.
             for i, j in ((0, 0), (0, 1), (1, 0), (1, 1)):
                 place = full[maps, rows.start + i : rows.stop + i, :, j : across + j]
-                some = found[i * TILE : (i + 1) * TILE, j * TILE : (j + 1) * TILE]
+                some = found[i * size : (i + 1) * size, j * size : (j + 1) * size]
                 place[:, :, : len(some), :, : some.shape[1]] += some.permute(2, 3, 0, 4, 1, 5)
-        return full.view(n, (down + 1) * TILE, (across + 1) * TILE, outputs)[:, : h + 2, : w + 2]
+        joined = full.view(n, (down + 1) * size, (across + 1) * size, shape[-1])
+        return joined[:, : h + 2, : w + 2]
 
-    def _tiles(self, tiles: Float[Tensor, "m t 4 u 4 C"]) -> Float[Tensor, "6 6 m t u K"]:
-        take, (m, t, _, u, _, channels), outputs = self._scratch.take, tiles.shape, self.kernel.shape[2]
-        count = m * t * u
-        first = take("tiles", (TILE, TILE, m, t, u, channels), tiles)
+    def _tiles(
+        self, made: _Transform, tiles: Float[Tensor, "m t size u size C"]
+    ) -> Float[Tensor, "points points m t u K"]:
+        take, (m, t, size, u, _, channels), outputs = self._scratch.take, tiles.shape, made.kernel.shape[2]
+        count, points = m * t * u, (size + 2) ** 2
+        first = take("tiles", (size, size, m, t, u, channels), tiles)
         first.copy_(tiles.permute(2, 4, 0, 1, 3, 5))
-        into = take("points", (POINTS**2, count * channels), tiles)
-        torch.mm(self._into, first.view(TILE**2, -1), out=into)
-        products = take("products", (POINTS**2, count, outputs), tiles)
-        torch.bmm(into.view(POINTS**2, count, channels), self.kernel, out=products)
-        result = take("points", (POINTS**2, count * outputs), tiles)
-        torch.mm(self._out_of, products.view(POINTS**2, -1), out=result)
-        return result.view(POINTS, POINTS, m, t, u, outputs)
+        into = take("points", (points, count * channels), tiles)
+        torch.mm(made.into, first.view(size**2, -1), out=into)
+        products = take("products", (points, count, outputs), tiles)
+        torch.bmm(into.view(points, count, channels), made.kernel, out=products)
+        result = take("points", (points, count * outputs), tiles)
+        torch.mm(made.out_of, products.view(points, -1), out=result)
+        return result.view(size + 2, size + 2, m, t, u, outputs)
 
 
 def _parts(maps: int, down: int, across: int) -> Iterator[tuple[slice, slice]]:
