@@ -139,10 +139,11 @@ class FullConvolution:
 
         Args:
             d: differences.
-            cut: a tiling that covers them; by default `tiling`'s.
+            cut: a tiling that covers them; by default one of 4x4 tiles: a single map has too few tiles for
+                the fewer products of 5x5 ones to make up for their larger kernel.
         """
         n, h, w, channels = d.shape
-        size, down, across = cut or tiling(h, w)
+        size, down, across = cut or Tiling(4, -(-h // 4), -(-w // 4))
         if size not in self._made:
             self._made[size] = _Transform(self._taps, size)
         made = self._made[size]
