@@ -1,9 +1,9 @@
-# Two commands on a fresh machine with Python 3.11: `make demo` and `make test`.
+# Commands on a fresh machine with Python 3.11: `make demo`, `make test` and `make bench`.
 PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test clean
+.PHONY: demo test bench clean
 .DELETE_ON_ERROR:
 
 # The stamp is newer than what it was installed from, so a second call installs nothing.
@@ -25,6 +25,11 @@ test: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest
+
+# Ratios, each beside its bar, on one thread; Captum is installed for it. A quarter of an hour.
+bench: $(STAMP)
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[bench]'
+	$(BIN)/python -m benchmarks
 
 clean:
 	rm -rf .venv data/shapes runs report.html

@@ -13,6 +13,7 @@ import resource
 import tempfile
 import time
 import warnings
+from functools import partial
 from pathlib import Path
 
 import captum.attr
@@ -27,7 +28,7 @@ from lookwhy.attribution import IncrementalOcclusion, Occlusion, WordDrop, WordG
 from lookwhy.attribution.frozen_backward import FrozenBackward
 from lookwhy.attribution.incremental import occluded_images
 from lookwhy.attribution.relu_rules import guided
-from lookwhy.models import Pipeline
+from lookwhy.models import Pipeline, VQAHead
 from lookwhy.types import VQABatch
 
 PAIRS = 1374
@@ -70,8 +71,8 @@ def occlusion(cnn: nn.Sequential, image: Tensor, full: bool, repeats: int) -> tu
                 images = occluded_images(rows_last, GRID, FILL, slice(start, start + batch))
                 cnn(images.contiguous(memory_format=torch.channels_last))
 
-    batches = {batch: interleaved({"": lambda b=batch: plainly(b)}, 1)[""] for batch in (1, 2, 4, 8)}
-    best = min(batches, key=lambda batch: batches[batch])
+    batches = interleaved({str(batch): partial(plainly, batch) for batch in (1, 2, 4, 8)}, 1)
+    best = int(min(batches, key=lambda batch: batches[batch]))
     times = interleaved(
         {"ours": lambda: ours(image), "captum": with_captum, "plain": lambda: plainly(best)}, repeats
     )
@@ -153,10 +154,15 @@ def questions(count: int, image_dim: int, seed: int = 0) -> VQABatch:
     )
 
 
+def width_of(model: Pipeline) -> int:
+    """Width of the image features."""
+    assert isinstance(model.head, VQAHead)
+    return int(model.head.settings["image_dim"])
+
+
 def words(model: Pipeline, count: int, alone: int) -> list[Row]:
     """Word drop and the gradient of the words, all questions at once, beside one by one."""
-    assert isinstance(model.head, nn.Module)
-    batch = questions(count, model.head.settings["image_dim"])
+    batch = questions(count, width_of(model))
     target = torch.zeros(count, dtype=torch.int64)
 
     def one(row: int, tokens: Int64[Tensor, " L"]) -> VQABatch:
@@ -214,7 +220,7 @@ def epoch_from_cache(
 ) -> list[Row]:
     """Occlusion of one epoch's pairs, the features of the occluded images having been kept before."""
     method = Occlusion(GRID, cache=str(folder))
-    batch = questions(pairs, model.head.settings["image_dim"])  # type: ignore[union-attr, index]
+    batch = questions(pairs, width_of(model))
     target = torch.zeros(pairs, dtype=torch.int64)
     rounded = explain_all(method, model, batch, target, images)  # fills the cache
     start = time.process_time()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 import torchvision
 from jaxtyping import Float
@@ -14,7 +16,7 @@ FILL = torch.zeros(3)  # the patch has the colour of the mean pixel, which is ta
 
 
 def vgg(name: str = "vgg19") -> nn.Sequential:
-    """VGG up to fc7, in eval mode and frozen; 96 pixels and 512 units in the quick mode."""
+    """VGG up to fc7, in eval mode and frozen."""
     torch.manual_seed(0)
     # Built without weights first: torchvision's own way of drawing them takes as long as a measurement.
     with torch.device("meta"):
@@ -25,7 +27,7 @@ def vgg(name: str = "vgg19") -> nn.Sequential:
         if isinstance(layer, (nn.Conv2d, nn.Linear)):
             fan_in = layer.weight[0].numel()
             nn.init.normal_(layer.weight, std=(2 / fan_in) ** 0.5)
-            nn.init.normal_(layer.bias, std=0.01)
+            nn.init.normal_(cast(Tensor, layer.bias), std=0.01)
         elif isinstance(layer, nn.Dropout):
             layer.inplace = False
     return layers.eval().requires_grad_(False)
@@ -52,5 +54,5 @@ def picture(size: int = IMAGE_SIZE, seed: int = 0) -> Float[Tensor, "3 H W"]:
 def head(image_dim: int, small: bool = False) -> DeeperLSTM:
     """The original's head, untrained."""
     torch.manual_seed(0)
-    sizes = {"embedding_size": 20, "hidden_size": 16, "common_size": 32} if small else {}
-    return DeeperLSTM(12_000, 1_000, image_dim, **sizes).eval()
+    e, h, c = (20, 16, 32) if small else (200, 512, 1024)
+    return DeeperLSTM(12_000, 1_000, image_dim, embedding_size=e, hidden_size=h, common_size=c).eval()

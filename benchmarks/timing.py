@@ -13,7 +13,7 @@ from rich.table import Table
 
 @dataclass
 class Row:
-    """One line of a table: what was measured, what it must be, and whether it is."""
+    """One line of a table: what was measured, what it must be (empty: anything), and whether it is."""
 
     name: str
     measured: str
@@ -44,6 +44,6 @@ def print_rows(title: str, rows: Sequence[Row]) -> None:
     for column in ("quantity", "measured", "bar", "met"):
         table.add_column(column, no_wrap=True)
     for row in rows:
-        table.add_row(row.name, row.measured, row.bar, "yes" if row.met else "NO")
+        table.add_row(row.name, row.measured, row.bar, ("yes" if row.met else "NO") if row.bar else "")
     # A file or a pipe has no width: rich would cut the columns to 80 characters.
     Console(width=Console(width=1000).measure(table).maximum).print(table)

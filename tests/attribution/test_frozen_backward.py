@@ -1,5 +1,6 @@
 """The way back from masks alone, against autograd through the whole network and against Captum."""
 
+import captum.attr
 import pytest
 import torch
 from torch import nn
@@ -108,11 +109,10 @@ def test_a_network_not_understood_says_why():
 
 
 def test_guided_backprop_is_captums():
-    captum = pytest.importorskip("captum.attr", reason="Captum comes with the extra `bench`")
     net, image = ready(vgg_like), draw(3, 40, 32, seed=1)
     pixels = image[None].clone().requires_grad_()
     with pytest.warns(UserWarning, match="backward hooks"):
-        expected = captum.GuidedBackprop(net).attribute(pixels, target=4).detach()
+        expected = captum.attr.GuidedBackprop(net).attribute(pixels, target=4).detach()
     back = FrozenBackward(net)
     given = torch.eye(9, dtype=torch.float64)[4:5]
     found = back.backward(back.forward(image), given, guided, image)

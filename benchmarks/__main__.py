@@ -1,0 +1,53 @@
+"""All benchmarks, each in a process of its own, so that none is measured with another's memory.
+
+python -m benchmarks [--full] [--quick] [--plot docs/performance.png]
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+PARTS = ("attribution", "analysis", "training")
+
+
+def machine() -> str:
+    """What the numbers are of."""
+    names = [line for line in _lines(Path("/proc/cpuinfo")) if line.startswith("model name")]
+    processor = names[0].split(":", 1)[1].strip() if names else platform.processor() or platform.machine()
+    date = datetime.datetime.now(datetime.UTC).date()
+    return f"{processor}, {os.cpu_count()} cores, Python {platform.python_version()}, torch {torch.__version__}, {date}"
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run them; 0 if every bar is met."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--full", action="store_true", help="nothing is scaled from a part; takes hours")
+    parser.add_argument("--quick", action="store_true", help="small sizes: the bars mean nothing")
+    parser.add_argument("--plot", type=Path, help="picture of how the cost grows")
+    options = parser.parse_args(argv)
+    print(machine(), flush=True)
+    codes = []
+    for part in PARTS:
+        arguments = (
+            ["--quick"] if options.quick else ["--full"] if options.full and part != "training" else []
+        )
+        if options.plot and part == "analysis":
+            arguments += ["--plot", str(options.plot)]
+        codes.append(subprocess.run([sys.executable, "-m", f"benchmarks.{part}", *arguments]).returncode)
+    return max(codes)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
