@@ -23,7 +23,8 @@ def machine() -> str:
     names = [line for line in _lines(Path("/proc/cpuinfo")) if line.startswith("model name")]
     processor = names[0].split(":", 1)[1].strip() if names else platform.processor() or platform.machine()
     date = datetime.datetime.now(datetime.UTC).date()
-    return f"{processor}, {os.cpu_count()} cores, Python {platform.python_version()}, torch {torch.__version__}, {date}"
+    versions = f"Python {platform.python_version()}, torch {torch.__version__}"
+    return f"{processor}, {os.cpu_count()} cores, {versions}, {date}"
 
 
 def _lines(path: Path) -> list[str]:
