@@ -103,9 +103,11 @@ def test_traces_of_other_weights_are_never_used(small_pipeline, small_batch, tmp
     assert len(list(tmp_path.glob("traces-*.cache"))) == 2
 
 
-def test_a_network_not_understood_says_why():
+def test_a_network_not_understood_says_why(caplog):
     assert FrozenBackward(nn.Sequential(nn.Conv2d(3, 4, 3), nn.GELU())).why_not.startswith("GELU is not")
     assert not Traces(nn.Sequential(nn.GELU())).possible
+    (said,) = caplog.messages
+    assert said.startswith("gradients go through autograd: GELU is not")
 
 
 def test_guided_backprop_is_captums():

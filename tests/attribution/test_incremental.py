@@ -1,5 +1,6 @@
 import pytest
 import torch
+import torchvision
 from torch import nn
 
 from lookwhy.attribution import incremental, winograd
@@ -201,9 +202,12 @@ def hooked():
         (hooked, "Conv2d has hooks"),
     ],
 )
-def test_a_network_not_understood_is_run_plainly_and_says_why(make, reason):
+def test_a_network_not_understood_is_run_plainly_and_says_why(make, reason, caplog):
     net, image = ready(make), random_image(17, 18)
     occlude = IncrementalOcclusion(net, 3, FILL)
+    (said,) = caplog.messages
+    assert said.startswith("occlusion runs the whole network for each cell: ")
+    assert reason in said
     assert not occlude.incremental
     assert reason in occlude.why_not
     assert_same(occlude(image), plain_occlusion(net, image, 3, FILL))
@@ -255,3 +259,19 @@ def test_occluded_images_are_painted_row_by_row():
 def test_a_grid_without_cells_is_refused():
     with pytest.raises(LookwhyError, match="grid of 1 or more cells a side, found 0"):
         IncrementalOcclusion(nn.Sequential(nn.ReLU()), grid=0)
+
+
+@pytest.mark.parametrize("name", ["alexnet", "vgg11", "vgg11_bn", "vgg13", "vgg16_bn", "vgg19"])
+def test_the_networks_of_torchvision_are_recomputed_in_windows_exactly(name):
+    torch.manual_seed(0)
+    network = getattr(torchvision.models, name)(weights=None)
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.running_mean.normal_(std=0.1)
+            layer.running_var.uniform_(0.5, 2)
+    net = nn.Sequential(network.features, network.avgpool, nn.Flatten()).double().eval()
+    image = random_image(70, 64)
+    occlude = IncrementalOcclusion(net, 3, FILL)
+    assert occlude.incremental, occlude.why_not
+    expected = plain_occlusion(net, image, 3, FILL)
+    torch.testing.assert_close(occlude(image), expected, atol=1e-10 * float(expected.abs().max()), rtol=0)

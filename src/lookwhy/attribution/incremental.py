@@ -14,6 +14,7 @@ all places (flattening, a global mean), the rest of the network runs on whole ma
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Callable
 from itertools import product
@@ -27,6 +28,7 @@ from lookwhy.attribution.windows import Box, Stage, cell_spans, flat, stages_of,
 from lookwhy.attribution.winograd import FullConvolution, Scratch, Tiling, suits, tiling
 from lookwhy.errors import LookwhyError
 
+_log = logging.getLogger(__name__)
 # Where the changes cover more than this share of a map on average, whole maps in large batches are as fast.
 DENSE_FROM = 0.8
 Change = tuple[Box, Tensor]
@@ -81,6 +83,8 @@ class IncrementalOcclusion:
         self.cnn, self.grid, self.fill, self.memory = cnn, grid, fill, memory
         self.why_not = why_not(cnn)
         self.incremental = not self.why_not
+        if self.why_not:
+            _log.warning("occlusion runs the whole network for each cell: %s", self.why_not)
         self._layers = flat(cnn) if self.incremental else []
         self._stages = stages_of(self._layers)
         self._scratch = Scratch()

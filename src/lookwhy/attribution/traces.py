@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
@@ -13,6 +14,7 @@ from lookwhy.attribution.frozen_backward import FrozenBackward, Trace
 from lookwhy.attribution.relu_rules import Rule
 from lookwhy.attribution.stopwatch import part
 
+_log = logging.getLogger(__name__)
 # Several methods go back through one network: its transformed weights are made once.
 _BACKWARD: WeakKeyDictionary[nn.Module, FrozenBackward] = WeakKeyDictionary()
 
@@ -31,7 +33,11 @@ class Traces:
     def __init__(self, tower: nn.Module, folder: Path | None = None) -> None:
         self._tower, self._folder = tower, folder
         self._network = network_of(tower)
-        self._frozen = _BACKWARD.setdefault(self._network, FrozenBackward(self._network))
+        if self._network not in _BACKWARD:
+            _BACKWARD[self._network] = FrozenBackward(self._network)
+            if _BACKWARD[self._network].why_not:
+                _log.warning("gradients go through autograd: %s", _BACKWARD[self._network].why_not)
+        self._frozen = _BACKWARD[self._network]
         self._kept: Kept | None = None
         self.possible = not self._frozen.why_not
 
