@@ -65,7 +65,7 @@ class IncrementalOcclusion:
         grid: cells along each side, with the edges of `windows.cell_edges`.
         fill: colour of the patch in the network's own input range; None: zeros.
         memory: bytes a batched call may take; on top come all cells' changes, kept between two layers, and
-            on a CPU the transformed weights of 3x3 convolutions, four times the weights themselves.
+            on a CPU the transformed weights of 3x3 convolutions, nine times the weights themselves.
 
     Attributes:
         incremental: whether only what changes is recomputed; settled when it is made.
