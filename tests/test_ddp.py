@@ -1,8 +1,10 @@
 """Two real processes: every question analysed once, numbers equal to one process'."""
 
+import ast
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -56,3 +58,38 @@ def test_two_processes_find_what_one_finds(tiny_world, tmp_path, head):
         assert two.summary[key] == pytest.approx(value, abs=1e-5), key
     for name, maps in one.maps.items():
         np.testing.assert_allclose(two.maps[name].values.numpy(), maps.values.numpy(), atol=1e-6)
+
+
+SHARED = """
+import sys
+sys.path.insert(0, {tests!r})
+import pytorch_lightning as pl
+import torch
+from pathlib import Path
+from data.test_feature_rows import mappings
+from tiny_runs import make_data, make_head, make_trainer
+from lookwhy.models import VQASystem
+
+torch.set_num_threads(1)
+
+class Look(pl.Callback):
+    def on_train_end(self, trainer, pl_module):
+        (Path({folder!r}) / str(trainer.global_rank)).write_text(str(mappings(Path({world!r}) / "data_img.h5")))
+
+data = make_data(Path({world!r}))
+trainer = make_trainer({folder!r}, 1, [Look()], devices=2, strategy="ddp_fork")
+trainer.fit(VQASystem(make_head(data)), data)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="only Linux tells what is mapped")
+def test_two_processes_share_the_pages_of_the_features(tiny_world, tmp_path):
+    tests = str(Path(__file__).parent)
+    script = textwrap.dedent(SHARED).format(tests=tests, world=str(tiny_world), folder=str(tmp_path))
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr[-2000:]
+    for rank in "01":
+        found = ast.literal_eval((tmp_path / rank).read_text())
+        assert found
+        assert all(one == ("r--s", 0) for one in found)

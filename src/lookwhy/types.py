@@ -85,7 +85,9 @@ class VQABatch:
 
     def to(self, device: torch.device | str) -> VQABatch:
         """The same batch with its tensors on a device."""
-        moved: dict[str, Any] = {k: v.to(device) for k, v in vars(self).items() if isinstance(v, Tensor)}
+        # What is pinned a GPU fetches by itself, while the next kernels are being launched.
+        tensors = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
+        moved: dict[str, Any] = {k: v.to(device, non_blocking=v.is_pinned()) for k, v in tensors.items()}
         return replace(self, **moved)
 
 

@@ -1,3 +1,6 @@
+import shutil
+
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -76,6 +79,55 @@ def test_a_batch_is_padded_no_further_than_its_longest_question(tiny_world):
     assert batch.tokens.shape[1] == int(batch.lengths.max())
     assert ((batch.tokens > 0).sum(1) == batch.lengths).all()
     assert batch.features.shape == (5, *data.feature_shape)
+
+
+@pytest.mark.parametrize("features", ["auto", "ram"])
+def test_a_batch_is_what_the_files_hold_in_its_rows(tiny_world, features):
+    data = make_data(tiny_world, features=features)
+    data.setup()
+    rows = torch.tensor([7, 2, 2, 30])
+    with h5py.File(tiny_world / "data_prepro.h5") as file, h5py.File(tiny_world / "data_img.h5") as images:
+        column = {name: file[f"{name}_train"][:][rows.numpy()] for name in
+                  ("ques", "ques_length", "question_id", "image_id", "img_pos")}  # fmt: skip
+        labels = file["answers"][:][rows.numpy()]
+        expected = images["images_train"][:][column["img_pos"].astype(int) - 1]
+        texts = [file["question_train"].asstr()[int(row)] for row in rows]
+        ten = [file["answers10_train"].asstr()[int(row)].tolist() for row in rows]
+    batch = data.datasets["train"][rows]
+    width = int(column["ques_length"].max())
+    assert batch.tokens.tolist() == column["ques"][:, :width].tolist()
+    assert batch.lengths.tolist() == column["ques_length"].tolist()
+    assert batch.labels.tolist() == (labels.astype(int) - 1).tolist()
+    assert batch.question_ids.tolist() == column["question_id"].tolist()
+    assert batch.image_ids.tolist() == column["image_id"].tolist()
+    assert (batch.questions, batch.answers) == (texts, ten)
+    np.testing.assert_array_equal(batch.features.numpy(), expected)
+
+
+def test_training_batches_have_every_number_and_no_text(tiny_world):
+    data = make_data(tiny_world)
+    data.setup()
+    loader = data.train_dataloader()
+    batch, rows = next(iter(loader)), next(iter(loader.sampler))
+    whole = data.datasets["train"][rows]
+    for name in ("question_ids", "tokens", "lengths", "labels", "image_ids", "features"):
+        assert torch.equal(getattr(batch, name), getattr(whole, name)), name
+    assert batch.questions == batch.answers == batch.image_files == []
+    assert next(iter(data.val_dataloader())).answers
+
+
+def test_features_of_another_shape_than_when_the_run_began_are_refused(tiny_world, tmp_path):
+    folder = tmp_path / "world"
+    shutil.copytree(tiny_world, folder)
+    data = make_data(folder)
+    with h5py.File(folder / "data_img.h5", "a") as file:
+        for split in ("train", "test"):
+            count = len(file[f"images_{split}"])
+            del file[f"images_{split}"]
+            file[f"images_{split}"] = np.ones((count, 3), np.float32)
+    with pytest.raises(LookwhyError, match=r"found .* of \(3,\)") as error:
+        data.setup()
+    assert "\n" not in str(error.value)
 
 
 def test_pixels_and_stored_features_belong_together(tiny_world):

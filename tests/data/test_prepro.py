@@ -249,6 +249,30 @@ def test_a_missing_key_and_a_gap_in_the_numbers_are_named(original):
     assert "unique_img_test" in fails(original)
 
 
+def test_texts_are_read_when_they_are_asked_for(original):
+    path = original / "data_prepro.h5"
+    with h5py.File(path, "a") as file:
+        file.create_dataset("question_test", data=["a?", "b?", "c?"], dtype=h5py.string_dtype())
+    found = read_prepro(original)
+    assert found.test.questions == ["a?", "b?", "c?"]
+    again = read_prepro(original)
+    path.unlink()
+    with pytest.raises(LookwhyError, match="expected the texts question_test") as error:
+        again.test.questions  # noqa: B018
+    assert "\n" not in str(error.value)
+    assert not again.test.is_annotated
+
+
+def test_texts_and_answers_of_another_number_are_refused(original):
+    with h5py.File(original / "data_prepro.h5", "a") as file:
+        file.create_dataset("answers10_test", data=["a?", "b?"], dtype=h5py.string_dtype())
+    assert "2 answers10 of 3 questions" in fails(original)
+    with h5py.File(original / "data_prepro.h5", "a") as file:
+        del file["answers10_test"]
+        file.create_dataset("answers10_test", data=["a?", "b?", "c?"], dtype=h5py.string_dtype())
+    assert "without a column for each annotator" in fails(original)
+
+
 def test_real_questions_are_prepared(shared_data, tmp_path):
     files = []
     for kind in ("questions", "annotations"):

@@ -4,117 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Int64
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from lookwhy.data.features import feature_shape, is_stamped, read_description, read_features
+from lookwhy.data.dataset import NumbersOnly, QuestionDataset
+from lookwhy.data.feature_rows import Keep, load_features, place_features
+from lookwhy.data.features import feature_shape, is_stamped, read_description
 from lookwhy.data.prepro import Prepro, SplitQuestions, join_annotations, read_prepro
 from lookwhy.data.recipe import ImageRecipe
+from lookwhy.data.sampling import EvaluationBatches, Sampling, TrainBatches
 from lookwhy.types import LookwhyError, VQABatch
 
-Sampling = Literal["with_replacement", "shuffled"]
 PREPRO_SPLITS = {"fit": "train", "validate": "test"}
 """The original calls its second split "test"; with its split 1 that is VQA val2014."""
-
-
-class QuestionDataset(Dataset[VQABatch]):
-    """One split: indexed by a tensor of rows, gives the whole batch at once."""
-
-    def __init__(self, split: SplitQuestions, features: Float[Tensor, "M *D"]) -> None:
-        self.split = split
-        self.features = features
-        self.tokens = torch.from_numpy(np.ascontiguousarray(split.tokens))
-        self.lengths = torch.from_numpy(split.lengths).clamp(min=1)
-        self.labels = torch.from_numpy(split.labels)
-        self.question_ids = torch.from_numpy(split.question_ids)
-        self.image_ids = torch.from_numpy(split.image_ids)
-        self.image_pos = torch.from_numpy(split.image_pos)
-
-    def __len__(self) -> int:
-        return len(self.question_ids)
-
-    def __getitem__(self, rows: Int64[Tensor, " B"]) -> VQABatch:
-        """The questions in the given rows, padded no further than the longest of them."""
-        lengths = self.lengths[rows]
-
-        def pick(column: list[Any]) -> list[Any]:
-            return [column[row] for row in rows.tolist()] if column else []
-
-        files = [self.split.image_files[position] for position in self.image_pos[rows].tolist()]
-        return VQABatch(
-            question_ids=self.question_ids[rows],
-            tokens=self.tokens[rows, : int(lengths.max())],
-            lengths=lengths,
-            labels=self.labels[rows],
-            image_ids=self.image_ids[rows],
-            features=self.features[self.image_pos[rows]],
-            image_files=files,
-            questions=pick(self.split.questions),
-            answers=pick(self.split.answers10),
-            question_types=pick(self.split.question_types),
-            answer_types=pick(self.split.answer_types),
-        )
-
-
-class TrainBatches(Sampler[Tensor]):
-    """Row indices of each batch of an epoch: a function of seed, epoch and rank alone.
-
-    So a resumed run draws what the uninterrupted one would have drawn, whatever else used the global
-    random state. Every rank gets the same number of batches.
-    """
-
-    def __init__(
-        self,
-        rows: int,
-        batch_size: int,
-        sampling: Sampling,
-        seed: int,
-        rank: int = 0,
-        world_size: int = 1,
-        steps: int | None = None,
-    ) -> None:
-        self.rows, self.batch_size, self.sampling = rows, batch_size, sampling
-        self.seed, self.rank, self.world_size = seed, rank, world_size
-        self.steps = steps or -(-rows // (batch_size * world_size))
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning at the start of each epoch."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return self.steps
-
-    def __iter__(self) -> Iterator[Tensor]:
-        random = np.random.default_rng([self.seed, self.epoch])
-        if self.sampling == "with_replacement":
-            order = random.integers(self.rows, size=len(self) * self.batch_size * self.world_size)
-        else:
-            order = random.permutation(self.rows)
-        # Shares differ by one question at most, and np.array_split gives every rank len(self) batches.
-        share = order[self.rank :: self.world_size]
-        for batch in np.array_split(share, len(self)):
-            yield torch.from_numpy(batch)
-
-
-class EvaluationBatches(Sampler[Tensor]):
-    """Each question exactly once, spread over the ranks; shares may be uneven."""
-
-    def __init__(self, rows: int, batch_size: int, rank: int = 0, world_size: int = 1) -> None:
-        self.share = torch.arange(rows)[rank::world_size]
-        self.batch_size = batch_size
-
-    def __len__(self) -> int:
-        return -(-len(self.share) // self.batch_size)
-
-    def __iter__(self) -> Iterator[Tensor]:
-        return iter(self.share.split(self.batch_size) if len(self.share) else [])
 
 
 class VQADataModule(pl.LightningDataModule):
@@ -135,6 +43,10 @@ class VQADataModule(pl.LightningDataModule):
         annotators: what to call them in figures and tables ("human annotators").
         note: a sentence about the data, shown wherever a figure from it is shown.
         seed: of the order of the training questions.
+        features: where image features are kept. `mapped`: their file, as if it were memory; it may be
+            larger than the memory, and several processes share it. `ram`: a copy for each process.
+            `auto`: mapped (and read ahead, if the free memory is ample), or in RAM if the file is chunked
+            or compressed. Whichever it is, they go to a GPU once if they take less than half of it.
     """
 
     def __init__(
@@ -151,6 +63,7 @@ class VQADataModule(pl.LightningDataModule):
         annotators: str = "human annotators",
         note: str = "",
         seed: int = 123,
+        features: Keep = "auto",
     ) -> None:
         super().__init__()
         self.folder = Path(folder)
@@ -162,7 +75,7 @@ class VQADataModule(pl.LightningDataModule):
                 f"{steps_per_epoch} with {sampling}; leave it out, and an epoch is one pass"
             )
         self.annotator_maps = Path(annotator_maps) if annotator_maps else None
-        self.annotators, self.note = annotators, note
+        self.annotators, self.note, self.features = annotators, note, features
         self.prepro: Prepro = read_prepro(self.folder)
         self.val_questions = Path(val_questions) if val_questions else None
         self.val_annotations = Path(val_annotations) if val_annotations else None
@@ -196,24 +109,28 @@ class VQADataModule(pl.LightningDataModule):
         return self.answers[int(np.bincount(self.prepro.train.labels).argmax())]
 
     def setup(self, stage: str | None = None) -> None:
-        """Load features into memory, once; to predict answers alone, no annotations are needed."""
+        """Load or map the features, once; to predict answers alone, no annotations are needed."""
         if self.datasets:
             return
-        if stage != "predict" and not self.prepro.test.answers10:
+        if stage != "predict" and not self.prepro.test.is_annotated:
             raise LookwhyError(
                 f"expected the annotators' answers to the validation questions (answers10_test), found none "
                 f"in {self.folder / 'data_prepro.h5'}; give data.val_questions and data.val_annotations, or "
                 "write the file with data/prepare.py questions"
             )
-        features = read_features(self.folder / "data_img.h5")
-        for split in ("train", "test"):
+        features = load_features(self.folder / "data_img.h5", self.features)
+        for split, rows in features.items():
             questions: SplitQuestions = getattr(self.prepro, split)
-            if len(questions.image_files) != len(features[split]):
+            expected = (len(questions.image_files), *self.feature_shape)
+            if rows.shape != expected:
                 raise LookwhyError(
-                    f"expected {len(questions.image_files)} images_{split}, found {len(features[split])} in "
-                    f"{self.folder / 'data_img.h5'}; prepare questions and features from the same files"
+                    f"expected {expected[0]} images_{split} of shape {expected[1:]}, found "
+                    f"{rows.shape[0]} of {rows.shape[1:]} in {self.folder / 'data_img.h5'}; prepare "
+                    "questions and features from the same files"
                 )
-            self.datasets[split] = QuestionDataset(questions, features[split])
+        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+        for split, rows in place_features(features, device).items():
+            self.datasets[split] = QuestionDataset(getattr(self.prepro, split), rows)
 
     def train_dataloader(self) -> DataLoader[VQABatch]:
         """Batches of training questions."""
@@ -227,14 +144,13 @@ class VQADataModule(pl.LightningDataModule):
             world,
             self.steps_per_epoch,
         )
-        return self._loader("train", sampler)
+        return self._loader(NumbersOnly(self.datasets["train"]), sampler)
 
     def val_dataloader(self) -> DataLoader[VQABatch]:
         """All validation questions, each once."""
         rank, world = self._place()
-        return self._loader(
-            "test", EvaluationBatches(len(self.datasets["test"]), self.eval_batch_size, rank, world)
-        )
+        questions = self.datasets["test"]
+        return self._loader(questions, EvaluationBatches(len(questions), self.eval_batch_size, rank, world))
 
     def test_dataloader(self) -> DataLoader[VQABatch]:
         """The same questions as validation: the data sets have no other public answers."""
@@ -276,9 +192,9 @@ class VQADataModule(pl.LightningDataModule):
             batch.images = image.expand(len(batch), *image.shape)
             yield batch.to(device)
 
-    def _loader(self, split: str, sampler: Sampler[Tensor]) -> DataLoader[VQABatch]:
+    def _loader(self, questions: Dataset[VQABatch], sampler: Sampler[Tensor]) -> DataLoader[VQABatch]:
         # Its own generator: a loader otherwise takes a number from the global random state at each pass.
-        return DataLoader(self.datasets[split], batch_size=None, sampler=sampler, generator=torch.Generator())
+        return DataLoader(questions, batch_size=None, sampler=sampler, generator=torch.Generator())
 
     def _place(self) -> tuple[int, int]:
         trainer = self.trainer

@@ -138,7 +138,7 @@ def read_features(path: Path) -> dict[str, Float[Tensor, "M *D"]]:
     Raises:
         LookwhyError: the file is missing, damaged or of another kind.
     """
-    with _open(path) as file:
+    with open_features(path) as file:
         return {split: _read_rows(file[f"images_{split}"]) for split in ("train", "test")}
 
 
@@ -152,13 +152,13 @@ def _read_rows(data: h5py.Dataset) -> Float[Tensor, "M *D"]:
 
 def feature_shape(path: Path) -> tuple[int, ...]:
     """Shape of one image's features: (4096,) for fc7, (512,) pooled, (512, 7, 7) for a grid."""
-    with _open(path) as file:
+    with open_features(path) as file:
         return tuple(int(side) for side in file["images_train"].shape[1:])
 
 
 def is_stamped(path: Path) -> bool:
     """Whether the file says which tower its features are of; the original's own files do not."""
-    with _open(path) as file:
+    with open_features(path) as file:
         return "description" in file.attrs
 
 
@@ -168,7 +168,7 @@ def read_description(path: Path) -> dict[str, Any]:
     Raises:
         LookwhyError: the file is not stamped: the original's own files are not.
     """
-    with _open(path) as file:
+    with open_features(path) as file:
         if "description" not in file.attrs:
             raise LookwhyError(
                 f"expected features stamped with their tower and recipe, found no stamp in {path}; "
@@ -177,7 +177,12 @@ def read_description(path: Path) -> dict[str, Any]:
         return json.loads(file.attrs["description"])
 
 
-def _open(path: Path) -> h5py.File:
+def open_features(path: Path) -> h5py.File:
+    """The file, checked to be one of features.
+
+    Raises:
+        LookwhyError: it is missing, damaged or of another kind.
+    """
     try:
         file = h5py.File(path)
     except FileNotFoundError as error:
@@ -185,8 +190,9 @@ def _open(path: Path) -> h5py.File:
             f"expected image features, found no file {path}; run data/prepare.py first"
         ) from error
     except OSError as error:
+        found = "one cut off" if "truncated" in str(error) else "something else"
         raise LookwhyError(
-            f"expected an HDF5 file, found something else in {path}; run data/prepare.py features again"
+            f"expected an HDF5 file, found {found} in {path}; run data/prepare.py features again"
         ) from error
     if "images_train" not in file or "images_test" not in file:
         file.close()

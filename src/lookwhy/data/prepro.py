@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,8 @@ from lookwhy.data.official import read_official
 from lookwhy.data.prepro_writer import prepare_questions as prepare_questions
 from lookwhy.data.tokens import UNKNOWN, Vocabulary
 from lookwhy.types import LookwhyError
+
+TEXTS = ("question", "answers10", "question_type", "answer_type")
 
 
 @dataclass
@@ -34,12 +38,10 @@ class SplitQuestions:
         question_ids: the data set's own.
         image_ids: the data set's own.
         image_files: paths under the image folder, one a row of the features.
-        questions: text of each question; this and the next are empty in the original's own files.
-        answers10: the annotators' answers to each question.
-        question_types: as annotated.
-        answer_types: "yes/no", "number" or "other".
         choices: 0-based ids of the multiple-choice answers, -1 where a choice is not among the answers; no
             column where the file has none.
+        read_text: gives a column of texts by its name in the file, an empty one if the file has none.
+        is_annotated: whether there are annotators' answers.
     """
 
     tokens: Int64[np.ndarray, "N T"]
@@ -49,11 +51,32 @@ class SplitQuestions:
     question_ids: Int64[np.ndarray, " N"]
     image_ids: Int64[np.ndarray, " N"]
     image_files: list[str]
-    questions: list[str] = field(default_factory=list)
-    answers10: list[list[str]] = field(default_factory=list)
-    question_types: list[str] = field(default_factory=list)
-    answer_types: list[str] = field(default_factory=list)
     choices: Int64[np.ndarray, "N C"] = field(default_factory=lambda: np.empty((0, 0), np.int64))
+    read_text: Callable[[str], list[Any]] = lambda name: []
+    is_annotated: bool = False
+
+    # A million texts take seconds to read, and training needs none: they are read when they are asked for.
+    # All are empty in the original's own files.
+
+    @cached_property
+    def questions(self) -> list[str]:
+        """Text of each question."""
+        return self.read_text("question")
+
+    @cached_property
+    def answers10(self) -> list[list[str]]:
+        """The annotators' answers to each question."""
+        return self.read_text("answers10")
+
+    @cached_property
+    def question_types(self) -> list[str]:
+        """As annotated."""
+        return self.read_text("question_type")
+
+    @cached_property
+    def answer_types(self) -> list[str]:
+        """Of each question: "yes/no", "number" or "other"."""
+        return self.read_text("answer_type")
 
 
 @dataclass
@@ -78,7 +101,8 @@ def read_prepro(folder: Path) -> Prepro:
     try:
         with h5py.File(path) as file:
             train, test = (
-                _read_split(file, split, list(names[f"unique_img_{split}"])) for split in ("train", "test")
+                _read_split(file, path, split, list(names[f"unique_img_{split}"]))
+                for split in ("train", "test")
             )
     except FileNotFoundError as error:
         raise _missing(path) from error
@@ -121,18 +145,16 @@ def join_annotations(prepro: Prepro, questions: Path, annotations: Path) -> None
     found = [asked[question_id] for question_id in ids]
     split.questions = [question.text for question in found]
     split.answers10 = [question.answers for question in found]
+    split.is_annotated = True
     split.question_types = [question.question_type for question in found]
     split.answer_types = [question.answer_type for question in found]
     place = {answer: i for i, answer in enumerate(prepro.answers)}
     split.labels = np.array([place.get(question.answer, -1) for question in found], np.int64)
 
 
-def _read_split(file: h5py.File, split: str, image_files: list[str]) -> SplitQuestions:
+def _read_split(file: h5py.File, path: Path, split: str, image_files: list[str]) -> SplitQuestions:
     def numbers(name: str) -> Int64[np.ndarray, "N *T"]:
         return file[name][:].astype(np.int64)
-
-    def text(name: str) -> list[Any]:
-        return file[name].asstr()[:].tolist() if name in file else []
 
     image_pos = numbers(f"img_pos_{split}").ravel() - 1
     rows = len(image_pos)
@@ -155,18 +177,39 @@ def _read_split(file: h5py.File, split: str, image_files: list[str]) -> SplitQue
         "image_pos": image_pos,
         "question_ids": numbers(f"question_id_{split}").ravel(),
         "image_ids": numbers(key) if key in file else _ids_of_files(image_files)[image_pos],
-        "questions": text(f"question_{split}"),
-        "answers10": text(f"answers10_{split}"),
-        "question_types": text(f"question_type_{split}"),
-        "answer_types": text(f"answer_type_{split}"),
         "choices": choices,
     }
-    for name, column in columns.items():
-        if len(column) != rows and not (isinstance(column, list) and not column):
-            raise ValueError(f"{len(column)} {name} of {rows} questions in split {split}")
-    if columns["answers10"] and not isinstance(columns["answers10"][0], list):
+    shapes = {name: column.shape for name, column in columns.items()}
+    texts = {name: file[f"{name}_{split}"].shape for name in TEXTS if f"{name}_{split}" in file}
+    for name, shape in (shapes | texts).items():
+        if shape[:1] != (rows,):
+            raise ValueError(f"{shape[0] if shape else 0} {name} of {rows} questions in split {split}")
+    if len(texts.get("answers10", (rows, 10))) != 2:
         raise ValueError(f"answers10_{split} without a column for each annotator")
-    return SplitQuestions(image_files=image_files, **columns)
+    return SplitQuestions(
+        image_files=image_files,
+        read_text=partial(_read_text, path, split, texts),
+        is_annotated="answers10" in texts,
+        **columns,
+    )
+
+
+def _read_text(path: Path, split: str, shapes: dict[str, tuple[int, ...]], name: str) -> list[Any]:
+    if name not in shapes:
+        return []
+    try:
+        with h5py.File(path) as file:
+            found = file[f"{name}_{split}"].asstr()[:]
+    except (OSError, KeyError, TypeError) as error:
+        raise LookwhyError(
+            f"expected the texts {name}_{split}, found none in {path} ({error}); run data/prepare.py again"
+        ) from error
+    if found.shape != shapes[name]:
+        raise LookwhyError(
+            f"expected {shapes[name][0]} texts {name}_{split}, found {len(found)} in {path}; the file "
+            "has been changed: start again"
+        )
+    return found.tolist()
 
 
 def _ids_of_files(image_files: list[str]) -> Int64[np.ndarray, " M"]:

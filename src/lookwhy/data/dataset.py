@@ -1,0 +1,73 @@
+"""One split of the questions, a batch at a time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from lookwhy.data.feature_rows import FeatureRows
+from lookwhy.data.prepro import SplitQuestions
+from lookwhy.types import VQABatch
+
+
+class QuestionDataset(Dataset[VQABatch]):
+    """One split: indexed by a tensor of rows, gives the whole batch at once."""
+
+    def __init__(self, split: SplitQuestions, features: FeatureRows) -> None:
+        self.split = split
+        self.features = features
+        self.tokens = torch.from_numpy(np.ascontiguousarray(split.tokens))
+        self.lengths = torch.from_numpy(split.lengths).clamp(min=1)
+        self.labels = torch.from_numpy(split.labels)
+        self.question_ids = torch.from_numpy(split.question_ids)
+        self.image_ids = torch.from_numpy(split.image_ids)
+        self.image_pos = torch.from_numpy(split.image_pos)
+
+    def __len__(self) -> int:
+        return len(self.question_ids)
+
+    def __getitem__(self, rows: Int64[Tensor, " B"]) -> VQABatch:
+        """The questions in the given rows, padded no further than the longest of them."""
+
+        def pick(column: list[Any]) -> list[Any]:
+            return [column[row] for row in rows.tolist()] if column else []
+
+        return replace(
+            self.numbers(rows),
+            image_files=[self.split.image_files[image] for image in self.image_pos[rows].tolist()],
+            questions=pick(self.split.questions),
+            answers=pick(self.split.answers10),
+            question_types=pick(self.split.question_types),
+            answer_types=pick(self.split.answer_types),
+        )
+
+    def numbers(self, rows: Int64[Tensor, " B"]) -> VQABatch:
+        """The same without any text: all that a training step reads."""
+        lengths = self.lengths[rows]
+        return VQABatch(
+            question_ids=self.question_ids[rows],
+            tokens=self.tokens[rows, : int(lengths.max())],
+            lengths=lengths,
+            labels=self.labels[rows],
+            image_ids=self.image_ids[rows],
+            features=self.features.take(self.image_pos[rows]),
+        )
+
+
+class NumbersOnly(Dataset[VQABatch]):
+    """A split without its texts, which would have to be read from the file, and are not trained on."""
+
+    def __init__(self, questions: QuestionDataset) -> None:
+        self.questions = questions
+
+    def __len__(self) -> int:
+        return len(self.questions)
+
+    def __getitem__(self, rows: Int64[Tensor, " B"]) -> VQABatch:
+        return self.questions.numbers(rows)

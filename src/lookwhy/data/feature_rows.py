@@ -1,0 +1,215 @@
+"""Where image features live while a model trains: a map of their file, RAM, or the accelerator.
+
+A contiguous HDF5 dataset is nothing but its numbers, somewhere in the file: mapped into memory it needs no
+reading, no conversion and no copy, all processes share its pages, and it may be larger than RAM. A row costs
+the same from a map as from RAM.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+import weakref
+from pathlib import Path
+from typing import Literal
+
+import h5py
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from lookwhy.data.features import open_features, read_features
+from lookwhy.types import LookwhyError
+
+Keep = Literal["auto", "ram", "mapped"]
+SPLITS = ("train", "test")
+COMFORTABLE = 0.5
+"""Share of the free memory that features may take: the rest is for the model and for others."""
+
+
+class FeatureRows:
+    """Features of one split, by row.
+
+    Args:
+        rows: all of them, in RAM, mapped or on a device.
+        source: the file that they are mapped from.
+        offset: where in that file they begin.
+    """
+
+    def __init__(
+        self, rows: Float[Tensor, "M *D"], source: MappedFile | None = None, offset: int = 0
+    ) -> None:
+        self.rows, self.source, self.offset = rows, source, offset
+        self.pinned = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Images, and what one of them has."""
+        return tuple(self.rows.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """What they take, wherever they are."""
+        return self.rows.numel() * self.rows.element_size()
+
+    def take(self, positions: Int64[Tensor, " B"]) -> Float[Tensor, "B *D"]:
+        """The given rows, on the device where the features are.
+
+        Raises:
+            LookwhyError: the file that they are mapped from has been changed.
+        """
+        if self.source is not None:
+            self.source.check_unchanged()
+            self.source.expect(self.offset, self.nbytes // max(1, len(self.rows)), positions)
+        positions = positions.to(self.rows.device, non_blocking=True)
+        if not self.pinned:
+            return self.rows.index_select(0, positions)
+        out = torch.empty((len(positions), *self.rows.shape[1:]), pin_memory=True)
+        return torch.index_select(self.rows, 0, positions, out=out)
+
+
+class MappedFile:
+    """A file that stays as it was when it was opened, or is refused: a page that is gone kills a process."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        # Open as long as the map is used: a file that takes this one's name does no harm.
+        self.descriptor = os.open(path, os.O_RDONLY)
+        weakref.finalize(self, os.close, self.descriptor)
+        self.state = self._state()
+        self.is_read_ahead = False
+
+    def _state(self) -> tuple[int, int]:
+        found = os.fstat(self.descriptor)
+        return found.st_size, found.st_mtime_ns
+
+    def map(self, offset: int, shape: tuple[int, ...]) -> Float[Tensor, "M *D"]:
+        """Numbers from an offset on.
+
+        Raises:
+            LookwhyError: the file ends before them.
+        """
+        end = offset + 4 * int(np.prod(shape))
+        if end > self.state[0]:
+            raise LookwhyError(
+                f"expected {end} bytes, found {self.state[0]} in {self.path}; it has been cut off: copy it "
+                "again or run data/prepare.py features again"
+            )
+        with open(self.descriptor, "rb", closefd=False) as file:
+            numbers = np.memmap(file, np.float32, "r", offset, shape)
+        with warnings.catch_warnings():
+            # Nobody writes to it: rows are only handed out as copies.
+            warnings.filterwarnings("ignore", message=".*not writable.*")
+            return torch.from_numpy(numbers)
+
+    def read_ahead(self) -> None:
+        """Have the kernel read all of the file, in its order: batches would ask for it here and there."""
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(self.descriptor, 0, 0, os.POSIX_FADV_WILLNEED)
+            self.is_read_ahead = True
+
+    def expect(self, offset: int, nbytes: int, positions: Int64[Tensor, " B"]) -> None:
+        """Have the kernel read these rows at once: met one by one, their pages take ten times as long."""
+        if self.is_read_ahead or not hasattr(os, "posix_fadvise"):
+            return
+        for row in positions.tolist():
+            os.posix_fadvise(self.descriptor, offset + row * nbytes, nbytes, os.POSIX_FADV_WILLNEED)
+
+    def check_unchanged(self) -> None:
+        """Refuse a file that has been written to since."""
+        if self._state() != self.state:
+            raise LookwhyError(
+                f"expected {self.path} unchanged while it is trained from, found it written to or cut off; "
+                "restore it and resume from the last checkpoint, or set data.features to ram"
+            )
+
+
+def load_features(path: Path, keep: Keep = "auto", free: int | None = None) -> dict[str, FeatureRows]:
+    """The features of both splits ("train", "test").
+
+    Args:
+        path: data_img.h5.
+        keep: `mapped`, `ram`, or `auto`: mapped where the file allows it, or else in RAM.
+        free: bytes of free memory; by default what the machine says.
+
+    Raises:
+        LookwhyError: the file is missing, damaged or of another kind, does not fit, or cannot be mapped.
+    """
+    free = free_memory() if free is None else free
+    with open_features(path) as file:
+        data = [file[f"images_{split}"] for split in SPLITS]
+        nbytes = sum(4 * one.size for one in data)
+        layouts = [(_offset(one), one.shape) for one in data]
+    mappable = all(offset is not None for offset, _ in layouts)
+    if keep == "mapped" and not mappable:
+        raise LookwhyError(
+            f"expected contiguous, uncompressed float32 features to map, found others in {path}; write them "
+            "anew (h5repack -f NONE -l CONTI) or set data.features to ram"
+        )
+    if keep == "mapped" or (keep == "auto" and mappable):
+        source = MappedFile(path)
+        if nbytes < COMFORTABLE * free:
+            source.read_ahead()
+        found = {}
+        for split, (offset, shape) in zip(SPLITS, layouts, strict=True):
+            rows = source.map(offset, shape) if offset else torch.empty(shape)
+            found[split] = FeatureRows(rows, source, offset or 0)
+        return found
+    if nbytes > free:
+        remedy = "set data.features to mapped" if mappable else "write them anew (h5repack -f NONE -l CONTI)"
+        raise LookwhyError(
+            f"expected features that fit in the {free / 1e9:.1f} GB of free memory, found "
+            f"{nbytes / 1e9:.1f} GB{'' if mappable else ' that cannot be mapped'} in {path}; {remedy}"
+        )
+    return {split: FeatureRows(rows) for split, rows in read_features(path).items()}
+
+
+def place_features(
+    features: dict[str, FeatureRows], device: torch.device, free: int | None = None
+) -> dict[str, FeatureRows]:
+    """The same features where batches for the device are best gathered.
+
+    All of them on the device, if they fit there with as much memory left: then only indices travel.
+    Otherwise they stay, and what is gathered lies in memory that a GPU can fetch from by itself.
+
+    Args:
+        features: by split.
+        device: where the model computes.
+        free: bytes that are free there; by default what CUDA says.
+    """
+    if device.type != "cuda" and free is None:
+        return features
+    free = torch.cuda.mem_get_info(device)[0] if free is None else free
+    if sum(one.nbytes for one in features.values()) < COMFORTABLE * free:
+        return {split: FeatureRows(one.rows.to(device)) for split, one in features.items()}
+    for one in features.values():
+        one.pinned = device.type == "cuda"
+    return features
+
+
+def free_memory() -> int:
+    """Bytes that new data may take: what Linux says is available, within the container's limit.
+
+    Elsewhere the whole memory: better to try than to refuse.
+    """
+    try:
+        lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+        available = 1024 * int(lines["MemAvailable"].split()[0])
+    except (OSError, KeyError, ValueError):
+        return int(os.sysconf("SC_PHYS_PAGES")) * int(os.sysconf("SC_PAGE_SIZE"))
+    try:
+        return min(available, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    except (OSError, ValueError):  # no container, or one without a limit ("max")
+        return available
+
+
+def _offset(data: h5py.Dataset) -> int | None:
+    """Where a dataset's numbers begin in its file; 0 if it has none, None if they cannot be mapped."""
+    if data.size == 0:
+        return 0
+    if data.chunks is not None or data.dtype != np.dtype("<f4") or np.dtype("<f4") != np.float32:
+        return None
+    offset = data.id.get_offset()
+    # PyTorch wants numbers to begin where numbers of their size do.
+    return None if offset is None or offset % 4 else int(offset)

@@ -1,0 +1,68 @@
+"""Which questions go into which batch, on which process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Sampler
+
+Sampling = Literal["with_replacement", "shuffled"]
+
+
+class TrainBatches(Sampler[Tensor]):
+    """Row indices of each batch of an epoch: a function of seed, epoch and rank alone.
+
+    So a resumed run draws what the uninterrupted one would have drawn, whatever else used the global
+    random state. Every rank gets the same number of batches.
+    """
+
+    def __init__(
+        self,
+        rows: int,
+        batch_size: int,
+        sampling: Sampling,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
+        steps: int | None = None,
+    ) -> None:
+        self.rows, self.batch_size, self.sampling = rows, batch_size, sampling
+        self.seed, self.rank, self.world_size = seed, rank, world_size
+        self.steps = steps or -(-rows // (batch_size * world_size))
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning at the start of each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __iter__(self) -> Iterator[Tensor]:
+        random = np.random.default_rng([self.seed, self.epoch])
+        if self.sampling == "with_replacement":
+            order = random.integers(self.rows, size=len(self) * self.batch_size * self.world_size)
+        else:
+            order = random.permutation(self.rows)
+        # Shares differ by one question at most, and np.array_split gives every rank len(self) batches.
+        share = order[self.rank :: self.world_size]
+        for batch in np.array_split(share, len(self)):
+            yield torch.from_numpy(batch)
+
+
+class EvaluationBatches(Sampler[Tensor]):
+    """Each question exactly once, spread over the ranks; shares may be uneven."""
+
+    def __init__(self, rows: int, batch_size: int, rank: int = 0, world_size: int = 1) -> None:
+        self.share = torch.arange(rows)[rank::world_size]
+        self.batch_size = batch_size
+
+    def __len__(self) -> int:
+        return -(-len(self.share) // self.batch_size)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return iter(self.share.split(self.batch_size) if len(self.share) else [])
