@@ -1,4 +1,4 @@
-"""Prepared data of VQA v1's size with nothing true in it: the files that `data/prepare.py vqa` would write."""
+"""Prepared data of VQA v1's size with nothing true in it: files as `data/prepare.py vqa` writes them."""
 
 from __future__ import annotations
 

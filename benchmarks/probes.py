@@ -1,0 +1,144 @@
+"""What looks from the inside: callbacks of the real `train.py`, and a process that feeds and does no more."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any, ClassVar
+from unittest import mock
+
+import pytorch_lightning as pl
+import torch
+from torch.nn import functional as F
+
+from lookwhy.data.datamodule import VQADataModule
+from lookwhy.models import VQASystem
+from lookwhy.types import VQABatch
+
+NUM_STEPS = 16
+
+
+class Twin(pl.Callback):
+    """After each step of the fit, the same step bare: same weights, same batch, same dropout, no Lightning.
+
+    Process time of both, in turn. What Lightning, its other callbacks and the logger do between two steps
+    counts as the fit's.
+    """
+
+    fit: ClassVar[list[float]] = []
+    bare: ClassVar[list[float]] = []
+    equal: ClassVar[bool] = False
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Copy the weights."""
+        assert isinstance(pl_module, VQASystem)
+        self.head, self.clamp = copy.deepcopy(pl_module.head), pl_module.clamp
+        own = VQASystem(self.head, pl_module.learning_rate, pl_module.decay, pl_module.alpha, pl_module.eps)
+        chosen: Any = own.configure_optimizers()
+        self.optimizer, self.schedule = chosen["optimizer"], chosen["lr_scheduler"]["scheduler"]
+        Twin.fit.clear()
+        Twin.bare.clear()
+        self.since = time.process_time()
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: Any, batch: VQABatch, batch_idx: int
+    ) -> None:
+        """Remember what dropout will draw from."""
+        self.random = torch.get_rng_state()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: VQABatch, batch_idx: int
+    ) -> None:
+        """The bare step."""
+        start = time.process_time()
+        Twin.fit.append(start - self.since)
+        after = torch.get_rng_state()
+        torch.set_rng_state(self.random)
+        start = time.process_time()
+        self.optimizer.zero_grad()
+        logits = self.head(batch.features, batch.tokens, batch.lengths)
+        torch.autograd.backward([F.cross_entropy(logits, batch.labels)])
+        torch.nn.utils.clip_grad_value_(self.head.parameters(), self.clamp)
+        self.optimizer.step()
+        self.schedule.step()
+        Twin.bare.append(time.process_time() - start)
+        torch.set_rng_state(after)
+        self.since = time.process_time()
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Whether it was the same step."""
+        pairs = zip(self.head.parameters(), pl_module.head.parameters(), strict=True)
+        Twin.equal = all(torch.equal(own, other) for own, other in pairs)
+
+
+class FirstStep(pl.Callback):
+    """Writes down when the first step ended, and the memory it took until then."""
+
+    def __init__(self, file: str) -> None:
+        self.file, self.built = Path(file), time.time()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: VQABatch, batch_idx: int
+    ) -> None:
+        """Write."""
+        found = {"built": self.built, "clock": time.time(), "peak": _memory("status")["VmHWM"]}
+        self.file.write_text(json.dumps(found))
+
+
+def feed(folder: str, keep: str, batches: str = "all") -> dict[str, float]:
+    """Feed a full pass and do nothing with it; times on the clock, without h5py from the first batch on.
+
+    The features are on disk only when it begins, as after a restart of the machine.
+    """
+    _evict(Path(folder) / "data_img.h5")
+    data = VQADataModule(folder, features=keep)  # type: ignore[arg-type]
+    start = time.perf_counter()
+    data.setup()
+    setup = time.perf_counter() - start
+    loader = data.train_dataloader()
+    with mock.patch("h5py.File", None):  # whoever opens a file now fails
+        times, since = [], time.perf_counter()
+        for batch in loader:
+            times.append(time.perf_counter() - since)
+            assert batch.features is not None
+            if str(len(times)) == batches:
+                break
+            since = time.perf_counter()
+    memory = _memory("smaps_rollup")
+    validation, since = [], time.perf_counter()
+    for _ in data.val_dataloader() if batches == "all" else ():
+        validation.append(time.perf_counter() - since)
+        since = time.perf_counter()
+    return {
+        "batches": len(times),
+        "setup": setup,
+        "median": statistics.median(times),
+        "worst": max(times),
+        "validation": statistics.median(validation or [0.0]),
+        "peak": _memory("status")["VmHWM"],
+        "own": memory["Anonymous"],
+        "files": memory["Rss"] - memory["Anonymous"],
+    }
+
+
+def _evict(path: Path) -> None:
+    """Take a file out of the kernel's cache."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def _memory(name: str) -> dict[str, int]:
+    """Bytes by name, from the tables that Linux keeps of a process."""
+    lines = [line.split() for line in Path(f"/proc/self/{name}").read_text().splitlines()]
+    return {line[0].rstrip(":"): 1024 * int(line[1]) for line in lines if line[-1] == "kB"}
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    print(json.dumps(feed(*sys.argv[1:])))
