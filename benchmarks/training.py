@@ -117,7 +117,8 @@ def measure_start(folder: Path, quick: bool) -> list[Row]:
         arguments = _fit(folder, quick, "benchmarks.probes.FirstStep", 1)
         arguments += [f"--trainer.callbacks.init_args.file={found}"]
         command = [sys.executable, str(ROOT / "train.py"), *arguments]
-        environment = os.environ | {"WANDB_MODE": "offline"}
+        # On one thread: with two of them on two cores, each waits for what others do on the machine.
+        environment = os.environ | {"WANDB_MODE": "offline", "OMP_NUM_THREADS": "1"}
         start = time.time()
         subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
         result = json.loads(found.read_text())
@@ -127,8 +128,15 @@ def measure_start(folder: Path, quick: bool) -> list[Row]:
     median, peak = statistics.median(seconds), max(peaks)
     each = ", ".join(f"{one:.1f}" for one in seconds)
     return [
-        Row("train.py, start to first step", f"{median:.1f} s ({each})", "<= 15 s", median <= 15),
-        Row("train.py, of it until its callbacks are built", f"{statistics.median(built):.1f} s", "", True),
+        Row(
+            "train.py on one thread, start to first step", f"{median:.1f} s ({each})", "<= 15 s", median <= 15
+        ),
+        Row(
+            "train.py, of it imports and options, until its callbacks are built",
+            f"{statistics.median(built):.1f} s",
+            "",
+            True,
+        ),
         Row("train.py, peak memory of the first step", _gb(peak), "<= 4 GB", peak <= 4e9),
     ]
 
