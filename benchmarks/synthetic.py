@@ -58,6 +58,20 @@ def write_dataset(folder: Path, size: Size, seed: int = 0) -> None:
                 rows[start : start + ROWS_AT_ONCE] = block[: count - start]
 
 
+def write_official(folder: Path, size: Size) -> tuple[Path, Path]:
+    """The official JSON of the validation questions: what the original's own files need beside them."""
+    ids = [{"question_id": i, "image_id": i % size.val_images} for i in range(size.val_questions)]
+    choices = [f"answer {i}" for i in range(NUM_CHOICES)]
+    asked = [one | {"question": "what is doing here?", "multiple_choices": choices} for one in ids]
+    answers = [{"answer": "answer 1", "answer_confidence": "yes", "answer_id": i} for i in range(1, 11)]
+    known = {"answer_type": "other", "question_type": "what is", "multiple_choice_answer": "answer 1"}
+    annotated = [one | known | {"answers": answers} for one in ids]
+    files = folder / "questions.json", folder / "annotations.json"
+    files[0].write_text(json.dumps({"data_subtype": "val2014", "questions": asked}), encoding="utf-8")
+    files[1].write_text(json.dumps({"annotations": annotated}), encoding="utf-8")
+    return files
+
+
 def _write_questions(
     file: h5py.File, split: str, count: int, size: Size, random: np.random.Generator
 ) -> None:
