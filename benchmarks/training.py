@@ -106,7 +106,7 @@ def measure_grids(folder: Path, quick: bool) -> list[Row]:
     return [
         Row(f"SAN's grids, {_gb(size)} mapped: feeding a batch", _ms(found["median"]), "", True),
         Row(
-            "SAN's grids: this process' own memory, at the end",
+            "SAN's grids: memory of this process' own",
             _gb(found["own"]),
             "<= 4 GB",
             found["own"] <= 4e9,
