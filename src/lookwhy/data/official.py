@@ -143,8 +143,9 @@ def _question(
         raise _malformed("annotation", item, error, annotations) from error
     if image_id != fields["image_id"]:
         raise LookwhyError(
-            f"expected the annotation of question {fields['question_id']} to be of image {fields['image_id']}, "
-            f"as in {questions}, found image {image_id} in {annotations}; give the two files of one split"
+            f"expected the annotation of question {fields['question_id']} to be of image "
+            f"{fields['image_id']}, as in {questions}, found image {image_id} in {annotations}; "
+            "give the two files of one split"
         )
     if len(answers) != NUM_ANNOTATORS:
         raise LookwhyError(
