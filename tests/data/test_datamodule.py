@@ -1,3 +1,4 @@
+import json
 import shutil
 
 import h5py
@@ -139,3 +140,17 @@ def test_pixels_and_stored_features_belong_together(tiny_world):
     for batch in data.image_batches(np.arange(8), tower.recipe):
         assert len(set(batch.image_ids.tolist())) == 1
         torch.testing.assert_close(tower(batch.images), batch.features, rtol=1e-4, atol=1e-4)
+
+
+def test_features_of_other_images_of_the_same_number_are_refused(tiny_world, tmp_path):
+    for name in ("data_prepro.h5", "data_prepro.json", "data_img.h5"):
+        shutil.copy(tiny_world / name, tmp_path)
+    content = json.loads((tmp_path / "data_prepro.json").read_text())
+    images = content["unique_img_test"]
+    images[0], images[1] = images[1], images[0]
+    (tmp_path / "data_prepro.json").write_text(json.dumps(content))
+    with pytest.raises(LookwhyError, match=r"expected images_test of the images .*, found others in"):
+        make_data(tmp_path, annotator_maps=None).setup()
+    with h5py.File(tmp_path / "data_img.h5", "a") as file:
+        del file["images_test"].attrs["files_sha256"]  # the original's own files do not say
+    make_data(tmp_path, annotator_maps=None).setup()

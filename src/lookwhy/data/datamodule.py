@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from lookwhy.data.dataset import NumbersOnly, QuestionDataset
 from lookwhy.data.feature_rows import Keep, load_features, place_features
-from lookwhy.data.features import feature_shape, is_stamped, read_description
+from lookwhy.data.features import check_files, feature_shape, is_stamped, read_description
 from lookwhy.data.prepro import Prepro, SplitQuestions, join_annotations, read_prepro
 from lookwhy.data.recipe import ImageRecipe
 from lookwhy.data.sampling import EvaluationBatches, Sampling, TrainBatches
@@ -128,6 +128,8 @@ class VQADataModule(pl.LightningDataModule):
                     f"{rows.shape[0]} of {rows.shape[1:]} in {self.folder / 'data_img.h5'}; prepare "
                     "questions and features from the same files"
                 )
+        files = {split: getattr(self.prepro, split).image_files for split in features}
+        check_files(self.folder / "data_img.h5", files)
         device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
         for split, rows in place_features(features, device).items():
             self.datasets[split] = QuestionDataset(getattr(self.prepro, split), rows)

@@ -64,8 +64,9 @@ def extract_features(
             _extract_split(file, split, names, forward, recipe, image_root, batch_size, progress)
         # Complete: what only a partial file needs goes.
         del file.attrs["stamp"]
-        for split in image_files:
+        for split, names in image_files.items():
             del file[f"images_{split}"].attrs["done"]
+            file[f"images_{split}"].attrs["files_sha256"] = _digest(names)
         file.attrs["description"] = json.dumps(description)
         for key in ("arch", "layer", "weights", "weights_sha256"):
             file.attrs[key] = description[key]
@@ -154,6 +155,27 @@ def feature_shape(path: Path) -> tuple[int, ...]:
     """Shape of one image's features: (4096,) for fc7, (512,) pooled, (512, 7, 7) for a grid."""
     with open_features(path) as file:
         return tuple(int(side) for side in file["images_train"].shape[1:])
+
+
+def check_files(path: Path, image_files: Mapping[str, list[str]]) -> None:
+    """Refuse features that are of other images than these, or in another order.
+
+    Only the original's own files do not say of which images they are: they are believed.
+
+    Raises:
+        LookwhyError: the features of a split are of other images.
+    """
+    with open_features(path) as file:
+        for split, names in image_files.items():
+            if file[f"images_{split}"].attrs.get("files_sha256", _digest(names)) != _digest(names):
+                raise LookwhyError(
+                    f"expected images_{split} of the images that the questions are about, {names[0]} first, "
+                    f"found others in {path}; run data/prepare.py features again"
+                )
+
+
+def _digest(names: list[str]) -> str:
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()
 
 
 def is_stamped(path: Path) -> bool:
