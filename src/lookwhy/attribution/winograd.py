@@ -189,6 +189,7 @@ def _parts(maps: int, down: int, across: int) -> Iterator[tuple[slice, slice]]:
         step = TILES_AT_ONCE // (down * across)
         yield from ((slice(i, min(i + step, maps)), slice(0, down)) for i in range(0, maps, step))
     else:
-        step = max(1, TILES_AT_ONCE // across)
+        # Evenly: every part reads all of the kernel, and a small last one would read it for little.
+        step = -(-down // max(1, round(down * across / TILES_AT_ONCE)))
         for i in range(maps):
             yield from ((slice(i, i + 1), slice(r, min(r + step, down))) for r in range(0, down, step))
