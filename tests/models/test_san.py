@@ -1,5 +1,8 @@
 """SAN against a forward pass written in NumPy from the equations of the paper."""
 
+import shutil
+
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -88,8 +91,16 @@ def test_features_that_are_no_grid_are_refused_in_one_line():
 
 
 def test_a_grid_of_another_number_of_regions_is_refused_before_training(tiny_world, tmp_path):
-    data = make_data(tiny_world)
-    data.feature_shape = (data.image_dim // 9, 3, 3)  # as the tiny world's are, before they are flattened
+    for name in ("data_prepro.h5", "data_prepro.json", "data_img.h5"):
+        shutil.copy(tiny_world / name, tmp_path)
+    with h5py.File(tmp_path / "data_img.h5", "a") as file:
+        for split in ("images_train", "images_test"):
+            rows = file[split][:]
+            del file[split]
+            file[split] = rows.reshape(
+                len(rows), -1, 3, 3
+            )  # as the tiny world's are before they are flattened
+    data = make_data(tmp_path, annotator_maps=None)
     head = SAN(data.vocab_size, data.num_answers, data.image_dim, regions=27, embedding_size=4, hidden_size=4)
     with pytest.raises(LookwhyError, match=r"expected 9 regions for features of \d+ x 3 x 3, found 27; set"):
         make_trainer(tmp_path, 1, []).fit(VQASystem(head), data)
