@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks import timing, training
+from benchmarks import analysis, attribution, timing, training
 
 
 @pytest.mark.slow
@@ -29,3 +29,27 @@ def test_a_table_is_as_wide_as_its_rows(capsys):
     name = "a quantity with a long name, " * 5
     timing.print_rows("Title", [timing.Row(name, "2", "<= 1", False)])
     assert name.strip() in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("module", [attribution, analysis], ids=lambda module: module.__name__)
+def test_the_other_benchmarks_run(module, capsys, tmp_path):
+    more = ["--plot", str(tmp_path / "growth.png")] if module is analysis else ["--repeats", "1"]
+    assert module.main(["--quick", *more]) in (0, 1)  # on a small network the bars mean nothing
+    printed = capsys.readouterr().out
+    assert " x " in printed
+    if module is analysis:
+        assert (tmp_path / "growth.png").stat().st_size > 10_000
+
+
+def test_a_quantity_that_has_no_bar_is_neither_met_nor_missed(capsys):
+    timing.print_rows(
+        "title",
+        [
+            timing.Row("a", "1 s", "", True),
+            timing.Row("b", "2 x", ">= 3 x", False),
+            timing.Row("c", "4 x", ">= 3 x", True),
+        ],
+    )
+    lines = capsys.readouterr().out.splitlines()
+    verdicts = {line.split("│")[1].strip(): line.split("│")[4].strip() for line in lines if "│" in line}
+    assert verdicts == {"a": "", "b": "NO", "c": "yes"}

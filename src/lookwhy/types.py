@@ -69,8 +69,13 @@ class VQABatch:
         return len(self.question_ids)
 
     @staticmethod
-    def concatenate(parts: list[VQABatch]) -> VQABatch:
-        """The questions of several batches, in the order given, padded to the longest; without pixels."""
+    def concatenate(parts: list[VQABatch], pixels: bool = False) -> VQABatch:
+        """The questions of several batches, in the order given, padded to the longest.
+
+        Args:
+            parts: with the same fields known of each.
+            pixels: whether images are joined, too; they take much memory, so by default none are there.
+        """
         first, width = parts[0], max(part.tokens.shape[1] for part in parts)
         joined: dict[str, Any] = {"images": None}
         for name, value in vars(first).items():
@@ -79,7 +84,7 @@ class VQABatch:
                 values = [F.pad(tokens, (0, width - tokens.shape[1])) for tokens in values]
             if isinstance(value, list):
                 joined[name] = [item for one in values for item in one]
-            elif name != "images" and value is not None:
+            elif value is not None and (pixels or name != "images"):
                 joined[name] = torch.cat(values)
         return replace(first, **joined)
 

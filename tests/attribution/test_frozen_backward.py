@@ -3,6 +3,7 @@
 import captum.attr
 import pytest
 import torch
+from known_models import make_batch
 from torch import nn
 
 from lookwhy.attribution import Deconvnet, Gradient, GuidedBackprop, winograd
@@ -92,6 +93,19 @@ def test_maps_are_those_of_autograd_and_cost_one_forward_pass_an_image(
     slow = method(grid=4)(unknown, small_batch, target)
     torch.testing.assert_close(ours.values, slow.values, atol=1e-7, rtol=0)
     assert len(passes) == 2
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 8])
+def test_images_together_get_what_each_alone_would(size, small_pipeline):
+    images = draw(3, 3, 16, 16, seed=5)[[0, 0, 1, 1, 1, 2]]
+    batch = make_batch(images, ((1, 2), (3,), (4, 5), (6,), (7, 8), (2, 4)), image_ids=[0, 0, 1, 1, 1, 2])
+    target = torch.tensor([0, 1, 2, 3, 4, 0])
+    found = GuidedBackprop(grid=4, batch_size=size)(small_pipeline, batch, target)
+    for row in range(6):
+        asked = batch.tokens[row : row + 1], batch.lengths[row : row + 1], target[row : row + 1]
+        gradients = GuidedBackprop().pixel_gradients(small_pipeline, images[row : row + 1], *asked)
+        alone = gradients.abs().amax(1).view(4, 4, 4, 4).mean((1, 3))
+        torch.testing.assert_close(found.values[row].double(), alone, atol=1e-7, rtol=0)
 
 
 def test_traces_of_other_weights_are_never_used(small_pipeline, small_batch, tmp_path):

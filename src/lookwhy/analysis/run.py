@@ -81,11 +81,14 @@ def run_analysis(
             total=total, desc="explaining", unit="question", leave=False, disable=None if total else True
         ) as bar,
     ):
-        waiting = _Waiting(model, plan, explained)
+        queues = [_Queue(model, plan, explained, many_images) for many_images in (False, True)]
         for batch in part_each("loading images", batches):
-            waiting.add(*_explain(model, batch, plan, answers, explained))
+            answered = _answer(model, batch, answers, explained)
+            for queue in queues:
+                queue.add(*answered)
             bar.update(len(batch))
-        waiting.explain()
+        for queue in queues:
+            queue.explain()
     maps, rows, seconds = _join(gather(explained))
     with recording(seconds), part("statistics"):
         tagger = tagger or find_tagger()
@@ -107,21 +110,26 @@ def run_analysis(
     return result
 
 
-QUESTIONS_AT_ONCE = 512
-"""For methods that are best given the questions of many images."""
+QUESTIONS_AT_ONCE = {False: 8, True: 512}
+"""For methods that need pixels, and for those that are best given the questions of many images."""
 
 
-class _Waiting:
-    """Batches that wait until there are questions enough for the methods that take many."""
+class _Queue:
+    """Batches that wait until there are questions enough, and the methods that wait for them."""
 
-    def __init__(self, model: VQAModel, plan: AnalysisPlan, found: Explained) -> None:
-        self._model, self._plan, self._found = model, plan, found
+    def __init__(self, model: VQAModel, plan: AnalysisPlan, found: Explained, many_images: bool) -> None:
+        methods = (*plan.image_methods, *plan.question_methods)
+        self._methods = [method for method in methods if method.many_images == many_images]
+        # A black box needs the pixels for everything, and may be slow with several images at once.
+        self._pixels = not many_images or not isinstance(model, Pipeline)
+        self._enough = QUESTIONS_AT_ONCE[many_images] if isinstance(model, Pipeline) else 1
+        self._model, self._found = model, found
         self._batches: list[tuple[VQABatch, Int64[Tensor, " B"]]] = []
 
     def add(self, batch: VQABatch, target: Int64[Tensor, " B"]) -> None:
-        """One more; a black box needs its pixels, so it is not kept waiting."""
+        """One more."""
         self._batches.append((batch, target))
-        if batch.features is None or sum(len(one) for one, _ in self._batches) >= QUESTIONS_AT_ONCE:
+        if sum(len(one) for one, _ in self._batches) >= self._enough:
             self.explain()
 
     def explain(self) -> None:
@@ -129,36 +137,22 @@ class _Waiting:
         if not self._batches:
             return
         batches, targets = [batch for batch, _ in self._batches], [target for _, target in self._batches]
-        batch = batches[0] if len(batches) == 1 else VQABatch.concatenate(batches)
-        _apply(self._model, batch, torch.cat(targets), self._plan, self._found, many_images=True)
+        batch = batches[0] if len(batches) == 1 else VQABatch.concatenate(batches, self._pixels)
+        for method in self._methods:
+            key = f"{method.domain}/{method.name}"
+            with part(key):
+                self._found.maps[key].append(method(self._model, batch, torch.cat(targets)))
         self._batches = []
 
 
-def _apply(
-    model: VQAModel,
-    batch: VQABatch,
-    target: Int64[Tensor, " B"],
-    plan: AnalysisPlan,
-    found: Explained,
-    *,
-    many_images: bool,
-) -> None:
-    for method in (*plan.image_methods, *plan.question_methods):
-        if method.many_images == many_images:
-            key = f"{method.domain}/{method.name}"
-            with part(key):
-                found.maps[key].append(method(model, batch, target))
-
-
-def _explain(
-    model: VQAModel, batch: VQABatch, plan: AnalysisPlan, answers: Sequence[str], found: Explained
+def _answer(
+    model: VQAModel, batch: VQABatch, answers: Sequence[str], found: Explained
 ) -> tuple[VQABatch, Int64[Tensor, " B"]]:
-    """Answer and explain the questions of one image; what the methods that take many are to be given."""
+    """Answer the questions of one image: the batch, with features where there can be, and the answers."""
     with part("answering"):
         if isinstance(model, Pipeline) and batch.features is None:
             batch = replace(batch, features=features_of(model, batch, "an analysis"))
         confidence, target = clean_scores(model, batch).max(1)
-    _apply(model, batch, target, plan, found, many_images=False)
     for row in range(len(batch)):
         answer = int(target[row])
         found.rows.append(

@@ -50,6 +50,22 @@ class Trace:
     chosen: list[Tensor]
     places: int
 
+    @staticmethod
+    def join(traces: list[Trace], counts: list[int]) -> Trace:
+        """The traces of several images, each as often as there are gradients at its features."""
+        if len(traces) == 1:
+            return traces[0]  # one for all of them
+
+        def rows(name: str) -> list[Tensor]:
+            kinds = zip(*(getattr(trace, name) for trace in traces), strict=True)
+            return [
+                torch.cat([x.expand(n, *x.shape[1:]) for x, n in zip(kind, counts, strict=True)])
+                for kind in kinds
+            ]
+
+        features = torch.cat([trace.features for trace in traces])
+        return Trace(features, rows("active"), rows("chosen"), traces[0].places)
+
     def pack(self) -> dict[str, np.ndarray]:
         """As plain arrays, a bit for each of `active` and as few bytes as hold each of `chosen`."""
         bits = [np.packbits(active.cpu().numpy()) for active in self.active]
@@ -120,10 +136,10 @@ class FrozenBackward:
     def backward(
         self, trace: Trace, gradients: Float[Tensor, "Q *D"], rule: Rule, image: Float[Tensor, "3 H W"]
     ) -> Float[Tensor, "Q 3 H W"]:
-        """Gradients at the pixels of one image, from several at its features.
+        """Gradients at the pixels, from several at the features.
 
         Args:
-            trace: of the image.
+            trace: of the image they are all of; or joined, a row for each of them.
             gradients: at the features.
             rule: what each ReLU lets through.
             image: only its shape counts.

@@ -18,7 +18,7 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float, Int64
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lookwhy.attribution.base import (
@@ -29,6 +29,7 @@ from lookwhy.attribution.base import (
     images_of,
     rows_by_image,
 )
+from lookwhy.attribution.frozen_backward import Trace
 from lookwhy.attribution.relu_rules import Rule, expect_relu_modules, plain, relu_rule
 from lookwhy.attribution.traces import Traces
 from lookwhy.models.pipeline import Pipeline
@@ -83,17 +84,22 @@ class Gradient(Attributor):
         images = images_of(batch, self.name)
         values = torch.zeros(len(batch), self.grid, self.grid)
         traces = self._traces_of(pipeline)
-        for rows in rows_by_image(batch):
-            trace = traces(images[rows[0]]) if traces.possible else None
-            for some in rows.split(self.batch_size):
-                asked = batch.tokens[some], batch.lengths[some], target[some]
-                if trace is None:
-                    gradients = self.pixel_gradients(pipeline, images[some], *asked)
-                else:
-                    at_features = self._gradients(pipeline, "head", trace.features, *asked)
-                    gradients = traces.backward(trace, at_features, self.rule, images[rows[0]])
-                pool = F.adaptive_avg_pool2d if self.pool == "mean" else F.adaptive_max_pool2d
-                values[some] = pool(self._magnitude(gradients), self.grid).float().cpu()
+        for some in self._parts(batch):
+            rows = torch.cat(some)
+            asked = batch.tokens[rows], batch.lengths[rows], target[rows]
+            if traces.possible:
+                # The weights are read once for all questions of a part, whichever images they are about.
+                counts = [len(of_image) for of_image in some]
+                found = [traces(images[of_image[0]]) for of_image in some]
+                pairs = zip(found, counts, strict=True)
+                features = torch.cat([one.features.expand(n, *one.features.shape[1:]) for one, n in pairs])
+                at_features = self._gradients(pipeline.head, features, *asked)
+                trace = Trace.join(found, counts)
+                gradients = traces.backward(trace, at_features, self.rule, images[rows[0]])
+            else:
+                gradients = self.pixel_gradients(pipeline, images[rows], *asked)
+            pool = F.adaptive_avg_pool2d if self.pool == "mean" else F.adaptive_max_pool2d
+            values[rows] = pool(self._magnitude(gradients), self.grid).float().cpu()
         return self._maps(batch, target, values, signed=False)
 
     def pixel_gradients(
@@ -105,20 +111,30 @@ class Gradient(Attributor):
         target: Int64[Tensor, " B"],
     ) -> Float[Tensor, "B 3 H W"]:
         """Gradients of what is explained of the target answers, under this method's rule, by autograd."""
-        return self._gradients(model, "whole", images, tokens, lengths, target)
+        return self._gradients(model, images, tokens, lengths, target)
+
+    def _parts(self, batch: VQABatch) -> list[list[Int64[Tensor, " R"]]]:
+        """The questions by image, as many images together as have no more questions than a batch."""
+        parts: list[list[Int64[Tensor, " R"]]] = []
+        room = 0
+        for rows in (some for of_image in rows_by_image(batch) for some in of_image.split(self.batch_size)):
+            if len(rows) > room:
+                parts.append([])
+                room = self.batch_size
+            parts[-1].append(rows)
+            room -= len(rows)
+        return parts
 
     def _gradients(
         self,
-        model: Pipeline,
-        part: Literal["whole", "head"],
+        network: nn.Module,
         inputs: Tensor,
         tokens: Int64[Tensor, "B T"],
         lengths: Int64[Tensor, " B"],
         target: Int64[Tensor, " B"],
     ) -> Tensor:
-        """At the inputs of the whole model, or at the features of one image, which the head is given."""
-        network = model if part == "whole" else model.head
-        leaf = inputs.detach().expand(len(tokens), *inputs.shape[1:]).clone().requires_grad_()
+        """At the inputs of a model, or of a head: pixels or features, and questions, to logits."""
+        leaf = inputs.detach().clone().requires_grad_()
         with relu_rule(network, self.rule):
             scores = self._explained(network(leaf, tokens, lengths))
             chosen = scores.gather(1, target[:, None]).sum()

@@ -64,6 +64,6 @@ class Traces:
     def backward(
         self, trace: Trace, gradients: Float[Tensor, "Q *D"], rule: Rule, image: Float[Tensor, "3 H W"]
     ) -> Float[Tensor, "Q 3 H W"]:
-        """Gradients at the pixels of one image, from several at its features."""
+        """Gradients at the pixels, from several at the features of an image, or of images joined."""
         with part("network, backwards"):
             return self._frozen.backward(trace, gradients, rule, image)
