@@ -30,6 +30,7 @@ from lookwhy.models import Pipeline
 from lookwhy.types import AnalysisResult, VQABatch
 
 TRAINING_QUESTIONS, BATCH = 215_000, 500
+VALIDATION_QUESTIONS, EVALUATION_BATCH = 121_512, 1_000
 Curve = list[tuple[int, float]]
 """How much of something, and the seconds that it took."""
 
@@ -90,16 +91,35 @@ def training_step(small: bool, repeats: int) -> float:
     return sorted(times[1:])[repeats // 2]
 
 
+@torch.no_grad()
+def validation_batch(small: bool, repeats: int) -> float:
+    """Seconds of answering one batch of validation questions, median."""
+    width = 128 if small else 4096
+    model, asked = head(width, small), questions(EVALUATION_BATCH, width)
+    times = []
+    for _ in range(repeats + 1):
+        start = time.process_time()
+        model(asked.features, asked.tokens, asked.lengths).argmax(1)
+        times.append(time.process_time() - start)
+    return sorted(times[1:])[repeats // 2]
+
+
 def beside_the_epoch(store: Store, small_store: Store, pairs: int, small: bool) -> list[Row]:
     """Seconds of each part of an analysis of 1,374 pairs, and of the epoch."""
     steps = TRAINING_QUESTIONS // BATCH
-    epoch = steps * training_step(small, 2 if small else 6)
+    training = steps * training_step(small, 2 if small else 6)
+    batches = -(-VALIDATION_QUESTIONS // EVALUATION_BATCH)
+    validation = batches * validation_batch(small, 2)
+    epoch = training + validation
     seconds = store.analyse(pairs, 1).manifest["seconds"]
     parts = {name: value * PAIRS / pairs for name, value in seconds.items() if ": " not in name}
     # Not the same for each pair, and the same for any network.
     parts["statistics"] = small_store.analyse(PAIRS, 1).manifest["seconds"]["statistics"]
     total = sum(parts.values())
-    rows = [Row(f"training, {steps} steps of {BATCH} questions", f"{epoch:8.1f} s", "", True)]
+    rows = [
+        Row(f"training, {steps} steps of {BATCH} questions", f"{training:8.1f} s", "", True),
+        Row(f"validation, {VALIDATION_QUESTIONS:,} questions answered", f"{validation:8.1f} s", "", True),
+    ]
     for name, value in sorted(parts.items(), key=lambda item: -item[1]):
         rows.append(Row(f"  {name}", f"{value:8.1f} s", "", True))
     share = total / epoch

@@ -110,7 +110,7 @@ def run_analysis(
     return result
 
 
-QUESTIONS_AT_ONCE = {False: 8, True: 512}
+QUESTIONS_AT_ONCE = {False: 4, True: 512}
 """For methods that need pixels, and for those that are best given the questions of many images."""
 
 

@@ -22,7 +22,6 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.grad import conv2d_input
 
 from lookwhy.attribution.relu_rules import Rule
 from lookwhy.attribution.windows import flat, why_not
@@ -145,8 +144,8 @@ class FrozenBackward:
             image: only its shape counts.
         """
         active, chosen = list(trace.active), list(trace.chosen)
-        # Maps as (Q, H, W, C), vectors as (Q, D).
-        g = _rows(gradients)
+        # Maps as (Q, H, W, C), vectors as (Q, D); what the loop has of its own it may write to.
+        g = _rows(gradients).clone()
         for number, (layer, shape, _) in reversed(list(enumerate(self._steps_of(image)))):
             if isinstance(layer, nn.ReLU):
                 g = rule(active.pop(), g)
@@ -162,17 +161,20 @@ class FrozenBackward:
                 g = _rows(_convolution_gradient(layer, shape, _planes(g)))
             else:
                 g = _rows(_linear_gradient(layer, shape, _planes(g)))
-        return _planes(g)
+        return _planes(g).clone()  # it may lie in the scratch
 
     def _convolved(
         self, number: int, layer: nn.Conv2d, g: Float[Tensor, "Q h w K"], shape: Shape
     ) -> Float[Tensor, "Q H W C"]:
         made = self._full.get(number)
         if made is None or not made.is_of(layer.weight):
-            made = self._full[number] = FullConvolution(layer.weight, self._scratch, transposed=True)
+            # In turn in two places: each convolution reads what the one before it has written.
+            place = f"full {len([n for n in self._full if n > number]) % 2}"
+            made = FullConvolution(layer.weight, self._scratch, transposed=True, result=place)
+            self._full[number] = made
         down, across = cast(tuple[int, int], layer.padding)
         # The full convolution reaches the margins, too, which are no inputs.
-        return made(g)[:, down : down + shape[2], across : across + shape[3]].clone()
+        return made(g)[:, down : down + shape[2], across : across + shape[3]]
 
     def _steps_of(self, image: Tensor) -> list[Step]:
         size = tuple(image.shape)
@@ -217,9 +219,17 @@ def _unpooled(g: Float[Tensor, "Q h w C"], chosen: Tensor, shape: Shape) -> Floa
 
 
 def _convolution_gradient(layer: nn.Conv2d, shape: Shape, g: Tensor) -> Tensor:
-    # autograd would compute the output first
-    settings = layer.stride, layer.padding, layer.dilation, layer.groups
-    return conv2d_input([len(g), *shape[1:]], layer.weight, g, *settings)
+    # Not autograd, which would compute the output first.
+    stride, padding, dilation = (
+        cast(tuple[int, int], x) for x in (layer.stride, layer.padding, layer.dilation)
+    )
+    left_out = [
+        side - ((size - 1) * s - 2 * p + d * (k - 1) + 1)
+        for side, size, s, p, d, k in zip(
+            shape[2:], g.shape[2:], stride, padding, dilation, layer.kernel_size, strict=True
+        )
+    ]
+    return F.conv_transpose2d(g, layer.weight, None, stride, padding, left_out, layer.groups, dilation)
 
 
 def _linear_gradient(layer: nn.Module, shape: Shape, g: Tensor) -> Tensor:

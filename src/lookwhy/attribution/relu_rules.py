@@ -21,22 +21,22 @@ from lookwhy.attribution.base import relu_modules
 from lookwhy.types import LookwhyError
 
 Rule = Callable[[Tensor, Tensor], Tensor]
-"""From [h > 0], as booleans or as 0 and 1, and G, of one shape, to what leaves at the input."""
+"""From [h > 0], as booleans or as 0 and 1, and G, to what leaves at the input, written over G."""
 
 
 def plain(active: Tensor, gradient: Tensor) -> Tensor:
     """[h > 0] G."""
-    return gradient * active
+    return gradient.mul_(active)
 
 
 def deconv(active: Tensor, gradient: Tensor) -> Tensor:
     """[G > 0] G."""
-    return gradient.clamp(min=0)
+    return gradient.clamp_(min=0)
 
 
 def guided(active: Tensor, gradient: Tensor) -> Tensor:
     """[h > 0] [G > 0] G."""
-    return gradient.clamp(min=0).mul_(active)
+    return gradient.clamp_(min=0).mul_(active)
 
 
 class _RuledReLU(torch.autograd.Function):
@@ -53,7 +53,7 @@ class _RuledReLU(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         """What the rule lets through."""
         (active,) = ctx.saved_tensors
-        return ctx.rule(active, grad), None
+        return ctx.rule(active, grad.clone()), None  # autograd may need its own once more
 
 
 @contextmanager

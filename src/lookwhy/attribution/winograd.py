@@ -118,15 +118,21 @@ class FullConvolution:
         weight: of the convolution.
         scratch: shared with others.
         transposed: for gradients: from differences of the outputs to those of the inputs.
+        result: where in the scratch the result is; what is given must lie elsewhere.
     """
 
     def __init__(
-        self, weight: Float[Tensor, "K C 3 3"], scratch: Scratch, *, transposed: bool = False
+        self,
+        weight: Float[Tensor, "K C 3 3"],
+        scratch: Scratch,
+        *,
+        transposed: bool = False,
+        result: str = "full",
     ) -> None:
         self._weight = weight.detach().clone()
         # A convolution layer correlates: input i meets weight k on the way to output i - k.
         self._taps = self._weight.transpose(0, 1) if transposed else self._weight.flip(2, 3)
-        self._scratch = scratch
+        self._scratch, self._result = scratch, result
         self._made: dict[int, _Transform] = {}
 
     def is_of(self, weight: Float[Tensor, "K C 3 3"]) -> bool:
@@ -135,7 +141,7 @@ class FullConvolution:
         return (mine.dtype, mine.device) == (weight.dtype, weight.device) and torch.equal(mine, weight)
 
     def __call__(self, d: Float[Tensor, "n h w C"], cut: Tiling | None = None) -> Float[Tensor, "n h2 w2 K"]:
-        """Full convolution; the result is scratch, valid until the next call of any that shares it.
+        """Full convolution; the result is scratch, valid until the next call of any that uses its place.
 
         Args:
             d: differences.
@@ -149,7 +155,7 @@ class FullConvolution:
         made = self._made[size]
         # One tile of room below and to the right, for what the last tiles reach.
         shape = n, down + 1, size, across + 1, size, made.kernel.shape[2]
-        full = self._scratch.take("full", shape, d).zero_()
+        full = self._scratch.take(self._result, shape, d).zero_()
         if (h, w) != (down * size, across * size):
             padded = self._scratch.take("padded", (n, down * size, across * size, channels), d)
             padded[:, h:] = 0
