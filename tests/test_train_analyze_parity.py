@@ -189,6 +189,7 @@ def test_an_interrupted_run_leaves_with_130_and_resumes(tiny_world, tmp_path):
         ["train.py", "--config", str(ROOT / "configs" / "shapes.yaml"), "--data.folder=nowhere"],
         ["analyze.py", "none.ckpt"],
         ["analyze.py", "compare", "nowhere"],
+        ["analyze.py", "none.ckpt", "--data", "nowhere", "--grid", "14"],
         ["data/prepare.py", "shapes", "--sede", "3"],
     ],
 )

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from lookwhy.attribution.relu_rules import Rule
 from lookwhy.attribution.windows import flat, why_not
-from lookwhy.attribution.winograd import FullConvolution, Scratch, suits
+from lookwhy.attribution.winograd import FullConvolutions, Scratch, suits
 
 Shape = tuple[int, ...]
 Step = tuple[nn.Module, Shape, Shape]
@@ -92,8 +92,7 @@ class FrozenBackward:
     def __init__(self, cnn: nn.Module) -> None:
         self.why_not = why_not(cnn)
         self._layers = [] if self.why_not else [one for one in flat(cnn) if not _does_nothing(one)]
-        self._scratch = Scratch()
-        self._full: dict[int, FullConvolution] = {}
+        self._full = FullConvolutions(Scratch(), transposed=True)
         self._steps: dict[Shape, list[Step]] = {}
 
     @torch.no_grad()
@@ -166,12 +165,9 @@ class FrozenBackward:
     def _convolved(
         self, number: int, layer: nn.Conv2d, g: Float[Tensor, "Q h w K"], shape: Shape
     ) -> Float[Tensor, "Q H W C"]:
-        made = self._full.get(number)
-        if made is None or not made.is_of(layer.weight):
-            # In turn in two places: each convolution reads what the one before it has written.
-            place = f"full {len([n for n in self._full if n > number]) % 2}"
-            made = FullConvolution(layer.weight, self._scratch, transposed=True, result=place)
-            self._full[number] = made
+        # In turn in two places: each convolution reads what the one before it has written.
+        later = sum(suits(one) for one in self._layers[number + 1 :])
+        made = self._full.of(number, layer, f"full {later % 2}")
         down, across = cast(tuple[int, int], layer.padding)
         # The full convolution reaches the margins, too, which are no inputs.
         return made(g)[:, down : down + shape[2], across : across + shape[3]]

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from lookwhy.attribution import uniform_windows
 from lookwhy.attribution.windows import Box, Stage, cell_spans, flat, stages_of, why_not
-from lookwhy.attribution.winograd import FullConvolution, Scratch, Tiling, suits, tiling
+from lookwhy.attribution.winograd import FullConvolutions, Scratch, Tiling, suits, tiling
 from lookwhy.errors import LookwhyError
 
 _log = logging.getLogger(__name__)
@@ -88,7 +88,7 @@ class IncrementalOcclusion:
         self._layers = flat(cnn) if self.incremental else []
         self._stages = stages_of(self._layers)
         self._scratch = Scratch()
-        self._full: dict[int, FullConvolution] = {}
+        self._full = FullConvolutions(self._scratch)
 
     def __call__(self, image: Float[Tensor, "3 H W"]) -> Float[Tensor, "cells *D"]:
         """Features of the image, given in the network's own input range, with each cell painted over."""
@@ -131,7 +131,7 @@ class IncrementalOcclusion:
 
         Row r of the convolution's output is row r - (p - 2) of the full one's, with padding p.
         """
-        full, (down, across) = self._full_convolution(number, stage.layers[0]), stage.padding
+        full, (down, across) = self._full.of(number, stage.layers[0]), stage.padding
         # The clean map directly: its error would be in every cell's outputs, that of a difference in its own.
         before = stage._replace(layers=stage.layers[:1]).run(stage.pad(clean)[None])[0]
         after = stage.run(before[None].clone(), first=1)[0]
@@ -159,14 +159,6 @@ class IncrementalOcclusion:
                     summed = (added + _at(before, boxes[cell]))[None]
                     results[cell] = boxes[cell], stage.run(summed, first=1)[0]
         return after, results
-
-    def _full_convolution(self, number: int, layer: nn.Module) -> FullConvolution:
-        """The stage's convolution, transformed anew where its weights are others than before."""
-        assert isinstance(layer, nn.Conv2d)
-        made = self._full.get(number)
-        if made is None or not made.is_of(layer.weight):
-            made = self._full[number] = FullConvolution(layer.weight, self._scratch)
-        return made
 
     def _by_crops(
         self, stage: Stage, padded: Tensor, after: Tensor, changes: list[Change], boxes: list[Box]

@@ -189,6 +189,28 @@ class FullConvolution:
         return result.view(size + 2, size + 2, m, t, u, outputs)
 
 
+class FullConvolutions:
+    """The full convolutions of a network's layers, by number, each made anew where its weights have changed.
+
+    Args:
+        scratch: shared by all.
+        transposed: as of each.
+    """
+
+    def __init__(self, scratch: Scratch, *, transposed: bool = False) -> None:
+        self._scratch, self._transposed = scratch, transposed
+        self._made: dict[int, FullConvolution] = {}
+
+    def of(self, number: int, layer: nn.Module, result: str = "full") -> FullConvolution:
+        """That of a layer that `suits`."""
+        assert isinstance(layer, nn.Conv2d)
+        made = self._made.get(number)
+        if made is None or not made.is_of(layer.weight):
+            made = FullConvolution(layer.weight, self._scratch, transposed=self._transposed, result=result)
+            self._made[number] = made
+        return made
+
+
 def _parts(maps: int, down: int, across: int) -> Iterator[tuple[slice, slice]]:
     """Maps and rows of tiles to take at once: several whole maps where they are small, else some rows."""
     if down * across <= TILES_AT_ONCE:

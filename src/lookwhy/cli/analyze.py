@@ -68,6 +68,12 @@ def _dispatch(options: Namespace) -> int:
         if options.grid is not None and options.grid < 2:
             raise LookwhyError(f"expected --grid of at least 2, found {options.grid}; 16 is the paper's")
         if options.data is not None:
+            unused = [f"--{name}" for name in ("plan", "limit", "grid", "profile") if getattr(options, name)]
+            if unused:
+                raise LookwhyError(
+                    f"expected --data alone, which answers and explains nothing, found {unused[0]} beside "
+                    "it; leave it out, or --data"
+                )
             commands.answer_questions(options.checkpoint, options.data, options.out, options.device)
             return 0
         commands.analyse_checkpoint(
