@@ -71,7 +71,7 @@ def _dispatch(options: Namespace) -> int:
             unused = [f"--{name}" for name in ("plan", "limit", "grid", "profile") if getattr(options, name)]
             if unused:
                 raise LookwhyError(
-                    f"expected --data alone, which answers and explains nothing, found {unused[0]} beside "
+                    f"expected --data alone, which only answers questions, found {unused[0]} beside "
                     "it; leave it out, or --data"
                 )
             commands.answer_questions(options.checkpoint, options.data, options.out, options.device)
