@@ -8,6 +8,7 @@ tags of questions, so one must never stand in for the other silently.
 from __future__ import annotations
 
 import hashlib
+import io
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -58,8 +59,11 @@ def find_tagger() -> Tagger:
     if sibling.is_dir() and str(sibling) not in nltk.data.path:
         nltk.data.path.append(str(sibling))
     resource = "averaged_perceptron_tagger_eng"
-    # nltk.download says False rather than raising when it cannot reach its server.
-    if _has_tagger(resource) or (nltk.download(resource, quiet=True) and _has_tagger(resource)):
+    # nltk.download says False rather than raising when it cannot reach its server, and five lines of why; that
+    # another tagger ran stands in the manifest and in the figure.
+    if _has_tagger(resource) or (
+        nltk.download(resource, quiet=True, print_error_to=io.StringIO()) and _has_tagger(resource)
+    ):
         name = f"NLTK {nltk.__version__} {resource}"
         return Tagger(name, lambda words: [tag for _, tag in nltk.pos_tag(list(words))])
     from importlib.metadata import version
