@@ -59,8 +59,8 @@ def find_tagger() -> Tagger:
     if sibling.is_dir() and str(sibling) not in nltk.data.path:
         nltk.data.path.append(str(sibling))
     resource = "averaged_perceptron_tagger_eng"
-    # Offline nltk.download raises nothing, says False and prints why. That another tagger ran is in the manifest
-    # and in the figure.
+    # Offline, nltk.download raises nothing, says False and prints why. That another tagger ran stands in the
+    # manifest and in the figure.
     if _has_tagger(resource) or (
         nltk.download(resource, quiet=True, print_error_to=io.StringIO()) and _has_tagger(resource)
     ):
