@@ -1,4 +1,4 @@
-"""AnalysisResult <-> the run folder: `analysis/epoch=003/` with its four files.
+"""AnalysisResult <-> the run folder: `analysis/epoch=003/` with its four files, and `curves.json`.
 
 The folder is written under a temporary name and renamed, so a reader never meets half of one.
 """
@@ -87,6 +87,7 @@ def save(result: AnalysisResult, folder: Path) -> Path:
     manifest = {"schema_version": SCHEMA_VERSION, **result.manifest}
     (partial / "manifest.json").write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n")
     (partial / "summary.json").write_text(json.dumps(result.summary, indent=2, sort_keys=True) + "\n")
+    (partial / "curves.json").write_text(json.dumps(result.curves, sort_keys=True) + "\n")
     pq.write_table(pa.Table.from_pylist(result.records, schema=RECORD_COLUMNS), partial / "records.parquet")
     _write_maps(result, partial / "maps.h5")
     if folder.exists():
@@ -112,6 +113,7 @@ def load(folder: Path) -> AnalysisResult:
             "analyse the checkpoint again with this version of lookwhy"
         )
     maps, human, question_ids = _read_maps(folder / "maps.h5")
+    curves = folder / "curves.json"
     return AnalysisResult(
         summary=json.loads((folder / "summary.json").read_text()),
         records=pq.read_table(folder / "records.parquet").to_pylist(),
@@ -119,6 +121,8 @@ def load(folder: Path) -> AnalysisResult:
         human=human,
         question_ids=question_ids,
         manifest=manifest,
+        # Results of earlier versions have none.
+        curves=json.loads(curves.read_text()) if curves.is_file() else {},
     )
 
 

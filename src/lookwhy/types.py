@@ -29,6 +29,8 @@ from torch.nn import functional as F
 from lookwhy.errors import LookwhyError as LookwhyError
 
 Domain = Literal["image", "question"]
+Curve = dict[str, list[float]]
+"""Points of a curve: their "x" and "y", and where it says so "n", how many questions each stands for."""
 """What an importance map lies over: the cells of the image, or the words of the question."""
 
 
@@ -170,6 +172,8 @@ class AnalysisResult:
         human: annotator maps on the grid, NaN where a question has fewer than K; K is 0 without any.
         question_ids: the questions analysed.
         manifest: plan, versions, fingerprints, tagger and counts of what was excluded, with reasons.
+        curves: by "failure/<feature set>/<curve>", as `lookwhy.analysis.curves` makes them; none in
+            results of versions before.
     """
 
     summary: dict[str, float]
@@ -178,3 +182,4 @@ class AnalysisResult:
     human: Float[np.ndarray, "N K G G"]
     question_ids: Int64[np.ndarray, " N"]
     manifest: dict[str, Any]
+    curves: dict[str, Curve] = field(default_factory=dict)

@@ -90,7 +90,24 @@ def make_result(
             "group_order": GROUPS,
             "data_note": "Shapes world: generated pictures, simulated annotators.",
         },
+        curves=_curves(epoch) if defined else {},
     )
+
+
+def _curves(epoch: int) -> dict[str, dict[str, list[float]]]:
+    x = np.linspace(0, 1, 21)
+    curves = {}
+    for place, name in enumerate(("confidence", "flips", "maps", "all")):
+        bend = 1 + 0.3 * place + 0.1 * epoch
+        curves[f"failure/{name}/roc"] = {"x": x.tolist(), "y": (x ** (1 / bend)).tolist()}
+        curves[f"failure/{name}/risk_coverage"] = {"x": x[1:].tolist(), "y": (0.4 * x[1:] ** bend).tolist()}
+        middle = np.linspace(0.15, 0.95, 9)
+        curves[f"failure/{name}/calibration"] = {
+            "x": middle.tolist(),
+            "y": (middle**bend).tolist(),
+            "n": [8.0] * 9,
+        }
+    return curves
 
 
 def _maps(method: str, domain: str, values: np.ndarray, ids: np.ndarray, signed: bool) -> ImportanceMaps:

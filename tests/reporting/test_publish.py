@@ -27,6 +27,9 @@ def test_pictures_of_the_examples_and_charts_lie_in_the_epochs_folder(tmp_path, 
         with Image.open(path) as image:
             image.load()
     assert store.load(store.epoch_folder(tmp_path, 3)).summary == result.summary
+    assert store.load(store.epoch_folder(tmp_path, 3)).curves == result.curves
+    (store.epoch_folder(tmp_path, 3) / "curves.json").unlink()
+    assert store.load(store.epoch_folder(tmp_path, 3)).curves == {}
 
 
 def test_an_image_that_cannot_be_read_is_left_out_and_told(tmp_path, image_folder, caplog):

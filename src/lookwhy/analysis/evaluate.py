@@ -20,7 +20,7 @@ from lookwhy.analysis.failure import failure_features, predict_failure
 from lookwhy.analysis.part_of_speech import group_of, most_important_by_group, most_important_word
 from lookwhy.analysis.plan import AnalysisPlan
 from lookwhy.metrics import vqa_accuracy
-from lookwhy.types import AnalysisResult, ImportanceMaps
+from lookwhy.types import AnalysisResult, Curve, ImportanceMaps
 
 Rows = list[dict[str, Any]]
 
@@ -63,7 +63,8 @@ def evaluate(
             )
             summary |= {f"{name}/most_important/{key}": value for key, value in shares.items()}
             _count(excluded, f"{name}: no word to drop", int((~one_map.valid.any(1)).sum()))
-    summary |= _failure(maps, rows, image_ids, plan, excluded)
+    failure, curves = _failure(maps, rows, image_ids, plan, excluded)
+    summary |= failure
     examples = [int(i) for i in _examples(question_ids, image_ids, plan.num_examples)]
     return AnalysisResult(
         summary={key: float(value) for key, value in sorted(summary.items())},
@@ -72,6 +73,7 @@ def evaluate(
         human=human,
         question_ids=question_ids,
         manifest={"excluded": excluded, "examples": examples},
+        curves=curves,
     )
 
 
@@ -133,11 +135,12 @@ def _failure(
     image_ids: Int64[np.ndarray, " N"],
     plan: AnalysisPlan,
     excluded: dict[str, int],
-) -> dict[str, float]:
+) -> tuple[dict[str, float], dict[str, Curve]]:
     accuracy = np.array([row["accuracy"] for row in rows])
     known = ~np.isnan(accuracy)
     confidence = np.array([row["confidence"] for row in rows])
     summary: dict[str, float] = {}
+    curves: dict[str, Curve] = {}
     for name, features in failure_features(maps, confidence).items():
         correct = accuracy[known] >= plan.correct_above
         result = predict_failure(features[known], correct, image_ids[known], plan.folds, plan.seed)
@@ -147,7 +150,8 @@ def _failure(
             continue
         for key in ("accuracy", "majority_accuracy", "auroc", "aurc"):
             summary[f"failure/{name}/{key}"] = getattr(result, key)
-    return summary
+        curves |= {f"failure/{name}/{key}": curve for key, curve in result.curves.items()}
+    return summary, curves
 
 
 def _examples(

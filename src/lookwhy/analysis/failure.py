@@ -8,7 +8,7 @@ an image in one fold. Beside its accuracy stands the rate of the majority class:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Bool, Float, Int64
@@ -18,7 +18,8 @@ from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from lookwhy.types import ImportanceMaps
+from lookwhy.analysis.curves import failure_curves, risk_by_coverage
+from lookwhy.types import Curve, ImportanceMaps
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class FailurePrediction:
     aurc: float = np.nan
     n: int = 0
     reason: str = ""
+    curves: dict[str, Curve] = field(default_factory=dict)
 
 
 def map_shape(maps: ImportanceMaps) -> Float[np.ndarray, "N 3"]:
@@ -106,16 +108,10 @@ def predict_failure(
         auroc=float(roc_auc_score(correct, probability)),
         aurc=area_under_risk_coverage(probability, correct),
         n=len(correct),
+        curves=failure_curves(probability, correct),
     )
 
 
 def area_under_risk_coverage(probability: Float[np.ndarray, " N"], correct: Bool[np.ndarray, " N"]) -> float:
-    """Mean share of wrong answers among the k most trusted questions, over k = 1 .. N (lower is better).
-
-    Questions of equal probability are taken in the average of all their orders: each counts as wrong by
-    the tie's share of wrong answers (Geifman & El-Yaniv 2017 for the curve).
-    """
-    values, tie = np.unique(-probability, return_inverse=True)
-    wrong_share = np.bincount(tie, weights=~correct, minlength=len(values)) / np.bincount(tie)
-    wrong = wrong_share[np.sort(tie)]
-    return float((np.cumsum(wrong) / np.arange(1, len(wrong) + 1)).mean())
+    """Mean share of wrong answers among the k most trusted questions, over k = 1 .. N (lower is better)."""
+    return float(risk_by_coverage(probability, correct).mean())
