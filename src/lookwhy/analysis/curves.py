@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Bool, Float
-from sklearn.metrics import roc_curve
 
 from lookwhy.types import Curve
 
@@ -29,6 +28,8 @@ def failure_curves(probability: Float[np.ndarray, " N"], correct: Bool[np.ndarra
         among the most trusted share of the questions (x); `calibration`: share of right answers (y) and
         number of questions (n) by mean predicted probability (x) of each bin that holds a question.
     """
+    from sklearn.metrics import roc_curve  # not at the top: `failure.py` says why
+
     false_positive, true_positive, _ = roc_curve(correct, probability)
     risk = risk_by_coverage(probability, correct)
     coverage = np.arange(1, len(risk) + 1) / len(risk)

@@ -12,11 +12,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Bool, Float, Int64
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import StratifiedGroupKFold
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from lookwhy.analysis.curves import failure_curves, risk_by_coverage
 from lookwhy.types import Curve, ImportanceMaps
@@ -89,6 +84,13 @@ def predict_failure(
 
     Undefined, with a reason, where a class has fewer members than there are folds, or images are fewer.
     """
+    # Here, because it takes most of a second to import, which a training without an analysis saves.
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import roc_auc_score
+    from sklearn.model_selection import StratifiedGroupKFold
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     rarest = int(min(correct.sum(), (~correct).sum()))
     images = len(np.unique(groups))
     if rarest < folds or images < folds:
