@@ -6,7 +6,7 @@ import torch
 from known_models import make_batch
 from torch import nn
 
-from lookwhy.attribution import Deconvnet, Gradient, GuidedBackprop, winograd
+from lookwhy.attribution import Deconvnet, Gradient, GuidedBackprop, frozen_backward, winograd
 from lookwhy.attribution.frozen_backward import FrozenBackward
 from lookwhy.attribution.relu_rules import deconv, guided, plain, relu_rule
 from lookwhy.attribution.traces import Traces
@@ -56,8 +56,10 @@ def draw(*shape, seed):
 @pytest.mark.parametrize("fewest", [1, 1000], ids=["winograd", "direct"])
 @pytest.mark.parametrize("rule", [plain, guided, deconv], ids=lambda rule: rule.__name__)
 @pytest.mark.parametrize("make", [vgg_like, alexnet_like], ids=lambda make: make.__name__)
-def test_equals_autograd_also_from_packed_masks(make, rule, fewest, monkeypatch):
+@pytest.mark.parametrize("at_once", [1, frozen_backward.AT_ONCE], ids=["one by one", "together"])
+def test_equals_autograd_also_from_packed_masks(make, rule, fewest, at_once, monkeypatch):
     monkeypatch.setattr(winograd, "FEWEST_CHANNELS", fewest)
+    monkeypatch.setattr(frozen_backward, "AT_ONCE", at_once)
     net, image = ready(make), draw(3, 37, 45, seed=1)
     back = FrozenBackward(net)
     trace = back.forward(image)
@@ -74,7 +76,7 @@ def test_equals_autograd_also_from_packed_masks(make, rule, fewest, monkeypatch)
     found = again.backward(again.unpack(packed, image), given, rule, image)
     torch.testing.assert_close(found, expected, atol=1e-10, rtol=0)
     assert packed["active"].nbytes < sum(mask.numel() for mask in trace.active) / 8 + len(trace.active)
-    assert packed["chosen"].dtype == "uint16"
+    assert packed["chosen"].dtype == "uint8"
 
 
 @pytest.mark.parametrize("method", [Gradient, GuidedBackprop, Deconvnet])

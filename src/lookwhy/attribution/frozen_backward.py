@@ -3,17 +3,21 @@
 Backwards, a convolution needs its weights, a ReLU which of its inputs were positive, a max pooling which
 input each output was. So once these are known of an image, the gradient of any answer to any question, at
 any epoch, is one pass backwards, half the work of a pass there and back, and the weights being frozen it
-takes no gradient of theirs. A bit for each unit of a ReLU and two bytes for each output of a pooling are
-5 MB for an image in VGG-19.
+takes no gradient of theirs. A bit for each unit of a ReLU and a byte for each output of a pooling are
+3 MB for an image in VGG-19.
 
 The way back through a 3x3 convolution is itself one, of the flipped kernels: `winograd.py` does it with a
 quarter of the multiplications. Any other layer that is linear (a mean, batch norm in eval mode, ...) has the
 same gradient everywhere, and autograd gives it at zero.
+
+Most of the units of a network lie at its first layers, where moving them costs more than the arithmetic. So
+where windows do not overlap, a ReLU takes its turn before the pooling that follows it, on a quarter of the
+units; and the last layers, bound by reading their weights, are gone through with all gradients at once, the
+first ones with as many as a CPU's cache holds.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import prod
 from typing import cast
 
@@ -24,58 +28,16 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lookwhy.attribution.relu_rules import Rule
+from lookwhy.attribution.trace import ReluPool, Trace, merged, rows
 from lookwhy.attribution.windows import flat, why_not
 from lookwhy.attribution.winograd import FullConvolutions, Scratch, suits
+
+AT_ONCE = 1 << 22
+"""Numbers of a layer's input that are gone through together."""
 
 Shape = tuple[int, ...]
 Step = tuple[nn.Module, Shape, Shape]
 """A layer, and the shapes of one image before and after it."""
-
-
-@dataclass
-class Trace:
-    """What a forward pass leaves of one image.
-
-    Attributes:
-        features: the network's output, (1, *D).
-        active: for each ReLU, where its input was positive; maps as (1, H, W, C).
-        chosen: for each max pooling, the place (row x W + column) of the input that became each output, as
-            (1, h * w, C).
-        places: of the largest map that is pooled, rows x columns.
-    """
-
-    features: Tensor
-    active: list[Tensor]
-    chosen: list[Tensor]
-    places: int
-
-    @staticmethod
-    def join(traces: list[Trace], counts: list[int]) -> Trace:
-        """The traces of several images, each as often as there are gradients at its features."""
-        if len(traces) == 1:
-            return traces[0]  # one for all of them
-
-        def rows(name: str) -> list[Tensor]:
-            kinds = zip(*(getattr(trace, name) for trace in traces), strict=True)
-            return [
-                torch.cat([x.expand(n, *x.shape[1:]) for x, n in zip(kind, counts, strict=True)])
-                for kind in kinds
-            ]
-
-        features = torch.cat([trace.features for trace in traces])
-        return Trace(features, rows("active"), rows("chosen"), traces[0].places)
-
-    def pack(self) -> dict[str, np.ndarray]:
-        """As plain arrays, a bit for each of `active` and as few bytes as hold each of `chosen`."""
-        bits = [np.packbits(active.cpu().numpy()) for active in self.active]
-        places = [chosen.cpu().numpy().ravel() for chosen in self.chosen]
-        return {
-            "features": self.features.cpu().numpy(),
-            "active": np.concatenate([*bits, np.empty(0, np.uint8)]),
-            "chosen": np.concatenate([*places, np.empty(0, np.int64)]).astype(
-                np.uint16 if self.places <= 2**16 else np.uint32
-            ),
-        }
 
 
 class FrozenBackward:
@@ -91,44 +53,50 @@ class FrozenBackward:
 
     def __init__(self, cnn: nn.Module) -> None:
         self.why_not = why_not(cnn)
-        self._layers = [] if self.why_not else [one for one in flat(cnn) if not _does_nothing(one)]
-        self._full = FullConvolutions(Scratch(), transposed=True)
+        self._layers = [] if self.why_not else merged([one for one in flat(cnn) if not _does_nothing(one)])
+        self._scratch = Scratch()
+        self._full = FullConvolutions(self._scratch, transposed=True)
         self._steps: dict[Shape, list[Step]] = {}
 
     @torch.no_grad()
     def forward(self, image: Float[Tensor, "3 H W"]) -> Trace:
         """Features of an image and what the way back needs."""
-        x, active, chosen, most = image[None], [], [], 0
+        x, active, chosen = image[None], [], []
         for layer in self._layers:
-            if isinstance(layer, nn.ReLU):
-                active.append(_rows(x) > 0)
+            if isinstance(layer, ReluPool):
+                x, positive, within = layer.trace(x)
+                active.append(positive)
+                chosen.append(within)
+            elif isinstance(layer, nn.ReLU):
+                active.append(rows(x) > 0)
                 x = x.clamp(min=0)
             elif isinstance(layer, nn.MaxPool2d):
-                most = max(most, x[0, 0].numel())
                 x, places = F.max_pool2d(
                     x, layer.kernel_size, layer.stride, layer.padding, layer.dilation, return_indices=True
                 )
-                chosen.append(_rows(places).flatten(1, 2))
+                chosen.append(rows(places).flatten(1, 2))
             else:
                 x = layer(x)
-        return Trace(x, active, chosen, most)
+        return Trace(x, active, chosen)
 
     def unpack(self, packed: dict[str, np.ndarray], image: Float[Tensor, "3 H W"]) -> Trace:
         """The trace of an image, from the arrays of `Trace.pack`."""
-        active, chosen, most, bits, places = [], [], 0, packed["active"], packed["chosen"]
-        for layer, shape, after in self._steps_of(image):
-            size = prod(shape)
-            if isinstance(layer, nn.ReLU):
-                mine, bits = np.split(bits, [-(-size // 8)])
-                mask = torch.from_numpy(np.unpackbits(mine, count=size)).to(image.device)
+        active, chosen, bits, places = [], [], packed["active"], packed["chosen"]
+        for layer, before, after in self._steps_of(image):
+            if isinstance(layer, (nn.ReLU, ReluPool)):
+                shape = before if isinstance(layer, nn.ReLU) else after
+                mine, bits = np.split(bits, [-(-prod(shape) // 8)])
+                mask = torch.from_numpy(np.unpackbits(mine, count=prod(shape))).to(image.device)
                 active.append(mask.view(_rows_shape(shape)))
+            if isinstance(layer, ReluPool):
+                within, places = np.split(places, [prod(after)])
+                chosen.append(torch.from_numpy(within.copy()).to(image.device).view(_rows_shape(after)))
             elif isinstance(layer, nn.MaxPool2d):
-                found, places = np.split(places, [prod(after)])
-                most = max(most, shape[2] * shape[3])
-                where = torch.from_numpy(found.astype(np.int64)).to(image.device)
+                found, places = np.split(places, [8 * prod(after)])
+                where = torch.from_numpy(found.copy().view(np.int64)).to(image.device)
                 chosen.append(where.view(1, after[2] * after[3], after[1]))
         features = torch.from_numpy(packed["features"].copy()).to(image.device)
-        return Trace(features, active, chosen, most)
+        return Trace(features, active, chosen)
 
     @torch.no_grad()
     def backward(
@@ -142,25 +110,58 @@ class FrozenBackward:
             rule: what each ReLU lets through.
             image: only its shape counts.
         """
-        active, chosen = list(trace.active), list(trace.chosen)
-        # Maps as (Q, H, W, C), vectors as (Q, D); what the loop has of its own it may write to.
-        g = _rows(gradients).clone()
-        for number, (layer, shape, _) in reversed(list(enumerate(self._steps_of(image)))):
-            if isinstance(layer, nn.ReLU):
+        # What the loop has of its own it may write to.
+        return self._back(self._steps_of(image), trace.active, trace.chosen, rows(gradients).clone(), rule)
+
+    def _back(
+        self, steps: list[Step], active: list[Tensor], chosen: list[Tensor], g: Tensor, rule: Rule
+    ) -> Float[Tensor, "Q 3 H W"]:
+        """Through these layers, last first. Maps are (Q, H, W, C), vectors (Q, D)."""
+        active, chosen = list(active), list(chosen)
+        for number, (layer, shape, _) in reversed(list(enumerate(steps))):
+            most = max(AT_ONCE // prod(shape), 1)
+            if len(g) > most:
+                return self._in_parts(steps[: number + 1], active, chosen, g, rule, most)
+            if isinstance(layer, ReluPool):
+                g = rule(active.pop(), g)
+                result = self._scratch.take("pooled", (len(g), *_rows_shape(shape)[1:]), g)
+                g = layer.back(g, chosen.pop(), result)
+            elif isinstance(layer, nn.ReLU):
                 g = rule(active.pop(), g)
             elif isinstance(layer, nn.MaxPool2d):
                 g = _unpooled(g, chosen.pop(), shape)
             elif isinstance(layer, nn.Linear):
                 g = g @ layer.weight
             elif isinstance(layer, nn.Flatten):
-                g = _rows(g.view(len(g), *shape[1:]))
+                g = rows(g.view(len(g), *shape[1:]))
             elif suits(layer) and g.device.type == "cpu":
                 g = self._convolved(number, cast(nn.Conv2d, layer), g, shape)
             elif isinstance(layer, nn.Conv2d):
-                g = _rows(_convolution_gradient(layer, shape, _planes(g)))
+                g = rows(_convolution_gradient(layer, shape, _planes(g)))
             else:
-                g = _rows(_linear_gradient(layer, shape, _planes(g)))
+                g = rows(_linear_gradient(layer, shape, _planes(g)))
         return _planes(g).clone()  # it may lie in the scratch
+
+    def _in_parts(
+        self, steps: list[Step], active: list[Tensor], chosen: list[Tensor], g: Tensor, rule: Rule, most: int
+    ) -> Float[Tensor, "Q 3 H W"]:
+        g = g.clone()  # each part overwrites the scratch
+
+        def part(x: Tensor, start: int) -> Tensor:
+            return x if len(x) == 1 else x[start : start + most]
+
+        return torch.cat(
+            [
+                self._back(
+                    steps,
+                    [part(x, start) for x in active],
+                    [part(x, start) for x in chosen],
+                    g[start : start + most],
+                    rule,
+                )
+                for start in range(0, len(g), most)
+            ]
+        )
 
     def _convolved(
         self, number: int, layer: nn.Conv2d, g: Float[Tensor, "Q h w K"], shape: Shape
@@ -191,11 +192,6 @@ def _does_nothing(layer: nn.Module) -> bool:
 
 def _on_meta(layer: nn.Module) -> dict[str, Tensor]:
     return {name: value.to("meta") for name, value in layer.state_dict(keep_vars=False).items()}
-
-
-def _rows(x: Tensor) -> Tensor:
-    """(B, C, H, W) as (B, H, W, C), in memory, too; vectors as they are."""
-    return x.permute(0, 2, 3, 1).contiguous() if x.ndim == 4 else x
 
 
 def _planes(x: Tensor) -> Tensor:

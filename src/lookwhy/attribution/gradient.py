@@ -29,8 +29,8 @@ from lookwhy.attribution.base import (
     images_of,
     rows_by_image,
 )
-from lookwhy.attribution.frozen_backward import Trace
 from lookwhy.attribution.relu_rules import Rule, expect_relu_modules, plain, relu_rule
+from lookwhy.attribution.trace import Trace
 from lookwhy.attribution.traces import Traces
 from lookwhy.models.pipeline import Pipeline
 from lookwhy.models.protocol import VQAModel

@@ -10,9 +10,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lookwhy.attribution.frozen import Kept, network_of
-from lookwhy.attribution.frozen_backward import FrozenBackward, Trace
+from lookwhy.attribution.frozen_backward import FrozenBackward
 from lookwhy.attribution.relu_rules import Rule
 from lookwhy.attribution.stopwatch import part
+from lookwhy.attribution.trace import Trace
 
 _log = logging.getLogger(__name__)
 # Several methods go back through one network: its transformed weights are made once.
@@ -51,7 +52,7 @@ class Traces:
             with part("network, forwards"):
                 return self._frozen.forward(image)
         if self._kept is None:
-            self._kept = Kept(self._folder, "traces", self._network)
+            self._kept = Kept(self._folder, "traces", self._network, form=2)
         with part("reading"):
             found = self._kept.get(image)
             if found is not None:

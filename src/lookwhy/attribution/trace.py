@@ -1,0 +1,120 @@
+"""What one forward pass through a frozen CNN leaves of an image for the way back: bits and places."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.modules.utils import _pair
+
+
+@dataclass
+class Trace:
+    """What a forward pass leaves of one image.
+
+    Attributes:
+        features: the network's output, (1, *D).
+        active: for each ReLU, where its input was positive; maps as (1, H, W, C), for a `ReluPool` only what
+            it chose.
+        chosen: for each max pooling, the place (row x W + column) of the input that became each output, as
+            int64 (1, h * w, C); for each `ReluPool` the place within its window, as uint8 (1, h, w, C).
+    """
+
+    features: Tensor
+    active: list[Tensor]
+    chosen: list[Tensor]
+
+    @staticmethod
+    def join(traces: list[Trace], counts: list[int]) -> Trace:
+        """The traces of several images, each as often as there are gradients at its features."""
+        if len(traces) == 1:
+            return traces[0]  # one for all of them
+
+        def joined(name: str) -> list[Tensor]:
+            kinds = zip(*(getattr(trace, name) for trace in traces), strict=True)
+            return [
+                torch.cat([x.expand(n, *x.shape[1:]) for x, n in zip(kind, counts, strict=True)])
+                for kind in kinds
+            ]
+
+        features = torch.cat([trace.features for trace in traces])
+        return Trace(features, joined("active"), joined("chosen"))
+
+    def pack(self) -> dict[str, np.ndarray]:
+        """As plain arrays, `active` a bit each and `chosen` in bytes."""
+        bits = [np.packbits(active.cpu().numpy()) for active in self.active]
+        places = [chosen.cpu().numpy().ravel().view(np.uint8) for chosen in self.chosen]
+        nothing = np.empty(0, np.uint8)
+        return {
+            "features": self.features.cpu().numpy(),
+            "active": np.concatenate([*bits, nothing]),
+            "chosen": np.concatenate([*places, nothing]),
+        }
+
+
+class ReluPool(nn.Module):
+    """A ReLU and a max pooling whose windows, squares side by side, do not overlap.
+
+    Each input has at most one output then, so that backwards a rule of the ReLU gives the same before the
+    pooling as after it.
+    """
+
+    def __init__(self, side: int) -> None:
+        super().__init__()
+        self.side = side
+
+    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C h w"]:
+        """The largest of each window, or zero."""
+        return F.max_pool2d(x.clamp(min=0), self.side)
+
+    def trace(self, x: Float[Tensor, "1 C H W"]) -> tuple[Tensor, Tensor, Tensor]:
+        """What `forward` gives, and as rows where it is positive and which place of its window it was."""
+        width, side = x.shape[-1], self.side
+        pooled, places = F.max_pool2d(x.clamp(min=0), side, return_indices=True)
+        within = (places // width % side) * side + places % width % side
+        return pooled, rows(pooled > 0), rows(within.to(torch.uint8))
+
+    def back(
+        self, g: Float[Tensor, "Q h w C"], chosen: Tensor, result: Float[Tensor, "Q H W C"]
+    ) -> Float[Tensor, "Q H W C"]:
+        """Each output's gradient at the input that it was, written to `result`."""
+        (_, rows, columns, _), side = g.shape, self.side
+        if result.shape[1:3] != (rows * side, columns * side):
+            result.zero_()  # what no window reaches
+        windows = (
+            result[:, : rows * side, : columns * side]
+            .unflatten(1, (rows, side))
+            .unflatten(3, (columns, side))
+        )
+        for place in range(side**2):
+            torch.mul(g, chosen == place, out=windows[:, :, place // side, :, place % side])
+        return result
+
+
+def merged(layers: list[nn.Module]) -> list[nn.Module]:
+    """The layers, each ReLU and max pooling that a `ReluPool` can stand for as one."""
+    result: list[nn.Module] = []
+    for layer in layers:
+        if result and isinstance(result[-1], nn.ReLU) and (side := _side_by_side(layer)):
+            result[-1] = ReluPool(side)
+        else:
+            result.append(layer)
+    return result
+
+
+def _side_by_side(layer: nn.Module) -> int:
+    """The side of a max pooling's windows if they are squares that touch and do not overlap, else 0."""
+    if not isinstance(layer, nn.MaxPool2d) or layer.ceil_mode:
+        return 0
+    side = _pair(layer.kernel_size)
+    plain = (side, (0, 0), (1, 1)) == (_pair(layer.stride), _pair(layer.padding), _pair(layer.dilation))
+    return int(side[0]) if plain and side[0] == side[1] and side[0] ** 2 <= 256 else 0
+
+
+def rows(x: Tensor) -> Tensor:
+    """(B, C, H, W) as (B, H, W, C), in memory, too; vectors as they are."""
+    return x.permute(0, 2, 3, 1).contiguous() if x.ndim == 4 else x
