@@ -16,6 +16,8 @@ from pathlib import Path
 import torch
 
 PARTS = ("attribution", "analysis", "training")
+REAL = Path("configs/vqa_mini.yaml"), Path("data/vqa_mini/data_img.h5")
+"""A config on real data, whose epochs are measured where the data are found."""
 
 
 def machine() -> str:
@@ -47,6 +49,13 @@ def main(argv: list[str] | None = None) -> int:
         if options.plot and part == "analysis":
             arguments += ["--plot", str(options.plot)]
         codes.append(subprocess.run([sys.executable, "-m", f"benchmarks.{part}", *arguments]).returncode)
+    config, data = REAL
+    if not options.quick and data.exists():
+        codes.append(
+            subprocess.run([sys.executable, "-m", "benchmarks.epoch", f"--config={config}"]).returncode
+        )
+    elif not options.quick:
+        print(f"not measured: an epoch of {config}, there is no {data}")
     return max(codes)
 
 

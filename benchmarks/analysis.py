@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ from benchmarks.attribution import PAIRS, questions
 from benchmarks.networks import FILL, GRID, head, picture, small_vgg, vgg
 from benchmarks.timing import Row, print_rows
 from lookwhy.analysis import AnalysisPlan, run_analysis
-from lookwhy.attribution import IncrementalOcclusion
+from lookwhy.attribution import IncrementalOcclusion, stopwatch
 from lookwhy.data.tokens import tokenize
 from lookwhy.models import Pipeline
 from lookwhy.types import AnalysisResult, VQABatch
@@ -195,7 +196,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--plot", type=Path, help="picture of how the cost grows")
     options = parser.parse_args(argv)
     torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as folder:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        mock.patch.object(stopwatch, "clock", time.process_time),
+    ):
         tiny = Store(small_vgg(), True, Path(folder) / "small", 3)
         store = tiny if options.quick else Store(vgg(), False, Path(folder), 2)
         pairs = 6 if options.quick else PAIRS if options.full else 60

@@ -76,6 +76,34 @@ class Twin(pl.Callback):
         Twin.equal = all(torch.equal(own, other) for own, other in pairs)
 
 
+class EpochClock(pl.Callback):
+    """Process time of each epoch's training, validation, and of what follows: the analysis."""
+
+    epochs: ClassVar[list[tuple[float, float, float]]] = []
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """A new training."""
+        EpochClock.epochs.clear()
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Training begins."""
+        self.marks = [time.process_time()]
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Training is over."""
+        self.marks.append(time.process_time())
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Validation is over; the analysis comes at its very end."""
+        self.marks.append(time.process_time())
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """All is over."""
+        times = [*self.marks, time.process_time()]
+        training, validation, analysis = (b - a for a, b in zip(times, times[1:], strict=False))
+        EpochClock.epochs.append((training, validation, analysis))
+
+
 class FirstStep(pl.Callback):
     """Writes down when the first step ended, and the memory it took until then."""
 

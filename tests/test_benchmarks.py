@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks import analysis, attribution, timing, training
+from benchmarks import analysis, attribution, epoch, timing, training
 
 
 @pytest.mark.slow
@@ -15,6 +15,23 @@ def test_the_training_benchmark_runs(tmp_path, capsys):
         assert quantity in printed
     assert "equal │ equal" in " ".join(printed.split())
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_the_epochs_of_a_config_and_its_analysis_are_measured(tiny_world, capsys):
+    options = ["--config=configs/shapes.yaml", f"--data.folder={tiny_world}", "--trainer.logger=false"]
+    options += [f"--data.annotator_maps={tiny_world / 'annotators'}", "--analysis.plan.num_questions=6"]
+    options += [f"--model.head.init_args.{size}_size=8" for size in ("embedding", "hidden", "common")]
+    rows = {row.name.strip(): row for row in epoch.measure(options)}
+    seconds = {name: float(row.measured.split()[0]) for name, row in rows.items()}
+    analysis_seconds = float(rows["analysis : epoch"].measured.split("(")[1].split()[0])
+    parts = {name: value for name, value in seconds.items() if rows[name].name.startswith("  ")}
+    assert {"image/guided_backprop", "image/occlusion", "question/word_drop", epoch.REST} <= set(parts)
+    assert sum(parts.values()) == pytest.approx(analysis_seconds, abs=0.1)
+    share = analysis_seconds / (seconds["training"] + seconds["validation"])
+    assert seconds["analysis : epoch"] == pytest.approx(share, rel=0.1)
+    assert rows["analysis : epoch"].met == (share <= 1)
 
 
 def test_functions_are_called_in_turn_and_the_first_round_is_not_counted():

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
-from lookwhy.attribution.base import Attributor, Needs, differentiable, images_of, rows_by_image
+from lookwhy.attribution.base import Attributor, Needs, differentiable, features_of, rows_by_image
 from lookwhy.models.protocol import VQAModel
 from lookwhy.types import Domain, ImportanceMaps, LookwhyError, VQABatch
 
@@ -65,7 +65,7 @@ class Attention(Attributor):
 
         Raises:
             LookwhyError: the model's head has no attention, not that hop or no square grid; or the batch
-                holds no pixels.
+                holds neither features nor pixels.
         """
         pipeline = differentiable(model, self.name)
         head: object = pipeline.head
@@ -74,10 +74,10 @@ class Attention(Attributor):
                 f"expected a head that attends, found {type(head).__name__}; take {type(self).__name__} "
                 "out of image_methods, or train lookwhy.models.SAN"
             )
-        images = images_of(batch, self.name)
+        features = features_of(pipeline, batch, self.name)
         values = torch.zeros(len(batch), self.grid, self.grid)
         for rows in rows_by_image(batch):
-            view = head.look(pipeline.features(images[rows[0]][None]))
+            view = head.look(features[rows[:1].to(features.device)])
             codes = head.read(head.embed(batch.tokens[rows]), batch.lengths[rows])
             found = head.attend(view.expand(len(rows), *view.shape[1:]), codes)
             values[rows] = self._on_grid(found).float().cpu()
