@@ -49,6 +49,13 @@ class Difference:
     unmatched: int
 
 
+class Comparison(NamedTuple):
+    """Differences that belong together, and a title that says which side is taken from which."""
+
+    title: str
+    differences: list[Difference]
+
+
 def between_analyses(
     first: Records, second: Records, samples: int = 1000, seed: int = 0
 ) -> list[Difference]:
