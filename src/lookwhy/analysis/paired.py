@@ -56,9 +56,7 @@ class Comparison(NamedTuple):
     differences: list[Difference]
 
 
-def between_analyses(
-    first: Records, second: Records, samples: int = 1000, seed: int = 0
-) -> list[Difference]:
+def between_analyses(first: Records, second: Records, samples: int = 1000, seed: int = 0) -> list[Difference]:
     """Second analysis minus the first: accuracy, confidence, and the rank correlation of common methods.
 
     A measure without any question that is defined on both sides is left out.

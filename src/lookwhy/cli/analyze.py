@@ -39,7 +39,11 @@ def build_parser() -> OneLineParser:
     why.add_argument("--out", type=Path, default=Path("explanation.png"), help="picture to write")
     many = commands.add_parser("compare", help="one self-contained page that compares runs over epochs")
     many.add_argument(
-        "runs", type=Path, nargs="+", metavar="RUN", help="run folders; the others are compared with the first"
+        "runs",
+        type=Path,
+        nargs="+",
+        metavar="RUN",
+        help="run folders; the others are compared with the first",
     )
     many.add_argument("--out", type=Path, default=Path("report.html"), help="page to write")
     many.add_argument("--examples", type=int, default=60, help="questions to browse (default: 60)")

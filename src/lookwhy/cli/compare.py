@@ -16,23 +16,23 @@ def compare_runs(runs: list[Path], out: Path, examples: int = EXAMPLES) -> None:
     """Write the report page; the first run is the one that others are compared with.
 
     Raises:
-        LookwhyError: a run named twice, one without any analysis or of another version, a page that is a folder.
+        LookwhyError: a run named twice, one without any analysis, or a page that cannot be written.
     """
     resolved = [run.resolve() for run in runs]
     twice = next((run for run in resolved if resolved.count(run) > 1), None)
     if twice is not None:
         raise LookwhyError(f"expected each run once, found {twice} twice; name it once")
     if examples < 1:
-        raise LookwhyError(f"expected --examples of at least 1, found {examples}; leave it out for {EXAMPLES}")
-    if out.is_dir():
-        raise LookwhyError(f"expected a file to write, found the folder {out}; add /report.html to --out")
+        raise LookwhyError(
+            f"expected --examples of at least 1, found {examples}; leave it out for {EXAMPLES}"
+        )
     comparisons = compare(dict(zip(run_names(resolved), resolved, strict=True)))
     write_report(resolved, out, comparisons, examples, progress=sys.stderr.isatty())
     print(f"report  {out}")
 
 
 def compare(runs: dict[str, Path]) -> list[Comparison]:
-    """Paired differences: each run against the first; in each run its methods, and last against first epoch."""
+    """Paired differences: each run against the first; in each, last against first epoch, and methods."""
     ends = {name: _ends(store.stored_epochs(run)) for name, run in runs.items()}
     baseline, *others = ends
     base_epoch, base_records = ends[baseline][1]

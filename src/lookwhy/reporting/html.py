@@ -6,18 +6,12 @@ the run folders hold, put together and written.
 
 from __future__ import annotations
 
-import base64
-import json
 import os
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from matplotlib.colors import Colormap
 from tqdm import tqdm
 
 from lookwhy import __version__, store
@@ -30,18 +24,19 @@ from lookwhy.reporting.page_examples import (
     bytes_of_epoch,
     choose_questions,
     details_of,
+    rows_of,
     shown_epochs,
 )
 from lookwhy.reporting.page_numbers import Json, curves_of, names_and_colours, numbers_of_run
+from lookwhy.reporting.page_parts import bytes_block, colour_table, fill_page, json_block
 from lookwhy.reporting.page_pictures import NOT_FOUND, Pictures
 from lookwhy.reporting.page_tables import paired_table, table_one
+from lookwhy.reporting.tables import table_note
 from lookwhy.types import AnalysisResult, LookwhyError
 
 EXAMPLES = 60
 """Questions to browse."""
 
-_PARTS = Path(__file__).parent / "page"
-_SCRIPTS = ("base", "charts", "agreement", "details", "heat", "panels", "examples", "start")
 _TITLE = "Where it looks and why it answers"
 
 
@@ -52,6 +47,7 @@ class _Run:
     name: str
     folders: dict[int, Path]
     last: AnalysisResult
+    records: dict[int, list[reading.Record]]
     epochs: dict[int, AnalysisResult]
     pictures_until: float
 
@@ -73,12 +69,20 @@ def write_report(
         progress: whether to show how far it is.
 
     Raises:
-        LookwhyError: no run given, a folder that holds no analysis, or one of another version.
+        LookwhyError: no run given, a folder without an analysis, or no place to write.
     """
     if not runs:
         raise LookwhyError("expected at least one run folder to report on, found none; name one")
     read = [_read(name, store.stored_epochs(run)) for name, run in zip(run_names(runs), runs, strict=True)]
     page = _page(read, list(comparisons), *_examples(read, examples, progress))
+    try:
+        _write(page, out)
+    except OSError as error:
+        raise LookwhyError(f"expected a place for the page, found {error}; name another --out") from error
+    return out
+
+
+def _write(page: str, out: Path) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
     try:
@@ -86,7 +90,6 @@ def write_report(
         os.replace(partial, out)
     finally:
         partial.unlink(missing_ok=True)
-    return out
 
 
 def run_names(runs: list[Path]) -> list[str]:
@@ -99,8 +102,10 @@ def run_names(runs: list[Path]) -> list[str]:
 
 def _read(name: str, folders: dict[int, Path]) -> _Run:
     last = store.load(folders[max(folders)])
-    epochs = {epoch: _scalars(folder) for epoch, folder in folders.items()} | {max(folders): last}
-    return _Run(name, folders, last, epochs, _pictures_until(last, folders[max(folders)]))
+    epochs = {epoch: store.load_scalars(folder) for epoch, folder in folders.items()} | {max(folders): last}
+    return _Run(
+        name, folders, last, reading.questions(last), epochs, _pictures_until(last, folders[max(folders)])
+    )
 
 
 def _pictures_until(result: AnalysisResult, folder: Path) -> float:
@@ -116,21 +121,9 @@ def _pictures_until(result: AnalysisResult, folder: Path) -> float:
     return (folder / "summary.json").stat().st_mtime
 
 
-def _scalars(folder: Path) -> AnalysisResult:
-    """Only the scalars of an analysis: a long run has hundreds, and their maps would fill the memory."""
-    curves = folder / "curves.json"
-    return AnalysisResult(
-        summary=json.loads((folder / "summary.json").read_text()),
-        records=[],
-        maps={},
-        human=np.zeros((0, 0, 1, 1), np.float32),
-        question_ids=np.zeros(0, np.int64),
-        manifest=json.loads((folder / "manifest.json").read_text()),
-        curves=json.loads(curves.read_text()) if curves.is_file() else {},
-    )
-
-
-def _examples(runs: list[_Run], most: int, progress: bool) -> tuple[list[Json], list[ExamplesOfRun], Pictures]:
+def _examples(
+    runs: list[_Run], most: int, progress: bool
+) -> tuple[list[Json], list[ExamplesOfRun], Pictures]:
     """The questions to browse, what each run says to them, and their pictures."""
     asked = choose_questions([run.last for run in runs], most)
     pictures = Pictures()
@@ -155,12 +148,11 @@ def _details(asked: Asked, runs: list[_Run], pictures: Pictures) -> Json:
     """A question with the first picture of it that a run still has."""
     found: Json = {}
     for run in runs:
-        details = details_of(asked, run.last)
-        if details is None:
+        rows = rows_of(run.records, asked)
+        if not rows:
             continue
-        found = found or details | {"picture": None, "why": NOT_FOUND}
-        row = reading.questions(run.last)[asked.question_id][0]
-        number, why = pictures.add(reading.image_path(run.last, row), run.pictures_until)
+        found = found or details_of(rows[0]) | {"picture": None, "why": NOT_FOUND}
+        number, why = pictures.add(reading.image_path(run.last, rows[0]), run.pictures_until)
         if number is not None:
             return found | {"picture": number, "why": ""}
         found["why"] = why
@@ -178,75 +170,63 @@ def _page(
     content = {
         "runs": [numbers_of_run(run.name, run.epochs) for run in runs],
         "names": names_and_colours(result for run in runs for result in run.epochs.values()),
-        "scales": {"magnitude": _colours(style.MAGNITUDE), "signed": _colours(style.SIGNED)},
+        "scales": {"magnitude": colour_table(style.MAGNITUDE), "signed": colour_table(style.SIGNED)},
         "questions": questions,
         "examples": [_of_browser(one, run) for one, run in zip(examples, runs, strict=True)],
     }
     filled = {
         "title": _TITLE,
-        "style": (_PARTS / "page.css").read_text(encoding="utf-8"),
-        "script": "\n".join((_PARTS / f"{name}.js").read_text(encoding="utf-8") for name in _SCRIPTS),
         "runs": escape(", ".join(f"{run.name} ({_span(run.folders)})" for run in runs)),
         "notes": "".join(f'<p class="note">{escape(note)}</p>' for note in notes if note),
         "paired": paired_table(comparisons) or "<p>Nothing to compare.</p>",
-        "tables": "".join(_table_section(run, len(runs) > 1) for run in runs),
+        "tables": _tables(runs),
         "version": escape(__version__),
         "blocks": "\n".join(_blocks(content, runs, examples, pictures)),
     }
-    frame = (_PARTS / "page.html").read_text(encoding="utf-8")
-    # In one pass: what was filled in is not searched for names again.
-    return re.sub(r"\{\{(\w+)\}\}", lambda match: filled[match.group(1)], frame)
+    return fill_page(filled)
 
 
-def _table_section(run: _Run, several: bool) -> str:
-    title = f"{run.name}, " if several else ""
-    epoch = style.epoch_name(max(run.folders))
-    return f'<section><h2>{escape(title)}{epoch}: the table</h2>{table_one(run.last)}</section>'
+def _blocks(
+    content: Json, runs: list[_Run], examples: list[ExamplesOfRun], pictures: Pictures
+) -> Iterator[str]:
+    yield json_block("report", content)
+    for number, run in enumerate(runs):
+        yield json_block(f"curves-{number}", curves_of(run.epochs))
+        for question, maps in enumerate(examples[number].maps):
+            if maps:
+                yield bytes_block(f"maps-{number}-{question}", b"".join(maps))
+    for number, encoded in enumerate(pictures.encoded):
+        yield bytes_block(f"picture-{number}", encoded)
+
+
+def _tables(runs: list[_Run]) -> str:
+    """Table 1 of each run that has one; what several would say below them is said below the last."""
+    notes = [table_note(run.last) for run in runs]
+    found = []
+    for at, run in enumerate(runs):
+        table = table_one(run.last, note=notes[at] not in notes[at + 1 :])
+        if table:
+            name = f"{run.name}: agreement" if len(runs) > 1 else "Agreement"
+            title = escape(f"{name} at {_at(max(run.folders))}")
+            found.append(f"<section><h2>{title}</h2>{table}</section>")
+    return "".join(found)
+
+
+def _at(epoch: int) -> str:
+    return "its untrained state" if epoch == store.UNTRAINED else style.epoch_name(epoch)
 
 
 def _of_browser(one: ExamplesOfRun, run: _Run) -> Json:
-    signed = {name: found.signed for name, found in run.last.maps.items()}
     return {
         "epochs": one.epochs,
         "leftOut": len(run.folders) - len(one.epochs),
         "imageMethods": one.methods.image,
         "wordMethods": one.methods.words,
-        "signed": signed,
         "annotators": one.annotators,
         "words": one.words,
         "answers": one.answers,
         "correctAbove": (run.last.manifest.get("plan") or {}).get("correct_above", 0.5),
     }
-
-
-def _blocks(content: Json, runs: list[_Run], examples: list[ExamplesOfRun], pictures: Pictures) -> Iterator[str]:
-    """Data in script elements that no browser runs: text is only decoded once it is looked at."""
-    yield _json_block("report", content)
-    for number, run in enumerate(runs):
-        yield _json_block(f"curves-{number}", curves_of(run.epochs))
-        for question, maps in enumerate(examples[number].maps):
-            if maps:
-                yield _bytes_block(f"maps-{number}-{question}", b"".join(maps))
-    for number, encoded in enumerate(pictures.encoded):
-        yield _bytes_block(f"picture-{number}", encoded)
-
-
-def _json_block(name: str, content: Any) -> str:
-    # "<" written as an escape: no text in the data can close the block.
-    text = json.dumps(content, ensure_ascii=True, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
-    return f'<script type="application/json" id="{name}">{text}</script>'
-
-
-def _bytes_block(name: str, content: bytes) -> str:
-    return f'<script type="text/plain" id="{name}">{base64.b64encode(content).decode("ascii")}</script>'
-
-
-def _colours(colours: Colormap) -> Json:
-    """A colour table: red, green and blue of 256 steps, and whether dark ink reads better on each."""
-    table = colours(np.linspace(0, 1, 256))
-    rgb = np.rint(table[:, :3] * 255).astype(np.uint8)
-    dark = "".join("1" if style.ink_on(tuple(map(float, row))) == style.INK else "0" for row in table)
-    return {"rgb": base64.b64encode(rgb.tobytes()).decode("ascii"), "darkInk": dark}
 
 
 def _span(epochs: Iterable[int]) -> str:

@@ -63,7 +63,7 @@ def _in_order(result: AnalysisResult) -> list[Asked]:
     rows = reading.questions(result)
     chosen = [int(i) for i in result.manifest.get("examples") or () if int(i) in rows]
     seen: dict[Any, int] = {}
-    later = []
+    later: list[int] = []
     for question_id in result.question_ids.tolist():
         if question_id in rows:
             image = rows[question_id][0]["image_id"]
@@ -84,7 +84,10 @@ def methods_of(result: AnalysisResult) -> Methods:
     """Methods with maps, in the order in which the page stores them."""
     names = sorted(result.maps)
     return Methods(
-        *([name.split("/")[1] for name in names if name.startswith(f"{domain}/")] for domain in ("image", "question"))
+        *(
+            [name.split("/")[1] for name in names if name.startswith(f"{domain}/")]
+            for domain in ("image", "question")
+        )
     )
 
 
@@ -116,7 +119,7 @@ class ExamplesOfRun:
         records = reading.questions(last)
         self.annotators = [0] * len(asked)
         for at, one in enumerate(asked):
-            rows = _rows(records, one)
+            rows = rows_of(records, one)
             if not rows:
                 continue
             place = places[one.question_id]
@@ -129,7 +132,7 @@ class ExamplesOfRun:
         self.epochs.append(epoch)
         places, records = _places(result), reading.questions(result)
         for at, one in enumerate(self.asked):
-            rows = _rows(records, one)
+            rows = rows_of(records, one)
             self.answers[at].append(self._answer(rows) if rows else None)
             if rows:
                 self.words[at] = self.words[at] or [str(word) for word in rows[0]["words"] or ()]
@@ -164,15 +167,11 @@ class ExamplesOfRun:
         return found
 
 
-def details_of(asked: Asked, result: AnalysisResult) -> Json | None:
-    """What does not change over epochs: type and true answer; None where the run lacks the question."""
-    rows = _rows(reading.questions(result), asked)
-    if not rows:
-        return None
-    row = rows[0]
+def details_of(row: reading.Record) -> Json:
+    """What of a question does not change over epochs."""
     return {
-        "id": asked.question_id,
-        "question": asked.question or " ".join(row["words"] or ()),
+        "id": int(row["question_id"]),
+        "question": str(row["question"] or " ".join(row["words"] or ())),
         "type": str(row["question_type"] or ""),
         "answerType": str(row["answer_type"] or ""),
         "truth": str(row["ground_truth"] or ""),
@@ -213,7 +212,7 @@ def _places(result: AnalysisResult) -> dict[int, int]:
     return dict(zip(result.question_ids.tolist(), count(), strict=False))
 
 
-def _rows(records: dict[int, list[reading.Record]], asked: Asked) -> list[reading.Record]:
+def rows_of(records: dict[int, list[reading.Record]], asked: Asked) -> list[reading.Record]:
     """A question's records; none where its id belongs to another question here."""
     rows = records.get(asked.question_id) or []
     return rows if rows and str(rows[0]["question"]) == asked.question else []

@@ -11,8 +11,8 @@ from lookwhy.types import AnalysisResult
 _MEASURES = {RHO: "Rank correlation ρ", ACCURACY: "VQA accuracy", CONFIDENCE: "Confidence of the answer"}
 
 
-def table_one(result: AnalysisResult) -> str:
-    """The table of `lookwhy.reporting.tables.table_one`."""
+def table_one(result: AnalysisResult, note: bool) -> str:
+    """The table of `lookwhy.reporting.tables.table_one`, with its note or not; empty without rows."""
     heads = ["Method", "Rank correlation", "Mean map", "n (undefined)", "Other question", "Other image"]
     heads += ["Question-specific", "Paper"]
     rows = []
@@ -30,8 +30,9 @@ def table_one(result: AnalysisResult) -> str:
         name = escape(style.method_name(method, result.manifest))
         rows.append(_row(name, cells, heads, "baseline" if method in style.BASELINES else ""))
     if not rows:
-        return "<p>No annotator maps, so no agreement.</p>"
-    return _table(heads, rows, tables.table_title(result)) + _note(tables.table_note(result))
+        return ""
+    below = _note(tables.table_note(result)) if note else ""
+    return _table(heads, rows, tables.table_title(result)) + below
 
 
 def paired_table(comparisons: list[Comparison]) -> str:
@@ -85,8 +86,8 @@ def _table(heads: list[str], rows: list[str], label: str) -> str:
 
 
 def _row(name: str, cells: list[str], heads: list[str], kind: str = "") -> str:
-    # Each cell names its column: on a narrow screen the head is not seen. Restacked by CSS, a table would lose
-    # its meaning for a screen reader without the roles.
+    # Each cell names its column: on a narrow screen the head is not seen. Without its roles a table that CSS
+    # restacks would lose its meaning for a screen reader.
     named = "".join(
         f'<td role="cell" data-head="{escape(head)}"><span>{cell}</span></td>'
         for head, cell in zip(heads[1:], cells, strict=True)

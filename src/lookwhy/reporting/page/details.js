@@ -87,9 +87,9 @@ function accuracyRows(there, epoch) {
 }
 
 const FAILURE_CURVES = [
-  ["roc", "ROC", "False positive rate", "True positive rate", "Area under it: 50% by chance"],
-  ["risk_coverage", "Risk by coverage", "Share of questions answered", "Share of wrong answers among them", "Lower is better"],
-  ["calibration", "Calibration", "Predicted probability of being right", "Share of right answers", "On the diagonal is best"],
+  ["roc", "ROC: the diagonal is chance", "False positive rate", "True positive rate"],
+  ["risk_coverage", "Risk by coverage: lower is better", "Share of questions answered", "Share of wrong answers among them"],
+  ["calibration", "Calibration: the diagonal is best", "Predicted probability of being right", "Share of right answers"],
 ];
 
 function failureSection() {
@@ -114,7 +114,7 @@ function failureSection() {
 }
 
 /** @returns {Chart} */
-function failureChart([key, title, across, up, hint], stored, look, epoch) {
+function failureChart([key, title, across, up], stored, look, epoch) {
   const found = Object.entries(stored).filter(([, one]) => one[key]).map(([set, one]) => {
     const { colour, dash, marker: kind } = look(set);
     const points = one[key].x.map((x, i) => ({ x, y: one[key].y[i], n: one[key].n?.[i] }));
@@ -122,7 +122,7 @@ function failureChart([key, title, across, up, hint], stored, look, epoch) {
   });
   const highest = Math.max(...found.flatMap((line) => line.points.map((p) => p.y)), 0.05);
   return {
-    title: `${title}: ${hint.charAt(0).toLowerCase()}${hint.slice(1)}`, label: `${title}, ${epochName(epoch)}: ${found.length} lines; their numbers are in the table below it`,
+    title, label: `${title}, ${epochName(epoch)}: ${found.length} lines; their numbers are in the table below it`,
     lines: found, diagonal: key !== "risk_coverage",
     x: { title: across, low: 0, high: 1, share: true },
     y: { title: up, low: 0, high: key === "risk_coverage" ? Math.min(1, Math.ceil(highest * 20) / 20) : 1, share: true },

@@ -186,5 +186,6 @@ function mapNote(map) {
   const undefinedCells = map.values.filter(Number.isNaN).length;
   if (undefinedCells === map.values.length) return "undefined everywhere";
   const some = undefinedCells ? `; ${undefinedCells} of ${map.values.length} undefined` : "";
-  return map.peak ? `largest value ${map.peak.toPrecision(2)}${some}` : `zero everywhere${some}`;
+  const peak = map.peak < 0.001 ? map.peak.toExponential(1).replace("-", "−") : map.peak.toPrecision(2);
+  return map.peak ? `largest value ${peak}${some}` : `zero everywhere${some}`;
 }
