@@ -46,8 +46,8 @@ def bytes_block(name: str, content: bytes) -> str:
 
 
 def colour_table(colours: Colormap) -> Json:
-    """Red, green and blue of 256 steps, and whether dark ink reads better on each."""
+    """Red, green and blue of 256 steps, and whether black ink reads better on each."""
     table = colours(np.linspace(0, 1, 256))
     rgb = np.rint(table[:, :3] * 255).astype(np.uint8)
-    dark = "".join("1" if style.ink_on(tuple(row)) == style.INK else "0" for row in table.tolist())
-    return {"rgb": base64.b64encode(rgb.tobytes()).decode("ascii"), "darkInk": dark}
+    dark = "".join("1" if style.ink_on(tuple(row)) == style.BLACK else "0" for row in table.tolist())
+    return {"rgb": base64.b64encode(rgb.tobytes()).decode("ascii"), "blackInk": dark}

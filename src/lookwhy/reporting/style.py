@@ -17,7 +17,7 @@ from matplotlib.colors import Colormap, ListedColormap
 
 from lookwhy.store import UNTRAINED
 
-INK, MUTED, FAINT, PAPER = "#1d2329", "#5b646e", "#d5d9de", "#ffffff"
+INK, MUTED, FAINT, PAPER, BLACK = "#1d2329", "#5b646e", "#d5d9de", "#ffffff", "#000000"
 RIGHT, WRONG = "#00755a", "#b8420c"
 
 TITLE, HEADING, TEXT, SMALL = 13.0, 10.0, 9.0, 7.8
@@ -129,7 +129,8 @@ def tidy(axes: Axes, grid: str | None = None) -> None:
 
 
 def ink_on(rgba: tuple[float, float, float, float]) -> str:
-    """Dark or light ink, whichever reads better on a colour (WCAG relative luminance)."""
+    """Black or white, whichever reads better on a colour: one always has the contrast of 4.5 (WCAG 1.4.3)."""
     linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in rgba[:3]]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-    return INK if luminance > 0.22 else PAPER
+    # Where the contrasts (1.05 / (luminance + 0.05) of white, (luminance + 0.05) / 0.05 of black) are equal.
+    return BLACK if luminance > 0.179 else PAPER

@@ -9,8 +9,7 @@ function examplesSection() {
     return;
   }
   const browser = new Browser(place);
-  browser.offerEpochs(0);
-  browser.refilter();
+  browser.changeRun();
 }
 
 /** Owns the controls and shows what they say. */
@@ -26,14 +25,14 @@ class Browser {
       type: menu("filter-type", "Question type", types("type"), again),
       answerType: menu("filter-answer-type", "Answer type", types("answerType"), again),
       change: menu("filter-change", "First to last epoch", changes, again),
-      order: menu("order", "Order", this.orders(), again),
+      order: menu("order", "Order", this.orders(), () => this.reorder()),
     };
     this.found = make("output", { "aria-live": "polite" });
     const reset = make("button", { type: "button", id: "reset", click: () => this.reset() }, "Reset");
     const filters = make("div", { class: "filters screen", role: "group", "aria-label": "Filters" },
       ...Object.values(this.filters).map((one) => one.element), reset, this.found);
 
-    this.run = menu("examples-run", "Run", this.runOptions(), () => { this.offerMethods(); this.refilter(); });
+    this.run = menu("examples-run", "Run", this.runOptions(), () => this.changeRun());
     this.question = make("select", { id: "question", "aria-label": `Question, one of up to ${many}`, change: () => this.show() });
     this.before = make("button", { type: "button", id: "previous", "aria-label": "Previous question", click: () => this.step(-1) }, "←");
     this.after = make("button", { type: "button", id: "next", "aria-label": "Next question", click: () => this.step(1) }, "→");
@@ -47,7 +46,6 @@ class Browser {
       make("label", { class: "slider" }, make("span", {}, "Opacity"), this.opacity, this.strength));
     this.view = make("div", { class: "view" });
     place.append(filters, controls, this.view, ...this.notes());
-    this.offerMethods();
   }
 
   runOptions() {
@@ -82,9 +80,22 @@ class Browser {
     fill(this.method.select, [["", "all, side by side"], ...methods.map((method) => [method, names.imageMethods[method].name]), ...who]);
   }
 
+  changeRun() {
+    this.offerMethods();
+    this.offerEpochs(report.questions.findIndex((_, question) => this.runs().some((run) => asked(run, question))));
+    this.refilter();
+  }
+
   reset() {
     for (const { select } of Object.values(this.filters)) select.value = "";
     this.refilter();
+  }
+
+  /** In another order, from its start. */
+  reorder() {
+    this.refilter();
+    this.question.selectedIndex = 0;
+    this.show();
   }
 
   step(by) {
@@ -135,10 +146,16 @@ class Browser {
     const passing = report.questions.map((_, at) => at).filter((at) => this.wanted(at));
     const found = report.questions.map((_, at) => at).filter((at) => String(at) === kept || passing.includes(at));
     if (order) found.sort((a, b) => this.change(b, order) - this.change(a, order) || a - b);
-    fill(this.question, found.map((at) => [String(at), this.label(at, order)]));
+    this.listed = found;
+    this.relabel();
     this.found.textContent = `${passing.length} of ${count(report.questions.length, "question")}`;
     this.question.disabled = !found.length;
     this.show();
+  }
+
+  relabel() {
+    const order = this.filters.order.select.value;
+    fill(this.question, this.listed.map((at) => [String(at), this.label(at, order)]));
   }
 
   label(question, order) {
@@ -157,7 +174,9 @@ class Browser {
       return;
     }
     const question = Number(this.question.value);
+    const before = this.slider.epoch();
     this.offerEpochs(question);
+    if (this.slider.epoch() !== before) this.relabel();
     const image = pictureOf(question, () => this.show());
     const view = { question, image, epoch: this.slider.epoch(), method: this.method.select.value, opacity: this.opacity.value / 100 };
     const { question: text, type, answerType, id, why } = report.questions[question];

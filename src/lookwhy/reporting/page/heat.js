@@ -6,7 +6,7 @@
  */
 
 const LONGEST_SIDE = 336;
-const SCALES = Object.fromEntries(Object.entries(report.scales).map(([name, { rgb, darkInk }]) => [name, { rgb: decode(rgb), darkInk }]));
+const SCALES = Object.fromEntries(Object.entries(report.scales).map(([name, { rgb, blackInk }]) => [name, { rgb: decode(rgb), blackInk }]));
 
 function decode(base64) {
   const text = atob(base64);
@@ -167,9 +167,9 @@ function blend(data, values, signed, opacity) {
 
 /** Colour and ink of a value within -1..1, for words. */
 function colourOf(value, signed) {
-  const { rgb, darkInk } = SCALES[signed ? "signed" : "magnitude"];
+  const { rgb, blackInk } = SCALES[signed ? "signed" : "magnitude"];
   const step = Math.round((signed ? (value + 1) / 2 : Math.abs(value)) * 255);
-  return { ground: `rgb(${rgb.slice(3 * step, 3 * step + 3).join(" ")})`, ink: darkInk[step] === "1" ? "#1d2329" : "#ffffff" };
+  return { ground: `rgb(${rgb.slice(3 * step, 3 * step + 3).join(" ")})`, ink: blackInk[step] === "1" ? "#000000" : "#ffffff" };
 }
 
 /** What the colours mean. */
