@@ -397,14 +397,14 @@ def test_a_long_question_type_and_run_name_fit_a_phone(opened, tmp_path, images)
 
 
 def test_in_print_it_is_light_has_no_controls_and_cuts_nothing(opened, page_file):
-    page = opened(page_file, viewport={"width": 720, "height": 1000}, color_scheme="dark")
+    page = opened(page_file, viewport={"width": 680, "height": 1000}, color_scheme="dark")
     page.emulate_media(media="print")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     shown = page.eval_on_selector_all(
         "button, select, input, nav", "all => all.filter(one => one.checkVisibility()).length"
     )
     assert shown == 0
-    assert page.evaluate("document.documentElement.scrollWidth") <= 720
+    assert page.evaluate("document.documentElement.scrollWidth") <= 680
     assert page.locator("canvas").count() >= 4
     assert len(page.pdf()) > 50_000
 

@@ -78,7 +78,7 @@ function accuracyRows(there, epoch) {
     const n = [...new Set(counts.filter(Boolean))].join(", ");
     return {
       name, strong: !kind, small: [what === "answers" ? "answer type" : "", n ? `n = ${n}` : ""].filter(Boolean).join(", "),
-      bars: there.map((at) => ({
+      bars: there.filter((at) => known(runs[at].accuracy[epoch][key])).map((at) => ({
         name: runs[at].name, value: runs[at].accuracy[epoch][key], colour: RUN_COLOURS[at % 6], hatch: HATCHES[at % 4],
         text: percent(runs[at].accuracy[epoch][key], 1),
       })),

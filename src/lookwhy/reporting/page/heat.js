@@ -111,6 +111,7 @@ function enlarge(map, width, height) {
   for (let row = 0; row < size; row++) {
     for (let x = 0; x < width; x++) {
       let sum = 0;
+      // An undefined cell (NaN) counts as nothing.
       for (const [cell, weight] of across[x]) sum += weight * (map.values[row * size + cell] || 0);
       rows[row * width + x] = sum;
     }
@@ -147,22 +148,31 @@ function paint(canvas, image, map, opacity) {
 
 /** As lookwhy.reporting.strips.blend, which has an opacity of 0.74. */
 function blend(data, values, signed, opacity) {
-  const { rgb } = SCALES[signed ? "signed" : "magnitude"];
+  const ink = inks(signed, opacity);
   const pale = Math.min(opacity / 0.74, 1);
-  const alphas = Float32Array.from({ length: 1025 }, (_, step) => opacity * (step / 1024) ** 0.8);
-  for (let i = 0; i < values.length; i++) {
+  const [own, gray, white] = [1 - pale + pale * 0.55 * 0.25, pale * 0.55 * 0.75, pale * 0.45 * 255];
+  for (let i = 0, at = 0; i < values.length; i++, at += 4) {
     const value = Math.min(Math.max(values[i], -1), 1);
-    const strength = Math.abs(value);
-    const step = 3 * Math.round((signed ? (value + 1) / 2 : strength) * 255);
-    const alpha = alphas[Math.round(strength * 1024)];
-    const gray = 0.299 * data[4 * i] + 0.587 * data[4 * i + 1] + 0.114 * data[4 * i + 2];
-    for (let c = 0; c < 3; c++) {
-      const own = data[4 * i + c];
-      const faded = 255 * 0.45 + 0.55 * (0.75 * gray + 0.25 * own);
-      const ground = own + pale * (faded - own);
-      data[4 * i + c] = (1 - alpha) * ground + alpha * rgb[step + c];
-    }
+    const step = 4 * Math.round((value + 1) * 512);
+    const left = ink[step];
+    const level = gray * (0.299 * data[at] + 0.587 * data[at + 1] + 0.114 * data[at + 2]) + white;
+    data[at] = left * (own * data[at] + level) + ink[step + 1];
+    data[at + 1] = left * (own * data[at + 1] + level) + ink[step + 2];
+    data[at + 2] = left * (own * data[at + 2] + level) + ink[step + 3];
   }
+}
+
+/** For 1025 values from -1 to 1: how much of the image shows through, and the red, green and blue over it. */
+function inks(signed, opacity) {
+  const { rgb } = SCALES[signed ? "signed" : "magnitude"];
+  const found = new Float32Array(4 * 1025);
+  for (let step = 0; step <= 1024; step++) {
+    const value = step / 512 - 1;
+    const alpha = opacity * Math.abs(value) ** 0.8;
+    const colour = 3 * Math.round((signed ? (value + 1) / 2 : Math.abs(value)) * 255);
+    found.set([1 - alpha, alpha * rgb[colour], alpha * rgb[colour + 1], alpha * rgb[colour + 2]], 4 * step);
+  }
+  return found;
 }
 
 /** Colour and ink of a value within -1..1, for words. */
