@@ -254,6 +254,27 @@ def test_paired_differences_are_shown_with_what_was_left_out(tmp_path, image_fol
     assert "Nothing to compare" in page
 
 
+@pytest.mark.parametrize(
+    ("manifest", "told"),
+    [
+        ({"grid": 14}, "grids of different sizes (14, 16)"),
+        ({"plan": {"compared": "signed"}}, "magnitudes or signed values (magnitude, signed)"),
+        ({}, None),
+    ],
+)
+def test_runs_measured_in_different_ways_are_told(tmp_path, image_folder, manifest, told):
+    def change(result):
+        result.manifest.update(manifest)
+
+    runs = [
+        make_run(tmp_path / "a", image_folder, 1),
+        make_run(tmp_path / "b", image_folder, 1, change),
+    ]
+    page = write_report(runs, tmp_path / "r.html").read_text()
+    assert ("these runs compared" in page) == (told is not None)
+    assert told is None or told in page
+
+
 def test_of_a_very_long_run_epochs_are_left_out_evenly_and_it_is_told(tmp_path, image_folder, monkeypatch):
     run = make_run(tmp_path / "shapes", image_folder, epochs=5)
     monkeypatch.setattr(page_examples, "MOST_MAP_BYTES", 3 * 12 * (2 * 264 + 2 * 34) + 100)

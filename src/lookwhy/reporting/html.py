@@ -30,7 +30,7 @@ from lookwhy.reporting.page_examples import (
 from lookwhy.reporting.page_numbers import Json, curves_of, names_and_colours, numbers_of_run
 from lookwhy.reporting.page_parts import bytes_block, colour_table, fill_page, json_block
 from lookwhy.reporting.page_pictures import NOT_FOUND, Pictures
-from lookwhy.reporting.page_tables import paired_table, table_one
+from lookwhy.reporting.page_tables import caveat, paired_table, table_one
 from lookwhy.reporting.tables import table_note
 from lookwhy.types import AnalysisResult, LookwhyError
 
@@ -178,7 +178,8 @@ def _page(
         "title": _TITLE,
         "runs": escape(", ".join(f"{run.name} ({_span(run.folders)})" for run in runs)),
         "notes": "".join(f'<p class="note">{escape(note)}</p>' for note in notes if note),
-        "paired": paired_table(comparisons) or "<p>Nothing to compare.</p>",
+        "paired": caveat([run.last.manifest for run in runs])
+        + (paired_table(comparisons) or "<p>Nothing to compare.</p>"),
         "tables": _tables(runs),
         "version": escape(__version__),
         "blocks": "\n".join(_blocks(content, runs, examples, pictures)),

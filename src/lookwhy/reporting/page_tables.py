@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from html import escape
+from typing import Any
 
 from lookwhy.analysis.paired import ACCURACY, CONFIDENCE, RHO, Comparison, Difference
 from lookwhy.reporting import style, tables
@@ -45,6 +47,17 @@ def paired_table(comparisons: list[Comparison]) -> str:
         parts.append(f"<h3>{escape(comparison.title)}</h3>")
         parts.append(_table(heads, rows, comparison.title) if rows else nothing)
     return "".join(parts)
+
+
+def caveat(manifests: Sequence[Mapping[str, Any]]) -> str:
+    """What must be known before runs' rank correlations are subtracted; empty where measured alike."""
+    plans = [manifest.get("plan") or {} for manifest in manifests]
+    measured = {
+        "grids of different sizes": {str(manifest.get("grid")) for manifest in manifests},
+        "magnitudes or signed values": {plan.get("compared", "magnitude") for plan in plans},
+    }
+    differ = [f"{what} ({', '.join(sorted(found))})" for what, found in measured.items() if len(found) > 1]
+    return _note(f"Not measured alike: these runs compared {' and '.join(differ)}.") if differ else ""
 
 
 def _difference_row(difference: Difference, heads: list[str]) -> str:

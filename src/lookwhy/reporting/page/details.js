@@ -3,6 +3,9 @@
 const numbered = (found) => Object.keys(found).map(Number).sort((a, b) => a - b);
 const runsWith = (part) => runs.map((_, at) => at).filter((at) => numbered(runs[at][part]).length);
 
+/** On paper no control says which run and epoch are shown. */
+const shownAs = (run, epoch) => (several ? `${runs[run].name}, ${epochName(epoch)}` : sentence(epochName(epoch)));
+
 /** A section that has nothing to show says why. */
 function nothing(id, why) {
   document.querySelector(`#${id} .drawn`).append(make("p", {}, why));
@@ -29,7 +32,7 @@ function wordsSection() {
     const keys = methods.map((method) => [swatch(names.wordMethods[method].colour, wordHatch(method)), names.wordMethods[method].name]);
     keys.push([make("span", { class: "mark-key" }), "By chance"], [make("span", { class: "interval-key" }), "95% interval"]);
     place.replaceChildren(barKeys(keys), barChart(`P(most important | part of speech), ${epochName(epoch)}`, rows, high),
-      make("p", { class: "note" }, `${sentence(epochName(epoch))}: share of the words of each part of speech that are the most important word of their question; bars end at ${percent(high)}. n: words. Most frequent part of speech first. Tagged by ${runs[run].tagger}.`));
+      make("p", { class: "note" }, `${shownAs(run, epoch)}: share of the words of each part of speech that are the most important word of their question; bars end at ${percent(high)}. n: words. Most frequent part of speech first. Tagged by ${runs[run].tagger}.`));
   });
 }
 
@@ -108,8 +111,8 @@ function failureSection() {
     else charts.forEach((chart, at) => chart.show(failureChart(FAILURE_CURVES[at], stored, look, epoch)));
     const keys = barKeys(Object.keys(found).map((set) => [lineKey(look(set).colour, look(set).dash, look(set).marker), names.featureSets[set]]));
     const old = make("p", {}, "ROC, risk-coverage and calibration are missing: this epoch was analysed by an earlier version, which stored no curves. Analyse its checkpoint again to have them.");
-    place.replaceChildren(failureTable(found), keys, charts ? make("div", { class: "charts" }, ...charts) : old,
-      make("p", { class: "note" }, `${sentence(epochName(epoch))}. Logistic regression on what is named, cross-validated, all questions of an image in one fold. AURC: area under the risk-coverage curve, lower is better. Paper: ${names.paperFailure} accuracy (Goyal et al. 2016, VQA v1).`));
+    place.replaceChildren(failureTable(found), ...(charts ? [keys, make("div", { class: "charts" }, ...charts)] : [old]),
+      make("p", { class: "note" }, `${shownAs(run, epoch)}. Logistic regression on what is named, cross-validated, all questions of an image in one fold. AURC: area under the risk-coverage curve, lower is better. Paper: ${names.paperFailure} accuracy (Goyal et al. 2016, VQA v1).`));
   });
 }
 
