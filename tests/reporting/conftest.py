@@ -28,9 +28,12 @@ def image_folder(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """A real headless Chromium; tests that need one are skipped where there is none."""
+    """A real headless Chromium; tests that need one are skipped where there is none.
+
+    For a module, not for the session: its event loop would stay with all later tests.
+    """
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
     path = next((found for name in names if (found := shutil.which(name))), None)

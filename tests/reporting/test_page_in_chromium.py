@@ -473,6 +473,15 @@ def test_undefined_and_empty_maps_say_so(opened, tmp_path, images):
     assert pixels(page, "Occlusion") == pixels(page, "Guided backpropagation"), "no colour in either"
 
 
+def test_of_a_single_epoch_the_points_stand_side_by_side(opened, tmp_path, images):
+    page = opened(write(tmp_path / "r.html", make_run(tmp_path / "run", images, 1)))
+    chart = page.locator("#agreement svg[role=img]").first
+    places = chart.locator("circle").evaluate_all("all => all.map(one => one.getBoundingClientRect().left)")
+    assert len(places) == 2
+    assert abs(places[0] - places[1]) > 8
+    assert page.locator("#examples-epoch").is_disabled()
+
+
 def test_a_page_without_anything_to_show_says_so(opened, tmp_path):
     run = make_run(tmp_path / "bare", None, 1, annotators=False, defined=False)
     text = opened(write(tmp_path / "r.html", run)).locator("main").inner_text()

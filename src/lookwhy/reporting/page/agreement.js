@@ -44,6 +44,8 @@ function agreementChart([measure, title, axis], hidden) {
   });
   const [low, high] = [Math.min(...epochs), Math.max(...epochs)];
   const room = low === high ? 1 : 0;
+  // Of a single epoch all points would lie on one another: they stand side by side.
+  if (room) found.forEach((line, at) => { line.shift = (at - (found.length - 1) / 2) * 11; });
   return {
     title, label: `${title} by epoch: ${found.length} lines; their numbers are in the table below it`, lines: found,
     levels: measure === "specificity" ? [] : levels(measure, hidden),

@@ -45,7 +45,7 @@ const redrawn = new ResizeObserver((entries) => {
 
 /**
  * @typedef {{x: number, y: number|null, low?: number|null, high?: number|null, n?: number}} Point
- * @typedef {{name: string, colour: string, dash: string, marker: number|null, points: Point[]}} Line
+ * @typedef {{name: string, colour: string, dash: string, marker: number|null, points: Point[], shift?: number}} Line
  * @typedef {{name: string, y: number, colour: string, dash: string}} Level
  * @typedef {{title: string, label: string, lines: Line[], levels?: Level[], diagonal?: boolean,
  *   x: {title: string, low: number, high: number, whole?: boolean, share?: boolean},
@@ -146,7 +146,7 @@ function axes(chart, f) {
 }
 
 function band(line, f) {
-  const group = draw("g", { style: { fill: line.colour, "fill-opacity": 0.15 } });
+  const group = draw("g", { transform: `translate(${line.shift ?? 0} 0)`, style: { fill: line.colour, "fill-opacity": 0.15 } });
   for (const part of stretches(line.points, (p) => known(p.low) && known(p.high))) {
     const upper = part.map((p) => `${f.x(p.x)},${f.y(p.high)}`);
     const lower = part.map((p) => `${f.x(p.x)},${f.y(p.low)}`).reverse();
@@ -158,7 +158,7 @@ function band(line, f) {
 }
 
 function curve(line, f, chart) {
-  const group = draw("g", {});
+  const group = draw("g", { transform: `translate(${line.shift ?? 0} 0)` });
   for (const part of stretches(line.points, (p) => known(p.y))) {
     const points = part.map((p) => `${f.x(p.x)},${f.y(p.y)}`).join(" ");
     group.append(draw("polyline", { points, fill: "none", "stroke-width": 2, "stroke-linejoin": "round", "stroke-dasharray": line.dash, style: { stroke: line.colour } }));
@@ -186,9 +186,10 @@ function stretches(points, defined) {
 
 /** The chart's numbers as a table, for whoever does not see it. */
 function listNumbers(details, chart) {
-  const head = make("tr", {}, ...["Line", chart.x.title, "Value", "95% interval"].map((text) => make("th", { scope: "col" }, text)));
+  const head = make("tr", {}, ...["Line", chart.x.title, "Value", chart.x.whole ? "95% interval" : "Questions"].map((text) => make("th", { scope: "col" }, text)));
   const rows = chart.lines.flatMap((line) => line.points.map((p) => {
-    const interval = known(p.low) ? `[${number(p.low, 3)}, ${number(p.high, 3)}]` : "–";
+    const count = known(p.n) ? `n = ${p.n}` : "–";
+    const interval = known(p.low) ? `[${number(p.low, 3)}, ${number(p.high, 3)}]` : count;
     const at = chart.x.whole ? epochName(p.x) : number(p.x, 3);
     return make("tr", {}, make("th", { scope: "row" }, line.name), ...[at, number(p.y, 3), interval].map((text) => make("td", {}, text)));
   }));
