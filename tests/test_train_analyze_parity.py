@@ -144,7 +144,7 @@ def test_explain_draws_a_picture_and_prints_the_answers(trained, tiny_world):
 
 def test_compare_writes_one_page(trained):
     folder, _ = trained
-    arguments = ["compare", "runs/shapes", "runs/shapes", "--out", "report.html"]
+    arguments = ["compare", "runs/shapes", "--out", "report.html"]
     done = run([sys.executable, str(ROOT / "analyze.py"), *arguments], folder)
     assert done.returncode == 0, done.stderr
     assert "</html>" in (folder / "report.html").read_text()

@@ -9,6 +9,8 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -100,30 +102,59 @@ def load(folder: Path) -> AnalysisResult:
     """Read one analysis back.
 
     Raises:
-        LookwhyError: a file is missing, or of another schema version.
+        LookwhyError: a file is missing, damaged, or of another schema version.
+    """
+    with _explaining(folder):
+        result = load_scalars(folder)
+        result.records = pq.read_table(folder / "records.parquet").to_pylist()
+        result.maps, result.human, result.question_ids = _read_maps(folder / "maps.h5")
+    return result
+
+
+def load_scalars(folder: Path) -> AnalysisResult:
+    """Read one analysis without its records and maps: those of a long run would fill the memory.
+
+    Raises:
+        LookwhyError: a file is missing, damaged, or of another schema version.
     """
     for name in ("manifest.json", "summary.json", "records.parquet", "maps.h5"):
         if not (folder / name).is_file():
             raise LookwhyError(f"expected {name} in {folder}, found none; analyse that epoch again")
-    manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
+    curves = folder / "curves.json"
+    with _explaining(folder):
+        return AnalysisResult(
+            summary=json.loads((folder / "summary.json").read_text()),
+            records=[],
+            maps={},
+            human=np.zeros((0, 0, 1, 1), np.float32),
+            question_ids=np.zeros(0, np.int64),
+            manifest=_manifest(folder / "manifest.json"),
+            # Results of earlier versions have none.
+            curves=json.loads(curves.read_text()) if curves.is_file() else {},
+        )
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    manifest: dict[str, Any] = json.loads(path.read_text())
     version = manifest.pop("schema_version", None)
     if version != SCHEMA_VERSION:
         raise LookwhyError(
-            f"expected schema version {SCHEMA_VERSION}, found {version} in {folder / 'manifest.json'}; "
+            f"expected schema version {SCHEMA_VERSION}, found {version} in {path}; "
             "analyse the checkpoint again with this version of lookwhy"
         )
-    maps, human, question_ids = _read_maps(folder / "maps.h5")
-    curves = folder / "curves.json"
-    return AnalysisResult(
-        summary=json.loads((folder / "summary.json").read_text()),
-        records=pq.read_table(folder / "records.parquet").to_pylist(),
-        maps=maps,
-        human=human,
-        question_ids=question_ids,
-        manifest=manifest,
-        # Results of earlier versions have none.
-        curves=json.loads(curves.read_text()) if curves.is_file() else {},
-    )
+    return manifest
+
+
+@contextmanager
+def _explaining(folder: Path) -> Iterator[None]:
+    """Whatever a damaged file makes its reader raise is told as one thing to act on."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise LookwhyError(
+            f"expected the files of an analysis in {folder}, found a damaged one "
+            f"({' '.join(str(error).split())[:200]}); analyse that epoch again"
+        ) from error
 
 
 def _write_maps(result: AnalysisResult, path: Path) -> None:

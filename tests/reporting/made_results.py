@@ -10,6 +10,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import torch
 
+from lookwhy import store
 from lookwhy.types import AnalysisResult, ImportanceMaps
 
 LONG = (
@@ -92,6 +93,17 @@ def make_result(
         },
         curves=_curves(epoch) if defined else {},
     )
+
+
+def make_run(folder: Path, images: Path | None, epochs: int | range = 3, change=None, **settings) -> Path:
+    """A run folder; `change(result)` alters each epoch before it is stored."""
+    for epoch in range(epochs) if isinstance(epochs, int) else epochs:
+        result = make_result(max(epoch, 0), folder=images, **settings)
+        result.manifest["epoch"] = epoch
+        if change:
+            change(result)
+        store.save(result, store.epoch_folder(folder, epoch))
+    return folder
 
 
 def _curves(epoch: int) -> dict[str, dict[str, list[float]]]:

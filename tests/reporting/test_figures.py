@@ -65,29 +65,15 @@ def test_example_strip_shows_question_answers_and_every_method_uncut(question_id
 
 def test_simulated_annotators_are_never_called_human_in_a_figure():
     result = make_result()
-    drawn = [
-        figures.example_strip(result, 100, picture(0)),
-        figures.agreement_over_epochs({"a": {2: result}}),
-    ]
-    for figure in drawn:
-        assert any("imulated annotators" in text for text in texts(figure))
-        assert not any("human" in text.lower() for text in texts(figure))
+    shown = texts(figures.example_strip(result, 100, picture(0)))
+    assert any("imulated annotators" in text for text in shown)
+    assert not any("human" in text.lower() for text in shown)
 
 
 def test_human_annotators_are_called_human():
     result = make_result()
     result.manifest["annotators"] = "human annotators"
-    shown = texts(figures.agreement_over_epochs({"a": {2: result}}))
-    assert "Human annotators (each against the others)" in shown
-
-
-def test_runs_with_other_annotators_are_each_called_by_their_own_name():
-    simulated, human = make_result(), make_result()
-    human.manifest["annotators"] = "human annotators"
-    shown = texts(figures.agreement_over_epochs({"a": {2: simulated}, "b": {2: human}}))
-    assert "Agreement with simulated annotators and human annotators" in shown
-    assert "Simulated annotators (each against the others)" in shown
-    assert "Human annotators (each against the others)" in shown
+    assert "Human annotators" in texts(figures.example_strip(result, 100, picture(0)))
 
 
 def test_signed_maps_are_explained_by_another_legend_than_magnitudes():
@@ -183,40 +169,12 @@ def test_many_parts_of_speech_stay_readable():
     assert_nothing_clipped(figures.most_important_words(result))
 
 
-def test_agreement_over_epochs_draws_curves_bands_baselines_and_a_zero_line():
-    runs = {"first": {e: make_result(e) for e in (0, 1, 3)}, "second": {e: make_result(e) for e in range(2)}}
-    figure = figures.agreement_over_epochs(runs)
-    assert_nothing_clipped(figure)
-    upper, lower = figure.axes
-    curve = next(line for line in upper.lines if line.get_label() == "Occlusion, first")
-    assert curve.get_xdata().tolist() == [0, 1, 3]
-    assert curve.get_ydata().tolist() == pytest.approx([0.25, 0.26, 0.28])
-    assert {"Random", "Centre prior"} <= set(texts(figure))
-    assert sum(line.get_label() == "Centre prior" for line in upper.lines) == 1, "runs that agree share it"
-    assert any(list(line.get_ydata()) == [0, 0] for line in lower.lines)
-    assert len(upper.collections) == 4
-
-
-@pytest.mark.parametrize("last", [0, 3, 40])
-def test_the_untrained_model_is_called_so_wherever_epochs_are_named(last):
-    run = {epoch: make_result(max(epoch, 0)) for epoch in range(-1, last)}
-    figure = figures.agreement_over_epochs({"a": run})
-    assert_nothing_clipped(figure)
-    assert "untrained" in texts(figure)
-    assert "−1" not in texts(figure)
+def test_the_untrained_model_is_called_so_wherever_epochs_are_named():
     untrained = make_result()
     untrained.manifest["epoch"] = -1
     assert any(text.startswith("Untrained. ") for text in texts(figures.accuracy_by_type(untrained)))
     strip = texts(figures.example_strip(untrained, 100, picture(0)))
     assert "untrained, question 100" in strip
-
-
-def test_an_epoch_without_a_value_is_a_gap():
-    run = {e: make_result(e) for e in range(3)}
-    del run[1].summary["image/occlusion/rank_correlation"]
-    upper = figures.agreement_over_epochs({"a": run}).axes[0]
-    curve = next(line for line in upper.lines if line.get_label() == "Occlusion")
-    assert np.isnan(curve.get_ydata()[1])
 
 
 def test_failure_prediction_names_what_the_predictor_sees_and_the_majority():
@@ -248,13 +206,6 @@ def test_a_chart_of_undefined_numbers_says_so(name):
     assert any(text.startswith("Undefined: ") for text in texts(figure))
 
 
-def test_agreement_without_annotators_says_so():
-    for runs in ({}, {"a": {}}, {"a": {0: make_result(annotators=False)}}):
-        figure = figures.agreement_over_epochs(runs)
-        assert_nothing_clipped(figure)
-        assert any("no annotator maps" in text for text in texts(figure))
-
-
 def test_the_note_on_the_data_stands_under_every_picture():
     result = make_result()
     note = result.manifest["data_note"]
@@ -262,10 +213,7 @@ def test_the_note_on_the_data_stands_under_every_picture():
         getattr(figures, n)(result)
         for n in ("most_important_words", "failure_prediction", "accuracy_by_type")
     ]
-    drawn += [
-        figures.agreement_over_epochs({"a": {0: result}}),
-        figures.example_strip(result, 100, picture(0)),
-    ]
+    drawn.append(figures.example_strip(result, 100, picture(0)))
     for figure in drawn:
         assert any(note in text for text in texts(figure))
 

@@ -38,8 +38,15 @@ def build_parser() -> OneLineParser:
     why.add_argument("--question", required=True, help='e.g. "What color is the ball?"')
     why.add_argument("--out", type=Path, default=Path("explanation.png"), help="picture to write")
     many = commands.add_parser("compare", help="one self-contained page that compares runs over epochs")
-    many.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="run folders")
+    many.add_argument(
+        "runs",
+        type=Path,
+        nargs="+",
+        metavar="RUN",
+        help="run folders; the others are compared with the first",
+    )
     many.add_argument("--out", type=Path, default=Path("report.html"), help="page to write")
+    many.add_argument("--examples", type=int, default=60, help="questions to browse (default: 60)")
     return parser
 
 
@@ -58,7 +65,7 @@ def _dispatch(options: Namespace) -> int:
     if options.command == "compare":
         from lookwhy.cli.compare import compare_runs
 
-        compare_runs(options.runs, options.out)
+        compare_runs(options.runs, options.out, options.examples)
         return 0
     from lookwhy.cli import commands
 

@@ -2,16 +2,56 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from lookwhy import store
-from lookwhy.reporting.html import write_report
+from lookwhy.analysis.paired import Comparison, Records, between_analyses, between_methods
+from lookwhy.errors import LookwhyError
+from lookwhy.reporting.html import EXAMPLES, run_names, write_report
+from lookwhy.reporting.style import epoch_name
 
 
-def compare_runs(runs: list[Path], out: Path) -> None:
-    """Write the report page."""
-    runs = list(dict.fromkeys(run.resolve() for run in runs))
-    for run in runs:
-        store.stored_epochs(run)  # refuses a folder without any analysis, before work is done
-    write_report(runs, out)
+def compare_runs(runs: list[Path], out: Path, examples: int = EXAMPLES) -> None:
+    """Write the report page; the first run is the one that others are compared with.
+
+    Raises:
+        LookwhyError: a run named twice, one without any analysis, or a page that cannot be written.
+    """
+    resolved = [run.resolve() for run in runs]
+    twice = next((run for run in resolved if resolved.count(run) > 1), None)
+    if twice is not None:
+        raise LookwhyError(f"expected each run once, found {twice} twice; name it once")
+    if examples < 1:
+        raise LookwhyError(
+            f"expected --examples of at least 1, found {examples}; leave it out for {EXAMPLES}"
+        )
+    comparisons = compare(dict(zip(run_names(resolved), resolved, strict=True)))
+    write_report(resolved, out, comparisons, examples, progress=sys.stderr.isatty())
     print(f"report  {out}")
+
+
+def compare(runs: dict[str, Path]) -> list[Comparison]:
+    """Paired differences: each run against the first; in each, last against first epoch, and methods."""
+    ends = {name: _ends(store.stored_epochs(run)) for name, run in runs.items()}
+    baseline, *others = ends
+    base_epoch, base_records = ends[baseline][1]
+    found = []
+    for name in others:
+        epoch, records = ends[name][1]
+        title = f"{name}, {epoch_name(epoch)}, minus {baseline}, {epoch_name(base_epoch)}"
+        found.append(Comparison(title, between_analyses(base_records, records)))
+    for name, ((first, before), (last, after)) in ends.items():
+        if first != last:
+            title = f"{name}: {epoch_name(last)} minus {epoch_name(first)}"
+            found.append(Comparison(title, between_analyses(before, after)))
+        methods = between_methods(after)
+        if methods:
+            found.append(Comparison(f"{name}, {epoch_name(last)}: methods against each other", methods))
+    return found
+
+
+def _ends(epochs: dict[int, Path]) -> tuple[tuple[int, Records], tuple[int, Records]]:
+    """First and last epoch of a run, with their records."""
+    first, last = ((epoch, store.load(epochs[epoch]).records) for epoch in (min(epochs), max(epochs)))
+    return first, last

@@ -1,4 +1,4 @@
-"""Charts of an analysis and of a training run: pure functions from results to figures.
+"""Charts of an analysis: pure functions from results to figures.
 
 Everything drawn is read from the results. What is undefined there is left out, or said to be undefined.
 """
@@ -23,15 +23,12 @@ from lookwhy.reporting.chart import (
     undefined,
     write,
 )
-from lookwhy.reporting.epochs import Runs, agreement_over_epochs
 from lookwhy.reporting.sheet import shorten
 from lookwhy.reporting.strips import example_strip, explanation_figure
 from lookwhy.types import AnalysisResult
 
 __all__ = [
-    "Runs",
     "accuracy_by_type",
-    "agreement_over_epochs",
     "example_strip",
     "explanation_figure",
     "failure_prediction",

@@ -17,7 +17,7 @@ from matplotlib.colors import Colormap, ListedColormap
 
 from lookwhy.store import UNTRAINED
 
-INK, MUTED, FAINT, PAPER = "#1d2329", "#5b646e", "#d5d9de", "#ffffff"
+INK, MUTED, FAINT, PAPER, BLACK = "#1d2329", "#5b646e", "#d5d9de", "#ffffff", "#000000"
 RIGHT, WRONG = "#00755a", "#b8420c"
 
 TITLE, HEADING, TEXT, SMALL = 13.0, 10.0, 9.0, 7.8
@@ -40,6 +40,10 @@ _COLOURS = {
     "human": "#E69F00",
 }
 _SPARE_COLOURS = ("#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+
+_ON_LIGHT = {"#E69F00": "#946600", "#56B4E9": "#2b8cc4", "#CC79A7": "#c06a96"}
+_ON_DARK = {"#0072B2": "#4ba3dd", "#009E73": "#1fb98c", "#5b646e": "#a4adb6"}
+"""What stands for a colour where a line of it would hardly be seen (WCAG 1.4.11: contrast of at least 3)."""
 
 _METHODS = {
     "guided_backprop": "Guided backpropagation",
@@ -68,6 +72,11 @@ def method_colours(methods: list[str]) -> dict[str, str]:
         free = [colour for colour in wanted if colour and colour not in chosen.values()]
         chosen[method] = free[0] if free else INK
     return chosen
+
+
+def light_dark(colour: str) -> str:
+    """A colour for a page that is light or dark, as CSS writes a pair."""
+    return f"light-dark({_ON_LIGHT.get(colour, colour)}, {_ON_DARK.get(colour, colour)})"
 
 
 def method_name(method: str, manifest: Mapping[str, Any] | None = None) -> str:
@@ -120,7 +129,8 @@ def tidy(axes: Axes, grid: str | None = None) -> None:
 
 
 def ink_on(rgba: tuple[float, float, float, float]) -> str:
-    """Dark or light ink, whichever reads better on a colour (WCAG relative luminance)."""
+    """Black or white, whichever reads better on a colour: one always has the contrast of 4.5 (WCAG 1.4.3)."""
     linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in rgba[:3]]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-    return INK if luminance > 0.22 else PAPER
+    # Where the contrasts (1.05 / (luminance + 0.05) of white, (luminance + 0.05) / 0.05 of black) are equal.
+    return BLACK if luminance > 0.179 else PAPER

@@ -1,0 +1,131 @@
+// What all sections share: the data, elements, numbers as text, a run menu with an epoch slider.
+
+/**
+ * Content of a data block; its text is only parsed when it is asked for.
+ * @param {string} id
+ * @returns {any} null where the page has no such block
+ */
+function readJson(id) {
+  const block = document.getElementById(id);
+  return block ? JSON.parse(block.textContent) : null;
+}
+
+const report = readJson("report");
+const { runs, names } = report;
+const several = runs.length > 1;
+
+/**
+ * An HTML element. Text is only ever set as text, so nothing in the data can become markup.
+ * @param {string} tag
+ * @param {Object<string, any>} attributes `style` may be an object; a function is a listener
+ * @param {...(Node|string|null)} children
+ */
+function make(tag, attributes = {}, ...children) {
+  return dress(document.createElement(tag), attributes, children);
+}
+
+/** The same for SVG. */
+function draw(tag, attributes = {}, ...children) {
+  return dress(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
+}
+
+function dress(element, attributes, children) {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (typeof value === "function") element.addEventListener(name, value);
+    else if (name === "style") for (const [key, one] of Object.entries(value)) element.style.setProperty(key, one);
+    else element.setAttribute(name, value === true ? "" : value);
+  }
+  element.append(...children.filter((child) => child !== null && child !== undefined));
+  return element;
+}
+
+/** @param {number|null|undefined} value */
+const known = (value) => value !== null && value !== undefined;
+
+/** A number with a true minus sign; no minus zero. */
+function number(value, digits = 2) {
+  if (!known(value)) return "undefined";
+  const text = value.toFixed(digits);
+  return /[1-9]/.test(text) ? text.replace("-", "−") : text.replace("-", "");
+}
+
+const percent = (value, digits = 0) => (known(value) ? number(100 * value, digits) + "%" : "undefined");
+const epochName = (epoch) => (epoch < 0 ? "untrained" : "epoch " + epoch);
+const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+const count = (many, what) => many + " " + what + (many === 1 ? "" : "s");
+
+/**
+ * A slider over epochs that stays at its epoch when the epochs change.
+ * @param {string} id of the slider
+ * @param {() => void} changed
+ */
+function epochSlider(id, changed) {
+  const input = make("input", { type: "range", id, min: 0, step: 1, "aria-label": "Epoch" });
+  const shown = make("output", { for: id });
+  let epochs = [];
+  const tell = () => {
+    shown.textContent = epochs.length ? epochName(epochs[input.value]) : "no epoch";
+    input.setAttribute("aria-valuetext", shown.textContent);
+  };
+  input.addEventListener("input", () => { tell(); changed(); });
+  return {
+    element: make("label", { class: "slider" }, shown, input),
+    epoch: () => epochs[input.value],
+    /**
+     * @param {number[][]} each epochs of each run shown
+     * At first, and where the epoch shown is gone, it goes to the last one that most of the runs have.
+     */
+    offer(each) {
+      const kept = epochs[input.value];
+      const found = [...new Set(each.flat())].sort((a, b) => a - b);
+      const held = (epoch) => each.filter((one) => one.includes(epoch)).length;
+      const most = Math.max(...found.map(held));
+      epochs = found;
+      input.max = Math.max(found.length - 1, 0);
+      input.disabled = found.length < 2;
+      input.value = found.includes(kept) ? found.indexOf(kept) : found.findLastIndex((epoch) => held(epoch) === most);
+      tell();
+    },
+  };
+}
+
+/**
+ * A menu of choices, with its name before it.
+ * @param {string} id
+ * @param {string} name
+ * @param {[string, string][]} options value and text
+ * @param {() => void} changed
+ */
+function menu(id, name, options, changed) {
+  const select = make("select", { id, change: changed });
+  fill(select, options);
+  return { element: make("label", {}, make("span", {}, name), select), select };
+}
+
+/** Other options for a menu; what was chosen stays chosen if it is still there. */
+function fill(select, options) {
+  const kept = select.value;
+  select.replaceChildren(...options.map(([value, text]) => make("option", { value }, text)));
+  if (options.some(([value]) => value === kept)) select.value = kept;
+}
+
+/**
+ * The controls of a section about one run at one epoch.
+ * @param {string} id of the section
+ * @param {number[]} possible numbers of the runs that have something to show
+ * @param {(run: number) => number[]} epochsOf
+ * @param {(run: number, epoch: number) => void} show
+ */
+function runAndEpoch(id, possible, epochsOf, show) {
+  const place = document.querySelector(`#${id} .controls`);
+  const chosen = () => Number(run.select.value);
+  const changed = () => show(chosen(), slider.epoch());
+  const slider = epochSlider(id + "-epoch", changed);
+  const offered = possible.map((one) => [String(one), runs[one].name]);
+  const run = menu(id + "-run", "Run", offered, () => { slider.offer([epochsOf(chosen())]); changed(); });
+  if (possible.length > 1) place.append(run.element);
+  place.append(slider.element);
+  slider.offer([epochsOf(chosen())]);
+  changed();
+}

@@ -1,0 +1,187 @@
+// The example browser: a question, an epoch, methods; filters and order over the questions.
+
+const ALL = "all";
+
+function examplesSection() {
+  const place = document.querySelector("#examples .browser");
+  if (!report.questions.length || !report.examples.some((one) => one.epochs.length)) {
+    place.append(make("p", {}, "No question with maps to show."));
+    return;
+  }
+  const browser = new Browser(place);
+  browser.changeRun();
+}
+
+/** Owns the controls and shows what they say. */
+class Browser {
+  constructor(place) {
+    const many = report.questions.length;
+    const again = () => this.refilter();
+    const types = (key) => [["", "any"], ...[...new Set(report.questions.map((one) => one[key]))].filter(Boolean).sort().map((type) => [type, type])];
+    const correct = [["", "right or wrong"], ["right", "right"], ["wrong", "wrong"]];
+    const changes = [["", "any"], ["answer", "another answer"], ["gained", "became right"], ["lost", "became wrong"]];
+    this.filters = {
+      correct: menu("filter-correct", "Answer", correct, again),
+      type: menu("filter-type", "Question type", types("type"), again),
+      answerType: menu("filter-answer-type", "Answer type", types("answerType"), again),
+      change: menu("filter-change", "First to last epoch", changes, again),
+      order: menu("order", "Order", this.orders(), () => this.reorder()),
+    };
+    this.found = make("output", { "aria-live": "polite" });
+    const reset = make("button", { type: "button", id: "reset", click: () => this.reset() }, "Reset");
+    const filters = make("div", { class: "filters screen", role: "group", "aria-label": "Filters" },
+      ...Object.values(this.filters).map((one) => one.element), reset, this.found);
+
+    this.run = menu("examples-run", "Run", this.runOptions(), () => this.changeRun());
+    this.question = make("select", { id: "question", "aria-label": `Question, one of up to ${many}`, change: () => this.show() });
+    this.before = make("button", { type: "button", id: "previous", "aria-label": "Previous question", click: () => this.step(-1) }, "←");
+    this.after = make("button", { type: "button", id: "next", "aria-label": "Next question", click: () => this.step(1) }, "→");
+    this.slider = epochSlider("examples-epoch", () => this.refilter(this.question.value));
+    this.method = menu("method", "Method", [], () => this.show());
+    this.opacity = make("input", { type: "range", id: "opacity", min: 0, max: 100, value: 74, "aria-label": "Opacity of the heat map", input: () => this.show() });
+    this.strength = make("output", { for: "opacity" });
+    const controls = make("div", { class: "controls screen" },
+      make("div", { class: "ask" }, this.before, this.question, this.after),
+      several ? this.run.element : null, this.slider.element, this.method.element,
+      make("label", { class: "slider" }, make("span", {}, "Opacity"), this.opacity, this.strength));
+    this.view = make("div", { class: "view" });
+    place.append(filters, controls, this.view, ...this.notes());
+  }
+
+  runOptions() {
+    const found = runs.map((run, at) => [String(at), run.name]);
+    return several ? [[ALL, "all runs"], ...found] : found;
+  }
+
+  orders() {
+    const ranked = report.examples.some((one) => one.answers.some((epochs) => epochs.some((answer) => answer?.rho.some(known))));
+    return [["", "as analysed"], ...(ranked ? [["rho", "biggest change of ρ"]] : []), ["confidence", "biggest change of confidence"], ["accuracy", "biggest change of accuracy"]];
+  }
+
+  notes() {
+    const leftOut = report.examples.map((one, at) => [one.leftOut, runs[at].name]).filter(([many]) => many);
+    const text = leftOut.map(([many, name]) => `${count(many, "epoch")} of ${name}`).join(", ");
+    return text ? [make("p", { class: "note" }, `Left out here to keep the page small: ${text}.`)] : [];
+  }
+
+  /** Numbers of the runs shown. */
+  runs() {
+    return this.run.select.value === ALL ? runs.map((_, at) => at) : [Number(this.run.select.value)];
+  }
+
+  /** Epochs of the runs that were asked the question. */
+  offerEpochs(question) {
+    this.slider.offer(this.runs().filter((run) => asked(run, question)).map((run) => report.examples[run].epochs));
+  }
+
+  offerMethods() {
+    const methods = [...new Set(this.runs().flatMap((at) => report.examples[at].imageMethods))];
+    const who = this.runs().some((at) => report.examples[at].annotators.some(Boolean)) ? [["annotators", "Annotators"]] : [];
+    fill(this.method.select, [["", "all, side by side"], ...methods.map((method) => [method, names.imageMethods[method].name]), ...who]);
+  }
+
+  changeRun() {
+    this.offerMethods();
+    this.offerEpochs(report.questions.findIndex((_, question) => this.runs().some((run) => asked(run, question))));
+    this.refilter();
+  }
+
+  reset() {
+    for (const { select } of Object.values(this.filters)) select.value = "";
+    this.refilter();
+  }
+
+  /** In another order, from its start. */
+  reorder() {
+    this.refilter();
+    this.question.selectedIndex = 0;
+    this.show();
+  }
+
+  step(by) {
+    this.question.selectedIndex += by;
+    this.show();
+  }
+
+  /** Answers of a question over the epochs of a run: first, shown and last. */
+  answers(run, question) {
+    const { epochs, answers } = report.examples[run];
+    const there = answers[question].filter(Boolean);
+    return { first: there[0], last: there.at(-1), shown: answers[question][epochs.indexOf(this.slider.epoch())] };
+  }
+
+  right(run, answer) {
+    return answer && known(answer.accuracy) ? answer.accuracy >= report.examples[run].correctAbove : null;
+  }
+
+  /** Whether any shown run has the question as the filters want it. */
+  wanted(question) {
+    const { correct, type, answerType, change } = Object.fromEntries(Object.entries(this.filters).map(([name, one]) => [name, one.select.value]));
+    const { type: its, answerType: itsAnswer } = report.questions[question];
+    if ((type && type !== its) || (answerType && answerType !== itsAnswer)) return false;
+    return this.runs().some((run) => {
+      const { first, last, shown } = this.answers(run, question);
+      if (!first) return false;
+      if (correct && this.right(run, shown) !== (correct === "right")) return false;
+      if (change === "answer") return first.said !== last.said;
+      if (change === "gained") return this.right(run, first) === false && this.right(run, last) === true;
+      if (change === "lost") return this.right(run, first) === true && this.right(run, last) === false;
+      return true;
+    });
+  }
+
+  /** How much a question's value changed from the first to the last epoch, in the run where it changed most. */
+  change(question, key) {
+    const apart = (a, b) => (known(a) && known(b) ? Math.abs(b - a) : -1);
+    return Math.max(...this.runs().map((run) => {
+      const { first, last } = this.answers(run, question);
+      if (!first) return -1;
+      return key === "rho" ? Math.max(-1, ...first.rho.map((rho, i) => apart(rho, last.rho[i]))) : apart(first[key], last[key]);
+    }));
+  }
+
+  /** @param {string} kept the question that stays though another epoch's answer no longer passes */
+  refilter(kept = "") {
+    const order = this.filters.order.select.value;
+    const passing = report.questions.map((_, at) => at).filter((at) => this.wanted(at));
+    const found = report.questions.map((_, at) => at).filter((at) => String(at) === kept || passing.includes(at));
+    if (order) found.sort((a, b) => this.change(b, order) - this.change(a, order) || a - b);
+    this.listed = found;
+    this.relabel();
+    this.found.textContent = `${passing.length} of ${count(report.questions.length, "question")}`;
+    this.question.disabled = !found.length;
+    this.show();
+  }
+
+  relabel() {
+    const order = this.filters.order.select.value;
+    fill(this.question, this.listed.map((at) => [String(at), this.label(at, order)]));
+  }
+
+  label(question, order) {
+    const marks = this.runs().map((run) => ({ true: "✓", false: "✗" })[this.right(run, this.answers(run, question).shown)] ?? "·").join("");
+    const change = order ? this.change(question, order) : -1;
+    return `${marks} ${report.questions[question].question}${change >= 0 ? ` (±${change.toFixed(2)})` : ""}`;
+  }
+
+  show() {
+    this.strength.textContent = this.opacity.value + "%";
+    this.opacity.setAttribute("aria-valuetext", this.opacity.value + "%");
+    this.before.disabled = this.question.selectedIndex < 1;
+    this.after.disabled = this.question.selectedIndex >= this.question.options.length - 1;
+    if (!this.question.value) {
+      this.view.replaceChildren(make("p", {}, "No question passes the filters."));
+      return;
+    }
+    const question = Number(this.question.value);
+    const before = this.slider.epoch();
+    this.offerEpochs(question);
+    if (this.slider.epoch() !== before) this.relabel();
+    const image = pictureOf(question, () => this.show());
+    const view = { question, image, epoch: this.slider.epoch(), method: this.method.select.value, opacity: this.opacity.value / 100 };
+    const { question: text, type, answerType, id, why } = report.questions[question];
+    const about = [`Question ${id}`, type && `type “${type}”`, answerType && `answer type “${answerType}”`, why].filter(Boolean).join(", ");
+    this.view.replaceChildren(make("p", { class: "asked" }, text), make("p", { class: "note", style: { "margin-top": 0 } }, about + "."),
+      ...this.runs().filter((run) => asked(run, question)).map((run) => runView(run, view)), notAsked(this.runs(), question));
+  }
+}

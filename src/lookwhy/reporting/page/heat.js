@@ -1,0 +1,201 @@
+// Importance maps: a byte a cell in the page, decoded once they are looked at, drawn smoothly over their image.
+
+/**
+ * @typedef {{size: number, signed: boolean, peak: number, values: Float32Array}} HeatMap
+ *   values within -1..1 as shares of the largest magnitude, `peak`; NaN where undefined
+ */
+
+const LONGEST_SIDE = 336;
+const SCALES = Object.fromEntries(Object.entries(report.scales).map(([name, { rgb, blackInk }]) => [name, { rgb: decode(rgb), blackInk }]));
+
+function decode(base64) {
+  const text = atob(base64);
+  const bytes = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
+  return bytes;
+}
+
+/** Reads the maps of a block one after the other, as lookwhy.reporting.page_examples.pack wrote them. */
+class MapReader {
+  constructor(bytes) {
+    this.bytes = bytes;
+    this.view = new DataView(bytes.buffer);
+    this.at = 0;
+  }
+
+  /** @returns {HeatMap|null} null where the epoch has no such map */
+  next() {
+    const [size, flags] = [this.view.getUint16(this.at, true), this.view.getUint8(this.at + 2)];
+    const peak = this.view.getFloat32(this.at + 4, true);
+    const [signed, words] = [Boolean(flags & 1), Boolean(flags & 2)];
+    this.at += 8;
+    const cells = words ? size : size * size;
+    const values = new Float32Array(cells);
+    for (let i = 0; i < cells; i++) {
+      const cell = this.bytes[this.at + i];
+      if (signed) values[i] = cell === 128 ? NaN : ((cell << 24) >> 24) / 127;
+      else values[i] = cell === 255 ? NaN : cell / 254;
+    }
+    this.at += cells;
+    return cells || words ? { size, signed, peak, values } : null;
+  }
+}
+
+const decoded = new Map();
+
+/**
+ * All maps of a question in a run.
+ * @returns {{annotators: HeatMap|null, epochs: Object<number, {image: (HeatMap|null)[], words: (HeatMap|null)[]}>}}
+ */
+function mapsOf(run, question) {
+  const key = `maps-${run}-${question}`;
+  if (!decoded.has(key)) {
+    const shown = report.examples[run];
+    const reader = new MapReader(decode(document.getElementById(key)?.textContent ?? ""));
+    const found = { annotators: shown.annotators[question] ? reader.next() : null, epochs: {} };
+    shown.epochs.forEach((epoch, at) => {
+      if (!shown.answers[question][at]) return;
+      found.epochs[epoch] = { image: shown.imageMethods.map(() => reader.next()), words: shown.wordMethods.map(() => reader.next()) };
+    });
+    decoded.set(key, found);
+  }
+  return decoded.get(key);
+}
+
+const pictures = new Map();
+
+/** The image of a question once it is decoded, "pending" before; null where there is none. */
+function pictureOf(question, arrived) {
+  const { picture } = report.questions[question];
+  if (!known(picture)) return null;
+  if (!pictures.has(picture)) {
+    const image = new Image();
+    pictures.set(picture, image);
+    image.src = "data:image/jpeg;base64," + document.getElementById("picture-" + picture).textContent;
+  }
+  const image = pictures.get(picture);
+  if (image.complete && image.naturalWidth) return image;
+  image.addEventListener("load", arrived, { once: true });
+  return "pending";
+}
+
+/** Weights of bicubic enlargement (a = -1/2, as in the strips' pictures): for each pixel, cells and weights. */
+function bicubic(cells, pixels) {
+  const key = `${cells} ${pixels}`;
+  if (!enlargements.has(key)) enlargements.set(key, bicubicWeights(cells, pixels));
+  return enlargements.get(key);
+}
+
+const enlargements = new Map();
+
+function bicubicWeights(cells, pixels) {
+  const weight = (x) => {
+    const d = Math.abs(x);
+    if (d < 1) return 1.5 * d ** 3 - 2.5 * d ** 2 + 1;
+    return d < 2 ? -0.5 * d ** 3 + 2.5 * d ** 2 - 4 * d + 2 : 0;
+  };
+  return Array.from({ length: pixels }, (_, pixel) => {
+    const centre = ((pixel + 0.5) * cells) / pixels - 0.5;
+    const taps = [-1, 0, 1, 2].map((step) => Math.floor(centre) + step).filter((cell) => cell >= 0 && cell < cells);
+    const weights = taps.map((cell) => weight(cell - centre));
+    const sum = weights.reduce((a, b) => a + b, 0);
+    return taps.map((cell, i) => [cell, weights[i] / sum]);
+  });
+}
+
+/** A map enlarged to an image, within -1..1; undefined cells count as nothing. */
+function enlarge(map, width, height) {
+  const { size } = map;
+  const [across, down] = [bicubic(size, width), bicubic(size, height)];
+  const rows = new Float32Array(size * width);
+  for (let row = 0; row < size; row++) {
+    for (let x = 0; x < width; x++) {
+      let sum = 0;
+      // An undefined cell (NaN) counts as nothing.
+      for (const [cell, weight] of across[x]) sum += weight * (map.values[row * size + cell] || 0);
+      rows[row * width + x] = sum;
+    }
+  }
+  const found = new Float32Array(width * height);
+  for (let y = 0; y < height; y++) {
+    for (const [row, weight] of down[y]) {
+      for (let x = 0; x < width; x++) found[y * width + x] += weight * rows[row * width + x];
+    }
+  }
+  return found;
+}
+
+/**
+ * An image with a map over it: the image pale, coloured the more the more a place counts.
+ * @param {HTMLCanvasElement} canvas
+ * @param {HTMLImageElement|null} image a neutral ground where there is none
+ * @param {HeatMap|null} map the plain image where there is none
+ * @param {number} opacity of the strongest colour, 0..1
+ */
+function paint(canvas, image, map, opacity) {
+  const ratio = image ? image.naturalHeight / image.naturalWidth : 1;
+  canvas.width = Math.round(ratio <= 1 ? LONGEST_SIDE : LONGEST_SIDE / ratio);
+  canvas.height = Math.round(ratio <= 1 ? LONGEST_SIDE * ratio : LONGEST_SIDE);
+  const pen = canvas.getContext("2d", { willReadFrequently: true });
+  pen.fillStyle = "#9a9fa4";
+  pen.fillRect(0, 0, canvas.width, canvas.height);
+  if (image) pen.drawImage(image, 0, 0, canvas.width, canvas.height);
+  if (!map) return;
+  const pixels = pen.getImageData(0, 0, canvas.width, canvas.height);
+  blend(pixels.data, enlarge(map, canvas.width, canvas.height), map.signed, opacity);
+  pen.putImageData(pixels, 0, 0);
+}
+
+/** As lookwhy.reporting.strips.blend, which has an opacity of 0.74. */
+function blend(data, values, signed, opacity) {
+  const ink = inks(signed, opacity);
+  const pale = Math.min(opacity / 0.74, 1);
+  const [own, gray, white] = [1 - pale + pale * 0.55 * 0.25, pale * 0.55 * 0.75, pale * 0.45 * 255];
+  for (let i = 0, at = 0; i < values.length; i++, at += 4) {
+    const value = Math.min(Math.max(values[i], -1), 1);
+    const step = 4 * Math.round((value + 1) * 512);
+    const left = ink[step];
+    const level = gray * (0.299 * data[at] + 0.587 * data[at + 1] + 0.114 * data[at + 2]) + white;
+    data[at] = left * (own * data[at] + level) + ink[step + 1];
+    data[at + 1] = left * (own * data[at + 1] + level) + ink[step + 2];
+    data[at + 2] = left * (own * data[at + 2] + level) + ink[step + 3];
+  }
+}
+
+/** For 1025 values from -1 to 1: how much of the image shows through, and the red, green and blue over it. */
+function inks(signed, opacity) {
+  const { rgb } = SCALES[signed ? "signed" : "magnitude"];
+  const found = new Float32Array(4 * 1025);
+  for (let step = 0; step <= 1024; step++) {
+    const value = step / 512 - 1;
+    const alpha = opacity * Math.abs(value) ** 0.8;
+    const colour = 3 * Math.round((signed ? (value + 1) / 2 : Math.abs(value)) * 255);
+    found.set([1 - alpha, alpha * rgb[colour], alpha * rgb[colour + 1], alpha * rgb[colour + 2]], 4 * step);
+  }
+  return found;
+}
+
+/** Colour and ink of a value within -1..1, for words. */
+function colourOf(value, signed) {
+  const { rgb, blackInk } = SCALES[signed ? "signed" : "magnitude"];
+  const step = Math.round((signed ? (value + 1) / 2 : Math.abs(value)) * 255);
+  return { ground: `rgb(${rgb.slice(3 * step, 3 * step + 3).join(" ")})`, ink: blackInk[step] === "1" ? "#000000" : "#ffffff" };
+}
+
+/** What the colours mean. */
+function scaleKey(signed) {
+  const { rgb } = SCALES[signed ? "signed" : "magnitude"];
+  const stops = [0, 32, 64, 96, 128, 160, 192, 224, 255].map((step) => `rgb(${rgb.slice(3 * step, 3 * step + 3).join(" ")})`);
+  const [low, high] = signed ? ["against", "for the answer"] : ["nothing", "most"];
+  return make("div", { class: "scale" }, low, make("i", { style: { background: `linear-gradient(90deg, ${stops.join(", ")})` } }), high);
+}
+
+/** What must be known of a map beside its picture. */
+function mapNote(map) {
+  if (!map) return "no map at this epoch";
+  const undefinedCells = map.values.filter(Number.isNaN).length;
+  if (undefinedCells === map.values.length) return "undefined everywhere";
+  const some = undefinedCells ? `; ${undefinedCells} of ${map.values.length} undefined` : "";
+  const peak = map.peak < 0.001 ? map.peak.toExponential(1).replace("-", "−") : map.peak.toPrecision(2);
+  return map.peak ? `largest value ${peak}${some}` : `zero everywhere${some}`;
+}

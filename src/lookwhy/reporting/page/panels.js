@@ -1,0 +1,84 @@
+// One question in one run at one epoch: the answer, the image under each method's map, the words.
+
+/** @param {{question: number, image: HTMLImageElement|"pending"|null, epoch: number, method: string, opacity: number}} view */
+function runView(run, view) {
+  const shown = report.examples[run];
+  const box = make("div", { class: "run-shown" }, several ? make("h3", {}, runs[run].name) : null);
+  const answer = shown.answers[view.question][shown.epochs.indexOf(view.epoch)];
+  if (!answer) {
+    box.append(make("p", { class: "note" }, `Not analysed at ${epochName(view.epoch)}.`));
+    return box;
+  }
+  box.append(answerLine(run, answer, view), panels(run, answer, view), ...spokenWords(run, view));
+  return box;
+}
+
+const asked = (run, question) => report.examples[run].answers[question].some(Boolean);
+
+/** Runs on other data, or of fewer questions; nothing where there is none. */
+function notAsked(shown, question) {
+  const away = shown.filter((run) => !asked(run, question)).map((run) => runs[run].name);
+  return away.length ? make("p", { class: "note" }, `Without this question: ${away.join(", ")}.`) : "";
+}
+
+function answerLine(run, answer, { question, epoch }) {
+  const sure = known(answer.confidence) ? ` (${percent(answer.confidence)} confident)` : "";
+  const { truth } = report.questions[question];
+  const line = make("p", { class: "answer" }, `${sentence(epochName(epoch))}: answered “${answer.said}”${sure}${truth ? `; the true answer is “${truth}”` : ""}`);
+  if (known(answer.accuracy)) {
+    const right = answer.accuracy >= report.examples[run].correctAbove;
+    line.append("; ", make("span", { class: right ? "right" : "wrong" }, `${right ? "✓ right" : "✗ wrong"}, VQA accuracy ${percent(answer.accuracy)}`));
+  }
+  return line;
+}
+
+function panels(run, answer, view) {
+  const shown = report.examples[run];
+  const maps = mapsOf(run, view.question);
+  const now = maps.epochs[view.epoch];
+  const found = [];
+  if (!view.method) found.push(panel("Image", [report.questions[view.question].picture === null ? report.questions[view.question].why : ""], undefined, view));
+  if (maps.annotators && (!view.method || view.method === "annotators")) {
+    found.push(panel(sentence(runs[run].annotators), [`mean of ${shown.annotators[view.question]}`], maps.annotators, view));
+  }
+  shown.imageMethods.forEach((method, at) => {
+    if (view.method && view.method !== method) return;
+    const rho = maps.annotators ? [known(answer.rho[at]) ? `ρ ${number(answer.rho[at])} with the annotators` : "ρ undefined"] : [];
+    const flips = known(answer.flips[at]) ? [`cells that flip the answer: ${answer.flips[at]}`] : [];
+    found.push(panel(names.imageMethods[method].name, [...rho, ...flips, mapNote(now.image[at])], now.image[at], view));
+  });
+  if (!found.length) found.push(make("p", { class: "note" }, "This run has no such map."));
+  return make("div", { class: view.method ? "panels one" : "panels" }, ...found);
+}
+
+/** An image with a map over it; `undefined` for the image alone. */
+function panel(name, notes, map, { question, image, epoch, opacity }) {
+  const text = notes.filter(Boolean).join("; ");
+  const said = `${name}, ${epochName(epoch)}, ${report.questions[question].question}${text ? `: ${text}` : ""}`;
+  const canvas = make("canvas", { role: "img", "aria-label": said, "data-panel": name });
+  if (image !== "pending") paint(canvas, image, map ?? null, opacity);
+  return make("figure", {}, make("figcaption", {}, name), canvas, map ? scaleKey(map.signed) : null, text ? make("small", {}, text) : null);
+}
+
+function spokenWords(run, { question, epoch }) {
+  const shown = report.examples[run];
+  const now = mapsOf(run, question).epochs[epoch];
+  return shown.wordMethods.map((method, at) => {
+    const map = now.words[at];
+    const label = make("div", { class: "method" }, names.wordMethods[method].name, map ? scaleKey(map.signed) : null, make("small", {}, mapNote(map)));
+    return make("div", { class: "spoken" }, label, map ? wordList(shown.words[question], map, names.wordMethods[method].name) : null);
+  });
+}
+
+/** Words coloured by importance, each with its value; the most important one framed. */
+function wordList(words, map, name) {
+  const sizes = [...map.values].map((value) => (Number.isNaN(value) ? -1 : Math.abs(value)));
+  const top = map.peak ? sizes.indexOf(Math.max(...sizes)) : -1;
+  return make("ul", { class: "words", "aria-label": name }, ...words.map((word, at) => {
+    const value = map.values[at];
+    if (value === undefined || Number.isNaN(value)) return make("li", { class: "undefined" }, make("b", {}, word), make("small", {}, "undefined"));
+    const { ground, ink } = colourOf(value, map.signed);
+    const most = at === top ? make("span", { class: "hidden-text" }, " most important") : null;
+    return make("li", { class: at === top ? "top" : null }, make("b", { style: { background: ground, color: ink } }, word), make("small", {}, number(100 * value, 0) + "%", most));
+  }));
+}

@@ -1,0 +1,117 @@
+"""`analyze.py compare`: which differences it takes, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from made_results import make_run
+
+from lookwhy import store
+from lookwhy.cli.analyze import main
+from lookwhy.cli.compare import compare
+
+
+def better(result):
+    for record in result.records:
+        record["accuracy"] = 1.0
+        if record["rho"] is not None:
+            record["rho"] += 0.1 * (record["method"] == "occlusion") + 0.01 * result.manifest["epoch"]
+
+
+@pytest.fixture
+def runs(tmp_path):
+    return {
+        "first": make_run(tmp_path / "first", None, range(-1, 2)),
+        "second": make_run(tmp_path / "second", None, range(3), better),
+        "single": make_run(tmp_path / "single", None, 1),
+    }
+
+
+def test_runs_are_compared_with_the_first_epochs_with_the_first_methods_with_each_other(runs):
+    found = {one.title: one.differences for one in compare(runs)}
+    assert list(found) == [
+        "second, epoch 2, minus first, epoch 1",
+        "single, epoch 0, minus first, epoch 1",
+        "first: epoch 1 minus untrained",
+        "first, epoch 1: methods against each other",
+        "second: epoch 2 minus epoch 0",
+        "second, epoch 2: methods against each other",
+        "single, epoch 0: methods against each other",
+    ]
+    between = {(one.measure, one.second): one for one in found["second, epoch 2, minus first, epoch 1"]}
+    assert between["rank_correlation", "occlusion"].estimate.mean == pytest.approx(0.12)
+    assert between["rank_correlation", "guided_backprop"].estimate.mean == pytest.approx(0.02)
+    wrong = np.mean([row % 3 == 0 for row in range(12)])
+    assert between["accuracy", ""].estimate.mean == pytest.approx(wrong)
+    (methods,) = found["second, epoch 2: methods against each other"]
+    assert (methods.first, methods.second) == ("guided_backprop", "occlusion")
+    assert methods.estimate.mean == pytest.approx(0.1)
+
+
+def test_the_command_writes_the_page_with_these_differences(runs, tmp_path, capsys):
+    out = tmp_path / "report.html"
+    assert main(["compare", *map(str, runs.values()), "--out", str(out), "--examples", "5"]) == 0
+    assert str(out) in capsys.readouterr().out
+    page = out.read_text()
+    assert "second, epoch 2, minus first, epoch 1" in page
+    assert 'id="maps-0-4"' in page
+    assert 'id="maps-0-5"' not in page
+
+
+def spoil_version(run):
+    path = store.epoch_folder(run, 0) / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"schema_version": 99}))
+
+
+def spoil_file(name):
+    def spoil(run):
+        (store.epoch_folder(run, 0) / name).write_bytes(b"half a fi")
+
+    return spoil
+
+
+def remove(name):
+    return lambda run: (store.epoch_folder(run, 0) / name).unlink()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (spoil_version, "expected schema version 1, found 99"),
+        (spoil_file("summary.json"), "found a damaged one"),
+        (spoil_file("records.parquet"), "found a damaged one"),
+        (spoil_file("maps.h5"), "found a damaged one"),
+        (spoil_file("curves.json"), "found a damaged one"),
+        (remove("maps.h5"), "expected maps.h5"),
+    ],
+)
+def test_what_cannot_be_read_is_one_line_and_exit_code_2(runs, tmp_path, capsys, spoil, told):
+    # Neither the first nor the last epoch: those in between are read, too.
+    make_run(runs["first"], None, 1)
+    spoil(runs["first"])
+    out = tmp_path / "report.html"
+    assert main(["compare", str(runs["first"]), "--out", str(out)]) == 2
+    errors = capsys.readouterr().err.strip().splitlines()
+    assert len(errors) == 1
+    assert told in errors[0]
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["first", "first"], "expected each run once"),
+        (["first", "first/../first"], "expected each run once"),
+        (["nowhere"], "expected a run folder"),
+        (["first", "--examples", "0"], "expected --examples of at least 1, found 0"),
+        (["first", "--out", "first"], "expected a place for the page"),
+    ],
+)
+def test_wrong_input_is_one_line_and_exit_code_2(runs, tmp_path, capsys, monkeypatch, arguments, told):
+    monkeypatch.chdir(tmp_path)
+    assert main(["compare", *arguments]) == 2
+    errors = capsys.readouterr().err.strip().splitlines()
+    assert len(errors) == 1
+    assert told in errors[0]
