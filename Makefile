@@ -26,10 +26,11 @@ test: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/pytest
 
-# Ratios, each beside its bar, on one thread; Captum is installed for it. A quarter of an hour.
+# Ratios, each beside its bar, on one thread; Captum is installed for it. Half an hour. With a picture:
+# make bench FLAGS='--plot docs/performance.png'
 bench: $(STAMP)
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[bench]'
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(FLAGS)
 
 clean:
 	rm -rf .venv data/shapes runs report.html
