@@ -72,6 +72,7 @@ def names_and_colours(results: Iterable[AnalysisResult]) -> Json:
         "groups": {group: style.group_name(group) for group in sorted(groups)},
         "featureSets": {name: style.feature_set_name(name) for name in dict.fromkeys(sets)},
         "paperFailure": tables.PAPER_FAILURE,
+        "series": [style.light_dark(colour) for colour in style.SERIES],
     }
 
 

@@ -3,10 +3,7 @@
 /** Runs and feature sets are told apart without colour: by dash and marker, bars by their hatching. */
 const DASHES = ["", "7 4", "2 3.5", "10 3 2 3"];
 const HATCHES = ["", "45deg", "-45deg", "90deg"];
-const RUN_COLOURS = [
-  "light-dark(#0072B2, #4ba3dd)", "light-dark(#b07a00, #E69F00)", "light-dark(#009E73, #1fb98c)",
-  "light-dark(#c06a96, #CC79A7)", "light-dark(#D55E00, #D55E00)", "light-dark(#2b8cc4, #56B4E9)",
-];
+const RUN_COLOURS = names.series;
 
 /** A marker of one of four shapes. */
 function marker(kind, x, y, colour) {
