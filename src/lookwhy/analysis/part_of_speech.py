@@ -12,7 +12,6 @@ import io
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float, Int64
@@ -52,12 +51,12 @@ class Tagger:
 
 
 def find_tagger() -> Tagger:
-    """NLTK's perceptron tagger where its data is found or can be downloaded, else TextBlob's bundled one."""
+    """NLTK's perceptron tagger where its data is found or can be downloaded, else TextBlob's bundled one.
+
+    The data is looked for where NLTK does: in the folders of `NLTK_DATA`, in `~/nltk_data` and so on.
+    """
     import nltk
 
-    sibling = Path("../shared/nltk_data")
-    if sibling.is_dir() and str(sibling) not in nltk.data.path:
-        nltk.data.path.append(str(sibling))
     resource = "averaged_perceptron_tagger_eng"
     # Offline, nltk.download raises nothing, says False and prints why. That another tagger ran stands in the
     # manifest and in the figure.
