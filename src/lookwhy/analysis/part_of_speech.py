@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int64
+from tqdm import tqdm
 
 from lookwhy.analysis.statistics import clustered_mean
 from lookwhy.types import ImportanceMaps
@@ -103,7 +104,8 @@ def count_tags(tagger: Tagger, questions: Iterable[Sequence[str]]) -> Counter[st
     if len(chosen) > MAX_COUNTED:
         chosen.sort(key=lambda words: hashlib.sha256(" ".join(words).encode()).digest())
         chosen = chosen[:MAX_COUNTED]
-    return Counter(tag for words in chosen for tag in tagger.tag(words))
+    bar = tqdm(chosen, "tagging questions", unit="question", leave=False, disable=None, delay=1)
+    return Counter(tag for words in bar for tag in tagger.tag(words))
 
 
 def frequent_groups(counts: Counter[str], top: int) -> dict[str, list[str]]:
