@@ -52,9 +52,11 @@ def terminal(monkeypatch, columns: int = 80) -> Iterator[Shown]:
             patch.setattr(sys, "stdout", screen)
             patch.setattr(sys, "stderr", screen)
             # What rich would otherwise believe instead of the terminal.
-            for name in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE"):
+            for name in ("LINES", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE"):
                 patch.delenv(name, raising=False)
             patch.setenv("TERM", "xterm")
+            # Rich asks the process's own streams for their width, not sys.stdout.
+            patch.setenv("COLUMNS", str(columns))
             yield shown
     finally:
         reader.join(timeout=10)
