@@ -5,11 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from made_results import make_result
-from test_figures import assert_legends_beside_data, assert_nothing_clipped, texts
+from test_figures import assert_legends_beside_data, assert_nothing_clipped
+from test_figures import texts as lines
 
 from lookwhy.reporting import style
 from lookwhy.reporting.chart import WIDTHS
 from lookwhy.reporting.epochs import agreement_over_epochs
+
+
+def texts(figure):
+    """A long text may go over several lines."""
+    return [text.replace("\n", " ") for text in lines(figure)]
 
 
 def test_curves_bands_baselines_and_a_zero_line_are_drawn():

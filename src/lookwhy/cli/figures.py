@@ -23,7 +23,7 @@ from lookwhy.types import AnalysisResult
 FORMATS = ("png", "pdf", "svg")
 CHARTS = ("most_important_words", "accuracy_by_type", "failure_prediction", "failure_curves")
 """Of one epoch of a run; beside them `agreement`, of all epochs of all runs, and `example_<question id>`."""
-PRINT_DPI = 200
+PRINT_DPI = 200.0
 _log = logging.getLogger(__name__)
 
 

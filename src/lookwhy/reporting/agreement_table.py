@@ -45,8 +45,9 @@ def _estimated(measure: str) -> Callable[[AnalysisResult, str], Text]:
     def cell(result: AnalysisResult, method: str) -> Text:
         key = f"image/{method}/{measure}"
         mean, interval = estimate(result, key)
-        text = Text().append(mean, style=BEST if method in _best(result, measure) else "")
-        return text.append("\n").append(mark(result, key, 0.0)).append(interval, QUIET) if interval else text
+        text = Text().append(mark(result, key, 0.0))
+        text.append(mean, style=BEST if method in _best(result, measure) else "")
+        return text.append(f"\n{interval}", QUIET) if interval else text
 
     return cell
 
@@ -61,8 +62,8 @@ def _plain(measure: str) -> Callable[[AnalysisResult, str], Text]:
 
 
 _MEASURED = (
-    _Column("Rank\ncorrelation", 17, _estimated("rank_correlation")),
-    _Column("Question-\nspecific", 17, _estimated("specificity")),
+    _Column("Rank\ncorrelation", 16, _estimated("rank_correlation")),
+    _Column("Question-\nspecific", 16, _estimated("specificity")),
 )
 _CONTROLS = (
     _Column("Mean\nmap", 6, _plain("mean_map")),
@@ -75,7 +76,7 @@ _COUNT = _Column(
 _PUBLISHED = _Column("Paper", 8, lambda result, method: Text(PAPER.get(method, NOTHING)))
 
 
-def table_one(result: AnalysisResult, width: int = WIDE) -> list[Table]:
+def table_one(result: AnalysisResult, width: int = WIDE) -> list[Table | Text]:
     """The paper's Table 1 with the controls without which it says little.
 
     Args:
@@ -83,7 +84,7 @@ def table_one(result: AnalysisResult, width: int = WIDE) -> list[Table]:
         width: columns that there are; on fewer than `WIDE` the controls are a second table.
     """
     title, rows = table_title(result), table_rows(result)
-    marked = f" Bold: the best method. {MARK}: the interval excludes 0." if rows else ""
+    marked = f" Bold: the best method. {MARK}: its interval excludes 0." if rows else ""
     note = (table_note(result) if rows else "No annotator maps, so no agreement.") + marked
     if width >= WIDE or not rows:
         (own, specific), (mean, *others) = _MEASURED, _CONTROLS
@@ -91,7 +92,8 @@ def table_one(result: AnalysisResult, width: int = WIDE) -> list[Table]:
         return [_agreement(title, note, columns, result, rows)]
     return [
         _agreement(title, "", (*_MEASURED, _COUNT, _PUBLISHED), result, rows),
-        _agreement(f"{title}: controls", note, _CONTROLS, result, rows),
+        _agreement("Controls of this agreement", "", _CONTROLS, result, rows),
+        Text(note, style=QUIET),
     ]
 
 

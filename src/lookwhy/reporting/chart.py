@@ -20,8 +20,8 @@ from lookwhy.types import AnalysisResult
 WIDTHS = {"single": 3.5, "double": 7.2}
 """Inches: one column of a journal's page, and both."""
 _NARROW = 5.0
-_HANDLE = 0.62
-"""Inches of a legend's entry beside its words."""
+_HANDLE, _ENTRY = 0.62, 2.7
+"""Inches of a legend's entry beside its words, and of the words before they go over several lines."""
 
 HEADING: dict[str, Any] = {"size": style.HEADING + 1, "weight": "bold", "color": style.INK}
 TITLE = HEADING | {"x": 0.014, "ha": "left"}
@@ -52,24 +52,26 @@ def heading(axes: Axes, text: str, room: float) -> None:
 
 
 def legend_above(axes: Axes, columns: int) -> None:
-    """Above the axes, where it covers no data; in fewer columns where there is no room."""
-    handles, labels = axes.get_legend_handles_labels()
-    figure = axes.get_figure(root=True)
-    if figure is not None:
-        columns = _columns(labels, float(figure.get_figwidth()) - 0.8, columns)
-    axes.legend(
-        handles,
-        labels,
-        loc="lower left",
-        bbox_to_anchor=(0, 1.0),
-        ncols=columns,
-        borderaxespad=0.2,
-        **LEGEND,
-    )
+    """Above the axes, where it covers no data."""
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=columns, borderaxespad=0.2, **LEGEND)
 
 
-def figure_legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str], columns: int = 2) -> None:
-    """One legend for all axes, above them; entries too long for the figure go over several lines."""
+def figure_legend(
+    figure: Figure,
+    handles: Sequence[Any],
+    labels: Sequence[str],
+    columns: int = 2,
+    title: str | None = None,
+) -> None:
+    """One legend for all axes, above them; entries too long for the figure go over several lines.
+
+    Args:
+        figure: without a title of its own, which would stand at the same place.
+        handles: of the lines and bars.
+        labels: what they are.
+        columns: at most.
+        title: of the figure.
+    """
     width = float(figure.get_figwidth()) - 0.2
     columns = _columns(labels, width, columns)
     room = width / columns - _HANDLE
@@ -79,16 +81,20 @@ def figure_legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str],
         loc="outside upper left",
         ncols=columns,
         handlelength=2.8,
+        title="\n".join(wrap(title or "", style.HEADING + 1, width, "bold")) or None,
+        title_fontproperties={"size": style.HEADING + 1, "weight": "bold"},
+        alignment="left",
         **LEGEND,
     )
+    figure.legends[-1].get_title().set_color(style.INK)
     for text in figure.legends[-1].get_texts():
         text.set_parse_math(False)
 
 
 def _columns(labels: Sequence[str], width: float, most: int) -> int:
     """How many columns of a legend fit, at most as many as wanted."""
-    widest = max((text_width(label, style.TEXT) for label in labels), default=0.0) + _HANDLE
-    return max(min(most, int(width / widest)), 1)
+    widest = min(max((text_width(label, style.TEXT) for label in labels), default=0.0), _ENTRY)
+    return max(min(most, int(width / (widest + _HANDLE))), 1)
 
 
 def undefined(figure: Figure, reason: str) -> Figure:

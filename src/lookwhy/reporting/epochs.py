@@ -91,7 +91,7 @@ def _legend(figure: Figure, upper: Axes, lower: Axes) -> None:
     figure_legend(figure, [*handles, own[-1]], [*labels, words[-1]])
     entries = sum(text.get_text().count("\n") + 1 for text in figure.legends[-1].get_texts())
     lines = entries if narrow(figure) else (entries + 1) // 2
-    figure.set_figheight((4.3 if narrow(figure) else 5.4) + 0.19 * lines)
+    figure.set_figheight((5.0 if narrow(figure) else 5.4) + 0.19 * lines)
 
 
 def _curve(

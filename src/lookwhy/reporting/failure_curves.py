@@ -41,9 +41,10 @@ def failure_curves(result: AnalysisResult, width: float | None = None) -> Figure
     if narrow(figure):
         figure.set_figheight(8.6)
     panels = figure.subplots(3, 1) if narrow(figure) else figure.subplots(1, 3)
-    title(figure, "Predicting whether the answer is right, by what the predictor sees")
+    what = "Predicting whether the answer is right, by what the predictor sees"
     curves = _by_panel(result)
     if not any(curves.values()):
+        title(figure, what)
         why = "no curves are stored; too few right or wrong answers, or an analysis of an earlier version"
         return undefined(figure, why)
     sets = [name for name in _order(result) if any(name in found for found in curves.values())]
@@ -52,9 +53,9 @@ def failure_curves(result: AnalysisResult, width: float | None = None) -> Figure
         heading(axes, name, 2.0)
         axes.set_xlabel(across, size=style.TEXT, color=style.INK)
         axes.set_ylabel(up, size=style.TEXT, color=style.INK)
-    handles, labels = panels[0].get_legend_handles_labels()
-    calibrated = panels[2].get_legend_handles_labels()
-    figure_legend(figure, handles or calibrated[0], labels or calibrated[1], columns=3)
+    drawn = [axes.get_legend_handles_labels() for axes in panels]
+    handles = {label: handle for found in drawn for handle, label in zip(*found, strict=True)}
+    figure_legend(figure, list(handles.values()), list(handles), columns=4, title=what)
     epoch, note = epoch_and_note(result)
     dotted = "Thin dotted diagonal: chance (ROC), perfect (calibration)."
     footer(figure, f"{epoch}{dotted} Risk: lower is better. Cross-validated.", [note])

@@ -16,6 +16,7 @@ from matplotlib.ticker import PercentFormatter
 from lookwhy.reporting import reading, style
 from lookwhy.reporting.chart import (
     epoch_and_note,
+    figure_legend,
     footer,
     legend_above,
     narrow,
@@ -27,7 +28,7 @@ from lookwhy.reporting.chart import (
 )
 from lookwhy.reporting.epochs import agreement_over_epochs
 from lookwhy.reporting.failure_curves import failure_curves
-from lookwhy.reporting.sheet import shorten
+from lookwhy.reporting.sheet import shorten, wrap
 from lookwhy.reporting.strips import example_strip, explanation_figure
 from lookwhy.types import AnalysisResult
 
@@ -60,13 +61,14 @@ def most_important_words(result: AnalysisResult, width: float | None = None) -> 
     height = 3.9 if upright else 1.9 + (0.16 + 0.12 * len(methods)) * len(groups)
     figure = new_figure(width or max(6.6, 1.4 + 0.72 * len(groups)), height)
     axes = figure.subplots()
-    title(figure, "Which words count: the most important word of each question")
+    what = "Which words count: the most important word of each question"
     if not groups:
+        title(figure, what)
         return undefined(figure, "no part of speech has a value in this analysis")
     _word_bars(axes, result, groups, methods, upright)
     break_, crowded = ("\n", len(groups) > 9) if upright else (", ", False)
     labels = [f"{style.group_name(group)}{break_}{_count_label(result, methods, group)}" for group in groups]
-    measured = "P(most important | part of speech)"
+    measured = "P(most important | part of speech)" if upright else "P(most important |\npart of speech)"
     if upright:
         axes.set_xticks(
             range(len(groups)), labels, rotation=40 if crowded else 0, ha="right" if crowded else "center"
@@ -85,8 +87,20 @@ def most_important_words(result: AnalysisResult, width: float | None = None) -> 
     epoch, note = epoch_and_note(result)
     how = "n: words. Thin lines: 95% intervals. Most frequent part of speech first."
     footer(figure, f"{epoch}{how} Tagged by {tagger}.", [note])
-    legend_above(axes, len(methods) + 1)
+    _legends(figure, [axes], len(methods) + 1, what)
     return figure
+
+
+def _legends(figure: Figure, panels: Sequence[Axes], columns: int, what: str) -> None:
+    """Each above its axes, where there is room; else one for the whole figure."""
+    if not narrow(figure):
+        title(figure, what)
+        for axes in panels:
+            legend_above(axes, columns)
+        return
+    drawn = [axes.get_legend_handles_labels() for axes in panels]
+    handles = {label: handle for found in drawn for handle, label in zip(*found, strict=True)}
+    figure_legend(figure, list(handles.values()), list(handles), columns, what)
 
 
 def _word_bars(
@@ -124,8 +138,9 @@ def failure_prediction(result: AnalysisResult, width: float | None = None) -> Fi
         figure.set_figheight(3.2 + 2 * bars)
     shape = (2, 1) if narrow(figure) else (1, 2)
     left, right = figure.subplots(*shape, sharey=True)
-    title(figure, "Predicting whether the answer is right")
+    what = "Predicting whether the answer is right"
     if not names:
+        title(figure, what)
         return undefined(figure, "not enough right and wrong answers to learn from")
     colour = style.method_colours(["guided_backprop"])["guided_backprop"]
     majority = [result.summary.get(f"failure/{name}/majority_accuracy", np.nan) for name in names]
@@ -144,10 +159,10 @@ def failure_prediction(result: AnalysisResult, width: float | None = None) -> Fi
     at = np.arange(len(names))
     left.vlines(majority, at - 0.4, at + 0.4, style.INK, linewidth=1.8, label="Always the more frequent")
     right.axvline(0.5, color=style.INK, linewidth=1.8, linestyle=(0, (3, 2)), label="By chance")
-    left.set_yticks(at, [style.feature_set_name(name) for name in names])
+    room = 1.0 if narrow(figure) else 2.0
+    left.set_yticks(at, ["\n".join(wrap(style.feature_set_name(name), style.TEXT, room)) for name in names])
     left.invert_yaxis()
-    for axes in (left, right):
-        legend_above(axes, 1)
+    _legends(figure, [left, right], 1, what)
     n = {int(result.summary[key]) for name in names if (key := f"failure/{name}/n") in result.summary}
     counted = f"{'–'.join(map(str, sorted(n)))} questions, cross-validated." if n else "Cross-validated."
     epoch, note = epoch_and_note(result)

@@ -138,8 +138,8 @@ def report_console() -> Console:
 
 def print_tables(result: AnalysisResult, console: Console) -> None:
     """Every table that has a row; Table 1 always, so that its absence is explained."""
-    for table in table_one(result, console.width):
-        console.print(table)
+    for part in table_one(result, console.width):
+        console.print(part)
     for table in (words_table(result), failure_table(result), accuracy_table(result)):
         if table.row_count:
             console.print(table)
