@@ -10,7 +10,7 @@ from typing import Any
 import pytorch_lightning as pl
 from jsonargparse import Namespace
 from pytorch_lightning.callbacks import ProgressBar, TQDMProgressBar
-from pytorch_lightning.callbacks.progress.tqdm_progress import Tqdm
+from pytorch_lightning.callbacks.progress.tqdm_progress import Tqdm, convert_inf
 from pytorch_lightning.utilities.types import STEP_OUTPUT
 from torch import Tensor
 from tqdm import tqdm
@@ -25,7 +25,7 @@ class TrainingProgress(TQDMProgressBar):
     would write over those of the analysis.
     """
 
-    BAR_FORMAT = "{desc} {percentage:3.0f}%|{bar}| {remaining} left{postfix}"
+    BAR_FORMAT = "{desc}{percentage:3.0f}%|{bar}| {remaining} left{postfix}"
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,19 +41,20 @@ class TrainingProgress(TQDMProgressBar):
         return super().is_enabled and sys.stderr.isatty()
 
     def init_train_tqdm(self) -> Tqdm:
-        """The bar of an epoch."""
-        return self._bar()
+        """The bar of the epochs."""
+        return self._bar("training")
 
     def init_validation_tqdm(self) -> Tqdm:
         """The bar of a validation, below the epoch's in training."""
-        return self._bar(position=int(self.trainer.state.fn == "fit"))
+        return self._bar("validating", position=int(self.trainer.state.fn == "fit"))
 
     def init_test_tqdm(self) -> Tqdm:
         """The bar of a test."""
-        return self._bar()
+        return self._bar("testing")
 
-    def _bar(self, position: int = 0) -> Tqdm:
+    def _bar(self, what: str, position: int = 0) -> Tqdm:
         return Tqdm(
+            desc=f"{what}: ",
             position=position,
             disable=self.is_disabled,
             leave=False,
@@ -66,9 +67,9 @@ class TrainingProgress(TQDMProgressBar):
         """Begin another epoch on the same bar."""
         self._began = time.monotonic()
         self._losses, self._steps, self._validated = None, 0, False
-        super().on_train_epoch_start(trainer, *_)
         last = f"/{_epochs(trainer) - 1}" if _epochs(trainer) else ""
-        self.train_progress_bar.set_description(f"epoch {trainer.current_epoch}{last}")
+        self.train_progress_bar.set_description(f"epoch {trainer.current_epoch}{last}", refresh=False)
+        self.train_progress_bar.reset(convert_inf(self.total_train_batches))
 
     def on_train_batch_end(
         self,
@@ -92,6 +93,30 @@ class TrainingProgress(TQDMProgressBar):
         if self._train_progress_bar is not None:
             self.train_progress_bar.refresh()
         super().on_validation_start(trainer, pl_module)
+
+    def on_validation_batch_start(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Tell the bar how many batches there will be."""
+        if self.has_dataloader_changed(dataloader_idx):
+            self.val_progress_bar.reset(convert_inf(self.total_val_batches_current_dataloader))
+
+    def on_test_batch_start(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Tell the bar how many batches there will be."""
+        if self.has_dataloader_changed(dataloader_idx):
+            self.test_progress_bar.reset(convert_inf(self.total_test_batches_current_dataloader))
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Make room for the bar of the analysis."""

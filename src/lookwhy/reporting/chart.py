@@ -137,7 +137,7 @@ def save_figure(figure: Figure, path: Path, dpi: float | None = None) -> Path:
 
 
 _NO_DATE: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
-_REAL_TEXT = {"svg.fonttype": "none", "pdf.fonttype": 42, "svg.hashsalt": "lookwhy"}
+_REAL_TEXT: Any = {"svg.fonttype": "none", "pdf.fonttype": 42, "svg.hashsalt": "lookwhy"}
 """Text stays text: it can be searched, copied and edited."""
 
 

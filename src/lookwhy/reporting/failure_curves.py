@@ -83,9 +83,9 @@ def _panel(axes: Axes, kind: str, curves: dict[str, Curve], sets: list[str]) -> 
         if name not in curves:
             continue
         # Dots of the calibration stand for the bins; the other curves have too many points to mark.
-        marker = (
-            {"marker": _MARKERS[number % len(_MARKERS)], "markersize": 3.4} if kind == "calibration" else {}
-        )
+        marker: dict[str, Any] = {}
+        if kind == "calibration":
+            marker = {"marker": _MARKERS[number % len(_MARKERS)], "markersize": 3.4}
         axes.plot(
             curves[name]["x"],
             curves[name]["y"],
