@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test bench clean
+.PHONY: demo test bench docs-figures clean
 .DELETE_ON_ERROR:
 
 # The stamp is newer than what it was installed from, so a second call installs nothing.
@@ -31,6 +31,15 @@ test: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[bench]'
 	$(BIN)/python -m benchmarks $(FLAGS)
+
+# The pictures of README and docs, from the runs that docs/figures.md tells how to make.
+DOCS_RUNS ?= runs/demo runs/shapes_san
+DOCS_NAMES ?= DeeperLSTM SAN
+DOCS_QUESTION ?= 500036000
+docs-figures: $(STAMP)
+	$(BIN)/python analyze.py figures $(DOCS_RUNS) --names $(DOCS_NAMES) --question $(DOCS_QUESTION) --out runs/figures
+	cp runs/figures/agreement.png docs/agreement.png
+	cp runs/figures/$(firstword $(DOCS_NAMES))/example_$(DOCS_QUESTION).png docs/example.png
 
 clean:
 	rm -rf .venv data/shapes runs report.html

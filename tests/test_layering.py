@@ -63,3 +63,9 @@ def test_the_walk_sees_a_breach(tmp_path):
     path = tmp_path / "breach.py"
     path.write_text("def late():\n    from lookwhy.cli import train\n    import wandb\n")
     assert {"lookwhy.cli", "lookwhy.cli.train", "wandb"} <= imports(path)
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_the_package_looks_for_nothing_beside_itself(path):
+    # Where things lie is told by options and environment variables.
+    assert "../" not in path.read_text()

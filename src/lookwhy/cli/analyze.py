@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from argparse import Namespace
+from argparse import Namespace, _SubParsersAction
 from collections.abc import Sequence
 from pathlib import Path
 
 from lookwhy.cli.errors import OneLineParser, run_command
 from lookwhy.errors import LookwhyError
 
-SUBCOMMANDS = ("checkpoint", "explain", "compare")
+SUBCOMMANDS = ("checkpoint", "explain", "compare", "figures")
 
 
 def build_parser() -> OneLineParser:
@@ -20,7 +20,7 @@ def build_parser() -> OneLineParser:
         description="Where a VQA model looks and why it answers.",
         epilog="analyze.py CKPT is short for analyze.py checkpoint CKPT.",
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="{CKPT,explain,compare}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="{CKPT,explain,compare,figures}")
     one = commands.add_parser("checkpoint", help="analyse a checkpoint as the callback did in training")
     one.add_argument("checkpoint", type=Path, metavar="CKPT", help="runs/<name>/checkpoints/*.ckpt")
     one.add_argument("--out", type=Path, help="folder to write to (default: <run>/analyze/<checkpoint>)")
@@ -47,7 +47,23 @@ def build_parser() -> OneLineParser:
     )
     many.add_argument("--out", type=Path, default=Path("report.html"), help="page to write")
     many.add_argument("--examples", type=int, default=60, help="questions to browse (default: 60)")
+    _add_figures(commands)
     return parser
+
+
+def _add_figures(commands: _SubParsersAction) -> None:
+    drawn = commands.add_parser("figures", help="every figure of runs as files for print")
+    drawn.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="run folders")
+    drawn.add_argument("--out", type=Path, required=True, help="folder to write to")
+    drawn.add_argument("--format", default="png", help="png, pdf, svg, with commas between (default: png)")
+    drawn.add_argument("--epoch", type=int, help="of charts and examples (default: the last; untrained: -1)")
+    drawn.add_argument(
+        "--question", type=int, nargs="+", default=[], metavar="ID", help="examples (default: the analysis's)"
+    )
+    drawn.add_argument("--width", choices=("single", "double"), default="double", help="columns of a page")
+    drawn.add_argument(
+        "--names", nargs="+", default=[], metavar="NAME", help="of the runs (default: their folders')"
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -66,6 +82,20 @@ def _dispatch(options: Namespace) -> int:
         from lookwhy.cli.compare import compare_runs
 
         compare_runs(options.runs, options.out, options.examples)
+        return 0
+    if options.command == "figures":
+        from lookwhy.cli.figures import draw_figures, report_figures
+
+        written = draw_figures(
+            options.runs,
+            options.out,
+            options.format,
+            options.epoch,
+            options.question,
+            options.width,
+            options.names,
+        )
+        report_figures(written, options.out)
         return 0
     from lookwhy.cli import commands
 

@@ -18,6 +18,7 @@ from pytorch_lightning.loggers import WandbLogger
 from lookwhy import store
 from lookwhy.analysis import AnalysisPlan
 from lookwhy.callbacks import ImportanceCallback
+from lookwhy.callbacks.progress import progress_bars
 from lookwhy.data.datamodule import VQADataModule
 from lookwhy.models.system import VQASystem
 from lookwhy.reporting.tables import print_tables, report_console
@@ -77,6 +78,7 @@ class TrainCLI(LightningCLI):
             # Lightning always passes this on, and W&B warns of it whatever its value.
             logger._wandb_init.pop("anonymous", None)
             kwargs["logger"] = logger
+        self.trainer_defaults["callbacks"] += progress_bars(self._get(self.config_init, "trainer"))
         trainer = super().instantiate_trainer(**kwargs)
         for callback in trainer.checkpoint_callbacks:
             if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
