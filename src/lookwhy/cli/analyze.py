@@ -1,4 +1,4 @@
-"""`analyze.py`: the analysis of a checkpoint, the explanation of one question, the comparison of runs."""
+"""`analyze.py`: the analysis of a checkpoint, explanations, the comparison of runs, the live page."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from lookwhy.cli.errors import OneLineParser, run_command
 from lookwhy.errors import LookwhyError
 
-SUBCOMMANDS = ("checkpoint", "explain", "compare")
+SUBCOMMANDS = ("checkpoint", "explain", "compare", "serve")
 
 
 def build_parser() -> OneLineParser:
@@ -20,7 +21,7 @@ def build_parser() -> OneLineParser:
         description="Where a VQA model looks and why it answers.",
         epilog="analyze.py CKPT is short for analyze.py checkpoint CKPT.",
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="{CKPT,explain,compare}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="{CKPT,explain,compare,serve}")
     one = commands.add_parser("checkpoint", help="analyse a checkpoint as the callback did in training")
     one.add_argument("checkpoint", type=Path, metavar="CKPT", help="runs/<name>/checkpoints/*.ckpt")
     one.add_argument("--out", type=Path, help="folder to write to (default: <run>/analyze/<checkpoint>)")
@@ -32,11 +33,7 @@ def build_parser() -> OneLineParser:
     )
     one.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ... (default: cpu)")
     one.add_argument("--profile", action="store_true", help="print where the time went")
-    why = commands.add_parser("explain", help="answer one question and draw why")
-    why.add_argument("checkpoint", type=Path, metavar="CKPT")
-    why.add_argument("--image", type=Path, required=True, help="any picture")
-    why.add_argument("--question", required=True, help='e.g. "What color is the ball?"')
-    why.add_argument("--out", type=Path, default=Path("explanation.png"), help="picture to write")
+    _add_explain(commands)
     many = commands.add_parser("compare", help="one self-contained page that compares runs over epochs")
     many.add_argument(
         "runs",
@@ -47,7 +44,50 @@ def build_parser() -> OneLineParser:
     )
     many.add_argument("--out", type=Path, default=Path("report.html"), help="page to write")
     many.add_argument("--examples", type=int, default=60, help="questions to browse (default: 60)")
+    _add_serve(commands)
     return parser
+
+
+def _add_explain(commands: Any) -> None:
+    why = commands.add_parser(
+        "explain",
+        help="answer questions and show why, as pictures or numbers",
+        description="One question (--image, --question), or a whole list (--batch).",
+    )
+    why.add_argument("checkpoint", type=Path, metavar="CKPT")
+    why.add_argument("--image", type=Path, help="any picture")
+    why.add_argument("--question", help='e.g. "What color is the ball?"')
+    why.add_argument(
+        "--out",
+        type=Path,
+        help="what to write: .png, .svg or .pdf a picture, .json the numbers (default: explanation.png); "
+        "with --batch a folder (default: explanations)",
+    )
+    why.add_argument(
+        "--batch",
+        type=Path,
+        metavar="QUESTIONS",
+        help="a .csv, .json or .jsonl with image and question in each row, a folder with images and such a "
+        "list called questions, or official VQA questions",
+    )
+    why.add_argument(
+        "--images",
+        type=Path,
+        metavar="DIR",
+        help="with --batch: folder of the images (default: the list's own; official questions need it)",
+    )
+    why.add_argument(
+        "--format", help="with --batch: png, svg, pdf, json, or several by commas (default: png)"
+    )
+    why.add_argument("--overwrite", action="store_true", help="with --batch: make anew what is there already")
+    why.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ... (default: cpu)")
+
+
+def _add_serve(commands: Any) -> None:
+    live = commands.add_parser("serve", help="a web page on this machine to ask and explain in")
+    live.add_argument("checkpoint", type=Path, metavar="CKPT")
+    live.add_argument("--port", type=int, default=7860, help="of 127.0.0.1; 0: any free one (default: 7860)")
+    live.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ... (default: cpu)")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -66,6 +106,11 @@ def _dispatch(options: Namespace) -> int:
         from lookwhy.cli.compare import compare_runs
 
         compare_runs(options.runs, options.out, options.examples)
+        return 0
+    if options.command == "serve":
+        from lookwhy.cli.serve import serve
+
+        serve(options.checkpoint, options.port, options.device)
         return 0
     from lookwhy.cli import commands
 
@@ -93,5 +138,38 @@ def _dispatch(options: Namespace) -> int:
             options.profile,
         )
     else:
-        commands.explain_question(options.checkpoint, options.image, options.question, options.out)
+        _explain(options)
     return 0
+
+
+def _explain(options: Namespace) -> None:
+    """One question, or a list of them."""
+    batch = options.batch is not None
+    wrong = ("image", "question") if batch else ("images", "format", "overwrite")
+    given = [f"--{name}" for name in wrong if getattr(options, name)]
+    if given:
+        other = "--batch" if batch else "--image and --question"
+        raise LookwhyError(
+            f"expected {other} alone, found {given[0]} beside {'it' if batch else 'them'}; leave "
+            f"{given[0]} out" + ("" if batch else ", or give --batch")
+        )
+    if batch:
+        from lookwhy.cli.batch import explain_batch
+
+        explain_batch(
+            options.checkpoint,
+            options.batch,
+            options.images,
+            options.out or Path("explanations"),
+            options.format or "png",
+            options.device,
+            options.overwrite,
+        )
+        return
+    missing = [f"--{name}" for name in ("image", "question") if getattr(options, name) is None]
+    if missing:
+        raise LookwhyError(f"expected --image and --question, or --batch, found no {missing[0]}; give it")
+    from lookwhy.cli.explain import explain_question
+
+    out = options.out or Path("explanation.png")
+    explain_question(options.checkpoint, options.image, options.question, out, options.device)
