@@ -129,7 +129,7 @@ class Explainer:
         self._vocabulary = set(run.vocabulary.ix_to_word().values())
         self._methods = (*plan.image_methods, *plan.question_methods)
         occlusions = [method for method in self._methods if isinstance(method, Occlusion)]
-        self._patch = (occlusions or [Occlusion(plan.grid)])[0].patch_rgb
+        self.patch_rgb = (occlusions or [Occlusion(plan.grid)])[0].patch_rgb
         self._instead = next((m.unknown for m in self._methods if isinstance(m, WordDrop)), None)
         # Methods keep an image's part and switch rules on and off inside the network.
         self._lock = threading.Lock()
@@ -235,7 +235,7 @@ class Explainer:
 
     def _painted(self, pixels: Float[Tensor, "3 H W"], cells: set[int]) -> Float[Tensor, "3 H W"]:
         rows, columns = (cell_spans(length, self.plan.grid) for length in pixels.shape[1:])
-        colour, painted = self.recipe.color(self._patch).to(pixels), pixels.clone()
+        colour, painted = self.recipe.color(self.patch_rgb).to(pixels), pixels.clone()
         for down, across in (divmod(cell, self.plan.grid) for cell in cells):
             place = rows[down], columns[across]
             painted[:, place[0].start : place[0].stop, place[1].start : place[1].stop] = colour[:, None, None]
