@@ -230,6 +230,14 @@ def test_how_much_is_held_is_no_part_of_the_plan(run):
     assert plan.describe() == before
 
 
+def test_an_image_may_be_a_file_an_array_or_a_picture(explainer, pictures, tmp_path):
+    path = tmp_path / "image.png"
+    pictures[0].save(path)
+    pixels = explainer.see(pictures[0]).pixels
+    for image in (path, np.asarray(pictures[0])):
+        torch.testing.assert_close(explainer.see(image).pixels, pixels, rtol=0, atol=0)
+
+
 def test_an_image_of_any_size_is_seen_as_the_recipe_says(explainer):
     for size in ((1, 1), (300, 20)):
         seen = explainer.see(Image.new("RGB", size, (10, 200, 30)))

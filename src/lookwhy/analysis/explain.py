@@ -10,11 +10,12 @@ import threading
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int64, UInt8
 from PIL import Image
 from torch import Tensor
 
@@ -22,6 +23,7 @@ from lookwhy.analysis.plan import AnalysisPlan
 from lookwhy.analysis.run import clean_scores
 from lookwhy.attribution import Occlusion, WordDrop, explaining
 from lookwhy.attribution.windows import cell_spans
+from lookwhy.data.recipe import read_rgb
 from lookwhy.data.tokens import tokenize
 from lookwhy.models.checkpoint import LoadedRun
 from lookwhy.models.pipeline import Pipeline, probabilities
@@ -134,9 +136,17 @@ class Explainer:
         # Methods keep an image's part and switch rules on and off inside the network.
         self._lock = threading.Lock()
 
-    def see(self, rgb: Image.Image) -> Seen:
-        """Look at an image, as `read_rgb` gives it."""
-        pixels = self.recipe.pixels(rgb).to(self.device)
+    def see(self, image: Image.Image | UInt8[np.ndarray, "H W 3"] | Path) -> Seen:
+        """Look at an image: a file, or red, green and blue as `read_rgb` gives them.
+
+        Raises:
+            LookwhyError: the file is missing or damaged.
+        """
+        if isinstance(image, Path):
+            image = read_rgb(image)
+        elif isinstance(image, np.ndarray):
+            image = Image.fromarray(image)
+        pixels = self.recipe.pixels(image).to(self.device)
         with self._alone(), torch.no_grad():
             return Seen(pixels, self._model.features(pixels[None]))
 
