@@ -18,7 +18,8 @@ from typing import Any
 from PIL import Image
 from tqdm import tqdm
 
-from lookwhy.analysis.explain import Explainer, Explanation
+from lookwhy.analysis.explain import Explainer
+from lookwhy.analysis.explanation import Explanation
 from lookwhy.cli.explain import load_explainer, origin_of
 from lookwhy.data.files import atomic_path, sha256_file
 from lookwhy.data.question_lists import Asked, BadRow, read_questions
@@ -110,7 +111,8 @@ class _Batch:
     def _explain_image(self, image: Path, asked: list[Asked], bar: Any) -> None:
         """All questions about one image: it is read and looked at once, and not at all if all are done."""
         try:
-            outputs = [self._output(sha256_file(image), one) for one in asked]
+            digest = sha256_file(image)
+            outputs = [self._output(digest, one) for one in asked]
             waiting = [one for one in outputs if self._overwrite or not one.is_done]
             picture = read_rgb(image) if waiting else None
         except (LookwhyError, OSError) as error:

@@ -10,7 +10,8 @@ from pathlib import Path
 from PIL import Image
 
 from lookwhy import __version__
-from lookwhy.analysis.explain import Answer, Change, Explainer, Explanation
+from lookwhy.analysis.explain import Explainer
+from lookwhy.analysis.explanation import Answer, Change, Explanation
 from lookwhy.data.uploads import MAX_BYTES
 from lookwhy.reporting import style
 from lookwhy.reporting.explanation import Json, nested, number
