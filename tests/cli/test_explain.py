@@ -73,7 +73,7 @@ def test_numbers_hold_what_the_method_says_called_directly(tiny_checkpoint, pict
     assert found["schema_version"] == 1
     assert found["checkpoint"] == str(tiny_checkpoint)
     assert found["image"] == str(picture)
-    assert (found["question"], found["model"], found["epoch"]) == (QUESTION, "DeeperLSTM", 5)
+    assert (found["question"], found["model"], found["epoch"]) == (QUESTION, "DeeperLSTM", run.epoch)
     assert "simulated" in found["note"]
 
 

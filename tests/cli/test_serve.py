@@ -129,7 +129,7 @@ def bars(page):
 
 def changed(page):
     """The first answer's probability in percent, before and after, once there is an after."""
-    page.wait_for_function("document.querySelector('#bars .value')?.textContent.includes('→')")
+    page.wait_for_selector("#bars li:first-child .value:has-text('→')")
     page.wait_for_selector("#result[aria-busy=false]")
     before, after = bars(page)[0][1].replace("%", "").split(" → ")
     return float(before), float(after)
@@ -165,10 +165,7 @@ def test_answers_and_maps_are_those_of_the_explain_command(opened, picture, numb
         "Occlusion",
     ]
     occlusion = np.array({one["method"]: one for one in numbers["image_maps"]}["occlusion"]["values"])
-    assert (
-        f"largest value {float(f'{np.abs(occlusion).max():.2g}')}"[:20]
-        in page.locator("#panels").inner_text()
-    )
+    assert f"largest value {np.abs(occlusion).max():#.2g}" in page.locator("#panels").inner_text()
     drop = {one["method"]: one for one in numbers["word_importances"]}["word_drop"]["words"]
     words = page.locator('ul[aria-label="Word drop"] button')
     assert words.all_inner_texts() == [one["word"] for one in drop]
@@ -188,7 +185,7 @@ def test_a_region_painted_over_changes_the_answer_by_what_occlusion_says_and_com
     assert before != after
     assert "1 region painted over" in page.inner_text("#said")
     click_cell(page, row, column, "Occlusion")
-    page.wait_for_function("!document.querySelector('#bars .value').textContent.includes('→')")
+    page.wait_for_selector("#bars:not(:has-text('→'))")
     assert bars(page) == untouched
 
 
@@ -204,7 +201,7 @@ def test_a_word_dropped_changes_the_answer_by_what_word_drop_says(opened, pictur
     pressed = page.locator('[data-word][aria-pressed="true"]')
     assert pressed.all_inner_texts() == [drop[place]["word"]] * 2
     page.click("#reset")
-    page.wait_for_function("!document.querySelector('#bars .value').textContent.includes('→')")
+    page.wait_for_selector("#bars:not(:has-text('→'))")
     assert pressed.count() == 0
     assert page.locator("#reset").is_disabled()
 
@@ -235,14 +232,14 @@ def test_cells_and_words_are_reached_with_the_keyboard_and_by_numbers(opened, pi
     page.fill("#row", "7")
     page.fill("#column", "5")
     page.click("#paint")
-    page.wait_for_function("document.querySelector('#said').textContent.includes('2 regions')")
+    page.wait_for_selector("#said:has-text('2 regions')")
     assert "Row 7, column 5" in page.inner_text("#cell")
     assert page.inner_text("#paint") == "Take back"
     assert changed(page)[0] == first[0]
     word = page.locator('ul[aria-label="Word drop"] button').nth(2)
     word.focus()
     page.keyboard.press("Space")
-    page.wait_for_function("document.querySelector('#said').textContent.includes('without')")
+    page.wait_for_selector("#said:has-text('without')")
 
 
 def test_a_painted_cell_is_shown_in_the_colour_of_the_patch(opened, picture):
@@ -336,15 +333,15 @@ def encoded(image, kind, **settings):
     return file.getvalue()
 
 
-def huge_png():
-    """A header that promises 20,000 x 20,000 pixels, and next to nothing behind it."""
+def huge_png(side):
+    """A header that promises many pixels, and next to nothing behind it."""
 
     def chunk(name, content):
         return (
             struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
         )
 
-    header = struct.pack(">IIBBBBB", 20_000, 20_000, 8, 2, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
     return (
         b"\x89PNG\r\n\x1a\n"
         + chunk(b"IHDR", header)
@@ -378,7 +375,9 @@ BAD = {
     "GIF": (encoded(PHOTO, "GIF", save_all=True, append_images=[PHOTO]), "found something else"),
     "TIFF": (encoded(PHOTO, "TIFF"), "found something else"),
     "SVG": (b'<svg xmlns="http://www.w3.org/2000/svg"><image href="file:///etc/passwd"/></svg>', "found something else"),
-    "bomb": (huge_png(), "found 20000 x 20000"),
+    "many pixels": (huge_png(7000), "at most 40 million pixels, found 7000 x 7000"),
+    "more than Pillow warns of": (huge_png(12_000), "at most 40 million pixels"),
+    "more than Pillow takes": (huge_png(30_000), "at most 40 million pixels"),
 }  # fmt: skip
 
 
@@ -452,7 +451,7 @@ def test_questions_that_are_none_are_refused_in_words(served, picture, question,
         ("zyx wvu", "knows none of these words"),
         ("what " * 1000, "reads the first 26 words"),
         ("what is \ud83d\ude00 ?", "does not know"),
-        ("<script>alert(1)</script>", "does not know"),
+        ("<script>alert(1)</script>", "knows none of these words"),
     ],
 )
 def test_questions_that_the_model_reads_in_part_are_answered_with_a_note(served, picture, question, told):

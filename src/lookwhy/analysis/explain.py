@@ -201,9 +201,10 @@ def _notes(question: str, words: Sequence[str], known: Sequence[bool]) -> Iterat
     left_out = len(tokenize(question)) - len(words)
     if left_out:
         yield f"The model reads the first {len(words)} words, as in training; {left_out} more are left out."
-    pairs = [pair for pair in zip(words, known, strict=True) if any(map(str.isalnum, pair[0]))]
+    pairs = list(zip(words, known, strict=True))
     unknown = list(dict.fromkeys(word for word, is_known in pairs if not is_known))
-    if unknown and not any(is_known for _, is_known in pairs):
+    # A question mark is in every vocabulary and asks nothing.
+    if unknown and not any(is_known and any(map(str.isalnum, word)) for word, is_known in pairs):
         yield "The model knows none of these words: unknown words are all the same to it."
     elif unknown:
         shown = ", ".join(f"“{word}”" for word in unknown[:5]) + (", ..." if len(unknown) > 5 else "")
