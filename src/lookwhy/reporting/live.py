@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -62,7 +63,15 @@ def live_page(explainer: Explainer, examples: list[Example]) -> str:
 
 def looked_at(key: str, rgb: Image.Image) -> Json:
     """An image that the server has read, as small as the page shows it."""
-    picture = base64.b64encode(small_jpeg(_within_reason(rgb))).decode("ascii")
+    shown = _within_reason(rgb)
+    if max(shown.size) > LONGEST_SIDE:
+        kind, content = "jpeg", small_jpeg(shown)
+    else:
+        # As it is: enlarged, the traces that JPEG leaves would look like the picture's own.
+        kind, buffer = "png", io.BytesIO()
+        shown.save(buffer, "PNG")
+        content = buffer.getvalue()
+    picture = f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
     return {"image": key, "width": rgb.width, "height": rgb.height, "picture": picture}
 
 

@@ -112,6 +112,8 @@ class LivePage {
     this.panels.show(sent.picture, explained.maps.filter(({ domain }) => domain === "image"));
     wordRows(at("spoken"), explained, (word) => this.toggle(this.words, word));
     this.show();
+    // On a phone the answer would be below all that can be asked.
+    if (at("result").getBoundingClientRect().top > 0.7 * window.innerHeight) at("result").scrollIntoView();
   }
 
   toggle(gone, one) {

@@ -31,7 +31,7 @@ class SentImage {
     }
     const found = await send("image", file);
     const picture = new Image();
-    picture.src = "data:image/jpeg;base64," + found.picture;
+    picture.src = found.picture;
     await picture.decode();
     return new SentImage(file, found, picture);
   }
