@@ -6,11 +6,12 @@ import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from lookwhy.cli.errors import OneLineParser, run_command
 from lookwhy.errors import LookwhyError
 
-SUBCOMMANDS = ("checkpoint", "explain", "compare")
+SUBCOMMANDS = ("checkpoint", "explain", "compare", "workspace")
 
 
 def build_parser() -> OneLineParser:
@@ -20,7 +21,9 @@ def build_parser() -> OneLineParser:
         description="Where a VQA model looks and why it answers.",
         epilog="analyze.py CKPT is short for analyze.py checkpoint CKPT.",
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="{CKPT,explain,compare}")
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="{CKPT,explain,compare,workspace}"
+    )
     one = commands.add_parser("checkpoint", help="analyse a checkpoint as the callback did in training")
     one.add_argument("checkpoint", type=Path, metavar="CKPT", help="runs/<name>/checkpoints/*.ckpt")
     one.add_argument("--out", type=Path, help="folder to write to (default: <run>/analyze/<checkpoint>)")
@@ -47,7 +50,22 @@ def build_parser() -> OneLineParser:
     )
     many.add_argument("--out", type=Path, default=Path("report.html"), help="page to write")
     many.add_argument("--examples", type=int, default=60, help="questions to browse (default: 60)")
+    _add_workspace(commands)
     return parser
+
+
+def _add_workspace(commands: Any) -> None:
+    view = commands.add_parser("workspace", help="the project's saved view in W&B, or its JSON")
+    view.add_argument(
+        "runs",
+        type=Path,
+        nargs="*",
+        metavar="RUN",
+        help="run folders that say what is logged (default: a usual run)",
+    )
+    view.add_argument("--project", default="lookwhy", help="W&B project (default: lookwhy)")
+    view.add_argument("--entity", help="W&B user or team (default: the API key's own)")
+    view.add_argument("--out", type=Path, help="JSON to write (default without an API key: workspace.json)")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -66,6 +84,11 @@ def _dispatch(options: Namespace) -> int:
         from lookwhy.cli.compare import compare_runs
 
         compare_runs(options.runs, options.out, options.examples)
+        return 0
+    if options.command == "workspace":
+        from lookwhy.cli.workspace import save_workspace
+
+        save_workspace(options.runs, options.project, options.entity, options.out)
         return 0
     from lookwhy.cli import commands
 
