@@ -5,8 +5,13 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
 import sys
+import threading
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from made_results import make_result, make_run
@@ -16,6 +21,8 @@ from lookwhy.cli.workspace import _shown, usual_result
 from lookwhy.errors import LookwhyError
 from lookwhy.reporting import wandb_workspace as views
 from lookwhy.reporting.wandb import logged_keys
+
+ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.fixture(autouse=True)
@@ -142,3 +149,47 @@ def test_without_the_extra_it_says_how_to_get_it(monkeypatch, capsys, tmp_path):
     (error,) = capsys.readouterr().err.splitlines()
     assert "pip install 'lookwhy[workspace]'" in error
     assert list(tmp_path.iterdir()) == []
+
+
+class Server(BaseHTTPRequestHandler):
+    """Answers W&B's client as its server does, and keeps the views that are sent."""
+
+    views: ClassVar[list[dict]] = []
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        data = {"viewer": {"id": "1", "entity": "my-team", "username": "me", "email": "", "flags": "{}"}}
+        data["viewer"]["teams"] = {"edges": []}
+        if b"upsertView" in body:
+            sent = json.loads(body)["variables"]
+            self.views.append(sent)
+            data = {"upsertView": {"view": {"id": "1", "name": sent["name"]}, "inserted": True}}
+        answer = json.dumps({"data": data}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_):
+        pass
+
+
+def test_with_a_key_the_view_is_saved_and_its_address_printed(tmp_path):
+    with ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        key = {"WANDB_API_KEY": "a" * 40, "WANDB_BASE_URL": address, "OMP_NUM_THREADS": "1"}
+        run = make_run(tmp_path / "run", None, 1)
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "analyze.py"), "workspace", str(run), "--project", "mine"],
+            cwd=tmp_path, env=dict(os.environ) | key, capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+        server.shutdown()
+    assert done.returncode == 0, done.stderr
+    assert f"view  {address}/my-team/mine?nw=" in done.stdout
+    (sent,) = Server.views
+    assert (sent["entityName"], sent["projectName"]) == ("my-team", "mine")
+    shown = views.shown_keys({"spec": json.loads(sent["spec"])})
+    assert "analysis/image/occlusion/rank_correlation" in shown
+    assert not (tmp_path / "workspace.json").exists()
