@@ -1,4 +1,4 @@
-"""`analyze.py`: the analysis of a checkpoint, explanations, the comparison of runs, figures, the live page.
+"""`analyze.py`: analyses, explanations, the comparison of runs, figures, the live page, the view in W&B.
 
 What each subcommand needs is imported when it runs: torch and Lightning take seconds, `--help` needs neither.
 """
@@ -32,6 +32,7 @@ def _dispatch(options: Namespace) -> int:
         "compare": _compare,
         "figures": _figures,
         "serve": _serve,
+        "workspace": _workspace,
     }
     commands[options.command](options)
     return 0
@@ -122,3 +123,9 @@ def _serve(options: Namespace) -> None:
     from lookwhy.cli.serve import serve
 
     serve(options.checkpoint, options.port, options.device)
+
+
+def _workspace(options: Namespace) -> None:
+    from lookwhy.cli.workspace import save_workspace
+
+    save_workspace(options.runs, options.project, options.entity, options.out)

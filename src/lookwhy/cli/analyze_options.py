@@ -106,11 +106,26 @@ def _add_serve(commands: Any) -> None:
     live.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ... (default: cpu)")
 
 
+def _add_workspace(commands: Any) -> None:
+    view = commands.add_parser("workspace", help="the project's saved view in W&B, or its JSON")
+    view.add_argument(
+        "runs",
+        type=Path,
+        nargs="*",
+        metavar="RUN",
+        help="run folders that say what is logged (default: a usual run)",
+    )
+    view.add_argument("--project", default="lookwhy", help="W&B project (default: lookwhy)")
+    view.add_argument("--entity", help="W&B user or team (default: the API key's own)")
+    view.add_argument("--out", type=Path, help="JSON to write (default without an API key: workspace.json)")
+
+
 _ADD = {
     "checkpoint": _add_checkpoint,
     "explain": _add_explain,
     "compare": _add_compare,
     "figures": _add_figures,
     "serve": _add_serve,
+    "workspace": _add_workspace,
 }
 SUBCOMMANDS = tuple(_ADD)
