@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from lookwhy.reporting import reading, style
 from lookwhy.reporting.chart import (
@@ -57,8 +58,8 @@ def failure_curves(result: AnalysisResult, width: float | None = None) -> Figure
     handles = {label: handle for found in drawn for handle, label in zip(*found, strict=True)}
     figure_legend(figure, list(handles.values()), list(handles), columns=4, title=what)
     epoch, note = epoch_and_note(result)
-    dotted = "Thin dotted diagonal: chance (ROC), perfect (calibration)."
-    footer(figure, f"{epoch}{dotted} Risk: lower is better. Cross-validated.", [note])
+    how = "Dotted diagonal: chance (ROC), perfect (calibration: the larger a mark, the more questions)."
+    footer(figure, f"{epoch}{how} Risk: lower is better. Cross-validated.", [note])
     return figure
 
 
@@ -82,26 +83,37 @@ def _panel(axes: Axes, kind: str, curves: dict[str, Curve], sets: list[str]) -> 
     for number, name in enumerate(sets):
         if name not in curves:
             continue
+        colour = style.on_light(style.SERIES[number % len(style.SERIES)])
         # Dots of the calibration stand for the bins; the other curves have too many points to mark.
         marker: dict[str, Any] = {}
         if kind == "calibration":
-            marker = {"marker": _MARKERS[number % len(_MARKERS)], "markersize": 3.4}
+            marker = {"marker": _MARKERS[number % len(_MARKERS)], "markersize": 2.4}
         axes.plot(
             curves[name]["x"],
             curves[name]["y"],
-            color=style.on_light(style.SERIES[number % len(style.SERIES)]),
+            color=colour,
             linestyle=_DASHES[number % len(_DASHES)],
             linewidth=1.5,
             label=style.feature_set_name(name),
             **marker,
         )
+        if kind == "calibration":
+            _weigh(axes, curves[name], colour, marker["marker"])
     if kind != "risk_coverage":
         axes.plot([0, 1], [0, 1], color=style.MUTED, linewidth=1, linestyle=(0, (1, 2)), zorder=1)
         axes.set_ylim(-0.02, 1.02)
     else:
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, max(axes.get_ylim()[1], 0.05))
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))
     axes.set_xlim(-0.02, 1.02)
     axes.set_xticks([0, 0.5, 1])
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     style.tidy(axes, grid="y")
+
+
+def _weigh(axes: Axes, curve: Curve, colour: str, marker: str) -> None:
+    """A mark for each bin, of an area that grows with its questions: a bin of one says little."""
+    n = np.asarray(curve.get("n", []), float)
+    if len(n):
+        axes.scatter(curve["x"], curve["y"], s=3 + 45 * n / n.max(), marker=marker, color=colour, linewidth=0)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from lookwhy.reporting import reading, style
 from lookwhy.reporting.chart import (
@@ -68,18 +68,22 @@ def most_important_words(result: AnalysisResult, width: float | None = None) -> 
     _word_bars(axes, result, groups, methods, upright)
     break_, crowded = ("\n", len(groups) > 9) if upright else (", ", False)
     labels = [f"{style.group_name(group)}{break_}{_count_label(result, methods, group)}" for group in groups]
-    measured = "P(most important | part of speech)" if upright else "P(most important |\npart of speech)"
+    measured = (
+        "P(most important |\npart of speech)" if narrow(figure) else "P(most important | part of speech)"
+    )
     if upright:
         axes.set_xticks(
             range(len(groups)), labels, rotation=40 if crowded else 0, ha="right" if crowded else "center"
         )
         axes.set_ylim(bottom=0)
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         axes.set_ylabel(measured, size=style.TEXT, color=style.INK)
     else:
         axes.set_yticks(range(len(groups)), labels)
         axes.invert_yaxis()
         axes.set_xlim(left=0)
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))
         axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         axes.set_xlabel(measured, size=style.TEXT, color=style.INK)
     style.tidy(axes, grid="y" if upright else "x")
