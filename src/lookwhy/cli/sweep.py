@@ -91,7 +91,7 @@ def _run_all(
     done = []
     bar = Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeLeft(),
-        console=console, disable=not console.is_terminal, transient=True,
+        console=console, disable=not console.is_terminal, transient=True, refresh_per_second=2,
     )  # fmt: skip
     with bar:
         task = bar.add_task(sweep.name, total=len(combinations))
