@@ -86,6 +86,13 @@ def test_annotators_are_called_what_each_run_calls_them():
     assert "Human annotators (each against the others)" in shown
 
 
+def test_a_run_without_any_value_is_named():
+    runs = {"a": {2: make_result()}, "only words": {2: make_result(annotators=False)}}
+    shown = " ".join(texts(agreement_over_epochs(runs)))
+    assert "No rank correlation is defined in: only words." in shown
+    assert "defined in" not in " ".join(texts(agreement_over_epochs({"a": runs["a"]})))
+
+
 @pytest.mark.parametrize("width", [None, *WIDTHS.values()])
 def test_without_annotators_it_says_so(width):
     for runs in ({}, {"a": {}}, {"a": {0: make_result(annotators=False)}}):

@@ -61,8 +61,15 @@ def agreement_over_epochs(runs: Runs, width: float | None = None) -> Figure:
     _epoch_ticks(lower, [epoch for run in runs.values() for epoch in run], narrow(figure))
     _legend(figure, upper, lower)
     notes = (str(result.manifest.get("data_note") or "") for result in found)
-    footer(figure, "Bands: 95% confidence intervals.", notes)
+    without = [name for name, epochs in runs.items() if not _agrees(epochs, methods)]
+    left_out = f" No rank correlation is defined in: {', '.join(without)}." if without else ""
+    footer(figure, f"Bands: 95% confidence intervals.{left_out}", notes)
     return figure
+
+
+def _agrees(epochs: dict[int, AnalysisResult], methods: list[str]) -> bool:
+    keys = [f"image/{method}/rank_correlation" for method in methods]
+    return any(key in result.summary for result in epochs.values() for key in keys)
 
 
 def _epoch_ticks(axes: Axes, epochs: list[int], few: bool) -> None:
