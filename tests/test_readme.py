@@ -28,7 +28,7 @@ def test_every_make_target_of_the_readme_is_in_the_makefile():
 
 
 def test_every_command_of_the_readme_is_understood():
-    from lookwhy.cli.analyze import build_parser
+    from lookwhy.cli.analyze import SUBCOMMANDS, build_parser
 
     lines = [line for line in README.splitlines() if line.startswith("python analyze.py ")]
     assert len(lines) >= 3
@@ -36,6 +36,6 @@ def test_every_command_of_the_readme_is_understood():
         import shlex
 
         arguments = shlex.split(line)[2:]
-        if arguments[0] not in ("explain", "compare"):
+        if arguments[0] not in SUBCOMMANDS:
             arguments.insert(0, "checkpoint")
         build_parser().parse_args(arguments)

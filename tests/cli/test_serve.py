@@ -651,9 +651,14 @@ def test_a_run_whose_data_is_gone_has_no_examples(tiny_checkpoint, tmp_path, mon
     assert find_examples(explainer) == []
 
 
-def test_ctrl_c_ends_it_with_130_and_nothing_went_wrong_before(served):
+def test_ctrl_c_ends_it_with_130_and_nothing_went_wrong_before(opened, served, picture):
+    page = opened(quiet=False)
+    ask(page, picture)
     served.process.send_signal(signal.SIGINT)
     _, errors = served.process.communicate(timeout=20)
     assert served.process.returncode == 130
     (line,) = errors.strip().splitlines()
     assert "interrupted" in line
+    click_cell(page, 3, 3)
+    page.wait_for_selector("#trouble:has-text('The server does not answer')")
+    assert len(bars(page)) == 5
