@@ -20,6 +20,7 @@ from PIL import Image
 from web_server import WebServer
 
 from lookwhy.cli.analyze import main
+from lookwhy.cli.serve import QUIET
 
 ROOT = Path(__file__).parent.parent.parent
 PHONE = {"width": 390, "height": 844}
@@ -42,8 +43,8 @@ class Proxy(WebServer):
 class Served:
     """The process, where it listens, and what anyone asked of the proxy that it was told to use."""
 
-    def __init__(self, process, port, proxy):
-        self.process, self.port, self.proxy = process, port, proxy
+    def __init__(self, process, port, proxy, folder):
+        self.process, self.port, self.proxy, self.folder = process, port, proxy, folder
         self.url = f"http://127.0.0.1:{port}/"
 
     def ask(self, method, path, body=None, **headers):
@@ -60,20 +61,21 @@ class Served:
 
 @pytest.fixture(scope="module")
 def served(tiny_checkpoint, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("served")
     with Proxy() as proxy:
         proxies = {f"{name}_{kind}": proxy.url for name in ("http", "https") for kind in ("proxy", "PROXY")}
         names = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
         process = subprocess.Popen(
             [sys.executable, str(ROOT / "analyze.py"), "serve", str(tiny_checkpoint), "--port", "0"],
             env=names | {name.upper(): url for name, url in proxies.items()} | {"OMP_NUM_THREADS": "1"},
-            cwd=tmp_path_factory.mktemp("served"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         line = process.stdout.readline()
         found = re.search(r"http://127\.0\.0\.1:(\d+)", line)
         if not found:
             process.kill()
         assert found, (line, process.communicate()[1])
-        yield Served(process, int(found[1]), proxy)
+        yield Served(process, int(found[1]), proxy, folder)
         if process.poll() is None:
             process.kill()
             process.communicate()
@@ -603,6 +605,7 @@ def test_it_listens_on_loopback_alone_and_asks_no_one(served):
     assert listening == [f"0100007F:{served.port:04X}"]
     assert all(row[2].split(":")[0] in ("0100007F", "00000000") for row in own)
     assert served.proxy.connections == 0
+    assert list(served.folder.iterdir()) == []
 
 
 def test_a_taken_port_is_one_line_and_exit_code_2(tiny_checkpoint, capsys):
@@ -624,13 +627,7 @@ def test_a_port_that_is_none_is_one_line_and_exit_code_2(tiny_checkpoint, capsys
 def test_without_gradio_it_says_what_to_install(tiny_checkpoint, capsys, monkeypatch):
     # None in sys.modules: an import of it fails, as where it is not installed.
     monkeypatch.setitem(sys.modules, "gradio", None)
-    for name in (
-        "GRADIO_ANALYTICS_ENABLED",
-        "HF_HUB_DISABLE_TELEMETRY",
-        "HF_HUB_OFFLINE",
-        "NO_PROXY",
-        "no_proxy",
-    ):
+    for name in (*QUIET, "NO_PROXY", "no_proxy"):
         monkeypatch.setenv(name, "")
     assert main(["serve", str(tiny_checkpoint), "--port", "0"]) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
@@ -651,9 +648,14 @@ def test_a_run_whose_data_is_gone_has_no_examples(tiny_checkpoint, tmp_path, mon
     assert find_examples(explainer) == []
 
 
-def test_ctrl_c_ends_it_with_130_and_nothing_went_wrong_before(served):
+def test_ctrl_c_ends_it_with_130_and_nothing_went_wrong_before(opened, served, picture):
+    page = opened(quiet=False)
+    ask(page, picture)
     served.process.send_signal(signal.SIGINT)
     _, errors = served.process.communicate(timeout=20)
     assert served.process.returncode == 130
     (line,) = errors.strip().splitlines()
     assert "interrupted" in line
+    click_cell(page, 3, 3)
+    page.wait_for_selector("#trouble:has-text('The server does not answer')")
+    assert len(bars(page)) == 5

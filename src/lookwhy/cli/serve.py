@@ -15,6 +15,14 @@ from lookwhy.cli.explain import load_explainer
 from lookwhy.errors import LookwhyError
 
 HOST = "127.0.0.1"
+QUIET = {
+    "GRADIO_ANALYTICS_ENABLED": "False",
+    "GRADIO_NUM_WORKERS": "0",
+    "GRADIO_RUN_HISTORY": "False",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_OFFLINE": "1",
+}
+"""Environment in which Gradio reports to no one, writes nothing and opens no second server."""
 REMEMBERED = 4
 """Images whose occluded features are held: 25 MB each for VGG's pool5, 4 for its fc7, far less for shapes."""
 
@@ -55,7 +63,7 @@ def serve(checkpoint: Path, port: int = 7860, device: str = "cpu") -> None:
 
 def _gradio_server() -> Any:
     # Before the import, which reads them: nothing is sent to anyone, and no proxy stands before this machine.
-    os.environ.update(GRADIO_ANALYTICS_ENABLED="False", HF_HUB_DISABLE_TELEMETRY="1", HF_HUB_OFFLINE="1")
+    os.environ.update(QUIET)
     for name in ("NO_PROXY", "no_proxy"):
         os.environ[name] = ",".join(filter(None, (os.environ.get(name), HOST, "localhost")))
     try:
@@ -95,12 +103,6 @@ def _launch(server: Any, port: int) -> None:
             ssr_mode=False,
             mcp_server=False,
             enable_monitoring=False,
-            run_history=False,
-            pwa=False,
-            num_workers=0,
-            allowed_paths=[],
-            max_file_size=0,
-            footer_links=[],
             root_path="",
         )
     except OSError as error:

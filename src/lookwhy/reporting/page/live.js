@@ -101,6 +101,7 @@ class LivePage {
 
   async explain(isLast) {
     const { sent } = this;
+    if (isLast()) at("status").textContent = "Answering and explaining ...";
     const explained = await sent.ask("ask", { question: at("question").value });
     if (!isLast()) return;
     Object.assign(this, { asked: sent, explained, change: null });
