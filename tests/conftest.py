@@ -1,6 +1,7 @@
 """What all tests share: a tiny shapes world, prepared once, and the real data where it is found."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -36,3 +37,30 @@ def tiny_world(tmp_path_factory):
     sizes = ["--train-scenes", "40", "--val-scenes", "12", "--epochs", "1"]
     assert main(["shapes", "--out", str(folder), *sizes]) == 0
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tiny_world, tmp_path_factory):
+    """A model that has learned a little of the tiny world, in a run folder."""
+    from tiny_runs import make_checkpoint
+
+    return make_checkpoint(tiny_world, tmp_path_factory.mktemp("run") / "runs" / "tiny")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A real headless Chromium; tests that need one are skipped where there is none.
+
+    For a module, not for the session: its event loop would stay with all later tests.
+    """
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+    path = next((found for name in names if (found := shutil.which(name))), None)
+    arguments = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    with playwright.sync_playwright() as engines:
+        try:
+            found = engines.chromium.launch(executable_path=path, args=arguments)
+        except playwright.Error as error:
+            pytest.skip(f"no Chromium starts ({str(error).splitlines()[0]}); run playwright install chromium")
+        yield found
+        found.close()

@@ -99,6 +99,11 @@ class AnalysisPlan:
             if method.cache is None:
                 method.cache = str(folder)
 
+    def remember(self, images: int) -> None:
+        """How many images' own part the methods hold in memory: of those explained last."""
+        for method in (*self.image_methods, *self.question_methods):
+            method.remember = images
+
     def describe(self) -> dict[str, Any]:
         """The resolved plan in plain types."""
         plain = {
@@ -112,8 +117,9 @@ class AnalysisPlan:
 
 def _describe(method: Attributor) -> dict[str, Any]:
     kind = type(method)
-    # The cache is where numbers are kept, not what they are: runs in other folders have the same plan.
-    settings = {k: v for k, v in vars(method).items() if not k.startswith("_") and k != "cache"}
+    # Where numbers are kept is not what they are: runs in other folders have the same plan.
+    kept = ("cache", "remember")
+    settings = {k: v for k, v in vars(method).items() if not k.startswith("_") and k not in kept}
     return {"class_path": f"{kind.__module__}.{kind.__qualname__}", "init_args": settings}
 
 

@@ -34,6 +34,7 @@ class Attributor(ABC):
         many_images: whether it is best given the questions of many images at once, with the images' features;
             the others get one image's questions, with its pixels.
         cache: folder to keep what depends on the image alone in, for methods that do; None: nowhere.
+        remember: of how many images, those explained last, it is held in memory where there is no folder.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Attributor(ABC):
     explains: Explains = "probability"
     many_images: bool = False
     cache: str | None = None
+    remember: int = 0
 
     @abstractmethod
     def __call__(self, model: VQAModel, batch: VQABatch, target: Int64[Tensor, " B"]) -> ImportanceMaps:

@@ -39,14 +39,14 @@ class Kept:
 
     def get(self, image: Float[Tensor, "3 H W"]) -> dict[str, np.ndarray] | None:
         """The arrays of an image, read-only; None where there are none."""
-        return self._cache(image).get(_digest(image))
+        return self._cache(image).get(digest(image))
 
     def put(self, image: Float[Tensor, "3 H W"], arrays: Mapping[str, np.ndarray]) -> None:
         """Keep the arrays of an image, as long as the disk takes them."""
         if self._full:
             return
         try:
-            self._cache(image).put(_digest(image), arrays)
+            self._cache(image).put(digest(image), arrays)
         except LookwhyError as error:
             # A full disk costs time, not the training that this analysis is part of.
             warnings.warn(f"{self._name} are not kept from here on: {error}", stacklevel=2)
@@ -60,7 +60,7 @@ class Kept:
         return self._caches[size]
 
 
-def _digest(x: Tensor) -> str:
+def digest(x: Tensor) -> str:
     """32 hexadecimal digits of a tensor's content, type and shape."""
     content = np.ascontiguousarray(x.detach().cpu().numpy())
     return hashlib.sha256(str((content.dtype, content.shape)).encode() + content.tobytes()).hexdigest()[:32]
@@ -69,5 +69,5 @@ def _digest(x: Tensor) -> str:
 def _fingerprint(network: nn.Module) -> str:
     found = hashlib.sha256(repr(network).encode())
     for name, value in sorted(network.state_dict().items()):
-        found.update(f"{name} {_digest(value)}".encode())
+        found.update(f"{name} {digest(value)}".encode())
     return found.hexdigest()[:32]

@@ -144,7 +144,8 @@ class Gradient(Attributor):
 
     def _traces_of(self, model: Pipeline) -> Traces:
         if self._traces is None or not self._traces.are_of(model.tower):
-            self._traces = Traces(model.tower, Path(self.cache) if self.cache else None)
+            folder = Path(self.cache) if self.cache else None
+            self._traces = Traces(model.tower, folder, self.remember)
         return self._traces
 
     def _magnitude(self, gradients: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B H W"]:

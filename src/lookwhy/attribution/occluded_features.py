@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from lookwhy.attribution.frozen import Kept, network_of
 from lookwhy.attribution.incremental import IncrementalOcclusion
+from lookwhy.attribution.recent import Recent
 from lookwhy.attribution.stopwatch import part
 
 
@@ -27,14 +28,21 @@ class OccludedFeatures:
         tower: pixels -> features.
         grid: cells along each side of the image.
         fill: colour of the patch in the tower's own input range.
-        folder: where to keep them; None keeps nothing, and rounds nothing.
+        folder: where to keep them; None: not on disk, and nothing is rounded.
+        remember: of how many images they are held in memory then.
     """
 
     def __init__(
-        self, tower: nn.Module, grid: int, fill: Float[Tensor, "3"], folder: Path | None = None
+        self,
+        tower: nn.Module,
+        grid: int,
+        fill: Float[Tensor, "3"],
+        folder: Path | None = None,
+        remember: int = 0,
     ) -> None:
         network = network_of(tower)
         self._occlude = IncrementalOcclusion(network, grid=grid, fill=fill)
+        self._recent = Recent(self._occlude.clean_and_occluded, remember)
         self._kept: Kept | None = None
         if folder is not None:
             self._kept = Kept(folder, "occluded-features", network, grid=grid, fill=fill.tolist())
@@ -45,7 +53,7 @@ class OccludedFeatures:
         """Features of the image, and of it with each cell painted over, row-major."""
         if self._kept is None:
             with part("network"):
-                return self._occlude.clean_and_occluded(image)
+                return self._recent(image)
         with part("reading"):
             found = self._kept.get(image)
         if found is not None:

@@ -114,7 +114,8 @@ class Occlusion(Attributor):
         # Kept while the same tower is explained: fingerprinting the tower reads all its weights.
         if self._features is None or self._features[0] is not model.tower:
             folder = Path(self.cache) if self.cache else None
-            store = OccludedFeatures(model.tower, self.grid, self._fill(model.tower, image), folder)
+            fill = self._fill(model.tower, image)
+            store = OccludedFeatures(model.tower, self.grid, fill, folder, self.remember)
             self._features = (model.tower, store)
         return self._features[1]
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from lookwhy.attribution.frozen import Kept, network_of
 from lookwhy.attribution.frozen_backward import FrozenBackward
+from lookwhy.attribution.recent import Recent
 from lookwhy.attribution.relu_rules import Rule
 from lookwhy.attribution.stopwatch import part
 from lookwhy.attribution.trace import Trace
@@ -25,13 +26,14 @@ class Traces:
 
     Args:
         tower: pixels -> features, frozen.
-        folder: where to keep traces; None keeps nothing. On a GPU a forward pass is quicker than reading.
+        folder: where to keep traces; None: not on disk. On a GPU a forward pass is quicker than reading.
+        remember: of how many images they are held in memory then.
 
     Attributes:
         possible: whether the tower is a network that can be gone through backwards alone.
     """
 
-    def __init__(self, tower: nn.Module, folder: Path | None = None) -> None:
+    def __init__(self, tower: nn.Module, folder: Path | None = None, remember: int = 0) -> None:
         self._tower, self._folder = tower, folder
         self._network = network_of(tower)
         if self._network not in _BACKWARD:
@@ -40,6 +42,7 @@ class Traces:
                 _log.warning("gradients go through autograd: %s", _BACKWARD[self._network].why_not)
         self._frozen = _BACKWARD[self._network]
         self._kept: Kept | None = None
+        self._recent = Recent(self._frozen.forward, remember)
         self.possible = not self._frozen.why_not
 
     def are_of(self, tower: nn.Module) -> bool:
@@ -50,7 +53,7 @@ class Traces:
         """The trace of an image in the tower's own input range."""
         if self._folder is None or image.device.type != "cpu":
             with part("network, forwards"):
-                return self._frozen.forward(image)
+                return self._recent(image)
         if self._kept is None:
             self._kept = Kept(self._folder, "traces", self._network, form=2)
         with part("reading"):

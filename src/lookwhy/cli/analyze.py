@@ -1,69 +1,18 @@
-"""`analyze.py`: the analysis of a checkpoint, the explanation of one question, the comparison of runs."""
+"""`analyze.py`: analyses, explanations, the comparison of runs, figures, the live page, the view in W&B.
+
+What each subcommand needs is imported when it runs: torch and Lightning take seconds, `--help` needs neither.
+"""
 
 from __future__ import annotations
 
 import sys
-from argparse import Namespace, _SubParsersAction
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from lookwhy.cli.errors import OneLineParser, run_command
+from lookwhy.cli.analyze_options import SUBCOMMANDS, build_parser
+from lookwhy.cli.errors import run_command
 from lookwhy.errors import LookwhyError
-
-SUBCOMMANDS = ("checkpoint", "explain", "compare", "figures")
-
-
-def build_parser() -> OneLineParser:
-    """The parser of all subcommands; `checkpoint` is implied."""
-    parser = OneLineParser(
-        prog="analyze.py",
-        description="Where a VQA model looks and why it answers.",
-        epilog="analyze.py CKPT is short for analyze.py checkpoint CKPT.",
-    )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="{CKPT,explain,compare,figures}")
-    one = commands.add_parser("checkpoint", help="analyse a checkpoint as the callback did in training")
-    one.add_argument("checkpoint", type=Path, metavar="CKPT", help="runs/<name>/checkpoints/*.ckpt")
-    one.add_argument("--out", type=Path, help="folder to write to (default: <run>/analyze/<checkpoint>)")
-    one.add_argument("--plan", type=Path, help="YAML with the options of the plan (default: the run's)")
-    one.add_argument("--limit", type=int, help="analyse at most this many questions")
-    one.add_argument("--grid", type=int, help="cells along each side: 16 in the paper, 14 in VQA-HAT's")
-    one.add_argument(
-        "--data", type=Path, help="answer the second split of this prepared folder instead, a test set, say"
-    )
-    one.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ... (default: cpu)")
-    one.add_argument("--profile", action="store_true", help="print where the time went")
-    why = commands.add_parser("explain", help="answer one question and draw why")
-    why.add_argument("checkpoint", type=Path, metavar="CKPT")
-    why.add_argument("--image", type=Path, required=True, help="any picture")
-    why.add_argument("--question", required=True, help='e.g. "What color is the ball?"')
-    why.add_argument("--out", type=Path, default=Path("explanation.png"), help="picture to write")
-    many = commands.add_parser("compare", help="one self-contained page that compares runs over epochs")
-    many.add_argument(
-        "runs",
-        type=Path,
-        nargs="+",
-        metavar="RUN",
-        help="run folders; the others are compared with the first",
-    )
-    many.add_argument("--out", type=Path, default=Path("report.html"), help="page to write")
-    many.add_argument("--examples", type=int, default=60, help="questions to browse (default: 60)")
-    _add_figures(commands)
-    return parser
-
-
-def _add_figures(commands: _SubParsersAction) -> None:
-    drawn = commands.add_parser("figures", help="every figure of runs as files for print")
-    drawn.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="run folders")
-    drawn.add_argument("--out", type=Path, required=True, help="folder to write to")
-    drawn.add_argument("--format", default="png", help="png, pdf, svg, with commas between (default: png)")
-    drawn.add_argument("--epoch", type=int, help="of charts and examples (default: the last; untrained: -1)")
-    drawn.add_argument(
-        "--question", type=int, nargs="+", default=[], metavar="ID", help="examples (default: the analysis's)"
-    )
-    drawn.add_argument("--width", choices=("single", "double"), default="double", help="columns of a page")
-    drawn.add_argument(
-        "--names", nargs="+", default=[], metavar="NAME", help="of the runs (default: their folders')"
-    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -77,51 +26,106 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(options: Namespace) -> int:
-    # Imported here: torch and Lightning take seconds, --help needs neither and a report page no Lightning.
-    if options.command == "compare":
-        from lookwhy.cli.compare import compare_runs
+    commands = {
+        "checkpoint": _checkpoint,
+        "explain": _explain,
+        "compare": _compare,
+        "figures": _figures,
+        "serve": _serve,
+        "workspace": _workspace,
+    }
+    commands[options.command](options)
+    return 0
 
-        compare_runs(options.runs, options.out, options.examples)
-        return 0
-    if options.command == "figures":
-        from lookwhy.cli.figures import draw_figures, report_figures
 
-        written = draw_figures(
-            options.runs,
-            options.out,
-            options.format,
-            options.epoch,
-            options.question,
-            options.width,
-            options.names,
-        )
-        report_figures(written, options.out)
-        return 0
+def _checkpoint(options: Namespace) -> None:
     from lookwhy.cli import commands
 
-    if options.command == "checkpoint":
-        if options.limit is not None and options.limit < 1:
-            raise LookwhyError(f"expected --limit of at least 1, found {options.limit}; leave it out for all")
-        if options.grid is not None and options.grid < 2:
-            raise LookwhyError(f"expected --grid of at least 2, found {options.grid}; 16 is the paper's")
-        if options.data is not None:
-            unused = [f"--{name}" for name in ("plan", "limit", "grid", "profile") if getattr(options, name)]
-            if unused:
-                raise LookwhyError(
-                    f"expected --data alone, which only answers questions, found {unused[0]} beside "
-                    "it; leave it out, or --data"
-                )
-            commands.answer_questions(options.checkpoint, options.data, options.out, options.device)
-            return 0
-        commands.analyse_checkpoint(
-            options.checkpoint,
-            options.out,
-            options.plan,
-            options.limit,
-            options.grid,
-            options.device,
-            options.profile,
+    if options.limit is not None and options.limit < 1:
+        raise LookwhyError(f"expected --limit of at least 1, found {options.limit}; leave it out for all")
+    if options.grid is not None and options.grid < 2:
+        raise LookwhyError(f"expected --grid of at least 2, found {options.grid}; 16 is the paper's")
+    if options.data is not None:
+        unused = [f"--{name}" for name in ("plan", "limit", "grid", "profile") if getattr(options, name)]
+        if unused:
+            raise LookwhyError(
+                f"expected --data alone, which only answers questions, found {unused[0]} beside "
+                "it; leave it out, or --data"
+            )
+        commands.answer_questions(options.checkpoint, options.data, options.out, options.device)
+        return
+    commands.analyse_checkpoint(
+        options.checkpoint,
+        options.out,
+        options.plan,
+        options.limit,
+        options.grid,
+        options.device,
+        options.profile,
+    )
+
+
+def _explain(options: Namespace) -> None:
+    """One question, or a list of them."""
+    batch = options.batch is not None
+    wrong = ("image", "question") if batch else ("images", "format", "overwrite")
+    given = [f"--{name}" for name in wrong if getattr(options, name)]
+    if given:
+        other = "--batch" if batch else "--image and --question"
+        raise LookwhyError(
+            f"expected {other} alone, found {given[0]} beside {'it' if batch else 'them'}; leave "
+            f"{given[0]} out" + ("" if batch else ", or give --batch")
         )
-    else:
-        commands.explain_question(options.checkpoint, options.image, options.question, options.out)
-    return 0
+    if batch:
+        from lookwhy.cli.batch import explain_batch
+
+        explain_batch(
+            options.checkpoint,
+            options.batch,
+            options.images,
+            options.out or Path("explanations"),
+            options.format or "png",
+            options.device,
+            options.overwrite,
+        )
+        return
+    missing = [f"--{name}" for name in ("image", "question") if getattr(options, name) is None]
+    if missing:
+        raise LookwhyError(f"expected --image and --question, or --batch, found no {missing[0]}; give it")
+    from lookwhy.cli.explain import explain_question
+
+    out = options.out or Path("explanation.png")
+    explain_question(options.checkpoint, options.image, options.question, out, options.device)
+
+
+def _compare(options: Namespace) -> None:
+    from lookwhy.cli.compare import compare_runs
+
+    compare_runs(options.runs, options.out, options.examples)
+
+
+def _figures(options: Namespace) -> None:
+    from lookwhy.cli.figures import draw_figures, report_figures
+
+    written = draw_figures(
+        options.runs,
+        options.out,
+        options.format,
+        options.epoch,
+        options.question,
+        options.width,
+        options.names,
+    )
+    report_figures(written, options.out)
+
+
+def _serve(options: Namespace) -> None:
+    from lookwhy.cli.serve import serve
+
+    serve(options.checkpoint, options.port, options.device)
+
+
+def _workspace(options: Namespace) -> None:
+    from lookwhy.cli.workspace import save_workspace
+
+    save_workspace(options.runs, options.project, options.entity, options.out)

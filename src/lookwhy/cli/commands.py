@@ -7,29 +7,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 from rich.console import Console
 
 from lookwhy import store
 from lookwhy.analysis import AnalysisPlan
-from lookwhy.analysis.run import clean_scores
-from lookwhy.attribution import explaining
-from lookwhy.attribution.base import Attributor
 from lookwhy.attribution.stopwatch import part, recording
 from lookwhy.callbacks.session import AnalysisSession
 from lookwhy.data.datamodule import VQADataModule
-from lookwhy.data.recipe import ImageRecipe, read_rgb
 from lookwhy.errors import LookwhyError
-from lookwhy.models import LoadedRun, Pipeline, load_checkpoint
+from lookwhy.models import LoadedRun, load_checkpoint
 from lookwhy.models.answering import TASKS, Answers, answer_all, write_results
-from lookwhy.reporting.figures import explanation_figure, save_figure
 from lookwhy.reporting.tables import print_tables, profile_table, report_console
-from lookwhy.types import VQABatch
-
-TOP_ANSWERS = 5
 
 
 def analyse_checkpoint(
@@ -109,38 +99,6 @@ def _print_answers(answers: Answers, written: list[Path], console: Console) -> N
         console.print(f"answers   {path}", soft_wrap=True)
 
 
-def explain_question(checkpoint: Path, image: Path, question: str, out: Path) -> None:
-    """Answer one question about one picture, and draw what mattered."""
-    run = load_checkpoint(checkpoint)
-    plan = build_plan(run.plan, str(checkpoint))
-    tower = run.tower()
-    model = Pipeline(tower, run.head)
-    batch, words = _ask(run, tower.recipe, image, question)
-    with explaining(model):
-        scores = clean_scores(model, batch)[0]
-        target = scores.argmax()[None]
-        found = [method(model, batch, target) for method in _methods(plan)]
-    maps = {f"{one.domain}/{one.method}": one.values[0].numpy() for one in found}
-    top = scores.topk(min(TOP_ANSWERS, len(scores)))
-    answers = [
-        (run.answers[i], float(p)) for p, i in zip(top.values.tolist(), top.indices.tolist(), strict=True)
-    ]
-    pixels = np.array(read_rgb(image))
-    figure = explanation_figure(
-        pixels,
-        words,
-        _by_domain(maps, "question", len(words)),
-        _by_domain(maps, "image", None),
-        answers,
-        question,
-        signed={one.method for one in found if one.signed},
-    )
-    save_figure(figure, out)
-    for answer, probability in answers:
-        print(f"{100 * probability:5.1f}%  {answer}")
-    print(f"picture  {out}")
-
-
 def read_plan(path: Path) -> AnalysisPlan:
     """A plan from a YAML file with the options of `AnalysisPlan`.
 
@@ -178,28 +136,6 @@ def _on_grid(settings: dict[str, Any], grid: int) -> dict[str, Any]:
             if "grid" in method["init_args"]:
                 method["init_args"]["grid"] = grid
     return settings | {"grid": grid}
-
-
-def _methods(plan: AnalysisPlan) -> list[Attributor]:
-    return [*plan.image_methods, *plan.question_methods]
-
-
-def _by_domain(maps: dict[str, Any], domain: str, length: int | None) -> dict[str, Any]:
-    return {
-        key.removeprefix(f"{domain}/"): values[:length]
-        for key, values in maps.items()
-        if key.startswith(f"{domain}/")
-    }
-
-
-def _ask(run: LoadedRun, recipe: ImageRecipe, image: Path, question: str) -> tuple[VQABatch, list[str]]:
-    tokens, lengths, words = run.encode(question)
-    none = torch.tensor([-1])
-    pixels = recipe.load(image)[None]
-    batch = VQABatch(
-        question_ids=none, tokens=tokens, lengths=lengths, labels=none, image_ids=none, images=pixels
-    )
-    return batch, words
 
 
 def _default_folder(checkpoint: Path) -> Path:

@@ -45,7 +45,10 @@ class ImageRecipe:
         Raises:
             LookwhyError: the file is missing or damaged.
         """
-        rgb = read_rgb(path)
+        return self.pixels(read_rgb(path))
+
+    def pixels(self, rgb: Image.Image) -> Float[Tensor, "3 H W"]:
+        """The same of an image that is at hand as red, green and blue."""
         if rgb.size != (self.width, self.height):
             rgb = rgb.resize((self.width, self.height), Image.Resampling.BILINEAR)
         pixels = torch.from_numpy(np.array(rgb)).permute(2, 0, 1).float()
@@ -99,13 +102,7 @@ def read_rgb(path: Path) -> Image.Image:
     """
     try:
         with Image.open(path) as file:
-            picture: Image.Image = ImageOps.exif_transpose(file)
-            if picture.mode.startswith("I"):
-                # 16-bit gray: PIL would cut all above 255 to white instead of scaling.
-                picture = Image.fromarray((np.asarray(picture) // 256).astype(np.uint8))
-            elif picture.mode == "P" and "transparency" in picture.info:
-                picture = picture.convert("RGBA")  # the way to RGB that PIL does not warn about
-            return picture.convert("RGB")
+            return as_rgb(file)
     except FileNotFoundError as error:
         raise LookwhyError(
             f"expected an image, found no file {path}; correct the folder (--images or data.image_root)"
@@ -115,6 +112,17 @@ def read_rgb(path: Path) -> Image.Image:
         raise LookwhyError(
             f"expected an image, found something else in {path} ({error}); replace the file"
         ) from error
+
+
+def as_rgb(file: Image.Image) -> Image.Image:
+    """An image that was opened, as `read_rgb` gives it; damage is Pillow's own error."""
+    picture: Image.Image = ImageOps.exif_transpose(file)
+    if picture.mode.startswith("I"):
+        # 16-bit gray: PIL would cut all above 255 to white instead of scaling.
+        picture = Image.fromarray((np.asarray(picture) // 256).astype(np.uint8))
+    elif picture.mode == "P" and "transparency" in picture.info:
+        picture = picture.convert("RGBA")  # the way to RGB that PIL does not warn about
+    return picture.convert("RGB")
 
 
 def _column(values: tuple[float, float, float]) -> Float[Tensor, "3 1 1"]:

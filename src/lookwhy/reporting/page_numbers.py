@@ -66,9 +66,9 @@ def names_and_colours(results: Iterable[AnalysisResult]) -> Json:
     groups = {group for result in found for group in reading.groups(result)}
     sets = [name for result in found for name in reading.feature_sets(result)]
     return {
-        "imageMethods": _named(image, style.method_colours([*image, *style.BASELINES])),
-        "wordMethods": _named(words, style.method_colours(words)),
-        "baselines": _named(list(style.BASELINES), style.method_colours([*image, *style.BASELINES])),
+        "imageMethods": named(image, style.method_colours([*image, *style.BASELINES])),
+        "wordMethods": named(words, style.method_colours(words)),
+        "baselines": named(list(style.BASELINES), style.method_colours([*image, *style.BASELINES])),
         "groups": {group: style.group_name(group) for group in sorted(groups)},
         "featureSets": {name: style.feature_set_name(name) for name in dict.fromkeys(sets)},
         "paperFailure": numbers.PAPER_FAILURE,
@@ -83,7 +83,8 @@ def short(value: float | None, digits: int = 4) -> float | None:
     return round(float(value), digits) + 0.0
 
 
-def _named(methods: list[str], colours: dict[str, str]) -> Json:
+def named(methods: list[str], colours: dict[str, str]) -> Json:
+    """What methods are called, and the colour of each as a pair for CSS's `light-dark()`."""
     return {
         method: {"name": style.method_name(method), "colour": style.light_dark(colours[method])}
         for method in methods

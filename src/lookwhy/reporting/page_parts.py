@@ -1,4 +1,4 @@
-"""The report page's own parts, which lie in `page/`, and how data is written between them."""
+"""The own parts of report page and live page, which lie in `page/`, and how data is written between them."""
 
 from __future__ import annotations
 
@@ -15,17 +15,27 @@ from lookwhy.reporting import style
 from lookwhy.reporting.page_numbers import Json
 
 _FOLDER = Path(__file__).parent / "page"
-_SCRIPTS = ("base", "charts", "agreement", "details", "heat", "panels", "examples", "start")
+_SCRIPTS = ("base", "charts", "agreement", "details", "heat", "panels", "examples", "theme", "start")
+_LIVE_SCRIPTS = ("base", "heat", "theme", "live_view", "live_talk", "live")
 
 
 def fill_page(filled: dict[str, str]) -> str:
     """The page with its looks, its script, and what `{{name}}` stands for in its frame."""
+    return _fill("page.html", ("page.css",), _SCRIPTS, filled)
+
+
+def fill_live_page(filled: dict[str, str]) -> str:
+    """The same of the live page, which shares looks, heat maps and themes with the report page."""
+    return _fill("live.html", ("page.css", "live.css"), _LIVE_SCRIPTS, filled)
+
+
+def _fill(frame: str, looks: tuple[str, ...], scripts: tuple[str, ...], filled: dict[str, str]) -> str:
     parts = {
-        "style": _part("page.css"),
-        "script": "\n".join(_part(f"{name}.js") for name in _SCRIPTS),
+        "style": "\n".join(_part(name) for name in looks),
+        "script": "\n".join(_part(f"{name}.js") for name in scripts),
     } | filled
     # In one pass: what was filled in is not searched for names again.
-    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match.group(1)], _part("page.html"))
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match.group(1)], _part(frame))
 
 
 def _part(name: str) -> str:

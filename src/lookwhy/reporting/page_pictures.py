@@ -59,7 +59,12 @@ def shrink(path: Path) -> bytes:
         LookwhyError: it cannot be read.
     """
     # The same reading as the network's: a photograph on its side would not lie under its maps.
-    image = read_rgb(path)
+    return small_jpeg(read_rgb(path))
+
+
+def small_jpeg(rgb: Image.Image) -> bytes:
+    """An image as a page shows it."""
+    image = rgb.copy()
     image.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=QUALITY, optimize=True)

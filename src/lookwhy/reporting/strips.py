@@ -101,6 +101,7 @@ def explanation_figure(
     top_answers: Sequence[tuple[str, float]],
     title: str,
     signed: Collection[str] = (),
+    notes: Sequence[str] = (),
 ) -> Figure:
     """The answer to one question about one image: what was answered, and what it hung on.
 
@@ -113,6 +114,7 @@ def explanation_figure(
         title: usually the question.
         signed: methods whose maps tell for from against; a map with a negative value is shown so, too, any
             other as magnitudes.
+        notes: what a reader must know beside it.
     """
     picture = _fit(image)
     panels = [Panel("Image", lambda axes: _show(axes, picture))]
@@ -141,6 +143,8 @@ def explanation_figure(
         _words(
             sheet, method, question_words, np.asarray(values, float), method in signed or _has_sign(values)
         )
+    for note in notes:
+        sheet.text(note, SMALL, MUTED)
     return sheet.figure()
 
 

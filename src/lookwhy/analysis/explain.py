@@ -1,0 +1,211 @@
+"""One image and one question: what is answered, what it hung on, and what becomes of it when something goes.
+
+The command, the batch and the live page all explain through here. What depends on the image alone (its
+features, those of its occluded versions, its traces) is computed once for all questions about it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64, UInt8
+from PIL import Image
+from torch import Tensor
+
+from lookwhy.analysis.explanation import Answer, Change, Explanation, Importance
+from lookwhy.analysis.plan import AnalysisPlan
+from lookwhy.analysis.run import clean_scores
+from lookwhy.attribution import Occlusion, WordDrop, explaining
+from lookwhy.attribution.windows import cell_spans
+from lookwhy.data.recipe import read_rgb
+from lookwhy.data.tokens import tokenize
+from lookwhy.models.checkpoint import LoadedRun
+from lookwhy.models.pipeline import Pipeline, probabilities
+from lookwhy.types import ImportanceMaps, LookwhyError, VQABatch
+
+TOP_ANSWERS = 5
+
+
+@dataclass(frozen=True)
+class Seen:
+    """An image as the model sees it: looked at once, asked about as often as one likes."""
+
+    pixels: Float[Tensor, "3 H W"]
+    features: Float[Tensor, "1 *D"]
+
+
+class Explainer:
+    """A run's model and the methods of a plan; its calls may come from several threads.
+
+    Args:
+        run: whose model answers.
+        plan: whose methods explain.
+        device: where to compute.
+        remember: of how many images, those asked about last, all that depends on the image is held.
+
+    Raises:
+        LookwhyError: the run's image tower is not there any more.
+    """
+
+    def __init__(
+        self, run: LoadedRun, plan: AnalysisPlan, device: torch.device | str = "cpu", remember: int = 1
+    ) -> None:
+        self.run, self.plan, self.device = run, plan, device
+        plan.remember(remember)
+        tower = run.tower()
+        self.recipe = tower.recipe
+        self._model = Pipeline(tower, run.head).eval().to(device)
+        self._vocabulary = set(run.vocabulary.ix_to_word().values())
+        self._methods = (*plan.image_methods, *plan.question_methods)
+        occlusions = [method for method in self._methods if isinstance(method, Occlusion)]
+        self.patch_rgb = (occlusions or [Occlusion(plan.grid)])[0].patch_rgb
+        self._instead = next((m.unknown for m in self._methods if isinstance(m, WordDrop)), None)
+        # Methods keep an image's part and switch rules on and off inside the network.
+        self._lock = threading.Lock()
+
+    def see(self, image: Image.Image | UInt8[np.ndarray, "H W 3"] | Path) -> Seen:
+        """Look at an image: a file, or red, green and blue as `read_rgb` gives them.
+
+        Raises:
+            LookwhyError: the file is missing or damaged.
+        """
+        if isinstance(image, Path):
+            image = read_rgb(image)
+        elif isinstance(image, np.ndarray):
+            image = Image.fromarray(image)
+        pixels = self.recipe.pixels(image).to(self.device)
+        with self._alone(), torch.no_grad():
+            return Seen(pixels, self._model.features(pixels[None]))
+
+    def explain(self, seen: Seen, question: str) -> Explanation:
+        """Answer a question about the image, and explain the likeliest answer.
+
+        Raises:
+            LookwhyError: the question holds no word, or a method cannot explain this model.
+        """
+        tokens, lengths, words = self.run.encode(question)
+        batch = self._batch(seen, tokens, lengths)
+        with self._alone():
+            scores = clean_scores(self._model, batch)[0]
+            target = scores.argmax()[None]
+            found = [method(self._model, batch, target) for method in self._methods]
+        known = [word in self._vocabulary for word in words]
+        return Explanation(
+            question=question,
+            words=tuple(words),
+            known=tuple(known),
+            answers=self._likeliest(scores),
+            maps=tuple(_importance(one, len(words)) for one in found),
+            notes=tuple(_notes(question, words, known)),
+        )
+
+    def change(
+        self,
+        seen: Seen,
+        question: str,
+        cells: Collection[int] = (),
+        words: Collection[int] = (),
+        asked: Sequence[int] = (),
+    ) -> Change:
+        """Answer once more, without some of the image and of the question.
+
+        A cell is painted over as `Occlusion` does it, a word dropped as `WordDrop` does it.
+
+        Args:
+            seen: the image.
+            question: the whole question.
+            cells: numbers of the plan's grid, row-major.
+            words: places in the question, from 0.
+            asked: ids of the answers whose probabilities are wanted.
+
+        Raises:
+            LookwhyError: a cell, word or answer that does not exist, or no word is left.
+        """
+        tokens, _, read = self.run.encode(question)
+        for what, numbers, end in (
+            ("cells", cells, self.plan.grid**2),
+            ("words", words, len(read)),
+            ("answers", asked, len(self.run.answers)),
+        ):
+            wrong = [number for number in numbers if not 0 <= number < end]
+            if wrong:
+                raise LookwhyError(
+                    f"expected {what} from 0 to {end - 1}, found {wrong[0]}; correct the number"
+                )
+        left = self._without(tokens[0], set(words))
+        if not len(left):
+            raise LookwhyError("expected a word left to ask, found all of them dropped; take one back")
+        with self._alone(), torch.no_grad():
+            features = seen.features
+            if cells:
+                features = self._model.features(self._painted(seen.pixels, set(cells))[None])
+            tokens, lengths = left[None].to(self.device), torch.tensor([len(left)], device=self.device)
+            scores = probabilities(self._model.head(features, tokens, lengths))[0]
+        return Change(self._likeliest(scores), tuple(scores[list(asked)].tolist()))
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        with self._lock, explaining(self._model):
+            yield
+
+    def _batch(self, seen: Seen, tokens: Int64[Tensor, "1 T"], lengths: Int64[Tensor, " 1"]) -> VQABatch:
+        none = torch.tensor([-1])
+        batch = VQABatch(
+            question_ids=none,
+            tokens=tokens,
+            lengths=lengths,
+            labels=none,
+            image_ids=none,
+            features=seen.features,
+            images=seen.pixels[None],
+        )
+        return batch.to(self.device)
+
+    def _likeliest(self, scores: Float[Tensor, " A"]) -> tuple[Answer, ...]:
+        top = scores.topk(min(TOP_ANSWERS, len(scores)))
+        pairs = zip(top.values.tolist(), top.indices.tolist(), strict=True)
+        return tuple(Answer(self.run.answers[i], p, i) for p, i in pairs)
+
+    def _without(self, tokens: Int64[Tensor, " T"], dropped: set[int]) -> Int64[Tensor, " t"]:
+        kept = [self._instead if place in dropped else token for place, token in enumerate(tokens.tolist())]
+        return torch.tensor([token for token in kept if token is not None], dtype=torch.int64)
+
+    def _painted(self, pixels: Float[Tensor, "3 H W"], cells: set[int]) -> Float[Tensor, "3 H W"]:
+        rows, columns = (cell_spans(length, self.plan.grid) for length in pixels.shape[1:])
+        colour, painted = self.recipe.color(self.patch_rgb).to(pixels), pixels.clone()
+        for down, across in (divmod(cell, self.plan.grid) for cell in cells):
+            place = rows[down], columns[across]
+            painted[:, place[0].start : place[0].stop, place[1].start : place[1].stop] = colour[:, None, None]
+        return painted
+
+
+def _importance(one: ImportanceMaps, words: int) -> Importance:
+    values = one.values.masked_fill(~one.valid, torch.nan)[0].numpy()
+    return Importance(
+        method=one.method,
+        domain=one.domain,
+        values=values if one.domain == "image" else values[:words],
+        signed=one.signed,
+        target=one.target,
+        flips=None if one.flips is None else int(one.flips[0]),
+    )
+
+
+def _notes(question: str, words: Sequence[str], known: Sequence[bool]) -> Iterator[str]:
+    left_out = len(tokenize(question)) - len(words)
+    if left_out:
+        yield f"The model reads the first {len(words)} words, as in training; {left_out} more are left out."
+    pairs = list(zip(words, known, strict=True))
+    unknown = list(dict.fromkeys(word for word, is_known in pairs if not is_known))
+    # A question mark is in every vocabulary and asks nothing.
+    if unknown and not any(is_known and any(map(str.isalnum, word)) for word, is_known in pairs):
+        yield "The model knows none of these words: unknown words are all the same to it."
+    elif unknown:
+        shown = ", ".join(f"“{word}”" for word in unknown[:5]) + (", ..." if len(unknown) > 5 else "")
+        yield f"The model does not know {shown}: unknown words are all the same to it."

@@ -1,0 +1,200 @@
+"""Lists of images and questions that people write: CSV, JSON, JSON lines, or the official VQA questions.
+
+Read row by row: one that cannot be used says so by file and line (in JSON, where lines mean nothing, by
+file and entry), and the others are still there.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lookwhy.data.official import find_image
+from lookwhy.types import LookwhyError
+
+NAMES = ("questions.csv", "questions.json", "questions.jsonl")
+IMAGE, QUESTION, ID = "image", "question", "question_id"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question about an image file.
+
+    Attributes:
+        where: the row it was read from, "questions.csv:7".
+        image: path of the image file.
+        question: as asked.
+        name: what to call it in file names: its id, where it has one, else the image's name.
+    """
+
+    where: str
+    image: Path
+    question: str
+    name: str
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """A row that cannot be asked, and why."""
+
+    where: str
+    why: str
+
+
+Row = Asked | BadRow
+
+
+def read_questions(source: Path, images: Path | None = None) -> list[Row]:
+    """The rows of a list of questions, good and bad, in their order.
+
+    Args:
+        source: a `.csv`, `.json` or `.jsonl` with an image and a question in each row; official VQA
+            questions; or a folder that holds images and one list called `questions`.
+        images: folder of the images: of a list's own, by default the one that it lies in; of official
+            questions, the folder of the official tools.
+
+    Raises:
+        LookwhyError: there is no list, it cannot be read at all, or it is empty.
+    """
+    file = _list_in(source) if source.is_dir() else source
+    text = _read(file)
+    root = images or file.parent
+    if file.suffix.lower() == ".csv":
+        rows = _csv(file, text, root)
+    elif file.suffix.lower() == ".jsonl":
+        rows = _json_lines(file, text, root)
+    else:
+        rows = _json(file, text, root, images)
+    found = list(rows)
+    if not found:
+        raise LookwhyError(f"expected questions, found none in {file}; add a row")
+    return found
+
+
+def _list_in(folder: Path) -> Path:
+    found = [folder / name for name in NAMES if (folder / name).is_file()]
+    if len(found) != 1:
+        told = " and ".join(path.name for path in found) or "none"
+        raise LookwhyError(
+            f"expected one of {', '.join(NAMES)} beside the images, found {told} in {folder}; name the file"
+        )
+    return found[0]
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise LookwhyError(
+            f"expected a list of questions, found none that can be read at {file} "
+            f"({error.strerror or error}); correct the path"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise LookwhyError(
+            f"expected UTF-8 text, found something else in {file} ({error.reason} at byte {error.start}); "
+            "save it as UTF-8"
+        ) from error
+
+
+def _csv(file: Path, text: str, root: Path) -> Iterator[Row]:
+    lines = io.StringIO(text, newline="").readlines()
+    header, at = _cells(lines, 0)
+    names = [name.strip().lower() for name in header] if isinstance(header, list) else []
+    missing = [name for name in (IMAGE, QUESTION) if name not in names]
+    if missing:
+        raise LookwhyError(
+            f"expected the columns {IMAGE} and {QUESTION}, found no {missing[0]} in the first line of "
+            f"{file}; add it"
+        )
+    while at < len(lines):
+        where = f"{file}:{at + 1}"
+        cells, at = _cells(lines, at)
+        if isinstance(cells, str):
+            yield BadRow(where, f"expected a row of CSV, found {cells}; correct its quotes")
+        elif any(cell.strip() for cell in cells):
+            yield _row(where, dict(zip(names, cells, strict=False)), root)
+
+
+def _cells(lines: list[str], start: int) -> tuple[list[str] | str, int]:
+    """The row that begins in a line, or what is wrong with it, and the line after it.
+
+    A quote that nobody closes swallows what follows it, so after an error the next line is a row again.
+    """
+    reader = csv.reader((lines[at] for at in range(start, len(lines))), strict=True)
+    try:
+        return next(reader, []), start + reader.line_num
+    except csv.Error as error:
+        return str(error), start + 1
+
+
+def _json_lines(file: Path, text: str, root: Path) -> Iterator[Row]:
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            where = f"{file}:{number}"
+            try:
+                content = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                yield BadRow(where, f"expected JSON in the line, found something else ({error}); correct it")
+                continue
+            yield _row(where, content, root)
+
+
+def _json(file: Path, text: str, root: Path, images: Path | None) -> Iterator[Row]:
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise LookwhyError(
+            f"expected JSON, found something else in {file} ({error}); correct it, or name it .csv or .jsonl"
+        ) from error
+    subtype = ""
+    if isinstance(content, dict):
+        subtype, content = str(content.get("data_subtype") or ""), content.get("questions")
+    if not isinstance(content, list):
+        raise LookwhyError(
+            f'expected a list of rows, or official questions with a list "questions", found neither in '
+            f"{file}; see analyze.py explain --help"
+        )
+    for number, entry in enumerate(content, start=1):
+        where = f"{file}, entry {number}"
+        if isinstance(entry, dict) and IMAGE not in entry and "image_id" in entry:
+            if images is None:
+                raise LookwhyError(
+                    f"expected the folder of the official images for {file}, found none stated; give --images"
+                )
+            yield _official(where, entry, subtype, images)
+        else:
+            yield _row(where, entry, root)
+
+
+def _official(where: str, entry: dict[str, Any], subtype: str, images: Path) -> Row:
+    try:
+        image_id = int(entry["image_id"])
+    except (TypeError, ValueError, OverflowError):
+        return BadRow(where, f"expected a number as image_id, found {entry['image_id']!r}; correct it")
+    return _row(where, entry | {IMAGE: find_image(images, subtype, image_id)}, images)
+
+
+def _row(where: str, entry: Any, root: Path) -> Row:
+    if not isinstance(entry, dict):
+        return BadRow(where, f"expected {IMAGE} and {QUESTION}, found {type(entry).__name__}; correct it")
+    for name in (IMAGE, QUESTION):
+        value = entry.get(name)
+        if not isinstance(value, str) or not value.strip():
+            found = "none" if value is None or value == "" else repr(value)
+            return BadRow(where, f"expected text as {name}, found {found}; fill it in")
+    image, question = entry[IMAGE].strip(), " ".join(entry[QUESTION].split())
+    if not _is_file(root / image):
+        return BadRow(where, f"expected an image, found no file {root / image!s}; correct the path")
+    return Asked(where, root / image, question, str(entry.get(ID) or Path(image).stem))
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name too long, or with a zero character
+        return False

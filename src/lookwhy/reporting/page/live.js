@@ -1,0 +1,208 @@
+// The page's own state: which image and question, what is painted over and dropped, and what that does.
+
+const at = (id) => document.getElementById(id);
+
+class LivePage {
+  constructor() {
+    Object.assign(this, { sent: null, asked: null, explained: null, cells: new Set(), words: new Set(), change: null, turn: 0 });
+    this.panels = new Panels(at("panels"), { toggle: (cell) => this.toggle(this.cells, cell), pointed: (cell) => this.pointed(cell) });
+    at("limits").textContent = `JPEG, PNG, WebP or BMP, at most ${report.maxBytes / 2 ** 20} MB. It stays on this machine.`;
+    for (const id of ["row", "column"]) at(id).max = report.grid;
+    this.listen();
+    this.offerExamples();
+    this.tellOpacity();
+  }
+
+  listen() {
+    at("form").addEventListener("submit", (event) => { event.preventDefault(); this.ask(); });
+    at("file").addEventListener("change", () => { const [file] = at("file").files; if (file) this.choose(file); at("file").value = ""; });
+    at("reset").addEventListener("click", () => this.reset());
+    at("opacity").addEventListener("input", () => { this.tellOpacity(); this.draw(); });
+    for (const id of ["row", "column"]) at(id).addEventListener("input", () => { if (this.numbered() !== null) this.panels.point(this.numbered()); });
+    at("paint").addEventListener("click", () => { if (this.numbered() !== null) this.toggle(this.cells, this.numbered()); });
+    for (const kind of ["dragover", "dragleave", "drop"]) {
+      document.addEventListener(kind, (event) => {
+        event.preventDefault();
+        at("drop").classList.toggle("over", kind === "dragover");
+        const file = kind === "drop" ? event.dataTransfer.files[0] : null;
+        if (file) this.choose(file);
+      });
+    }
+    document.addEventListener("paste", (event) => { const [file] = event.clipboardData.files; if (file) this.choose(file); });
+  }
+
+  offerExamples() {
+    at("examples").hidden = !report.examples.length;
+    at("examples").querySelector("ul").append(...report.examples.map((question, number) => make("li", {},
+      make("button", { type: "button", "data-example": number, click: () => this.example(question, number) },
+        make("img", { src: `example/${number}`, alt: "", loading: "lazy" }), question))));
+  }
+
+  /**
+   * Shows that the server is at work; only the last of several at once is heard.
+   * @param {(isLast: () => boolean) => Promise<void>} act
+   * @param {string} place where trouble is told
+   */
+  async work(status, act, place = "error") {
+    const turn = ++this.turn;
+    this.hush();
+    at("status").textContent = status;
+    at("result").setAttribute("aria-busy", "true");
+    try {
+      await act(() => turn === this.turn);
+    } catch (error) {
+      if (!(error instanceof Told)) throw error;
+      if (turn === this.turn) at(place).textContent = sentence(error.message);
+    } finally {
+      if (turn === this.turn) {
+        at("status").textContent = "";
+        at("result").setAttribute("aria-busy", "false");
+      }
+    }
+  }
+
+  /** @param {Blob} file another image; what was shown before stays until there is an answer about it */
+  choose(file) {
+    return this.work("Looking at the image ...", async (isLast) => {
+      const sent = await SentImage.send(file);
+      if (!isLast()) return;
+      this.sent = sent;
+      at("chosen").src = sent.picture.src;
+      at("chosen").alt = "The image chosen";
+      at("chosen").hidden = false;
+      at("drop-text").textContent = `${file.name ?? "Example"}, ${sent.width} × ${sent.height}`;
+      if (at("question").value.trim()) await this.explain(isLast);
+      else at("question").focus();
+    });
+  }
+
+  ask() {
+    return this.work("Answering and explaining ...", async (isLast) => {
+      if (!this.sent) throw new Told("choose an image first");
+      await this.explain(isLast);
+    });
+  }
+
+  example(question, number) {
+    return this.work("Looking at the image ...", async (isLast) => {
+      let file;
+      try {
+        const reply = await fetch(`example/${number}`);
+        if (!reply.ok) throw new Error();
+        file = await reply.blob();
+      } catch {
+        throw new Told("the example’s image is not there any more");
+      }
+      if (!isLast()) return;
+      at("question").value = question;
+      this.choose(file);
+    });
+  }
+
+  async explain(isLast) {
+    const { sent } = this;
+    if (isLast()) at("status").textContent = "Answering and explaining ...";
+    const explained = await sent.ask("ask", { question: at("question").value });
+    if (!isLast()) return;
+    Object.assign(this, { asked: sent, explained, change: null });
+    this.cells.clear();
+    this.words.clear();
+    at("result").hidden = false;
+    at("asked").textContent = explained.question;
+    at("notes").replaceChildren(...explained.notes.map((note) => make("p", { class: "note" }, note)));
+    this.panels.show(sent.picture, explained.maps.filter(({ domain }) => domain === "image"));
+    wordRows(at("spoken"), explained, (word) => this.toggle(this.words, word));
+    this.show();
+    // On a phone the answer would be below all that can be asked.
+    if (at("result").getBoundingClientRect().top > 0.7 * window.innerHeight) at("result").scrollIntoView();
+  }
+
+  toggle(gone, one) {
+    if (!gone.delete(one)) gone.add(one);
+    this.show();
+    this.ponder();
+  }
+
+  reset() {
+    this.cells.clear();
+    this.words.clear();
+    this.ponder();
+  }
+
+  /** Asks again without what is gone. */
+  ponder() {
+    if (!this.cells.size && !this.words.size) {
+      this.turn++;
+      this.change = null;
+      this.hush();
+      at("result").setAttribute("aria-busy", "false");
+      this.show();
+      return Promise.resolve();
+    }
+    const { explained } = this;
+    const gone = { cells: [...this.cells], words: [...this.words], answers: explained.answers.map(({ id }) => id) };
+    return this.work("Answering again ...", async (isLast) => {
+      let change;
+      try {
+        change = await this.asked.ask("change", { question: explained.question, ...gone });
+      } catch (error) {
+        // Back to what the bars show, so that the next click goes on from there.
+        if (isLast()) this.restore();
+        throw error;
+      }
+      if (!isLast() || this.explained !== explained) return;
+      this.change = { ...change, cells: gone.cells, words: gone.words };
+      this.show();
+    }, "trouble");
+  }
+
+  hush() {
+    for (const id of ["status", "error", "trouble"]) at(id).textContent = "";
+  }
+
+  restore() {
+    this.cells = new Set(this.change?.cells);
+    this.words = new Set(this.change?.words);
+    this.show();
+  }
+
+  show() {
+    const { explained, change } = this;
+    answerBars(at("bars"), explained.answers, change);
+    answerSentence(at("said"), explained, change, change?.cells ?? [], (change?.words ?? []).map((word) => explained.words[word]));
+    at("reset").disabled = !this.cells.size && !this.words.size;
+    for (const button of at("spoken").querySelectorAll("[data-word]")) button.setAttribute("aria-pressed", String(this.words.has(Number(button.dataset.word))));
+    this.pointed(this.panels.cell);
+    this.draw();
+  }
+
+  draw() {
+    if (this.explained) this.panels.draw(at("opacity").value / 100, this.cells);
+  }
+
+  tellOpacity() {
+    at("strength").textContent = at("opacity").value + "%";
+    at("opacity").setAttribute("aria-valuetext", at("opacity").value + "%");
+  }
+
+  /** The cell that the two numbers name. */
+  numbered() {
+    const [row, column] = [at("row").valueAsNumber, at("column").valueAsNumber];
+    const fits = (value) => Number.isInteger(value) && value >= 1 && value <= report.grid;
+    return this.explained && fits(row) && fits(column) ? (row - 1) * report.grid + column - 1 : null;
+  }
+
+  pointed(cell) {
+    const [row, column] = [Math.floor(cell / report.grid) + 1, (cell % report.grid) + 1];
+    const isGone = this.cells.has(cell);
+    if (document.activeElement !== at("row")) at("row").value = row;
+    if (document.activeElement !== at("column")) at("column").value = column;
+    at("paint").textContent = isGone ? "Take back" : "Paint over";
+    const told = this.panels.told(cell);
+    at("cell").textContent = `Row ${row}, column ${column}${told ? `: ${told} of the largest` : ""}${isGone ? "; painted over" : ""}.`;
+  }
+}
+
+themeButton();
+const page = new LivePage();
+document.documentElement.dataset.ready = "true";

@@ -1,0 +1,183 @@
+// What is seen of an explanation: answer bars, the image under each method's map, the words as buttons.
+
+/**
+ * @typedef {{text: string, probability: number|null, id: number}} Answer
+ * @typedef {{answers: Answer[], probabilities: (number|null)[]}} Change probabilities now, of the answers before
+ */
+
+/** A map of the server's as `heat.js` draws it. */
+function heatMap({ domain, signed, values }) {
+  const peak = Math.max(0, ...values.map((value) => Math.abs(value ?? 0)));
+  const size = domain === "image" ? report.grid : values.length;
+  return { size, signed, peak, values: Float32Array.from(values, (value) => (known(value) ? value / (peak || 1) : NaN)) };
+}
+
+/**
+ * Answers as bars: where they are now, and a mark where they were.
+ * @param {Answer[]} before
+ * @param {Change|null} change
+ */
+function answerBars(place, before, change) {
+  const rows = before.map((answer, at) => ({ ...answer, now: change ? change.probabilities[at] : answer.probability }));
+  for (const answer of change?.answers ?? []) {
+    if (answer === change.answers[0] && !before.some(({ id }) => id === answer.id)) rows.push({ ...answer, probability: null, now: answer.probability });
+  }
+  const best = change ? change.answers[0].id : before[0].id;
+  place.replaceChildren(...rows.map(({ text, id, probability, now }) => {
+    const share = (value) => Math.min(Math.max(100 * value, 0), 100) + "%";
+    const told = change ? `${known(probability) ? percent(probability, 1) : "below"} → ${percent(now, 1)}` : percent(now, 1);
+    const mark = change && known(probability) ? make("span", { class: "mark", style: { left: share(probability) } }) : null;
+    return make("li", { class: id === best ? "first" : null, "data-answer": text },
+      make("span", { class: id === best ? "name strong" : "name" }, text),
+      make("span", { class: "track" }, make("span", { class: "bar", style: { width: share(now) } }), mark, make("span", { class: "value" }, told)));
+  }));
+}
+
+/** What became of the answer, in a sentence. */
+function answerSentence(place, { answers }, change, cells, words) {
+  const [first] = answers;
+  if (!change) {
+    place.replaceChildren("Answered ", make("b", {}, `“${first.text}” (${percent(first.probability, 1)})`));
+    return;
+  }
+  const [before, now] = [first.probability, change.probabilities[0]];
+  const gone = [cells.length ? `${count(cells.length, "region")} painted over` : "", words.length ? `without ${words.map((word) => `“${word}”`).join(", ")}` : ""];
+  const [best] = change.answers;
+  const flipped = best.id === first.id ? "." : make("span", {}, "; now it answers ", make("b", {}, `“${best.text}” (${percent(best.probability, 1)})`), ".");
+  const points = number(100 * (now - before), 1);
+  place.replaceChildren(make("b", {}, `“${first.text}” ${percent(before, 1)} → ${percent(now, 1)}`),
+    ` (${now > before ? "+" : ""}${points} points), ${gone.filter(Boolean).join(", ")}`, flipped);
+}
+
+/**
+ * The image under each method's map; each picture can be clicked, the first one moved over with the keyboard.
+ * @param {(cell: number) => void} toggle
+ * @param {(cell: number) => void} pointed
+ */
+class Panels {
+  constructor(place, { toggle, pointed }) {
+    Object.assign(this, { place, toggle, pointed, cell: 0, shown: [] });
+  }
+
+  /** @param {HTMLImageElement} image */
+  show(image, maps) {
+    this.image = image;
+    const alone = { name: "Image", map: null, note: "" };
+    this.shown = [alone, ...maps.map((map) => {
+      const flips = known(map.flips) ? `cells that flip the answer: ${map.flips}; ` : "";
+      return { name: names.imageMethods[map.method].name, map: heatMap(map), note: flips };
+    })];
+    this.place.replaceChildren(...this.shown.map((one, at) => this.figure(one, at)));
+  }
+
+  figure(one, at) {
+    one.canvas = make("canvas", { "data-panel": one.name });
+    one.mark = make("i", { class: "at" });
+    const hearing = { click: (event) => this.clicked(event), pointermove: (event) => this.moved(event) };
+    const keys = at ? { role: "img", "aria-label": one.name } : {
+      tabindex: 0, role: "application", "aria-label": `Image of ${report.grid} by ${report.grid} cells`, "aria-describedby": "how",
+      keydown: (event) => this.pressed(event), focus: () => this.point(this.cell),
+    };
+    one.stage = make("div", { class: "stage", ...hearing, ...keys }, one.canvas, one.mark);
+    const told = one.map ? make("small", {}, one.note + mapNote(one.map)) : null;
+    return make("figure", {}, make("figcaption", {}, one.name), one.stage, one.map ? scaleKey(one.map.signed) : null, told);
+  }
+
+  /** @param {Set<number>} painted */
+  draw(opacity, painted) {
+    const { grid, patch } = report;
+    for (const { canvas, map } of this.shown) {
+      paint(canvas, this.image, map, opacity);
+      const pen = canvas.getContext("2d");
+      const [across, down] = [canvas.width / grid, canvas.height / grid];
+      pen.lineWidth = 2;
+      for (const cell of painted) {
+        const place = [(cell % grid) * across, Math.floor(cell / grid) * down, across, down];
+        pen.fillStyle = `rgb(${patch.join(" ")})`;
+        pen.fillRect(...place);
+        pen.setLineDash([]);
+        pen.strokeStyle = "#ffffff";
+        pen.strokeRect(...place);
+        pen.setLineDash([4, 4]);
+        pen.strokeStyle = "#000000";
+        pen.strokeRect(...place);
+      }
+    }
+  }
+
+  /** Moves the mark of every picture to a cell. */
+  point(cell) {
+    const { grid } = report;
+    this.cell = cell;
+    for (const { mark } of this.shown) {
+      const place = { left: cell % grid, top: Math.floor(cell / grid), width: 1, height: 1 };
+      for (const [side, value] of Object.entries(place)) mark.style.setProperty(side, (100 * value) / grid + "%");
+    }
+    this.pointed(cell);
+  }
+
+  /** What each method says of a cell. */
+  told(cell) {
+    return this.shown.filter(({ map }) => map).map(({ name, map }) => {
+      const value = map.values[cell];
+      return `${name} ${Number.isNaN(value) ? "undefined" : number(100 * value, 0) + "%"}`;
+    }).join(", ");
+  }
+
+  cellAt(event) {
+    const box = event.currentTarget.getBoundingClientRect();
+    const along = (at, length) => Math.min(Math.max(Math.floor((report.grid * at) / length), 0), report.grid - 1);
+    return along(event.clientY - box.top, box.height) * report.grid + along(event.clientX - box.left, box.width);
+  }
+
+  clicked(event) {
+    this.point(this.cellAt(event));
+    this.toggle(this.cell);
+  }
+
+  moved(event) {
+    const cell = this.cellAt(event);
+    if (cell !== this.cell) this.point(cell);
+  }
+
+  pressed(event) {
+    const { grid } = report;
+    const [row, column] = [Math.floor(this.cell / grid), this.cell % grid];
+    const to = (r, c) => this.point(Math.min(Math.max(r, 0), grid - 1) * grid + Math.min(Math.max(c, 0), grid - 1));
+    const acts = {
+      ArrowUp: () => to(row - 1, column), ArrowDown: () => to(row + 1, column),
+      ArrowLeft: () => to(row, column - 1), ArrowRight: () => to(row, column + 1),
+      Home: () => to(row, 0), End: () => to(row, grid - 1), PageUp: () => to(0, column), PageDown: () => to(grid - 1, column),
+      Enter: () => this.toggle(this.cell), " ": () => this.toggle(this.cell),
+    };
+    if (!acts[event.key] || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    acts[event.key]();
+  }
+}
+
+/** A line of words for each method; a plain one where no method is about words. */
+function wordRows(place, { words, known: inVocabulary, maps }, toggle) {
+  const about = maps.filter(({ domain }) => domain === "question");
+  const lines = about.length ? about : [null];
+  place.replaceChildren(...lines.map((one) => {
+    const map = one && heatMap(one);
+    const name = one ? names.wordMethods[one.method].name : "The words";
+    const label = make("div", { class: "method" }, name, map ? scaleKey(map.signed) : null, map ? make("small", {}, mapNote(map)) : null);
+    return make("div", { class: "spoken" }, label, make("ul", { class: "words", "aria-label": name }, ...words.map((word, at) => wordButton(word, at, map, inVocabulary[at], toggle))));
+  }));
+}
+
+function wordButton(word, at, map, inVocabulary, toggle) {
+  const sizes = map ? [...map.values].map((value) => (Number.isNaN(value) ? -1 : Math.abs(value))) : [];
+  const value = map ? map.values[at] : NaN;
+  const isTop = Boolean(map?.peak) && at === sizes.indexOf(Math.max(...sizes));
+  const ink = Number.isNaN(value) ? null : colourOf(value, map.signed);
+  const kinds = [isTop ? "top" : "", ink ? "" : "undefined", inVocabulary ? "" : "unknown"].filter(Boolean).join(" ");
+  const button = make("button", {
+    type: "button", "data-word": at, "aria-pressed": "false", "aria-label": `Drop “${word}”${inVocabulary ? "" : ", which the model does not know"}`,
+    title: inVocabulary ? null : "not among the words that the model knows", style: ink ? { background: ink.ground, color: ink.ink } : {}, click: () => toggle(at),
+  }, word);
+  const told = !map ? null : ink ? number(100 * value, 0) + "%" : "undefined";
+  return make("li", { class: kinds || null }, button, told ? make("small", {}, told, isTop ? make("span", { class: "hidden-text" }, " most important") : null) : null);
+}
