@@ -83,12 +83,14 @@ def test_intervals_that_exclude_nothing_or_chance_are_marked_in_the_text(result)
 
     put("image/occlusion/specificity", -0.02, -0.01)
     put("image/guided_backprop/specificity", -0.01, 0.02)
+    put("image/centre_prior/specificity", 1e-17, 3e-17)
     put("question/word_drop/most_important/noun", 0.2, 0.3)
     put("question/gradient/most_important/noun", 0.1, 0.3)
     text = printed(result)
     assert row(text, "Occlusion").split()[-2].startswith("*")
     assert not row(text, "Guided").split()[-2].startswith("*")
     assert "[-0.020, -0.010]" in text
+    assert row(text, "Centre prior").split()[-2] == "0.000", "rounding errors"
     gradient, word_drop = row(text, "Noun").split()[1:3]
     assert not gradient.startswith("*")
     assert word_drop.startswith("*")

@@ -122,7 +122,8 @@ def _best(result: AnalysisResult, measure: str) -> set[str]:
 def mark(result: AnalysisResult, key: str, level: float | None) -> Text:
     """The mark of an interval that lies above a value or below it; nothing where it holds it or is none."""
     low, high = (result.summary.get(f"{key}/{end}") for end in ("ci_low", "ci_high"))
-    if low is None or high is None or level is None or low <= level <= high:
+    # As they are shown: an interval of rounding errors around 0 excludes nothing.
+    if low is None or high is None or level is None or round(low, 3) <= round(level, 3) <= round(high, 3):
         return Text()
     return Text(MARK, style=GOOD if low > level else BAD)
 
