@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test bench clean
+.PHONY: demo test bench docs-figures clean
 .DELETE_ON_ERROR:
 
 # The stamp is newer than what it was installed from, so a second call installs nothing.
@@ -16,9 +16,16 @@ $(STAMP): pyproject.toml
 data/shapes/data_img.h5: | $(STAMP)
 	$(BIN)/python data/prepare.py shapes --out data/shapes
 
+# The second run sees no picture, so there is no place in one to explain.
+QUESTION_ONLY := --model.head.init_args.use_image false --trainer.max_epochs 8 \
+	--analysis.plan.image_methods '[]' --analysis.plan.num_examples 0
+
+# Two runs of the shapes world, the second without the picture, and the page that compares them.
 demo: $(STAMP) data/shapes/data_img.h5
 	$(BIN)/python train.py --config configs/shapes.yaml --name demo
-	@run=$$(ls -td runs/demo* | head -n 1); $(BIN)/python analyze.py compare $$run --out report.html
+	$(BIN)/python train.py --config configs/shapes.yaml --name question_only $(QUESTION_ONLY)
+	@$(BIN)/python analyze.py compare $$(ls -td runs/demo* | head -n 1) $$(ls -td runs/question_only* | head -n 1) \
+		--out report.html
 
 test: $(STAMP)
 	$(BIN)/ruff check .
@@ -26,10 +33,20 @@ test: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/pytest
 
-# Ratios, each beside its bar, on one thread; Captum is installed for it. A quarter of an hour.
+# Ratios, each beside its bar, on one thread; Captum is installed for it. Half an hour. With a picture:
+# make bench FLAGS='--plot docs/performance.png'
 bench: $(STAMP)
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[bench]'
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(FLAGS)
+
+# The pictures of README and docs, from the runs that docs/figures.md tells how to make.
+DOCS_RUNS ?= runs/demo runs/shapes_san
+DOCS_NAMES ?= DeeperLSTM SAN
+DOCS_QUESTION ?= 500036000
+docs-figures: $(STAMP)
+	$(BIN)/python analyze.py figures $(DOCS_RUNS) --names $(DOCS_NAMES) --question $(DOCS_QUESTION) --out runs/figures
+	cp runs/figures/agreement.png docs/agreement.png
+	cp runs/figures/$(firstword $(DOCS_NAMES))/example_$(DOCS_QUESTION).png docs/example.png
 
 clean:
 	rm -rf .venv data/shapes runs report.html

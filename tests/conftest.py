@@ -6,22 +6,26 @@ from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).parent.parent
+SHARED = Path(os.environ.get("LOOKWHY_SHARED", ROOT.parent / "shared"))
+if (SHARED / "nltk_data").is_dir():
+    # NLTK reads it when it is imported; else every test that tags would try a download first.
+    known = os.environ.get("NLTK_DATA")
+    os.environ["NLTK_DATA"] = os.pathsep.join([str(SHARED / "nltk_data"), *([known] if known else [])])
+
 # Before anything of lookwhy: what its modules import first is compiled under the type checker's import hook,
 # whose cached bytecode is not the installed one. A third of a single test file's time.
-import pytorch_lightning  # noqa: F401
-import scipy.stats  # noqa: F401
-import torchvision  # noqa: F401
-
-ROOT = Path(__file__).parent.parent
+import pytorch_lightning  # noqa: E402, F401
+import scipy.stats  # noqa: E402, F401
+import torchvision  # noqa: E402, F401
 
 
 @pytest.fixture(scope="session")
 def shared_data():
     """Folder of real data: $LOOKWHY_SHARED, or `shared` beside the project."""
-    folder = Path(os.environ.get("LOOKWHY_SHARED", ROOT.parent / "shared"))
-    if not folder.is_dir():
-        pytest.skip(f"real data not found in {folder}; set LOOKWHY_SHARED to its folder")
-    return folder
+    if not SHARED.is_dir():
+        pytest.skip(f"real data not found in {SHARED}; set LOOKWHY_SHARED to its folder")
+    return SHARED
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from lookwhy.cli.lightning import parse_only
 from lookwhy.errors import LookwhyError
 
 CONFIGS = Path(__file__).parent.parent / "configs"
-TRAINING = sorted(path for path in CONFIGS.glob("*.yaml") if path.name != "analysis.yaml")
+TRAINING = sorted(path for path in CONFIGS.glob("*.yaml") if path.name not in ("analysis.yaml", "sweep.yaml"))
 
 
 @pytest.mark.parametrize("path", TRAINING, ids=lambda path: path.name)

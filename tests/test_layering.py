@@ -55,11 +55,17 @@ def test_lightning_and_wandb_stay_in_their_rooms(path):
     modules = {module.split(".")[0] for module in imports(path)}
     if not name(path).startswith(LIGHTNING_ROOMS):
         assert "pytorch_lightning" not in modules
-    if name(path) != "reporting/wandb.py":
-        assert "wandb" not in modules
+    if not name(path).startswith("reporting/wandb"):
+        assert not {"wandb", "wandb_workspaces"} & modules
 
 
 def test_the_walk_sees_a_breach(tmp_path):
     path = tmp_path / "breach.py"
     path.write_text("def late():\n    from lookwhy.cli import train\n    import wandb\n")
     assert {"lookwhy.cli", "lookwhy.cli.train", "wandb"} <= imports(path)
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_the_package_looks_for_nothing_beside_itself(path):
+    # Where things lie is told by options and environment variables.
+    assert "../" not in path.read_text()

@@ -67,6 +67,15 @@ def test_nothing_is_warned_of(trained):
     assert "warn" not in (done.stdout + done.stderr).lower()
 
 
+def test_a_log_holds_a_line_an_epoch_and_no_bar(trained):
+    _, done = trained
+    lines = [line for line in done.stdout.splitlines() if line.startswith("epoch ")]
+    assert [line.partition(":")[0] for line in lines] == ["epoch 0", "epoch 1"]
+    assert all("loss" in line and "validation accuracy" in line for line in lines)
+    assert "%|" not in done.stdout + done.stderr
+    assert "\x1b" not in done.stdout + done.stderr
+
+
 def test_the_runs_config_trains_the_same_again(trained):
     folder, _ = trained
     run_folder = folder / "runs" / "shapes"

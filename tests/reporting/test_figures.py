@@ -14,6 +14,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from lookwhy.reporting import figures, strips
+from lookwhy.reporting.chart import WIDTHS
 from lookwhy.types import LookwhyError
 
 
@@ -41,6 +42,20 @@ def assert_nothing_clipped(figure: Figure) -> None:
                 box.x0 >= -0.5 and box.y0 >= -0.5 and box.x1 <= frame.x1 + 0.5 and box.y1 <= frame.y1 + 0.5
             )
             assert inside, (text.get_text(), box, frame)
+
+
+def assert_legends_beside_data(figure: Figure) -> None:
+    """No legend and no axes' title lies over another one's data."""
+    figure.draw_without_rendering()
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    legends = [*figure.legends, *(axes.get_legend() for axes in figure.axes if axes.get_legend())]
+    frames = [axes.get_window_extent(renderer) for axes in figure.axes]
+    for legend in legends:
+        box = legend.get_window_extent(renderer)
+        assert not any(box.padded(-2).overlaps(frame) for frame in frames), legend.get_texts()
+    titles = [axes.title if axes.title.get_text() else axes._left_title for axes in figure.axes]
+    boxes = [one.get_window_extent(renderer) for one in titles if one.get_text()]
+    assert not any(box.overlaps(frame) for box in boxes for frame in frames)
 
 
 @pytest.mark.parametrize(
@@ -218,7 +233,47 @@ def test_the_note_on_the_data_stands_under_every_picture():
         assert any(note in text for text in texts(figure))
 
 
-@pytest.mark.parametrize("ending", ["png", "svg"])
+@pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
+@pytest.mark.parametrize("name", ["most_important_words", "failure_prediction", "accuracy_by_type"])
+@pytest.mark.parametrize("defined", [True, False])
+def test_a_chart_fits_the_columns_of_a_page(name, width, defined):
+    figure = getattr(figures, name)(make_result(defined=defined), width)
+    assert_nothing_clipped(figure)
+    assert_legends_beside_data(figure)
+    assert figure.get_figwidth() == width
+
+
+@pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
+@pytest.mark.parametrize("question_id", [100, 103])
+def test_a_strip_fits_the_columns_of_a_page(question_id, width):
+    figure = figures.example_strip(make_result(), question_id, picture(0), width)
+    assert_nothing_clipped(figure)
+    assert figure.get_figwidth() == width
+    assert {"against", "for the answer", "nothing", "most"} <= set(texts(figure)), "no legend is shortened"
+    inches = figure.get_figheight()
+    panels = [axes.get_position() for axes in figure.axes if axes.get_position().height * inches > 0.5]
+    assert len(panels) == 4
+    assert len({round(panel.width, 3) for panel in panels}) == 1
+    assert not any(one.overlaps(other) for one in panels for other in panels if one is not other)
+
+
+def test_narrow_word_bars_lie_and_hold_the_same_numbers():
+    figure = figures.most_important_words(make_result(), WIDTHS["single"])
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert labels[0] == "Noun, n = 400"
+    assert max(patch.get_width() for patch in figure.axes[0].patches) == pytest.approx(0.33 * 1.2)
+
+
+def test_svg_and_pdf_hold_text_that_can_be_searched(tmp_path):
+    figure = figures.accuracy_by_type(make_result())
+    svg = figures.save_figure(figure, tmp_path / "a.svg").read_text()
+    assert ">All questions</text>" in svg
+    pdf = figures.save_figure(figure, tmp_path / "a.pdf").read_bytes()
+    assert b"CreationDate" not in pdf
+    assert b"/FontFile2" in pdf, "TrueType, not outlines"
+
+
+@pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
 def test_a_saved_figure_is_whole_and_the_same_bytes_again(tmp_path, ending):
     first = figures.save_figure(figures.accuracy_by_type(make_result()), tmp_path / "deep" / f"a.{ending}")
     second = figures.save_figure(figures.accuracy_by_type(make_result()), tmp_path / f"b.{ending}")

@@ -17,6 +17,8 @@ from PIL import Image
 from lookwhy import store
 from lookwhy.analysis.paired import Comparison, between_analyses
 from lookwhy.reporting import page_examples
+from lookwhy.reporting.epochs import agreement_over_epochs
+from lookwhy.reporting.failure_curves import failure_curves
 from lookwhy.reporting.html import run_names, write_report
 from lookwhy.types import LookwhyError
 
@@ -90,6 +92,23 @@ def test_curves_are_the_stored_ones_and_older_results_have_none(tmp_path, image_
     assert set(found) == {"1", "2"}
     stored = make_result(2).curves["failure/all/risk_coverage"]
     assert found["2"]["all"]["risk_coverage"]["y"] == pytest.approx(stored["y"], abs=5e-4)
+
+
+def test_the_page_has_the_colours_of_the_printed_figures(tmp_path, image_folder):
+    run = make_run(tmp_path / "shapes", image_folder)
+    names = content(write_report([run], tmp_path / "r.html").read_text())["names"]
+    result = make_result(2)
+    curves = [line.get_color() for line in failure_curves(result).axes[0].lines if line.get_label()[0] != "_"]
+    assert [one.split("(")[1].split(",")[0] for one in names["series"]][: len(curves)] == curves
+    levels = {
+        line.get_label(): line.get_color() for line in agreement_over_epochs({"a": {2: result}}).axes[0].lines
+    }
+    for group in ("imageMethods", "baselines"):
+        for one in names[group].values():
+            drawn = next((colour for label, colour in levels.items() if label.startswith(one["name"])), None)
+            if drawn:
+                assert f"({drawn}, " in one["colour"], one
+    assert {"Occlusion", "Random", "Centre prior"} <= set(levels)
 
 
 def unpack(data: bytes) -> list[np.ndarray]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import re
 
 import pytest
 from made_results import make_result
 from rich.console import Console
 
-from lookwhy.reporting import tables
+from lookwhy.reporting import numbers, tables
 
 
 def printed(result, width=100, **settings) -> str:
@@ -25,13 +26,13 @@ def test_table_one_shows_values_intervals_counts_controls_and_the_papers_figures
     text = printed(result)
     assert row(text, "Occlusion").split() == [
         "Occlusion",
-        "0.270",
+        "*0.270",
         "0.370",
         "300",
         "(4)",
         "0.221",
         "0.090",
-        "0.049",
+        "*0.049",
         "0.07164",
     ]
     assert "[0.240, 0.300]" in text
@@ -60,6 +61,59 @@ def test_everything_fits_a_hundred_columns_and_no_word_is_shortened(result):
     text = printed(result)
     assert max(map(len, text.splitlines())) <= 100
     assert "…" not in text
+
+
+@pytest.mark.parametrize("width", [80, 99])
+def test_on_a_narrower_terminal_the_controls_are_a_table_of_their_own(result, width):
+    text = printed(result, width)
+    assert max(map(len, text.splitlines())) <= width
+    assert "…" not in text
+    assert "Controls of this agreement" in text
+    rows = [line.split() for line in text.splitlines() if line.split()[:1] == ["Occlusion"]]
+    assert rows == [
+        ["Occlusion", "*0.270", "*0.049", "300", "(4)", "0.07164"],
+        ["Occlusion", "0.370", "0.221", "0.090"],
+    ]
+    assert text.count("Goyal et al. 2016, VQA v1 + VQA-HAT") == 1
+
+
+def test_intervals_that_exclude_nothing_or_chance_are_marked_in_the_text(result):
+    def put(key, low, high):
+        result.summary |= {f"{key}/ci_low": low, f"{key}/ci_high": high}
+
+    put("image/occlusion/specificity", -0.02, -0.01)
+    put("image/guided_backprop/specificity", -0.01, 0.02)
+    put("question/word_drop/most_important/noun", 0.2, 0.3)
+    put("question/gradient/most_important/noun", 0.1, 0.3)
+    text = printed(result)
+    assert row(text, "Occlusion").split()[-2].startswith("*")
+    assert not row(text, "Guided").split()[-2].startswith("*")
+    assert "[-0.020, -0.010]" in text
+    gradient, word_drop = row(text, "Noun").split()[1:3]
+    assert not gradient.startswith("*")
+    assert word_drop.startswith("*")
+
+
+def test_of_several_methods_the_best_is_bold_and_no_baseline(result):
+    found = {}
+    for measure in ("rank_correlation", "specificity"):
+        result.summary |= {f"image/guided_backprop/{measure}": 0.2, f"image/occlusion/{measure}": 0.3}
+        result.summary[f"image/centre_prior/{measure}"] = 0.9
+    (table,) = tables.table_one(result)
+    for column in (1, 6):
+        for method, cell in zip(table.columns[0]._cells, table.columns[column]._cells, strict=True):
+            bold = any("bold" in str(span.style) for span in cell.spans)
+            found.setdefault(str(method), []).append(bold)
+    assert [name for name, bold in found.items() if any(bold)] == ["Occlusion"]
+    assert all(found["Occlusion"])
+
+
+def test_no_color_keeps_weights_and_drops_colours(result, monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    text = printed(result, force_terminal=True, color_system="standard")
+    codes = set(re.findall(r"\x1b\[([\d;]+)m", text))
+    assert codes
+    assert not any(30 <= int(part) <= 97 for code in codes for part in code.split(";"))
 
 
 def test_undefined_values_are_dashes_not_errors(result):
@@ -100,9 +154,9 @@ def test_brackets_in_the_data_are_no_markup(result):
 
 def test_a_tiny_negative_mean_is_not_minus_zero(result):
     result.summary["image/occlusion/specificity"] = -0.0001
-    assert tables.number(result, "image/occlusion/specificity") == "0.000"
+    assert numbers.number(result, "image/occlusion/specificity") == "0.000"
     result.summary["image/occlusion/specificity"] = -0.01
-    assert tables.number(result, "image/occlusion/specificity") == "-0.010"
+    assert numbers.number(result, "image/occlusion/specificity") == "-0.010"
 
 
 def test_the_untrained_model_is_called_so(result):

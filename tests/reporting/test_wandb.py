@@ -8,13 +8,17 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import urlsplit
 
 import matplotlib
 import numpy as np
 import pytest
+import wandb
 from made_results import make_result, picture
 
+from lookwhy import store
 from lookwhy.reporting import wandb as reporting
+from lookwhy.reporting import wandb_environment, wandb_images, wandb_state
 
 SCRIPT = """
 import sys
@@ -23,13 +27,14 @@ sys.path.insert(0, sys.argv[3])
 from made_results import make_result
 from lookwhy import store
 from lookwhy.reporting.publish import publish
-from lookwhy.reporting.wandb import prepare_environment
+from lookwhy.reporting.wandb import log_artifact
+from lookwhy.reporting.wandb_environment import prepare_environment
 
 run_folder = Path(sys.argv[1])
 print(prepare_environment(run_folder))
 import wandb
 # As Lightning's logger does it.
-run = wandb.init(project="lookwhy")
+run = wandb.init(project="lookwhy", name="first")
 run.define_metric("trainer/global_step")
 run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
 for epoch in (0, 1, 2):
@@ -40,6 +45,9 @@ for epoch in (0, 1, 2):
         del result.summary["image/occlusion/rank_correlation"]
     store.save(result, store.epoch_folder(run_folder, epoch))
     publish(result, run_folder, epoch, run)
+(run_folder / "analysis" / ".epoch=003.77.partial").mkdir()
+(run_folder / "analysis" / ".epoch=003.77.partial" / "manifest.json").write_text("{")
+log_artifact(run_folder, run)
 run.finish()
 """
 
@@ -67,14 +75,21 @@ def logged(tmp_path_factory):
     assert done.returncode == 0, done.stderr
     outside = [str(p.relative_to(base)) for f in (home, temporary) for p in f.rglob("*") if p.is_file()]
     (file,) = (base / "run" / "wandb").glob("offline-run-*/*.wandb")
-    read = subprocess.run(
-        [str(Path(sys.executable).with_name("wandb")), "leet", "inspect", "--json", str(file)],
-        env=environment, cwd=base, capture_output=True, text=True, timeout=60, check=True,
-    )  # fmt: skip
-    records = [json.loads(line) for line in read.stdout.splitlines() if line]
+    read = inspect(file, environment)
+    records = [json.loads(line) for line in read.splitlines() if line]
     return SimpleNamespace(
-        base=base, run=base / "run", files=file.parent / "files", records=records, done=done, outside=outside
-    )
+        base=base, run=base / "run", files=file.parent / "files", records=records, done=done, outside=outside,
+        summary=json.loads(inspect(file, environment, "--summary")),
+    )  # fmt: skip
+
+
+def inspect(file: Path, environment: dict, *more: str) -> str:
+    """What W&B's own reader says of an offline run."""
+    read = subprocess.run(
+        [str(Path(sys.executable).with_name("wandb")), "leet", "inspect", *more, "--json", str(file)],
+        env=environment, cwd=file.parent, capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    return read.stdout
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +125,8 @@ def test_the_table_of_questions_is_new_at_every_epoch_under_one_key(logged, hist
         table = json.loads((logged.files / path).read_text())
         rows = [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
         assert len(rows) == 12
-        assert {row["epoch"] for row in rows} == {epoch}
+        assert {(row["run"], row["epoch"]) for row in rows} == {("first", epoch)}
+        assert len({row["question_id"] for row in rows}) == 12, "joins by it"
         first = rows[1]
         assert first["question"] == "how many green things are there ?"
         assert first["rho/occlusion"] == pytest.approx(0.1)
@@ -139,8 +155,86 @@ def test_figures_and_the_chart_of_words_are_logged(logged, history):
     table = json.loads(
         (logged.files / history[0]["analysis/most_important_words/gradient_table.path"]).read_text()
     )
-    assert table["columns"] == ["part of speech", "P(most important)", "by chance", "words"]
-    assert table["data"][0] == ["Noun", pytest.approx(0.144), 0.12, 400]
+    assert table["columns"] == ["run", "epoch", "part of speech", "P(most important)", "by chance", "words"]
+    assert table["data"][0] == ["first", 0, "Noun", pytest.approx(0.144), 0.12, 400]
+
+
+def test_the_curves_of_the_failure_predictor_are_charts_of_each_runs_newest_table(logged, history):
+    expected = make_result(2).curves
+    assert len(expected) == 12
+    for key, curve in expected.items():
+        paths = [item[f"analysis/{key}_table.path"] for item in history]
+        assert len(set(paths)) == 3
+        table = json.loads((logged.files / paths[2]).read_text())
+        x, y = ([row[column] for row in table["data"]] for column in (2, 3))
+        assert (x, y) == (pytest.approx(curve["x"]), pytest.approx(curve["y"]))
+        assert {(row[0], row[1]) for row in table["data"]} == {("first", 2)}
+
+
+def test_a_chart_is_the_same_at_every_epoch_so_that_runs_lie_over_each_other(logged):
+    charts = chart_settings(logged.records)
+    curves, words = charts["analysis/failure/all/roc"], charts["analysis/most_important_words/gradient"]
+    for settings in (curves, words):
+        (config,) = settings
+        text = json.dumps(config)
+        assert "epoch" not in text
+        assert "first" not in text
+        assert '"summaryTable"' in text, "the newest table of each run that is shown"
+    assert curves[0]["panel_config"]["fieldSettings"]["stroke"] == "run"
+
+
+def chart_settings(records) -> dict[str, list]:
+    """Every different setting of each custom chart."""
+    found: dict[str, list] = {}
+    for record in records:
+        for key, value in record["config"]["update"].items() if record["type"] == "config" else ():
+            name = key.removeprefix("_wandb.visualize.")
+            if name != key and value not in found.setdefault(name, []):
+                found[name].append(value)
+    return found
+
+
+def test_the_summary_holds_the_best_and_the_last_values(logged):
+    summary = logged.summary["summary"]
+    results = [make_result(epoch).summary for epoch in range(3)]
+    assert summary["analysis/accuracy/overall"] == pytest.approx(results[2]["accuracy/overall"])
+    assert summary["analysis/accuracy/overall/best"] == pytest.approx(0.52)
+    assert summary["analysis/accuracy/overall/best_epoch"] == 2
+    assert summary["analysis/image/occlusion/rank_correlation/best"] == pytest.approx(0.27)
+    assert summary["analysis/failure/all/aurc/best"] == pytest.approx(0.2)
+    assert summary["analysis/failure/all/aurc/best_epoch"] == 0, "the first of equals"
+    assert summary["epoch"] == 2
+    history = {key for r in logged.records if r["type"] == "history" for key in r["history"]["item"]}
+    assert not {key for key in history if key.endswith(("/best", "/best_epoch"))}, "no charts of them"
+
+
+def test_the_analysis_folder_is_an_artifact_without_what_is_half_written(logged):
+    artifacts = [r["artifact"] for r in logged.records if r["type"] == "artifact"]
+    (artifact,) = [one for one in artifacts if one["type"] == "analysis"]  # W&B makes one of each table, too
+    text = json.dumps(artifact)
+    for epoch in (0, 1, 2):
+        for name in (
+            "manifest.json",
+            "summary.json",
+            "records.parquet",
+            "maps.h5",
+            "figures/example_100.png",
+        ):
+            assert f"epoch=00{epoch}/{name}" in text
+    assert "partial" not in text
+
+
+def test_the_keys_that_a_view_may_show_are_the_ones_that_are_logged(logged, history):
+    result = make_result(2)
+    kinds = ("._type", ".path", ".size", ".sha256", ".ncols", ".nrows", ".height", ".width", ".caption",
+             ".filenames", ".captions", ".count", ".format", ".log_mode", ".artifact_path",
+             "._latest_artifact_path")  # fmt: skip
+    real = {key for item in history for key in item if key.startswith("analysis/") or key == "epoch"}
+    real = {next((key.removesuffix(kind) for kind in kinds if key.endswith(kind)), key) for key in real}
+    real |= {key for key in logged.summary["summary"] if key.endswith(("/best", "/best_epoch"))}
+    charts = set(chart_settings(logged.records))
+    assert reporting.logged_keys(result) - charts == real
+    assert charts <= reporting.logged_keys(result)
 
 
 def test_nothing_is_left_outside_the_runs_folder(logged):
@@ -159,8 +253,10 @@ def test_the_run_says_in_one_line_that_it_is_offline(logged):
 class Recorder:
     """Stands in for a run: remembers calls."""
 
+    name, id = "recorder", "r1"
+
     def __init__(self):
-        self.defined, self.logs = [], []
+        self.defined, self.logs, self.summary = [], [], {}
 
     def define_metric(self, name, step_metric):
         self.defined.append((name, step_metric))
@@ -197,8 +293,46 @@ def test_a_key_that_turns_up_later_is_defined_then():
     assert len(names) == len(set(names))
 
 
+def test_the_same_analysis_is_logged_once_whoever_comes_to_it_again(tmp_path):
+    result, first, second = make_result(1), Recorder(), Recorder()
+    result.manifest["weights_sha256"] = "abc"
+    store.save(result, store.epoch_folder(tmp_path, 1))
+    assert reporting.publish(result, {}, first, 1, run_folder=tmp_path)
+    assert reporting.publish(result, {}, second, 1, run_folder=tmp_path) == {}
+    assert (len(first.logs), len(second.logs)) == (1, 0)
+    assert second.summary["analysis/accuracy/overall/best"] == pytest.approx(0.46), "it has them all the same"
+    result.manifest["weights_sha256"] = "other"
+    assert reporting.publish(result, {}, second, 1, run_folder=tmp_path)
+
+
+def test_what_a_killed_process_took_with_it_is_not_taken_for_logged(logged, monkeypatch):
+    monkeypatch.setenv("WANDB_RUN_ID", logged.summary["run_id"])
+    wandb_state.run_id(logged.run)
+    for epoch in (0, 2, 3):
+        wandb_state.mark_logged(logged.run, epoch, "abc")
+    wandb_state.forget_lost(logged.run)
+    assert [wandb_state.is_logged(logged.run, epoch, "abc") for epoch in range(4)] == [
+        True,
+        False,
+        True,
+        False,
+    ]
+
+
+def test_a_run_folder_keeps_its_run_id_unless_the_user_says_another(bare, tmp_path, monkeypatch):
+    own = wandb_state.run_id(tmp_path)
+    assert len(own) == 8
+    wandb_state.mark_logged(tmp_path, 0, "abc")
+    assert wandb_state.run_id(tmp_path) == own
+    assert wandb_state.is_logged(tmp_path, 0, "abc")
+    assert wandb_state.run_id(tmp_path / "another") != own
+    monkeypatch.setenv("WANDB_RUN_ID", "mine")
+    assert wandb_state.run_id(tmp_path) == "mine"
+    assert not wandb_state.is_logged(tmp_path, 0, "abc"), "not to that run"
+
+
 def test_no_more_images_under_a_key_than_wandb_keeps(monkeypatch):
-    monkeypatch.setattr(reporting, "MOST_IMAGES", 2)
+    monkeypatch.setattr(wandb_images, "MOST_IMAGES", 2)
     run = Recorder()
     reporting.publish(make_result(), {i: picture(0) for i in range(100, 104)}, run, 0)
     assert len(run.logs[0]["analysis/examples"]) == 2
@@ -216,30 +350,31 @@ def bare(monkeypatch, tmp_path):
 
 
 def test_without_a_key_the_run_is_offline(bare, tmp_path):
-    found = reporting.offline_environment(tmp_path / "run")
+    found = wandb_environment.offline_environment(tmp_path / "run")
     assert found["WANDB_MODE"] == "offline"
     inside = [v for k, v in found.items() if k not in ("WANDB_MODE", "WANDB_SILENT")]
     assert len(inside) == 4
     assert all(Path(value).is_relative_to(tmp_path / "run") for value in inside)
 
 
-@pytest.mark.parametrize("where", ["environment", "netrc", "settings"])
+@pytest.mark.parametrize("where", ["environment", "netrc", "old netrc", "settings"])
 def test_with_a_key_the_run_is_online(bare, tmp_path, monkeypatch, where):
     if where == "environment":
         monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
-    elif where == "netrc":
-        (bare / ".netrc").write_text("machine api.wandb.ai\n login user\n password " + "k" * 40 + "\n")
+    elif "netrc" in where:
+        host = "api.wandb.ai" if where == "old netrc" else urlsplit(wandb.Settings().base_url).hostname
+        (bare / ".netrc").write_text(f"machine {host}\n login user\n password " + "k" * 40 + "\n")
         (bare / ".netrc").chmod(0o600)
     else:
         (bare / ".config" / "wandb").mkdir(parents=True)
         (bare / ".config" / "wandb" / "settings").write_text("[default]\napi_key = " + "k" * 40 + "\n")
-    assert "WANDB_MODE" not in reporting.offline_environment(tmp_path / "run")
+    assert "WANDB_MODE" not in wandb_environment.offline_environment(tmp_path / "run")
 
 
 def test_a_key_of_another_server_is_no_key(bare, tmp_path):
     (bare / ".netrc").write_text("machine github.com\n login user\n password x\n")
     (bare / ".netrc").chmod(0o600)
-    assert reporting.offline_environment(tmp_path / "run")["WANDB_MODE"] == "offline"
+    assert wandb_environment.offline_environment(tmp_path / "run")["WANDB_MODE"] == "offline"
 
 
 @pytest.mark.parametrize("mode", ["disabled", "online", "offline"])
@@ -247,7 +382,7 @@ def test_what_the_user_has_set_stays(bare, tmp_path, monkeypatch, mode):
     monkeypatch.setenv("WANDB_MODE", mode)
     monkeypatch.setenv("WANDB_DIR", str(tmp_path / "elsewhere"))
     monkeypatch.setattr(os, "environ", dict(os.environ))
-    sentence = reporting.prepare_environment(tmp_path / "run")
+    sentence = wandb_environment.prepare_environment(tmp_path / "run")
     assert os.environ["WANDB_MODE"] == mode
     assert os.environ["WANDB_DIR"] == str(tmp_path / "elsewhere")
     assert sentence == f"W&B: {mode}, as WANDB_MODE says; files in {tmp_path / 'elsewhere' / 'wandb'}"

@@ -12,10 +12,10 @@ import io
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float, Int64
+from tqdm import tqdm
 
 from lookwhy.analysis.statistics import clustered_mean
 from lookwhy.types import ImportanceMaps
@@ -52,12 +52,12 @@ class Tagger:
 
 
 def find_tagger() -> Tagger:
-    """NLTK's perceptron tagger where its data is found or can be downloaded, else TextBlob's bundled one."""
+    """NLTK's perceptron tagger where its data is found or can be downloaded, else TextBlob's bundled one.
+
+    The data is looked for where NLTK does: in the folders of `NLTK_DATA`, in `~/nltk_data` and so on.
+    """
     import nltk
 
-    sibling = Path("../shared/nltk_data")
-    if sibling.is_dir() and str(sibling) not in nltk.data.path:
-        nltk.data.path.append(str(sibling))
     resource = "averaged_perceptron_tagger_eng"
     # Offline, nltk.download raises nothing, says False and prints why. That another tagger ran stands in the
     # manifest and in the figure.
@@ -104,7 +104,8 @@ def count_tags(tagger: Tagger, questions: Iterable[Sequence[str]]) -> Counter[st
     if len(chosen) > MAX_COUNTED:
         chosen.sort(key=lambda words: hashlib.sha256(" ".join(words).encode()).digest())
         chosen = chosen[:MAX_COUNTED]
-    return Counter(tag for words in chosen for tag in tagger.tag(words))
+    bar = tqdm(chosen, "tagging questions", unit="question", leave=False, disable=None, delay=1)
+    return Counter(tag for words in bar for tag in tagger.tag(words))
 
 
 def frequent_groups(counts: Counter[str], top: int) -> dict[str, list[str]]:

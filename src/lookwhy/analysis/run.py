@@ -81,14 +81,17 @@ def run_analysis(
             total=total, desc="explaining", unit="question", leave=False, disable=None if total else True
         ) as bar,
     ):
-        queues = [_Queue(model, plan, explained, many_images) for many_images in (False, True)]
+        queues = [_Queue(model, plan, explained, many_images, bar) for many_images in (False, True)]
+        # Pixels take by far the most time: where a method needs them, its queue tells how far it is.
+        leading = next((queue for queue in queues if queue.methods), queues[0])
         for batch in part_each("loading images", batches):
             answered = _answer(model, batch, answers, explained)
             for queue in queues:
-                queue.add(*answered)
-            bar.update(len(batch))
+                done = queue.add(*answered)
+                bar.update(done if queue is leading else 0)
         for queue in queues:
-            queue.explain()
+            done = queue.explain()
+            bar.update(done if queue is leading else 0)
     maps, rows, seconds = _join(gather(explained))
     with recording(seconds), part("statistics"):
         tagger = tagger or find_tagger()
@@ -117,32 +120,36 @@ QUESTIONS_AT_ONCE = {False: 4, True: 512}
 class _Queue:
     """Batches that wait until there are questions enough, and the methods that wait for them."""
 
-    def __init__(self, model: VQAModel, plan: AnalysisPlan, found: Explained, many_images: bool) -> None:
+    def __init__(
+        self, model: VQAModel, plan: AnalysisPlan, found: Explained, many_images: bool, bar: tqdm
+    ) -> None:
         methods = (*plan.image_methods, *plan.question_methods)
-        self._methods = [method for method in methods if method.many_images == many_images]
+        self.methods = [method for method in methods if method.many_images == many_images]
+        self._bar = bar
         # A black box needs the pixels for everything, and may be slow with several images at once.
         self._pixels = not many_images or not isinstance(model, Pipeline)
         self._enough = QUESTIONS_AT_ONCE[many_images] if isinstance(model, Pipeline) else 1
         self._model, self._found = model, found
         self._batches: list[tuple[VQABatch, Int64[Tensor, " B"]]] = []
 
-    def add(self, batch: VQABatch, target: Int64[Tensor, " B"]) -> None:
-        """One more."""
+    def add(self, batch: VQABatch, target: Int64[Tensor, " B"]) -> int:
+        """One more; returns how many questions were explained for that."""
         self._batches.append((batch, target))
-        if sum(len(one) for one, _ in self._batches) >= self._enough:
-            self.explain()
+        return self.explain() if sum(len(one) for one, _ in self._batches) >= self._enough else 0
 
-    def explain(self) -> None:
-        """Explain what there is."""
+    def explain(self) -> int:
+        """Explain what there is; returns how many questions."""
         if not self._batches:
-            return
+            return 0
         batches, targets = [batch for batch, _ in self._batches], [target for _, target in self._batches]
         batch = batches[0] if len(batches) == 1 else VQABatch.concatenate(batches, self._pixels)
-        for method in self._methods:
+        for method in self.methods:
             key = f"{method.domain}/{method.name}"
+            self._bar.set_description(f"explaining: {method.name.replace('_', ' ')}")
             with part(key):
                 self._found.maps[key].append(method(self._model, batch, torch.cat(targets)))
         self._batches = []
+        return len(batch)
 
 
 def _answer(

@@ -56,6 +56,14 @@ class ImportanceCallback(pl.Callback):
         if self._is_due(trainer):
             self.analyse(trainer, pl_module, trainer.current_epoch)
 
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Keep the analyses of all epochs with the W&B run."""
+        if trainer.is_global_zero and (experiment := _experiment(trainer)) is not None:
+            from lookwhy.reporting.wandb import log_artifact  # it takes a second to import
+
+            with random_state_kept():
+                log_artifact(Path(trainer.default_root_dir), experiment)
+
     def _is_due(self, trainer: pl.Trainer) -> bool:
         if trainer.sanity_checking or trainer.state.fn != TrainerFn.FITTING:
             return False
@@ -86,9 +94,12 @@ class ImportanceCallback(pl.Callback):
             progress=trainer.is_global_zero and trainer.progress_bar_callback is not None,
         )
         if trainer.is_global_zero:
-            loggers = [one for one in trainer.loggers if isinstance(one, WandbLogger)]
-            experiment = loggers[0].experiment if loggers else None
-            self._session.finish(result, Path(trainer.default_root_dir), epoch, experiment)
+            self._session.finish(result, Path(trainer.default_root_dir), epoch, _experiment(trainer))
+
+
+def _experiment(trainer: pl.Trainer) -> Any | None:
+    loggers = [one for one in trainer.loggers if isinstance(one, WandbLogger)]
+    return loggers[0].experiment if loggers else None
 
 
 def _gather_from_all_ranks(explained: Explained) -> list[Explained]:

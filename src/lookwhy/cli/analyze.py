@@ -1,4 +1,7 @@
-"""`analyze.py`: the analysis of a checkpoint, explanations, the comparison of runs, the live page."""
+"""`analyze.py`: analyses, explanations, the comparison of runs, figures, the live page, the view in W&B.
+
+What each subcommand needs is imported when it runs: torch and Lightning take seconds, `--help` needs neither.
+"""
 
 from __future__ import annotations
 
@@ -6,88 +9,10 @@ import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from lookwhy.cli.errors import OneLineParser, run_command
+from lookwhy.cli.analyze_options import SUBCOMMANDS, build_parser
+from lookwhy.cli.errors import run_command
 from lookwhy.errors import LookwhyError
-
-SUBCOMMANDS = ("checkpoint", "explain", "compare", "serve")
-
-
-def build_parser() -> OneLineParser:
-    """The parser of all subcommands; `checkpoint` is implied."""
-    parser = OneLineParser(
-        prog="analyze.py",
-        description="Where a VQA model looks and why it answers.",
-        epilog="analyze.py CKPT is short for analyze.py checkpoint CKPT.",
-    )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="{CKPT,explain,compare,serve}")
-    one = commands.add_parser("checkpoint", help="analyse a checkpoint as the callback did in training")
-    one.add_argument("checkpoint", type=Path, metavar="CKPT", help="runs/<name>/checkpoints/*.ckpt")
-    one.add_argument("--out", type=Path, help="folder to write to (default: <run>/analyze/<checkpoint>)")
-    one.add_argument("--plan", type=Path, help="YAML with the options of the plan (default: the run's)")
-    one.add_argument("--limit", type=int, help="analyse at most this many questions")
-    one.add_argument("--grid", type=int, help="cells along each side: 16 in the paper, 14 in VQA-HAT's")
-    one.add_argument(
-        "--data", type=Path, help="answer the second split of this prepared folder instead, a test set, say"
-    )
-    one.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ... (default: cpu)")
-    one.add_argument("--profile", action="store_true", help="print where the time went")
-    _add_explain(commands)
-    many = commands.add_parser("compare", help="one self-contained page that compares runs over epochs")
-    many.add_argument(
-        "runs",
-        type=Path,
-        nargs="+",
-        metavar="RUN",
-        help="run folders; the others are compared with the first",
-    )
-    many.add_argument("--out", type=Path, default=Path("report.html"), help="page to write")
-    many.add_argument("--examples", type=int, default=60, help="questions to browse (default: 60)")
-    _add_serve(commands)
-    return parser
-
-
-def _add_explain(commands: Any) -> None:
-    why = commands.add_parser(
-        "explain",
-        help="answer questions and show why, as pictures or numbers",
-        description="One question (--image, --question), or a whole list (--batch).",
-    )
-    why.add_argument("checkpoint", type=Path, metavar="CKPT")
-    why.add_argument("--image", type=Path, help="any picture")
-    why.add_argument("--question", help='e.g. "What color is the ball?"')
-    why.add_argument(
-        "--out",
-        type=Path,
-        help="what to write: .png, .svg or .pdf a picture, .json the numbers (default: explanation.png); "
-        "with --batch a folder (default: explanations)",
-    )
-    why.add_argument(
-        "--batch",
-        type=Path,
-        metavar="QUESTIONS",
-        help="a .csv, .json or .jsonl with image and question in each row, a folder with images and such a "
-        "list called questions, or official VQA questions",
-    )
-    why.add_argument(
-        "--images",
-        type=Path,
-        metavar="DIR",
-        help="with --batch: folder of the images (default: the list's own; official questions need it)",
-    )
-    why.add_argument(
-        "--format", help="with --batch: png, svg, pdf, json, or several by commas (default: png)"
-    )
-    why.add_argument("--overwrite", action="store_true", help="with --batch: make anew what is there already")
-    why.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ... (default: cpu)")
-
-
-def _add_serve(commands: Any) -> None:
-    live = commands.add_parser("serve", help="a web page on this machine to ask and explain in")
-    live.add_argument("checkpoint", type=Path, metavar="CKPT")
-    live.add_argument("--port", type=int, default=7860, help="of 127.0.0.1; 0: any free one (default: 7860)")
-    live.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ... (default: cpu)")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -101,45 +26,43 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _dispatch(options: Namespace) -> int:
-    # Imported here: torch and Lightning take seconds, --help needs neither and a report page no Lightning.
-    if options.command == "compare":
-        from lookwhy.cli.compare import compare_runs
+    commands = {
+        "checkpoint": _checkpoint,
+        "explain": _explain,
+        "compare": _compare,
+        "figures": _figures,
+        "serve": _serve,
+        "workspace": _workspace,
+    }
+    commands[options.command](options)
+    return 0
 
-        compare_runs(options.runs, options.out, options.examples)
-        return 0
-    if options.command == "serve":
-        from lookwhy.cli.serve import serve
 
-        serve(options.checkpoint, options.port, options.device)
-        return 0
+def _checkpoint(options: Namespace) -> None:
     from lookwhy.cli import commands
 
-    if options.command == "checkpoint":
-        if options.limit is not None and options.limit < 1:
-            raise LookwhyError(f"expected --limit of at least 1, found {options.limit}; leave it out for all")
-        if options.grid is not None and options.grid < 2:
-            raise LookwhyError(f"expected --grid of at least 2, found {options.grid}; 16 is the paper's")
-        if options.data is not None:
-            unused = [f"--{name}" for name in ("plan", "limit", "grid", "profile") if getattr(options, name)]
-            if unused:
-                raise LookwhyError(
-                    f"expected --data alone, which only answers questions, found {unused[0]} beside "
-                    "it; leave it out, or --data"
-                )
-            commands.answer_questions(options.checkpoint, options.data, options.out, options.device)
-            return 0
-        commands.analyse_checkpoint(
-            options.checkpoint,
-            options.out,
-            options.plan,
-            options.limit,
-            options.grid,
-            options.device,
-            options.profile,
-        )
-    else:
-        _explain(options)
-    return 0
+    if options.limit is not None and options.limit < 1:
+        raise LookwhyError(f"expected --limit of at least 1, found {options.limit}; leave it out for all")
+    if options.grid is not None and options.grid < 2:
+        raise LookwhyError(f"expected --grid of at least 2, found {options.grid}; 16 is the paper's")
+    if options.data is not None:
+        unused = [f"--{name}" for name in ("plan", "limit", "grid", "profile") if getattr(options, name)]
+        if unused:
+            raise LookwhyError(
+                f"expected --data alone, which only answers questions, found {unused[0]} beside "
+                "it; leave it out, or --data"
+            )
+        commands.answer_questions(options.checkpoint, options.data, options.out, options.device)
+        return
+    commands.analyse_checkpoint(
+        options.checkpoint,
+        options.out,
+        options.plan,
+        options.limit,
+        options.grid,
+        options.device,
+        options.profile,
+    )
 
 
 def _explain(options: Namespace) -> None:
@@ -173,3 +96,36 @@ def _explain(options: Namespace) -> None:
 
     out = options.out or Path("explanation.png")
     explain_question(options.checkpoint, options.image, options.question, out, options.device)
+
+
+def _compare(options: Namespace) -> None:
+    from lookwhy.cli.compare import compare_runs
+
+    compare_runs(options.runs, options.out, options.examples)
+
+
+def _figures(options: Namespace) -> None:
+    from lookwhy.cli.figures import draw_figures, report_figures
+
+    written = draw_figures(
+        options.runs,
+        options.out,
+        options.format,
+        options.epoch,
+        options.question,
+        options.width,
+        options.names,
+    )
+    report_figures(written, options.out)
+
+
+def _serve(options: Namespace) -> None:
+    from lookwhy.cli.serve import serve
+
+    serve(options.checkpoint, options.port, options.device)
+
+
+def _workspace(options: Namespace) -> None:
+    from lookwhy.cli.workspace import save_workspace
+
+    save_workspace(options.runs, options.project, options.entity, options.out)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import math
 import os
 import sys
 import warnings
@@ -18,10 +20,16 @@ from pytorch_lightning.loggers import WandbLogger
 from lookwhy import store
 from lookwhy.analysis import AnalysisPlan
 from lookwhy.callbacks import ImportanceCallback
+from lookwhy.callbacks.progress import progress_bars
+from lookwhy.cli.run_logger import describe, make_logger
+from lookwhy.cli.train import METRICS
 from lookwhy.data.datamodule import VQADataModule
+from lookwhy.data.files import atomic_path
 from lookwhy.models.system import VQASystem
 from lookwhy.reporting.tables import print_tables, report_console
-from lookwhy.reporting.wandb import prepare_environment
+from lookwhy.reporting.wandb_environment import prepare_environment
+from lookwhy.reporting.wandb_state import forget_lost
+from lookwhy.reporting.wandb_summary import best_values, read_summaries
 from lookwhy.types import LookwhyError
 
 RUN_FOLDER = "LOOKWHY_RUN_FOLDER"
@@ -33,9 +41,13 @@ class RunFolderConfig(SaveConfigCallback):
 
     def save_config(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Write every resolved option; a resumed run replaces the file by its own."""
-        if stage == "fit" and trainer.is_global_zero:
-            path = Path(trainer.default_root_dir) / "config.yaml"
-            self.parser.save(self.config, path, skip_none=False, overwrite=True, multifile=False)
+        if stage != "fit" or not trainer.is_global_zero:
+            return
+        path = Path(trainer.default_root_dir) / "config.yaml"
+        self.parser.save(self.config, path, skip_none=False, overwrite=True, multifile=False)
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                logger.log_hyperparams(describe(path, trainer.datamodule))  # type: ignore[attr-defined]
 
 
 class TrainCLI(LightningCLI):
@@ -54,6 +66,13 @@ class TrainCLI(LightningCLI):
         parser.add_argument("--name", type=str, default="run", help="name of the run and its folder")
         parser.add_argument("--runs", type=str, default="runs", help="folder of all runs")
         parser.add_argument("--project", type=str, default="lookwhy", help="W&B project")
+        parser.add_argument("--group", type=str | None, default=None, help="W&B group (default: the name)")
+        parser.add_argument(
+            "--tags",
+            type=list[str] | None,
+            default=None,
+            help="W&B tags beside the model's class, the data's folder and the like, e.g. '[first, mine]'",
+        )
         parser.add_lightning_class_args(ImportanceCallback, "analysis")
         # As options, not as objects: config.yaml must hold what was used, and train again as it is.
         parser.set_defaults({"analysis.plan": AnalysisPlan().describe()})
@@ -71,12 +90,11 @@ class TrainCLI(LightningCLI):
         kwargs |= {"default_root_dir": str(run)}
         if config.get("logger") in (None, True) and not config.get("fast_dev_run"):
             sentence = prepare_environment(run)
-            if sentence and _is_first_process():
+            if _is_first_process():
                 print(sentence)
-            logger = WandbLogger(name=run.name, project=self._get(self.config, "project"), save_dir=str(run))
-            # Lightning always passes this on, and W&B warns of it whatever its value.
-            logger._wandb_init.pop("anonymous", None)
-            kwargs["logger"] = logger
+                forget_lost(run)
+            kwargs["logger"] = make_logger(self.config[self.subcommand], run)
+        self.trainer_defaults["callbacks"] += progress_bars(self._get(self.config_init, "trainer"))
         trainer = super().instantiate_trainer(**kwargs)
         for callback in trainer.checkpoint_callbacks:
             if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
@@ -90,6 +108,9 @@ class TrainCLI(LightningCLI):
             return Path(os.environ[RUN_FOLDER])
         checkpoint = self._get(self.config, "ckpt_path")
         wanted = Path(self._get(self.config, "runs")) / self._get(self.config, "name")
+        if "WANDB_SWEEP_ID" in os.environ:
+            # Agents start at the same time: each has the run's id for a name of its own.
+            wanted = wanted.with_name(f"{wanted.name}-{os.environ.get('WANDB_RUN_ID', '')}")
         if checkpoint and Path(checkpoint).parent.name == "checkpoints":
             run = Path(checkpoint).parent.parent
         else:
@@ -181,8 +202,21 @@ def train(arguments: list[str]) -> int:
     finally:
         os.environ.pop(RUN_FOLDER, None)
     if cli.trainer.is_global_zero and cli.subcommand == "fit":
+        _write_metrics(cli.run_folder, cli.trainer)
         _close(cli.run_folder, cli.trainer)
     return 0
+
+
+def _write_metrics(run: Path, trainer: pl.Trainer) -> None:
+    """The last and best values by their W&B names, in a file that says that the training is finished."""
+    metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    summaries = read_summaries(run)
+    if summaries:
+        analysed = summaries[max(summaries)] | best_values(summaries)
+        metrics |= {f"analysis/{name}": value for name, value in analysed.items()}
+    finite = {name: value for name, value in metrics.items() if math.isfinite(value)}
+    with atomic_path(run / METRICS) as partial:
+        partial.write_text(json.dumps(finite, indent=2, sort_keys=True) + "\n")
 
 
 def _close(run: Path, trainer: pl.Trainer) -> None:

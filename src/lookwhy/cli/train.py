@@ -9,17 +9,23 @@ from lookwhy.cli.errors import run_command
 
 HELP = """\
 usage: train.py [fit | validate | test] --config FILE [--any.option VALUE ...]
+       train.py sweep FILE [--count N] [--any.option VALUE ...]
 
 Train a VQA model and analyse it at every validation epoch. `fit` is implied.
 
   --config FILE            settings, e.g. configs/shapes.yaml; later options override it
   --name NAME              name of the run; its folder is runs/NAME (runs/NAME-2 if that is taken)
-  --ckpt_path FILE         resume from a checkpoint, in the same run folder
+  --ckpt_path FILE         resume from a checkpoint, in the same run folder and the same W&B run
+  --group NAME, --tags '[A, B]'  what W&B sorts runs by
   --data.folder DIR        files written by data/prepare.py
   --trainer.max_epochs N   how long to train
 
 Every option with its type and meaning: train.py fit --help (takes as long as its imports do).
+Many trainings, from a W&B sweep file, without an account: train.py sweep --help.
 """
+
+METRICS = "metrics.json"
+"""What a finished training leaves in its run folder: its last and best values by their W&B names."""
 
 SUBCOMMANDS = ("fit", "validate", "test")
 
@@ -30,6 +36,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         sys.stdout.write(HELP)
         return 0
+    if arguments[0] == "sweep":
+        from lookwhy.cli.sweep import main as sweep
+
+        return run_command(lambda: sweep(arguments[1:]))
     if arguments[0] not in SUBCOMMANDS:
         arguments.insert(0, "fit")
     return run_command(lambda: _train(arguments))

@@ -14,6 +14,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PureWindowsPath
 
+from tqdm import tqdm
+
+from lookwhy.data.files import BYTES
 from lookwhy.errors import LookwhyError
 
 _GARBLED = (
@@ -56,7 +59,7 @@ def unpack(archive: Path, root: Path, folder: str | None = None) -> None:
         with _opened(archive) as file:
             for entry in file.infolist():
                 _refuse_outside(entry.filename, archive)
-            file.extractall(temporary)
+            _extract(file, temporary, archive.name)
         names = sorted(path.name for path in temporary.iterdir())
         if not names:
             raise _broken(archive, "no file in it")
@@ -68,6 +71,15 @@ def unpack(archive: Path, root: Path, folder: str | None = None) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
     _mark(archive).write_text(json.dumps(names if folder is None else [folder]))
     archive.unlink()
+
+
+def _extract(file: zipfile.ZipFile, folder: Path, name: str) -> None:
+    entries = file.infolist()
+    total = sum(entry.file_size for entry in entries)
+    with tqdm(desc=f"unpacking {name}", total=total, disable=None, **BYTES) as bar:
+        for entry in entries:
+            file.extract(entry, folder)
+            bar.update(entry.file_size)
 
 
 def is_unpacked(archive: Path) -> bool:

@@ -10,11 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+from tqdm import tqdm
 
 from lookwhy.data.archive import is_unpacked, unpack, unpacked_bytes
+from lookwhy.data.files import BYTES
 from lookwhy.data.sources import Source
 from lookwhy.data.transfer import Partial, Transfer, open_session, readable
 from lookwhy.errors import LookwhyError
+
+_CHUNK = 1 << 20
 
 
 def download(
@@ -157,8 +161,19 @@ class _Fetcher:
         if source.checksum is None or not self.checked:
             return
         algorithm, _, expected = source.checksum.partition(":")
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, algorithm).hexdigest()
+        digest = hashlib.new(algorithm)
+        size = path.stat().st_size
+        # Minutes for the largest.
+        with (
+            path.open("rb") as file,
+            tqdm(
+                desc=f"checking {source.name}", total=size, leave=False, disable=None, delay=1, **BYTES
+            ) as bar,
+        ):
+            while chunk := file.read(_CHUNK):
+                digest.update(chunk)
+                bar.update(len(chunk))
+        found = digest.hexdigest()
         if found != expected:
             path.unlink()
             raise LookwhyError(

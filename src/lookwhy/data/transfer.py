@@ -21,6 +21,7 @@ from tqdm import tqdm
 from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
+from lookwhy.data.files import BYTES
 from lookwhy.errors import LookwhyError
 
 ATTEMPTS = 5
@@ -211,10 +212,8 @@ class Transfer:
                     desc=part.path.name,
                     total=version.size,
                     initial=here,
-                    unit="B",
-                    unit_scale=True,
-                    unit_divisor=1024,
                     disable=None,
+                    **BYTES,
                 ) as bar,
             ):
                 for chunk in self._chunks(response):

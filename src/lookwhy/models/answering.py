@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from tqdm import tqdm
 
 from lookwhy.data.datamodule import VQADataModule
 from lookwhy.data.files import atomic_path
@@ -54,7 +55,10 @@ def answer_all(head: VQAHead, data: VQADataModule, device: torch.device | str = 
     best, chosen, without = [], [], 0
     metrics = {task: VQAAccuracy() for task in TASKS}
     row = 0
-    for batch in data.val_dataloader():
+    loader = tqdm(
+        data.val_dataloader(), "answering all questions", unit="batch", leave=False, disable=None, delay=1
+    )
+    for batch in loader:
         moved = batch.to(device)
         logits = head(moved.features, moved.tokens, moved.lengths).cpu()
         answers = [texts[i] for i in logits.argmax(1).tolist()]

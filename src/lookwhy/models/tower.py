@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import sys
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -208,7 +209,7 @@ def _download(arch: str) -> Path:
     weights = torchvision.models.get_model_weights(arch)["IMAGENET1K_V1"]
     path = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
     try:
-        weights.get_state_dict(progress=True, check_hash=True)
+        weights.get_state_dict(progress=sys.stderr.isatty(), check_hash=True)
     except OSError as error:
         raise LookwhyError(
             f"expected to download {weights.url}, found no way to ({error}); fetch it elsewhere and give "

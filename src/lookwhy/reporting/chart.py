@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from io import BufferedIOBase
 from pathlib import Path
 from typing import IO, Any, cast
@@ -13,9 +12,16 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lookwhy.data.files import atomic_path
 from lookwhy.reporting import style
-from lookwhy.reporting.sheet import DPI, wrap
+from lookwhy.reporting.sheet import DPI, text_width, wrap
 from lookwhy.types import AnalysisResult
+
+WIDTHS = {"single": 3.5, "double": 7.2}
+"""Inches: one column of a journal's page, and both."""
+_NARROW = 5.0
+_HANDLE, _ENTRY = 0.62, 2.7
+"""Inches of a legend's entry beside its words, and of the words before they go over several lines."""
 
 HEADING: dict[str, Any] = {"size": style.HEADING + 1, "weight": "bold", "color": style.INK}
 TITLE = HEADING | {"x": 0.014, "ha": "left"}
@@ -29,16 +35,76 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
+def narrow(figure: Figure) -> bool:
+    """Whether a figure is one column wide: what stands side by side elsewhere is stacked then."""
+    return float(figure.get_figwidth()) < _NARROW
+
+
+def title(figure: Figure, text: str) -> None:
+    """The figure's title, on as many lines as it needs."""
+    room = float(figure.get_figwidth()) - 0.2
+    figure.suptitle("\n".join(wrap(text, style.HEADING + 1, room, "bold")), **TITLE)
+
+
+def heading(axes: Axes, text: str, room: float) -> None:
+    """The title of one of several axes, on lines no wider than the room (inches)."""
+    axes.set_title("\n".join(wrap(text, style.HEADING + 1, room, "bold")), loc="left", **HEADING)
+
+
 def legend_above(axes: Axes, columns: int) -> None:
     """Above the axes, where it covers no data."""
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=columns, borderaxespad=0.2, **LEGEND)
 
 
-def undefined(figure: Figure, axes: Axes, reason: str) -> Figure:
-    """The figure, saying why there is nothing to draw."""
-    axes.clear()
-    axes.axis("off")
-    axes.text(0.5, 0.5, f"Undefined: {reason}", ha="center", va="center", size=style.TEXT, color=style.MUTED)
+def figure_legend(
+    figure: Figure,
+    handles: Sequence[Any],
+    labels: Sequence[str],
+    columns: int = 2,
+    title: str | None = None,
+) -> None:
+    """One legend for all axes, above them; entries too long for the figure go over several lines.
+
+    Args:
+        figure: without a title of its own, which would stand at the same place.
+        handles: of the lines and bars.
+        labels: what they are.
+        columns: at most.
+        title: of the figure.
+    """
+    width = float(figure.get_figwidth()) - 0.2
+    columns = _columns(labels, width, columns)
+    room = width / columns - _HANDLE
+    figure.legend(
+        handles,
+        ["\n".join(wrap(label, style.TEXT, room)) for label in labels],
+        loc="outside upper left",
+        ncols=columns,
+        handlelength=2.8,
+        title="\n".join(wrap(title or "", style.HEADING + 1, width, "bold")) or None,
+        title_fontproperties={"size": style.HEADING + 1, "weight": "bold"},
+        alignment="left",
+        **LEGEND,
+    )
+    figure.legends[-1].get_title().set_color(style.INK)
+    for text in figure.legends[-1].get_texts():
+        text.set_parse_math(False)
+
+
+def _columns(labels: Sequence[str], width: float, most: int) -> int:
+    """How many columns of a legend fit, at most as many as wanted."""
+    widest = min(max((text_width(label, style.TEXT) for label in labels), default=0.0), _ENTRY)
+    return max(min(most, int(width / (widest + _HANDLE))), 1)
+
+
+def undefined(figure: Figure, reason: str) -> Figure:
+    """The figure, saying in place of its axes why there is nothing to draw."""
+    for axes in list(figure.axes):
+        axes.remove()
+    whole = figure.add_subplot()
+    whole.axis("off")
+    lines = wrap(f"Undefined: {reason}", style.TEXT, float(figure.get_figwidth()) - 0.5)
+    whole.text(0.5, 0.5, "\n".join(lines), ha="center", va="center", size=style.TEXT, color=style.MUTED)
     return figure
 
 
@@ -57,25 +123,35 @@ def epoch_and_note(result: AnalysisResult) -> tuple[str, str]:
     return epoch[:1].upper() + epoch[1:], str(manifest.get("data_note") or "")
 
 
-def save_figure(figure: Figure, path: Path) -> Path:
-    """Write a figure as its name's ending says (.png, .svg, ...); a reader never meets half of one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            write(figure, file, path.suffix.lstrip(".") or "png")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+def save_figure(figure: Figure, path: Path, dpi: float | None = None) -> Path:
+    """Write a figure as its name's ending says (.png, .svg, ...); a reader never meets half of one.
+
+    Args:
+        figure: what to write.
+        path: of the file.
+        dpi: of a .png, and of the pictures inside other files; by default the figure's own.
+    """
+    with atomic_path(path) as partial, partial.open("wb") as file:
+        write(figure, file, path.suffix.lstrip(".") or "png", dpi)
     return path
 
 
-def write(figure: Figure, file: BufferedIOBase, kind: str) -> None:
+_NO_DATE: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+_REAL_TEXT: Any = {"svg.fonttype": "none", "pdf.fonttype": 42, "svg.hashsalt": "lookwhy"}
+"""Text stays text: it can be searched, copied and edited."""
+
+
+def write(figure: Figure, file: BufferedIOBase, kind: str, dpi: float | None = None) -> None:
     """Write a figure into an open file; the same results make the same bytes."""
-    metadata = {"Date": None} if kind == "svg" else None
-    with warnings.catch_warnings(), matplotlib.rc_context({"svg.hashsalt": "lookwhy"}):
+    with warnings.catch_warnings(), matplotlib.rc_context(_REAL_TEXT):
         # A letter that the font lacks is drawn as a box; that is no reason to stop.
         warnings.filterwarnings("ignore", message="Glyph .* missing")
         # Half the time of writing a PNG is spent on its last few percent of smallness.
         more: dict[str, Any] = {"pil_kwargs": {"compress_level": 3}} if kind == "png" else {}
-        figure.savefig(cast(IO[bytes], file), format=kind, metadata=metadata, **more)
+        figure.savefig(
+            cast(IO[bytes], file),
+            format=kind,
+            metadata=_NO_DATE.get(kind),
+            dpi=figure.dpi if dpi is None else dpi,
+            **more,
+        )

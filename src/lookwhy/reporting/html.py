@@ -18,6 +18,7 @@ from lookwhy import __version__, store
 from lookwhy.analysis.paired import Comparison
 from lookwhy.data.files import sha256_file
 from lookwhy.reporting import reading, style
+from lookwhy.reporting.numbers import table_note
 from lookwhy.reporting.page_examples import (
     Asked,
     ExamplesOfRun,
@@ -31,7 +32,6 @@ from lookwhy.reporting.page_numbers import Json, curves_of, names_and_colours, n
 from lookwhy.reporting.page_parts import bytes_block, colour_table, fill_page, json_block
 from lookwhy.reporting.page_pictures import NOT_FOUND, Pictures
 from lookwhy.reporting.page_tables import caveat, paired_table, table_one
-from lookwhy.reporting.tables import table_note
 from lookwhy.types import AnalysisResult, LookwhyError
 
 EXAMPLES = 60

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from lookwhy.reporting import reading, style, tables
+from lookwhy.reporting import numbers, reading, style
 from lookwhy.types import AnalysisResult
 
 Json = dict[str, Any]
@@ -71,7 +71,8 @@ def names_and_colours(results: Iterable[AnalysisResult]) -> Json:
         "baselines": named(list(style.BASELINES), style.method_colours([*image, *style.BASELINES])),
         "groups": {group: style.group_name(group) for group in sorted(groups)},
         "featureSets": {name: style.feature_set_name(name) for name in dict.fromkeys(sets)},
-        "paperFailure": tables.PAPER_FAILURE,
+        "paperFailure": numbers.PAPER_FAILURE,
+        "series": [style.light_dark(colour) for colour in style.SERIES],
     }
 
 

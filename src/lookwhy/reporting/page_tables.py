@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from lookwhy.analysis.paired import ACCURACY, CONFIDENCE, RHO, Comparison, Difference
-from lookwhy.reporting import style, tables
+from lookwhy.reporting import numbers, style
 from lookwhy.types import AnalysisResult
 
 _MEASURES = {RHO: "Rank correlation ρ", ACCURACY: "VQA accuracy", CONFIDENCE: "Confidence of the answer"}
@@ -18,23 +18,23 @@ def table_one(result: AnalysisResult, note: bool) -> str:
     heads = ["Method", "Rank correlation", "Mean map", "n (undefined)", "Other question", "Other image"]
     heads += ["Question-specific", "Paper"]
     rows = []
-    for method in tables.table_rows(result):
+    for method in numbers.table_rows(result):
         key = f"image/{method}"
         cells = [
-            _small(*tables.estimate(result, f"{key}/rank_correlation")),
-            _small(*tables.counted(result, f"{key}/mean_map")),
-            escape(tables.counts(result, f"{key}/rank_correlation")),
-            _small(*tables.counted(result, f"{key}/other_question")),
-            _small(*tables.counted(result, f"{key}/other_image")),
-            _small(*tables.estimate(result, f"{key}/specificity")),
-            tables.PAPER.get(method, tables.NOTHING),
+            _small(*numbers.estimate(result, f"{key}/rank_correlation")),
+            _small(*numbers.counted(result, f"{key}/mean_map")),
+            escape(numbers.counts(result, f"{key}/rank_correlation")),
+            _small(*numbers.counted(result, f"{key}/other_question")),
+            _small(*numbers.counted(result, f"{key}/other_image")),
+            _small(*numbers.estimate(result, f"{key}/specificity")),
+            numbers.PAPER.get(method, numbers.NOTHING),
         ]
         name = escape(style.method_name(method, result.manifest))
         rows.append(_row(name, cells, heads, "baseline" if method in style.BASELINES else ""))
     if not rows:
         return ""
-    below = _note(tables.table_note(result)) if note else ""
-    return _table(heads, rows, tables.table_title(result)) + below
+    below = _note(numbers.table_note(result)) if note else ""
+    return _table(heads, rows, numbers.table_title(result)) + below
 
 
 def paired_table(comparisons: list[Comparison]) -> str:
@@ -65,7 +65,7 @@ def _difference_row(difference: Difference, heads: list[str]) -> str:
     known = found.ci_low == found.ci_low
     apart = known and (found.ci_low > 0 or found.ci_high < 0)
     value = f"<strong>{_signed(found.mean)}</strong>" if apart else _signed(found.mean)
-    interval = f"[{_signed(found.ci_low)}, {_signed(found.ci_high)}]" if known else tables.NOTHING
+    interval = f"[{_signed(found.ci_low)}, {_signed(found.ci_high)}]" if known else numbers.NOTHING
     left_out = [(found.n_undefined, "undefined"), (difference.unmatched, "unmatched")]
     cells = [
         value,

@@ -58,7 +58,7 @@ def publish(result: AnalysisResult, run_folder: Path, epoch: int, experiment: An
         # Only here: wandb takes a second to import, and nobody else needs it.
         from lookwhy.reporting import wandb as to_wandb
 
-        to_wandb.publish(result, {}, experiment, epoch, pictures=drawn)
+        to_wandb.publish(result, {}, experiment, epoch, pictures=drawn, run_folder=run_folder)
     return list(drawn.values())
 
 

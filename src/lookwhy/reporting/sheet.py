@@ -25,6 +25,8 @@ MARGIN, GAP, PANEL = 0.22, 0.22, 2.1
 """Inches: round the sheet, between panels, and the width of a panel."""
 LABEL = 1.75
 """Inches for the name in front of a question's words."""
+_NARROW, _SMALLEST = 5.0, 1.3
+"""Inches: of a sheet without room beside the words, their name stands above them; and of the least panel."""
 DPI = 120
 _LEADING = 1.32 / 72
 _WORD, _PAD = 10.5, 0.36
@@ -84,6 +86,14 @@ class Panel:
     width: float = PANEL
 
 
+def fitting(width: float, count: int) -> float:
+    """Width of so many panels on a sheet of a given width: as few rows as are readable, equally filled."""
+    room = width - 2 * MARGIN + GAP
+    columns = max(min(count, int(room / (_SMALLEST + GAP))), 1)
+    rows = -(-count // columns)
+    return min(room / -(-count // rows) - GAP, PANEL)
+
+
 class Sheet:
     """Collects what is to be drawn, from top to bottom; `figure` draws it."""
 
@@ -125,14 +135,18 @@ class Sheet:
         """The words of a question as coloured boxes.
 
         Args:
-            label: stands in front of them.
+            label: stands in front of them, on a narrow sheet above them.
             scale: the legend of their colours.
             words: from first to last.
             shades: place of each word on the scale's colours, 0..1; None where it is undefined.
             top: place of the most important word, which gets a frame.
         """
         start, line_height = self._used, 0.31
-        left = MARGIN + LABEL
+        beside = self.width >= _NARROW
+        left = MARGIN + LABEL * beside
+        if not beside:
+            start += self._lines(wrap(label, TEXT, self.room, "bold"), MARGIN, start, TEXT, INK, "bold")
+            start += self._legend(scale, MARGIN, start + 0.02, LABEL) + 0.06
         x, y = left, start
         for place, (word, shade) in enumerate(zip(words, shades, strict=True)):
             weight = "bold" if place == top else "normal"
@@ -144,8 +158,10 @@ class Sheet:
             colour = scale.colours(shade) if shade is not None else (1.0, 1.0, 1.0, 1.0)
             self._word(word, x + padding / 2, y + 0.15, colour, weight, place == top)
             x += taken + 0.05
-        used = self._lines(wrap(label, TEXT, LABEL - 0.15, "bold"), MARGIN, start, TEXT, INK, "bold")
-        used += self._legend(scale, MARGIN, start + used + 0.02, LABEL - 0.3)
+        used = 0.0
+        if beside:
+            used = self._lines(wrap(label, TEXT, LABEL - 0.15, "bold"), MARGIN, start, TEXT, INK, "bold")
+            used += self._legend(scale, MARGIN, start + used + 0.02, LABEL - 0.3)
         self._used = max(y + line_height, start + used) + 0.1
 
     def figure(self) -> Figure:
@@ -182,8 +198,10 @@ class Sheet:
                 spine.set_color(FAINT)
 
         self._axes(draw, x, y, width, 0.08)
-        for text, place, side in ((scale.low, x, "left"), (scale.high, x + width, "right")):
-            self._put(shorten(text, SMALL, width * 0.6), place, y + 0.1, SMALL, MUTED, "normal", side)
+        low = shorten(scale.low, SMALL, width * 0.5)
+        high = shorten(scale.high, SMALL, width - text_width(low, SMALL) - 0.06)
+        for text, place, side in ((low, x, "left"), (high, x + width, "right")):
+            self._put(text, place, y + 0.1, SMALL, MUTED, "normal", side)
         return 0.1 + SMALL * _LEADING + 0.04
 
     def _axes(self, draw: Callable[[Axes], None], x: float, y: float, width: float, height: float) -> None:

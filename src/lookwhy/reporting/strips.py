@@ -6,6 +6,7 @@ Pure functions of results; nothing here touches pyplot, so no figure outlives it
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from lookwhy.reporting import reading
-from lookwhy.reporting.sheet import DPI, GAP, MARGIN, PANEL, Panel, Scale, Sheet, shorten
+from lookwhy.reporting.sheet import DPI, GAP, MARGIN, PANEL, Panel, Scale, Sheet, fitting, shorten
 from lookwhy.reporting.style import (
     FAINT,
     INK,
@@ -40,13 +41,19 @@ _SIDE = round(PANEL * DPI)
 """Pixels of the longer side of a picture on a sheet: as many as it is drawn with."""
 
 
-def example_strip(result: AnalysisResult, question_id: int, image: UInt8[np.ndarray, "H W 3"]) -> Figure:
+def example_strip(
+    result: AnalysisResult,
+    question_id: int,
+    image: UInt8[np.ndarray, "H W 3"],
+    width: float | None = None,
+) -> Figure:
     """One question: the image, where annotators and each method looked, and which words counted.
 
     Args:
         result: the analysis.
         question_id: one of its questions.
         image: the picture asked about, RGB 0-255, of any size.
+        width: of the figure in inches; by default as wide as its panels side by side.
 
     Raises:
         LookwhyError: the analysis holds no such question.
@@ -58,7 +65,8 @@ def example_strip(result: AnalysisResult, question_id: int, image: UInt8[np.ndar
             f"its {len(result.question_ids)} question ids are in records.parquet"
         )
     place = int(np.flatnonzero(result.question_ids == question_id)[0])
-    picture = _fit(image)
+    # For print, which has more dots to an inch, twice the pixels.
+    picture = _fit(image, _SIDE if width is None else 2 * _SIDE)
     panels = [Panel("Image", lambda axes: _show(axes, picture))]
     looked = _mean_annotator(result, place)
     if looked is not None:
@@ -72,9 +80,10 @@ def example_strip(result: AnalysisResult, question_id: int, image: UInt8[np.ndar
                 caption = "rank correlation undefined"
             values = maps.values[place].numpy()
             panels.append(_map_panel(method_name(method), caption, values, picture, maps.signed))
-    sheet = Sheet(2 * MARGIN + max(len(panels[:5]), 3) * (PANEL + GAP) - GAP)
+    side = PANEL if width is None else fitting(width, len(panels))
+    sheet = Sheet(width or 2 * MARGIN + max(len(panels[:5]), 3) * (PANEL + GAP) - GAP)
     _headline(sheet, rows[0], result.manifest)
-    sheet.panels(panels, PANEL * picture.shape[0] / picture.shape[1])
+    sheet.panels([replace(panel, width=side) for panel in panels], side * picture.shape[0] / picture.shape[1])
     sheet.space(0.06)
     for method in reading.question_methods(result):
         maps = result.maps.get(f"question/{method}")
@@ -215,11 +224,11 @@ def _has_sign(values: Any) -> bool:
     return bool((np.nan_to_num(np.asarray(values, float)) < 0).any())
 
 
-def _fit(image: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "h w 3"]:
+def _fit(image: UInt8[np.ndarray, "H W 3"], side: int = _SIDE) -> UInt8[np.ndarray, "h w 3"]:
     """The image at the size it is drawn in; a very long or tall one is squeezed to 2:1."""
     height, width = image.shape[:2]
     ratio = min(max(height / width, 0.5), 2.0)
-    size = (_SIDE, round(_SIDE * ratio)) if ratio <= 1 else (round(_SIDE / ratio), _SIDE)
+    size = (side, round(side * ratio)) if ratio <= 1 else (round(side / ratio), side)
     return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))
 
 

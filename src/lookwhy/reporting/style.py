@@ -41,6 +41,9 @@ _COLOURS = {
 }
 _SPARE_COLOURS = ("#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 
+SERIES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
+"""Colours of what is no method: runs and feature sets, in their order."""
+
 _ON_LIGHT = {"#E69F00": "#946600", "#56B4E9": "#2b8cc4", "#CC79A7": "#c06a96"}
 _ON_DARK = {"#0072B2": "#4ba3dd", "#009E73": "#1fb98c", "#5b646e": "#a4adb6"}
 """What stands for a colour where a line of it would hardly be seen (WCAG 1.4.11: contrast of at least 3)."""
@@ -76,7 +79,12 @@ def method_colours(methods: list[str]) -> dict[str, str]:
 
 def light_dark(colour: str) -> str:
     """A colour for a page that is light or dark, as CSS writes a pair."""
-    return f"light-dark({_ON_LIGHT.get(colour, colour)}, {_ON_DARK.get(colour, colour)})"
+    return f"light-dark({on_light(colour)}, {_ON_DARK.get(colour, colour)})"
+
+
+def on_light(colour: str) -> str:
+    """The colour of a line on white paper, the same that the page's light theme has."""
+    return _ON_LIGHT.get(colour, colour)
 
 
 def method_name(method: str, manifest: Mapping[str, Any] | None = None) -> str:

@@ -3,10 +3,7 @@
 /** Runs and feature sets are told apart without colour: by dash and marker, bars by their hatching. */
 const DASHES = ["", "7 4", "2 3.5", "10 3 2 3"];
 const HATCHES = ["", "45deg", "-45deg", "90deg"];
-const RUN_COLOURS = [
-  "light-dark(#0072B2, #4ba3dd)", "light-dark(#b07a00, #E69F00)", "light-dark(#009E73, #1fb98c)",
-  "light-dark(#c06a96, #CC79A7)", "light-dark(#D55E00, #D55E00)", "light-dark(#2b8cc4, #56B4E9)",
-];
+const RUN_COLOURS = names.series;
 
 /** A marker of one of four shapes. */
 function marker(kind, x, y, colour) {
@@ -66,7 +63,9 @@ function lineChart(chart) {
   place.redraw = () => {
     const width = Math.round(place.clientWidth) || 340;
     place.drawnAt = width;
-    place.replaceChildren(lines(shown, width));
+    const svg = lines(shown, width);
+    place.replaceChildren(svg);
+    fitTitles(svg, width);
   };
   values.addEventListener("toggle", () => { if (values.open) listNumbers(values, shown); });
   box.show = (next) => {
@@ -77,6 +76,14 @@ function lineChart(chart) {
   place.redraw();
   redrawn.observe(place);
   return box;
+}
+
+/** Titles of axes stay inside whatever the font: where it is too wide, they are drawn narrower. */
+function fitTitles(svg, width) {
+  for (const text of svg.querySelectorAll("text.quiet")) {
+    const room = text.getAttribute("text-anchor") === "end" ? Number(text.getAttribute("x")) : width;
+    if (text.getComputedTextLength() > room) dress(text, { textLength: room, lengthAdjust: "spacingAndGlyphs" }, []);
+  }
 }
 
 /** The axes' ranges and the two functions from values to pixels. */
@@ -221,7 +228,7 @@ function barChart(label, rows, high) {
     if (known(bar.value)) track.append(make("div", { class: "bar", style: { width: at(bar.value), background: hatch + `linear-gradient(${bar.colour}, ${bar.colour})` } }));
     if (known(bar.low) && known(bar.high)) track.append(make("div", { class: "interval", style: { left: at(bar.low), width: `calc(${at(bar.high)} - ${at(bar.low)})` } }));
     if (known(bar.mark)) track.append(make("div", { class: "mark", style: { left: at(bar.mark) } }));
-    track.append(make("span", { class: "value" }, bar.text));
+    track.append(make("span", { class: known(bar.value) ? "value" : "value none" }, bar.text));
     return track;
   };
   const items = rows.map((row) => make("li", {},

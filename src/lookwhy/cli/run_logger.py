@@ -1,0 +1,75 @@
+"""The W&B run of a training: its id, group, tags and configuration."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import Namespace
+from pytorch_lightning.loggers import WandbLogger
+
+from lookwhy import __version__
+from lookwhy.data.datamodule import VQADataModule
+from lookwhy.data.files import sha256_file
+from lookwhy.reporting.wandb_state import run_id
+
+LONGEST_TAG = 64
+"""W&B refuses longer ones."""
+
+
+def make_logger(options: Namespace, run: Path) -> WandbLogger:
+    """A logger whose run goes on with the id of the first training in this folder, also offline.
+
+    Args:
+        options: of the subcommand, resolved.
+        run: the run folder.
+    """
+    settings: dict[str, Any] = {"tags": tags(options)}
+    group = options.get("group") or os.environ.get("WANDB_RUN_GROUP") or options.name
+    logger = WandbLogger(
+        name=run.name, project=options.project, save_dir=str(run), id=run_id(run), group=group, **settings
+    )
+    # Lightning always passes this on, and W&B warns of it whatever its value.
+    logger._wandb_init.pop("anonymous", None)
+    if os.environ.get("WANDB_SWEEP_ID"):
+        # An agent has chosen them, and W&B warns of any other choice.
+        logger._wandb_init |= {"project": None, "id": None}
+    return logger
+
+
+def tags(options: Namespace) -> list[str]:
+    """The user's tags, and what a list of runs is filtered by: model, data, simulated, question-only."""
+    head, data = options.model.head, options.data
+    found = [head.class_path.rpartition(".")[2], Path(data.folder).name]
+    if data.get("annotator_maps") and "simulated" in data.annotators:
+        found.append("simulated annotators")
+    if head.get("init_args.use_image") is False:
+        found.append("question-only")
+    asked = [*(options.get("tags") or ()), *os.environ.get("WANDB_TAGS", "").split(",")]
+    # Each once, in this order.
+    return list(dict.fromkeys(tag.strip()[:LONGEST_TAG] for tag in (*found, *asked) if tag.strip()))
+
+
+def describe(config: Path, data: VQADataModule) -> dict[str, Any]:
+    """What a run is told apart by: every resolved option, the data's fingerprint, and versions.
+
+    Args:
+        config: the run's config.yaml.
+        data: set up.
+    """
+    packages = ("torch", "pytorch-lightning", "wandb", "numpy")
+    options: dict[str, Any] = yaml.safe_load(config.read_text())
+    return options | {
+        "data_fingerprint": {
+            "data_prepro_sha256": sha256_file(data.folder / "data_prepro.h5"),
+            "train_questions": len(data.prepro.train.question_ids),
+            "val_questions": len(data.prepro.test.question_ids),
+            "tower": data.describe()["tower"],
+        },
+        "versions": {"lookwhy": __version__, "python": platform.python_version()}
+        | {name: version(name) for name in packages},
+    }

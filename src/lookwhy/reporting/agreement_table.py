@@ -1,0 +1,145 @@
+"""The paper's Table 1 for the terminal, and the look that all tables share.
+
+Colours and weights only stress what the text says: without them (NO_COLOR, a file) nothing is lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from lookwhy.reporting import reading, style
+from lookwhy.reporting.numbers import (
+    NOTHING,
+    PAPER,
+    counted,
+    counts,
+    estimate,
+    table_note,
+    table_rows,
+    table_title,
+)
+from lookwhy.types import AnalysisResult
+
+WIDE = 100
+"""Columns that Table 1 needs; on a narrower terminal its controls are a table of their own."""
+GOOD, BAD, BEST, QUIET = "green", "red", "bold", "dim"
+MARK = "*"
+
+
+class _Column(NamedTuple):
+    """Of Table 1: its head, its width, and its cell for a method."""
+
+    head: str
+    width: int
+    cell: Callable[[AnalysisResult, str], Text]
+
+
+def _estimated(measure: str) -> Callable[[AnalysisResult, str], Text]:
+    """Mean over interval: the best method's bold, an interval that excludes 0 marked."""
+
+    def cell(result: AnalysisResult, method: str) -> Text:
+        key = f"image/{method}/{measure}"
+        mean, interval = estimate(result, key)
+        text = Text().append(mark(result, key, 0.0))
+        text.append(mean, style=BEST if method in _best(result, measure) else "")
+        return text.append(f"\n{interval}", QUIET) if interval else text
+
+    return cell
+
+
+def _plain(measure: str) -> Callable[[AnalysisResult, str], Text]:
+    def cell(result: AnalysisResult, method: str) -> Text:
+        mean, below = counted(result, f"image/{method}/{measure}")
+        text = Text(mean)
+        return text.append(f"\n{below}", style=QUIET) if below else text
+
+    return cell
+
+
+_MEASURED = (
+    _Column("Rank\ncorrelation", 16, _estimated("rank_correlation")),
+    _Column("Question-\nspecific", 16, _estimated("specificity")),
+)
+_CONTROLS = (
+    _Column("Mean\nmap", 6, _plain("mean_map")),
+    _Column("Other\nquestion", 8, _plain("other_question")),
+    _Column("Other\nimage", 6, _plain("other_image")),
+)
+_COUNT = _Column(
+    "n\n(undef.)", 8, lambda result, method: Text(counts(result, f"image/{method}/rank_correlation"))
+)
+_PUBLISHED = _Column("Paper", 8, lambda result, method: Text(PAPER.get(method, NOTHING)))
+
+
+def table_one(result: AnalysisResult, width: int = WIDE) -> list[Table | Text]:
+    """The paper's Table 1 with the controls without which it says little.
+
+    Args:
+        result: the analysis.
+        width: columns that there are; on fewer than `WIDE` the controls are a second table.
+    """
+    title, rows = table_title(result), table_rows(result)
+    marked = f" Bold: the best method. {MARK}: its interval excludes 0." if rows else ""
+    note = (table_note(result) if rows else "No annotator maps, so no agreement.") + marked
+    if width >= WIDE or not rows:
+        (own, specific), (mean, *others) = _MEASURED, _CONTROLS
+        columns = (own, mean, _COUNT, *others, specific, _PUBLISHED)
+        return [_agreement(title, note, columns, result, rows)]
+    return [
+        _agreement(title, "", (*_MEASURED, _COUNT, _PUBLISHED), result, rows),
+        _agreement("Controls of this agreement", "", _CONTROLS, result, rows),
+        Text(note, style=QUIET),
+    ]
+
+
+def _agreement(
+    title: str, note: str, columns: Sequence[_Column], result: AnalysisResult, rows: list[str]
+) -> Table:
+    table = new_table(title, note)
+    table.add_column("Method", min_width=15, max_width=20)
+    for column in columns:
+        table.add_column(column.head, justify="right", width=column.width)
+    for method in rows:
+        name = Text(style.method_name(method, result.manifest), style="" if _is_method(method) else QUIET)
+        table.add_row(name, *(column.cell(result, method) for column in columns))
+    if not rows:
+        table.add_row(*[NOTHING] * (len(columns) + 1))
+    return table
+
+
+def _best(result: AnalysisResult, measure: str) -> set[str]:
+    """Of several methods those with the highest value; baselines take no part."""
+    keys = {method: f"image/{method}/{measure}" for method in reading.image_methods(result)}
+    values = {method: result.summary[key] for method, key in keys.items() if key in result.summary}
+    return {one for one, value in values.items() if value == max(values.values())} if values else set()
+
+
+def mark(result: AnalysisResult, key: str, level: float | None) -> Text:
+    """The mark of an interval that lies above a value or below it; nothing where it holds it or is none."""
+    low, high = (result.summary.get(f"{key}/{end}") for end in ("ci_low", "ci_high"))
+    if low is None or high is None or level is None or low <= level <= high:
+        return Text()
+    return Text(MARK, style=GOOD if low > level else BAD)
+
+
+def new_table(title: str, caption: str) -> Table:
+    """A table without columns."""
+    # Captions and titles as Text: brackets in them are not markup.
+    return Table(
+        title=Text(title, style="bold"),
+        caption=Text(caption, style="dim") if caption else None,
+        title_justify="left",
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        header_style="bold",
+        padding=(0, 1, 0, 0),
+    )
+
+
+def _is_method(method: str) -> bool:
+    return method not in style.BASELINES

@@ -1,0 +1,81 @@
+"""The numbers of an analysis as text, the same in the terminal and on the page; and the paper's own."""
+
+from __future__ import annotations
+
+from lookwhy.reporting import reading, style
+from lookwhy.types import AnalysisResult
+
+PAPER = {
+    "random": "0.00007", "occlusion": "0.07164", "guided_backprop": "0.12277", "attention": "-0.08836",
+    "human": "0.62289",
+}  # fmt: skip
+"""Rank correlations of Table 1 of Goyal et al. 2016: VQA v1 validation, VQA-HAT, human annotators.
+
+The figure for attention is of a stacked attention network as the paper quotes it; the authors of VQA-HAT
+published about +0.25 for such a model (Das et al. 2016)."""
+PAPER_SOURCE = "Goyal et al. 2016, VQA v1 + VQA-HAT"
+PAPER_FAILURE = "72%"
+"""Section 6 of the same paper: how often success or failure is predicted right."""
+NOTHING = "–"
+
+
+def table_rows(result: AnalysisResult) -> list[str]:
+    """Methods and baselines in the order of the table, those without any number left out."""
+    order = ["random", "centre_prior", *reading.image_methods(result), "human"]
+    return [name for name in order if any(key.startswith(f"image/{name}/") for key in result.summary)]
+
+
+def estimate(result: AnalysisResult, key: str) -> tuple[str, str]:
+    """A mean and its 95% interval as text; the interval is empty where there is none."""
+    mean = number(result, key)
+    low, high = number(result, f"{key}/ci_low"), number(result, f"{key}/ci_high")
+    return mean, "" if NOTHING in (low, high) else f"[{low}, {high}]"
+
+
+def number(result: AnalysisResult, key: str, form: str = "{:.3f}") -> str:
+    """A scalar as text; a dash where it is undefined."""
+    value = result.summary.get(key)
+    if value is None:
+        return NOTHING
+    text = form.format(value)
+    # A tiny negative mean is shown as zero, not as minus zero.
+    return text.removeprefix("-") if not text.strip("-0.%") else text
+
+
+def counts(result: AnalysisResult, key: str) -> str:
+    """Number of questions, with how many are undefined."""
+    undefined = result.summary.get(f"{key}/n_undefined", 0.0)
+    return number(result, f"{key}/n", "{:.0f}") + (f" ({undefined:.0f})" if undefined else "")
+
+
+def counted(result: AnalysisResult, key: str) -> tuple[str, str]:
+    """A mean and how many questions it is of; empty where that is its row's own number."""
+    own = result.summary.get(key.rsplit("/", 1)[0] + "/rank_correlation/n")
+    differs = result.summary.get(f"{key}/n") not in (None, own)
+    return number(result, key), f"n {number(result, f'{key}/n', '{:.0f}')}" if differs else ""
+
+
+def table_title(result: AnalysisResult) -> str:
+    """What Table 1 shows, of which epoch."""
+    epoch = result.manifest.get("epoch")
+    return f"Agreement with {style.annotators(result.manifest).lower()}" + (
+        f", {style.epoch_name(epoch)}" if epoch is not None else ""
+    )
+
+
+def table_note(result: AnalysisResult) -> str:
+    """What must be known beside Table 1."""
+    grid = result.manifest.get("grid")
+    parts = [
+        f"Mean Spearman rank correlation on a {grid} x {grid} grid, 95% intervals in brackets."
+        if grid
+        else "Mean Spearman rank correlation, 95% intervals in brackets.",
+        "Rank correlation: with each annotator's map, averaged; mean map: with the mean of them. "
+        "Other question, other image: the map of another question on the same image, of another image.",
+        "Question-specific: against the own question's annotators minus another question's on the same "
+        "image; 0 for a model that does not listen.",
+        f"Paper: {PAPER_SOURCE}, human annotators: other data than here unless it is theirs.",
+        f"Left out: {reading.excluded_note(result)}." if reading.excluded_note(result) else "",
+        str(result.manifest.get("data_note") or ""),
+    ]
+    return " ".join(part for part in parts if part)

@@ -1,0 +1,56 @@
+"""Charts that lay the runs of a dashboard over each other: parts of speech, and the curves of the predictor.
+
+W&B draws a chart from the newest table that each run has logged under its key. So the key and the title are
+the same at every epoch and in every run, and each row says of which run and epoch it is.
+"""
+
+from __future__ import annotations
+
+import wandb
+from wandb.plot import CustomChart
+
+from lookwhy.reporting import reading, style
+from lookwhy.types import AnalysisResult
+
+CURVES = {
+    "roc": ("ROC", "false positive rate", "true positive rate"),
+    "risk_coverage": ("Risk by coverage", "coverage", "risk"),
+    "calibration": ("Calibration", "predicted probability of being right", "share of right answers"),
+}
+"""Title and axes of each curve, by the last part of its key."""
+
+WORDS = "most_important_words"
+GROUP, SHARE, CHANCE = "part of speech", "P(most important)", "by chance"
+
+
+def charts(result: AnalysisResult, run: str, epoch: int) -> dict[str, CustomChart]:
+    """All charts of an analysis, by key."""
+    found = {
+        f"{WORDS}/{method}": _words_chart(result, method, run, epoch)
+        for method in reading.question_methods(result)
+        if reading.groups(result)
+    }
+    for key, curve in result.curves.items():
+        _, feature_set, name = key.split("/")
+        if name not in CURVES:
+            continue
+        title, x, y = CURVES[name]
+        counts = curve.get("n", [None] * len(curve["x"]))
+        table = wandb.Table(columns=["run", "epoch", x, y, "questions"])
+        for point in zip(curve["x"], curve["y"], counts, strict=True):
+            table.add_data(run, epoch, *point)
+        found[key] = wandb.plot.line(
+            table, x, y, stroke="run", title=f"{title}: {style.feature_set_name(feature_set).lower()}"
+        )
+    return found
+
+
+def _words_chart(result: AnalysisResult, method: str, run: str, epoch: int) -> CustomChart:
+    table = wandb.Table(columns=["run", "epoch", GROUP, SHARE, CHANCE, "words"])
+    for group in reading.groups(result):
+        key = f"question/{method}/most_important/{group}"
+        if key in result.summary:
+            rest = [result.summary.get(f"{key}/{end}") for end in ("expected", "n")]
+            table.add_data(run, epoch, style.group_name(group), result.summary[key], *rest)
+    title = f"{SHARE} by part of speech, {style.method_name(method).lower()}"
+    return wandb.plot.bar(table, GROUP, SHARE, title=title)

@@ -1,0 +1,115 @@
+"""The progress of a training and its analysis: bars for whoever looks, a line an epoch for the log."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import pytorch_lightning as pl
+from jsonargparse import Namespace
+from pytorch_lightning.callbacks import RichProgressBar
+from terminals import terminal
+from tiny_runs import make_data, make_head, make_trainer
+
+from lookwhy.analysis import AnalysisPlan
+from lookwhy.callbacks import ImportanceCallback
+from lookwhy.callbacks.progress import TrainingProgress, progress_bars
+from lookwhy.models import VQASystem
+
+LINE = re.compile(
+    r"epoch (\d+): loss (\d\.\d{3}), validation loss (\d\.\d{3}), validation accuracy (\d+\.\d\d)%, \d+\.\d s"
+)
+
+
+class Recorder(pl.Callback):
+    def __init__(self):
+        self.losses, self.accuracies = [[]], []
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        self.losses[-1].append(float(outputs["loss"]))
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        self.accuracies.append(float(trainer.callback_metrics.get("val/accuracy/overall", -1)))
+        self.losses.append([])
+
+
+def train(world, folder, **settings):
+    pl.seed_everything(7)
+    data, recorder = make_data(world), Recorder()
+    plan = AnalysisPlan(num_questions=12, num_examples=1, bootstrap_samples=20)
+    callbacks = [recorder, ImportanceCallback(plan, untrained=False), TrainingProgress()]
+    trainer = make_trainer(folder, 2, callbacks, enable_progress_bar=True, **settings)
+    trainer.fit(VQASystem(make_head(data), learning_rate=1e-3), data)
+    return trainer, recorder
+
+
+@pytest.fixture(scope="module")
+def on_a_terminal(tiny_world, tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch, terminal(patch, 80) as shown:
+        train(tiny_world, tmp_path_factory.mktemp("terminal"))
+    return shown
+
+
+def test_without_a_terminal_an_epoch_is_one_line_and_nothing_else(tiny_world, tmp_path, capsys):
+    _, recorder = train(tiny_world, tmp_path)
+    output = capsys.readouterr()
+    assert "\r" not in output.out + output.err
+    assert "%|" not in output.out + output.err
+    found = [LINE.fullmatch(line) for line in output.out.splitlines()]
+    assert all(found)
+    assert [int(one[1]) for one in found] == [0, 1]
+    means = [sum(losses) / len(losses) for losses in recorder.losses[:2]]
+    assert [float(one[2]) for one in found] == pytest.approx(means, abs=6e-4)
+    assert [float(one[4]) for one in found] == pytest.approx([100 * a for a in recorder.accuracies], abs=6e-3)
+
+
+def test_an_epoch_without_validation_tells_no_old_accuracy(tiny_world, tmp_path, capsys):
+    train(tiny_world, tmp_path, check_val_every_n_epoch=2)
+    first, second = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"epoch 0: loss \d\.\d{3}, \d+\.\d s", first)
+    assert LINE.fullmatch(second)
+
+
+def test_a_terminal_shows_what_is_computed_and_the_time_left(on_a_terminal):
+    states = on_a_terminal.states
+    assert any(re.match(r"epoch 0/1: +\d+%\|.*left, loss=\d", state) for state in states)
+    assert any(re.match(r"epoch 1/1: .*accuracy=\d+\.\d%, all=\d\d:\d\d left", state) for state in states)
+    assert any(re.match(r"validating: +\d+%\|.*left", state) for state in states)
+    for method in ("guided backprop", "occlusion", "gradient", "word drop"):
+        assert any(state.startswith(f"explaining: {method}") for state in states), method
+    assert any(re.search(r"explaining: .*12/12 \[\d\d:\d\d<", state) for state in states)
+
+
+def test_the_lines_stay_on_a_terminal_too(on_a_terminal):
+    assert [int(LINE.fullmatch(one)[1]) for one in on_a_terminal.states if LINE.fullmatch(one)] == [0, 1]
+
+
+def test_no_bar_is_wider_than_eighty_columns(on_a_terminal):
+    assert max(map(len, on_a_terminal.states)) <= 80
+
+
+def test_validation_alone_has_its_bar(tiny_world, tmp_path, monkeypatch, capsys):
+    data = make_data(tiny_world)
+    system = VQASystem(make_head(data))
+    with terminal(monkeypatch) as shown:
+        trainer = make_trainer(tmp_path, 1, [TrainingProgress()], enable_progress_bar=True)
+        trainer.validate(system, data, verbose=False)
+    assert any(state.startswith("validating: ") for state in shown.states)
+    make_trainer(tmp_path, 1, [TrainingProgress()], enable_progress_bar=True).validate(
+        system, data, verbose=False
+    )
+    assert "%|" not in "".join(capsys.readouterr())
+
+
+@pytest.mark.parametrize(
+    ("options", "there"),
+    [
+        (Namespace(enable_progress_bar=None, callbacks=None), True),
+        (Namespace(enable_progress_bar=True, callbacks=[pl.Callback()]), True),
+        (Namespace(enable_progress_bar=False, callbacks=None), False),
+        (Namespace(enable_progress_bar=None, callbacks=[RichProgressBar()]), False),
+        (Namespace(enable_progress_bar=None, callbacks=RichProgressBar()), False),
+    ],
+)
+def test_bars_can_be_switched_off_or_brought_along(options, there):
+    assert [type(one) for one in progress_bars(options)] == [TrainingProgress] * there

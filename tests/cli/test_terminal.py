@@ -1,0 +1,66 @@
+"""The commands on a terminal and without one: bars with names and time left there, silence here."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from made_results import make_result, make_run
+from terminals import terminal
+
+from lookwhy.cli.analyze import main as analyze
+from lookwhy.cli.prepare import main as prepare
+from lookwhy.reporting.tables import print_tables, report_console
+
+SIZES = ["--train-scenes", "20", "--val-scenes", "6", "--epochs", "1"]
+STEPS = [
+    "drawing train", "drawing val", "training the image network", "reading train questions",
+    "reading validation questions", "features train", "features test",
+]  # fmt: skip
+
+
+def test_preparing_names_each_step_and_its_time_left(tmp_path, monkeypatch):
+    with terminal(monkeypatch, 80) as shown:
+        assert prepare(["shapes", "--out", str(tmp_path / "shapes"), *SIZES]) == 0
+    for step in STEPS:
+        assert any(re.match(rf"{step}: +\d+%\|.*\[\d\d:\d\d<", state) for state in shown.states), step
+    assert max(len(state) for state in shown.states if "%|" in state) <= 80
+
+
+def test_preparing_without_a_terminal_is_one_line(tmp_path, capsys):
+    assert prepare(["shapes", "--out", str(tmp_path / "shapes"), *SIZES]) == 0
+    output = capsys.readouterr()
+    assert output.err == ""
+    assert len(output.out.splitlines()) == 1
+    assert output.out.startswith("wrote ")
+
+
+def test_drawing_figures_names_each(tmp_path, monkeypatch, capsys):
+    run = make_run(tmp_path / "run", None, 1)
+    command = ["figures", str(run), "--out", str(tmp_path / "figures")]
+    with terminal(monkeypatch, 80) as shown:
+        assert analyze(command) == 0
+    assert any(re.match(r"drawing failure_curves: +\d+%\|.*\[\d\d:\d\d<", one) for one in shown.states)
+    assert analyze(command) == 0
+    assert "%|" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_the_closing_tables_are_coloured_and_no_line_is_broken(columns, monkeypatch):
+    with terminal(monkeypatch, columns) as shown:
+        print_tables(make_result(), report_console())
+    assert "\x1b[" in shown.raw
+    assert max(map(len, shown.states)) <= columns
+    # A line of a table begins with a name: one that the terminal had to break would begin with a number.
+    starts = [state.split()[0] for state in shown.states if re.search(r"0\.370|0\.07164|69\.0%", state)]
+    assert starts == ["Occlusion"] * (2 if columns == 80 else 1) + ["Flips"]
+
+
+def test_without_a_terminal_or_with_no_color_there_is_no_colour(monkeypatch, capsys):
+    print_tables(make_result(), report_console())
+    assert "\x1b" not in capsys.readouterr().out
+    with terminal(monkeypatch, 80) as shown:
+        monkeypatch.setenv("NO_COLOR", "1")
+        print_tables(make_result(), report_console())
+    codes = {int(part) for code in re.findall(r"\x1b\[([\d;]+)m", shown.raw) for part in code.split(";")}
+    assert codes <= {0, 1, 2, 22}, "bold and dim are no colours"

@@ -1,0 +1,195 @@
+"""`analyze.py workspace`: a view of what is logged, checked and written without any network."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+from made_results import make_result, make_run
+
+from lookwhy.cli.analyze import main
+from lookwhy.cli.workspace import _shown, usual_result
+from lookwhy.errors import LookwhyError
+from lookwhy.reporting import wandb_workspace as views
+from lookwhy.reporting.wandb import logged_keys
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.fixture(autouse=True)
+def no_key_and_no_network(monkeypatch, tmp_path):
+    for name in list(os.environ):
+        if name.startswith("WANDB_") or name == "NETRC":
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    def refuse(*_):
+        raise AssertionError("the network was touched")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
+def panels(view: dict) -> dict[str, list[dict]]:
+    """The panels of each section."""
+    sections = view["spec"]["section"]["panelBankConfig"]["sections"]
+    return {section["name"]: section["panels"] for section in sections}
+
+
+def test_the_view_of_a_run_has_a_panel_for_everything_it_logs(tmp_path, capsys):
+    run, out = make_run(tmp_path / "run", None), tmp_path / "view.json"
+    assert main(["workspace", str(run), "--project", "mine", "--entity", "me", "--out", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert str(out) in said
+    assert said.count("wandb login") == 1
+    view = json.loads(out.read_text())
+    assert (view["entity"], view["project"]) == ("me", "mine")
+    found = panels(view)
+    assert list(found) == [
+        "Agreement with simulated annotators", "Question-specific agreement",
+        "Which words count", "Predicting failure", "Examples", "Accuracy", "Runs and questions",
+    ]  # fmt: skip
+    lines = [p["config"] for many in found.values() for p in many if p["viewType"] == "Run History Line Plot"]
+    assert {line["xAxis"] for line in lines} == {"epoch"}
+    agreement = found["Agreement with simulated annotators"][1]["config"]["metrics"]
+    assert agreement == [
+        f"analysis/image/{name}/rank_correlation"
+        for name in ("guided_backprop", "random", "centre_prior", "human")
+    ]
+    kinds = {p["viewType"] for many in found.values() for p in many}
+    assert {"Run Comparer", "Media Browser", "Vega2", "Weave", "Markdown Panel"} <= kinds
+    media = [key for p in found["Examples"] for key in p["config"]["mediaKeys"]]
+    assert media[0] == "analysis/examples"
+    text = json.dumps(found["Predicting failure"])
+    for curve in ("roc", "risk_coverage", "calibration"):
+        assert f"analysis/failure/all/{curve}_table" in text
+    assert "analysis/questions" in json.dumps(found["Runs and questions"])
+    assert "simulated annotators" in json.dumps(found["Runs and questions"])
+
+
+def test_every_key_of_the_view_is_one_that_the_run_logs(tmp_path):
+    run, out = make_run(tmp_path / "run", None), tmp_path / "view.json"
+    assert main(["workspace", str(run), "--out", str(out)]) == 0
+    shown = views.shown_keys(json.loads(out.read_text()))
+    assert len(shown) > 60
+    assert shown - logged_keys(make_result(2)) == set(views.TRAINING_KEYS) & shown
+
+
+def test_without_a_run_it_is_the_view_of_a_usual_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["workspace"]) == 0
+    found = panels(json.loads((tmp_path / "workspace.json").read_text()))
+    assert "Agreement with annotators" in found
+    assert len(found) == 7
+    # What it takes for granted a made result has, up to parts of speech that not every world asks of.
+    missing = {
+        k for k in logged_keys(usual_result()) - logged_keys(make_result(2)) if "/most_important/" not in k
+    }
+    assert missing == set()
+
+
+@pytest.mark.parametrize(
+    "settings", [{"annotators": False}, {"defined": False}, {"annotators": False, "defined": False}]
+)
+def test_what_no_run_logs_has_no_panel(settings, tmp_path):
+    run, out = make_run(tmp_path / "run", None, **settings), tmp_path / "view.json"
+    assert main(["workspace", str(run), "--out", str(out)]) == 0
+    found = panels(json.loads(out.read_text()))
+    assert "Examples" in found
+    assert ("Question-specific agreement" in found) == settings.get("annotators", True) * settings.get(
+        "defined", True
+    )
+
+
+def test_a_panel_of_a_key_that_is_not_logged_is_refused():
+    shown = _shown([make_result(1)])
+    view = views.build(shown, "me", "mine")
+    views.checked_json(view, shown)
+    fewer = replace(shown, keys=shown.keys - {"analysis/failure/all/auroc"})
+    with pytest.raises(LookwhyError, match="found analysis/failure/all/auroc logged by none"):
+        views.checked_json(view, fewer)
+    fewer = replace(shown, keys=shown.keys - {"analysis/questions"})
+    with pytest.raises(LookwhyError, match="found analysis/questions logged by none"):
+        views.checked_json(view, fewer)
+    fewer = replace(shown, keys=shown.keys - {"analysis/failure/all/roc_table"})
+    with pytest.raises(LookwhyError, match="found analysis/failure/all/roc_table logged by none"):
+        views.checked_json(view, fewer)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["nowhere"], "expected a run folder"),
+        (["--out", "/dev/null/view.json"], "expected a file that can be"),
+    ],
+)
+def test_wrong_input_is_one_line(arguments, told, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["workspace", *arguments]) == 2
+    (error,) = capsys.readouterr().err.splitlines()
+    assert told in error
+
+
+def test_without_the_extra_it_says_how_to_get_it(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "lookwhy.reporting.wandb_workspace")
+    monkeypatch.delattr("lookwhy.reporting.wandb_workspace")
+    for name in [name for name in sys.modules if name.split(".")[0] == "wandb_workspaces"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    assert main(["workspace"]) == 2
+    (error,) = capsys.readouterr().err.splitlines()
+    assert "pip install 'lookwhy[workspace]'" in error
+    assert list(tmp_path.iterdir()) == []
+
+
+class Server(BaseHTTPRequestHandler):
+    """Answers W&B's client as its server does, and keeps the views that are sent."""
+
+    views: ClassVar[list[dict]] = []
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        data = {"viewer": {"id": "1", "entity": "my-team", "username": "me", "email": "", "flags": "{}"}}
+        data["viewer"]["teams"] = {"edges": []}
+        if b"upsertView" in body:
+            sent = json.loads(body)["variables"]
+            self.views.append(sent)
+            data = {"upsertView": {"view": {"id": "1", "name": sent["name"]}, "inserted": True}}
+        answer = json.dumps({"data": data}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_):
+        pass
+
+
+def test_with_a_key_the_view_is_saved_and_its_address_printed(tmp_path):
+    with ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        key = {"WANDB_API_KEY": "a" * 40, "WANDB_BASE_URL": address, "OMP_NUM_THREADS": "1"}
+        run = make_run(tmp_path / "run", None, 1)
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "analyze.py"), "workspace", str(run), "--project", "mine"],
+            cwd=tmp_path, env=dict(os.environ) | key, capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+        server.shutdown()
+    assert done.returncode == 0, done.stderr
+    assert f"view  {address}/my-team/mine?nw=" in done.stdout
+    (sent,) = Server.views
+    assert (sent["entityName"], sent["projectName"]) == ("my-team", "mine")
+    shown = views.shown_keys({"spec": json.loads(sent["spec"])})
+    assert "analysis/image/occlusion/rank_correlation" in shown
+    assert not (tmp_path / "workspace.json").exists()

@@ -1,0 +1,139 @@
+"""Real trainings, offline: one is killed, resumed, and both parts read back as one W&B run."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import yaml
+
+from lookwhy import store
+from lookwhy.data.files import sha256_file
+from lookwhy.reporting.wandb_summary import best_values, read_summaries
+
+ROOT = Path(__file__).parent.parent
+EPOCHS = 5
+
+
+def command(world, *more):
+    sizes = ["embedding_size=12", "hidden_size=10", "common_size=16"]
+    return [
+        sys.executable, str(ROOT / "train.py"), "--config", str(ROOT / "configs" / "shapes.yaml"),
+        f"--data.folder={world}", f"--data.annotator_maps={world / 'annotators'}",
+        *(f"--model.head.init_args.{size}" for size in sizes), "--trainer.accelerator=cpu",
+        "--analysis.plan.num_questions=8", "--analysis.plan.num_examples=1", "--analysis.untrained=false",
+        "--analysis.plan.bootstrap_samples=20", "--tags=[mine]", *more,
+    ]  # fmt: skip
+
+
+def leet(file: Path, *more: str) -> str:
+    arguments = [str(Path(sys.executable).with_name("wandb")), "leet", "inspect", *more, "--json", str(file)]
+    return subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=True).stdout
+
+
+def logged(wandb_folder: Path) -> SimpleNamespace:
+    (file,) = wandb_folder.glob("*.wandb")
+    records = [json.loads(line) for line in leet(file).splitlines() if line]
+    return SimpleNamespace(
+        records=records,
+        run=next(record["run"] for record in records if record["type"] == "run"),
+        history=[record["history"]["item"] for record in records if record["type"] == "history"],
+        summary=json.loads(leet(file, "--summary")),
+    )
+
+
+@pytest.fixture(scope="module")
+def resumed(tiny_world, tmp_path_factory):
+    """A training killed after some epochs, gone on with from the checkpoint of an earlier one."""
+    folder = tmp_path_factory.mktemp("resumed")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("WANDB", "LOOKWHY_RUN"))}
+    run = folder / "runs" / "shapes"
+    last, early = run / "checkpoints" / "last.ckpt", run / "checkpoints" / "early.ckpt"
+    process = subprocess.Popen(
+        command(tiny_world, "--trainer.max_epochs=200"), cwd=folder, env=environment,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 150
+    known = run / "wandb" / "lookwhy.json"
+    while time.monotonic() < deadline and process.poll() is None:
+        if last.is_file() and not early.is_file():
+            shutil.copy(last, early)
+        done = len(json.loads(known.read_text())["logged"]) if known.is_file() else 0
+        if early.is_file() and done >= 3:
+            break
+        time.sleep(0.05)
+    process.kill()
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == -9, errors
+    before = read_summaries(run)
+    finished = subprocess.run(
+        command(tiny_world, f"--trainer.max_epochs={max(EPOCHS, len(before))}", f"--ckpt_path={early}"),
+        cwd=folder, env=environment, capture_output=True, text=True, timeout=200,
+    )  # fmt: skip
+    assert finished.returncode == 0, finished.stderr
+    parts = [logged(path) for path in sorted((run / "wandb").glob("offline-run-*"))]
+    return SimpleNamespace(folder=folder, run=run, parts=parts, before=before, finished=finished)
+
+
+def test_the_resumed_training_goes_on_with_the_same_run(resumed):
+    assert len(resumed.parts) == 2
+    assert len({part.run["run_id"] for part in resumed.parts}) == 1
+    assert [path.name for path in (resumed.folder / "runs").iterdir()] == ["shapes"]
+    assert "warn" not in (resumed.finished.stdout + resumed.finished.stderr).lower()
+
+
+def test_every_epoch_is_logged_exactly_once(resumed):
+    epochs = [
+        [item["epoch"] for item in part.history if "analysis/accuracy/overall" in item]
+        for part in resumed.parts
+    ]
+    assert set(epochs[0]) >= {0, 1}, "the second process came to epoch 1 again"
+    assert epochs[0] + epochs[1] == sorted(store.stored_epochs(resumed.run))
+
+
+def test_the_best_values_are_those_of_all_epochs_not_of_the_last_process(resumed):
+    expected = best_values(read_summaries(resumed.run))
+    assert expected
+    summary = resumed.parts[1].summary["summary"]
+    assert {key: summary[f"analysis/{key}"] for key in expected} == pytest.approx(expected)
+    finished = json.loads((resumed.run / "metrics.json").read_text())
+    assert {key: finished[f"analysis/{key}"] for key in expected} == pytest.approx(expected)
+    assert "val/accuracy/overall" in finished
+
+
+def test_the_artifact_of_the_end_holds_all_epochs(resumed):
+    artifacts = [
+        [
+            r["artifact"]
+            for r in part.records
+            if r["type"] == "artifact" and r["artifact"]["type"] == "analysis"
+        ]
+        for part in resumed.parts
+    ]
+    assert artifacts[0] == [], "it was killed"
+    text = json.dumps(artifacts[1])
+    for epoch in store.stored_epochs(resumed.run):
+        assert f"epoch={epoch:03d}/summary.json" in text
+
+
+def test_group_tags_and_configuration_tell_runs_apart(resumed, tiny_world):
+    for part in resumed.parts:
+        assert part.run["run_group"] == "shapes"
+        assert part.run["tags"] == [
+            "DeeperLSTM", tiny_world.name, "simulated annotators", "mine"
+        ]  # fmt: skip
+    config = resumed.parts[1].summary["config"]
+    stated = yaml.safe_load((resumed.run / "config.yaml").read_text())
+    for name in ("model", "data", "trainer", "analysis", "seed_everything"):
+        assert config[name] == stated[name], name
+    fingerprint = config["data_fingerprint"]
+    assert fingerprint["data_prepro_sha256"] == sha256_file(tiny_world / "data_prepro.h5")
+    assert fingerprint["tower"]["weights_sha256"]
+    assert config["versions"]["lookwhy"] == "0.1.0"
