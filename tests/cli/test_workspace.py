@@ -110,6 +110,19 @@ def test_what_no_run_logs_has_no_panel(settings, tmp_path):
     )
 
 
+def test_a_run_without_image_methods_shows_its_controls(tmp_path):
+    def words_only(result):
+        methods = ("guided_backprop", "occlusion")
+        result.summary = {k: v for k, v in result.summary.items() if not any(m in k for m in methods)}
+
+    run, out = make_run(tmp_path / "run", None, change=words_only), tmp_path / "view.json"
+    assert main(["workspace", str(run), "--out", str(out)]) == 0
+    found = panels(json.loads(out.read_text()))
+    assert found["Agreement with simulated annotators"][0]["config"]["metrics"] == [
+        f"analysis/image/{name}/rank_correlation" for name in ("random", "centre_prior", "human")
+    ]
+
+
 def test_a_panel_of_a_key_that_is_not_logged_is_refused():
     shown = _shown([make_result(1)])
     view = views.build(shown, "me", "mine")

@@ -195,7 +195,8 @@ def _agreement(shown: Shown) -> tuple[str, list[Panel | None]]:
         for method in shown.image_methods
     ]  # fmt: skip
     every = [f"image/{method}/rank_correlation" for method in shown.image_methods]
-    return f"Agreement with {shown.annotators}", [_lines(shown, "All methods", every, label), *found]
+    overview = _lines(shown, "All methods and controls", [*every, *controls], label)
+    return f"Agreement with {shown.annotators}", [overview, *found]
 
 
 def _specific(shown: Shown) -> tuple[str, list[Panel | None]]:
