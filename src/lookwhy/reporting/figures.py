@@ -45,7 +45,7 @@ __all__ = [
 ]
 
 _MOST_TYPES = 20
-_GROUP = 0.66
+_GROUP = 0.75
 """Inches that a part of speech needs under upright bars."""
 
 
