@@ -1,8 +1,11 @@
 """`analyze.py explain`: one question as picture, drawing or numbers, and whole lists of questions."""
 
 import json
+import re
+import shlex
 import shutil
 import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,11 +14,13 @@ from PIL import Image
 
 from lookwhy.attribution import Occlusion, explaining
 from lookwhy.cli.analyze import main
+from lookwhy.cli.analyze_options import build_parser
 from lookwhy.data.question_lists import BadRow, read_questions
 from lookwhy.errors import LookwhyError
 from lookwhy.models import load_checkpoint
 from lookwhy.types import VQABatch
 
+ROOT = Path(__file__).parent.parent.parent
 QUESTION = "What color is the ball?"
 LONG = (
     "What is the colour of the "
@@ -75,6 +80,21 @@ def test_numbers_hold_what_the_method_says_called_directly(tiny_checkpoint, pict
     assert found["image"] == str(picture)
     assert (found["question"], found["model"], found["epoch"]) == (QUESTION, "DeeperLSTM", run.epoch)
     assert "simulated" in found["note"]
+
+
+def test_every_key_of_the_numbers_is_described(tiny_checkpoint, picture, tmp_path):
+    out = tmp_path / "why.json"
+    assert explain(tiny_checkpoint, "--image", picture, "--question", QUESTION, "--out", out) == 0
+    table = re.findall(r"^\| (`[^|]+`) \|", (ROOT / "docs" / "explain.md").read_text(), re.M)
+    described = {name for row in table for name in re.findall(r"`(\w+)`", row)}
+    assert described == set(strict_json(out))
+
+
+def test_every_command_of_its_page_is_understood():
+    lines = re.findall(r"^python analyze\.py (.*)$", (ROOT / "docs" / "explain.md").read_text(), re.M)
+    assert len(lines) == 5
+    for line in lines:
+        build_parser().parse_args(shlex.split(line))
 
 
 def test_what_is_undefined_is_null(tiny_checkpoint, picture, tmp_path):

@@ -18,7 +18,7 @@ from made_results import make_result, picture
 
 from lookwhy import store
 from lookwhy.reporting import wandb as reporting
-from lookwhy.reporting import wandb_environment, wandb_images, wandb_state
+from lookwhy.reporting import wandb_charts, wandb_environment, wandb_images, wandb_state
 
 SCRIPT = """
 import sys
@@ -291,6 +291,16 @@ def test_a_key_that_turns_up_later_is_defined_then():
     names = [name for name, _ in run.defined]
     assert ("analysis/accuracy/overall", "epoch") in run.defined[before:]
     assert len(names) == len(set(names))
+
+
+def test_long_curves_are_thinned_to_what_a_panel_shows_and_keep_their_ends():
+    result = make_result()
+    x = np.linspace(0, 1, 200).tolist()
+    result.curves = {"failure/all/roc": {"x": x, "y": x}}
+    table = wandb_charts.charts(result, "first", 1)["failure/all/roc"].table
+    assert len(table.data) == 50
+    assert [table.data[0][2:4], table.data[-1][2:4]] == [[0.0, 0.0], [1.0, 1.0]]
+    assert len({row[2] for row in table.data}) == 50
 
 
 def test_the_same_analysis_is_logged_once_whoever_comes_to_it_again(tmp_path):

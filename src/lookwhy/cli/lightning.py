@@ -210,7 +210,8 @@ def train(arguments: list[str]) -> int:
 def _write_metrics(run: Path, trainer: pl.Trainer) -> None:
     """The last and best values by their W&B names, in a file that says that the training is finished."""
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-    summaries = read_summaries(run)
+    # Not what a longer training has left in the folder that this one went on in from an earlier checkpoint.
+    summaries = read_summaries(run, last=trainer.current_epoch - 1)
     if summaries:
         analysed = summaries[max(summaries)] | best_values(summaries)
         metrics |= {f"analysis/{name}": value for name, value in analysed.items()}

@@ -7,7 +7,6 @@ import math
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 from PIL import Image
 
@@ -54,9 +53,7 @@ def write_explanation(path: Path, explanation: Explanation, image: Image.Image, 
             with atomic_path(path) as partial:
                 partial.write_text(text + "\n", encoding="utf-8")
         else:
-            # In an SVG text stays text: it can be searched and read out. Its fonts' last resort is narrower.
-            with matplotlib.rc_context({"svg.fonttype": "none"}):
-                save_figure(_figure(explanation, image, origin), path)
+            save_figure(_figure(explanation, image, origin), path)
     except OSError as error:
         raise LookwhyError(
             f"expected a place for {path}, found none ({error.strerror or error}); name another --out"

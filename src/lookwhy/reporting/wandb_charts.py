@@ -6,6 +6,7 @@ the same at every epoch and in every run, and each row says of which run and epo
 
 from __future__ import annotations
 
+import numpy as np
 import wandb
 from wandb.plot import CustomChart
 
@@ -18,6 +19,9 @@ CURVES = {
     "calibration": ("Calibration", "predicted probability of being right", "share of right answers"),
 }
 """Title and axes of each curve, by the last part of its key."""
+
+MOST_POINTS = 50
+"""Of a curve: W&B checks every cell of a table, and a panel of a dashboard has few pixels."""
 
 WORDS = "most_important_words"
 GROUP, SHARE, CHANCE = "part of speech", "P(most important)", "by chance"
@@ -35,10 +39,12 @@ def charts(result: AnalysisResult, run: str, epoch: int) -> dict[str, CustomChar
         if name not in CURVES:
             continue
         title, x, y = CURVES[name]
-        counts = curve.get("n", [None] * len(curve["x"]))
+        points = list(zip(curve["x"], curve["y"], curve.get("n", [None] * len(curve["x"])), strict=True))
+        # Evenly thinned; both ends stay.
+        kept = np.linspace(0, len(points) - 1, min(len(points), MOST_POINTS)).round().astype(int)
         table = wandb.Table(columns=["run", "epoch", x, y, "questions"])
-        for point in zip(curve["x"], curve["y"], counts, strict=True):
-            table.add_data(run, epoch, *point)
+        for place in kept.tolist():
+            table.add_data(run, epoch, *points[place])
         found[key] = wandb.plot.line(
             table, x, y, stroke="run", title=f"{title}: {style.feature_set_name(feature_set).lower()}"
         )

@@ -173,7 +173,7 @@ function wordButton(word, at, map, inVocabulary, toggle) {
   const value = map ? map.values[at] : NaN;
   const isTop = Boolean(map?.peak) && at === sizes.indexOf(Math.max(...sizes));
   const ink = Number.isNaN(value) ? null : colourOf(value, map.signed);
-  const kinds = [isTop ? "top" : "", ink ? "" : "undefined", inVocabulary ? "" : "unknown"].filter(Boolean).join(" ");
+  const kinds = [isTop ? "top" : "", map && !ink ? "undefined" : "", inVocabulary ? "" : "unknown"].filter(Boolean).join(" ");
   const button = make("button", {
     type: "button", "data-word": at, "aria-pressed": "false", "aria-label": `Drop “${word}”${inVocabulary ? "" : ", which the model does not know"}`,
     title: inVocabulary ? null : "not among the words that the model knows", style: ink ? { background: ink.ground, color: ink.ink } : {}, click: () => toggle(at),
