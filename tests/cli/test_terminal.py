@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zipfile
 
 import pytest
 from made_results import make_result, make_run
@@ -10,6 +11,8 @@ from terminals import terminal
 
 from lookwhy.cli.analyze import main as analyze
 from lookwhy.cli.prepare import main as prepare
+from lookwhy.data.archive import unpack
+from lookwhy.reporting.publish import publish
 from lookwhy.reporting.tables import print_tables, report_console
 
 SIZES = ["--train-scenes", "20", "--val-scenes", "6", "--epochs", "1"]
@@ -33,6 +36,18 @@ def test_preparing_without_a_terminal_is_one_line(tmp_path, capsys):
     assert output.err == ""
     assert len(output.out.splitlines()) == 1
     assert output.out.startswith("wrote ")
+
+
+def test_unpacking_and_publishing_name_what_they_do(tmp_path, monkeypatch):
+    with zipfile.ZipFile(tmp_path / "maps.zip", "w") as archive:
+        archive.writestr("maps/1.png", b"x" * 4096)
+    with terminal(monkeypatch, 80) as shown:
+        unpack(tmp_path / "maps.zip", tmp_path)
+        publish(make_result(), tmp_path / "run", 2, None)
+    assert any(
+        re.match(r"unpacking maps.zip: 100%\|.*4\.00k/4\.00k \[\d\d:\d\d<", one) for one in shown.states
+    )
+    assert any(re.match(r"drawing pictures: +\d+%\|.*/7 \[\d\d:\d\d<", one) for one in shown.states)
 
 
 def test_drawing_figures_names_each(tmp_path, monkeypatch, capsys):

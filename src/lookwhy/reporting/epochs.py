@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from lookwhy.reporting import reading, style
-from lookwhy.reporting.chart import figure_legend, footer, heading, narrow, new_figure, undefined
+from lookwhy.reporting.chart import figure_legend, footer, heading, narrow, new_figure, title, undefined
 from lookwhy.reporting.style import epoch_name
 from lookwhy.store import UNTRAINED
 from lookwhy.types import AnalysisResult
@@ -50,6 +50,8 @@ def agreement_over_epochs(runs: Runs, width: float | None = None) -> Figure:
             for axes, measure in ((upper, "rank_correlation"), (lower, "specificity")):
                 _curve(axes, epochs, f"image/{method}/{measure}", colours[method], label, look)
     if not upper.lines:
+        title(figure, "Agreement with the annotators by epoch")
+        figure.set_figheight(2.2)
         return undefined(figure, "no annotator maps, so no agreement")
     for baseline in style.BASELINES:
         _baseline(upper, runs, baseline, colours[baseline])

@@ -45,7 +45,7 @@ __all__ = [
 ]
 
 _MOST_TYPES = 20
-_GROUP = 0.66
+_GROUP = 0.75
 """Inches that a part of speech needs under upright bars."""
 
 
@@ -83,7 +83,7 @@ def most_important_words(result: AnalysisResult, width: float | None = None) -> 
         axes.set_yticks(range(len(groups)), labels)
         axes.invert_yaxis()
         axes.set_xlim(left=0)
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=4 if narrow(figure) else 6, steps=[1, 2, 5, 10]))
         axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         axes.set_xlabel(measured, size=style.TEXT, color=style.INK)
     style.tidy(axes, grid="y" if upright else "x")

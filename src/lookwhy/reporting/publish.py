@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
+from tqdm import tqdm
 
 from lookwhy import store
 from lookwhy.data.recipe import read_rgb
@@ -41,19 +42,27 @@ def publish(result: AnalysisResult, run_folder: Path, epoch: int, experiment: An
     folder = figures_folder(run_folder, epoch)
     drawn: dict[str, Path] = {}
     records, missing = reading.questions(result), []
-    for question_id in result.manifest.get("examples", ()):
-        rows = records.get(question_id)
+    bar = tqdm(
+        [*result.manifest.get("examples", ()), *_CHARTS],
+        "drawing pictures",
+        unit="picture",
+        leave=False,
+        disable=None,
+    )
+    for wanted in bar:
+        if wanted in _CHARTS:
+            drawn[wanted] = figures.save_figure(getattr(figures, wanted)(result), folder / f"{wanted}.png")
+            continue
+        rows = records.get(wanted)
         image = read_image(reading.image_path(result, rows[0])) if rows else None
         if image is None:
-            missing.append(reading.image_path(result, rows[0]) if rows else str(question_id))
+            missing.append(reading.image_path(result, rows[0]) if rows else str(wanted))
         else:
-            name = f"example_{question_id}"
-            strip = figures.example_strip(result, question_id, image)
+            name = f"example_{wanted}"
+            strip = figures.example_strip(result, wanted, image)
             drawn[name] = figures.save_figure(strip, folder / f"{name}.png")
     if missing:
         _log.warning("no picture of %d examples, their images cannot be read: %s", len(missing), missing[0])
-    for name in _CHARTS:
-        drawn[name] = figures.save_figure(getattr(figures, name)(result), folder / f"{name}.png")
     if experiment is not None:
         # Only here: wandb takes a second to import, and nobody else needs it.
         from lookwhy.reporting import wandb as to_wandb
