@@ -125,3 +125,13 @@ def test_a_confident_answer_still_has_a_gradient(small_pipeline, small_batch):
     small_batch.images = small_batch.images.float()
     found = Gradient()(small_pipeline, small_batch, torch.zeros(3, dtype=torch.int64))
     assert (found.values.flatten(1).amax(1) > 0).all()
+
+
+def test_a_question_only_model_has_zero_gradients_at_every_pixel(small_pipeline, small_batch):
+    head = DeeperLSTM(9, 5, 6 * 4 * 4, embedding_size=6, hidden_size=5, common_size=8, use_image=False)
+    blind = Pipeline(small_pipeline.tower, head.double()).eval()
+    for method in (Gradient(grid=4), GuidedBackprop(grid=4)):
+        maps = method(blind, small_batch, torch.tensor([1, 2, 3]))
+        assert maps.values.shape == (3, 4, 4)
+        assert not maps.values.any()
+        assert method(small_pipeline, small_batch, torch.tensor([1, 2, 3])).values.any()

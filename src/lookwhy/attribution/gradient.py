@@ -139,7 +139,8 @@ class Gradient(Attributor):
             scores = self._explained(network(leaf, tokens, lengths))
             chosen = scores.gather(1, target[:, None]).sum()
             # Not .backward(): that would leave gradients in the parameters that training then uses.
-            (gradients,) = torch.autograd.grad(chosen, leaf)
+            # A question-only model does not read the image: its gradient there is zero, and not an error.
+            (gradients,) = torch.autograd.grad(chosen, leaf, allow_unused=True, materialize_grads=True)
         return gradients
 
     def _traces_of(self, model: Pipeline) -> Traces:
