@@ -655,7 +655,7 @@ def test_ctrl_c_ends_it_with_130_and_nothing_went_wrong_before(opened, served, p
     _, errors = served.process.communicate(timeout=20)
     assert served.process.returncode == 130
     (line,) = errors.strip().splitlines()
-    assert "interrupted" in line
+    assert line == "lookwhy: interrupted; the page is closed"
     click_cell(page, 3, 3)
     page.wait_for_selector("#trouble:has-text('The server does not answer')")
     assert len(bars(page)) == 5

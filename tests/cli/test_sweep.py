@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +24,7 @@ ROOT = Path(__file__).parent.parent.parent
 SHIPPED = ROOT / "configs" / "sweep.yaml"
 
 PROGRAM = """
-import json, sys
+import json, sys, time
 from pathlib import Path
 options = dict(word[2:].split("=", 1) for word in sys.argv[1:] if word.startswith("--"))
 folder = Path(options["runs"]) / options["name"]
@@ -31,7 +34,10 @@ print("hello from", options["x"])
 if options["x"] == options.get("fails"):
     (folder / "checkpoints").mkdir(exist_ok=True)
     (folder / "checkpoints" / "last.ckpt").touch()
-    sys.exit("lookwhy: error: expected luck, found none; try again")
+    print("lookwhy: error: expected luck, found none; try again")
+    sys.exit(int(options.get("code", 2)))
+while "waits" in options and not Path("go").exists():
+    time.sleep(0.05)
 value = -((float(options["x"]) - 2) ** 2)
 (folder / "metrics.json").write_text(json.dumps({"score": value, "score/best": value + 0.5}))
 """
@@ -98,6 +104,49 @@ def test_a_run_that_fails_ends_the_sweep_in_one_line_and_is_resumed(sweep, capsy
     assert f"--ckpt_path={Path('runs') / name / 'checkpoints' / 'last.ckpt'}" in calls()[2]
 
 
+def test_a_training_that_breaks_down_leaves_the_others_to_go_on(sweep, capsys):
+    assert main(["sweep", sweep(), "--fails=1", "--code=1"]) == 2
+    output = capsys.readouterr()
+    assert len(calls()) == 3
+    rows = [line.split("│")[2:4] for line in output.out.splitlines() if line.startswith("│ small-")]
+    assert [row[0].strip() for row in rows] == ["2", "4", "1"]
+    assert rows[-1][1].strip() == "failed"
+    (error,) = output.err.splitlines()
+    assert "expected 3 runs to finish, found 1 that failed" in error
+    assert "expected luck, found none" in error
+    assert main(["sweep", sweep(), "--fails=1", "--code=1"]) == 2
+    assert len(calls()) == 4, "only that one is tried again"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 130), (signal.SIGKILL, -signal.SIGKILL)])
+def test_two_trainings_never_share_a_folder_whatever_killed_the_sweep(sweep, number, code):
+    command = [sys.executable, str(ROOT / "train.py"), "sweep", sweep(), "--count=1", "--waits=1"]
+    first = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    while not calls():
+        assert first.poll() is None
+        time.sleep(0.05)
+    first.send_signal(number)
+    assert first.wait(20) == code
+    if number == signal.SIGKILL:
+        # Nobody could tell the training: it still has its folder.
+        second = subprocess.run(command, capture_output=True, text=True, timeout=20)
+        Path("go").touch()
+        assert second.returncode == 2
+        assert "found a training that still is" in second.stderr
+        assert len(calls()) == 1
+    else:
+        Path("go").touch()
+        assert subprocess.run(command, stdout=subprocess.DEVNULL, timeout=20).returncode == 0
+        assert len(calls()) == 2, "the first training was ended, and has left its folder"
+
+
+def test_a_name_with_slashes_and_brackets_stays_inside_the_folder_of_runs(sweep, capsys):
+    assert main(["sweep", sweep(name="../mine/of [red]things[/red]")]) == 0
+    assert {folder.name.rpartition("-")[0] for folder in Path("runs").iterdir()} == {"mine-of-red-things-red"}
+    assert "Sweep ../mine/of [red]things[/red]" in capsys.readouterr().out
+    assert "--group=../mine/of [red]things[/red]" in calls()[0]
+
+
 def test_what_a_killed_run_without_a_checkpoint_left_is_started_anew(sweep):
     file = sweep()
     chosen = read_sweep(Path(file)).combinations(1, 0)[0]
@@ -124,6 +173,12 @@ def test_what_a_killed_run_without_a_checkpoint_left_is_started_anew(sweep):
         ({"parameters": {"x": {"parameters": {"y": {"value": 1}}}}}, [], "nested parameters of x"),
         ({"method": "random", "parameters": {"x": {"min": 2.5, "max": 1}}}, ["--count=1"], "in order"),
         ({"parameters": {"x": {"values": [1, 2], "probabilities": [0.5, 0.4]}}}, [], "1 in all"),
+        ({"parameters": {"x": {"values": [1, 2], "probabilities": ["a", "b"]}}}, [], "1 in all"),
+        ({"parameters": {"x": {"values": [1, 2], "probabilities": 1}}}, [], "1 in all"),
+        ({"parameters": {"x": {"values": [1, 2], "probabilities": [2, -1]}}}, [], "1 in all"),
+        ({"method": "random", "parameters": {"x": {"min": 0.0, "max": math.inf}}}, [], "as numbers"),
+        ({"method": "random", "parameters": {"x": {"min": 0.0, "max": math.nan}}}, [], "as numbers"),
+        ({"method": "random", "parameters": {"x": {"distribution": "int_uniform", "min": 0.5, "max": 2}}}, [], "as whole"),
         ({"paramters": {}}, [], "found paramters"),
         ({"run_cap": 0}, [], "run_cap of at least 1"),
         ({"command": ["python", "${args_json}"]}, [], "${args_json}"),

@@ -88,8 +88,9 @@ def test_annotators_are_called_what_each_run_calls_them():
 
 def test_a_run_without_any_value_is_named():
     runs = {"a": {2: make_result()}, "only words": {2: make_result(annotators=False)}}
-    shown = " ".join(texts(agreement_over_epochs(runs)))
-    assert "No rank correlation is defined in: only words." in shown
+    shown = texts(agreement_over_epochs(runs))
+    assert any("No rank correlation is defined in: only words." in text for text in shown)
+    assert "Agreement with simulated annotators" in shown, "and with nobody else"
     assert "defined in" not in " ".join(texts(agreement_over_epochs({"a": runs["a"]})))
 
 
@@ -99,3 +100,11 @@ def test_without_annotators_it_says_so(width):
         figure = agreement_over_epochs(runs, width)
         assert_nothing_clipped(figure)
         assert any("no annotator maps" in text for text in texts(figure))
+
+
+def test_a_model_without_image_maps_is_not_said_to_lack_annotators():
+    result = make_result()
+    methods = ("image/guided_backprop/", "image/occlusion/")
+    result.summary = {key: value for key, value in result.summary.items() if not key.startswith(methods)}
+    result.maps = {}
+    assert any("no image maps" in text for text in texts(agreement_over_epochs({"a": {2: result}})))

@@ -447,6 +447,7 @@ def test_runs_on_other_data_without_annotators_or_images_are_shown_as_they_are(o
         make_run(tmp_path / "old", images, 2, old),
     ]
     page = opened(write(tmp_path / "r.html", *runs))
+    assert "No agreement is defined in: bare." in page.locator("#agreement .note").inner_text()
     page.select_option("#examples-run", "1")
     page.select_option("#question", label="✗ is it raining ?")
     text = page.locator(".view").inner_text()
@@ -487,6 +488,16 @@ def test_of_a_single_epoch_the_points_stand_side_by_side(opened, tmp_path, image
     assert len(places) == 2
     assert abs(places[0] - places[1]) > 8
     assert page.locator("#examples-epoch").is_disabled()
+
+
+def test_a_model_without_image_maps_is_not_said_to_lack_annotators(opened, tmp_path):
+    def blind(result):
+        methods = ("image/guided_backprop/", "image/occlusion/")
+        result.summary = {key: value for key, value in result.summary.items() if not key.startswith(methods)}
+        result.maps = {key: maps for key, maps in result.maps.items() if not key.startswith("image/")}
+
+    page = opened(write(tmp_path / "r.html", make_run(tmp_path / "run", None, 1, blind)))
+    assert "No image maps, so no agreement." in page.locator("#agreement").inner_text()
 
 
 def test_a_page_without_anything_to_show_says_so(opened, tmp_path):

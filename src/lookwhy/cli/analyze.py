@@ -22,7 +22,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = ["--help"]
     if arguments[0] not in (*SUBCOMMANDS, "-h", "--help"):
         arguments.insert(0, "checkpoint")
-    return run_command(lambda: _dispatch(build_parser().parse_args(arguments)))
+    # Ctrl-C is how a server ends: there is nothing to go on with.
+    told = {"resume": "the page is closed"} if arguments[0] == "serve" else {}
+    return run_command(lambda: _dispatch(build_parser().parse_args(arguments)), **told)
 
 
 def _dispatch(options: Namespace) -> int:

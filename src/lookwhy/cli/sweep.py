@@ -1,20 +1,25 @@
 """`train.py sweep`: the runs of a W&B sweep file one after the other, without an account.
 
 Each run is a training of its own, in a process and a run folder of its own. The folder's name comes from the
-settings, so the same command again skips what is finished and resumes what is not.
+settings, so the same command again skips what is finished and resumes what is not. A training that breaks
+down leaves the others to go on; one that refuses its options ends the sweep: something must be corrected.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
+from typing import BinaryIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -22,24 +27,25 @@ from rich.progress import TimeRemainingColumn as TimeLeft
 from rich.table import Table
 from rich.text import Text
 
-from lookwhy.cli.errors import INTERRUPTED, OneLineParser
+from lookwhy.cli.errors import INTERRUPTED, WRONG_INPUT, OneLineParser
 from lookwhy.cli.sweep_file import Combination, Sweep, read_sweep
 from lookwhy.cli.train import METRICS
 from lookwhy.errors import LookwhyError
 
 LOG = "train.log"
 """What a run would have printed, in its run folder."""
-NOTHING = "–"
+NOTHING, FAILED = "–", "failed"
 _OWN_OPTIONS = ("--name", "--runs", "--ckpt_path")
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a sweep: its settings, folder, and what it came to."""
+    """One run of a sweep: its settings, folder, and what it came to, or why it came to nothing."""
 
     chosen: Combination
     folder: Path
-    metrics: dict[str, float]
+    metrics: dict[str, float] = field(default_factory=dict)
+    failed: str | None = None
 
 
 def build_parser() -> OneLineParser:
@@ -63,7 +69,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run the sweep and print its table; returns 0.
 
     Raises:
-        LookwhyError: a wrong file or option, or a training that failed.
+        LookwhyError: a wrong file or option, or trainings that failed; the table of all is printed.
     """
     options, overrides = build_parser().parse_known_args(list(arguments))
     if options.count is not None and options.count < 1:
@@ -78,10 +84,33 @@ def main(arguments: Sequence[str]) -> int:
     console = Console() if sys.stdout.isatty() else Console(width=100)
     if sweep.stops_early:
         console.print("early_terminate is for wandb agent: here every run trains to its end", soft_wrap=True)
-    done = _run_all(sweep, combinations, options.runs, overrides, console)
+    with _ended_as_by_ctrl_c():
+        done = _run_all(sweep, combinations, options.runs, overrides, console)
     console.print(_table(sweep, done))
-    console.print(f"run folders  {options.runs / sweep.name}-*", soft_wrap=True)
+    console.print(Text(f"run folders  {options.runs / sweep.stem}-*"), soft_wrap=True)
+    failed = [run for run in done if run.failed is not None]
+    if failed:
+        first = failed[0].folder
+        raise LookwhyError(
+            f"expected {len(done)} runs to finish, found {len(failed)} that failed, first {first.name} "
+            f"({failed[0].failed}); see {first / LOG}; the same command tries them again"
+        )
     return 0
+
+
+@contextmanager
+def _ended_as_by_ctrl_c() -> Iterator[None]:
+    """A closed terminal or `kill` ends the training, too, instead of leaving it alone."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _run_all(
@@ -100,11 +129,13 @@ def _run_all(
             bar.update(task, description=folder.name)
             start = time.monotonic()
             finished = (folder / METRICS).is_file()
-            if not finished:
-                _train(sweep, chosen, folder, overrides)
-            run = Run(chosen, folder, json.loads((folder / METRICS).read_text()))
+            failed = None if finished else _train(sweep, chosen, folder, overrides)
+            if failed is None:
+                run = Run(chosen, folder, json.loads((folder / METRICS).read_text()))
+            else:
+                run = Run(chosen, folder, failed=failed)
             took = "finished before" if finished else f"{time.monotonic() - start:.0f} s"
-            value = _value(run.metrics.get(sweep.metric))
+            value = FAILED if run.failed is not None else _value(run.metrics.get(sweep.metric))
             settings = " ".join(f"{name}={setting}" for name, setting in chosen.items())
             console.print(
                 Text(f"{number}/{len(combinations)}  {folder.name}  {settings}  {value}  ({took})"),
@@ -115,44 +146,78 @@ def _run_all(
     return done
 
 
-def _train(sweep: Sweep, chosen: Combination, folder: Path, overrides: list[str]) -> None:
+def _train(sweep: Sweep, chosen: Combination, folder: Path, overrides: list[str]) -> str | None:
     """One training, in a process of its own; what it prints goes to its log.
 
+    Returns:
+        Why it broke down; None where it finished.
+
     Raises:
-        LookwhyError: it failed; the other runs would fail as well, or the table would lie.
+        LookwhyError: it refused its options, or another one is still at work in its folder.
         KeyboardInterrupt: it was interrupted, or this process was; then it is, too.
     """
     last = folder / "checkpoints" / "last.ckpt"
     resumed = [f"--ckpt_path={last}"] if last.is_file() else []
-    if not resumed and folder.exists():
-        shutil.rmtree(folder)  # what a training killed in its first epoch has left
-    folder.mkdir(parents=True, exist_ok=True)
     own = [f"--runs={folder.parent}", f"--name={folder.name}", f"--group={sweep.name}"]
     arguments = [*sweep.arguments(chosen), *own, *overrides, *resumed]
+    folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOG).open("ab") as log:
-        try:
-            # In a process group of its own: Ctrl-C comes from here, once.
-            process = subprocess.Popen(
-                arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log, process_group=0
-            )
-        except OSError as error:
-            raise LookwhyError(
-                f"expected a command that runs in {sweep.path}, found {arguments[0]} ({error.strerror}); "
-                "correct command"
-            ) from error
-        try:
-            code = process.wait()
-        except KeyboardInterrupt:
-            process.send_signal(signal.SIGINT)
-            process.wait()
-            raise
+        _lock(log, folder)
+        if not resumed:
+            _clear(folder)
+        code = _run(arguments, log, sweep)
     if code == INTERRUPTED:
         raise KeyboardInterrupt
-    if code or not (folder / METRICS).is_file():
+    if code == WRONG_INPUT:
         raise LookwhyError(
             f"expected the run {folder.name} to finish, found exit code {code} ({_last_line(folder / LOG)}); "
             f"see {folder / LOG}; the same command continues"
         )
+    if code or not (folder / METRICS).is_file():
+        return f"exit code {code}: {_last_line(folder / LOG)}"
+    return None
+
+
+def _lock(log: BinaryIO, folder: Path) -> None:
+    """Keep others out while this log is open: the training inherits it, and so holds it if this process dies.
+
+    Raises:
+        LookwhyError: another training has it.
+    """
+    try:
+        fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise LookwhyError(
+            f"expected no process at work in {folder}, found a training that still is; wait for it, or end it"
+        ) from error
+
+
+def _clear(folder: Path) -> None:
+    """Remove what a training killed in its first epoch has left, but for its log."""
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != LOG:
+            path.unlink()
+
+
+def _run(arguments: list[str], log: BinaryIO, sweep: Sweep) -> int:
+    try:
+        # In a process group of its own: Ctrl-C comes from here, once.
+        process = subprocess.Popen(
+            arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log, process_group=0
+        )
+    except OSError as error:
+        raise LookwhyError(
+            f"expected a command that runs in {sweep.path}, found {arguments[0]} ({error.strerror}); "
+            "correct command"
+        ) from error
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        process.send_signal(signal.SIGINT)
+        process.wait()
+        raise
 
 
 def _last_line(log: Path) -> str:
@@ -166,7 +231,9 @@ def _table(sweep: Sweep, done: list[Run]) -> Table:
     best = f"{sweep.metric}/best"
     with_best = any(best in run.metrics for run in done)
     goal = "higher" if sweep.maximise else "lower"
-    table = Table(title=f"Sweep {sweep.name}", caption=f"Sorted by {sweep.metric}: {goal} is better.")
+    table = Table(
+        title=Text(f"Sweep {sweep.name}"), caption=Text(f"Sorted by {sweep.metric}: {goal} is better.")
+    )
     table.add_column("Run")
     for name in names:
         table.add_column(Text(name), overflow="fold")
@@ -175,7 +242,7 @@ def _table(sweep: Sweep, done: list[Run]) -> Table:
         table.add_column("Best epoch's", justify="right")
     for run in sorted(done, key=lambda run: _rank(run.metrics.get(sweep.metric), sweep.maximise)):
         cells = [run.folder.name, *(_setting(run.chosen[name]) for name in names)]
-        cells += [_value(run.metrics.get(sweep.metric))]
+        cells += [FAILED if run.failed is not None else _value(run.metrics.get(sweep.metric))]
         cells += [_value(run.metrics.get(best))] if with_best else []
         table.add_row(*map(Text, cells))
     return table

@@ -10,6 +10,7 @@ import hashlib
 import itertools
 import json
 import math
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,7 +96,12 @@ class Sweep:
     def run_name(self, chosen: Combination, overrides: list[str]) -> str:
         """Name of the run of these settings: the same settings have the same one, whatever else is swept."""
         told = json.dumps([sorted(chosen.items()), overrides, self.command, self.program], default=str)
-        return f"{self.name}-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
+        return f"{self.stem}-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
+
+    @property
+    def stem(self) -> str:
+        """The sweep's name as the beginning of a folder's: W&B lets it hold anything, slashes and all."""
+        return re.sub(r"[^\w.-]+", "-", self.name).strip("-.") or "sweep"
 
 
 def read_sweep(path: Path) -> Sweep:
@@ -177,15 +183,26 @@ def _check(name: str, kind: str, spec: dict[str, Any], path: Path) -> None:
         values, shares = spec.get("values"), spec.get("probabilities")
         if not isinstance(values, list) or not values:
             raise _wrong(path, f"a list of values of {name}", repr(values)[:60])
-        if shares is not None and (len(shares) != len(values) or not math.isclose(sum(shares), 1)):
+        if shares is not None and not _are_shares(shares, len(values)):
             raise _wrong(
                 path, f"one probability for each of the values of {name}, 1 in all", repr(shares)[:60]
             )
     if "uniform" in kind:
         low, high = spec.get("min"), spec.get("max")
-        numbers = all(isinstance(end, int | float) for end in (low, high))
+        numbers = all(_is_number(end) for end in (low, high))
         if not numbers or low > high or (kind.startswith("log") and low <= 0):  # type: ignore[operator]
             raise _wrong(path, f"min and max of {name} as numbers, in order", f"{low!r} and {high!r}")
+        if kind == "int_uniform" and not (isinstance(low, int) and isinstance(high, int)):
+            raise _wrong(path, f"min and max of {name} as whole numbers", f"{low!r} and {high!r}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _are_shares(found: Any, count: int) -> bool:
+    numbers = isinstance(found, list) and all(_is_number(share) and share >= 0 for share in found)
+    return numbers and len(found) == count and math.isclose(sum(found), 1)
 
 
 def _distribution(spec: dict[str, Any]) -> str:

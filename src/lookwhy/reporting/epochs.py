@@ -18,6 +18,7 @@ from lookwhy.types import AnalysisResult
 Runs = dict[str, dict[int, AnalysisResult]]
 """Analyses by name of the run and by epoch."""
 
+RHO = "rank_correlation"
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (8, 1.5, 1.5, 1.5)))
 _MARKERS = ("o", "s", "^", "D")
 _BASELINE_DASHES = {"random": (0, (2, 3)), "centre_prior": (0, (8, 4)), "human": (0, (12, 4, 2, 4))}
@@ -39,7 +40,9 @@ def agreement_over_epochs(runs: Runs, width: float | None = None) -> Figure:
     figure = new_figure(width or 7.0, 6.6)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(1.25, 1))
     room = float(figure.get_figwidth()) - 0.9
-    who = dict.fromkeys(style.annotators(result.manifest).lower() for result in found)
+    # Not of runs that agree with none: a run without annotators has no name for them.
+    agreeing = [result for result in found if _agrees(result, methods)]
+    who = dict.fromkeys(style.annotators(result.manifest).lower() for result in agreeing)
     heading(upper, f"Agreement with {' and '.join(who)}", room)
     heading(lower, "Agreement that is specific to the question", room)
     for number, (name, epochs) in enumerate(runs.items()):
@@ -47,12 +50,13 @@ def agreement_over_epochs(runs: Runs, width: float | None = None) -> Figure:
         suffix = f", {name}" if len(runs) > 1 else ""
         for method in methods:
             label = style.method_name(method) + suffix
-            for axes, measure in ((upper, "rank_correlation"), (lower, "specificity")):
+            for axes, measure in ((upper, RHO), (lower, "specificity")):
                 _curve(axes, epochs, f"image/{method}/{measure}", colours[method], label, look)
     if not upper.lines:
         title(figure, "Agreement with the annotators by epoch")
         figure.set_figheight(2.2)
-        return undefined(figure, "no annotator maps, so no agreement")
+        drawn = any(f"image/human/{RHO}" in result.summary for result in found)
+        return undefined(figure, f"no {'image' if drawn else 'annotator'} maps, so no agreement")
     for baseline in style.BASELINES:
         _baseline(upper, runs, baseline, colours[baseline])
     lower.axhline(0, color=style.MUTED, linewidth=1, label="Same for every question")
@@ -63,15 +67,16 @@ def agreement_over_epochs(runs: Runs, width: float | None = None) -> Figure:
     _epoch_ticks(lower, [epoch for run in runs.values() for epoch in run], narrow(figure))
     _legend(figure, upper, lower)
     notes = (str(result.manifest.get("data_note") or "") for result in found)
-    without = [name for name, epochs in runs.items() if not _agrees(epochs, methods)]
+    without = [
+        name for name, run in runs.items() if not any(_agrees(result, methods) for result in run.values())
+    ]
     left_out = f" No rank correlation is defined in: {', '.join(without)}." if without else ""
     footer(figure, f"Bands: 95% confidence intervals.{left_out}", notes)
     return figure
 
 
-def _agrees(epochs: dict[int, AnalysisResult], methods: list[str]) -> bool:
-    keys = [f"image/{method}/rank_correlation" for method in methods]
-    return any(key in result.summary for result in epochs.values() for key in keys)
+def _agrees(result: AnalysisResult, methods: list[str]) -> bool:
+    return any(f"image/{method}/{RHO}" in result.summary for method in methods)
 
 
 def _epoch_ticks(axes: Axes, epochs: list[int], few: bool) -> None:

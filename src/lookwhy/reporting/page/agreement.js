@@ -14,7 +14,8 @@ function agreementSection() {
   const methods = Object.keys(names.imageMethods);
   const measures = MEASURES.filter(([measure]) => runs.some((run) => run.agreement[measure]));
   if (!measures.length) {
-    place.append(make("p", {}, "No annotator maps, so no agreement."));
+    const drawn = runs.some((run) => known(run.levels.rank_correlation.human));
+    place.append(make("p", {}, `No ${drawn ? "image" : "annotator"} maps, so no agreement.`));
     note.remove();
     return;
   }
@@ -23,8 +24,10 @@ function agreementSection() {
   const show = () => charts.forEach((chart, at) => chart.show(agreementChart(measures[at], hidden)));
   section.querySelector(".shown").append(...agreementKeys(methods, hidden, show));
   place.append(...charts);
-  const who = [...new Set(runs.filter((run) => Object.keys(run.agreement).length).map((run) => run.annotators))].join(" and ");
-  note.textContent = `Annotators: ${who}. Bands: 95% confidence intervals. Level lines: baselines on the questions of each run’s last epoch.`;
+  const agrees = (run) => Object.keys(run.agreement).length > 0;
+  const who = [...new Set(runs.filter(agrees).map((run) => run.annotators))].join(" and ");
+  const without = runs.filter((run) => !agrees(run)).map((run) => run.name).join(", ");
+  note.textContent = `Annotators: ${who}. Bands: 95% confidence intervals. Level lines: baselines on the questions of each run’s last epoch.${without && ` No agreement is defined in: ${without}.`}`;
 }
 
 /** @returns {Chart} */
