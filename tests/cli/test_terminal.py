@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from made_results import make_result, make_run
@@ -12,6 +15,7 @@ from lookwhy.cli.analyze import main as analyze
 from lookwhy.cli.prepare import main as prepare
 from lookwhy.reporting.tables import print_tables, report_console
 
+ROOT = Path(__file__).parent.parent.parent
 SIZES = ["--train-scenes", "20", "--val-scenes", "6", "--epochs", "1"]
 STEPS = [
     "drawing train", "drawing val", "training the image network", "reading train questions",
@@ -43,6 +47,21 @@ def test_drawing_figures_names_each(tmp_path, monkeypatch, capsys):
     assert any(re.match(r"drawing failure_curves: +\d+%\|.*\[\d\d:\d\d<", one) for one in shown.states)
     assert analyze(command) == 0
     assert "%|" not in capsys.readouterr().err
+
+
+def test_without_a_logger_nobody_is_sent_to_its_folder(tiny_world, tmp_path):
+    command = [
+        sys.executable, str(ROOT / "train.py"),
+        f"--config={ROOT / 'configs' / 'shapes.yaml'}", f"--runs={tmp_path}", f"--data.folder={tiny_world}",
+        f"--data.annotator_maps={tiny_world / 'annotators'}", "--trainer.accelerator=cpu",
+        "--trainer.max_epochs=1", "--trainer.logger=false", "--analysis.plan.num_questions=6",
+        "--analysis.untrained=false", "--name=quiet",
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    assert f"run folder  {tmp_path / 'quiet'}" in done.stdout
+    assert "wandb" not in done.stdout
+    assert "\x1b" not in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("columns", [80, 120])

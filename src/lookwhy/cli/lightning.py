@@ -238,7 +238,8 @@ def _close(run: Path, trainer: pl.Trainer) -> None:
     print_tables(store.load(folder), console)
     console.print(f"run folder  {run}", soft_wrap=True)
     console.print(f"pictures    {folder / 'figures'}", soft_wrap=True)
-    console.print(f"epochs      wandb leet {run / 'wandb'}", soft_wrap=True)
+    if any((run / "wandb").glob("*run-*")):  # none without a logger, or with WANDB_MODE=disabled
+        console.print(f"epochs      wandb leet {run / 'wandb'}", soft_wrap=True)
 
 
 def _one_line(text: str) -> str:
