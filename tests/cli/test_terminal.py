@@ -66,11 +66,11 @@ def test_drawing_figures_names_each(tmp_path, monkeypatch, capsys):
 
 def test_without_a_logger_nobody_is_sent_to_its_folder(tiny_world, tmp_path):
     command = [
-        sys.executable, str(ROOT / "train.py"), "--name=quiet",
+        sys.executable, str(ROOT / "train.py"),
         f"--config={ROOT / 'configs' / 'shapes.yaml'}", f"--runs={tmp_path}", f"--data.folder={tiny_world}",
         f"--data.annotator_maps={tiny_world / 'annotators'}", "--trainer.accelerator=cpu",
         "--trainer.max_epochs=1", "--trainer.logger=false", "--analysis.plan.num_questions=6",
-        "--analysis.untrained=false",
+        "--analysis.untrained=false", "--name=quiet",
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
