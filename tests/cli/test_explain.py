@@ -253,6 +253,18 @@ def test_what_is_done_is_kept_unless_it_is_to_be_made_anew(tiny_checkpoint, fold
     assert all(after != second[name] for name, after in times(out).items())
 
 
+def test_a_row_that_comes_twice_is_explained_once(tiny_checkpoint, picture, tmp_path, capsys):
+    rows = [json.dumps({"image": str(picture), "question": "what is this ?"})] * 2
+    (tmp_path / "rows.jsonl").write_text("\n".join(rows))
+    arguments = ["--batch", tmp_path / "rows.jsonl", "--out", tmp_path / "out", "--format", "json"]
+    assert explain(tiny_checkpoint, *arguments) == 0
+    printed = capsys.readouterr().out
+    assert "1 explained" in printed
+    assert "1 of 2 were there already" in printed
+    (entry,) = strict_json(tmp_path / "out" / "index.json")["explanations"]
+    assert entry["answer"]
+
+
 def test_another_image_under_the_same_name_is_explained_anew(tiny_checkpoint, folder, tmp_path, capsys):
     arguments = ["--batch", folder, "--out", tmp_path / "out", "--format", "json"]
     assert explain(tiny_checkpoint, *arguments) == 0

@@ -134,13 +134,22 @@ def test_data_that_were_prepared_otherwise_since_are_refused(tiny_world, tmp_pat
         run.datamodule()
 
 
-@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 broken zip"])
+@pytest.mark.parametrize(
+    "content", [b"", b"not a checkpoint", b"PK\x03\x04 broken zip", b"...", b"image,question"]
+)
 def test_a_file_that_is_no_checkpoint_is_refused_in_one_line(content, tmp_path):
     path = tmp_path / "last.ckpt"
     path.write_bytes(content)
     with pytest.raises(LookwhyError, match="expected a checkpoint of train.py") as error:
         load_checkpoint(path)
     assert "\n" not in str(error.value)
+
+
+def test_a_folder_is_told_from_a_file_that_is_missing(tmp_path):
+    with pytest.raises(LookwhyError, match="found the folder"):
+        load_checkpoint(tmp_path)
+    with pytest.raises(LookwhyError, match="found no file"):
+        load_checkpoint(tmp_path / "last.ckpt")
 
 
 def test_a_checkpoint_of_another_program_is_refused(tmp_path):

@@ -122,7 +122,9 @@ class _Batch:
             return
         seen = self._explainer.see(picture) if picture else None
         for output in outputs:
-            if seen is None or picture is None or output not in waiting:
+            if output.files[0].stem in self._written:
+                self._skipped += 1  # the same row once more
+            elif seen is None or picture is None or output not in waiting:
                 self._note(output, None)
                 self._skipped += 1
             else:

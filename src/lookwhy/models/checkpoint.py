@@ -120,13 +120,16 @@ def load_checkpoint(path: Path | str) -> LoadedRun:
     """
     path = Path(path)
     if not path.is_file():
+        found = "the folder" if path.is_dir() else "no file"
         raise LookwhyError(
-            f"expected a checkpoint, found no file {path}; name one under runs/<name>/checkpoints"
+            f"expected a checkpoint, found {found} {path}; name one under runs/<name>/checkpoints"
         )
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
+    # LookupError: an opcode that does not exist, or one that takes from an empty stack.
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError) as error:
+        told = "" if isinstance(error, LookupError) else str(error).strip()
+        reason = told.splitlines()[0][:120] if told else "no pickle"
         raise LookwhyError(
             f"expected a checkpoint of train.py, found something else in {path} ({reason}); "
             "name one under runs/<name>/checkpoints"
