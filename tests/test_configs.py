@@ -41,3 +41,11 @@ def test_a_typo_is_an_error_in_one_line(typo):
         parse_only(["fit", "--config", str(CONFIGS / "shapes.yaml"), typo])
     assert typo.split(".")[-1].split("=")[0] in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_name_cut_short_is_no_option():
+    """Else a typo would train with another value than the one that is meant."""
+    config = ["fit", f"--config={CONFIGS / 'shapes.yaml'}"]
+    assert parse_only([*config, "--model.learning_rate=1"])
+    with pytest.raises(LookwhyError, match="model.learning_rat"):
+        parse_only([*config, "--model.learning_rat=1"])

@@ -179,8 +179,10 @@ def _make(kind: type[TrainCLI], arguments: list[str]) -> TrainCLI:
             },
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,  # checkpoints carry what they need themselves
-            parser_kwargs={name: {"exit_on_error": False} for name in ("fit", "validate", "test")}
-            | {"exit_on_error": False},
+            parser_kwargs={
+                name: {"exit_on_error": False, "allow_abbrev": False} for name in ("fit", "validate", "test")
+            }
+            | {"exit_on_error": False, "allow_abbrev": False},
             args=arguments,
         )
     except jsonargparse.ArgumentError as error:
