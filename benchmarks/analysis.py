@@ -26,10 +26,12 @@ from torch.nn import functional as F
 from benchmarks.attribution import PAIRS, questions
 from benchmarks.networks import FILL, GRID, head, picture, small_vgg, vgg
 from benchmarks.timing import Row, print_rows
+from lookwhy import stopwatch
 from lookwhy.analysis import AnalysisPlan, run_analysis
-from lookwhy.attribution import IncrementalOcclusion, stopwatch
+from lookwhy.attribution import IncrementalOcclusion
 from lookwhy.data.tokens import tokenize
 from lookwhy.models import Pipeline
+from lookwhy.towers import Memory, Tower
 from lookwhy.types import AnalysisResult, VQABatch
 
 TRAINING_QUESTIONS, BATCH = 215_000, 500
@@ -42,16 +44,15 @@ class Store:
     """Pictures whose occluded features and masks are kept in a folder, and a model to explain."""
 
     def __init__(self, cnn: nn.Sequential, small: bool, folder: Path, pictures: int) -> None:
-        self.size, self.folder = 96 if small else 224, folder
+        self.size = 96 if small else 224
         self.width = 128 if small else 4096
-        self.model = Pipeline(cnn, head(self.width, small))
+        self.model = Pipeline(Tower(cnn, memory=Memory(folder)), head(self.width, small))
         self.pictures = [picture(self.size, seed) for seed in range(pictures)]
         self.analyse(pictures, 1)  # keeps what depends on the images alone
 
     def analyse(self, pairs: int, of_each_image: int) -> AnalysisResult:
         """Explain so many questions, several about each image in turn."""
         plan = AnalysisPlan(num_examples=0)
-        plan.keep_in(self.folder)
         maps = np.random.default_rng(0).random((pairs, 3, GRID, GRID), np.float32)
         human = {row: maps[row] for row in range(pairs)}
         batches = self._batches(pairs, of_each_image)

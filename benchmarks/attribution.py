@@ -25,10 +25,11 @@ from torch import Tensor, nn
 from benchmarks.networks import FILL, GRID, head, picture, small_vgg, vgg
 from benchmarks.timing import Row, interleaved, print_rows
 from lookwhy.attribution import IncrementalOcclusion, Occlusion, WordDrop, WordGradient
-from lookwhy.attribution.frozen_backward import FrozenBackward
-from lookwhy.attribution.incremental import occluded_images
-from lookwhy.attribution.relu_rules import guided
 from lookwhy.models import Pipeline, VQAHead
+from lookwhy.towers import Memory, Tower
+from lookwhy.towers.backward import BackwardPass
+from lookwhy.towers.incremental import occluded_images
+from lookwhy.towers.relu_rules import guided
 from lookwhy.types import VQABatch
 
 PAIRS = 1374
@@ -106,7 +107,7 @@ def exactness(cnn: nn.Sequential, image: Tensor, every: int) -> list[Row]:
 
 def backwards(cnn: nn.Sequential, image: Tensor, repeats: int) -> list[Row]:
     """One guided backward pass from kept masks, beside Captum's guided backpropagation."""
-    back, by_hand = FrozenBackward(cnn), captum.attr.GuidedBackprop(cnn)
+    back, by_hand = BackwardPass(cnn), captum.attr.GuidedBackprop(cnn)
     packed = back.forward(image).pack()
     features = packed["features"].shape[1]
     one = torch.zeros(1, features).index_fill_(1, torch.tensor([5]), 1.0)
@@ -125,7 +126,7 @@ def backwards(cnn: nn.Sequential, image: Tensor, repeats: int) -> list[Row]:
         repeats,
     )
     cnn.double()
-    exact, expected = FrozenBackward(cnn), by_hand.attribute(image[None].double().requires_grad_(), 5)
+    exact, expected = BackwardPass(cnn), by_hand.attribute(image[None].double().requires_grad_(), 5)
     precise = image.double()
     found = exact.backward(exact.forward(precise), one.double(), guided, precise)
     error = float((found - expected).abs().max() / expected.abs().max())
@@ -219,14 +220,15 @@ def epoch_from_cache(
     cnn: nn.Sequential, model: Pipeline, images: list[Tensor], pairs: int, captums: float, folder: Path
 ) -> list[Row]:
     """Occlusion of one epoch's pairs, the features of the occluded images having been kept before."""
-    method = Occlusion(GRID, cache=str(folder))
+    method = Occlusion(GRID)
+    remembering = Pipeline(Tower(cnn, memory=Memory(folder)), model.head)
     batch = questions(pairs, width_of(model))
     target = torch.zeros(pairs, dtype=torch.int64)
-    rounded = explain_all(method, model, batch, target, images)  # fills the cache
+    rounded = explain_all(method, remembering, batch, target, images)  # fills the cache
     start = time.process_time()
-    explain_all(method, model, batch, target, images)
+    explain_all(method, remembering, batch, target, images)
     spent = time.process_time() - start
-    exact = explain_all(Occlusion(GRID), model, batch.to("cpu"), target, images[:1], 1)
+    exact = explain_all(method, model, batch.to("cpu"), target, images[:1], 1)
     error = float((rounded[:1] - exact).abs().max() / exact.abs().max())
     all_pairs = spent / pairs * PAIRS
     return [

@@ -21,8 +21,7 @@ import torch
 
 from benchmarks.probes import EpochClock
 from benchmarks.timing import Row, print_rows
-from lookwhy import store
-from lookwhy.attribution import stopwatch
+from lookwhy import stopwatch, store
 from lookwhy.cli.train import main as train
 
 EPOCHS = 3

@@ -18,6 +18,7 @@ if (SHARED / "nltk_data").is_dir():
 import pytorch_lightning  # noqa: E402, F401
 import scipy.stats  # noqa: E402, F401
 import torchvision  # noqa: E402, F401
+from pipelines import small_batch, small_pipeline  # noqa: E402, F401
 
 
 @pytest.fixture(scope="session")

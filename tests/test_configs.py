@@ -6,7 +6,6 @@ import pytest
 import yaml
 
 from lookwhy.analysis import AnalysisPlan
-from lookwhy.cli.commands import read_plan
 from lookwhy.cli.lightning import parse_only
 from lookwhy.errors import LookwhyError
 
@@ -30,7 +29,7 @@ def test_every_training_config_has_a_row_in_the_readme(path):
 def test_analysis_yaml_states_every_option_at_its_default():
     content = yaml.safe_load((CONFIGS / "analysis.yaml").read_text())
     assert set(content) == set(vars(AnalysisPlan()))
-    assert read_plan(CONFIGS / "analysis.yaml").describe() == AnalysisPlan().describe()
+    assert AnalysisPlan.from_yaml(CONFIGS / "analysis.yaml").describe() == AnalysisPlan().describe()
 
 
 @pytest.mark.parametrize(

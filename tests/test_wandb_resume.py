@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from lookwhy import store
-from lookwhy.data.files import sha256_file
+from lookwhy.files import sha256_file
 from lookwhy.reporting.wandb_summary import best_values, read_summaries
 
 ROOT = Path(__file__).parent.parent

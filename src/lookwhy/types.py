@@ -29,14 +29,16 @@ from torch.nn import functional as F
 from lookwhy.errors import LookwhyError as LookwhyError
 
 Domain = Literal["image", "question"]
+"""The thing that an importance map lies over: the cells of the image, or the words of the question."""
+Explains = Literal["probability", "logit"]
+"""The quantity of an answer that is explained."""
 Curve = dict[str, list[float]]
-"""Points of a curve: their "x" and "y", and where it says so "n", how many questions each stands for."""
-"""What an importance map lies over: the cells of the image, or the words of the question."""
+"""Points of a curve: their "x" and "y", and where stated "n", the number of questions each stands for."""
 
 
 @dataclass
 class VQABatch:
-    """Some questions, left-aligned and padded with 0, with whatever of the rest is known about them.
+    """Some questions, left-aligned and padded with 0, and optional metadata.
 
     Attributes:
         question_ids: the data set's own ids.
@@ -71,28 +73,27 @@ class VQABatch:
         return len(self.question_ids)
 
     @staticmethod
-    def concatenate(parts: list[VQABatch], pixels: bool = False) -> VQABatch:
+    def concatenate(parts: list[VQABatch]) -> VQABatch:
         """The questions of several batches, in the order given, padded to the longest.
 
         Args:
             parts: with the same fields known of each.
-            pixels: whether images are joined, too; they take much memory, so by default none are there.
         """
         first, width = parts[0], max(part.tokens.shape[1] for part in parts)
-        joined: dict[str, Any] = {"images": None}
+        joined: dict[str, Any] = {}
         for name, value in vars(first).items():
             values = [getattr(part, name) for part in parts]
             if name == "tokens":
                 values = [F.pad(tokens, (0, width - tokens.shape[1])) for tokens in values]
             if isinstance(value, list):
                 joined[name] = [item for one in values for item in one]
-            elif value is not None and (pixels or name != "images"):
+            elif value is not None:
                 joined[name] = torch.cat(values)
         return replace(first, **joined)
 
     def to(self, device: torch.device | str) -> VQABatch:
         """The same batch with its tensors on a device."""
-        # What is pinned a GPU fetches by itself, while the next kernels are being launched.
+        # Pinned memory is copied asynchronously.
         tensors = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
         moved: dict[str, Any] = {k: v.to(device, non_blocking=v.is_pinned()) for k, v in tensors.items()}
         return replace(self, **moved)

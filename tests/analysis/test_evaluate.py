@@ -8,16 +8,17 @@ from official_metric import reference_accuracy
 
 from lookwhy.analysis import AnalysisPlan
 from lookwhy.analysis.evaluate import evaluate
+from lookwhy.analysis.questions import QuestionRecord
 from lookwhy.types import ImportanceMaps
 
 TYPES = ("yes/no", "number", "other")
 
 
-def row(number, answers=(), predicted="a", kind="other"):
-    return {
-        "question_id": number, "image_id": number, "question_type": "", "answer_type": kind,
-        "answers": list(answers), "predicted": predicted, "confidence": 0.5, "words": [], "tags": [],
-    }  # fmt: skip
+def question(number, answers=(), predicted="a", kind="other"):
+    return QuestionRecord(
+        question_id=number, image_id=number, image_file="", question="", words=[], tags=[], question_type="",
+        answer_type=kind, answers=list(answers), predicted=predicted, confidence=0.5,
+    )  # fmt: skip
 
 
 def test_accuracies_are_the_official_ones_to_the_last_bit():
@@ -26,7 +27,7 @@ def test_accuracies_are_the_official_ones_to_the_last_bit():
     for number in range(200):
         answers = [draw.choice("abcde") for _ in range(10)]
         kind = draw.choice(TYPES)
-        rows.append(row(number, answers, "a", kind))
+        rows.append(question(number, answers, "a", kind))
         for key in ("accuracy/overall", f"accuracy/answer_type/{kind}"):
             expected.setdefault(key, []).append(reference_accuracy("a", answers))
     found = evaluate({}, rows, np.empty((200, 0, 16, 16), np.float32), {}, AnalysisPlan()).summary
@@ -47,7 +48,7 @@ def test_why_a_correlation_is_undefined_is_counted():
     values[4] = 0
     ids = torch.arange(6)
     maps = ImportanceMaps("x", "image", values, torch.ones_like(values).bool(), False, "", ids, ids)
-    found = evaluate({"image/x": maps}, [row(i) for i in range(6)], human, {}, AnalysisPlan())
+    found = evaluate({"image/x": maps}, [question(i) for i in range(6)], human, {}, AnalysisPlan())
     assert {key: n for key, n in found.manifest["excluded"].items() if "failure" not in key} == {
         "no annotator map": 1,
         "constant annotator maps only": 2,

@@ -10,9 +10,8 @@ from PIL import Image
 from lookwhy.analysis import AnalysisPlan
 from lookwhy.analysis.explain import Explainer
 from lookwhy.attribution import GuidedBackprop, Occlusion, WordDrop, WordGradient, explaining
-from lookwhy.attribution.recent import Recent
-from lookwhy.data.recipe import read_rgb
 from lookwhy.models import load_checkpoint
+from lookwhy.towers.recipe import read_rgb
 from lookwhy.types import LookwhyError, VQABatch
 
 QUESTION = "what color is the ball ?"
@@ -51,7 +50,7 @@ def direct(run, picture, question, method):
 )
 def test_maps_are_those_of_the_method_called_directly(run, explainer, pictures, method):
     for question in (QUESTION, "is there a red box ?"):
-        found = explainer.explain(explainer.see(pictures[0]), question)
+        found = explainer.explain(explainer.look(pictures[0]), question)
         (ours,) = [one for one in found.of(method.domain) if one.method == method.name]
         theirs = direct(run, pictures[0], question, method)
         np.testing.assert_allclose(ours.values, theirs.values[0].numpy(), rtol=1e-4, atol=1e-7)
@@ -60,7 +59,7 @@ def test_maps_are_those_of_the_method_called_directly(run, explainer, pictures, 
 
 
 def test_answers_are_the_five_likeliest_of_the_pipeline(run, explainer, pictures):
-    found = explainer.explain(explainer.see(pictures[1]), QUESTION)
+    found = explainer.explain(explainer.look(pictures[1]), QUESTION)
     tokens, lengths, words = run.encode(QUESTION)
     model = run.pipeline()
     with torch.no_grad():
@@ -72,7 +71,7 @@ def test_answers_are_the_five_likeliest_of_the_pipeline(run, explainer, pictures
 
 
 def test_a_cell_painted_over_costs_what_occlusion_says(run, explainer, pictures):
-    seen = explainer.see(pictures[0])
+    seen = explainer.look(pictures[0])
     found = explainer.explain(seen, QUESTION)
     best = found.answers[0]
     occlusion = direct(run, pictures[0], QUESTION, Occlusion()).values[0]
@@ -83,7 +82,7 @@ def test_a_cell_painted_over_costs_what_occlusion_says(run, explainer, pictures)
 
 
 def test_a_word_dropped_costs_what_word_drop_says(run, explainer, pictures):
-    seen = explainer.see(pictures[0])
+    seen = explainer.look(pictures[0])
     best = explainer.explain(seen, QUESTION).answers[0]
     dropped = direct(run, pictures[0], QUESTION, WordDrop()).values[0]
     for place in range(6):
@@ -95,7 +94,7 @@ def test_a_plan_that_puts_unknown_in_a_words_place_does_so_here_too(run, picture
     unknown = len(run.vocabulary)
     plan = AnalysisPlan(question_methods=[WordDrop(unknown=unknown)])
     explainer = Explainer(run, plan)
-    seen = explainer.see(pictures[0])
+    seen = explainer.look(pictures[0])
     best = explainer.explain(seen, "ball").answers[0]
     after = explainer.change(seen, "ball", words=[0], asked=[best.answer_id]).probabilities[0]
     dropped = direct(run, pictures[0], "ball", WordDrop(unknown=unknown)).values[0, 0]
@@ -105,7 +104,7 @@ def test_a_plan_that_puts_unknown_in_a_words_place_does_so_here_too(run, picture
 def test_several_cells_and_words_at_once_are_a_picture_painted_by_hand_and_a_shorter_question(
     run, explainer, pictures
 ):
-    seen = explainer.see(pictures[2])
+    seen = explainer.look(pictures[2])
     best = explainer.explain(seen, QUESTION).answers[0]
     side = explainer.recipe.height // 16
     # The patch is the mean pixel, which has no exact 8-bit colour: painted in the network's own range.
@@ -121,7 +120,7 @@ def test_several_cells_and_words_at_once_are_a_picture_painted_by_hand_and_a_sho
 
 
 def test_nothing_taken_away_changes_nothing(explainer, pictures):
-    seen = explainer.see(pictures[0])
+    seen = explainer.look(pictures[0])
     before = explainer.explain(seen, QUESTION).answers
     after = explainer.change(seen, QUESTION, asked=[one.answer_id for one in before])
     assert after.probabilities == pytest.approx([one.probability for one in before])
@@ -140,17 +139,17 @@ def test_nothing_taken_away_changes_nothing(explainer, pictures):
 )
 def test_what_cannot_be_taken_away_is_an_error(explainer, pictures, gone, told):
     with pytest.raises(LookwhyError, match=told):
-        explainer.change(explainer.see(pictures[0]), QUESTION, **gone)
+        explainer.change(explainer.look(pictures[0]), QUESTION, **gone)
 
 
 def test_a_single_word_has_nothing_to_drop_so_its_map_is_undefined(explainer, pictures):
-    found = explainer.explain(explainer.see(pictures[0]), "ball")
+    found = explainer.explain(explainer.look(pictures[0]), "ball")
     (drop,) = [one for one in found.of("question") if one.method == "word_drop"]
     assert np.isnan(drop.values).tolist() == [True]
 
 
 def test_notes_say_what_the_model_did_not_read(explainer, pictures):
-    seen = explainer.see(pictures[0])
+    seen = explainer.look(pictures[0])
     assert explainer.explain(seen, QUESTION).notes == ()
     (many,) = explainer.explain(seen, "what color is the ball " * 200).notes
     assert many == "The model reads the first 26 words, as in training; 974 more are left out."
@@ -163,7 +162,7 @@ def test_notes_say_what_the_model_did_not_read(explainer, pictures):
 
 def test_without_a_word_there_is_no_question(explainer, pictures):
     with pytest.raises(LookwhyError, match="expected a question"):
-        explainer.explain(explainer.see(pictures[0]), "   ")
+        explainer.explain(explainer.look(pictures[0]), "   ")
 
 
 def test_threads_get_what_one_at_a_time_gets(explainer, pictures):
@@ -172,7 +171,7 @@ def test_threads_get_what_one_at_a_time_gets(explainer, pictures):
     ]
 
     def answer(picture, question):
-        seen = explainer.see(picture)
+        seen = explainer.look(picture)
         found = explainer.explain(seen, question)
         change = explainer.change(seen, question, cells=[100], words=[1], asked=[0, 1])
         return (
@@ -199,46 +198,15 @@ def test_threads_get_what_one_at_a_time_gets(explainer, pictures):
             np.testing.assert_array_equal(one, other)
 
 
-def test_what_is_the_images_alone_is_made_once_while_it_is_among_the_last():
-    made = []
-
-    def make(image):
-        made.append(float(image[0, 0, 0]))
-        return image.sum()
-
-    recent = Recent(make, 2)
-    images = [torch.full((3, 2, 2), float(value)) for value in range(3)]
-    for number in (0, 1, 0, 1, 2, 1, 0):
-        # A copy: known by its content.
-        assert recent(images[number].clone()) == 12 * number
-    assert made == [0, 1, 2, 0]
-
-
-def test_without_room_nothing_is_held():
-    made = []
-    recent = Recent(lambda image: made.append(1), 0)
-    for _ in range(3):
-        recent(torch.zeros(3, 2, 2))
-    assert len(made) == 3
-
-
-def test_how_much_is_held_is_no_part_of_the_plan(run):
-    plan = AnalysisPlan()
-    before = plan.describe()
-    Explainer(run, plan, remember=7)
-    assert plan.image_methods[1].remember == 7
-    assert plan.describe() == before
-
-
 def test_an_image_may_be_a_file_an_array_or_a_picture(explainer, pictures, tmp_path):
     path = tmp_path / "image.png"
     pictures[0].save(path)
-    pixels = explainer.see(pictures[0]).pixels
+    pixels = explainer.look(pictures[0]).pixels
     for image in (path, np.asarray(pictures[0])):
-        torch.testing.assert_close(explainer.see(image).pixels, pixels, rtol=0, atol=0)
+        torch.testing.assert_close(explainer.look(image).pixels, pixels, rtol=0, atol=0)
 
 
 def test_an_image_of_any_size_is_seen_as_the_recipe_says(explainer):
     for size in ((1, 1), (300, 20)):
-        seen = explainer.see(Image.new("RGB", size, (10, 200, 30)))
+        seen = explainer.look(Image.new("RGB", size, (10, 200, 30)))
         assert seen.pixels.shape == (3, explainer.recipe.height, explainer.recipe.width)

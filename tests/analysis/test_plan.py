@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 
@@ -49,10 +51,32 @@ def test_plans_that_contradict_themselves_are_refused(settings, message):
         AnalysisPlan(**settings)
 
 
-def test_the_description_names_every_setting_but_not_where_things_are_kept(tmp_path):
-    plan = AnalysisPlan(image_methods=[Gradient(channels="l2"), Occlusion()])
-    before = plan.describe()
-    plan.keep_in(tmp_path)
-    assert {method.cache for method in plan.image_methods} == {str(tmp_path)}
-    assert plan.describe() == before
-    assert before["image_methods"][0]["init_args"]["channels"] == "l2"
+def test_the_description_names_every_setting_and_is_read_back():
+    plan = AnalysisPlan(image_methods=[Gradient(channels="l2"), Occlusion()], num_questions=None)
+    described = plan.describe()
+    assert described["image_methods"][0]["init_args"]["channels"] == "l2"
+    assert AnalysisPlan.from_dict(described, "a test").describe() == described
+    assert AnalysisPlan.from_dict({}, "a test").describe() == AnalysisPlan().describe()
+    assert {one.grid for one in plan.on_grid(8).image_methods} == {plan.on_grid(8).grid} == {8}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("patch_rgb", np.zeros(3), "found a ndarray as Occlusion.patch_rgb"),
+        ("network", 1, "found Occlusion.network; begin the name of any other attribute with an underscore"),
+    ],
+)
+def test_a_method_that_a_checkpoint_could_not_hold_is_refused_by_the_plan(name, value, message):
+    method = Occlusion()
+    setattr(method, name, value)
+    with pytest.raises(LookwhyError, match=message):
+        AnalysisPlan(image_methods=[method])
+
+
+@pytest.mark.parametrize("settings", [{"grid": "wide"}, {"no_such": 1}, [1]])
+def test_settings_that_are_no_plan_are_refused_with_their_source(settings, tmp_path):
+    path = tmp_path / "plan.yaml"
+    path.write_text(json.dumps(settings))
+    with pytest.raises(LookwhyError, match=rf"expected the options of an analysis plan in {path}, found: "):
+        AnalysisPlan.from_yaml(path)

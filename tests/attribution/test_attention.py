@@ -7,7 +7,7 @@ from tiny_runs import make_data
 from lookwhy.attribution import Attention, GuidedBackprop, Occlusion, WordDrop, WordGradient, explaining
 from lookwhy.errors import LookwhyError
 from lookwhy.models import SAN, Pipeline
-from lookwhy.models.tower import tower_from_description
+from lookwhy.towers.image_tower import tower_from_description
 
 
 @pytest.fixture

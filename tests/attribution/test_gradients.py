@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from known_models import make_batch
 from torch import nn
 
 from lookwhy.attribution import Deconvnet, Gradient, GuidedBackprop
@@ -39,13 +40,9 @@ def test_pixel_gradients_equal_a_numpy_backward_pass(method):
         upstream = np.array([p[0] * (1 - p[0]), -p[0] * p[1]])
         g2 = RULES[method](h2, upstream)
         expected = w1.T @ RULES[method](h1, w2.T @ g2)
-        found = method().pixel_gradients(
-            Pipeline(tower, IdentityHead()),
-            torch.tensor(x).view(1, 3, 2, 2),
-            torch.ones(1, 1, dtype=torch.int64),
-            torch.ones(1, dtype=torch.int64),
-            torch.zeros(1, dtype=torch.int64),
-        )
+        batch = make_batch(torch.tensor(x).view(1, 3, 2, 2), ((1,),))
+        model = Pipeline(tower, IdentityHead())
+        found = method().pixel_gradients(model, batch, torch.zeros(1, dtype=torch.int64))
         np.testing.assert_allclose(found.numpy().ravel(), expected, atol=1e-14)
 
 
@@ -54,9 +51,7 @@ def test_plain_gradient_equals_finite_differences_through_the_whole_model(
     small_pipeline, small_batch, explains
 ):
     target = torch.tensor([1, 2, 3])
-    found = Gradient(explains=explains).pixel_gradients(
-        small_pipeline, small_batch.images, small_batch.tokens, small_batch.lengths, target
-    )
+    found = Gradient(explains=explains).pixel_gradients(small_pipeline, small_batch, target)
     step = 1e-6
     for row, channel, y, x in ((0, 0, 3, 4), (1, 2, 8, 8), (2, 1, 15, 0)):
         values = []
@@ -74,9 +69,7 @@ def test_plain_gradient_equals_finite_differences_through_the_whole_model(
 def test_maps_average_the_largest_channel_over_each_cell(small_pipeline, small_batch):
     target = torch.tensor([1, 2, 3])
     method = GuidedBackprop(grid=4)
-    gradients = method.pixel_gradients(
-        small_pipeline, small_batch.images, small_batch.tokens, small_batch.lengths, target
-    )
+    gradients = method.pixel_gradients(small_pipeline, small_batch, target)
     expected = gradients.abs().amax(1).view(3, 4, 4, 4, 4).mean((2, 4))
     maps = method(small_pipeline, small_batch, target)
     torch.testing.assert_close(maps.values, expected.float())

@@ -1,14 +1,11 @@
-import resource
-
 import pytest
 import torch
 from known_models import LinearBlackBox, make_batch
 
 from lookwhy.attribution import Occlusion, WordDrop, explaining
-from lookwhy.attribution.incremental import IncrementalOcclusion, occluded_images
-from lookwhy.attribution.occluded_features import OccludedFeatures
-from lookwhy.attribution.windows import cell_edges
-from lookwhy.models import Pipeline
+from lookwhy.towers import Memory
+from lookwhy.towers.incremental import IncrementalOcclusion, occluded_images
+from lookwhy.towers.windows import cell_edges
 from lookwhy.types import LookwhyError
 
 TARGET = torch.zeros(1, dtype=torch.int64)
@@ -32,33 +29,35 @@ def test_disjoint_occlusions_of_a_linear_model_sum_up_to_occluding_everything():
     torch.testing.assert_close(maps.values.sum().double(), (weight * image[0]).sum(), atol=1e-5, rtol=0)
 
 
-def test_pipeline_with_cached_features_equals_the_black_box_way(
+def test_a_pipeline_equals_the_black_box_way_and_its_memory_answers_again(
     small_pipeline, small_batch, tmp_path, monkeypatch
 ):
     computed, way = [], IncrementalOcclusion.clean_and_occluded
 
-    class BlackBox:
+    class AnyModel:
         def answer_scores(self, image, tokens, lengths):
             return small_pipeline.answer_scores(image, tokens, lengths)
 
+    occlusion = Occlusion(grid=4)
     with explaining(small_pipeline), torch.no_grad():
         target = small_pipeline.answer_scores(
             small_batch.images, small_batch.tokens, small_batch.lengths
         ).argmax(1)
-        plain = Occlusion(grid=4)(BlackBox(), small_batch, target)
-        exact = Occlusion(grid=4)(small_pipeline, small_batch, target)
+        plain = occlusion(AnyModel(), small_batch, target)
+        exact = occlusion(small_pipeline, small_batch, target)
         monkeypatch.setattr(
             IncrementalOcclusion, "clean_and_occluded", lambda self, x: computed.append(1) or way(self, x)
         )
-        first = Occlusion(grid=4, cache=str(tmp_path))(small_pipeline, small_batch, target)
-        second = Occlusion(grid=4, cache=str(tmp_path))(small_pipeline, small_batch, target)
+        small_pipeline.tower.memory = Memory(tmp_path)
+        first = occlusion(small_pipeline, small_batch, target)
+        second = occlusion(small_pipeline, small_batch, target)
     torch.testing.assert_close(exact.values, plain.values, atol=1e-7, rtol=0)
-    # Kept in half precision; what is read is also what was used when it was computed.
+    # Stored in half precision; the first analysis already computes with the numbers that are read later.
     torch.testing.assert_close(first.values, exact.values, atol=1e-4, rtol=0)
     assert torch.equal(first.values, second.values)
     assert torch.equal(first.flips, plain.flips)
-    (file,) = tmp_path.iterdir()
-    assert file.name.startswith("occluded-features-")
+    (folder,) = tmp_path.iterdir()
+    assert folder.name.startswith("occluded-features-")
     assert computed == [1, 1]  # once a picture, not once a question or a pass
 
 
@@ -79,43 +78,6 @@ def test_the_logit_falls_by_the_difference_of_two_forward_passes(small_pipeline,
     assert maps.target == "logit of the predicted answer"
     with pytest.raises(LookwhyError, match="leave `explains` at probability"):
         method(LinearBlackBox(torch.ones(3, 16, 16), torch.ones(10)), small_batch, target)
-
-
-def test_features_kept_of_another_tower_are_never_used(small_pipeline, small_batch, tmp_path):
-    target = torch.zeros(3, dtype=torch.int64)
-    before = Occlusion(grid=4, cache=str(tmp_path))(small_pipeline, small_batch, target)
-    small_pipeline.tower[0].weight.data.mul_(1.5)
-    after = Occlusion(grid=4, cache=str(tmp_path))(small_pipeline, small_batch, target)
-    fresh = Occlusion(grid=4)(Pipeline(small_pipeline.tower, small_pipeline.head), small_batch, target)
-    assert not torch.equal(before.values, after.values)
-    torch.testing.assert_close(after.values, fresh.values, atol=1e-4, rtol=0)
-    assert len(list(tmp_path.iterdir())) == 2
-
-
-def test_differences_beyond_half_precision_are_computed_each_time(small_pipeline, small_batch, tmp_path):
-    small_pipeline.tower[3].weight.data.mul_(1e7)
-    image = small_batch.images[0]
-    features = OccludedFeatures(small_pipeline.tower, 4, torch.zeros(3, dtype=image.dtype), tmp_path)
-    exact = IncrementalOcclusion(small_pipeline.tower, 4)(image)
-    for _ in range(2):
-        assert torch.equal(features(image)[1], exact)
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_disk_that_takes_no_more_is_said_once_and_the_numbers_are_still_right(
-    small_pipeline, small_batch, tmp_path
-):
-    image = small_batch.images[0]
-    features = OccludedFeatures(small_pipeline.tower, 4, torch.zeros(3, dtype=image.dtype), tmp_path)
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, hard))  # the header fits
-    try:
-        with pytest.warns(UserWarning, match="occluded-features are not kept from here on: "):
-            found = features(image)[1]
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    torch.testing.assert_close(found, IncrementalOcclusion(small_pipeline.tower, 4)(image), atol=0.05, rtol=0)
-    features(image)  # and no other warning, which would be an error here
 
 
 def test_flips_count_the_cells_that_change_the_answer():

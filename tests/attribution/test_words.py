@@ -2,8 +2,9 @@ import pytest
 import torch
 from known_models import LinearBlackBox, make_batch
 
-from lookwhy.attribution import WordDrop, WordGradient, explaining, word_drop
+from lookwhy.attribution import WordDrop, WordGradient, explaining
 from lookwhy.attribution.word_drop import whole_and_without
+from lookwhy.models import Pipeline
 from lookwhy.types import VQABatch
 
 
@@ -85,7 +86,7 @@ def test_word_gradient_equals_finite_differences(small_pipeline, small_batch, no
 def test_questions_about_many_images_get_what_each_alone_would(
     small_pipeline, small_batch, method, monkeypatch
 ):
-    monkeypatch.setattr(word_drop, "BATCH", 4)  # so that one question's variants are torn apart
+    monkeypatch.setattr(Pipeline, "questions_at_once", 4)  # so that one question's variants are torn apart
     target = torch.tensor([1, 2, 3])
     small_batch.features = small_pipeline.features(small_batch.images).detach()
     parts = [

@@ -11,9 +11,9 @@ from tiny_runs import make_data, make_head, make_trainer
 
 from lookwhy import store
 from lookwhy.analysis import AnalysisPlan
+from lookwhy.analysis.session import AnalysisSession
 from lookwhy.attribution import GuidedBackprop, Occlusion, WordDrop
 from lookwhy.callbacks import ImportanceCallback
-from lookwhy.callbacks.session import AnalysisSession
 from lookwhy.errors import LookwhyError
 from lookwhy.models import VQASystem
 
@@ -112,7 +112,7 @@ def test_occluded_features_are_kept_beside_the_data_and_reused(tiny_world, tmp_p
     plan = AnalysisPlan(image_methods=[Occlusion()], question_methods=[], num_questions=4, num_examples=1)
     train(tiny_world, tmp_path, [ImportanceCallback(plan, untrained=False)], epochs=1)
     kept = {
-        path: path.stat().st_mtime_ns for path in (tiny_world / "cache").glob("occluded-features-*.cache")
+        path: path.stat().st_mtime_ns for path in (tiny_world / "cache").rglob("occluded-features-*/*/*.npz")
     }
     assert kept
     train(tiny_world, tmp_path / "again", [ImportanceCallback(plan, untrained=False)], epochs=1)

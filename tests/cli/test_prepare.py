@@ -14,7 +14,7 @@ from official_files import entry, write_official
 from PIL import Image
 
 from lookwhy.cli.prepare import main
-from lookwhy.models.tower import ImageTower
+from lookwhy.towers.image_tower import ImageTower
 
 ROOT = Path(__file__).parents[2]
 TRAIN = [

@@ -132,7 +132,7 @@ def test_features_of_another_shape_than_when_the_run_began_are_refused(tiny_worl
 
 
 def test_pixels_and_stored_features_belong_together(tiny_world):
-    from lookwhy.models.tower import tower_from_description
+    from lookwhy.towers.image_tower import tower_from_description
 
     data = make_data(tiny_world)
     data.setup()

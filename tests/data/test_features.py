@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from lookwhy.data.features import extract_features, feature_shape, read_description, read_features
-from lookwhy.data.recipe import ImageRecipe
+from lookwhy.towers.recipe import ImageRecipe
 from lookwhy.types import LookwhyError
 
 RECIPE = ImageRecipe("caffe", 6, 8)

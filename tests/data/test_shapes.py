@@ -11,7 +11,7 @@ from PIL import Image
 from lookwhy.analysis.rank_correlation import rank_correlation
 from lookwhy.data.annotators import find_annotator_maps, load_annotator_maps
 from lookwhy.data.official import read_official
-from lookwhy.data.shapes import generate_shapes_world
+from lookwhy.data.shapes.world import generate_shapes_world
 
 
 @pytest.fixture(scope="module")

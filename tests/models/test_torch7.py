@@ -17,7 +17,7 @@ import torch
 
 from lookwhy.cli.prepare import main
 from lookwhy.models import load_checkpoint
-from lookwhy.models.torch7 import Torch7Storage, read_torch7
+from lookwhy.models.original.torch7 import Torch7Storage, read_torch7
 from lookwhy.types import LookwhyError
 
 E, H, L, C = 5, 4, 2, 6

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -19,15 +18,15 @@ from lookwhy.analysis.agreement import (
 from lookwhy.analysis.failure import failure_features, predict_failure
 from lookwhy.analysis.part_of_speech import group_of, most_important_by_group, most_important_word
 from lookwhy.analysis.plan import AnalysisPlan
-from lookwhy.metrics import vqa_accuracy
+from lookwhy.analysis.questions import QuestionRecord
 from lookwhy.types import AnalysisResult, Curve, ImportanceMaps
 
-Rows = list[dict[str, Any]]
+Records = list[dict[str, Any]]
 
 
 def evaluate(
     maps: dict[str, ImportanceMaps],
-    rows: Rows,
+    questions: list[QuestionRecord],
     human: Float[np.ndarray, "N K G G"],
     groups: dict[str, list[str]],
     plan: AnalysisPlan,
@@ -35,8 +34,8 @@ def evaluate(
     """Measure explanations.
 
     Args:
-        maps: by "image/<method>" and "question/<method>", in the order of `rows`.
-        rows: one a question, as `run_analysis` makes them.
+        maps: by "image/<method>" and "question/<method>", in the order of `questions`.
+        questions: with the model's answers.
         human: annotator maps, NaN where missing.
         groups: part-of-speech groups and their tags, most frequent first.
         plan: settings.
@@ -44,31 +43,27 @@ def evaluate(
     Returns:
         The result, its manifest holding what was excluded and why.
     """
-    question_ids = np.array([row["question_id"] for row in rows], np.int64)
-    image_ids = np.array([row["image_id"] for row in rows], np.int64)
-    for row in rows:
-        known = row["answers"]
-        row["accuracy"] = vqa_accuracy(row["predicted"], known) if known else float("nan")
-        row["ground_truth"] = Counter(known).most_common(1)[0][0] if known else ""
+    question_ids = np.array([one.question_id for one in questions], np.int64)
+    image_ids = np.array([one.image_id for one in questions], np.int64)
     excluded: dict[str, int] = {}
-    summary = _accuracy(rows)
+    summary = _accuracy(questions)
     found = _image_agreement(maps, human, question_ids, image_ids, plan, excluded)
     for method, one in found.items():
         summary |= summarise(one, f"image/{method}", image_ids, plan.bootstrap_samples, plan.seed)
     for name, one_map in maps.items():
         if one_map.domain == "question":
-            tags = [row["tags"] for row in rows]
+            tags = [one.tags for one in questions]
             shares = most_important_by_group(
                 one_map, tags, groups, image_ids, plan.bootstrap_samples, plan.seed
             )
             summary |= {f"{name}/most_important/{key}": value for key, value in shares.items()}
             _count(excluded, f"{name}: no word to drop", int((~one_map.valid.any(1)).sum()))
-    failure, curves = _failure(maps, rows, image_ids, plan, excluded)
+    failure, curves = _failure(maps, questions, image_ids, plan, excluded)
     summary |= failure
     examples = [int(i) for i in _examples(question_ids, image_ids, plan.num_examples)]
     return AnalysisResult(
         summary={key: float(value) for key, value in sorted(summary.items())},
-        records=_records(maps, rows, found),
+        records=_records(maps, questions, found),
         maps=maps,
         human=human,
         question_ids=question_ids,
@@ -82,14 +77,16 @@ def _count(excluded: dict[str, int], reason: str, count: int) -> None:
         excluded[reason] = count
 
 
-def _accuracy(rows: Rows) -> dict[str, float]:
-    known = [row for row in rows if not np.isnan(row["accuracy"])]
-    values: dict[str, list[float]] = {"accuracy/overall": [row["accuracy"] for row in known]}
-    for row in known:
+def _accuracy(questions: list[QuestionRecord]) -> dict[str, float]:
+    values: dict[str, list[float]] = {"accuracy/overall": []}
+    for one in questions:
+        if np.isnan(one.accuracy):
+            continue
+        values["accuracy/overall"].append(one.accuracy)
         for kind in ("answer_type", "question_type"):
-            if row[kind]:
-                values.setdefault(f"accuracy/{kind}/{row[kind]}", []).append(row["accuracy"])
-    # Added up one by one, as the official code does: np.mean's last bit may be another.
+            if name := getattr(one, kind):
+                values.setdefault(f"accuracy/{kind}/{name}", []).append(one.accuracy)
+    # Added up one by one, as the official code does: the last bit of np.mean may differ.
     return {key: sum(found) / len(found) for key, found in values.items() if found}
 
 
@@ -131,14 +128,14 @@ def _image_agreement(
 
 def _failure(
     maps: dict[str, ImportanceMaps],
-    rows: Rows,
+    questions: list[QuestionRecord],
     image_ids: Int64[np.ndarray, " N"],
     plan: AnalysisPlan,
     excluded: dict[str, int],
 ) -> tuple[dict[str, float], dict[str, Curve]]:
-    accuracy = np.array([row["accuracy"] for row in rows])
+    accuracy = np.array([one.accuracy for one in questions])
     known = ~np.isnan(accuracy)
-    confidence = np.array([row["confidence"] for row in rows])
+    confidence = np.array([one.confidence for one in questions])
     summary: dict[str, float] = {}
     curves: dict[str, Curve] = {}
     for name, features in failure_features(maps, confidence).items():
@@ -166,13 +163,14 @@ def _examples(
     return np.array(chosen[:count], np.int64)
 
 
-def _records(maps: dict[str, ImportanceMaps], rows: Rows, found: dict[str, Agreement]) -> Rows:
-    """One row per question x method."""
+def _records(
+    maps: dict[str, ImportanceMaps], questions: list[QuestionRecord], found: dict[str, Agreement]
+) -> Records:
+    """One row for each question and method."""
     records = []
-    for number, row in enumerate(rows):
-        shared = {key: value for key, value in row.items() if key not in ("answers", "tags")}
+    for number, question in enumerate(questions):
         for one in maps.values():
-            record = shared | {"domain": one.domain, "method": one.method}
+            record = question.columns() | {"domain": one.domain, "method": one.method}
             record |= {"rho": None, "top_word": None, "top_tag": None, "top_group": None}
             record["flips"] = None if one.flips is None else int(one.flips[number])
             if one.domain == "image" and one.method in found:
@@ -181,7 +179,7 @@ def _records(maps: dict[str, ImportanceMaps], rows: Rows, found: dict[str, Agree
             if one.domain == "question":
                 top = most_important_word(one.values[number].numpy(), one.valid[number].numpy())
                 if top is not None:
-                    tag = row["tags"][top]
-                    record |= {"top_word": row["words"][top], "top_tag": tag, "top_group": group_of(tag)}
+                    tag = question.tags[top]
+                    record |= {"top_word": question.words[top], "top_tag": tag, "top_group": group_of(tag)}
             records.append(record)
     return records

@@ -1,7 +1,8 @@
-"""One image and one question: what is answered, what it hung on, and what becomes of it when something goes.
+"""One image and one question: answer it, explain the answer, and answer again with parts removed.
 
-The command, the batch and the live page all explain through here. What depends on the image alone (its
-features, those of its occluded versions, its traces) is computed once for all questions about it.
+The command, the batch, the live page and `lookwhy.load` all explain through here. Results that depend on the
+image alone (its features, those of its occluded versions, its traces) are computed once for all questions
+about it.
 """
 
 from __future__ import annotations
@@ -22,54 +23,63 @@ from lookwhy.analysis.explanation import Answer, Change, Explanation, Importance
 from lookwhy.analysis.plan import AnalysisPlan
 from lookwhy.analysis.run import clean_scores
 from lookwhy.attribution import Occlusion, WordDrop, explaining
-from lookwhy.attribution.windows import cell_spans
-from lookwhy.data.recipe import read_rgb
 from lookwhy.data.tokens import tokenize
+from lookwhy.errors import LookwhyError
 from lookwhy.models.checkpoint import LoadedRun
 from lookwhy.models.pipeline import Pipeline, probabilities
-from lookwhy.types import ImportanceMaps, LookwhyError, VQABatch
+from lookwhy.towers.memory import Memory
+from lookwhy.towers.recipe import read_rgb
+from lookwhy.towers.windows import cell_spans
+from lookwhy.types import ImportanceMaps, VQABatch
 
 TOP_ANSWERS = 5
 
 
 @dataclass(frozen=True)
-class Seen:
-    """An image as the model sees it: looked at once, asked about as often as one likes."""
+class ImageView:
+    """An image as the model sees it, for any number of questions.
+
+    Attributes:
+        pixels: in the recipe's own input range.
+        features: of the tower.
+    """
 
     pixels: Float[Tensor, "3 H W"]
     features: Float[Tensor, "1 *D"]
 
 
 class Explainer:
-    """A run's model and the methods of a plan; its calls may come from several threads.
+    """The model of a run and the methods of a plan; calls may come from several threads.
 
     Args:
-        run: whose model answers.
-        plan: whose methods explain.
+        run: its model answers.
+        plan: its methods explain.
         device: where to compute.
-        remember: of how many images, those asked about last, all that depends on the image is held.
+        images: number of recently used images whose results stay in memory.
 
     Raises:
-        LookwhyError: the run's image tower is not there any more.
+        LookwhyError: the weights of the image tower are missing, or a method cannot explain this model.
     """
 
     def __init__(
-        self, run: LoadedRun, plan: AnalysisPlan, device: torch.device | str = "cpu", remember: int = 1
+        self, run: LoadedRun, plan: AnalysisPlan, device: torch.device | str = "cpu", images: int = 1
     ) -> None:
         self.run, self.plan, self.device = run, plan, device
-        plan.remember(remember)
         tower = run.tower()
+        tower.memory = Memory(images=images)
         self.recipe = tower.recipe
         self._model = Pipeline(tower, run.head).eval().to(device)
         self._vocabulary = set(run.vocabulary.ix_to_word().values())
-        self._methods = (*plan.image_methods, *plan.question_methods)
+        self._methods = plan.methods
+        for method in self._methods:
+            method.check(self._model)
         occlusions = [method for method in self._methods if isinstance(method, Occlusion)]
         self.patch_rgb = (occlusions or [Occlusion(plan.grid)])[0].patch_rgb
         self._instead = next((m.unknown for m in self._methods if isinstance(m, WordDrop)), None)
-        # Methods keep an image's part and switch rules on and off inside the network.
+        # The tower's memory is not made for threads, and methods give rules to the ReLUs of the network.
         self._lock = threading.Lock()
 
-    def see(self, image: Image.Image | UInt8[np.ndarray, "H W 3"] | Path) -> Seen:
+    def look(self, image: Image.Image | UInt8[np.ndarray, "H W 3"] | Path) -> ImageView:
         """Look at an image: a file, or red, green and blue as `read_rgb` gives them.
 
         Raises:
@@ -81,16 +91,16 @@ class Explainer:
             image = Image.fromarray(image)
         pixels = self.recipe.pixels(image).to(self.device)
         with self._alone(), torch.no_grad():
-            return Seen(pixels, self._model.features(pixels[None]))
+            return ImageView(pixels, self._model.features(pixels[None]))
 
-    def explain(self, seen: Seen, question: str) -> Explanation:
+    def explain(self, view: ImageView, question: str) -> Explanation:
         """Answer a question about the image, and explain the likeliest answer.
 
         Raises:
             LookwhyError: the question holds no word, or a method cannot explain this model.
         """
         tokens, lengths, words = self.run.encode(question)
-        batch = self._batch(seen, tokens, lengths)
+        batch = self._batch(view, tokens, lengths)
         with self._alone():
             scores = clean_scores(self._model, batch)[0]
             target = scores.argmax()[None]
@@ -107,7 +117,7 @@ class Explainer:
 
     def change(
         self,
-        seen: Seen,
+        view: ImageView,
         question: str,
         cells: Collection[int] = (),
         words: Collection[int] = (),
@@ -118,7 +128,7 @@ class Explainer:
         A cell is painted over as `Occlusion` does it, a word dropped as `WordDrop` does it.
 
         Args:
-            seen: the image.
+            view: of the image.
             question: the whole question.
             cells: numbers of the plan's grid, row-major.
             words: places in the question, from 0.
@@ -142,9 +152,9 @@ class Explainer:
         if not len(left):
             raise LookwhyError("expected a word left to ask, found all of them dropped; take one back")
         with self._alone(), torch.no_grad():
-            features = seen.features
+            features = view.features
             if cells:
-                features = self._model.features(self._painted(seen.pixels, set(cells))[None])
+                features = self._model.features(self._painted(view.pixels, set(cells))[None])
             tokens, lengths = left[None].to(self.device), torch.tensor([len(left)], device=self.device)
             scores = probabilities(self._model.head(features, tokens, lengths))[0]
         return Change(self._likeliest(scores), tuple(scores[list(asked)].tolist()))
@@ -154,7 +164,7 @@ class Explainer:
         with self._lock, explaining(self._model):
             yield
 
-    def _batch(self, seen: Seen, tokens: Int64[Tensor, "1 T"], lengths: Int64[Tensor, " 1"]) -> VQABatch:
+    def _batch(self, view: ImageView, tokens: Int64[Tensor, "1 T"], lengths: Int64[Tensor, " 1"]) -> VQABatch:
         none = torch.tensor([-1])
         batch = VQABatch(
             question_ids=none,
@@ -162,8 +172,8 @@ class Explainer:
             lengths=lengths,
             labels=none,
             image_ids=none,
-            features=seen.features,
-            images=seen.pixels[None],
+            features=view.features,
+            images=view.pixels[None],
         )
         return batch.to(self.device)
 

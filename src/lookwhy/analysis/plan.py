@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
+import inspect
 from collections.abc import Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import yaml
 from jaxtyping import Int64
 
 from lookwhy.analysis.rank_correlation import Constant, Ranking, Ties
@@ -68,6 +71,7 @@ class AnalysisPlan:
     def __post_init__(self) -> None:
         for methods, domain in ((self.image_methods, "image"), (self.question_methods, "question")):
             self._check(methods, domain)  # type: ignore[arg-type]
+        self.describe()  # refuses settings that a checkpoint could not hold, before anything runs
 
     @property
     def ranking(self) -> Ranking:
@@ -93,34 +97,100 @@ class AnalysisPlan:
                     f"{domain}_methods; remove one"
                 )
 
-    def keep_in(self, folder: Path) -> None:
-        """Where methods that were given no cache of their own keep what depends on the image alone."""
-        for method in (*self.image_methods, *self.question_methods):
-            if method.cache is None:
-                method.cache = str(folder)
-
-    def remember(self, images: int) -> None:
-        """How many images' own part the methods hold in memory: of those explained last."""
-        for method in (*self.image_methods, *self.question_methods):
-            method.remember = images
+    @property
+    def methods(self) -> list[Attributor]:
+        """All methods, those for the image first."""
+        return [*self.image_methods, *self.question_methods]
 
     def describe(self) -> dict[str, Any]:
-        """The resolved plan in plain types."""
-        plain = {
-            name: value
-            for name, value in vars(self).items()
-            if name not in ("image_methods", "question_methods")
-        }
-        methods = {"image_methods": self.image_methods, "question_methods": self.question_methods}
-        return plain | {name: [_describe(method) for method in found] for name, found in methods.items()}
+        """The resolved plan in plain types; `from_dict` reads it back."""
+        methods = ("image_methods", "question_methods")
+        plain = {name: value for name, value in vars(self).items() if name not in methods}
+        return plain | {name: [_describe(method) for method in getattr(self, name)] for name in methods}
+
+    @classmethod
+    def from_dict(cls, settings: object, source: str) -> AnalysisPlan:
+        """A plan from plain settings, checked option by option.
+
+        Args:
+            settings: a mapping as `describe` gives it; a missing option has its default.
+            source: where the settings come from, for the error line.
+
+        Raises:
+            LookwhyError: an option that does not exist, or a value of another type.
+
+        Example:
+            >>> AnalysisPlan.from_dict({"grid": 16, "num_questions": 20}, "my notebook").num_questions
+            20
+        """
+        from jsonargparse import ArgumentError, ArgumentParser  # it takes half a second to import
+
+        parser = ArgumentParser(exit_on_error=False)
+        parser.add_class_arguments(cls, "plan")
+        try:
+            config = parser.parse_object({"plan": copy.deepcopy(settings or {})})  # it changes what it reads
+            return parser.instantiate(config).plan
+        except (ArgumentError, TypeError, ValueError) as error:
+            raise LookwhyError(
+                f"expected the options of an analysis plan in {source}, found: {_first_line(error)}; "
+                "see configs/analysis.yaml"
+            ) from error
+
+    @classmethod
+    def from_yaml(cls, path: str | Path) -> AnalysisPlan:
+        """A plan from a YAML file with the options of `AnalysisPlan`.
+
+        Raises:
+            LookwhyError: no such file, not YAML, or an option that does not exist.
+        """
+        try:
+            content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            raise LookwhyError(
+                f"expected a YAML file with a plan, found none in {path} ({_first_line(error)}); "
+                "see configs/analysis.yaml"
+            ) from error
+        return cls.from_dict(content, str(path))
+
+    def on_grid(self, grid: int) -> AnalysisPlan:
+        """The same plan with another grid, in its methods too."""
+        settings = self.describe()
+        for method in (*settings["image_methods"], *settings["question_methods"]):
+            if "grid" in method["init_args"]:
+                method["init_args"]["grid"] = grid
+        return self.from_dict(settings | {"grid": grid}, "--grid")
 
 
 def _describe(method: Attributor) -> dict[str, Any]:
     kind = type(method)
-    # Where numbers are kept is not what they are: runs in other folders have the same plan.
-    kept = ("cache", "remember")
-    settings = {k: v for k, v in vars(method).items() if not k.startswith("_") and k not in kept}
+    settings = {name: value for name, value in vars(method).items() if not name.startswith("_")}
+    accepted = inspect.signature(kind).parameters
+    flexible = any(one.kind is one.VAR_KEYWORD for one in accepted.values())
+    for name, value in settings.items():
+        if name not in accepted and not flexible:
+            raise LookwhyError(
+                f"expected every attribute of a method to be an argument of its constructor, found "
+                f"{kind.__name__}.{name}; begin the name of any other attribute with an underscore"
+            )
+        if not _is_plain(value):
+            raise LookwhyError(
+                f"expected settings of plain types, which a checkpoint can hold, found a "
+                f"{type(value).__name__} as {kind.__name__}.{name}; begin the name of an attribute that is "
+                "no setting with an underscore"
+            )
     return {"class_path": f"{kind.__module__}.{kind.__qualname__}", "init_args": settings}
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_plain, value))
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_plain(one) for key, one in value.items())
+    return value is None or isinstance(value, (bool, int, float, str))
+
+
+def _first_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
 
 
 def select_questions(

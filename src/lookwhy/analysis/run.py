@@ -1,11 +1,10 @@
-"""One analysis: explain every question, then measure what the explanations say."""
+"""One analysis: explain every question, then measure the explanations."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,24 +16,30 @@ from lookwhy import __version__
 from lookwhy.analysis.evaluate import evaluate
 from lookwhy.analysis.part_of_speech import Tagger, find_tagger, frequent_groups
 from lookwhy.analysis.plan import AnalysisPlan
-from lookwhy.attribution import explaining
-from lookwhy.attribution.base import features_of, images_of
-from lookwhy.attribution.stopwatch import part, part_each, recording
+from lookwhy.analysis.questions import QuestionRecord, question_records
+from lookwhy.attribution import Attributor, explaining
+from lookwhy.attribution.base import features_of
 from lookwhy.data.tokens import tokenize
-from lookwhy.models.pipeline import Pipeline, probabilities
+from lookwhy.errors import LookwhyError
+from lookwhy.models.pipeline import BlackBox, Opened, opened
 from lookwhy.models.protocol import VQAModel
-from lookwhy.types import AnalysisResult, ImportanceMaps, LookwhyError, VQABatch
+from lookwhy.stopwatch import part, part_each, recording
+from lookwhy.types import AnalysisResult, ImportanceMaps, VQABatch
 
 HumanMaps = Mapping[int, Float[np.ndarray, "K G G"]]
-"""Annotator maps on the plan's grid by question id; a question without any is absent."""
+"""Annotator maps by question id; a question without any is absent."""
+Answered = tuple[VQABatch, Tensor]
+"""A batch with features, and the predicted answer of each question."""
+WITH_PIXELS = 4
+"""Questions explained together by the methods for the image: they bound the memory for pixels."""
 
 
 @dataclass
-class Explained:
-    """What one process found of its share of the questions, in plain CPU tensors and lists."""
+class Findings:
+    """Explanations of one process's share of the questions, in plain CPU tensors and lists."""
 
     maps: dict[str, list[ImportanceMaps]] = field(default_factory=lambda: defaultdict(list))
-    rows: list[dict[str, Any]] = field(default_factory=list)
+    records: list[QuestionRecord] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -48,24 +53,26 @@ def run_analysis(
     words: Callable[[str], list[str]] | None = None,
     tagger: Tagger | None = None,
     tag_counts: Counter[str] | None = None,
-    gather: Callable[[Explained], list[Explained]] = lambda explained: [explained],
+    gather: Callable[[Findings], list[Findings]] = lambda findings: [findings],
     total: int | None = None,
+    max_words: int = 0,
 ) -> AnalysisResult:
     """Explain every question of the batches and measure the explanations.
 
     Leaves model, gradients and random state exactly as they were.
 
     Args:
-        model: answers questions about images; `needs` of the plan's methods says what more it must do.
+        model: answers questions about images; `check` of the plan's methods says what more it must offer.
         batches: questions with pixels; those of one image in one batch are explained together.
-        plan: what to do.
+        plan: settings.
         human: annotator maps, scaled to the plan's grid where they are of another size.
-        answers: the text of each answer id; by default the id itself.
+        answers: text of each answer id; by default the id itself.
         words: question -> words, as the model's tokens stand for; by default the data preparation's.
         tagger: part-of-speech tagger; by default `find_tagger()`.
         tag_counts: how frequent each tag is in the data set; by default in the questions analysed.
-        gather: brings together what several processes found of their shares of the batches.
+        gather: brings together the findings of several processes.
         total: number of questions, for a progress bar; None shows none.
+        max_words: width of the maps over words, where it is more than the longest question has.
 
     Returns:
         The result; questions in the order of their ids.
@@ -73,34 +80,21 @@ def run_analysis(
     Raises:
         LookwhyError: no question at all, or a method cannot explain this model.
     """
-    explained = Explained()
-    with (
-        explaining(model),
-        recording(explained.seconds),
-        tqdm(
-            total=total, desc="explaining", unit="question", leave=False, disable=None if total else True
-        ) as bar,
-    ):
-        queues = [_Queue(model, plan, explained, many_images, bar) for many_images in (False, True)]
-        # Pixels take by far the most time: where a method needs them, its queue tells how far it is.
-        leading = next((queue for queue in queues if queue.methods), queues[0])
-        for batch in part_each("loading images", batches):
-            answered = _answer(model, batch, answers, explained)
-            for queue in queues:
-                done = queue.add(*answered)
-                bar.update(done if queue is leading else 0)
-        for queue in queues:
-            done = queue.explain()
-            bar.update(done if queue is leading else 0)
-    maps, rows, seconds = _join(gather(explained))
+    for method in plan.methods:
+        method.check(model)
+    tagger = tagger or find_tagger()
+    reader = _Reader(opened(model), answers, words or tokenize, tagger)
+    findings = reader.findings
+    with explaining(model), recording(findings.seconds), _bar(total) as bar:
+        for batch, target in _together(_image_maps(reader, batches, plan, bar), reader.many):
+            _explain(reader, plan.question_methods, batch, target, bar)
+            bar.update(0 if plan.image_methods else len(batch))
+    maps, records, seconds = _join(gather(findings), max_words)
     with recording(seconds), part("statistics"):
-        tagger = tagger or find_tagger()
-        for row in rows:
-            _tag(row, words or tokenize, tagger)
-        counts = tag_counts or Counter(tag for row in rows for tag in row["tags"])
-        maps_of_annotators = _annotators(human or {}, [row["question_id"] for row in rows], plan.grid)
+        counts = tag_counts or Counter(tag for record in records for tag in record.tags)
+        of_annotators = _annotators(human or {}, [record.question_id for record in records], plan.grid)
         groups = frequent_groups(counts, plan.frequent_tags)
-        result = evaluate(maps, rows, maps_of_annotators, groups, plan)
+        result = evaluate(maps, records, of_annotators, groups, plan)
     result.manifest |= {
         "version": __version__,
         "plan": plan.describe(),
@@ -113,109 +107,114 @@ def run_analysis(
     return result
 
 
-QUESTIONS_AT_ONCE = {False: 4, True: 512}
-"""For methods that need pixels, and for those that are best given the questions of many images."""
+@dataclass
+class _Reader:
+    """The model and everything that turns its answers into records."""
 
+    model: Opened
+    answers: Sequence[str]
+    words: Callable[[str], list[str]]
+    tagger: Tagger
+    findings: Findings = field(default_factory=Findings)
 
-class _Queue:
-    """Batches that wait until there are questions enough, and the methods that wait for them."""
+    @property
+    def few(self) -> int:
+        """Questions explained together by the methods for the image; a black box may be slow with several."""
+        return 1 if isinstance(self.model, BlackBox) else WITH_PIXELS
 
-    def __init__(
-        self, model: VQAModel, plan: AnalysisPlan, found: Explained, many_images: bool, bar: tqdm
-    ) -> None:
-        methods = (*plan.image_methods, *plan.question_methods)
-        self.methods = [method for method in methods if method.many_images == many_images]
-        self._bar = bar
-        # A black box needs the pixels for everything, and may be slow with several images at once.
-        self._pixels = not many_images or not isinstance(model, Pipeline)
-        self._enough = QUESTIONS_AT_ONCE[many_images] if isinstance(model, Pipeline) else 1
-        self._model, self._found = model, found
-        self._batches: list[tuple[VQABatch, Int64[Tensor, " B"]]] = []
+    @property
+    def many(self) -> int:
+        """Questions explained together by the methods for words, which need no pixels."""
+        return 1 if isinstance(self.model, BlackBox) else self.model.questions_at_once
 
-    def add(self, batch: VQABatch, target: Int64[Tensor, " B"]) -> int:
-        """One more; returns how many questions were explained for that."""
-        self._batches.append((batch, target))
-        return self.explain() if sum(len(one) for one, _ in self._batches) >= self._enough else 0
-
-    def explain(self) -> int:
-        """Explain what there is; returns how many questions."""
-        if not self._batches:
-            return 0
-        batches, targets = [batch for batch, _ in self._batches], [target for _, target in self._batches]
-        batch = batches[0] if len(batches) == 1 else VQABatch.concatenate(batches, self._pixels)
-        for method in self.methods:
-            key = f"{method.domain}/{method.name}"
-            self._bar.set_description(f"explaining: {method.name.replace('_', ' ')}")
-            with part(key):
-                self._found.maps[key].append(method(self._model, batch, torch.cat(targets)))
-        self._batches = []
-        return len(batch)
-
-
-def _answer(
-    model: VQAModel, batch: VQABatch, answers: Sequence[str], found: Explained
-) -> tuple[VQABatch, Int64[Tensor, " B"]]:
-    """Answer the questions of one image: the batch, with features where there can be, and the answers."""
-    with part("answering"):
-        if isinstance(model, Pipeline) and batch.features is None:
-            batch = replace(batch, features=features_of(model, batch, "an analysis"))
-        confidence, target = clean_scores(model, batch).max(1)
-    for row in range(len(batch)):
-        answer = int(target[row])
-        found.rows.append(
-            {
-                "question_id": int(batch.question_ids[row]),
-                "image_id": int(batch.image_ids[row]),
-                "image_file": batch.image_files[row] if batch.image_files else "",
-                "question": batch.questions[row] if batch.questions else "",
-                "length": int(batch.lengths[row]),
-                "question_type": batch.question_types[row] if batch.question_types else "",
-                "answer_type": batch.answer_types[row] if batch.answer_types else "",
-                "answers": batch.answers[row] if batch.answers else [],
-                "predicted": answers[answer] if answers else str(answer),
-                "confidence": float(confidence[row]),
-            }
+    def answer(self, batch: VQABatch) -> Answered:
+        """Answer a batch, record the answers, and give it its features."""
+        with part("answering"):
+            batch = replace(batch, features=features_of(self.model, batch, "an analysis"))
+            confidence, target = clean_scores(self.model, batch).max(1)
+        chosen = target.tolist()
+        predicted = [self.answers[i] for i in chosen] if self.answers else [str(i) for i in chosen]
+        self.findings.records += question_records(
+            batch, predicted, confidence.tolist(), self.words, self.tagger.tag
         )
-    return batch, target
+        return batch, target
+
+
+def _image_maps(
+    reader: _Reader, batches: Iterable[VQABatch], plan: AnalysisPlan, bar: tqdm
+) -> Iterator[Answered]:
+    """Explain by the methods for the image, a few questions at a time; pass the batches on without pixels."""
+    answered = map(reader.answer, part_each("loading images", batches))
+    for batch, target in _together(answered, reader.few):
+        _explain(reader, plan.image_methods, batch, target, bar)
+        bar.update(len(batch) if plan.image_methods else 0)
+        yield replace(batch, images=None), target
+
+
+def _explain(
+    reader: _Reader,
+    methods: Sequence[Attributor],
+    batch: VQABatch,
+    target: Int64[Tensor, " B"],
+    bar: tqdm,
+) -> None:
+    for method in methods:
+        key = f"{method.domain}/{method.name}"
+        bar.set_description(f"explaining: {method.name.replace('_', ' ')}")
+        with part(key):
+            reader.findings.maps[key].append(method(reader.model, batch, target))
+
+
+def _together(answered: Iterable[Answered], size: int) -> Iterator[Answered]:
+    """Join batches until they hold `size` questions or more."""
+    waiting: list[Answered] = []
+    for one in answered:
+        waiting.append(one)
+        if sum(len(batch) for batch, _ in waiting) >= size:
+            yield _joined(waiting)
+            waiting = []
+    if waiting:
+        yield _joined(waiting)
+
+
+def _joined(answered: list[Answered]) -> Answered:
+    if len(answered) == 1:
+        return answered[0]
+    return VQABatch.concatenate([batch for batch, _ in answered]), torch.cat([t for _, t in answered])
+
+
+def _bar(total: int | None) -> tqdm:
+    disable = None if total else True
+    return tqdm(total=total, desc="explaining", unit="question", leave=False, disable=disable)
 
 
 @torch.no_grad()
-def clean_scores(model: VQAModel, batch: VQABatch) -> Float[Tensor, "B A"]:
-    """Scores of the whole images, each looked at once."""
-    if isinstance(model, Pipeline):
-        return probabilities(
-            model.head(features_of(model, batch, "an analysis"), batch.tokens, batch.lengths)
-        )
-    return model.answer_scores(images_of(batch, "an analysis"), batch.tokens, batch.lengths)
-
-
-def _tag(row: dict[str, Any], words: Callable[[str], list[str]], tagger: Tagger) -> None:
-    """Add the words that the model saw, and their tags in the whole question."""
-    asked, length = words(row["question"]), row.pop("length")
-    tags = tagger.tag(asked) if asked else []
-    missing = [""] * (length - len(asked))  # a batch without the questions' text
-    row["words"], row["tags"] = (asked + missing)[:length], (tags + missing)[:length]
+def clean_scores(model: Opened, batch: VQABatch) -> Float[Tensor, "B A"]:
+    """Probabilities of the answers from the whole images."""
+    views = model.look(features_of(model, batch, "an analysis"))
+    return model.scores(views, batch.tokens, batch.lengths)
 
 
 def _join(
-    parts: list[Explained],
-) -> tuple[dict[str, ImportanceMaps], list[dict[str, Any]], dict[str, float]]:
-    """All processes' findings, in the order of question ids, question maps padded to one width."""
-    rows = [row for part in parts for row in part.rows]
-    if not rows:
+    parts: list[Findings], max_words: int
+) -> tuple[dict[str, ImportanceMaps], list[QuestionRecord], dict[str, float]]:
+    """Findings of all processes, in the order of question ids, question maps padded to one width."""
+    records = [record for part in parts for record in part.records]
+    if not records:
         raise LookwhyError("expected questions to analyse, found none; raise num_questions in the plan")
-    order = torch.tensor(np.argsort([row["question_id"] for row in rows], kind="stable"))
-    width = max(int(m.values.shape[1]) for part in parts for many in part.maps.values() for m in many)
-    names = next(part for part in parts if part.rows).maps
+    order = torch.tensor(np.argsort([record.question_id for record in records], kind="stable"))
+    words = [m.values.shape[1] for part in parts for some in part.maps.values() for m in some]
+    width = max([max_words, *words])
+    names = next(part for part in parts if part.records).maps
     maps = {}
     for name in names:
-        pieces = [_padded(m, max(width, 26)) for part in parts for m in part.maps.get(name, [])]
+        pieces = [_padded(m, width) for part in parts for m in part.maps.get(name, [])]
         maps[name] = ImportanceMaps.concatenate(pieces).take(order)
     seconds: defaultdict[str, float] = defaultdict(float)
     for one in parts:
         for name, spent in one.seconds.items():
             seconds[name] += spent
-    return maps, [rows[i] for i in order.tolist()], seconds
+    return maps, [records[i] for i in order.tolist()], seconds
 
 
 def _padded(maps: ImportanceMaps, width: int) -> ImportanceMaps:
@@ -238,7 +237,7 @@ def _annotators(human: HumanMaps, question_ids: list[int], grid: int) -> Float[n
 
 
 def scale_to_grid(one: Float[np.ndarray, "H W"], grid: int) -> Float[np.ndarray, "G G"]:
-    """Mean over each cell of the grid."""
+    """The mean over each cell of the grid."""
     if one.shape == (grid, grid):
         return np.asarray(one, np.float32)
     scaled = torch.nn.functional.adaptive_avg_pool2d(torch.as_tensor(one)[None].float(), grid)

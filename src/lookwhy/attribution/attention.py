@@ -8,16 +8,18 @@ to be read beside the methods that explain.
 from __future__ import annotations
 
 import math
-from typing import Protocol, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
-from lookwhy.attribution.base import Attributor, Needs, differentiable, features_of, rows_by_image
+from lookwhy.attribution.base import Attributor, Needs, features_of, rows_by_image
+from lookwhy.errors import LookwhyError
+from lookwhy.models.pipeline import Pipeline
 from lookwhy.models.protocol import VQAModel
-from lookwhy.types import Domain, ImportanceMaps, LookwhyError, VQABatch
+from lookwhy.types import Domain, ImportanceMaps, VQABatch
 
 TARGET = "the question; attention is the same for every answer"
 
@@ -53,7 +55,7 @@ class Attention(Attributor):
 
     name = "attention"
     domain: Domain = "image"
-    # Of scores alone nothing can be read off: it takes a pipeline with such a head.
+    # Needs the head's attention, not only its scores.
     needs: Needs = "gradients"
 
     def __init__(self, grid: int = 16, hop: int = -1) -> None:
@@ -67,13 +69,8 @@ class Attention(Attributor):
             LookwhyError: the model's head has no attention, not that hop or no square grid; or the batch
                 holds neither features nor pixels.
         """
-        pipeline = differentiable(model, self.name)
-        head: object = pipeline.head
-        if not isinstance(head, AttendingHead):
-            raise LookwhyError(
-                f"expected a head that attends, found {type(head).__name__}; take {type(self).__name__} "
-                "out of image_methods, or train lookwhy.models.SAN"
-            )
+        pipeline = self._pipeline(model)
+        head = cast(AttendingHead, pipeline.head)
         features = features_of(pipeline, batch, self.name)
         values = torch.zeros(len(batch), self.grid, self.grid)
         for rows in rows_by_image(batch):
@@ -82,6 +79,16 @@ class Attention(Attributor):
             found = head.attend(view.expand(len(rows), *view.shape[1:]), codes)
             values[rows] = self._on_grid(found).float().cpu()
         return self._maps(batch, target, values, signed=False, target_text=TARGET)
+
+    def check(self, model: VQAModel) -> None:
+        """Refuse a black box, and a head without attention."""
+        super().check(model)
+        assert isinstance(model, Pipeline)
+        if not isinstance(model.head, AttendingHead):
+            raise LookwhyError(
+                f"expected a head that attends, found {type(model.head).__name__}; take "
+                f"{type(self).__name__} out of image_methods, or train lookwhy.models.SAN"
+            )
 
     def _on_grid(self, found: Float[Tensor, "B K M"]) -> Float[Tensor, "B G G"]:
         hops, side = found.shape[1], math.isqrt(found.shape[2])

@@ -1,4 +1,4 @@
-"""What an attribution method is: settings in the constructor, a call on a model and a batch.
+"""The base of all attribution methods: settings in the constructor, a call on a model and a batch.
 
 Methods are split by what they ask of a model. `needs = "scores"`: any black box with `answer_scores`
 (occlusion, word drop). `needs = "gradients"`: a `Pipeline` of differentiable parts.
@@ -11,66 +11,56 @@ from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int64
-from torch import Tensor, nn
+from torch import Tensor
 
-from lookwhy.models.pipeline import Pipeline, probabilities
-from lookwhy.models.protocol import VQAHead, VQAModel
-from lookwhy.types import Domain, ImportanceMaps, LookwhyError, VQABatch
+from lookwhy.errors import LookwhyError
+from lookwhy.models.pipeline import Opened, Pipeline, opened
+from lookwhy.models.protocol import VQAModel
+from lookwhy.types import Domain, Explains, ImportanceMaps, VQABatch
 
 Needs = Literal["scores", "gradients"]
-Explains = Literal["probability", "logit"]
-"""What of the predicted answer is explained. The paper: its probability, which falls also where another
-answer gains. Its logit is what the network adds up for it, whatever becomes of the others."""
 
 
 class Attributor(ABC):
-    """One method of telling what mattered.
+    """One attribution method.
+
+    Every attribute that does not begin with an underscore is a setting of a plain type: a plan stores it.
 
     Attributes:
-        name: as in keys and files ("guided_backprop").
-        domain: what its maps lie over.
-        needs: what it asks of a model.
-        explains: what of the predicted answer.
-        many_images: whether it is best given the questions of many images at once, with the images' features;
-            the others get one image's questions, with its pixels.
-        cache: folder to keep what depends on the image alone in, for methods that do; None: nowhere.
-        remember: of how many images, those explained last, it is held in memory where there is no folder.
+        name: name of the method in keys and files ("guided_backprop").
+        domain: "image" (maps over cells; the batch needs pixels) or "question" (maps over words; features
+            do).
+        needs: kind of model that the method works on.
+        explains: quantity of the predicted answer that is explained. The paper: its probability, which falls
+            also where another answer gains. Its logit does not depend on the other answers.
     """
 
     name: str
     domain: Domain
     needs: Needs
     explains: Explains = "probability"
-    many_images: bool = False
-    cache: str | None = None
-    remember: int = 0
 
     @abstractmethod
     def __call__(self, model: VQAModel, batch: VQABatch, target: Int64[Tensor, " B"]) -> ImportanceMaps:
-        """Importance for the answers `target` (0-based ids), one map a question of the batch."""
+        """Importance for the answers `target` (0-based ids), one map for each question of the batch."""
 
-    def _explained(self, logits: Float[Tensor, "*B A"]) -> Float[Tensor, "*B A"]:
-        """What is explained of each answer, in double precision."""
-        return probabilities(logits) if self.explains == "probability" else logits.double()
-
-    def _black_box_scores(
-        self,
-        model: VQAModel,
-        images: Float[Tensor, "B 3 H W"],
-        tokens: Int64[Tensor, "B T"],
-        lengths: Int64[Tensor, " B"],
-    ) -> Float[Tensor, "B A"]:
-        """The same of a black box, which tells probabilities and nothing else.
+    def check(self, model: VQAModel) -> None:
+        """Refuse a model that this method cannot explain; called before an analysis starts.
 
         Raises:
-            LookwhyError: logits are to be explained.
+            LookwhyError: the method needs gradients and the model is a black box.
         """
-        if self.explains != "probability":
+        if self.needs == "gradients" and not isinstance(opened(model), Pipeline):
             raise LookwhyError(
-                f"expected a Pipeline(tower, head) for {self.name} of logits, found {type(model).__name__}, "
-                "which tells probabilities alone; leave `explains` at probability"
+                f"expected a Pipeline(tower, head) for {self.name}, which needs gradients, found "
+                f"{type(model).__name__}; explain a black box with Occlusion or WordDrop"
             )
-        return model.answer_scores(images, tokens, lengths)
+
+    def _pipeline(self, model: VQAModel) -> Pipeline:
+        """The model, checked, for methods that need gradients."""
+        self.check(model)
+        assert isinstance(model, Pipeline)
+        return model
 
     def _maps(
         self,
@@ -83,11 +73,11 @@ class Attributor(ABC):
         flips: Int64[Tensor, " B"] | None = None,
         target_text: str | None = None,
     ) -> ImportanceMaps:
-        """The values as this method's maps, on the CPU; without `valid` every cell is defined."""
+        """The values as importance maps on the CPU; without `valid` every cell is defined."""
         return ImportanceMaps(
             method=self.name,
             domain=self.domain,
-            values=values.float().cpu(),
+            values=values.detach().float().cpu(),
             valid=torch.ones(values.shape, dtype=torch.bool) if valid is None else valid.cpu(),
             signed=signed,
             target=target_text or f"{self.explains} of the predicted answer",
@@ -98,7 +88,7 @@ class Attributor(ABC):
 
 
 def images_of(batch: VQABatch, method: str) -> Float[Tensor, "B 3 H W"]:
-    """The batch's pixels.
+    """The pixels of a batch.
 
     Raises:
         LookwhyError: the batch holds features alone.
@@ -111,8 +101,8 @@ def images_of(batch: VQABatch, method: str) -> Float[Tensor, "B 3 H W"]:
 
 
 @torch.no_grad()
-def features_of(model: Pipeline, batch: VQABatch, method: str) -> Float[Tensor, "B *D"]:
-    """The tower's features of each question's image: the batch's own, else computed once an image.
+def features_of(model: Opened, batch: VQABatch, method: str) -> Float[Tensor, "B *D"]:
+    """Features of the image of each question: those of the batch, else computed once an image.
 
     Raises:
         LookwhyError: the batch holds neither features nor pixels.
@@ -120,49 +110,16 @@ def features_of(model: Pipeline, batch: VQABatch, method: str) -> Float[Tensor, 
     if batch.features is not None:
         return batch.features
     groups, images = rows_by_image(batch), images_of(batch, method)
-    seen = model.features(images[torch.stack([rows[0] for rows in groups]).to(images.device)])
+    features = model.features(images[torch.stack([rows[0] for rows in groups]).to(images.device)])
     place = torch.empty(len(batch), dtype=torch.int64)
     for number, rows in enumerate(groups):
         place[rows] = number
-    return seen[place.to(seen.device)]
-
-
-def differentiable(model: VQAModel, method: str) -> Pipeline:
-    """The model as a pipeline of differentiable parts.
-
-    Raises:
-        LookwhyError: it is another kind of model.
-    """
-    if not isinstance(model, Pipeline):
-        raise LookwhyError(
-            f"expected a Pipeline(tower, head) for {method}, which needs gradients, found "
-            f"{type(model).__name__}; explain a black box with Occlusion or WordDrop"
-        )
-    return model
-
-
-def head_of(model: Pipeline, method: str) -> VQAHead:
-    """The model's head, with its separate steps.
-
-    Raises:
-        LookwhyError: the head is not a `VQAHead`.
-    """
-    if not isinstance(model.head, VQAHead):
-        raise LookwhyError(
-            f"expected a VQAHead for {method}, which takes gradients at its word embeddings, found "
-            f"{type(model.head).__name__}; derive it from lookwhy.models.VQAHead"
-        )
-    return model.head
+    return features[place.to(features.device)]
 
 
 def rows_by_image(batch: VQABatch) -> list[Int64[Tensor, " R"]]:
-    """Row numbers of the batch's questions, grouped by image, in order of first appearance."""
+    """Row numbers of the questions, grouped by image, in order of first appearance."""
     groups: dict[int, list[int]] = {}
     for row, image_id in enumerate(batch.image_ids.tolist()):
         groups.setdefault(image_id, []).append(row)
     return [torch.tensor(rows) for rows in groups.values()]
-
-
-def relu_modules(model: nn.Module) -> list[nn.ReLU]:
-    """The ReLU modules of a network, in order."""
-    return [module for module in model.modules() if isinstance(module, nn.ReLU)]

@@ -8,7 +8,7 @@ In every ReLU the gradient passes where it is positive itself, whatever the unit
 from __future__ import annotations
 
 from lookwhy.attribution.gradient import Gradient
-from lookwhy.attribution.relu_rules import Rule, deconv
+from lookwhy.towers.relu_rules import Rule, deconv
 
 
 class Deconvnet(Gradient):

@@ -10,7 +10,7 @@ so that only paths of positive evidence for the answer reach the pixels.
 from __future__ import annotations
 
 from lookwhy.attribution.gradient import Gradient
-from lookwhy.attribution.relu_rules import Rule, guided
+from lookwhy.towers.relu_rules import Rule, guided
 
 
 class GuidedBackprop(Gradient):

@@ -9,22 +9,15 @@ A question of one word has nothing left to ask: its map is undefined, not zero.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from lookwhy.attribution.base import Attributor, Explains, Needs, features_of, images_of
-from lookwhy.models.pipeline import Pipeline
-from lookwhy.models.protocol import VQAHead, VQAModel
-from lookwhy.types import Domain, ImportanceMaps, VQABatch
-
-ScoresOf = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""Rows of a batch, for its images, and a question for each: tokens and lengths, to scores of answers."""
-BATCH, BLACK_BOX_BATCH = 512, 16
-"""Questions asked at once; of a black box, which gets an image with each and runs its whole network."""
+from lookwhy.attribution.base import Attributor, Needs, features_of
+from lookwhy.models.pipeline import opened
+from lookwhy.models.protocol import VQAModel
+from lookwhy.types import Domain, Explains, ImportanceMaps, VQABatch
 
 
 def whole_and_without(
@@ -48,7 +41,6 @@ class WordDrop(Attributor):
     name = "word_drop"
     domain: Domain = "question"
     needs: Needs = "scores"
-    many_images = True
 
     def __init__(self, unknown: int | None = None, explains: Explains = "probability") -> None:
         self.unknown, self.explains = unknown, explains
@@ -89,35 +81,20 @@ class WordDrop(Attributor):
         owners: list[int],
         questions: list[Int64[Tensor, " _"]],
     ) -> tuple[Float[Tensor, " V"], Bool[Tensor, " V"]]:
-        """What is explained of each owner's answer to each question, and whether another answer wins."""
+        """Score of each owner's answer to each question, and whether another answer wins."""
         values = torch.zeros(len(questions), dtype=torch.float64)
         flipped = torch.zeros(len(questions), dtype=torch.bool)
-        if isinstance(model, Pipeline):
-            scores_of, size = self._pipeline(model, batch), BATCH
-        else:
-            scores_of, size = self._images(model, batch), BLACK_BOX_BATCH
-        # By length, so that hardly any step of the reader is for a few long questions alone.
+        parts, device = opened(model), batch.tokens.device
+        views = parts.look(features_of(parts, batch, self.name))
+        # Sorted by length, so that hardly any step of the reader is for a few long questions alone.
         order = sorted(range(len(questions)), key=lambda i: len(questions[i]))
-        for some in (torch.tensor(order[i : i + size]) for i in range(0, len(order), size)):
-            words = [questions[i] for i in some.tolist()]
-            lengths = torch.tensor([len(one) for one in words], device=batch.tokens.device)
-            rows = torch.tensor([owners[i] for i in some.tolist()], device=batch.tokens.device)
-            scores = scores_of(rows, pad_sequence(words, batch_first=True), lengths)
+        size = parts.questions_at_once
+        for some in (order[i : i + size] for i in range(0, len(order), size)):
+            words = [questions[i] for i in some]
+            lengths = torch.tensor([len(one) for one in words], device=device)
+            rows = torch.tensor([owners[i] for i in some], device=device)
+            scores = parts.scores(views[rows], pad_sequence(words, batch_first=True), lengths, self.explains)
             answers = target[rows]
             values[some] = scores.gather(1, answers[:, None])[:, 0].double().cpu()
             flipped[some] = (scores.argmax(1) != answers).cpu()
         return values, flipped
-
-    def _images(self, model: VQAModel, batch: VQABatch) -> ScoresOf:
-        images = images_of(batch, self.name)
-        return lambda rows, tokens, lengths: self._black_box_scores(model, images[rows], tokens, lengths)
-
-    def _pipeline(self, model: Pipeline, batch: VQABatch) -> ScoresOf:
-        features = features_of(model, batch, self.name)
-        head = model.head
-        if not isinstance(head, VQAHead):
-            return lambda rows, tokens, lengths: self._explained(head(features[rows], tokens, lengths))
-        views = head.look(features)
-        return lambda rows, tokens, lengths: self._explained(
-            head.answer(views[rows], head.read(head.embed(tokens), lengths))
-        )

@@ -11,15 +11,17 @@ embedding's axes lie.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from lookwhy.attribution.base import Attributor, Explains, Needs, differentiable, features_of, head_of
-from lookwhy.models.protocol import VQAModel
-from lookwhy.types import Domain, ImportanceMaps, VQABatch
+from lookwhy.attribution.base import Attributor, Needs, features_of
+from lookwhy.errors import LookwhyError
+from lookwhy.models.pipeline import Pipeline, as_explained
+from lookwhy.models.protocol import VQAHead, VQAModel
+from lookwhy.types import Domain, Explains, ImportanceMaps, VQABatch
 
 Norm = Literal["l2", "l1", "max"]
 
@@ -35,7 +37,6 @@ class WordGradient(Attributor):
     name = "gradient"
     domain: Domain = "question"
     needs: Needs = "gradients"
-    many_images = True
 
     def __init__(self, norm: Norm = "l2", explains: Explains = "probability") -> None:
         self.norm, self.explains = norm, explains
@@ -47,20 +48,30 @@ class WordGradient(Attributor):
             LookwhyError: the model is not a `Pipeline` with a `VQAHead`, or the batch holds neither
                 features nor pixels.
         """
-        pipeline = differentiable(model, self.name)
-        head = head_of(pipeline, self.name)
+        pipeline = self._pipeline(model)
+        head = cast(VQAHead, pipeline.head)
         with torch.no_grad():
             view = head.look(features_of(pipeline, batch, self.name))
         embedded = head.embed(batch.tokens).detach().requires_grad_()
         # cuDNN's LSTM has no backward pass in eval mode, and train mode would switch dropout on.
         with torch.backends.cudnn.flags(enabled=False):
-            scores = self._explained(head.answer(view, head.read(embedded, batch.lengths)))
+            scores = as_explained(head.answer(view, head.read(embedded, batch.lengths)), self.explains)
             chosen = scores.gather(1, target[:, None]).sum()
             (gradients,) = torch.autograd.grad(chosen, embedded)
         places = torch.arange(batch.tokens.shape[1], device=batch.tokens.device)
         return self._maps(
             batch, target, self._size(gradients), signed=False, valid=places < batch.lengths[:, None]
         )
+
+    def check(self, model: VQAModel) -> None:
+        """Refuse a black box, and a head without separate steps."""
+        super().check(model)
+        assert isinstance(model, Pipeline)
+        if not isinstance(model.head, VQAHead):
+            raise LookwhyError(
+                f"expected a VQAHead for {self.name}, which takes gradients at its word embeddings, found "
+                f"{type(model.head).__name__}; derive it from lookwhy.models.VQAHead"
+            )
 
     def _size(self, gradients: Float[Tensor, "B T E"]) -> Float[Tensor, "B T"]:
         if self.norm == "max":

@@ -10,11 +10,13 @@ import torch.distributed as dist
 from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.trainer.states import TrainerFn
 
+from lookwhy import store
 from lookwhy.analysis import AnalysisPlan
-from lookwhy.analysis.run import Explained
+from lookwhy.analysis.run import Findings
+from lookwhy.analysis.session import AnalysisSession
 from lookwhy.attribution.context import random_state_kept
-from lookwhy.callbacks.session import UNTRAINED, AnalysisSession
 from lookwhy.models.system import VQASystem
+from lookwhy.reporting.publish import publish
 
 
 class ImportanceCallback(pl.Callback):
@@ -49,7 +51,7 @@ class ImportanceCallback(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Analyse the untrained model, unless training is being resumed."""
         if self.untrained and trainer.global_step == 0:
-            self.analyse(trainer, pl_module, UNTRAINED)
+            self.analyse(trainer, pl_module, store.UNTRAINED)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Analyse the epoch that was just validated."""
@@ -94,7 +96,9 @@ class ImportanceCallback(pl.Callback):
             progress=trainer.is_global_zero and trainer.progress_bar_callback is not None,
         )
         if trainer.is_global_zero:
-            self._session.finish(result, Path(trainer.default_root_dir), epoch, _experiment(trainer))
+            run = Path(trainer.default_root_dir)
+            store.save(result, store.epoch_folder(run, epoch))
+            publish(result, run, epoch, _experiment(trainer))
 
 
 def _experiment(trainer: pl.Trainer) -> Any | None:
@@ -102,9 +106,9 @@ def _experiment(trainer: pl.Trainer) -> Any | None:
     return loggers[0].experiment if loggers else None
 
 
-def _gather_from_all_ranks(explained: Explained) -> list[Explained]:
+def _gather_from_all_ranks(findings: Findings) -> list[Findings]:
     if not (dist.is_available() and dist.is_initialized()):
-        return [explained]
-    parts: list[Explained | None] = [None] * dist.get_world_size()
-    dist.all_gather_object(parts, explained)
+        return [findings]
+    parts: list[Findings | None] = [None] * dist.get_world_size()
+    dist.all_gather_object(parts, findings)
     return [part for part in parts if part is not None]

@@ -21,11 +21,11 @@ from tqdm import tqdm
 from lookwhy.analysis.explain import Explainer
 from lookwhy.analysis.explanation import Explanation
 from lookwhy.cli.explain import load_explainer, origin_of
-from lookwhy.data.files import atomic_path, sha256_file
 from lookwhy.data.question_lists import Asked, BadRow, read_questions
-from lookwhy.data.recipe import read_rgb
 from lookwhy.errors import LookwhyError
+from lookwhy.files import atomic_path, sha256_file
 from lookwhy.reporting.explanation import NUMBERS, PICTURES, Json, number, write_explanation
+from lookwhy.towers.recipe import read_rgb
 
 INDEX, INDEX_VERSION = "index.json", 1
 
@@ -120,7 +120,7 @@ class _Batch:
                 self._report(one.where, str(error))
             bar.update(len(asked))
             return
-        seen = self._explainer.see(picture) if picture else None
+        seen = self._explainer.look(picture) if picture else None
         for output in outputs:
             if output.files[0].stem in self._written:
                 self._skipped += 1  # the same row once more

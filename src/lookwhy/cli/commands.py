@@ -5,21 +5,18 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import yaml
-from jsonargparse import ArgumentError, ArgumentParser
 from rich.console import Console
 
 from lookwhy import store
 from lookwhy.analysis import AnalysisPlan
-from lookwhy.attribution.stopwatch import part, recording
-from lookwhy.callbacks.session import AnalysisSession
+from lookwhy.analysis.session import AnalysisSession
 from lookwhy.data.datamodule import VQADataModule
-from lookwhy.errors import LookwhyError
 from lookwhy.models import LoadedRun, load_checkpoint
 from lookwhy.models.answering import TASKS, Answers, answer_all, write_results
+from lookwhy.reporting.publish import publish
 from lookwhy.reporting.tables import print_tables, profile_table, report_console
+from lookwhy.stopwatch import part, recording
 
 
 def analyse_checkpoint(
@@ -45,7 +42,8 @@ def analyse_checkpoint(
         result.manifest["checkpoint"] = str(checkpoint.resolve())
         folder = out or _default_folder(checkpoint)
         with part("storing and drawing"):
-            session.finish(result, folder, run.epoch)
+            store.save(result, store.epoch_folder(folder, run.epoch))
+            publish(result, folder, run.epoch, None)
         # Whatever reads the tables may stop reading; the files are complete by then.
         with part("answering all questions of the data"):
             answers, written = _answer(run, data, folder, device)
@@ -59,9 +57,9 @@ def analyse_checkpoint(
 
 
 def _plan(run: LoadedRun, plan_file: Path | None, limit: int | None, grid: int | None) -> AnalysisPlan:
-    plan = read_plan(plan_file) if plan_file else build_plan(run.plan, str(run.path))
+    plan = AnalysisPlan.from_yaml(plan_file) if plan_file else AnalysisPlan.from_dict(run.plan, str(run.path))
     if grid is not None:
-        plan = build_plan(_on_grid(plan.describe(), grid), "--grid")
+        plan = plan.on_grid(grid)
     return plan if limit is None else replace(plan, num_questions=min(limit, plan.num_questions or limit))
 
 
@@ -99,50 +97,7 @@ def _print_answers(answers: Answers, written: list[Path], console: Console) -> N
         console.print(f"answers   {path}", soft_wrap=True)
 
 
-def read_plan(path: Path) -> AnalysisPlan:
-    """A plan from a YAML file with the options of `AnalysisPlan`.
-
-    Raises:
-        LookwhyError: no such file, not YAML, or an option that does not exist.
-    """
-    try:
-        content = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise LookwhyError(
-            f"expected a YAML file with a plan, found none in {path} ({_first_line(error)}); "
-            "see configs/analysis.yaml"
-        ) from error
-    return build_plan(content, str(path))
-
-
-def build_plan(settings: Any, source: str) -> AnalysisPlan:
-    """A plan from plain settings, checked option by option."""
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(AnalysisPlan, "plan")
-    try:
-        config = parser.parse_object({"plan": settings or {}})
-        return parser.instantiate(config).plan
-    except (ArgumentError, TypeError, ValueError) as error:
-        raise LookwhyError(
-            f"expected the options of an analysis plan in {source}, found: {_first_line(error)}; "
-            "see configs/analysis.yaml"
-        ) from error
-
-
-def _on_grid(settings: dict[str, Any], grid: int) -> dict[str, Any]:
-    """The settings of a plan with everything that has a grid on another one."""
-    for methods in (settings["image_methods"], settings["question_methods"]):
-        for method in methods:
-            if "grid" in method["init_args"]:
-                method["init_args"]["grid"] = grid
-    return settings | {"grid": grid}
-
-
 def _default_folder(checkpoint: Path) -> Path:
     inside_run = checkpoint.parent.name == "checkpoints"
     base = checkpoint.parent.parent if inside_run else Path.cwd()
     return base / "analyze" / checkpoint.stem
-
-
-def _first_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]

@@ -8,13 +8,13 @@ from pathlib import Path
 import torch
 
 from lookwhy import __version__
+from lookwhy.analysis import AnalysisPlan
 from lookwhy.analysis.explain import Explainer
-from lookwhy.cli.commands import build_plan
-from lookwhy.data.files import sha256_file
-from lookwhy.data.recipe import read_rgb
 from lookwhy.errors import LookwhyError
+from lookwhy.files import sha256_file
 from lookwhy.models import load_checkpoint
 from lookwhy.reporting.explanation import PICTURES, Json, check_ending, write_explanation
+from lookwhy.towers.recipe import read_rgb
 
 
 def explain_question(checkpoint: Path, image: Path, question: str, out: Path, device: str = "cpu") -> None:
@@ -26,7 +26,7 @@ def explain_question(checkpoint: Path, image: Path, question: str, out: Path, de
     check_ending(out)
     picture = read_rgb(image)
     explainer = load_explainer(checkpoint, device)
-    explanation = explainer.explain(explainer.see(picture), question)
+    explanation = explainer.explain(explainer.look(picture), question)
     write_explanation(out, explanation, picture, origin_of(explainer, checkpoint) | {"image": str(image)})
     for answer in explanation.answers:
         print(f"{100 * answer.probability:5.1f}%  {answer.text}")
@@ -50,7 +50,7 @@ def load_explainer(checkpoint: Path, device: str, remember: int = 1) -> Explaine
         raise LookwhyError(
             f"expected a device to compute on, found no {device} ({reason}); give --device cpu"
         ) from error
-    return Explainer(run, build_plan(run.plan, str(checkpoint)), device, remember)
+    return Explainer(run, AnalysisPlan.from_dict(run.plan, str(checkpoint)), device, remember)
 
 
 def origin_of(explainer: Explainer, checkpoint: Path) -> Json:

@@ -24,7 +24,7 @@ from lookwhy.callbacks.progress import progress_bars
 from lookwhy.cli.run_logger import describe, make_logger
 from lookwhy.cli.train import METRICS
 from lookwhy.data.datamodule import VQADataModule
-from lookwhy.data.files import atomic_path
+from lookwhy.files import atomic_path
 from lookwhy.models.system import VQASystem
 from lookwhy.reporting.tables import print_tables, report_console
 from lookwhy.reporting.wandb_environment import prepare_environment

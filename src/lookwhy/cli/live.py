@@ -16,7 +16,7 @@ from typing import Any
 from PIL import Image
 
 from lookwhy.analysis import select_questions
-from lookwhy.analysis.explain import Explainer, Seen
+from lookwhy.analysis.explain import Explainer, ImageView
 from lookwhy.data.prepro import read_prepro
 from lookwhy.data.uploads import MAX_BYTES, read_upload
 from lookwhy.errors import LookwhyError
@@ -43,7 +43,7 @@ class Live:
 
     def __init__(self, explainer: Explainer) -> None:
         self._explainer = explainer
-        self._seen: OrderedDict[str, Seen] = OrderedDict()
+        self._seen: OrderedDict[str, ImageView] = OrderedDict()
         self._lock = threading.Lock()
 
     def warm_up(self) -> None:
@@ -54,7 +54,7 @@ class Live:
         """
         recipe = self._explainer.recipe
         gray = Image.new("RGB", (recipe.width, recipe.height), (124, 117, 104))
-        self._explainer.explain(self._explainer.see(gray), "what is this ?")
+        self._explainer.explain(self._explainer.look(gray), "what is this ?")
 
     def look(self, content: bytes) -> Json:
         """Take in the bytes of an image file.
@@ -63,7 +63,7 @@ class Live:
             LookwhyError: it is none, or too large.
         """
         rgb = read_upload(content)
-        key, seen = hashlib.sha256(content).hexdigest()[:32], self._explainer.see(rgb)
+        key, seen = hashlib.sha256(content).hexdigest()[:32], self._explainer.look(rgb)
         with self._lock:
             self._seen[key] = seen
             self._seen.move_to_end(key)
@@ -92,7 +92,7 @@ class Live:
         cells, words, answers = (_numbers(body, name) for name in ("cells", "words", "answers"))
         return changed(self._explainer.change(self._image(image), question, cells, words, answers))
 
-    def _image(self, key: str) -> Seen:
+    def _image(self, key: str) -> ImageView:
         with self._lock:
             if key not in self._seen:
                 raise ForgottenError(

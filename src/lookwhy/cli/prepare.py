@@ -15,7 +15,7 @@ from lookwhy.data.sources import DATASETS
 from lookwhy.errors import LookwhyError
 
 if TYPE_CHECKING:
-    from lookwhy.models.tower import ImageTower
+    from lookwhy.towers.image_tower import ImageTower
 
 SPLITS, KINDS = ("train", "val"), ("questions", "annotations")
 VGG_SIZE = 224
@@ -194,10 +194,11 @@ def _check_folders(options: Namespace) -> None:
 def _shapes(options: Namespace) -> list[str]:
     import torch
 
-    from lookwhy.data.files import atomic_path
-    from lookwhy.data.shapes import generate_shapes_world
-    from lookwhy.models.shapes_tower import RECIPE, train_shapes_cnn
-    from lookwhy.models.tower import build_tower
+    from lookwhy.data.shapes.network import train_shapes_cnn
+    from lookwhy.data.shapes.world import generate_shapes_world
+    from lookwhy.files import atomic_path
+    from lookwhy.towers.image_tower import build_tower
+    from lookwhy.towers.shapes_cnn import RECIPE
 
     out: Path = options.out
     generate_shapes_world(out, options.train_scenes, options.val_scenes, options.seed)
@@ -237,8 +238,8 @@ def _questions(options: Namespace) -> str:
 
 
 def _tower(options: Namespace) -> ImageTower:
-    from lookwhy.data.recipe import ImageRecipe
-    from lookwhy.models.tower import build_tower
+    from lookwhy.towers.image_tower import build_tower
+    from lookwhy.towers.recipe import ImageRecipe
 
     weights = options.weights if options.weights == "torchvision" else Path(options.weights)
     if options.recipe is None and weights != "torchvision":
@@ -286,7 +287,7 @@ def _features(options: Namespace, tower: ImageTower) -> str:
 
 def _import(options: Namespace) -> str:
     from lookwhy.data.datamodule import VQADataModule
-    from lookwhy.models.torch7_import import import_torch7
+    from lookwhy.models.original.weights import import_torch7
 
     data = VQADataModule(
         folder=str(options.data),

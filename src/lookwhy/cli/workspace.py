@@ -12,8 +12,8 @@ import numpy as np
 from lookwhy import store
 from lookwhy.analysis import AnalysisPlan
 from lookwhy.analysis.part_of_speech import GROUPS
-from lookwhy.data.files import atomic_path
 from lookwhy.errors import LookwhyError
+from lookwhy.files import atomic_path
 from lookwhy.reporting import reading
 from lookwhy.reporting.style import BASELINES
 from lookwhy.reporting.wandb import logged_keys

@@ -16,8 +16,8 @@ from pathlib import Path, PureWindowsPath
 
 from tqdm import tqdm
 
-from lookwhy.data.files import BYTES
 from lookwhy.errors import LookwhyError
+from lookwhy.files import BYTES
 
 _GARBLED = (
     zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error,

@@ -17,8 +17,8 @@ from lookwhy.data.dataset import NumbersOnly, QuestionDataset
 from lookwhy.data.feature_rows import Keep, load_features, place_features
 from lookwhy.data.features import check_files, feature_shape, is_stamped, read_description
 from lookwhy.data.prepro import Prepro, SplitQuestions, join_annotations, read_prepro
-from lookwhy.data.recipe import ImageRecipe
 from lookwhy.data.sampling import EvaluationBatches, Sampling, TrainBatches
+from lookwhy.towers.recipe import ImageRecipe
 from lookwhy.types import LookwhyError, VQABatch
 
 PREPRO_SPLITS = {"fit": "train", "validate": "test"}
@@ -102,6 +102,11 @@ class VQADataModule(pl.LightningDataModule):
     def answers(self) -> list[str]:
         """The answers the model can give, by 0-based id."""
         return self.prepro.answers
+
+    @property
+    def max_length(self) -> int:
+        """Words of a question that the prepared files have room for; 26 in the original's."""
+        return self.prepro.test.tokens.shape[1]
 
     @property
     def most_frequent_answer(self) -> str:
@@ -219,5 +224,6 @@ class VQADataModule(pl.LightningDataModule):
             "note": self.note,
             "words": [self.prepro.vocabulary.decode([i])[0] for i in range(1, self.vocab_size + 1)],
             "answers": list(self.answers),
+            "max_length": self.max_length,
             "tower": read_description(features) if is_stamped(features) else None,
         }

@@ -13,10 +13,10 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from lookwhy.data.archive import is_unpacked, unpack, unpacked_bytes
-from lookwhy.data.files import BYTES
 from lookwhy.data.sources import Source
 from lookwhy.data.transfer import Partial, Transfer, open_session, readable
 from lookwhy.errors import LookwhyError
+from lookwhy.files import BYTES
 
 _CHUNK = 1 << 20
 

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
-from lookwhy.data.recipe import ImageRecipe
+from lookwhy.towers.recipe import ImageRecipe
 from lookwhy.types import LookwhyError
 
 ROWS_AT_ONCE = 4096

@@ -18,9 +18,9 @@ import h5py
 import numpy as np
 from tqdm import tqdm
 
-from lookwhy.data.files import atomic_path
 from lookwhy.data.official import Question, find_image, read_official
-from lookwhy.data.tokens import Vocabulary, tokenize
+from lookwhy.data.tokens import ORIGINAL_MAX_LENGTH, Vocabulary, tokenize
+from lookwhy.files import atomic_path
 from lookwhy.types import LookwhyError
 
 NUM_CHOICES = 18
@@ -50,7 +50,7 @@ def prepare_questions(
     out: Path,
     *,
     num_answers: int = 1000,
-    max_length: int = 26,
+    max_length: int = ORIGINAL_MAX_LENGTH,
     word_count_threshold: int = 0,
     image_root: Path | None = None,
     progress: bool = True,

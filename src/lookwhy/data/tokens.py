@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 UNKNOWN = "UNK"
+ORIGINAL_MAX_LENGTH = 26
+"""Words of a question that the original's files have room for."""
 
 
 def tokenize(question: str) -> list[str]:

@@ -21,8 +21,8 @@ from tqdm import tqdm
 from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
-from lookwhy.data.files import BYTES
 from lookwhy.errors import LookwhyError
+from lookwhy.files import BYTES
 
 ATTEMPTS = 5
 """Tries in a row without a new byte, or too slow, before giving up."""

@@ -9,7 +9,7 @@ import zlib
 
 from PIL import Image
 
-from lookwhy.data.recipe import as_rgb
+from lookwhy.towers.recipe import as_rgb
 from lookwhy.types import LookwhyError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")

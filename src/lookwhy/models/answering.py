@@ -14,7 +14,7 @@ import torch
 from tqdm import tqdm
 
 from lookwhy.data.datamodule import VQADataModule
-from lookwhy.data.files import atomic_path
+from lookwhy.files import atomic_path
 from lookwhy.metrics import VQAAccuracy
 from lookwhy.models.protocol import VQAHead
 

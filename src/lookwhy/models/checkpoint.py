@@ -15,10 +15,10 @@ from torch import Tensor
 from lookwhy import __version__
 from lookwhy.data.datamodule import VQADataModule
 from lookwhy.data.features import read_description
-from lookwhy.data.tokens import Vocabulary, tokenize
+from lookwhy.data.tokens import ORIGINAL_MAX_LENGTH, Vocabulary, tokenize
 from lookwhy.models.pipeline import Pipeline
 from lookwhy.models.protocol import VQAHead
-from lookwhy.models.tower import ImageTower, tower_from_description
+from lookwhy.towers.image_tower import ImageTower, tower_from_description
 from lookwhy.types import LookwhyError
 
 
@@ -57,12 +57,12 @@ class LoadedRun:
         return Pipeline(self.tower(), self.head).eval()
 
     def encode(self, question: str) -> tuple[Int64[Tensor, "1 T"], Int64[Tensor, " 1"], list[str]]:
-        """Tokens, length and words of one question, cut at the 26 words that training saw.
+        """Tokens, length and words of one question, cut at the number of words that training saw.
 
         Raises:
             LookwhyError: the question holds no word.
         """
-        words = tokenize(question)[:26]
+        words = tokenize(question)[: self.data["max_length"]]
         if not words:
             raise LookwhyError(f"expected a question, found {question!r}; ask something")
         tokens = torch.tensor([self.vocabulary.encode(words)])
@@ -103,6 +103,11 @@ class LoadedRun:
 def describe_run(head: VQAHead, data: VQADataModule) -> dict[str, Any]:
     """The `lookwhy` entry of a checkpoint: what analyze.py needs beside the weights, in plain types."""
     kind = type(head)
+    if not isinstance(getattr(head, "settings", None), dict):
+        raise LookwhyError(
+            f"expected {kind.__name__}.settings, the arguments of its constructor by name, found none; set "
+            "it in __init__: a checkpoint holds it, and the head is built again from it"
+        )
     return {
         "version": __version__,
         "head": {"class_path": f"{kind.__module__}.{kind.__qualname__}", "init_args": head.settings},
@@ -149,6 +154,8 @@ def load_checkpoint(path: Path | str) -> LoadedRun:
             if name.startswith(prefix)
         }
     )
+    # Checkpoints of version 0.1 do not say it; their data had the original's columns.
+    stored["data"].setdefault("max_length", ORIGINAL_MAX_LENGTH)
     words = {str(i): word for i, word in enumerate(stored["data"]["words"], start=1)}
     return LoadedRun(
         path=path,

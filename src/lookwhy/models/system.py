@@ -58,8 +58,9 @@ class VQASystem(pl.LightningModule):
         return self.trainer.datamodule  # type: ignore[attr-defined]
 
     def setup(self, stage: str) -> None:
-        """Before any step: features that the head would misread train without a word."""
+        """Refuse, before any step, features that the head would misread and a head without settings."""
         self.head.check_features(self.data.feature_shape)
+        describe_run(self.head, self.data)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Torch7's RMSprop, and a learning rate that shrinks every step."""

@@ -12,7 +12,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lookwhy.data.files import atomic_path
+from lookwhy.files import atomic_path
 from lookwhy.reporting import style
 from lookwhy.reporting.sheet import DPI, text_width, wrap
 from lookwhy.types import AnalysisResult

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from lookwhy.analysis.explanation import Explanation, Importance
-from lookwhy.data.files import atomic_path
+from lookwhy.files import atomic_path
 from lookwhy.reporting.chart import save_figure
 from lookwhy.reporting.strips import explanation_figure
 from lookwhy.types import LookwhyError

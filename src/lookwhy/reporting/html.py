@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from lookwhy import __version__, store
 from lookwhy.analysis.paired import Comparison
-from lookwhy.data.files import sha256_file
+from lookwhy.files import sha256_file
 from lookwhy.reporting import reading, style
 from lookwhy.reporting.numbers import table_note
 from lookwhy.reporting.page_examples import (

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from lookwhy.data.recipe import read_rgb
+from lookwhy.towers.recipe import read_rgb
 from lookwhy.types import LookwhyError
 
 LONGEST_SIDE, QUALITY = 288, 75

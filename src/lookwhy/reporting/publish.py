@@ -11,8 +11,8 @@ from jaxtyping import UInt8
 from tqdm import tqdm
 
 from lookwhy import store
-from lookwhy.data.recipe import read_rgb
 from lookwhy.reporting import figures, reading
+from lookwhy.towers.recipe import read_rgb
 from lookwhy.types import AnalysisResult, LookwhyError
 
 _log = logging.getLogger(__name__)

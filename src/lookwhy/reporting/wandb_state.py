@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from lookwhy.data.files import atomic_path
+from lookwhy.files import atomic_path
 
 _ID_LENGTH = 8
 

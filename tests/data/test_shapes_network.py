@@ -1,7 +1,8 @@
 import torch
 
-from lookwhy.data.shapes import generate_shapes_world
-from lookwhy.models.shapes_tower import PAIRS, _load_scenes, build_shapes_cnn, train_shapes_cnn
+from lookwhy.data.shapes.network import PAIRS, _load_scenes, train_shapes_cnn
+from lookwhy.data.shapes.world import generate_shapes_world
+from lookwhy.towers.shapes_cnn import build_shapes_cnn
 
 
 def test_features_name_what_stands_at_a_place_after_a_short_training(tmp_path):

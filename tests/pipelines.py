@@ -1,3 +1,5 @@
+"""A small real pipeline and a batch for it, shared by the tests of several rooms (see conftest.py)."""
+
 import pytest
 import torch
 from known_models import make_batch

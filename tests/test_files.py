@@ -2,7 +2,7 @@ import hashlib
 
 import pytest
 
-from lookwhy.data.files import atomic_path, sha256_file
+from lookwhy.files import atomic_path, sha256_file
 
 
 def test_a_file_appears_under_its_name_only_when_it_is_complete(tmp_path):

@@ -6,10 +6,10 @@ import pytest
 import torch
 import torchvision
 
-from lookwhy.data.recipe import ImageRecipe
 from lookwhy.errors import LookwhyError
-from lookwhy.models.caffe import read_caffemodel
-from lookwhy.models.tower import build_tower
+from lookwhy.towers.caffe import read_caffemodel
+from lookwhy.towers.image_tower import build_tower
+from lookwhy.towers.recipe import ImageRecipe
 
 CAFFE = ImageRecipe("caffe", 224, 224)
 STAGES = [2, 2, 3, 3, 3]  # convolutions of VGG-16

@@ -9,53 +9,47 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
-from lookwhy.data.files import sha256_file
-from lookwhy.data.recipe import ImageRecipe
+from lookwhy.files import sha256_file
+from lookwhy.towers.recipe import ImageRecipe
+from lookwhy.towers.shapes_cnn import build_shapes_cnn
+from lookwhy.towers.tower import Tower
 from lookwhy.types import LookwhyError
 
 Arch = Literal["vgg16", "vgg19", "shapes"]
 Layer = Literal["fc7", "pool5", "pool5_mean"]
 
 
-class ImageTower(nn.Module):
-    """A frozen CNN up to the layer whose output is used as features; always in eval mode.
+class ImageTower(Tower):
+    """A tower that knows where its weights came from, so that it can be built again from a description.
 
     Args:
-        cnn: plain sequence of layers, pixels to features.
-        arch: which network.
-        layer: what its output is.
+        network: plain sequence of layers, pixels to features.
+        arch: name of the network.
+        layer: name of the layer whose output the features are.
         recipe: how pixels are fed to it.
         weights: the file its weights came from.
         weights_sha256: of that file.
     """
 
+    recipe: ImageRecipe
+
     def __init__(
         self,
-        cnn: nn.Sequential,
+        network: nn.Sequential,
         arch: str,
         layer: str,
         recipe: ImageRecipe,
         weights: str,
         weights_sha256: str,
     ) -> None:
-        super().__init__()
-        self.cnn = cnn.eval().requires_grad_(False)
-        self.arch, self.layer, self.recipe = arch, layer, recipe
+        super().__init__(network, recipe)
+        self.arch, self.layer = arch, layer
         self.weights, self.weights_sha256 = weights, weights_sha256
 
-    def train(self, mode: bool = True) -> ImageTower:
-        """Stays in eval mode: it is frozen."""
-        return super().train(False)
-
-    def forward(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B *D"]:
-        """Features of images in the recipe's own input range, not normalised."""
-        return self.cnn(images)
-
     def describe(self) -> dict[str, Any]:
-        """In plain types, enough to rebuild it."""
+        """The tower in plain types, enough to build it again."""
         return {
             "arch": self.arch,
             "layer": self.layer,
@@ -92,7 +86,7 @@ def build_tower(
     # On the meta device nothing is drawn at random for weights that are replaced at once: seconds saved,
     # and the random state of a training in progress left alone.
     with torch.device("meta"):
-        cnn = _shapes_cnn() if arch == "shapes" else _vgg(arch, layer)
+        cnn = build_shapes_cnn() if arch == "shapes" else _vgg(arch, layer)
     wanted = {name: value.shape for name, value in cnn.state_dict().items()}
     if arch != "shapes":
         state = _as_flat(state, cnn)
@@ -165,16 +159,10 @@ def _as_flat(state: dict[str, Tensor], cnn: nn.Sequential) -> dict[str, Tensor]:
     return {name: state[key] for name in cnn.state_dict() if (key := name.replace("_", ".", 1)) in state}
 
 
-def _shapes_cnn() -> nn.Sequential:
-    from lookwhy.models.shapes_tower import build_shapes_cnn
-
-    return build_shapes_cnn()
-
-
 def _load_caffe(path: Path, arch: str) -> dict[str, Tensor]:
     import torchvision
 
-    from lookwhy.models.caffe import read_caffemodel
+    from lookwhy.towers.caffe import read_caffemodel
 
     if not path.is_file():
         raise LookwhyError(

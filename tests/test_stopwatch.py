@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from lookwhy.attribution.stopwatch import part, part_each, recording
+from lookwhy.stopwatch import part, part_each, recording
 
 
 def test_parts_of_parts_are_named_after_those_around_them_and_add_up():

@@ -4,7 +4,7 @@ import torch
 import torchvision
 from PIL import Image
 
-from lookwhy.data.recipe import ImageRecipe, read_rgb
+from lookwhy.towers.recipe import ImageRecipe, read_rgb
 from lookwhy.types import LookwhyError
 
 CAFFE, TORCHVISION = ImageRecipe("caffe", 4, 4), ImageRecipe("torchvision", 4, 4)

@@ -17,7 +17,6 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from lookwhy.attribution.base import relu_modules
 from lookwhy.types import LookwhyError
 
 Rule = Callable[[Tensor, Tensor], Tensor]
@@ -37,6 +36,11 @@ def deconv(active: Tensor, gradient: Tensor) -> Tensor:
 def guided(active: Tensor, gradient: Tensor) -> Tensor:
     """[h > 0] [G > 0] G."""
     return gradient.clamp_(min=0).mul_(active)
+
+
+def relu_modules(model: nn.Module) -> list[nn.ReLU]:
+    """The ReLU modules of a network, in order."""
+    return [module for module in model.modules() if isinstance(module, nn.ReLU)]
 
 
 class _RuledReLU(torch.autograd.Function):

@@ -23,10 +23,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from lookwhy.attribution import uniform_windows
-from lookwhy.attribution.windows import Box, Stage, cell_spans, flat, stages_of, why_not
-from lookwhy.attribution.winograd import FullConvolutions, Scratch, Tiling, suits, tiling
 from lookwhy.errors import LookwhyError
+from lookwhy.towers import uniform_windows
+from lookwhy.towers.windows import Box, Stage, cell_spans, flat, stages_of, why_not
+from lookwhy.towers.winograd import FullConvolutions, Scratch, Tiling, suits, tiling
 
 _log = logging.getLogger(__name__)
 # Where the changes cover more than this share of a map on average, whole maps in large batches are as fast.

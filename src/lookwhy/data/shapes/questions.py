@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from lookwhy.data.shapes_scene import COLORS, SHAPES, TEXTURES, Thing
+from lookwhy.data.shapes.scene import COLORS, SHAPES, TEXTURES, Thing
 
 SIDES = ("left", "middle", "right")
 DIRECTIONS = {"left of": (0, -1), "right of": (0, 1), "above": (-1, 0), "below": (1, 0)}

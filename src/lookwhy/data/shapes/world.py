@@ -16,10 +16,11 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter, shift
 from tqdm import tqdm
 
-from lookwhy.data.files import atomic_path
 from lookwhy.data.official import image_name
-from lookwhy.data.shapes_questions import Asked, ask
-from lookwhy.data.shapes_scene import SIZE, Thing, draw_scene, make_scene, mask_of
+from lookwhy.data.shapes.questions import Asked, ask
+from lookwhy.data.shapes.scene import Thing, draw_scene, make_scene, mask_of
+from lookwhy.files import atomic_path
+from lookwhy.towers.shapes_cnn import SIDE
 
 QUESTIONS_PER_SCENE = 6
 ANNOTATORS = 3
@@ -100,13 +101,13 @@ def simulated_reveal(
     needed: list[Float[np.ndarray, "64 64"]], random: np.random.Generator
 ) -> UInt8[np.ndarray, "64 64"]:
     """Where one simulated annotator looked: the needed things, off centre, blurred, sometimes astray."""
-    seen = np.zeros((SIZE, SIZE))
+    seen = np.zeros((SIDE, SIDE))
     kept = [mask for mask in needed if len(needed) == 1 or random.random() > 0.1] or needed[:1]
     for mask in kept:
         moved = shift(mask, random.normal(0, 2.0, 2), order=1)
         seen = np.maximum(seen, moved * random.uniform(0.7, 1.0))
     if random.random() < 0.2:
-        y, x = random.integers(8, SIZE - 8, 2)
+        y, x = random.integers(8, SIDE - 8, 2)
         seen[y - 4 : y + 4, x - 4 : x + 4] += 0.5
     # A sharp look and the wide, faint sweep of the eye around it.
     blurred = gaussian_filter(seen, random.uniform(2.0, 4.0)) + 0.4 * gaussian_filter(

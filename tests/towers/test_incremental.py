@@ -3,10 +3,10 @@ import torch
 import torchvision
 from torch import nn
 
-from lookwhy.attribution import incremental, winograd
-from lookwhy.attribution.incremental import IncrementalOcclusion, occluded_images, plain_occlusion
-from lookwhy.attribution.windows import Stage, cell_edges
 from lookwhy.errors import LookwhyError
+from lookwhy.towers import incremental, winograd
+from lookwhy.towers.incremental import IncrementalOcclusion, occluded_images, plain_occlusion
+from lookwhy.towers.windows import Stage, cell_edges
 
 FILL = torch.tensor([0.7, -1.2, 0.4], dtype=torch.float64)
 

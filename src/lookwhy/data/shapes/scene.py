@@ -14,8 +14,8 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
 from scipy.ndimage import gaussian_filter
 
-SIZE = 64
-"""Height and width of a picture in pixels."""
+from lookwhy.towers.shapes_cnn import SIDE
+
 PLACES = 3
 """Places along each side."""
 
@@ -70,7 +70,7 @@ def make_scene(random: np.random.Generator) -> list[Thing]:
     """Two to five things, more often few, in different places, jittered about the middle of each."""
     count = int(random.choice([2, 3, 4, 5], p=[0.4, 0.3, 0.2, 0.1]))
     places = random.choice(PLACES * PLACES, size=count, replace=False)
-    step = SIZE / PLACES
+    step = SIDE / PLACES
     things = []
     for place in sorted(int(p) for p in places):
         row, column = divmod(place, PLACES)
@@ -103,32 +103,32 @@ def _color_of(shape: str, random: np.random.Generator) -> str:
 
 
 def draw_scene(things: list[Thing], random: np.random.Generator) -> Image.Image:
-    """The picture of a scene, RGB, SIZE x SIZE."""
+    """The picture of a scene, RGB, SIDE x SIDE."""
     picture = Image.fromarray(_background(random))
-    large = picture.resize((SIZE * _OVERSAMPLING,) * 2, Image.Resampling.BICUBIC)
+    large = picture.resize((SIDE * _OVERSAMPLING,) * 2, Image.Resampling.BICUBIC)
     for thing in things:
         shade = np.clip(np.array(COLORS[thing.color]) + random.normal(0, 7, 3), 0, 255)
         color = tuple(int(value) for value in shade)
         large.paste(_paint(thing, color), mask=_silhouette(thing))
-    return large.resize((SIZE, SIZE), Image.Resampling.LANCZOS)
+    return large.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
 
 
 def mask_of(thing: Thing) -> Float[np.ndarray, "64 64"]:
     """Which pixels the thing covers, 0..1."""
-    mask = _silhouette(thing).resize((SIZE, SIZE), Image.Resampling.BOX)
+    mask = _silhouette(thing).resize((SIDE, SIDE), Image.Resampling.BOX)
     return np.asarray(mask, np.float64) / 255
 
 
 def _background(random: np.random.Generator) -> UInt8[np.ndarray, "64 64 3"]:
-    waves = gaussian_filter(random.normal(0, 1, (SIZE, SIZE)), 3)
-    texture = 9 * waves / waves.std() + random.normal(0, 5, (SIZE, SIZE))
+    waves = gaussian_filter(random.normal(0, 1, (SIDE, SIDE)), 3)
+    texture = 9 * waves / waves.std() + random.normal(0, 5, (SIDE, SIDE))
     # Less its own mean: the background of every picture lies around the mean pixel.
     pixels = np.array(MEAN_PIXEL) + (texture - texture.mean())[..., None]
     return np.clip(np.round(pixels), 0, 255).astype(np.uint8)
 
 
 def _silhouette(thing: Thing) -> Image.Image:
-    side = SIZE * _OVERSAMPLING
+    side = SIDE * _OVERSAMPLING
     mask = Image.new("L", (side, side), 0)
     draw = ImageDraw.Draw(mask)
     x, y, r = (value * _OVERSAMPLING for value in (thing.x, thing.y, SIZES[thing.size]))
@@ -142,7 +142,7 @@ def _silhouette(thing: Thing) -> Image.Image:
 
 
 def _paint(thing: Thing, color: tuple[int, ...]) -> Image.Image:
-    side = SIZE * _OVERSAMPLING
+    side = SIDE * _OVERSAMPLING
     paint = Image.new("RGB", (side, side), color)
     if thing.texture == "striped":
         draw = ImageDraw.Draw(paint)

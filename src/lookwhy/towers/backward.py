@@ -18,6 +18,7 @@ first ones with as many as a CPU's cache holds.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import prod
 from typing import cast
 
@@ -27,10 +28,10 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from lookwhy.attribution.relu_rules import Rule
-from lookwhy.attribution.trace import ReluPool, Trace, merged, rows
-from lookwhy.attribution.windows import flat, why_not
-from lookwhy.attribution.winograd import FullConvolutions, Scratch, suits
+from lookwhy.towers.relu_rules import Rule
+from lookwhy.towers.trace import ReluPool, Trace, merged, rows
+from lookwhy.towers.windows import flat, why_not
+from lookwhy.towers.winograd import FullConvolutions, Scratch, suits
 
 AT_ONCE = 1 << 22
 """Numbers of a layer's input that are gone through together."""
@@ -40,7 +41,7 @@ Step = tuple[nn.Module, Shape, Shape]
 """A layer, and the shapes of one image before and after it."""
 
 
-class FrozenBackward:
+class BackwardPass:
     """A frozen CNN that can be gone through backwards without going through it forwards again.
 
     Args:
@@ -79,7 +80,7 @@ class FrozenBackward:
                 x = layer(x)
         return Trace(x, active, chosen)
 
-    def unpack(self, packed: dict[str, np.ndarray], image: Float[Tensor, "3 H W"]) -> Trace:
+    def unpack(self, packed: Mapping[str, np.ndarray], image: Float[Tensor, "3 H W"]) -> Trace:
         """The trace of an image, from the arrays of `Trace.pack`."""
         active, chosen, bits, places = [], [], packed["active"], packed["chosen"]
         for layer, before, after in self._steps_of(image):

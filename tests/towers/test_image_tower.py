@@ -5,9 +5,9 @@ import torch
 import torchvision
 from torch import nn
 
-from lookwhy.data.files import sha256_file
-from lookwhy.data.recipe import ImageRecipe
-from lookwhy.models.tower import build_tower, tower_from_description
+from lookwhy.files import sha256_file
+from lookwhy.towers.image_tower import build_tower, tower_from_description
+from lookwhy.towers.recipe import ImageRecipe
 from lookwhy.types import LookwhyError
 
 CAFFE = ImageRecipe("caffe", 224, 224)
@@ -83,7 +83,7 @@ def test_vgg19_from_its_convolutions_alone(tmp_path, pixels):
 
 
 def test_the_network_is_a_flat_sequence_of_plain_layers_without_work_in_place(convolutions):
-    cnn = build_tower("vgg16", "pool5_mean", CAFFE, convolutions).cnn
+    cnn = build_tower("vgg16", "pool5_mean", CAFFE, convolutions).network
     assert {type(layer) for layer in cnn} == {
         nn.Conv2d,
         nn.ReLU,
@@ -126,7 +126,7 @@ def test_a_description_in_plain_types_rebuilds_the_same_tower(convolutions):
 
 
 def test_the_network_of_the_shapes_world_is_rebuilt_from_its_state_dict(tmp_path):
-    from lookwhy.models.shapes_tower import RECIPE, build_shapes_cnn
+    from lookwhy.towers.shapes_cnn import RECIPE, build_shapes_cnn
 
     cnn = build_shapes_cnn()
     torch.save(cnn.state_dict(), tmp_path / "tower.pt")
@@ -138,7 +138,7 @@ def test_the_network_of_the_shapes_world_is_rebuilt_from_its_state_dict(tmp_path
 
 
 def test_a_world_that_was_moved_brings_its_network_along(tmp_path):
-    from lookwhy.models.shapes_tower import RECIPE, build_shapes_cnn
+    from lookwhy.towers.shapes_cnn import RECIPE, build_shapes_cnn
 
     old, new = tmp_path / "old", tmp_path / "new"
     old.mkdir()
@@ -167,7 +167,7 @@ def test_weights_of_another_network_are_refused(convolutions):
 
 
 def test_missing_or_changed_weights_are_refused(tmp_path):
-    from lookwhy.models.shapes_tower import RECIPE, build_shapes_cnn
+    from lookwhy.towers.shapes_cnn import RECIPE, build_shapes_cnn
 
     path = tmp_path / "tower.pt"
     torch.save(build_shapes_cnn().state_dict(), path)

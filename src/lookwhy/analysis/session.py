@@ -1,4 +1,4 @@
-"""What one run analyses at every epoch: the same questions, annotators, tagger and tower.
+"""The fixed part of a run's analyses: the same questions, annotators, tagger and tower at every epoch.
 
 The callback and `analyze.py` both go through here, so they cannot come to different numbers.
 """
@@ -7,28 +7,26 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from lookwhy import store
-from lookwhy.analysis import AnalysisPlan, run_analysis, select_questions
 from lookwhy.analysis.part_of_speech import count_tags, find_tagger
-from lookwhy.analysis.run import Explained
+from lookwhy.analysis.plan import AnalysisPlan, select_questions
+from lookwhy.analysis.run import Findings, run_analysis
 from lookwhy.data.annotators import find_annotator_maps, load_annotator_maps
 from lookwhy.data.datamodule import VQADataModule
 from lookwhy.data.features import read_description
-from lookwhy.data.files import sha256_file
 from lookwhy.data.tokens import tokenize
+from lookwhy.errors import LookwhyError
+from lookwhy.files import sha256_file
 from lookwhy.models.pipeline import Pipeline
 from lookwhy.models.protocol import VQAHead
-from lookwhy.models.tower import tower_from_description
-from lookwhy.reporting.publish import publish
-from lookwhy.types import AnalysisResult, LookwhyError, VQABatch
+from lookwhy.towers.image_tower import tower_from_description
+from lookwhy.towers.memory import Memory
+from lookwhy.types import AnalysisResult, VQABatch
 
-UNTRAINED = store.UNTRAINED
 FEATURE_TOLERANCE = 1e-3
 """Largest relative difference allowed between stored features and the tower's own: float32 rounding."""
 
@@ -54,7 +52,7 @@ class AnalysisSession:
                 f"expected a grid of 2 to {pixels} cells along each side, the image's pixels, found "
                 f"{plan.grid}; correct the plan's grid"
             )
-        plan.keep_in(data.folder / "cache")
+        self.tower.memory = Memory(data.folder / "cache")
         split = data.prepro.test
         files = find_annotator_maps(data.annotator_maps) if data.annotator_maps else {}
         annotated = set(files) if files else None
@@ -76,7 +74,7 @@ class AnalysisSession:
         epoch: int,
         *,
         device: torch.device | str = "cpu",
-        gather: Callable[[Explained], list[Explained]] | None = None,
+        gather: Callable[[Findings], list[Findings]] | None = None,
         rank: int = 0,
         world_size: int = 1,
         progress: bool = False,
@@ -91,16 +89,12 @@ class AnalysisSession:
             answers=self.data.answers,
             tagger=self.tagger,
             tag_counts=self.tag_counts,
-            gather=gather or (lambda explained: [explained]),
+            gather=gather or (lambda findings: [findings]),
             total=-(-len(self.rows) // world_size) if progress else None,
+            max_words=self.data.max_length,
         )
         result.manifest |= self._origin(head, epoch)
         return result
-
-    def finish(self, result: AnalysisResult, run: Path, epoch: int, experiment: Any = None) -> list[Path]:
-        """Store the result in the run folder and publish it; returns the pictures' paths."""
-        store.save(result, store.epoch_folder(run, epoch))
-        return publish(result, run, epoch, experiment)
 
     def _origin(self, head: VQAHead, epoch: int) -> dict[str, Any]:
         return {

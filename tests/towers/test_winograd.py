@@ -3,8 +3,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from lookwhy.attribution import winograd
-from lookwhy.attribution.winograd import FullConvolution, Scratch, Tiling, suits, tiling
+from lookwhy.towers import winograd
+from lookwhy.towers.winograd import FullConvolution, Scratch, Tiling, suits, tiling
 
 
 def draw(*shape, seed=0, dtype=torch.float64):

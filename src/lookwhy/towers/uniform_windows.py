@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from lookwhy.attribution.windows import Stage, cell_spans
+from lookwhy.towers.windows import Stage, cell_spans
 
 
 class UniformWindows(NamedTuple):

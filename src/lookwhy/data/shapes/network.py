@@ -19,12 +19,9 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from lookwhy.data.official import image_name
-from lookwhy.data.recipe import ImageRecipe
-from lookwhy.data.shapes_scene import COLORS, PLACES, SHAPES, SIZE, SIZES, TEXTURES
+from lookwhy.data.shapes.scene import COLORS, PLACES, SHAPES, SIZES, TEXTURES
+from lookwhy.towers.shapes_cnn import CHANNELS, RECIPE, build_shapes_cnn
 
-RECIPE = ImageRecipe("caffe", SIZE, SIZE)
-CHANNELS = 96
-"""Features of each place; the feature vector is CHANNELS x 3 x 3."""
 PIXEL_SCALE = 64.0
 """Pixels of the recipe reach +-128: divided by this inside the first layer's weights."""
 
@@ -35,17 +32,6 @@ SPARSENESS = 0.03
 PAIRS = len(SHAPES) * len(COLORS)
 READINGS = PAIRS + 1 + 1 + 1
 """Logits read from a place: each shape x colour pair or nothing, large, striped."""
-
-
-def build_shapes_cnn() -> nn.Sequential:
-    """The network, pixels (B, 3, 64, 64) of the Caffe recipe to features (B, CHANNELS * 9)."""
-    return nn.Sequential(
-        nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(64, 96, 3), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(96, CHANNELS, 1), nn.ReLU(), nn.Flatten(),
-    )  # fmt: skip
 
 
 def train_shapes_cnn(world: Path, seed: int, epochs: int = 4, progress: bool = True) -> nn.Sequential:

@@ -1,0 +1,103 @@
+"""One question of an analysis: its text, the model's answer and the annotators' answers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from lookwhy.metrics import vqa_accuracy
+from lookwhy.types import VQABatch
+
+
+@dataclass(frozen=True)
+class QuestionRecord:
+    """A question as the model read it, with its answers.
+
+    Attributes:
+        question_id: the data set's own id.
+        image_id: the data set's own id of the image.
+        image_file: path of the image file, relative to the image root; empty where unknown.
+        question: text as asked.
+        words: the words that the model read.
+        tags: part-of-speech tag of each word, in the context of the whole question.
+        question_type: as in the official annotations; empty where unknown.
+        answer_type: "yes/no", "number" or "other"; empty where unknown.
+        answers: the annotators' answers; empty where unknown.
+        predicted: the model's answer.
+        confidence: its probability, 0..1.
+    """
+
+    question_id: int
+    image_id: int
+    image_file: str
+    question: str
+    words: list[str]
+    tags: list[str]
+    question_type: str
+    answer_type: str
+    answers: list[str]
+    predicted: str
+    confidence: float
+
+    @cached_property
+    def accuracy(self) -> float:
+        """Official accuracy of the predicted answer, 0..1; NaN without annotators' answers."""
+        return vqa_accuracy(self.predicted, self.answers) if self.answers else float("nan")
+
+    @property
+    def ground_truth(self) -> str:
+        """The annotators' most frequent answer; empty without any."""
+        return Counter(self.answers).most_common(1)[0][0] if self.answers else ""
+
+    def columns(self) -> dict[str, Any]:
+        """The columns of records.parquet that do not depend on a method."""
+        left_out = ("answers", "tags", "accuracy")
+        own = {name: value for name, value in vars(self).items() if name not in left_out}
+        return own | {"accuracy": self.accuracy, "ground_truth": self.ground_truth}
+
+
+def question_records(
+    batch: VQABatch,
+    predicted: Sequence[str],
+    confidence: Sequence[float],
+    words: Callable[[str], list[str]],
+    tag: Callable[[Sequence[str]], list[str]],
+) -> list[QuestionRecord]:
+    """The records of a batch that the model has answered.
+
+    Args:
+        batch: its lists of texts may be empty; then the records hold empty texts.
+        predicted: the answer to each question.
+        confidence: its probability.
+        words: question -> words, as the model's tokens stand for.
+        tag: words of one question -> their tags.
+    """
+    records = []
+    for row in range(len(batch)):
+        question, length = _at(batch.questions, row, ""), int(batch.lengths[row])
+        asked = words(question)
+        tags = tag(asked) if asked else []
+        missing = [""] * (length - len(asked))  # a batch without the text of its questions
+        records.append(
+            QuestionRecord(
+                question_id=int(batch.question_ids[row]),
+                image_id=int(batch.image_ids[row]),
+                image_file=_at(batch.image_files, row, ""),
+                question=question,
+                words=(asked + missing)[:length],
+                tags=(tags + missing)[:length],
+                question_type=_at(batch.question_types, row, ""),
+                answer_type=_at(batch.answer_types, row, ""),
+                answers=_at(batch.answers, row, []),
+                predicted=predicted[row],
+                confidence=confidence[row],
+            )
+        )
+    return records
+
+
+def _at(items: Sequence[Any], row: int, otherwise: Any) -> Any:
+    return items[row] if items else otherwise

@@ -1,0 +1,205 @@
+"""The frozen image network of a VQA model: its features, under any change of the image, and its gradients.
+
+The network is frozen, so everything here depends on the image alone: not on the question, the epoch or the
+run. One `Memory` keeps it. Any `nn.Module` from images to features can be a tower. A sequence of common
+layers (`windows.why_not` says which) is recomputed only where an image changes (`incremental.py`) and gone
+through backwards from its masks alone (`backward.py`); any other network runs in plain batches and through
+autograd.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from functools import cached_property, partial
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from lookwhy.stopwatch import part
+from lookwhy.towers.backward import BackwardPass
+from lookwhy.towers.incremental import IncrementalOcclusion
+from lookwhy.towers.memory import Arrays, Memory, fingerprint
+from lookwhy.towers.recipe import ImageRecipe
+from lookwhy.towers.relu_rules import Rule, relu_rule
+from lookwhy.towers.trace import Trace
+
+_log = logging.getLogger(__name__)
+CleanAndOccluded = tuple[Float[Tensor, "*D"], Float[Tensor, "cells *D"]]
+AtPixels = Callable[[Float[Tensor, "Q *D"]], Float[Tensor, "Q 3 H W"]]
+"""Gradients at the features to gradients at the pixels."""
+
+
+class Tower(nn.Module):
+    """A frozen network from images to features; always in eval mode.
+
+    Args:
+        network: images (B, 3, H, W) to features (B, *D). Its weights must not change afterwards.
+        recipe: how pixels are fed to it; None where that is not known.
+        memory: where results for an image are kept; by default nowhere.
+
+    Example:
+        >>> tower = Tower(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten()))
+        >>> tower(torch.rand(2, 3, 6, 6)).shape
+        torch.Size([2, 128])
+        >>> clean, occluded = tower.occluded(torch.rand(3, 6, 6), grid=2, fill=torch.zeros(3))
+        >>> occluded.shape
+        torch.Size([4, 128])
+    """
+
+    def __init__(
+        self, network: nn.Module, recipe: ImageRecipe | None = None, memory: Memory | None = None
+    ) -> None:
+        super().__init__()
+        self.network = network.eval().requires_grad_(False)
+        self.recipe, self.memory = recipe, memory or Memory()
+        self._occlusions: dict[tuple[object, ...], IncrementalOcclusion] = {}
+
+    def train(self, mode: bool = True) -> Tower:
+        """Stays in eval mode: it is frozen."""
+        return super().train(False)
+
+    def forward(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B *D"]:
+        """Features of images in the recipe's own input range, not normalised."""
+        return self.network(images)
+
+    @torch.no_grad()
+    def occluded(
+        self, image: Float[Tensor, "3 H W"], grid: int, fill: Float[Tensor, "3"]
+    ) -> CleanAndOccluded:
+        """Features of an image, and of it with each cell of a grid painted over, row-major.
+
+        Clean features are kept in single precision, and each occluded one's difference to them in half: 2 MB
+        an image for fc7 and 16x16 cells. A difference is small where the features are not, and is rounded
+        relative to itself; `make bench` prints what that does to the decrease of a probability.
+
+        Args:
+            image: in the recipe's own input range.
+            grid: cells along each side.
+            fill: colour of the patch in the same range.
+        """
+        colour = tuple(fill.tolist())
+        # Fill and weights may move to another device with the image.
+        settings = (grid, colour, image.device, image.dtype)
+        if settings not in self._occlusions:
+            self._occlusions[settings] = IncrementalOcclusion(self.network, grid=grid, fill=fill)
+
+        def make() -> CleanAndOccluded:
+            with part("network"):
+                return self._occlusions[settings].clean_and_occluded(image)
+
+        key = {**self._key(image), "grid": grid, "fill": list(colour)}
+        return self.memory.recall(
+            "occluded-features", key, image, make, _pack_occluded, partial(_unpack_occluded, image)
+        )
+
+    @torch.no_grad()
+    def masked(
+        self,
+        image: Float[Tensor, "3 H W"],
+        masks: Float[Tensor, "M H W"],
+        fill: Float[Tensor, "3"] | Float[Tensor, "3 H W"],
+        batch_size: int = 16,
+    ) -> Float[Tensor, "M *D"]:
+        """Features of an image under any set of masks.
+
+        Args:
+            image: in the recipe's own input range.
+            masks: 1 keeps a pixel and 0 replaces it by the fill; values between mix both.
+            fill: a colour, or another image (a blurred one, say), in the same range.
+            batch_size: masked images that go through the network together; bounds the memory.
+        """
+        instead = fill if fill.ndim == 3 else fill[:, None, None]
+        shares = (some[:, None] for some in masks.split(batch_size))
+        return torch.cat([self.network(image * some + instead * (1 - some)) for some in shares])
+
+    def with_gradients(
+        self, images: Sequence[Float[Tensor, "3 H W"]], counts: Sequence[int], rule: Rule
+    ) -> tuple[Float[Tensor, "Q *D"], AtPixels]:
+        """Features for questions about images, and the way from gradients at them to the pixels.
+
+        Args:
+            images: in the recipe's own input range, of one size.
+            counts: number of questions about each image; Q is their sum.
+            rule: what each ReLU of the network lets through.
+
+        Returns:
+            Features, a row a question, and a function to be called once with as many gradients.
+        """
+        if self._backward is None:
+            return self._through_autograd(images, counts, rule)
+        traces = [self._trace(image) for image in images]
+        pairs = zip(traces, counts, strict=True)
+        features = torch.cat([trace.features.expand(n, *trace.features.shape[1:]) for trace, n in pairs])
+        trace, backward = Trace.join(traces, list(counts)), self._backward
+
+        def at_pixels(gradients: Tensor) -> Tensor:
+            with part("network, backwards"):
+                return backward.backward(trace, gradients, rule, images[0])
+
+        return features, at_pixels
+
+    def _through_autograd(
+        self, images: Sequence[Tensor], counts: Sequence[int], rule: Rule
+    ) -> tuple[Tensor, AtPixels]:
+        rows = [image.expand(n, *image.shape) for image, n in zip(images, counts, strict=True)]
+        pixels = torch.cat(rows).detach().clone().requires_grad_()
+        with torch.enable_grad(), relu_rule(self.network, rule):
+            features = self.network(pixels)
+
+        def at_pixels(gradients: Tensor) -> Tensor:
+            (found,) = torch.autograd.grad(
+                features, pixels, gradients, allow_unused=True, materialize_grads=True
+            )
+            return found
+
+        return features.detach(), at_pixels
+
+    def _trace(self, image: Float[Tensor, "3 H W"]) -> Trace:
+        backward = self._backward
+        assert backward is not None
+
+        def make() -> Trace:
+            with part("network, forwards"):
+                return backward.forward(image)
+
+        # On a GPU a forward pass is quicker than reading a file.
+        memory = self.memory if image.device.type == "cpu" else Memory()
+        key = {**self._key(image), "form": 3}
+        return memory.recall(
+            "traces", key, image, make, Trace.pack, lambda arrays: backward.unpack(arrays, image)
+        )
+
+    @cached_property
+    def _backward(self) -> BackwardPass | None:
+        found = BackwardPass(self.network)
+        if found.why_not:
+            _log.warning("gradients go through autograd: %s", found.why_not)
+            return None
+        return found
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        return fingerprint(self.network)
+
+    def _key(self, image: Tensor) -> dict[str, object]:
+        return {"network": self._fingerprint} if self.memory.folder else {}
+
+
+def as_tower(network: nn.Module) -> Tower:
+    """The network as a tower; a tower is returned as it is."""
+    return network if isinstance(network, Tower) else Tower(network)
+
+
+def _pack_occluded(found: CleanAndOccluded) -> Arrays | None:
+    clean, occluded = found
+    differences = (occluded - clean).half()
+    if not differences.isfinite().all():
+        return None  # beyond the range of half precision: computed each time
+    return {"clean": clean.cpu().numpy(), "differences": differences.cpu().numpy()}
+
+
+def _unpack_occluded(image: Tensor, arrays: Arrays) -> CleanAndOccluded:
+    clean = torch.from_numpy(arrays["clean"]).to(image.device)
+    return clean, clean + torch.from_numpy(arrays["differences"]).to(image)
