@@ -55,7 +55,7 @@ def test_lightning_and_wandb_stay_in_their_rooms(path):
     modules = {module.split(".")[0] for module in imports(path)}
     if not name(path).startswith(LIGHTNING_ROOMS):
         assert "pytorch_lightning" not in modules
-    if not name(path).startswith("reporting/wandb"):
+    if not name(path).startswith("reporting/wandb/"):
         assert not {"wandb", "wandb_workspaces"} & modules
 
 

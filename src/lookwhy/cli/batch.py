@@ -25,7 +25,7 @@ from lookwhy.data.files import atomic_path, sha256_file
 from lookwhy.data.question_lists import Asked, BadRow, read_questions
 from lookwhy.data.recipe import read_rgb
 from lookwhy.errors import LookwhyError
-from lookwhy.reporting.explanation import NUMBERS, PICTURES, Json, number, write_explanation
+from lookwhy.reporting.figures.explanation import NUMBERS, PICTURES, Json, number, write_explanation
 
 INDEX, INDEX_VERSION = "index.json", 1
 

@@ -19,7 +19,7 @@ from lookwhy.data.datamodule import VQADataModule
 from lookwhy.errors import LookwhyError
 from lookwhy.models import LoadedRun, load_checkpoint
 from lookwhy.models.answering import TASKS, Answers, answer_all, write_results
-from lookwhy.reporting.tables import print_tables, profile_table, report_console
+from lookwhy.reporting.terminal.tables import print_tables, profile_table, report_console
 
 
 def analyse_checkpoint(

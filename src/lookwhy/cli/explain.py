@@ -14,7 +14,7 @@ from lookwhy.data.files import sha256_file
 from lookwhy.data.recipe import read_rgb
 from lookwhy.errors import LookwhyError
 from lookwhy.models import load_checkpoint
-from lookwhy.reporting.explanation import PICTURES, Json, check_ending, write_explanation
+from lookwhy.reporting.figures.explanation import PICTURES, Json, check_ending, write_explanation
 
 
 def explain_question(checkpoint: Path, image: Path, question: str, out: Path, device: str = "cpu") -> None:

@@ -13,9 +13,10 @@ from tqdm import tqdm
 
 from lookwhy import store
 from lookwhy.errors import LookwhyError
-from lookwhy.reporting import figures, reading
-from lookwhy.reporting.chart import WIDTHS
-from lookwhy.reporting.html import run_names
+from lookwhy.reporting import reading
+from lookwhy.reporting.figures import summary as figures
+from lookwhy.reporting.figures.chart import WIDTHS
+from lookwhy.reporting.page.html import run_names
 from lookwhy.reporting.publish import read_image
 from lookwhy.reporting.style import epoch_name
 from lookwhy.types import AnalysisResult

@@ -12,7 +12,8 @@ from tqdm import tqdm
 
 from lookwhy import store
 from lookwhy.data.recipe import read_rgb
-from lookwhy.reporting import figures, reading
+from lookwhy.reporting import reading
+from lookwhy.reporting.figures import summary as figures
 from lookwhy.types import AnalysisResult, LookwhyError
 
 _log = logging.getLogger(__name__)
@@ -65,7 +66,7 @@ def publish(result: AnalysisResult, run_folder: Path, epoch: int, experiment: An
         _log.warning("no picture of %d examples, their images cannot be read: %s", len(missing), missing[0])
     if experiment is not None:
         # Only here: wandb takes a second to import, and nobody else needs it.
-        from lookwhy.reporting import wandb as to_wandb
+        from lookwhy.reporting.wandb import log as to_wandb
 
         to_wandb.publish(result, {}, experiment, epoch, pictures=drawn, run_folder=run_folder)
     return list(drawn.values())

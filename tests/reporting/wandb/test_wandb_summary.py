@@ -6,7 +6,7 @@ import pytest
 from made_results import make_run
 
 from lookwhy import store
-from lookwhy.reporting.wandb_summary import best_values, direction, read_summaries
+from lookwhy.reporting.wandb.summary import best_values, direction, read_summaries
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ import numpy as np
 from matplotlib.colors import Colormap
 
 from lookwhy.reporting import style
-from lookwhy.reporting.page_numbers import Json
+from lookwhy.reporting.page.numbers import Json
 
-_FOLDER = Path(__file__).parent / "page"
+_FOLDER = Path(__file__).parent
 _SCRIPTS = ("base", "charts", "agreement", "details", "heat", "panels", "examples", "theme", "start")
 _LIVE_SCRIPTS = ("base", "heat", "theme", "live_view", "live_talk", "live")
 

@@ -11,7 +11,8 @@ import wandb
 from matplotlib.figure import Figure
 from PIL import Image
 
-from lookwhy.reporting import figures, reading, style
+from lookwhy.reporting import reading, style
+from lookwhy.reporting.figures import summary as figures
 from lookwhy.types import AnalysisResult
 
 MOST_IMAGES = 108

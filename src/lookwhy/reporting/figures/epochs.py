@@ -10,7 +10,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from lookwhy.reporting import reading, style
-from lookwhy.reporting.chart import figure_legend, footer, heading, narrow, new_figure, title, undefined
+from lookwhy.reporting.figures.chart import (
+    figure_legend,
+    footer,
+    heading,
+    narrow,
+    new_figure,
+    title,
+    undefined,
+)
 from lookwhy.reporting.style import epoch_name
 from lookwhy.store import UNTRAINED
 from lookwhy.types import AnalysisResult

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from made_results import make_result
 
-from lookwhy.reporting.page_examples import choose_questions, shown_epochs
+from lookwhy.reporting.page.examples import choose_questions, shown_epochs
 
 
 def ids(results, most=60):

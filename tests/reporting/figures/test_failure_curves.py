@@ -7,8 +7,8 @@ from made_results import make_result
 from test_figures import assert_legends_beside_data, assert_nothing_clipped, texts
 
 from lookwhy.reporting import style
-from lookwhy.reporting.chart import WIDTHS
-from lookwhy.reporting.failure_curves import failure_curves
+from lookwhy.reporting.figures.chart import WIDTHS
+from lookwhy.reporting.figures.failure_curves import failure_curves
 
 
 def curve(axes, name):

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from lookwhy.reporting import reading, style
-from lookwhy.reporting.chart import (
+from lookwhy.reporting.figures.chart import (
     epoch_and_note,
     figure_legend,
     footer,

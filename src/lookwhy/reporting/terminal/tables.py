@@ -7,8 +7,8 @@ from rich.table import Table
 from rich.text import Text
 
 from lookwhy.reporting import reading, style
-from lookwhy.reporting.agreement_table import BAD, BEST, GOOD, MARK, WIDE, mark, new_table, table_one
 from lookwhy.reporting.numbers import NOTHING, PAPER_FAILURE, number
+from lookwhy.reporting.terminal.agreement import BAD, BEST, GOOD, MARK, WIDE, mark, new_table, table_one
 from lookwhy.types import AnalysisResult
 
 

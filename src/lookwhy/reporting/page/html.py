@@ -19,7 +19,7 @@ from lookwhy.analysis.paired import Comparison
 from lookwhy.data.files import sha256_file
 from lookwhy.reporting import reading, style
 from lookwhy.reporting.numbers import table_note
-from lookwhy.reporting.page_examples import (
+from lookwhy.reporting.page.examples import (
     Asked,
     ExamplesOfRun,
     bytes_of_epoch,
@@ -28,10 +28,10 @@ from lookwhy.reporting.page_examples import (
     rows_of,
     shown_epochs,
 )
-from lookwhy.reporting.page_numbers import Json, curves_of, names_and_colours, numbers_of_run
-from lookwhy.reporting.page_parts import bytes_block, colour_table, fill_page, json_block
-from lookwhy.reporting.page_pictures import NOT_FOUND, Pictures
-from lookwhy.reporting.page_tables import caveat, paired_table, table_one
+from lookwhy.reporting.page.numbers import Json, curves_of, names_and_colours, numbers_of_run
+from lookwhy.reporting.page.parts import bytes_block, colour_table, fill_page, json_block
+from lookwhy.reporting.page.pictures import NOT_FOUND, Pictures
+from lookwhy.reporting.page.tables import caveat, paired_table, table_one
 from lookwhy.types import AnalysisResult, LookwhyError
 
 EXAMPLES = 60

@@ -7,7 +7,7 @@ from made_results import make_result, make_run
 from test_html import EVIL
 
 from lookwhy.cli.compare import compare
-from lookwhy.reporting.html import run_names, write_report
+from lookwhy.reporting.page.html import run_names, write_report
 
 PHONE = {"width": 390, "height": 844}
 DESK = {"width": 1200, "height": 900}

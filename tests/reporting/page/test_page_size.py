@@ -10,7 +10,7 @@ from made_results import make_run
 from PIL import Image
 
 from lookwhy.cli.compare import compare
-from lookwhy.reporting.html import write_report
+from lookwhy.reporting.page.html import write_report
 
 RUNS, EPOCHS, EXAMPLES = 3, 20, 60
 

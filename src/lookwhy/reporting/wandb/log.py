@@ -22,11 +22,12 @@ import wandb
 from wandb.plot import CustomChart
 
 from lookwhy import store
-from lookwhy.reporting import reading, wandb_state
-from lookwhy.reporting.wandb_charts import CURVES, WORDS, charts
-from lookwhy.reporting.wandb_images import FIGURES, Images, example_images, figure_images
-from lookwhy.reporting.wandb_summary import best_values, read_summaries
-from lookwhy.reporting.wandb_tables import questions_table
+from lookwhy.reporting import reading
+from lookwhy.reporting.wandb import state as wandb_state
+from lookwhy.reporting.wandb.charts import CURVES, WORDS, charts
+from lookwhy.reporting.wandb.images import FIGURES, Images, example_images, figure_images
+from lookwhy.reporting.wandb.summary import best_values, read_summaries
+from lookwhy.reporting.wandb.tables import questions_table
 from lookwhy.types import AnalysisResult
 
 PREFIX = "analysis/"

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from lookwhy.reporting import reading, style
-from lookwhy.reporting.chart import (
+from lookwhy.reporting.figures.chart import (
     epoch_and_note,
     figure_legend,
     footer,
@@ -26,10 +26,10 @@ from lookwhy.reporting.chart import (
     undefined,
     write,
 )
-from lookwhy.reporting.epochs import agreement_over_epochs
-from lookwhy.reporting.failure_curves import failure_curves
-from lookwhy.reporting.sheet import shorten, wrap
-from lookwhy.reporting.strips import example_strip, explanation_figure
+from lookwhy.reporting.figures.epochs import agreement_over_epochs
+from lookwhy.reporting.figures.failure_curves import failure_curves
+from lookwhy.reporting.figures.sheet import shorten, wrap
+from lookwhy.reporting.figures.strips import example_strip, explanation_figure
 from lookwhy.types import AnalysisResult
 
 __all__ = [

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from lookwhy.reporting import reading
-from lookwhy.reporting.sheet import DPI, GAP, MARGIN, PANEL, Panel, Scale, Sheet, fitting, shorten
+from lookwhy.reporting.figures.sheet import DPI, GAP, MARGIN, PANEL, Panel, Scale, Sheet, fitting, shorten
 from lookwhy.reporting.style import (
     FAINT,
     INK,

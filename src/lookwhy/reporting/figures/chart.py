@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from lookwhy.data.files import atomic_path
 from lookwhy.reporting import style
-from lookwhy.reporting.sheet import DPI, text_width, wrap
+from lookwhy.reporting.figures.sheet import DPI, text_width, wrap
 from lookwhy.types import AnalysisResult
 
 WIDTHS = {"single": 3.5, "double": 7.2}

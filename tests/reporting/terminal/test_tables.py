@@ -9,7 +9,8 @@ import pytest
 from made_results import make_result
 from rich.console import Console
 
-from lookwhy.reporting import numbers, tables
+from lookwhy.reporting import numbers
+from lookwhy.reporting.terminal import tables
 
 
 def printed(result, width=100, **settings) -> str:

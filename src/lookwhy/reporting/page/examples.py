@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from lookwhy.analysis.agreement import mean_annotator
 from lookwhy.reporting import reading
-from lookwhy.reporting.page_numbers import Json, short
+from lookwhy.reporting.page.numbers import Json, short
 from lookwhy.types import AnalysisResult
 
 MOST_MAP_BYTES = 8_000_000

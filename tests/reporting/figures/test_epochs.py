@@ -9,8 +9,8 @@ from test_figures import assert_legends_beside_data, assert_nothing_clipped
 from test_figures import texts as lines
 
 from lookwhy.reporting import style
-from lookwhy.reporting.chart import WIDTHS
-from lookwhy.reporting.epochs import agreement_over_epochs
+from lookwhy.reporting.figures.chart import WIDTHS
+from lookwhy.reporting.figures.epochs import agreement_over_epochs
 
 
 def texts(figure):

@@ -18,10 +18,10 @@ from wandb_workspaces.workspaces.internal import View
 
 from lookwhy.errors import LookwhyError
 from lookwhy.reporting import style
-from lookwhy.reporting.wandb import EPOCH, PREFIX
-from lookwhy.reporting.wandb_charts import CURVES, GROUP, SHARE, WORDS
-from lookwhy.reporting.wandb_images import FIGURES
-from lookwhy.reporting.wandb_summary import BEST, BEST_EPOCH
+from lookwhy.reporting.wandb.charts import CURVES, GROUP, SHARE, WORDS
+from lookwhy.reporting.wandb.images import FIGURES
+from lookwhy.reporting.wandb.log import EPOCH, PREFIX
+from lookwhy.reporting.wandb.summary import BEST, BEST_EPOCH
 
 TITLE = "lookwhy: where it looks and why it answers"
 TRAINING_KEYS = ("train/loss", "val/loss", "val/accuracy/overall", "val/accuracy_most_frequent_answer")

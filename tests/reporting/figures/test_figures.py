@@ -13,8 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
-from lookwhy.reporting import figures, strips
-from lookwhy.reporting.chart import WIDTHS
+from lookwhy.reporting.figures import strips
+from lookwhy.reporting.figures import summary as figures
+from lookwhy.reporting.figures.chart import WIDTHS
 from lookwhy.types import LookwhyError
 
 

@@ -12,8 +12,8 @@ from PIL import Image
 
 from lookwhy.analysis.explanation import Explanation, Importance
 from lookwhy.data.files import atomic_path
-from lookwhy.reporting.chart import save_figure
-from lookwhy.reporting.strips import explanation_figure
+from lookwhy.reporting.figures.chart import save_figure
+from lookwhy.reporting.figures.strips import explanation_figure
 from lookwhy.types import LookwhyError
 
 Json = dict[str, Any]

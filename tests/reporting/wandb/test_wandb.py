@@ -17,8 +17,11 @@ import wandb
 from made_results import make_result, picture
 
 from lookwhy import store
-from lookwhy.reporting import wandb as reporting
-from lookwhy.reporting import wandb_charts, wandb_environment, wandb_images, wandb_state
+from lookwhy.reporting.wandb import charts as wandb_charts
+from lookwhy.reporting.wandb import environment as wandb_environment
+from lookwhy.reporting.wandb import images as wandb_images
+from lookwhy.reporting.wandb import log as reporting
+from lookwhy.reporting.wandb import state as wandb_state
 
 SCRIPT = """
 import sys
@@ -27,8 +30,8 @@ sys.path.insert(0, sys.argv[3])
 from made_results import make_result
 from lookwhy import store
 from lookwhy.reporting.publish import publish
-from lookwhy.reporting.wandb import log_artifact
-from lookwhy.reporting.wandb_environment import prepare_environment
+from lookwhy.reporting.wandb.log import log_artifact
+from lookwhy.reporting.wandb.environment import prepare_environment
 
 run_folder = Path(sys.argv[1])
 print(prepare_environment(run_folder))
@@ -67,7 +70,7 @@ def logged(tmp_path_factory):
     # matplotlib keeps its list of fonts in the home folder: it has one already.
     clean["MPLCONFIGDIR"] = matplotlib.get_cachedir()
     environment = clean | {"HOME": str(home), "TMPDIR": str(temporary), "OMP_NUM_THREADS": "1"}
-    here = str(Path(__file__).parent)
+    here = str(Path(__file__).parents[1])
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(base / "run"), str(images), here],
         env=environment, cwd=base, capture_output=True, text=True, timeout=120, check=False,

@@ -14,7 +14,7 @@ _MEASURES = {RHO: "Rank correlation ρ", ACCURACY: "VQA accuracy", CONFIDENCE: "
 
 
 def table_one(result: AnalysisResult, note: bool) -> str:
-    """The table of `lookwhy.reporting.tables.table_one`, with its note or not; empty without rows."""
+    """Table 1 as HTML, with its note or not; empty without rows (in text: `terminal.tables.table_one`)."""
     heads = ["Method", "Rank correlation", "Mean map", "n (undefined)", "Other question", "Other image"]
     heads += ["Question-specific", "Paper"]
     rows = []

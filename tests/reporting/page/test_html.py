@@ -16,10 +16,10 @@ from PIL import Image
 
 from lookwhy import store
 from lookwhy.analysis.paired import Comparison, between_analyses
-from lookwhy.reporting import page_examples
-from lookwhy.reporting.epochs import agreement_over_epochs
-from lookwhy.reporting.failure_curves import failure_curves
-from lookwhy.reporting.html import run_names, write_report
+from lookwhy.reporting.figures.epochs import agreement_over_epochs
+from lookwhy.reporting.figures.failure_curves import failure_curves
+from lookwhy.reporting.page import examples as page_examples
+from lookwhy.reporting.page.html import run_names, write_report
 from lookwhy.types import LookwhyError
 
 
