@@ -7,7 +7,7 @@ import pytest
 
 SOURCE = Path(__file__).parent.parent / "src" / "lookwhy"
 ORDER = [
-    "errors", "types", "metrics", "data", "models", "attribution", "analysis", "store", "reporting",
+    "errors", "keys", "types", "metrics", "data", "models", "attribution", "analysis", "store", "reporting",
     "callbacks", "cli",
 ]  # fmt: skip
 LIGHTNING_ROOMS = ("data/datamodule.py", "models/system.py", "models/checkpoint.py", "callbacks/", "cli/")

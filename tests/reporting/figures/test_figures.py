@@ -15,7 +15,7 @@ from PIL import Image
 
 from lookwhy.reporting.figures import strips
 from lookwhy.reporting.figures import summary as figures
-from lookwhy.reporting.figures.chart import WIDTHS
+from lookwhy.reporting.figures.chart import WIDTHS, save_figure
 from lookwhy.types import LookwhyError
 
 
@@ -65,7 +65,7 @@ def assert_legends_beside_data(figure: Figure) -> None:
 )
 def test_example_strip_shows_question_answers_and_every_method_uncut(question_id, annotators, signed):
     result = make_result(annotators=annotators, signed=signed)
-    figure = figures.example_strip(result, question_id, picture(0))
+    figure = strips.example_strip(result, question_id, picture(0))
     assert_nothing_clipped(figure)
     shown = texts(figure)
     assert "Guided backpropagation" in shown
@@ -81,7 +81,7 @@ def test_example_strip_shows_question_answers_and_every_method_uncut(question_id
 
 def test_simulated_annotators_are_never_called_human_in_a_figure():
     result = make_result()
-    shown = texts(figures.example_strip(result, 100, picture(0)))
+    shown = texts(strips.example_strip(result, 100, picture(0)))
     assert any("imulated annotators" in text for text in shown)
     assert not any("human" in text.lower() for text in shown)
 
@@ -89,18 +89,18 @@ def test_simulated_annotators_are_never_called_human_in_a_figure():
 def test_human_annotators_are_called_human():
     result = make_result()
     result.manifest["annotators"] = "human annotators"
-    assert "Human annotators" in texts(figures.example_strip(result, 100, picture(0)))
+    assert "Human annotators" in texts(strips.example_strip(result, 100, picture(0)))
 
 
 def test_signed_maps_are_explained_by_another_legend_than_magnitudes():
-    signed = texts(figures.example_strip(make_result(signed=True), 100, picture(0)))
-    unsigned = texts(figures.example_strip(make_result(signed=False), 100, picture(0)))
+    signed = texts(strips.example_strip(make_result(signed=True), 100, picture(0)))
+    unsigned = texts(strips.example_strip(make_result(signed=False), 100, picture(0)))
     assert signed.count("for the answer") == unsigned.count("for the answer") + 1
 
 
 @pytest.mark.parametrize("size", [(20, 400), (400, 20), (1, 1), (480, 640)])
 def test_a_picture_of_any_size_and_shape_makes_a_strip(size):
-    assert_nothing_clipped(figures.example_strip(make_result(), 100, picture(0, *size)))
+    assert_nothing_clipped(strips.example_strip(make_result(), 100, picture(0, *size)))
 
 
 def test_words_that_never_end_dollars_and_unknown_letters_stay_inside():
@@ -111,7 +111,7 @@ def test_words_that_never_end_dollars_and_unknown_letters_stay_inside():
         record["predicted"] = record["ground_truth"] = "$a_b$ " * 40
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        figure = figures.example_strip(result, 100, picture(0))
+        figure = strips.example_strip(result, 100, picture(0))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")
         assert_nothing_clipped(figure)
@@ -120,12 +120,12 @@ def test_words_that_never_end_dollars_and_unknown_letters_stay_inside():
 def test_a_map_without_any_importance_says_so():
     result = make_result()
     result.maps["image/occlusion"].values[0] = 0.0
-    assert any("zero everywhere" in text for text in texts(figures.example_strip(result, 100, picture(0))))
+    assert any("zero everywhere" in text for text in texts(strips.example_strip(result, 100, picture(0))))
 
 
 def test_an_unknown_question_is_refused():
     with pytest.raises(LookwhyError, match="expected a question of the analysis, found 7"):
-        figures.example_strip(make_result(), 7, picture(0))
+        strips.example_strip(make_result(), 7, picture(0))
 
 
 def test_blend_leaves_unimportant_places_pale_and_colours_the_important_one():
@@ -146,7 +146,7 @@ def test_blend_gives_evidence_for_red_and_against_blue():
 
 def test_explanation_shows_the_answers_in_percent_and_every_word():
     words = LONG.split()
-    figure = figures.explanation_figure(
+    figure = strips.explanation_figure(
         picture(1),
         words,
         {"gradient": np.linspace(0, 1, 26), "word_drop": np.linspace(-1, 1, 26)},
@@ -162,7 +162,7 @@ def test_explanation_shows_the_answers_in_percent_and_every_word():
 
 
 def test_explanation_without_maps_or_answers_is_still_a_picture():
-    assert_nothing_clipped(figures.explanation_figure(picture(1), [], {}, {}, [], "why ?"))
+    assert_nothing_clipped(strips.explanation_figure(picture(1), [], {}, {}, [], "why ?"))
 
 
 def test_most_important_words_shows_groups_by_frequency_with_counts_and_the_tagger():
@@ -189,7 +189,7 @@ def test_the_untrained_model_is_called_so_wherever_epochs_are_named():
     untrained = make_result()
     untrained.manifest["epoch"] = -1
     assert any(text.startswith("Untrained. ") for text in texts(figures.accuracy_by_type(untrained)))
-    strip = texts(figures.example_strip(untrained, 100, picture(0)))
+    strip = texts(strips.example_strip(untrained, 100, picture(0)))
     assert "untrained, question 100" in strip
 
 
@@ -229,7 +229,7 @@ def test_the_note_on_the_data_stands_under_every_picture():
         getattr(figures, n)(result)
         for n in ("most_important_words", "failure_prediction", "accuracy_by_type")
     ]
-    drawn.append(figures.example_strip(result, 100, picture(0)))
+    drawn.append(strips.example_strip(result, 100, picture(0)))
     for figure in drawn:
         assert any(note in text for text in texts(figure))
 
@@ -247,7 +247,7 @@ def test_a_chart_fits_the_columns_of_a_page(name, width, defined):
 @pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
 @pytest.mark.parametrize("question_id", [100, 103])
 def test_a_strip_fits_the_columns_of_a_page(question_id, width):
-    figure = figures.example_strip(make_result(), question_id, picture(0), width)
+    figure = strips.example_strip(make_result(), question_id, picture(0), width)
     assert_nothing_clipped(figure)
     assert figure.get_figwidth() == width
     assert {"against", "for the answer", "nothing", "most"} <= set(texts(figure)), "no legend is shortened"
@@ -267,17 +267,17 @@ def test_narrow_word_bars_lie_and_hold_the_same_numbers():
 
 def test_svg_and_pdf_hold_text_that_can_be_searched(tmp_path):
     figure = figures.accuracy_by_type(make_result())
-    svg = figures.save_figure(figure, tmp_path / "a.svg").read_text()
+    svg = save_figure(figure, tmp_path / "a.svg").read_text()
     assert ">All questions</text>" in svg
-    pdf = figures.save_figure(figure, tmp_path / "a.pdf").read_bytes()
+    pdf = save_figure(figure, tmp_path / "a.pdf").read_bytes()
     assert b"CreationDate" not in pdf
     assert b"/FontFile2" in pdf, "TrueType, not outlines"
 
 
 @pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
 def test_a_saved_figure_is_whole_and_the_same_bytes_again(tmp_path, ending):
-    first = figures.save_figure(figures.accuracy_by_type(make_result()), tmp_path / "deep" / f"a.{ending}")
-    second = figures.save_figure(figures.accuracy_by_type(make_result()), tmp_path / f"b.{ending}")
+    first = save_figure(figures.accuracy_by_type(make_result()), tmp_path / "deep" / f"a.{ending}")
+    second = save_figure(figures.accuracy_by_type(make_result()), tmp_path / f"b.{ending}")
     assert first.read_bytes() == second.read_bytes()
     assert sorted(p.name for p in first.parent.iterdir()) == [f"a.{ending}"]
     if ending == "png":
@@ -291,7 +291,7 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path):
     figure = figures.accuracy_by_type(make_result())
     figure.savefig = None
     with pytest.raises(TypeError):
-        figures.save_figure(figure, path)
+        save_figure(figure, path)
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 

@@ -1,4 +1,4 @@
-"""Where a run's W&B files lie, and whether it goes to a server: settled before the run is started."""
+"""Places of a run's W&B files, and whether the run goes to a server: settled before the run starts."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 _DEFAULT_HOSTS = ("api.forge.coreweave.com", "api.wandb.ai")
-"""W&B's own server, by its present and by its former name: a key for one is a key for the other."""
+"""W&B's own server by its present and its former name; a key is valid for both."""
 
 
 def offline_environment(run_folder: Path) -> dict[str, str]:
-    """Environment variables that keep all of W&B inside a run's folder, and offline without an API key.
+    """Environment variables that keep all W&B files inside a run folder, and W&B offline without an API key.
 
-    Images in tables and artifacts are staged in W&B's data folder, logs in its cache: both belong beside
-    the run, or its files end up in the home folder. What the user has set stays as it is. W&B's own
-    settings folder is left alone: it is only read, and may name the server.
+    W&B stages images and artifacts in its data folder and logs in its cache; by default both lie in the home
+    folder. Variables set by the user stay. W&B's settings folder is only read; it may name the server.
     """
     root = run_folder.resolve()
     wanted = {
@@ -27,13 +26,13 @@ def offline_environment(run_folder: Path) -> dict[str, str]:
         "WANDB_ARTIFACT_DIR": str(root / "wandb" / "artifacts"),
     }
     if not os.environ.get("WANDB_MODE") and not has_credentials():
-        # Nothing to say about a run that goes nowhere: `prepare_environment` says where it lies.
+        # W&B stays silent, because `prepare_environment` says where the run lies.
         wanted |= {"WANDB_MODE": "offline", "WANDB_SILENT": "true"}
     return {name: value for name, value in wanted.items() if not os.environ.get(name)}
 
 
 def prepare_environment(run_folder: Path) -> str:
-    """Set those variables, before a run is started; returns one sentence about where the run goes."""
+    """Set these variables before a run starts; returns one sentence about where the run goes."""
     chosen = os.environ.get("WANDB_MODE")
     os.environ.update(offline_environment(run_folder))
     folder = Path(os.environ["WANDB_DIR"]) / "wandb"
@@ -45,7 +44,7 @@ def prepare_environment(run_folder: Path) -> str:
 
 
 def has_credentials() -> bool:
-    """Whether W&B could log in: by environment, netrc, or its own settings file."""
+    """Whether W&B finds an API key: in the environment, in netrc or in its settings file."""
     if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return True
     if _settings().get("api_key"):
@@ -56,7 +55,7 @@ def has_credentials() -> bool:
         if not file:
             continue
         try:
-            # Not `authenticators`: its answer for any host ("default") is no W&B key.
+            # Not `authenticators`, because its "default" entry for any host is no W&B key.
             if hosts & set(netrc.netrc(os.path.expanduser(file)).hosts):
                 return True
         except (OSError, netrc.NetrcParseError):
@@ -65,12 +64,12 @@ def has_credentials() -> bool:
 
 
 def _server() -> str:
-    """The server that the user has chosen; empty for W&B's own."""
+    """Address of the server that the user has chosen; empty for W&B's own."""
     return os.environ.get("WANDB_BASE_URL") or _settings().get("base_url") or ""
 
 
 def _settings() -> dict[str, str]:
-    """The `default` section of W&B's settings file."""
+    """The `default` section of W&B's settings file; empty if there is none."""
     folder = os.environ.get("WANDB_CONFIG_DIR") or "~/.config/wandb"
     parser = configparser.ConfigParser(interpolation=None)
     try:

@@ -1,4 +1,4 @@
-"""What a run folder remembers of its W&B run, so that a resumed training goes on with the same one."""
+"""State of the W&B run that a run folder keeps, so that a resumed training continues the same W&B run."""
 
 from __future__ import annotations
 
@@ -19,36 +19,36 @@ _ID_LENGTH = 8
 
 
 def run_id(run_folder: Path) -> str:
-    """The id of the folder's W&B run: the first training's, or a new one; `WANDB_RUN_ID` is obeyed."""
+    """The id of the folder's W&B run: `WANDB_RUN_ID`, else the id of the first training, else a new one."""
     state = _read(run_folder)
-    # Not from `random`: training goes on with the numbers it would have had.
+    # Not from `random`, whose state belongs to the training.
     new = "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(_ID_LENGTH))
     wanted = os.environ.get("WANDB_RUN_ID") or state.get("run_id") or new
     if wanted != state.get("run_id"):
-        # Of another W&B run: nothing has been logged to this one.
+        # Nothing has been logged to a new W&B run.
         _write(run_folder, {"run_id": wanted, "logged": {}})
     return str(wanted)
 
 
 def is_logged(run_folder: Path, epoch: int, weights: str | None) -> bool:
-    """Whether this very analysis, by the fingerprint of the weights, is in the W&B run already.
+    """Whether this very analysis (by the fingerprint of the weights) is in the W&B run already.
 
-    A training killed between an analysis and its checkpoint comes to the same epoch again when resumed.
+    A training that was killed between an analysis and its checkpoint repeats the epoch when resumed.
     """
     return weights is not None and _read(run_folder).get("logged", {}).get(str(epoch)) == weights
 
 
 def mark_logged(run_folder: Path, epoch: int, weights: str | None) -> None:
-    """Remember that the analysis of an epoch has been logged."""
+    """Remember that the analysis of an epoch is logged."""
     if weights is not None:
         state = _read(run_folder)
         _write(run_folder, state | {"logged": state.get("logged", {}) | {str(epoch): weights}})
 
 
 def forget_lost(run_folder: Path) -> None:
-    """Take for logged only what stands in the logs of earlier processes, to be called when a run is resumed.
+    """Forget analyses that are missing in W&B's log files; call it when a run is resumed.
 
-    W&B writes its log in blocks: of a process that was killed, the last epochs may be missing.
+    W&B writes its log in blocks, so the last epochs of a killed process may be missing.
     """
     state = _read(run_folder)
     if state.get("logged"):
@@ -58,11 +58,11 @@ def forget_lost(run_folder: Path) -> None:
 
 
 def _analysed_epochs(file: Path) -> Iterator[str]:
-    """Epochs whose analysis is in one of W&B's logs; none if it cannot be read: they are logged again."""
+    """Epochs whose analysis is in a W&B log; none for an unreadable log, so that they are logged again."""
     command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(file)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as reader:
         for line in reader.stdout or ():
-            # Most lines are of training steps, and a damaged last one is none.
+            # Most lines are training steps; the last line may be damaged.
             if '"history"' in line and '"analysis/' in line:
                 with suppress(ValueError, KeyError, TypeError):
                     yield str(json.loads(line)["history"]["item"]["epoch"])

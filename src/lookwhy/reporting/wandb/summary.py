@@ -1,4 +1,4 @@
-"""The best values of a run so far, beside the last ones, which W&B keeps under a metric's own name."""
+"""Best values of a run so far; W&B itself keeps the last value under a metric's own name."""
 
 from __future__ import annotations
 
@@ -8,33 +8,34 @@ from pathlib import Path
 
 from lookwhy import store
 from lookwhy.errors import LookwhyError
+from lookwhy.keys import parse
 from lookwhy.reporting.style import BASELINES
 
 BEST, BEST_EPOCH = "best", "best_epoch"
-_HIGHER, _LOWER = 1.0, -1.0
-_AGREEMENT = ("rank_correlation", "mean_map", "specificity")
+_BETTER = {
+    "accuracy": {"overall": 1.0, "answer_type": 1.0, "question_type": 1.0},
+    "failure": {"accuracy": 1.0, "auroc": 1.0, "aurc": -1.0},
+    "image": {"rank_correlation": 1.0, "mean_map": 1.0, "specificity": 1.0},
+}
+"""Direction of each measure that can be better or worse, by domain."""
 
 
 def direction(key: str) -> float | None:
-    """1 where a higher value of this scalar is better, -1 where a lower one is; None where neither is.
+    """1 if a higher value of this scalar is better, -1 if a lower one is, else None.
 
-    Neither: counts, ends of intervals, baselines, controls, and which words mattered.
+    None for counts, ends of intervals, baselines, controls, slices, and shares of parts of speech.
     """
-    parts = key.split("/")
-    if parts[0] == "accuracy":
-        return _HIGHER
-    if parts[0] == "failure" and len(parts) == 3:
-        return {"accuracy": _HIGHER, "auroc": _HIGHER, "aurc": _LOWER}.get(parts[2])
-    if parts[0] == "image" and len(parts) == 3 and parts[1] not in BASELINES and parts[2] in _AGREEMENT:
-        return _HIGHER
-    return None
+    row, field = parse(key)
+    if field != "value" or row.slice is not None or (row.domain == "image" and row.method in BASELINES):
+        return None
+    return _BETTER.get(row.domain, {}).get(row.measure)
 
 
 def best_values(summaries: Mapping[int, Mapping[str, float]]) -> dict[str, float]:
     """`<key>/best` and `<key>/best_epoch` of each scalar that can be better or worse.
 
     Args:
-        summaries: by epoch. The untrained model competes with none; of equal values the first is the best.
+        summaries: scalars by epoch; the untrained model does not compete, and the first of equals is best.
     """
     best: dict[str, tuple[float, int]] = {}
     for epoch in sorted(epoch for epoch in summaries if epoch != store.UNTRAINED):
@@ -47,9 +48,9 @@ def best_values(summaries: Mapping[int, Mapping[str, float]]) -> dict[str, float
 
 
 def read_summaries(run_folder: Path, last: int | None = None) -> dict[int, dict[str, float]]:
-    """The stored scalars of a run's epochs up to `last`; nothing where none is stored.
+    """Stored scalars of a run's epochs up to `last`, by epoch; empty if none is stored.
 
-    A run that goes on from an earlier checkpoint has epochs in its folder that it has not come to yet.
+    A run that was resumed from an earlier checkpoint has later epochs in its folder.
     """
     try:
         epochs = store.stored_epochs(run_folder)

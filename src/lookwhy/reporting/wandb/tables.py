@@ -1,4 +1,4 @@
-"""The table of questions of an analysis: W&B filters it, and puts those of several runs together."""
+"""The table of questions of an analysis, which W&B can filter and join with those of other runs."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from lookwhy.reporting import reading
 from lookwhy.types import AnalysisResult
 
 KEYS = ("run", "epoch", "question_id")
-"""What a row is found by: tables of several runs and epochs lie under each other, or join by question_id."""
+"""Columns that identify a row in the tables of several runs and epochs."""
 
 _ASKED = ("question", "question_type", "answer_type", "ground_truth", "predicted", "confidence", "accuracy")
 
 
 def questions_table(result: AnalysisResult, run: str, epoch: int) -> Any:
-    """One row a question: what was asked and answered, and what each method found.
+    """Make a table with one row a question: question, answers, and the finding of each method.
 
     Args:
-        result: the analysis.
-        run: name of the run, in every row.
-        epoch: of the analysis, in every row.
+        result: analysis to show.
+        run: name of the run, repeated in every row.
+        epoch: epoch of the analysis, repeated in every row.
     """
     image, words = reading.image_methods(result), reading.question_methods(result)
     columns: list[str | int] = [*KEYS, *_ASKED]

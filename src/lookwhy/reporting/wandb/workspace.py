@@ -1,7 +1,7 @@
 """The project's saved view in W&B: sections of panels over the keys that runs log.
 
-A panel is there for what is logged: of methods, words and types that no run has, no panel is made. The
-finished view is checked as W&B will get it, as JSON: against the schema, and key by key.
+A panel is made only for keys that some run logs. The finished view is checked in the form in which W&B
+receives it, as JSON: against the schema, and key by key.
 """
 
 from __future__ import annotations
@@ -17,15 +17,16 @@ import wandb_workspaces.workspaces as workspaces
 from wandb_workspaces.workspaces.internal import View
 
 from lookwhy.errors import LookwhyError
+from lookwhy.keys import parse
 from lookwhy.reporting import style
+from lookwhy.reporting.figures.catalogue import EPOCH_CHARTS
 from lookwhy.reporting.wandb.charts import CURVES, GROUP, SHARE, WORDS
-from lookwhy.reporting.wandb.images import FIGURES
 from lookwhy.reporting.wandb.log import EPOCH, PREFIX
 from lookwhy.reporting.wandb.summary import BEST, BEST_EPOCH
 
 TITLE = "lookwhy: where it looks and why it answers"
 TRAINING_KEYS = ("train/loss", "val/loss", "val/accuracy/overall", "val/accuracy_most_frequent_answer")
-"""What training logs beside the analyses, at steps of its own."""
+"""Keys that training logs beside the analyses, at its own steps."""
 MOST_RUNS = 20
 
 Panel = Any
@@ -33,16 +34,16 @@ Panel = Any
 
 @dataclass
 class Shown:
-    """What a project's runs log, and so what its view can show.
+    """Keys and names that the runs of a project log, so that its view can show them.
 
     Attributes:
-        keys: under which anything is logged.
-        image_methods: by name.
-        question_methods: by name.
-        feature_sets: of the failure predictor.
-        groups: of parts of speech.
-        annotators: what to call them.
-        note: what must be said of the data.
+        keys: all keys logged.
+        image_methods: names of the attribution methods for images.
+        question_methods: names of the attribution methods for words.
+        feature_sets: feature sets of the failure predictor.
+        groups: parts of speech.
+        annotators: name for the annotators.
+        note: note on the data.
     """
 
     keys: set[str]
@@ -55,7 +56,7 @@ class Shown:
 
 
 def build(shown: Shown, entity: str, project: str) -> workspaces.Workspace:
-    """The view of a project; nothing is asked of a server."""
+    """Build the view of a project, without any server."""
     makers = (_agreement, _specific, _words, _failure, _examples, _accuracy, _runs)
     sections = []
     for maker in makers:
@@ -83,7 +84,7 @@ def build(shown: Shown, entity: str, project: str) -> workspaces.Workspace:
 
 
 def checked_json(workspace: workspaces.Workspace, shown: Shown) -> str:
-    """The view as W&B gets it, read back through its schema, with no key in it that is not logged.
+    """The view as W&B receives it, checked against its schema and against the keys that runs log.
 
     Raises:
         LookwhyError: a panel shows a key that no run logs.
@@ -99,7 +100,7 @@ def checked_json(workspace: workspaces.Workspace, shown: Shown) -> str:
 
 
 def shown_keys(view: dict[str, Any]) -> set[str]:
-    """The keys that a view, as JSON, looks for: in its panels, its columns and as its axis."""
+    """Keys that a view, as JSON, reads in its panels, its columns and its axis."""
     section = view["spec"]["section"]
     return {key for name in ("panelBankConfig", "runSets", "settings") for key in _keys_in(section[name])}
 
@@ -119,7 +120,7 @@ def _keys_in(part: Any) -> Iterator[str]:
             yield from (key.removeprefix("summary:") for key in value if key.startswith("summary:"))
         else:
             yield from _keys_in(value)
-    # Of a chart: {"name": "tableKey", "value": KEY}; of a table: {"nodeType": "const", "val": KEY}.
+    # A chart holds {"name": "tableKey", "value": KEY}; a table {"nodeType": "const", "val": KEY}.
     if part.get("name") == "tableKey":
         yield part["value"]
     if part.get("nodeType") == "const" and isinstance(part.get("val"), str):
@@ -127,7 +128,7 @@ def _keys_in(part: Any) -> Iterator[str]:
 
 
 def save(workspace: workspaces.Workspace) -> str:
-    """Save the view in W&B; returns its address.
+    """Save the view in W&B and return its address.
 
     Raises:
         LookwhyError: the server cannot be reached or refuses.
@@ -135,7 +136,7 @@ def save(workspace: workspaces.Workspace) -> str:
     try:
         workspace.save()
         return str(workspace.url)
-    # What W&B's clients raise has no class in common, and is not documented.
+    # The errors of W&B's clients have no common class and are not documented.
     except Exception as error:
         raise LookwhyError(
             f"expected W&B to save a view of {workspace.entity}/{workspace.project}, found "
@@ -144,10 +145,10 @@ def save(workspace: workspaces.Workspace) -> str:
 
 
 def default_entity() -> str:
-    """Whose projects the API key's owner works in.
+    """The entity (user or team) of the API key's owner.
 
     Raises:
-        LookwhyError: the server cannot be reached or refuses, or there is none.
+        LookwhyError: the server cannot be reached or refuses, or the owner has no entity.
     """
     try:
         entity = wandb.Api().default_entity
@@ -161,7 +162,7 @@ def default_entity() -> str:
 
 
 def _lines(shown: Shown, title: str, keys: list[str], label: str = "") -> Panel | None:
-    """Lines over the epochs, of those keys that are logged; None if none is."""
+    """A panel of lines over the epochs for the keys that are logged; None if none is."""
     found: list[Any] = [f"{PREFIX}{key}" for key in keys if f"{PREFIX}{key}" in shown.keys]
     if not found:
         return None
@@ -172,7 +173,7 @@ def _lines(shown: Shown, title: str, keys: list[str], label: str = "") -> Panel 
 
 
 def _chart(shown: Shown, key: str, preset: str, fields: dict[str, str], title: str) -> Panel | None:
-    """A custom chart of the newest table of each run."""
+    """A panel with a custom chart of the newest table of each run; None if no run logs it."""
     table = f"{PREFIX}{key}_table"
     if table not in shown.keys:
         return None
@@ -236,7 +237,7 @@ def _failure(shown: Shown) -> tuple[str, list[Panel | None]]:
 
 
 def _examples(shown: Shown) -> tuple[str, list[Panel | None]]:
-    keys = {"Examples, step by step": "examples"} | {_title(name): f"figures/{name}" for name in FIGURES}
+    keys = {"Examples, step by step": "examples"} | {_title(name): f"figures/{name}" for name in EPOCH_CHARTS}
     return "Examples", [
         panels.MediaBrowser(title=title, media_keys=[f"{PREFIX}{key}"], num_columns=1)
         for title, key in keys.items()
@@ -249,12 +250,9 @@ def _title(name: str) -> str:
 
 
 def _accuracy(shown: Shown) -> tuple[str, list[Panel | None]]:
-    prefix, summaries = f"{PREFIX}accuracy/answer_type/", (f"/{BEST}", f"/{BEST_EPOCH}")
-    types = sorted(
-        key.removeprefix(PREFIX)
-        for key in shown.keys
-        if key.startswith(prefix) and not key.endswith(summaries)
-    )
+    logged = [key for key in shown.keys if not key.endswith((f"/{BEST}", f"/{BEST_EPOCH}"))]
+    rows = [parse(key.removeprefix(PREFIX))[0] for key in logged]
+    types = sorted(row.key for row in rows if (row.slice, row.measure) == (None, "answer_type"))
     found = [
         _lines(shown, "Analysed questions", ["accuracy/overall"], "VQA accuracy"),
         _lines(shown, "By answer type", types, "VQA accuracy"),
