@@ -17,11 +17,7 @@ import wandb
 from made_results import make_result, picture
 
 from lookwhy import store
-from lookwhy.reporting.wandb import charts as wandb_charts
-from lookwhy.reporting.wandb import environment as wandb_environment
-from lookwhy.reporting.wandb import images as wandb_images
-from lookwhy.reporting.wandb import log as reporting
-from lookwhy.reporting.wandb import state as wandb_state
+from lookwhy.reporting.wandb import charts, environment, images, log, state
 
 SCRIPT = """
 import sys
@@ -236,8 +232,8 @@ def test_the_keys_that_a_view_may_show_are_the_ones_that_are_logged(logged, hist
     real = {next((key.removesuffix(kind) for kind in kinds if key.endswith(kind)), key) for key in real}
     real |= {key for key in logged.summary["summary"] if key.endswith(("/best", "/best_epoch"))}
     charts = set(chart_settings(logged.records))
-    assert reporting.logged_keys(result) - charts == real
-    assert charts <= reporting.logged_keys(result)
+    assert log.logged_keys(result) - charts == real
+    assert charts <= log.logged_keys(result)
 
 
 def test_nothing_is_left_outside_the_runs_folder(logged):
@@ -268,29 +264,11 @@ class Recorder:
         self.logs.append(data)
 
 
-def test_pictures_may_come_from_arrays_or_from_a_reader_of_files(tmp_path):
-    by_id, by_file = Recorder(), Recorder()
-    result = make_result(folder=tmp_path)
-    result.manifest["examples"] = [100, 101]
-    reporting.publish(result, {101: picture(1)}, by_id, 2)
-    asked = []
-
-    def read(path: str) -> np.ndarray:
-        asked.append(path)
-        return picture(0)
-
-    reporting.publish(result, read, by_file, 2)
-    assert len(by_id.logs) == len(by_file.logs) == 1
-    assert len(by_id.logs[0]["analysis/examples"]) == 1
-    assert len(by_file.logs[0]["analysis/examples"]) == 2
-    assert asked[0] == str(tmp_path / "0.png")
-
-
-def test_a_key_that_turns_up_later_is_defined_then():
+def test_a_key_that_turns_up_later_is_defined_then(tmp_path):
     run = Recorder()
-    reporting.publish(make_result(defined=False), {}, run, 0)
+    log.publish(make_result(defined=False), run, 0, {}, tmp_path)
     before = len(run.defined)
-    reporting.publish(make_result(), {}, run, 1)
+    log.publish(make_result(), run, 1, {}, tmp_path)
     names = [name for name, _ in run.defined]
     assert ("analysis/accuracy/overall", "epoch") in run.defined[before:]
     assert len(names) == len(set(names))
@@ -300,7 +278,7 @@ def test_long_curves_are_thinned_to_what_a_panel_shows_and_keep_their_ends():
     result = make_result()
     x = np.linspace(0, 1, 200).tolist()
     result.curves = {"failure/all/roc": {"x": x, "y": x}}
-    table = wandb_charts.charts(result, "first", 1)["failure/all/roc"].table
+    table = charts.charts(result, "first", 1)["failure/all/roc"].table
     assert len(table.data) == 50
     assert [table.data[0][2:4], table.data[-1][2:4]] == [[0.0, 0.0], [1.0, 1.0]]
     assert len({row[2] for row in table.data}) == 50
@@ -310,21 +288,21 @@ def test_the_same_analysis_is_logged_once_whoever_comes_to_it_again(tmp_path):
     result, first, second = make_result(1), Recorder(), Recorder()
     result.manifest["weights_sha256"] = "abc"
     store.save(result, store.epoch_folder(tmp_path, 1))
-    assert reporting.publish(result, {}, first, 1, run_folder=tmp_path)
-    assert reporting.publish(result, {}, second, 1, run_folder=tmp_path) == {}
+    assert log.publish(result, first, 1, {}, tmp_path)
+    assert log.publish(result, second, 1, {}, tmp_path) == {}
     assert (len(first.logs), len(second.logs)) == (1, 0)
     assert second.summary["analysis/accuracy/overall/best"] == pytest.approx(0.46), "it has them all the same"
     result.manifest["weights_sha256"] = "other"
-    assert reporting.publish(result, {}, second, 1, run_folder=tmp_path)
+    assert log.publish(result, second, 1, {}, tmp_path)
 
 
 def test_what_a_killed_process_took_with_it_is_not_taken_for_logged(logged, monkeypatch):
     monkeypatch.setenv("WANDB_RUN_ID", logged.summary["run_id"])
-    wandb_state.run_id(logged.run)
+    state.run_id(logged.run)
     for epoch in (0, 2, 3):
-        wandb_state.mark_logged(logged.run, epoch, "abc")
-    wandb_state.forget_lost(logged.run)
-    assert [wandb_state.is_logged(logged.run, epoch, "abc") for epoch in range(4)] == [
+        state.mark_logged(logged.run, epoch, "abc")
+    state.forget_lost(logged.run)
+    assert [state.is_logged(logged.run, epoch, "abc") for epoch in range(4)] == [
         True,
         False,
         True,
@@ -333,21 +311,22 @@ def test_what_a_killed_process_took_with_it_is_not_taken_for_logged(logged, monk
 
 
 def test_a_run_folder_keeps_its_run_id_unless_the_user_says_another(bare, tmp_path, monkeypatch):
-    own = wandb_state.run_id(tmp_path)
+    own = state.run_id(tmp_path)
     assert len(own) == 8
-    wandb_state.mark_logged(tmp_path, 0, "abc")
-    assert wandb_state.run_id(tmp_path) == own
-    assert wandb_state.is_logged(tmp_path, 0, "abc")
-    assert wandb_state.run_id(tmp_path / "another") != own
+    state.mark_logged(tmp_path, 0, "abc")
+    assert state.run_id(tmp_path) == own
+    assert state.is_logged(tmp_path, 0, "abc")
+    assert state.run_id(tmp_path / "another") != own
     monkeypatch.setenv("WANDB_RUN_ID", "mine")
-    assert wandb_state.run_id(tmp_path) == "mine"
-    assert not wandb_state.is_logged(tmp_path, 0, "abc"), "not to that run"
+    assert state.run_id(tmp_path) == "mine"
+    assert not state.is_logged(tmp_path, 0, "abc"), "not to that run"
 
 
-def test_no_more_images_under_a_key_than_wandb_keeps(monkeypatch):
-    monkeypatch.setattr(wandb_images, "MOST_IMAGES", 2)
+def test_no_more_images_under_a_key_than_wandb_keeps(monkeypatch, image_folder, tmp_path):
+    monkeypatch.setattr(images, "MOST_IMAGES", 2)
     run = Recorder()
-    reporting.publish(make_result(), {i: picture(0) for i in range(100, 104)}, run, 0)
+    pictures = {f"example_{i}": image_folder / "0.png" for i in range(100, 104)}
+    log.publish(make_result(), run, 0, pictures, tmp_path)
     assert len(run.logs[0]["analysis/examples"]) == 2
 
 
@@ -363,7 +342,7 @@ def bare(monkeypatch, tmp_path):
 
 
 def test_without_a_key_the_run_is_offline(bare, tmp_path):
-    found = wandb_environment.offline_environment(tmp_path / "run")
+    found = environment.offline_environment(tmp_path / "run")
     assert found["WANDB_MODE"] == "offline"
     inside = [v for k, v in found.items() if k not in ("WANDB_MODE", "WANDB_SILENT")]
     assert len(inside) == 4
@@ -381,13 +360,13 @@ def test_with_a_key_the_run_is_online(bare, tmp_path, monkeypatch, where):
     else:
         (bare / ".config" / "wandb").mkdir(parents=True)
         (bare / ".config" / "wandb" / "settings").write_text("[default]\napi_key = " + "k" * 40 + "\n")
-    assert "WANDB_MODE" not in wandb_environment.offline_environment(tmp_path / "run")
+    assert "WANDB_MODE" not in environment.offline_environment(tmp_path / "run")
 
 
 def test_a_key_of_another_server_is_no_key(bare, tmp_path):
     (bare / ".netrc").write_text("machine github.com\n login user\n password x\n")
     (bare / ".netrc").chmod(0o600)
-    assert wandb_environment.offline_environment(tmp_path / "run")["WANDB_MODE"] == "offline"
+    assert environment.offline_environment(tmp_path / "run")["WANDB_MODE"] == "offline"
 
 
 @pytest.mark.parametrize("mode", ["disabled", "online", "offline"])
@@ -395,7 +374,7 @@ def test_what_the_user_has_set_stays(bare, tmp_path, monkeypatch, mode):
     monkeypatch.setenv("WANDB_MODE", mode)
     monkeypatch.setenv("WANDB_DIR", str(tmp_path / "elsewhere"))
     monkeypatch.setattr(os, "environ", dict(os.environ))
-    sentence = wandb_environment.prepare_environment(tmp_path / "run")
+    sentence = environment.prepare_environment(tmp_path / "run")
     assert os.environ["WANDB_MODE"] == mode
     assert os.environ["WANDB_DIR"] == str(tmp_path / "elsewhere")
     assert sentence == f"W&B: {mode}, as WANDB_MODE says; files in {tmp_path / 'elsewhere' / 'wandb'}"

@@ -1,4 +1,4 @@
-"""The questions of the report page's example browser: which ones, their answers, their maps in few bytes."""
+"""The example browser of the report page: its choice of questions, their answers, their maps in few bytes."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from lookwhy.reporting.page.numbers import Json, short
 from lookwhy.types import AnalysisResult
 
 MOST_MAP_BYTES = 8_000_000
-"""Of all maps of a page; in base64 they take a third more. Beyond it, epochs are left out evenly."""
+"""Bytes of all maps of a page (a third more in base64); beyond it, epochs are left out evenly."""
 
 _SIGNED, _WORDS = 1, 2
 
 
 class Asked(NamedTuple):
-    """One question; runs on different data may use one id for different questions."""
+    """A question and its id: runs on different data may use one id for different questions."""
 
     question_id: int
     question: str
 
 
 def choose_questions(last: list[AnalysisResult], most: int) -> list[Asked]:
-    """The questions to browse: those that most runs have, a run's own examples before others.
+    """Choose the questions to browse: those that most runs have, a run's own examples before others.
 
-    Each time the run with the fewest questions so far has its turn: runs on the same data all show the same
-    questions, and one on other data is not left without.
+    The run with the fewest questions so far chooses next. So runs on the same data show the same questions,
+    and a run on other data has some, too.
 
     Args:
-        last: the last analysis of each run.
-        most: how many.
+        last: last analysis of each run.
+        most: largest number of questions.
     """
     orders = [_in_order(result) for result in last]
     holders: dict[Asked, list[int]] = {}
@@ -59,7 +59,7 @@ def choose_questions(last: list[AnalysisResult], most: int) -> list[Asked]:
 
 
 def _in_order(result: AnalysisResult) -> list[Asked]:
-    """Its examples, then two questions an image as analysed, then all others."""
+    """Questions of a run in order of choice: its examples, two questions an image, then all others."""
     rows = reading.questions(result)
     chosen = [int(i) for i in result.manifest.get("examples") or () if int(i) in rows]
     seen: dict[Any, int] = {}
@@ -74,25 +74,23 @@ def _in_order(result: AnalysisResult) -> list[Asked]:
 
 
 class Methods(NamedTuple):
-    """The methods of a run whose maps are shown."""
+    """Names of the methods whose maps are shown, in the order in which the page stores them."""
 
     image: list[str]
     words: list[str]
 
 
 def methods_of(result: AnalysisResult) -> Methods:
-    """Methods with maps, in the order in which the page stores them."""
-    names = sorted(result.maps)
+    """Methods of an analysis that have maps."""
+    maps = result.maps.values()
     return Methods(
-        *(
-            [name.split("/")[1] for name in names if name.startswith(f"{domain}/")]
-            for domain in ("image", "question")
-        )
+        sorted(one.method for one in maps if one.domain == "image"),
+        sorted(one.method for one in maps if one.domain == "question"),
     )
 
 
 def shown_epochs(epochs: list[int], bytes_each: int, runs: int) -> list[int]:
-    """Epochs whose maps fit the page: all, or evenly chosen ones with both ends."""
+    """Epochs whose maps fit the page: all, or an even choice with the first and the last."""
     room = max(MOST_MAP_BYTES // max(bytes_each * runs, 1), 2)
     if len(epochs) <= room:
         return epochs
@@ -101,12 +99,12 @@ def shown_epochs(epochs: list[int], bytes_each: int, runs: int) -> list[int]:
 
 
 def bytes_of_epoch(result: AnalysisResult, questions: int) -> int:
-    """What the maps of so many questions of one analysis take."""
+    """Bytes that the maps of this number of questions of one analysis take."""
     return questions * sum(_HEADER.size + one.values[0].numel() for one in result.maps.values() if len(one))
 
 
 class ExamplesOfRun:
-    """What the browser shows of one run, gathered epoch by epoch so that no two epochs fill the memory."""
+    """Content of the browser for one run, gathered epoch by epoch so that only one is in memory."""
 
     def __init__(self, asked: list[Asked], last: AnalysisResult) -> None:
         self.asked = asked
@@ -128,7 +126,7 @@ class ExamplesOfRun:
                 self.maps[at].append(pack(mean[place], signed=False))
 
     def add(self, epoch: int, result: AnalysisResult) -> None:
-        """Take in one epoch; epochs come in ascending order."""
+        """Add one epoch; epochs come in ascending order."""
         self.epochs.append(epoch)
         places, records = _places(result), reading.questions(result)
         for at, one in enumerate(self.asked):
@@ -168,7 +166,7 @@ class ExamplesOfRun:
 
 
 def details_of(row: reading.Record) -> Json:
-    """What of a question does not change over epochs."""
+    """Facts about a question that do not change over epochs."""
     return {
         "id": int(row["question_id"]),
         "question": str(row["question"] or " ".join(row["words"] or ())),
@@ -182,11 +180,12 @@ _HEADER = struct.Struct("<HBBf")
 
 
 def pack(values: Float[np.ndarray, "*cells"], signed: bool) -> bytes:
-    """A map in a byte a cell, after 8 bytes that say how to read it.
+    """Store a map with one byte a cell, after a header of 8 bytes.
 
-    Header: cells a side (or words) as uint16, flags (1 signed, 2 words), a spare byte, the largest magnitude
-    as float32. Cells: of signed maps int8 in 127ths of it, -128 undefined; of others uint8 in 254ths of it,
-    255 undefined. The error is at most half a step, less than a colour table tells apart.
+    The header holds the number of cells a side (or of words) as uint16, flags (1 signed, 2 words), a spare
+    byte, and the largest magnitude as float32. A cell of a signed map is an int8 in 127ths of that magnitude
+    (-128: undefined); a cell of another map is a uint8 in 254ths of it (255: undefined). The error is at most
+    half a step, which is below the resolution of the colour table.
     """
     values = np.asarray(values, np.float64)
     defined = np.isfinite(values)
@@ -201,7 +200,7 @@ def pack(values: Float[np.ndarray, "*cells"], signed: bool) -> bytes:
 
 
 ABSENT = _HEADER.pack(0, 0, 0, 0.0)
-"""Stands for a map that an epoch does not have."""
+"""Placeholder for a map that an epoch does not have."""
 
 
 def _how_many(maps: Float[np.ndarray, "K G G"]) -> int:
@@ -213,6 +212,6 @@ def _places(result: AnalysisResult) -> dict[int, int]:
 
 
 def rows_of(records: dict[int, list[reading.Record]], asked: Asked) -> list[reading.Record]:
-    """A question's records; none where its id belongs to another question here."""
+    """Records of a question; empty if its id belongs to another question in this run."""
     rows = records.get(asked.question_id) or []
     return rows if rows and str(rows[0]["question"]) == asked.question else []

@@ -1,12 +1,11 @@
 """One self-contained page that compares runs over epochs: opens from disk, needs no network.
 
-The page's own parts lie in `page/`: its frame, its looks and its script. Here they are filled with what
-the run folders hold, put together and written.
+The frame, styles and scripts of the page lie beside this file. They are filled with the content of the run
+folders and written as one file.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from html import escape
@@ -16,7 +15,7 @@ from tqdm import tqdm
 
 from lookwhy import __version__, store
 from lookwhy.analysis.paired import Comparison
-from lookwhy.data.files import sha256_file
+from lookwhy.data.files import atomic_path, sha256_file
 from lookwhy.reporting import reading, style
 from lookwhy.reporting.numbers import table_note
 from lookwhy.reporting.page.examples import (
@@ -35,14 +34,14 @@ from lookwhy.reporting.page.tables import caveat, paired_table, table_one
 from lookwhy.types import AnalysisResult, LookwhyError
 
 EXAMPLES = 60
-"""Questions to browse."""
+"""Number of questions to browse."""
 
 _TITLE = "Where it looks and why it answers"
 
 
 @dataclass
 class _Run:
-    """A run as the page needs it: all scalars and curves, the last epoch as a whole."""
+    """A run as the page needs it: scalars and curves of all epochs, records and maps of the last."""
 
     name: str
     folders: dict[int, Path]
@@ -59,41 +58,32 @@ def write_report(
     examples: int = EXAMPLES,
     progress: bool = False,
 ) -> Path:
-    """Write the page; a browser never meets half of one.
+    """Write the page atomically.
 
     Args:
         runs: run folders, each with at least one analysed epoch.
         out: the page, usually `report.html`.
-        comparisons: what the table of paired differences shows.
-        examples: how many questions to browse.
-        progress: whether to show how far it is.
+        comparisons: content of the table of paired differences.
+        examples: number of questions to browse.
+        progress: whether to show a progress bar.
 
     Raises:
-        LookwhyError: no run given, a folder without an analysis, or no place to write.
+        LookwhyError: no run is given, a folder holds no analysis, or the page cannot be written.
     """
     if not runs:
         raise LookwhyError("expected at least one run folder to report on, found none; name one")
     read = [_read(name, store.stored_epochs(run)) for name, run in zip(run_names(runs), runs, strict=True)]
     page = _page(read, list(comparisons), *_examples(read, examples, progress))
     try:
-        _write(page, out)
+        with atomic_path(out) as partial:
+            partial.write_text(page, encoding="utf-8")
     except OSError as error:
         raise LookwhyError(f"expected a place for the page, found {error}; name another --out") from error
     return out
 
 
-def _write(page: str, out: Path) -> None:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(page, encoding="utf-8")
-        os.replace(partial, out)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
 def run_names(runs: list[Path]) -> list[str]:
-    """Folder names, with the parent's where two are alike."""
+    """Names of run folders, preceded by the parent's name where two are equal."""
     short = [run.resolve().name for run in runs]
     long = [f"{run.resolve().parent.name}/{run.resolve().name}" for run in runs]
     chosen = [one if short.count(one) == 1 else other for one, other in zip(short, long, strict=True)]
@@ -109,10 +99,10 @@ def _read(name: str, folders: dict[int, Path]) -> _Run:
 
 
 def _pictures_until(result: AnalysisResult, folder: Path) -> float:
-    """Image files newer than this (seconds since 1970) may be others than those analysed.
+    """Time in seconds since 1970; a newer image file may not be the one that was analysed.
 
-    A data set made anew has other pictures under the same names. Of a copied one only the files' times are
-    new: where the questions are byte for byte those of the analysis, its images are, too.
+    A data set that was made again has other pictures under the same names. A copied data set has new file
+    times only: if its questions are byte for byte those of the analysis, so are its images.
     """
     data = result.manifest.get("data") or {}
     questions = Path(str(data.get("folder"))) / "data_prepro.h5"
@@ -124,7 +114,7 @@ def _pictures_until(result: AnalysisResult, folder: Path) -> float:
 def _examples(
     runs: list[_Run], most: int, progress: bool
 ) -> tuple[list[Json], list[ExamplesOfRun], Pictures]:
-    """The questions to browse, what each run says to them, and their pictures."""
+    """The questions to browse, the examples of each run, and the pictures."""
     asked = choose_questions([run.last for run in runs], most)
     pictures = Pictures()
     details = [_details(one, runs, pictures) for one in asked]
@@ -145,7 +135,7 @@ def _examples(
 
 
 def _details(asked: Asked, runs: list[_Run], pictures: Pictures) -> Json:
-    """A question with the first picture of it that a run still has."""
+    """Facts about a question, with the first picture of it that a run still has."""
     found: Json = {}
     for run in runs:
         rows = rows_of(run.records, asked)
@@ -201,7 +191,7 @@ def _blocks(
 
 
 def _tables(runs: list[_Run]) -> str:
-    """Table 1 of each run that has one; what several would say below them is said below the last."""
+    """Table 1 of each run that has one; a note shared by several stands below the last of them."""
     notes = [table_note(run.last) for run in runs]
     found = []
     for at, run in enumerate(runs):

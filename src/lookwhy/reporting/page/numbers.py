@@ -1,25 +1,25 @@
-"""What the report page's charts draw, as plain JSON values: read from the results, nothing computed."""
+"""Values for the charts of the report page as plain JSON, read from the results."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
+from lookwhy.keys import Row
 from lookwhy.reporting import numbers, reading, style
 from lookwhy.types import AnalysisResult
 
 Json = dict[str, Any]
 
 MEASURES = ("rank_correlation", "mean_map", "specificity")
-CURVES = ("roc", "risk_coverage", "calibration")
 
 
 def numbers_of_run(name: str, epochs: dict[int, AnalysisResult]) -> Json:
     """Every scalar of a run that a chart of the page shows, by epoch.
 
     Args:
-        name: of the run.
-        epochs: its analyses; records, maps and curves are needed of the last one alone.
+        name: name of the run.
+        epochs: analyses by epoch; only the last one needs its records.
     """
     last = epochs[max(epochs)]
     return {
@@ -28,14 +28,7 @@ def numbers_of_run(name: str, epochs: dict[int, AnalysisResult]) -> Json:
         "annotators": style.annotators(last.manifest).lower(),
         "tagger": str(last.manifest.get("tagger") or "an unknown tagger"),
         "agreement": _agreement(epochs),
-        "levels": {
-            measure: {
-                method: short(value)
-                for method in style.BASELINES
-                if (value := last.summary.get(f"image/{method}/{measure}")) is not None
-            }
-            for measure in MEASURES
-        },
+        "levels": _levels(last),
         "words": {epoch: words for epoch, result in epochs.items() if (words := _words(result))},
         "accuracy": {epoch: found for epoch, result in epochs.items() if (found := _accuracy(result))},
         "types": {kind: reading.types(last, kind) for kind in ("answer_type", "question_type")},
@@ -45,18 +38,19 @@ def numbers_of_run(name: str, epochs: dict[int, AnalysisResult]) -> Json:
 
 
 def curves_of(epochs: dict[int, AnalysisResult]) -> Json:
-    """The failure predictor's curves by epoch, feature set and name; empty where none was stored."""
+    """Curves of the failure predictor by epoch, feature set and name; empty if none are stored."""
     found: Json = {}
     for epoch, result in epochs.items():
-        for key, curve in result.curves.items():
-            _, feature_set, name = key.split("/")
-            rounded = {axis: [short(value, 3) for value in values] for axis, values in curve.items()}
-            found.setdefault(str(epoch), {}).setdefault(feature_set, {})[name] = rounded
+        for feature_set, curves in reading.curves(result).items():
+            found.setdefault(str(epoch), {})[feature_set] = {
+                name: {axis: [short(value, 3) for value in values] for axis, values in curve.items()}
+                for name, curve in curves.items()
+            }
     return found
 
 
 def names_and_colours(results: Iterable[AnalysisResult]) -> Json:
-    """What methods, baselines, groups and feature sets are called, and the colour of each method.
+    """Names of methods, baselines, groups and feature sets, and colours of methods.
 
     A colour is a pair for CSS's `light-dark()`.
     """
@@ -77,14 +71,14 @@ def names_and_colours(results: Iterable[AnalysisResult]) -> Json:
 
 
 def short(value: float | None, digits: int = 4) -> float | None:
-    """A number as short as a chart can show it; None where undefined (JSON knows no NaN)."""
+    """A number rounded for a chart; None if it is undefined (JSON has no NaN)."""
     if value is None or value != value:
         return None
     return round(float(value), digits) + 0.0
 
 
 def named(methods: list[str], colours: dict[str, str]) -> Json:
-    """What methods are called, and the colour of each as a pair for CSS's `light-dark()`."""
+    """Name and colour of each method; a colour is a pair for CSS's `light-dark()`."""
     return {
         method: {"name": style.method_name(method), "colour": style.light_dark(colours[method])}
         for method in methods
@@ -92,54 +86,50 @@ def named(methods: list[str], colours: dict[str, str]) -> Json:
 
 
 def _agreement(epochs: dict[int, AnalysisResult]) -> Json:
-    """By measure and method: epoch, value and both ends of its interval."""
-    methods = sorted({method for result in epochs.values() for method in reading.image_methods(result)})
-    found: Json = {}
-    for measure in MEASURES:
-        for method in methods:
-            key = f"image/{method}/{measure}"
-            points = [
-                [epoch, *_with_interval(result, key)]
-                for epoch, result in sorted(epochs.items())
-                if key in result.summary
-            ]
-            if points:
-                found.setdefault(measure, {})[method] = points
+    """Points of each curve by measure and method: epoch, value, both ends of its interval."""
+    found: Json = {measure: {} for measure in MEASURES}
+    for epoch, result in sorted(epochs.items()):
+        for row in reading.rows(result, "image"):
+            if row.measure in found and row.method not in style.BASELINES and row.value is not None:
+                found[row.measure].setdefault(row.method, []).append([epoch, *_with_interval(row)])
+    return {measure: dict(sorted(curves.items())) for measure, curves in found.items() if curves}
+
+
+def _levels(result: AnalysisResult) -> Json:
+    """Value of each baseline by measure."""
+    found: Json = {measure: {} for measure in MEASURES}
+    rows = {(row.measure, row.method): row for row in reading.rows(result, "image")}
+    for measure, levels in found.items():
+        for method in style.BASELINES:
+            row = rows.get((measure, method))
+            if row is not None and row.value is not None:
+                levels[method] = short(row.value)
     return found
 
 
-def _with_interval(result: AnalysisResult, key: str) -> list[float | None]:
-    return [short(result.summary.get(f"{key}{end}")) for end in ("", "/ci_low", "/ci_high")]
+def _with_interval(row: Row) -> list[float | None]:
+    return [short(row.value), short(row.ci_low), short(row.ci_high)]
 
 
 def _words(result: AnalysisResult) -> Json:
-    """By group and question method: value, interval, what chance gives, and the number of words."""
-    found: Json = {}
-    for group in reading.groups(result):
-        for method in reading.question_methods(result):
-            key = f"question/{method}/most_important/{group}"
-            if key in result.summary:
-                found.setdefault(group, {})[method] = [
-                    *_with_interval(result, key),
-                    short(result.summary.get(f"{key}/expected")),
-                    result.summary.get(f"{key}/n"),
-                ]
+    """Value, interval, value by chance and number of words, by group and question method."""
+    found: Json = {group: {} for group in reading.groups(result)}
+    for row in reading.words(result):
+        found[row.group][row.method] = [*_with_interval(row), short(row.expected), row.n]
     return found
 
 
 def _accuracy(result: AnalysisResult) -> Json:
-    return {
-        key.removeprefix("accuracy/"): short(value)
-        for key, value in result.summary.items()
-        if key.startswith("accuracy/")
-    }
+    """Accuracy by "overall", "answer_type/<type>" and "question_type/<type>"."""
+    rows = reading.rows(result, "accuracy")
+    return {row.key.removeprefix("accuracy/"): short(row.value) for row in rows}
 
 
 def _failure(result: AnalysisResult) -> Json:
+    """Measures of the failure predictor by feature set; null where undefined."""
+    measures = ("accuracy", "majority_accuracy", "auroc", "aurc", "n")
+    values = {(row.method, row.measure): short(row.value) for row in reading.rows(result, "failure")}
     return {
-        name: {
-            key: short(result.summary.get(f"failure/{name}/{key}"))
-            for key in ("accuracy", "majority_accuracy", "auroc", "aurc", "n")
-        }
+        name: {measure: values.get((name, measure)) for measure in measures}
         for name in reading.feature_sets(result)
     }

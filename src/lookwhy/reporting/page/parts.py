@@ -1,4 +1,4 @@
-"""The own parts of report page and live page, which lie in `page/`, and how data is written between them."""
+"""Fills the frames of report page and live page, and writes data blocks into them."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _LIVE_SCRIPTS = ("base", "heat", "theme", "live_view", "live_talk", "live")
 
 
 def fill_page(filled: dict[str, str]) -> str:
-    """The page with its looks, its script, and what `{{name}}` stands for in its frame."""
+    """The report page: its frame with styles, scripts, and a text for each `{{name}}`."""
     return _fill("page.html", ("page.css",), _SCRIPTS, filled)
 
 
 def fill_live_page(filled: dict[str, str]) -> str:
-    """The same of the live page, which shares looks, heat maps and themes with the report page."""
+    """The live page, which shares styles, heat maps and themes with the report page."""
     return _fill("live.html", ("page.css", "live.css"), _LIVE_SCRIPTS, filled)
 
 
@@ -34,7 +34,7 @@ def _fill(frame: str, looks: tuple[str, ...], scripts: tuple[str, ...], filled: 
         "style": "\n".join(_part(name) for name in looks),
         "script": "\n".join(_part(f"{name}.js") for name in scripts),
     } | filled
-    # In one pass: what was filled in is not searched for names again.
+    # One pass, so that text that was filled in is not searched for names.
     return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match.group(1)], _part(frame))
 
 
@@ -43,15 +43,15 @@ def _part(name: str) -> str:
 
 
 def json_block(name: str, content: Any) -> str:
-    """Data in a script element that no browser runs."""
+    """A script element with JSON data, which browsers do not run."""
     text = json.dumps(content, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    # "<" written as an escape: no text in the data can close the block.
+    # "<" is escaped, so no text in the data can close the block.
     escaped = text.replace("<", "\\u003c")
     return f'<script type="application/json" id="{name}">{escaped}</script>'
 
 
 def bytes_block(name: str, content: bytes) -> str:
-    """Bytes that the page decodes once they are looked at."""
+    """A script element with bytes, which the page decodes when it shows them."""
     return f'<script type="text/plain" id="{name}">{base64.b64encode(content).decode("ascii")}</script>'
 
 

@@ -1,4 +1,4 @@
-"""The pictures of the report page: each image once, small, whatever many questions and runs ask about it."""
+"""Pictures of the report page: each image once and small, for all its questions and runs."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from lookwhy.data.recipe import read_rgb
 from lookwhy.types import LookwhyError
 
 LONGEST_SIDE, QUALITY = 288, 75
-"""In pixels, and JPEG's: about 15 kB a photograph."""
+"""Longest side in pixels, and quality of the JPEG: about 15 kB a photograph."""
 
 NOT_FOUND = "Image not found"
 CHANGED = "The image file changed after the analysis, so its maps would lie over another picture"
 
 
 class Pictures:
-    """Small JPEGs, one for each image, however many files hold it."""
+    """Small JPEGs, one for each image; several files with equal content share one."""
 
     def __init__(self) -> None:
         self.encoded: list[bytes] = []
@@ -27,14 +27,14 @@ class Pictures:
         self._of_bytes: dict[bytes, int] = {}
 
     def add(self, path: str, until: float) -> tuple[int | None, str]:
-        """Take in an image file.
+        """Add an image file.
 
         Args:
-            path: of the file; empty where the analysis knew none.
-            until: a file newer than this, in seconds since 1970, is not what was analysed.
+            path: path of the file; empty if the analysis knew none.
+            until: time in seconds since 1970; a newer file is not the one analysed.
 
         Returns:
-            Its number, and why there is none.
+            Number of the picture, or None and the reason.
         """
         if path not in self._of_path:
             if not path or not Path(path).is_file():
@@ -53,17 +53,17 @@ class Pictures:
 
 
 def shrink(path: Path) -> bytes:
-    """An image file as a small JPEG.
+    """Read an image file and shrink it to a small JPEG.
 
     Raises:
-        LookwhyError: it cannot be read.
+        LookwhyError: the file cannot be read.
     """
-    # The same reading as the network's: a photograph on its side would not lie under its maps.
+    # The network reads its images with the same function, so a rotated photograph lies under its maps.
     return small_jpeg(read_rgb(path))
 
 
 def small_jpeg(rgb: Image.Image) -> bytes:
-    """An image as a page shows it."""
+    """Shrink an image to a small JPEG."""
     image = rgb.copy()
     image.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()

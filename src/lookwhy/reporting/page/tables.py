@@ -1,4 +1,4 @@
-"""The report page's tables as HTML; on a narrow screen each row restacks as a card."""
+"""Tables of the report page as HTML; on a narrow screen each row becomes a card."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MEASURES = {RHO: "Rank correlation ρ", ACCURACY: "VQA accuracy", CONFIDENCE: "
 
 
 def table_one(result: AnalysisResult, note: bool) -> str:
-    """Table 1 as HTML, with its note or not; empty without rows (in text: `terminal.tables.table_one`)."""
+    """Table 1 of the paper as HTML, with or without its note; empty without rows."""
     heads = ["Method", "Rank correlation", "Mean map", "n (undefined)", "Other question", "Other image"]
     heads += ["Question-specific", "Paper"]
     rows = []
@@ -38,7 +38,7 @@ def table_one(result: AnalysisResult, note: bool) -> str:
 
 
 def paired_table(comparisons: list[Comparison]) -> str:
-    """Differences within questions: a row for each, grouped by what is compared."""
+    """Paired differences: one table for each comparison, one row for each difference."""
     heads = ["Measure", "Difference", "95% interval", "Questions"]
     parts = []
     for comparison in comparisons:
@@ -50,7 +50,7 @@ def paired_table(comparisons: list[Comparison]) -> str:
 
 
 def caveat(manifests: Sequence[Mapping[str, Any]]) -> str:
-    """What must be known before runs' rank correlations are subtracted; empty where measured alike."""
+    """A warning for runs whose rank correlations were measured in different ways; else empty."""
     plans = [manifest.get("plan") or {} for manifest in manifests]
     measured = {
         "grids of different sizes": {str(manifest.get("grid")) for manifest in manifests},
@@ -85,7 +85,7 @@ def _measured(difference: Difference) -> str:
 
 def _signed(value: float) -> str:
     text = f"{value:+.3f}"
-    # A tiny negative mean is shown as zero, not as minus zero.
+    # A tiny negative mean is shown as zero, without its sign.
     return text[1:] if not text.strip("+-0.") else text.replace("-", "−")
 
 
@@ -99,8 +99,8 @@ def _table(heads: list[str], rows: list[str], label: str) -> str:
 
 
 def _row(name: str, cells: list[str], heads: list[str], kind: str = "") -> str:
-    # Each cell names its column: on a narrow screen the head is not seen. Without its roles a table that CSS
-    # restacks would lose its meaning for a screen reader.
+    # Each cell names its column, because a narrow screen hides the head. The roles keep the meaning of a
+    # table for screen readers when CSS changes its layout.
     named = "".join(
         f'<td role="cell" data-head="{escape(head)}"><span>{cell}</span></td>'
         for head, cell in zip(heads[1:], cells, strict=True)
