@@ -35,7 +35,9 @@ FORMS = [
 
 
 SLICES = [None, ("answer_type", "yes/no"), ("question_type", "is the image"), ("by", "image")]
-CASES = [(*one, part) for one in FORMS for part in SLICES if not part or one[1].domain not in ("unheard", "alone")]
+CASES = [
+    (*one, part) for one in FORMS for part in SLICES if not part or one[1].domain not in ("unheard", "alone")
+]
 
 
 @pytest.mark.parametrize(("key", "row", "field", "part"), CASES)

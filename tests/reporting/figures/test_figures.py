@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
+from lookwhy.analysis.explanation import Answer, Explanation, Importance
 from lookwhy.reporting.figures import strips
 from lookwhy.reporting.figures import summary as figures
 from lookwhy.reporting.figures.chart import WIDTHS, save_figure
@@ -144,25 +145,37 @@ def test_blend_gives_evidence_for_red_and_against_blue():
     assert blended[32, 48, 2] > blended[32, 48, 0] + 0.2
 
 
+def explanation(words=(), maps=(), answers=()):
+    """An explanation; `maps` holds method, domain, values and whether they are signed."""
+    return Explanation(
+        " ".join(words) or "why ?", tuple(words), (True,) * len(words),
+        tuple(Answer(text, share, place) for place, (text, share) in enumerate(answers)),
+        tuple(Importance(*one, "the answer", None) for one in maps), ("A note.",),
+    )  # fmt: skip
+
+
 def test_explanation_shows_the_answers_in_percent_and_every_word():
     words = LONG.split()
-    figure = strips.explanation_figure(
-        picture(1),
-        words,
-        {"gradient": np.linspace(0, 1, 26), "word_drop": np.linspace(-1, 1, 26)},
-        {"guided_backprop": blob(0.3, 0.4), "occlusion": blob(0.3, 0.4) - blob(0.7, 0.6)},
-        [("red", 0.812), ("blue", 0.1), ("x" * 200, 0.05), ("2", 0.03), ("yes", 0.001)],
-        LONG,
-    )
+    maps = [
+        ("guided_backprop", "image", blob(0.3, 0.4), False),
+        ("occlusion", "image", blob(0.3, 0.4) - blob(0.7, 0.6), True),
+        ("gradient", "question", np.linspace(0, 1, 26), False),
+        ("word_drop", "question", np.linspace(-1, 1, 26), True),
+    ]
+    answers = [("red", 0.812), ("blue", 0.1), ("x" * 200, 0.05), ("2", 0.03), ("yes", 0.001)]
+    figure = strips.explanation_figure(explanation(words, maps, answers), picture(1), ["Another."])
     assert_nothing_clipped(figure)
     shown = texts(figure)
     assert {"81.2%", "10.0%", "5.0%", "3.0%", "0.1%", "red", "blue"} <= set(shown)
-    assert "Answered “red” (81.2%)" in shown
+    assert {"Answered “red” (81.2%)", "A note.", "Another."} <= set(shown)
+    assert shown.count("for the answer") == shown.count("most") == 2, (
+        "a legend for each map and each line of words"
+    )
     assert all(shown.count(word) >= 2 for word in words)
 
 
 def test_explanation_without_maps_or_answers_is_still_a_picture():
-    assert_nothing_clipped(strips.explanation_figure(picture(1), [], {}, {}, [], "why ?"))
+    assert_nothing_clipped(strips.explanation_figure(explanation(), picture(1)))
 
 
 def test_most_important_words_shows_groups_by_frequency_with_counts_and_the_tagger():

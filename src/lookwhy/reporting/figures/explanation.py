@@ -1,4 +1,4 @@
-"""One explanation as a file: a picture, or its numbers."""
+"""Writes one explanation to a file: as a picture or as numbers (JSON)."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ SCHEMA_VERSION = 1
 
 
 def check_ending(path: Path) -> None:
-    """Refuse a file name that does not say what to write.
+    """Refuse a file name with an unknown ending.
 
     Raises:
-        LookwhyError: it ends otherwise than those known.
+        LookwhyError: the ending is neither in `PICTURES` nor `NUMBERS`.
     """
     if path.suffix.lower() not in (*PICTURES, NUMBERS):
         raise LookwhyError(
@@ -35,16 +35,17 @@ def check_ending(path: Path) -> None:
 
 
 def write_explanation(path: Path, explanation: Explanation, image: Image.Image, origin: Json) -> Path:
-    """Write an explanation as the file's ending says; a reader never meets half of one.
+    """Write an explanation atomically, in the format of the file's ending.
 
     Args:
-        path: ends with one of `PICTURES` or `NUMBERS`.
-        explanation: what to write.
+        path: file with an ending of `PICTURES` or `NUMBERS`.
+        explanation: explanation to write.
         image: the picture asked about, of any size.
-        origin: where it comes from, in plain types: its keys head the numbers, its "note" is in a picture.
+        origin: origin of the explanation in plain types; its keys stand first in the numbers, its "note" is
+            shown in a picture.
 
     Raises:
-        LookwhyError: the name ends otherwise, or cannot be written.
+        LookwhyError: the ending is unknown, or the file cannot be written.
     """
     check_ending(path)
     try:
@@ -53,7 +54,8 @@ def write_explanation(path: Path, explanation: Explanation, image: Image.Image, 
             with atomic_path(path) as partial:
                 partial.write_text(text + "\n", encoding="utf-8")
         else:
-            save_figure(_figure(explanation, image, origin), path)
+            notes = [str(origin["note"])] if origin.get("note") else []
+            save_figure(explanation_figure(explanation, np.asarray(image), notes), path)
     except OSError as error:
         raise LookwhyError(
             f"expected a place for {path}, found none ({error.strerror or error}); name another --out"
@@ -62,9 +64,9 @@ def write_explanation(path: Path, explanation: Explanation, image: Image.Image, 
 
 
 def as_json(explanation: Explanation, origin: Json) -> Json:
-    """An explanation in JSON's types; what is undefined is null.
+    """Turn an explanation into JSON types; undefined values become null.
 
-    Maps are lists of rows of the grid from the top; importances of words stand with their words.
+    A map is a list of the rows of the grid, from the top. Each importance of a word stands with its word.
     """
     return {
         "schema_version": SCHEMA_VERSION,
@@ -94,27 +96,14 @@ def as_json(explanation: Explanation, origin: Json) -> Json:
 
 
 def nested(values: np.ndarray) -> list[Any]:
-    """An array as nested lists; what is undefined, or infinite, is None."""
+    """Turn an array into nested lists; undefined and infinite values become None."""
     return [nested(row) for row in values] if values.ndim > 1 else [number(float(one)) for one in values]
 
 
 def number(value: float) -> float | None:
-    """A number as strict JSON takes it."""
+    """A number for strict JSON: None if it is undefined or infinite."""
     return value if math.isfinite(value) else None
 
 
 def _about(one: Importance) -> Json:
     return {"method": one.method, "signed": one.signed, "target": one.target, "flips": one.flips}
-
-
-def _figure(explanation: Explanation, image: Image.Image, origin: Json) -> Any:
-    return explanation_figure(
-        np.asarray(image),
-        explanation.words,
-        {one.method: one.values for one in explanation.of("question")},
-        {one.method: one.values for one in explanation.of("image")},
-        [(one.text, one.probability) for one in explanation.answers],
-        explanation.question,
-        signed={one.method for one in explanation.maps if one.signed},
-        notes=[*explanation.notes, *filter(None, [origin.get("note")])],
-    )

@@ -1,7 +1,7 @@
-"""A figure filled from top to bottom and as tall as what is on it, so that no text is ever cut off.
+"""A figure that is filled from top to bottom and is as tall as its content, so that no text is cut off.
 
-Charts let matplotlib lay them out. Questions, answers and words have any length, so here every text is
-measured first and wrapped to the room it has; only then is the figure made.
+Charts are laid out by matplotlib. Questions, answers and words may have any length, so a sheet measures and
+wraps every text before it makes the figure.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from matplotlib.textpath import text_to_path
 from lookwhy.reporting.style import FAINT, HEADING, INK, MUTED, PAPER, SMALL, TEXT, ink_on
 
 MARGIN, GAP, PANEL = 0.22, 0.22, 2.1
-"""Inches: round the sheet, between panels, and the width of a panel."""
+"""Inches: margin of the sheet, gap between panels, width of a panel."""
 LABEL = 1.75
-"""Inches for the name in front of a question's words."""
+"""Width in inches of the method's name to the left of the words of a question."""
 _NARROW, _SMALLEST = 5.0, 1.3
-"""Inches: of a sheet without room beside the words, their name stands above them; and of the least panel."""
+"""Inches: a sheet narrower than this has the method's name above the words; width of the smallest panel."""
 DPI = 120
 _LEADING = 1.32 / 72
 _WORD, _PAD = 10.5, 0.36
@@ -34,9 +34,9 @@ _WORD, _PAD = 10.5, 0.36
 
 @lru_cache(maxsize=4096)
 def text_width(text: str, size: float, weight: str = "normal") -> float:
-    """Width in inches of one line of text, with a little to spare for hinting."""
+    """Width in inches of one line of text, plus 3% for hinting."""
     with warnings.catch_warnings():
-        # A letter that the font lacks is drawn as a box; that is no reason to stop.
+        # A letter that the font lacks is drawn as a box.
         warnings.filterwarnings("ignore", message="Glyph .* missing")
         font = FontProperties(size=size, weight=weight)
         width, _, _ = text_to_path.get_text_width_height_descent(text, font, ismath=False)
@@ -44,7 +44,7 @@ def text_width(text: str, size: float, weight: str = "normal") -> float:
 
 
 def shorten(text: str, size: float, room: float, weight: str = "normal") -> str:
-    """The text, or as much of it as fits the room (inches) with an ellipsis."""
+    """Shorten a text with an ellipsis to fit `room` inches."""
     text = " ".join(text.split())
     if text_width(text, size, weight) <= room:
         return text
@@ -55,7 +55,7 @@ def shorten(text: str, size: float, room: float, weight: str = "normal") -> str:
 
 
 def wrap(text: str, size: float, room: float, weight: str = "normal") -> list[str]:
-    """Lines no wider than the room (inches); a longer word is shortened."""
+    """Wrap a text into lines of at most `room` inches; a longer word is shortened."""
     lines: list[str] = []
     for word in text.split():
         longer = f"{lines[-1]} {word}" if lines else word
@@ -68,7 +68,7 @@ def wrap(text: str, size: float, room: float, weight: str = "normal") -> list[st
 
 @dataclass(frozen=True)
 class Scale:
-    """What the colours of a map mean: the colours and the words at their two ends."""
+    """Meaning of the colours of a map: the colours, and the words at both ends."""
 
     colours: Colormap
     low: str
@@ -77,7 +77,7 @@ class Scale:
 
 @dataclass(frozen=True)
 class Panel:
-    """A picture with a title above it, the legend of its colours and a caption below."""
+    """A picture with a title above, and the legend of its colours and a caption below."""
 
     title: str
     draw: Callable[[Axes], None]
@@ -87,7 +87,7 @@ class Panel:
 
 
 def fitting(width: float, count: int) -> float:
-    """Width of so many panels on a sheet of a given width: as few rows as are readable, equally filled."""
+    """Width of each of `count` panels on a sheet: the fewest readable rows, filled equally."""
     room = width - 2 * MARGIN + GAP
     columns = max(min(count, int(room / (_SMALLEST + GAP))), 1)
     rows = -(-count // columns)
@@ -95,7 +95,7 @@ def fitting(width: float, count: int) -> float:
 
 
 class Sheet:
-    """Collects what is to be drawn, from top to bottom; `figure` draws it."""
+    """Collects content from top to bottom; `figure` draws it."""
 
     def __init__(self, width: float) -> None:
         self.width = width
@@ -104,17 +104,17 @@ class Sheet:
         self._steps: list[Callable[[Figure, float], None]] = []
 
     def space(self, inches: float) -> None:
-        """Leave some room."""
+        """Leave a vertical gap."""
         self._used += inches
 
     def text(self, text: str, size: float = TEXT, colour: str = INK, weight: str = "normal") -> None:
-        """A paragraph over the whole width."""
+        """Add a paragraph over the whole width."""
         self._used += self._lines(
             wrap(text, size, self.room, weight), MARGIN, self._used, size, colour, weight
         )
 
     def panels(self, panels: Sequence[Panel], height: float) -> None:
-        """Panels side by side, in as many rows as they need; `height` in inches is that of the pictures."""
+        """Add panels side by side, in as many rows as they need; the pictures are `height` inches tall."""
         row: list[Panel] = []
         for panel in panels:
             if row and sum(p.width + GAP for p in row) + panel.width > self.room + 1e-6:
@@ -132,14 +132,14 @@ class Sheet:
         shades: Sequence[float | None],
         top: int | None,
     ) -> None:
-        """The words of a question as coloured boxes.
+        """Add the words of a question as coloured boxes.
 
         Args:
-            label: stands in front of them, on a narrow sheet above them.
-            scale: the legend of their colours.
-            words: from first to last.
-            shades: place of each word on the scale's colours, 0..1; None where it is undefined.
-            top: place of the most important word, which gets a frame.
+            label: name to the left of the words, or above them on a narrow sheet.
+            scale: meaning of the colours.
+            words: words in their order.
+            shades: place of each word on the colours, 0..1; None where undefined.
+            top: index of the most important word, which gets a frame.
         """
         start, line_height = self._used, 0.31
         beside = self.width >= _NARROW
@@ -190,7 +190,7 @@ class Sheet:
         self._used = lowest + 0.1
 
     def _legend(self, scale: Scale, x: float, y: float, width: float) -> float:
-        """A small colour bar with the meaning of its ends; returns the height used."""
+        """Add a small colour bar with the words at its ends; returns the height used in inches."""
 
         def draw(axes: Axes) -> None:
             axes.imshow(np.linspace(0, 1, 256)[None], cmap=scale.colours, vmin=0, vmax=1, aspect="auto")
@@ -227,7 +227,7 @@ class Sheet:
         def step(figure: Figure, total: float) -> None:
             figure.text(
                 x / self.width,
-                # On one baseline: aligned by their tops, words with and without ascenders would jump.
+                # On one baseline: aligned by their tops, words with and without ascenders would not be level.
                 1 - (y + 0.95 * size / 72) / total,
                 text,
                 size=size,

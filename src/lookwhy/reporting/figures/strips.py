@@ -1,11 +1,11 @@
 """Pictures of single questions: where the model looked, and which words counted.
 
-Pure functions of results; nothing here touches pyplot, so no figure outlives its last reference.
+No function uses pyplot, so a figure is freed with its last reference.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
+from lookwhy.analysis.explanation import Answer, Explanation
 from lookwhy.reporting import reading
 from lookwhy.reporting.figures.sheet import DPI, GAP, MARGIN, PANEL, Panel, Scale, Sheet, fitting, shorten
 from lookwhy.reporting.style import (
@@ -35,10 +36,10 @@ from lookwhy.reporting.style import (
 )
 from lookwhy.types import AnalysisResult, LookwhyError
 
-HowMuch = Scale(MAGNITUDE, "nothing", "most")
-ForOrAgainst = Scale(SIGNED, "against", "for the answer")
+MAGNITUDES = Scale(MAGNITUDE, "nothing", "most")
+EVIDENCE = Scale(SIGNED, "against", "for the answer")
 _SIDE = round(PANEL * DPI)
-"""Pixels of the longer side of a picture on a sheet: as many as it is drawn with."""
+"""Pixels of the longer side of a picture: as many as a panel is drawn with."""
 
 
 def example_strip(
@@ -50,13 +51,13 @@ def example_strip(
     """One question: the image, where annotators and each method looked, and which words counted.
 
     Args:
-        result: the analysis.
-        question_id: one of its questions.
+        result: analysis to draw.
+        question_id: id of one of its questions.
         image: the picture asked about, RGB 0-255, of any size.
-        width: of the figure in inches; by default as wide as its panels side by side.
+        width: width in inches; None: as wide as the panels side by side.
 
     Raises:
-        LookwhyError: the analysis holds no such question.
+        LookwhyError: the analysis does not hold this question.
     """
     rows = reading.questions(result).get(int(question_id))
     if not rows:
@@ -65,7 +66,7 @@ def example_strip(
             f"its {len(result.question_ids)} question ids are in records.parquet"
         )
     place = int(np.flatnonzero(result.question_ids == question_id)[0])
-    # For print, which has more dots to an inch, twice the pixels.
+    # Print has more dots an inch, so it gets twice the pixels.
     picture = _fit(image, _SIDE if width is None else 2 * _SIDE)
     panels = [Panel("Image", lambda axes: _show(axes, picture))]
     looked = _mean_annotator(result, place)
@@ -81,7 +82,7 @@ def example_strip(
             values = maps.values[place].numpy()
             panels.append(_map_panel(method_name(method), caption, values, picture, maps.signed))
     side = PANEL if width is None else fitting(width, len(panels))
-    sheet = Sheet(width or 2 * MARGIN + max(len(panels[:5]), 3) * (PANEL + GAP) - GAP)
+    sheet = Sheet(width or _wide_enough(panels))
     _headline(sheet, rows[0], result.manifest)
     sheet.panels([replace(panel, width=side) for panel in panels], side * picture.shape[0] / picture.shape[1])
     sheet.space(0.06)
@@ -94,64 +95,50 @@ def example_strip(
 
 
 def explanation_figure(
-    image: UInt8[np.ndarray, "H W 3"],
-    question_words: Sequence[str],
-    word_maps: Mapping[str, Any],
-    image_maps: Mapping[str, Any],
-    top_answers: Sequence[tuple[str, float]],
-    title: str,
-    signed: Collection[str] = (),
-    notes: Sequence[str] = (),
+    explanation: Explanation, image: UInt8[np.ndarray, "H W 3"], notes: Sequence[str] = ()
 ) -> Figure:
-    """The answer to one question about one image: what was answered, and what it hung on.
+    """One explanation: the answer to a question about an image, where the model looked, which words counted.
 
     Args:
-        image: RGB 0-255, of any size.
-        question_words: as the model read them.
-        word_maps: by method, one importance a word.
-        image_maps: by method, (G, G) importances of the cells.
-        top_answers: answers and their probabilities (0..1), likeliest first.
-        title: usually the question.
-        signed: methods whose maps tell for from against; a map with a negative value is shown so, too, any
-            other as magnitudes.
-        notes: what a reader must know beside it.
+        explanation: answers and importance maps.
+        image: the picture asked about, RGB 0-255, of any size.
+        notes: sentences to add to the explanation's own notes.
     """
-    picture = _fit(image)
+    picture, answers = _fit(image), explanation.answers
     panels = [Panel("Image", lambda axes: _show(axes, picture))]
     panels += [
-        _map_panel(
-            method_name(method), "", np.asarray(values), picture, method in signed or _has_sign(values)
-        )
-        for method, values in image_maps.items()
+        _map_panel(method_name(one.method), "", one.values, picture, one.signed)
+        for one in explanation.of("image")
     ]
-    sheet = Sheet(2 * MARGIN + max(len(panels[:5]), 3) * (PANEL + GAP) - GAP)
-    sheet.text(title, TITLE, weight="bold")
+    sheet = Sheet(_wide_enough(panels))
+    sheet.text(explanation.question, TITLE, weight="bold")
     sheet.space(0.03)
-    if top_answers:
-        sheet.text(f"Answered “{top_answers[0][0]}” ({top_answers[0][1]:.1%})", 10.5)
+    if answers:
+        sheet.text(f"Answered “{answers[0].text}” ({answers[0].probability:.1%})", 10.5)
     sheet.space(0.1)
     sheet.panels(panels, PANEL * picture.shape[0] / picture.shape[1])
     sheet.space(0.06)
     bars = Panel(
-        "Most probable answers",
-        lambda axes: _answer_bars(axes, top_answers, sheet.room),
-        width=sheet.room,
+        "Most probable answers", lambda axes: _answer_bars(axes, answers, sheet.room), width=sheet.room
     )
-    sheet.panels([bars], 0.3 * max(len(top_answers), 1))
+    sheet.panels([bars], 0.3 * max(len(answers), 1))
     sheet.space(0.06)
-    for method, values in word_maps.items():
-        _words(
-            sheet, method, question_words, np.asarray(values, float), method in signed or _has_sign(values)
-        )
-    for note in notes:
+    for one in explanation.of("question"):
+        _words(sheet, one.method, explanation.words, one.values, one.signed)
+    for note in (*explanation.notes, *notes):
         sheet.text(note, SMALL, MUTED)
     return sheet.figure()
+
+
+def _wide_enough(panels: Sequence[Panel]) -> float:
+    """Width in inches of a sheet with at most five panels side by side."""
+    return 2 * MARGIN + max(len(panels[:5]), 3) * (PANEL + GAP) - GAP
 
 
 def blend(
     picture: UInt8[np.ndarray, "H W 3"], values: Float[np.ndarray, "G G"], signed: bool
 ) -> Float[np.ndarray, "H W 3"]:
-    """A map over a picture: the picture pale, coloured the more the more a place counts."""
+    """Lay a map over a pale picture: the more a place counts, the stronger its colour."""
     size = (picture.shape[1], picture.shape[0])
     scaled = Image.fromarray(_scaled(values).astype(np.float32)).resize(size, Image.Resampling.BICUBIC)
     smooth = np.clip(np.asarray(scaled), -1.0, 1.0)
@@ -186,7 +173,7 @@ def _note(sheet: Sheet, manifest: Mapping[str, Any]) -> None:
 
 
 def _mean_annotator(result: AnalysisResult, place: int) -> tuple[str, str, Any] | None:
-    """Title, caption and mean of the annotators' maps of a question; None where it has none."""
+    """Title, caption and mean of the annotator maps of a question; None if it has none."""
     maps = result.human[place]
     maps = maps[~np.isnan(maps).all(axis=(1, 2))] if len(maps) else maps
     if not len(maps):
@@ -200,7 +187,7 @@ def _map_panel(
     if not np.nan_to_num(values).any():
         caption = f"{caption}; the map is zero everywhere".removeprefix("; ")
     blended = blend(picture, np.asarray(values, float), signed)
-    return Panel(title, lambda axes: _show(axes, blended), caption, ForOrAgainst if signed else HowMuch)
+    return Panel(title, lambda axes: _show(axes, blended), caption, EVIDENCE if signed else MAGNITUDES)
 
 
 def _words(sheet: Sheet, method: str, words: Sequence[str], values: Any, signed: bool) -> None:
@@ -210,22 +197,18 @@ def _words(sheet: Sheet, method: str, words: Sequence[str], values: Any, signed:
     shades = [None if np.isnan(v) else float(p) for v, p in zip(values, places, strict=True)]
     shades += [None] * (len(words) - len(shades))
     top = int(np.abs(scaled).argmax()) if np.abs(scaled).any() else None
-    sheet.words(method_name(method), ForOrAgainst if signed else HowMuch, words, shades, top)
+    sheet.words(method_name(method), EVIDENCE if signed else MAGNITUDES, words, shades, top)
 
 
 def _scaled(values: Float[np.ndarray, "*cells"]) -> Float[np.ndarray, "*cells"]:
-    """Divided by the largest magnitude, so within -1..1; undefined values are 0."""
+    """Values divided by their largest magnitude (so within -1..1); undefined values become 0."""
     clean = np.nan_to_num(np.asarray(values, float), nan=0.0, posinf=0.0, neginf=0.0)
     largest = np.abs(clean).max(initial=0.0)
     return clean / largest if largest else clean
 
 
-def _has_sign(values: Any) -> bool:
-    return bool((np.nan_to_num(np.asarray(values, float)) < 0).any())
-
-
 def _fit(image: UInt8[np.ndarray, "H W 3"], side: int = _SIDE) -> UInt8[np.ndarray, "h w 3"]:
-    """The image at the size it is drawn in; a very long or tall one is squeezed to 2:1."""
+    """Resize an image to the size in which it is drawn; a very long or tall one is squeezed to 2:1."""
     height, width = image.shape[:2]
     ratio = min(max(height / width, 0.5), 2.0)
     size = (side, round(side * ratio)) if ratio <= 1 else (round(side / ratio), side)
@@ -238,13 +221,13 @@ def _show(axes: Axes, picture: np.ndarray) -> None:
         spine.set_color(FAINT)
 
 
-def _answer_bars(axes: Axes, answers: Sequence[tuple[str, float]], width: float) -> None:
-    """Horizontal bars in percent; the answers above their bars, so that a long one has room."""
+def _answer_bars(axes: Axes, answers: Sequence[Answer], width: float) -> None:
+    """Draw horizontal bars in percent, each below its answer, so that a long answer has room."""
     axes.set_xlim(0, 1)
     axes.set_ylim(max(len(answers), 1), 0)
     axes.axis("off")
     colour = method_colours(["guided_backprop"])["guided_backprop"]
-    for row, (answer, probability) in enumerate(answers):
+    for row, (answer, probability, _) in enumerate(answers):
         share = min(max(float(probability), 0.0), 1.0)
         axes.barh(row + 0.68, 1, height=0.34, color=FAINT, alpha=0.5)
         axes.barh(row + 0.68, share, height=0.34, color=colour, alpha=1 if row == 0 else 0.55)

@@ -22,10 +22,10 @@ def table_one(result: AnalysisResult, note: bool) -> str:
         key = f"image/{method}"
         cells = [
             _small(*numbers.estimate(result, f"{key}/rank_correlation")),
-            _small(*numbers.counted(result, f"{key}/mean_map")),
+            _small(*numbers.counted(result, method, "mean_map")),
             escape(numbers.counts(result, f"{key}/rank_correlation")),
-            _small(*numbers.counted(result, f"{key}/other_question")),
-            _small(*numbers.counted(result, f"{key}/other_image")),
+            _small(*numbers.counted(result, method, "other_question")),
+            _small(*numbers.counted(result, method, "other_image")),
             _small(*numbers.estimate(result, f"{key}/specificity")),
             numbers.PAPER.get(method, numbers.NOTHING),
         ]

@@ -1,11 +1,11 @@
-"""The paper's Table 1 for the terminal, and the look that all tables share.
+"""Table 1 of the paper for the terminal, and the style that all tables share.
 
-Colours and weights only stress what the text says: without them (NO_COLOR, a file) nothing is lost.
+Colours and weights only stress what the text says, so nothing is lost without them (NO_COLOR, a file).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from rich import box
@@ -26,13 +26,13 @@ from lookwhy.reporting.numbers import (
 from lookwhy.types import AnalysisResult
 
 WIDE = 100
-"""Columns that Table 1 needs; on a narrower terminal its controls are a table of their own."""
+"""Width in characters that Table 1 needs; on a narrower terminal its controls form a second table."""
 GOOD, BAD, BEST, QUIET = "green", "red", "bold", "dim"
 MARK = "*"
 
 
 class _Column(NamedTuple):
-    """Of Table 1: its head, its width, and its cell for a method."""
+    """A column of Table 1: its head, its width, and its cell for a method."""
 
     head: str
     width: int
@@ -40,13 +40,14 @@ class _Column(NamedTuple):
 
 
 def _estimated(measure: str) -> Callable[[AnalysisResult, str], Text]:
-    """Mean over interval: the best method's bold, an interval that excludes 0 marked."""
+    """A cell with mean and interval; the best method is bold, an interval that excludes 0 is marked."""
 
     def cell(result: AnalysisResult, method: str) -> Text:
         key = f"image/{method}/{measure}"
         mean, interval = estimate(result, key)
         text = Text().append(mark(result, key, 0.0))
-        text.append(mean, style=BEST if method in _best(result, measure) else "")
+        keys = {one: f"image/{one}/{measure}" for one in reading.image_methods(result)}
+        text.append(mean, style=BEST if method in best(result, keys) else "")
         return text.append(f"\n{interval}", QUIET) if interval else text
 
     return cell
@@ -54,7 +55,7 @@ def _estimated(measure: str) -> Callable[[AnalysisResult, str], Text]:
 
 def _plain(measure: str) -> Callable[[AnalysisResult, str], Text]:
     def cell(result: AnalysisResult, method: str) -> Text:
-        mean, below = counted(result, f"image/{method}/{measure}")
+        mean, below = counted(result, method, measure)
         text = Text(mean)
         return text.append(f"\n{below}", style=QUIET) if below else text
 
@@ -77,11 +78,11 @@ _PUBLISHED = _Column("Paper", 8, lambda result, method: Text(PAPER.get(method, N
 
 
 def table_one(result: AnalysisResult, width: int = WIDE) -> list[Table | Text]:
-    """The paper's Table 1 with the controls without which it says little.
+    """Table 1 of the paper, with the controls that give it meaning.
 
     Args:
-        result: the analysis.
-        width: columns that there are; on fewer than `WIDE` the controls are a second table.
+        result: analysis to show.
+        width: width of the terminal; below `WIDE` the controls form a second table.
     """
     title, rows = table_title(result), table_rows(result)
     marked = f" Bold: the best method. {MARK}: its interval excludes 0." if rows else ""
@@ -105,32 +106,40 @@ def _agreement(
     for column in columns:
         table.add_column(column.head, justify="right", width=column.width)
     for method in rows:
-        name = Text(style.method_name(method, result.manifest), style="" if _is_method(method) else QUIET)
+        name = Text(
+            style.method_name(method, result.manifest), style=QUIET if method in style.BASELINES else ""
+        )
         table.add_row(name, *(column.cell(result, method) for column in columns))
     if not rows:
         table.add_row(*[NOTHING] * (len(columns) + 1))
     return table
 
 
-def _best(result: AnalysisResult, measure: str) -> set[str]:
-    """Of several methods those with the highest value; baselines take no part."""
-    keys = {method: f"image/{method}/{measure}" for method in reading.image_methods(result)}
-    values = {method: result.summary[key] for method, key in keys.items() if key in result.summary}
-    return {one for one, value in values.items() if value == max(values.values())} if values else set()
+def best(result: AnalysisResult, keys: Mapping[str, str], lowest: bool = False) -> set[str]:
+    """Names with the best value.
+
+    Args:
+        result: analysis that holds the values.
+        keys: key of the value of each name; undefined values do not compete.
+        lowest: whether the lowest value is the best.
+    """
+    values = {name: result.summary[key] for name, key in keys.items() if key in result.summary}
+    most = (min if lowest else max)(values.values(), default=None)
+    return {name for name, value in values.items() if value == most}
 
 
 def mark(result: AnalysisResult, key: str, level: float | None) -> Text:
-    """The mark of an interval that lies above a value or below it; nothing where it holds it or is none."""
+    """The mark of an interval that lies above or below a level; empty if it holds it or is undefined."""
     low, high = (result.summary.get(f"{key}/{end}") for end in ("ci_low", "ci_high"))
-    # As they are shown: an interval of rounding errors around 0 excludes nothing.
+    # Rounded as they are shown: an interval of rounding errors around 0 excludes nothing.
     if low is None or high is None or level is None or round(low, 3) <= round(level, 3) <= round(high, 3):
         return Text()
     return Text(MARK, style=GOOD if low > level else BAD)
 
 
 def new_table(title: str, caption: str) -> Table:
-    """A table without columns."""
-    # Captions and titles as Text: brackets in them are not markup.
+    """Make a table without columns."""
+    # Text, so that brackets in titles and captions are not markup.
     return Table(
         title=Text(title, style="bold"),
         caption=Text(caption, style="dim") if caption else None,
@@ -140,7 +149,3 @@ def new_table(title: str, caption: str) -> Table:
         header_style="bold",
         padding=(0, 1, 0, 0),
     )
-
-
-def _is_method(method: str) -> bool:
-    return method not in style.BASELINES

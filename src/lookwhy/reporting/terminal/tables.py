@@ -1,4 +1,4 @@
-"""Tables for the terminal: all that an analysis found, and where its time went."""
+"""Tables for the terminal: the results of an analysis, and the time that its parts took."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from rich.text import Text
 
 from lookwhy.reporting import reading, style
 from lookwhy.reporting.numbers import NOTHING, PAPER_FAILURE, number
-from lookwhy.reporting.terminal.agreement import BAD, BEST, GOOD, MARK, WIDE, mark, new_table, table_one
+from lookwhy.reporting.terminal.agreement import BAD, BEST, GOOD, MARK, WIDE, best, mark, new_table, table_one
 from lookwhy.types import AnalysisResult
+
+_MOST_TYPES = 10
+"""Largest number of question types in the table of accuracies."""
 
 
 def words_table(result: AnalysisResult) -> Table:
-    """P(most important | part of speech) by question method (the paper's Figure 3)."""
+    """P(most important | part of speech) by question method (Figure 3 of the paper)."""
     tagger = result.manifest.get("tagger") or "unknown"
     methods = reading.question_methods(result)
     table = new_table(
@@ -40,7 +43,7 @@ def _against_chance(result: AnalysisResult, key: str) -> Text:
 
 
 def failure_table(result: AnalysisResult) -> Table:
-    """How well the rightness of an answer is predicted, by what the predictor sees."""
+    """How well the predictor tells right answers from wrong ones, by the features that it sees."""
     table = new_table(
         "Predicting whether the answer is right",
         "Cross-validated. Bold: the best. AURC: area under the risk-coverage curve, lower is better. "
@@ -50,11 +53,14 @@ def failure_table(result: AnalysisResult) -> Table:
     for name in ("Accuracy", "Always the more frequent", "AUROC", "AURC", "n"):
         table.add_column(name, justify="right", max_width=14)
     names = reading.feature_sets(result)
-    best = {key: _best_set(result, names, key) for key in ("accuracy", "auroc", "aurc")}
+    bold = {
+        measure: best(result, {name: f"failure/{name}/{measure}" for name in names}, measure == "aurc")
+        for measure in ("accuracy", "auroc", "aurc")
+    }
     for name in names:
         key = f"failure/{name}"
         cells = {
-            one: Text(number(result, f"{key}/{one}", form), style=BEST if name in best.get(one, ()) else "")
+            one: Text(number(result, f"{key}/{one}", form), style=BEST if name in bold.get(one, ()) else "")
             for one, form in (
                 ("accuracy", "{:.1%}"),
                 ("majority_accuracy", "{:.1%}"),
@@ -70,19 +76,10 @@ def failure_table(result: AnalysisResult) -> Table:
     return table
 
 
-def _best_set(result: AnalysisResult, names: list[str], measure: str) -> set[str]:
-    keys = {name: f"failure/{name}/{measure}" for name in names}
-    values = {name: result.summary[key] for name, key in keys.items() if key in result.summary}
-    if not values:
-        return set()
-    best = min(values.values()) if measure == "aurc" else max(values.values())
-    return {name for name, value in values.items() if value == best}
-
-
-def accuracy_table(result: AnalysisResult, most: int = 10) -> Table:
+def accuracy_table(result: AnalysisResult) -> Table:
     """The official VQA accuracy in percent: overall, by answer type and by question type."""
     names = {kind: reading.types(result, kind) for kind in ("answer_type", "question_type")}
-    hidden = max(len(names["question_type"]) - most, 0)
+    hidden = max(len(names["question_type"]) - _MOST_TYPES, 0)
     table = new_table(
         "VQA accuracy in percent",
         f"{hidden} less frequent question types are not shown." if hidden else "",
@@ -97,17 +94,22 @@ def accuracy_table(result: AnalysisResult, most: int = 10) -> Table:
     for kind, found in names.items():
         table.add_section()
         counted = reading.count_types(result, kind)
-        for name in found if kind == "answer_type" else found[:most]:
+        for name in found if kind == "answer_type" else found[:_MOST_TYPES]:
             value = number(result, f"accuracy/{kind}/{name}", "{:.2%}")
             table.add_row(Text(name), value, str(counted.get(name, NOTHING)))
     return table
 
 
 def profile_table(seconds: dict[str, float], questions: int) -> Table:
-    """Where the time of an analysis went, the longest first; parts of a part, "part: its part", below it."""
+    """Seconds of each part of an analysis, the longest first.
+
+    Args:
+        seconds: seconds by name of the part; the name "part: inner" belongs to a part inside another.
+        questions: number of questions analysed.
+    """
     table = new_table(
         f"Seconds of an analysis of {questions} questions",
-        "By the clock on the wall. What a network makes of an image is kept: the next analysis reads it.",
+        "Wall-clock time. Image features are cached, so a second analysis is faster.",
     )
     table.add_column("Part")
     for name in ("Seconds", "Share", "ms a question"):
@@ -131,13 +133,13 @@ def profile_table(seconds: dict[str, float], questions: int) -> Table:
 
 
 def report_console() -> Console:
-    """A console as wide as the terminal; the tables' own width where there is none (a file, a pipe)."""
+    """A console as wide as the terminal, or as the tables where there is none (a file, a pipe)."""
     console = Console()
     return console if console.is_terminal else Console(width=WIDE)
 
 
 def print_tables(result: AnalysisResult, console: Console) -> None:
-    """Every table that has a row; Table 1 always, so that its absence is explained."""
+    """Print every table that has a row; an empty Table 1 is printed, too, with the reason."""
     for part in table_one(result, console.width):
         console.print(part)
     for table in (words_table(result), failure_table(result), accuracy_table(result)):
