@@ -16,7 +16,7 @@ import yaml
 
 from lookwhy import store
 from lookwhy.files import sha256_file
-from lookwhy.reporting.wandb_summary import best_values, read_summaries
+from lookwhy.reporting.wandb.summary import best_values, read_summaries
 
 ROOT = Path(__file__).parent.parent
 EPOCHS = 5

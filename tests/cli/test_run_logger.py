@@ -49,7 +49,7 @@ import json, sys
 from pathlib import Path
 from lookwhy.cli.lightning import parse_only
 from lookwhy.cli.run_logger import make_logger
-from lookwhy.reporting.wandb_environment import prepare_environment
+from lookwhy.reporting.wandb.environment import prepare_environment
 
 run = Path("runs/one")
 run.mkdir(parents=True)

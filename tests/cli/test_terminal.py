@@ -16,7 +16,7 @@ from lookwhy.cli.analyze import main as analyze
 from lookwhy.cli.prepare import main as prepare
 from lookwhy.data.archive import unpack
 from lookwhy.reporting.publish import publish
-from lookwhy.reporting.tables import print_tables, report_console
+from lookwhy.reporting.terminal.tables import print_tables, report_console
 
 ROOT = Path(__file__).parent.parent.parent
 SIZES = ["--train-scenes", "20", "--val-scenes", "6", "--epochs", "1"]

@@ -19,8 +19,8 @@ from made_results import make_result, make_run
 from lookwhy.cli.analyze import main
 from lookwhy.cli.workspace import _shown, usual_result
 from lookwhy.errors import LookwhyError
-from lookwhy.reporting import wandb_workspace as views
-from lookwhy.reporting.wandb import logged_keys
+from lookwhy.reporting.wandb import workspace as views
+from lookwhy.reporting.wandb.log import logged_keys
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -154,8 +154,8 @@ def test_wrong_input_is_one_line(arguments, told, tmp_path, monkeypatch, capsys)
 
 def test_without_the_extra_it_says_how_to_get_it(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delitem(sys.modules, "lookwhy.reporting.wandb_workspace")
-    monkeypatch.delattr("lookwhy.reporting.wandb_workspace")
+    monkeypatch.delitem(sys.modules, "lookwhy.reporting.wandb.workspace")
+    monkeypatch.delattr("lookwhy.reporting.wandb.workspace")
     for name in [name for name in sys.modules if name.split(".")[0] == "wandb_workspaces"]:
         monkeypatch.setitem(sys.modules, name, None)
     assert main(["workspace"]) == 2

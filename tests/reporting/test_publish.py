@@ -48,7 +48,7 @@ def test_a_result_without_image_files_or_examples_makes_charts_alone(tmp_path):
 
 def test_without_an_experiment_wandb_is_not_imported(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "wandb", None)
-    monkeypatch.delitem(sys.modules, "lookwhy.reporting.wandb", raising=False)
+    monkeypatch.delitem(sys.modules, "lookwhy.reporting.wandb.log", raising=False)
     assert publish(make_result(), tmp_path, 0, None)
 
 

@@ -61,7 +61,7 @@ class ImportanceCallback(pl.Callback):
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Keep the analyses of all epochs with the W&B run."""
         if trainer.is_global_zero and (experiment := _experiment(trainer)) is not None:
-            from lookwhy.reporting.wandb import log_artifact  # it takes a second to import
+            from lookwhy.reporting.wandb.log import log_artifact  # it takes a second to import
 
             with random_state_kept():
                 log_artifact(Path(trainer.default_root_dir), experiment)

@@ -24,7 +24,7 @@ from lookwhy.cli.explain import load_explainer, origin_of
 from lookwhy.data.question_lists import Asked, BadRow, read_questions
 from lookwhy.errors import LookwhyError
 from lookwhy.files import atomic_path, sha256_file
-from lookwhy.reporting.explanation import NUMBERS, PICTURES, Json, number, write_explanation
+from lookwhy.reporting.figures.explanation import NUMBERS, PICTURES, Json, number, write_explanation
 from lookwhy.towers.recipe import read_rgb
 
 INDEX, INDEX_VERSION = "index.json", 1

@@ -15,7 +15,7 @@ from lookwhy.data.datamodule import VQADataModule
 from lookwhy.models import LoadedRun, load_checkpoint
 from lookwhy.models.answering import TASKS, Answers, answer_all, write_results
 from lookwhy.reporting.publish import publish
-from lookwhy.reporting.tables import print_tables, profile_table, report_console
+from lookwhy.reporting.terminal.tables import print_tables, profile_table, report_console
 from lookwhy.stopwatch import part, recording
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from lookwhy import store
 from lookwhy.analysis.paired import Comparison, Records, between_analyses, between_methods
 from lookwhy.errors import LookwhyError
-from lookwhy.reporting.html import EXAMPLES, run_names, write_report
+from lookwhy.reporting.page.html import EXAMPLES, run_names, write_report
 from lookwhy.reporting.style import epoch_name
 
 

@@ -13,7 +13,7 @@ from lookwhy.analysis.explain import Explainer
 from lookwhy.errors import LookwhyError
 from lookwhy.files import sha256_file
 from lookwhy.models import load_checkpoint
-from lookwhy.reporting.explanation import PICTURES, Json, check_ending, write_explanation
+from lookwhy.reporting.figures.explanation import PICTURES, Json, check_ending, write_explanation
 from lookwhy.towers.recipe import read_rgb
 
 

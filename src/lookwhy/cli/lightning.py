@@ -26,10 +26,10 @@ from lookwhy.cli.train import METRICS
 from lookwhy.data.datamodule import VQADataModule
 from lookwhy.files import atomic_path
 from lookwhy.models.system import VQASystem
-from lookwhy.reporting.tables import print_tables, report_console
-from lookwhy.reporting.wandb_environment import prepare_environment
-from lookwhy.reporting.wandb_state import forget_lost
-from lookwhy.reporting.wandb_summary import best_values, read_summaries
+from lookwhy.reporting.terminal.tables import print_tables, report_console
+from lookwhy.reporting.wandb.environment import prepare_environment
+from lookwhy.reporting.wandb.state import forget_lost
+from lookwhy.reporting.wandb.summary import best_values, read_summaries
 from lookwhy.types import LookwhyError
 
 RUN_FOLDER = "LOOKWHY_RUN_FOLDER"

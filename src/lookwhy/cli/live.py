@@ -20,7 +20,7 @@ from lookwhy.analysis.explain import Explainer, ImageView
 from lookwhy.data.prepro import read_prepro
 from lookwhy.data.uploads import MAX_BYTES, read_upload
 from lookwhy.errors import LookwhyError
-from lookwhy.reporting.explanation import Json
+from lookwhy.reporting.figures.explanation import Json
 from lookwhy.reporting.live import Example, changed, explained, looked_at
 
 IMAGES, EXAMPLES, LONGEST_QUESTION = 16, 6, 10_000

@@ -15,7 +15,7 @@ from pytorch_lightning.loggers import WandbLogger
 from lookwhy import __version__
 from lookwhy.data.datamodule import VQADataModule
 from lookwhy.files import sha256_file
-from lookwhy.reporting.wandb_state import run_id
+from lookwhy.reporting.wandb.state import run_id
 
 LONGEST_TAG = 64
 """W&B refuses longer ones."""

@@ -16,13 +16,13 @@ from lookwhy.errors import LookwhyError
 from lookwhy.files import atomic_path
 from lookwhy.reporting import reading
 from lookwhy.reporting.style import BASELINES
-from lookwhy.reporting.wandb import logged_keys
-from lookwhy.reporting.wandb_charts import CURVES
-from lookwhy.reporting.wandb_environment import has_credentials
+from lookwhy.reporting.wandb.charts import CURVES
+from lookwhy.reporting.wandb.environment import has_credentials
+from lookwhy.reporting.wandb.log import logged_keys
 from lookwhy.types import AnalysisResult
 
 if TYPE_CHECKING:
-    from lookwhy.reporting.wandb_workspace import Shown
+    from lookwhy.reporting.wandb.workspace import Shown
 
 FEATURE_SETS = ("confidence", "flips", "maps", "all")
 ANSWER_TYPES = ("yes/no", "number", "other")
@@ -42,7 +42,7 @@ def save_workspace(runs: list[Path], project: str, entity: str | None, out: Path
         LookwhyError: a run without analysis, wandb-workspaces is not installed, or W&B refuses.
     """
     try:
-        from lookwhy.reporting import wandb_workspace as views
+        from lookwhy.reporting.wandb import workspace as views
     except ModuleNotFoundError as error:
         if not (error.name or "").startswith("wandb_workspaces"):
             raise
@@ -100,7 +100,7 @@ def _last_analysis(run: Path) -> AnalysisResult:
 
 
 def _shown(results: list[AnalysisResult]) -> Shown:
-    from lookwhy.reporting.wandb_workspace import TRAINING_KEYS, Shown
+    from lookwhy.reporting.wandb.workspace import TRAINING_KEYS, Shown
 
     return Shown(
         keys=set(TRAINING_KEYS).union(*(logged_keys(result) for result in results)),

@@ -1,1 +1,1 @@
-"""Reports: reads an analysis and shows it as figures, tables, W&B logs and pages; computes nothing itself."""
+"""Reports: show an analysis as figures, tables, W&B logs and pages; they compute no result themselves."""

@@ -15,10 +15,10 @@ from lookwhy.analysis.explain import Explainer
 from lookwhy.analysis.explanation import Answer, Change, Explanation
 from lookwhy.data.uploads import MAX_BYTES
 from lookwhy.reporting import style
-from lookwhy.reporting.explanation import Json, nested, number
-from lookwhy.reporting.page_numbers import named
-from lookwhy.reporting.page_parts import colour_table, fill_live_page, json_block
-from lookwhy.reporting.page_pictures import LONGEST_SIDE, small_jpeg
+from lookwhy.reporting.figures.explanation import Json, nested, number
+from lookwhy.reporting.page.numbers import named
+from lookwhy.reporting.page.parts import colour_table, fill_live_page, json_block
+from lookwhy.reporting.page.pictures import LONGEST_SIDE, small_jpeg
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The numbers of an analysis as text, the same in the terminal and on the page; and the paper's own."""
+"""Numbers of an analysis as text, the same in the terminal and on the page, and the numbers of the paper."""
 
 from __future__ import annotations
 
@@ -11,52 +11,53 @@ PAPER = {
 }  # fmt: skip
 """Rank correlations of Table 1 of Goyal et al. 2016: VQA v1 validation, VQA-HAT, human annotators.
 
-The figure for attention is of a stacked attention network as the paper quotes it; the authors of VQA-HAT
-published about +0.25 for such a model (Das et al. 2016)."""
+The number for attention is the one that the paper quotes for a stacked attention network; the authors of
+VQA-HAT published about +0.25 for such a model (Das et al. 2016)."""
 PAPER_SOURCE = "Goyal et al. 2016, VQA v1 + VQA-HAT"
 PAPER_FAILURE = "72%"
-"""Section 6 of the same paper: how often success or failure is predicted right."""
+"""Accuracy of predicting success or failure, section 6 of the same paper."""
 NOTHING = "–"
 
 
 def table_rows(result: AnalysisResult) -> list[str]:
-    """Methods and baselines in the order of the table, those without any number left out."""
+    """Methods and baselines with at least one number, in the order of the table."""
     order = ["random", "centre_prior", *reading.image_methods(result), "human"]
-    return [name for name in order if any(key.startswith(f"image/{name}/") for key in result.summary)]
+    measured = {row.method for row in reading.rows(result, "image")}
+    return [name for name in order if name in measured]
 
 
 def estimate(result: AnalysisResult, key: str) -> tuple[str, str]:
-    """A mean and its 95% interval as text; the interval is empty where there is none."""
+    """A mean and its 95% interval as text; the interval is empty if there is none."""
     mean = number(result, key)
     low, high = number(result, f"{key}/ci_low"), number(result, f"{key}/ci_high")
     return mean, "" if NOTHING in (low, high) else f"[{low}, {high}]"
 
 
 def number(result: AnalysisResult, key: str, form: str = "{:.3f}") -> str:
-    """A scalar as text; a dash where it is undefined."""
+    """A scalar as text; a dash if it is undefined."""
     value = result.summary.get(key)
     if value is None:
         return NOTHING
     text = form.format(value)
-    # A tiny negative mean is shown as zero, not as minus zero.
+    # A tiny negative mean is shown as zero, without its sign.
     return text.removeprefix("-") if not text.strip("-0.%") else text
 
 
 def counts(result: AnalysisResult, key: str) -> str:
-    """Number of questions, with how many are undefined."""
+    """Number of questions, and in brackets the number of undefined ones."""
     undefined = result.summary.get(f"{key}/n_undefined", 0.0)
     return number(result, f"{key}/n", "{:.0f}") + (f" ({undefined:.0f})" if undefined else "")
 
 
-def counted(result: AnalysisResult, key: str) -> tuple[str, str]:
-    """A mean and how many questions it is of; empty where that is its row's own number."""
-    own = result.summary.get(key.rsplit("/", 1)[0] + "/rank_correlation/n")
+def counted(result: AnalysisResult, method: str, measure: str) -> tuple[str, str]:
+    """A mean, and its number of questions if that differs from the one of the rank correlation."""
+    key, own = f"image/{method}/{measure}", result.summary.get(f"image/{method}/rank_correlation/n")
     differs = result.summary.get(f"{key}/n") not in (None, own)
     return number(result, key), f"n {number(result, f'{key}/n', '{:.0f}')}" if differs else ""
 
 
 def table_title(result: AnalysisResult) -> str:
-    """What Table 1 shows, of which epoch."""
+    """Title of Table 1 with its epoch."""
     epoch = result.manifest.get("epoch")
     return f"Agreement with {style.annotators(result.manifest).lower()}" + (
         f", {style.epoch_name(epoch)}" if epoch is not None else ""
@@ -64,7 +65,7 @@ def table_title(result: AnalysisResult) -> str:
 
 
 def table_note(result: AnalysisResult) -> str:
-    """What must be known beside Table 1."""
+    """Note below Table 1: how its numbers were measured."""
     grid = result.manifest.get("grid")
     parts = [
         f"Mean Spearman rank correlation on a {grid} x {grid} grid, 95% intervals in brackets."

@@ -1,37 +1,49 @@
-"""Finding things in an analysis by name: which methods it holds, its values, the rows of a question."""
+"""Reads from a result: its methods, measurements and curves, and the records of a question."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+from lookwhy import keys
 from lookwhy.reporting.style import BASELINES
-from lookwhy.types import AnalysisResult
+from lookwhy.types import AnalysisResult, Curve, Domain
 
 Record = dict[str, Any]
 
 
+def rows(result: AnalysisResult, domain: str) -> list[keys.Row]:
+    """Measurements of one domain over all questions of the analysis (no slices)."""
+    return [row for row in keys.table(result.summary) if row.domain == domain and row.slice is None]
+
+
 def image_methods(result: AnalysisResult) -> list[str]:
-    """Attribution methods for image regions, by name; baselines are none."""
-    named = {key.split("/")[1] for key in result.summary if key.startswith("image/")}
-    drawn = {name.removeprefix("image/") for name in result.maps if name.startswith("image/")}
-    return sorted((named | drawn) - set(BASELINES))
+    """Attribution methods for image regions, by name, without the baselines."""
+    return sorted(_methods(result, "image") - set(BASELINES))
 
 
 def question_methods(result: AnalysisResult) -> list[str]:
     """Attribution methods for words, by name."""
-    named = {key.split("/")[1] for key in result.summary if key.startswith("question/")}
-    drawn = {name.removeprefix("question/") for name in result.maps if name.startswith("question/")}
-    return sorted(named | drawn)
+    return sorted(_methods(result, "question"))
+
+
+def _methods(result: AnalysisResult, domain: Domain) -> set[str]:
+    drawn = {maps.method for maps in result.maps.values() if maps.domain == domain}
+    return drawn | {row.method for row in rows(result, domain)}
+
+
+def words(result: AnalysisResult, method: str | None = None) -> list[keys.Row]:
+    """P(most important | part of speech) where it is defined, of one method or of all."""
+    return [
+        row
+        for row in rows(result, "question")
+        if row.measure == "most_important" and row.value is not None and method in (None, row.method)
+    ]
 
 
 def groups(result: AnalysisResult) -> list[str]:
-    """Part-of-speech groups for which there is a value, most frequent in the data set first."""
-    known = {
-        parts[3]
-        for key in result.summary
-        if len(parts := key.split("/")) == 4 and parts[0] == "question" and parts[2] == "most_important"
-    }
+    """Part-of-speech groups with a value, the most frequent in the data set first."""
+    known = {row.group for row in words(result)}
     order = [group for group in result.manifest.get("group_order", ()) if group in known]
     return order + sorted(known - set(order))
 
@@ -39,57 +51,61 @@ def groups(result: AnalysisResult) -> list[str]:
 def feature_sets(result: AnalysisResult) -> list[str]:
     """Feature sets of the failure predictor that have a value."""
     usual = ("confidence", "flips", "maps", "all")
-    found = {
-        key.split("/")[1]
-        for key in result.summary
-        if key.startswith("failure/") and key.endswith("/accuracy")
-    }
+    found = {row.method for row in rows(result, "failure") if row.measure == "accuracy"}
     return [name for name in usual if name in found] + sorted(found - set(usual))
 
 
+def curves(result: AnalysisResult) -> dict[str, dict[str, Curve]]:
+    """Curves of the failure predictor by feature set and name ("roc", "risk_coverage", "calibration")."""
+    found: dict[str, dict[str, Curve]] = {}
+    for key, curve in result.curves.items():
+        row, _ = keys.parse(key)
+        found.setdefault(row.method, {})[row.measure] = curve
+    return found
+
+
 def types(result: AnalysisResult, kind: str) -> list[str]:
-    """Answer types or question types (`kind` as in the keys), most questions first where counted."""
-    prefix = f"accuracy/{kind}/"
+    """Types of one kind ("answer_type" or "question_type"), those with the most questions first."""
     counts = count_types(result, kind)
-    names = [key.removeprefix(prefix) for key in result.summary if key.startswith(prefix)]
+    names = [row.group for row in rows(result, "accuracy") if row.measure == kind]
     return sorted(names, key=lambda name: (-counts.get(name, 0), name))
 
 
 def count_types(result: AnalysisResult, kind: str) -> dict[str, int]:
-    """How many analysed questions with known answers each type has."""
+    """Number of analysed questions with known answers by type."""
     counts: dict[str, int] = {}
-    for rows in questions(result).values():
-        accuracy = rows[0].get("accuracy")
+    for records in questions(result).values():
+        accuracy = records[0].get("accuracy")
         if accuracy is not None and accuracy == accuracy:
-            counts[str(rows[0][kind])] = counts.get(str(rows[0][kind]), 0) + 1
+            counts[str(records[0][kind])] = counts.get(str(records[0][kind]), 0) + 1
     return counts
 
 
 def questions(result: AnalysisResult) -> dict[int, list[Record]]:
-    """The records of each question, one a method."""
+    """Records by question id, one a method."""
     found: dict[int, list[Record]] = {}
     for record in result.records:
         found.setdefault(int(record["question_id"]), []).append(record)
     return found
 
 
-def of_method(rows: list[Record], domain: str, method: str) -> Record:
+def of_method(records: list[Record], domain: str, method: str) -> Record:
     """The record of one method among those of a question; empty if there is none."""
-    return next((row for row in rows if row["domain"] == domain and row["method"] == method), {})
+    return next((one for one in records if one["domain"] == domain and one["method"] == method), {})
 
 
-def image_path(result: AnalysisResult, row: Record) -> str:
-    """Path of the image file of a record: records name it under the manifest's image root."""
-    file = row.get("image_file") or ""
+def image_path(result: AnalysisResult, record: Record) -> str:
+    """Path of a record's image file, which lies under the manifest's image root; empty if unknown."""
+    file = record.get("image_file") or ""
     return str(Path(result.manifest.get("image_root") or "", file)) if file else ""
 
 
 def known(value: Any) -> bool:
-    """Whether a cell of a record says something: neither null nor NaN."""
+    """Whether a cell of a record is defined: neither null nor NaN."""
     return value is not None and value == value
 
 
 def excluded_note(result: AnalysisResult) -> str:
-    """What was left out and why, in one line; empty if nothing was."""
+    """Counts and reasons of what was left out, in one line; empty if nothing was."""
     left_out = result.manifest.get("excluded") or {}
     return "; ".join(f"{count} × {reason}" for reason, count in left_out.items())

@@ -1,8 +1,8 @@
-"""One place for how reports look: colours, sizes, and the words that a reader sees for every name.
+"""Style of all reports: colours, sizes, and the words shown for each name.
 
-Colours of series are Okabe and Ito's, told apart with any colour vision. Magnitudes run from light
-(nothing) to dark (most) through a perceptually uniform map, so that they read the same over pictures,
-behind words and in print; signed values run from blue (against the answer) to red (for it).
+Series have the colours of Okabe and Ito, which can be told apart with any colour vision. Magnitudes run from
+light (nothing) to dark (most) through a perceptually uniform map, so that they read the same over pictures,
+behind words and in print. Signed values run from blue (against the answer) to red (for it).
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ _COLOURS = {
 _SPARE_COLOURS = ("#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 
 SERIES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
-"""Colours of what is no method: runs and feature sets, in their order."""
+"""Colours of runs and feature sets, in their order."""
 
 _ON_LIGHT = {"#E69F00": "#946600", "#56B4E9": "#2b8cc4", "#CC79A7": "#c06a96"}
 _ON_DARK = {"#0072B2": "#4ba3dd", "#009E73": "#1fb98c", "#5b646e": "#a4adb6"}
-"""What stands for a colour where a line of it would hardly be seen (WCAG 1.4.11: contrast of at least 3)."""
+"""Replacements for colours whose lines would have too little contrast (WCAG 1.4.11: at least 3)."""
 
 _METHODS = {
     "guided_backprop": "Guided backpropagation",
@@ -68,7 +68,7 @@ _FEATURE_SETS = {
 
 
 def method_colours(methods: list[str]) -> dict[str, str]:
-    """A colour for each method, no two alike: its own where it has one, else a spare one."""
+    """A different colour for each method: its own if it has one, else a spare one."""
     chosen: dict[str, str] = {}
     for method in methods:
         wanted = (_COLOURS.get(method, ""), *_SPARE_COLOURS, *_COLOURS.values())
@@ -78,40 +78,40 @@ def method_colours(methods: list[str]) -> dict[str, str]:
 
 
 def light_dark(colour: str) -> str:
-    """A colour for a page that is light or dark, as CSS writes a pair."""
+    """A colour as a CSS pair for light and dark pages."""
     return f"light-dark({on_light(colour)}, {_ON_DARK.get(colour, colour)})"
 
 
 def on_light(colour: str) -> str:
-    """The colour of a line on white paper, the same that the page's light theme has."""
+    """The colour of a line on white paper, the same as in the light theme of the page."""
     return _ON_LIGHT.get(colour, colour)
 
 
 def method_name(method: str, manifest: Mapping[str, Any] | None = None) -> str:
-    """A method or baseline in words; annotators are called what the manifest calls them."""
+    """Name of a method or baseline in words; annotators are named as in the manifest."""
     if method == "human":
         return f"{annotators(manifest or {})} (each against the others)"
     return _METHODS.get(method, _plain(method))
 
 
 def annotators(manifest: Mapping[str, Any]) -> str:
-    """What to call whoever drew the annotator maps: simulated ones are never called human."""
+    """Name of the annotators as in the manifest, so that simulated ones are never called human."""
     word = manifest.get("annotators") or "annotators"
     return str(word[:1].upper() + word[1:])
 
 
 def epoch_name(epoch: int) -> str:
-    """An epoch in words; the model before the first one is called untrained."""
+    """Name of an epoch in words; the model before the first epoch is called untrained."""
     return "untrained" if epoch == UNTRAINED else f"epoch {epoch}"
 
 
 def group_name(group: str) -> str:
-    """A part-of-speech group in words."""
+    """Name of a part-of-speech group in words."""
     return _GROUPS.get(group, _plain(group))
 
 
 def feature_set_name(name: str) -> str:
-    """A feature set of the failure predictor in words."""
+    """Name of a feature set of the failure predictor in words."""
     return _FEATURE_SETS.get(name, _plain(name))
 
 
@@ -121,7 +121,7 @@ def _plain(name: str) -> str:
 
 
 def tidy(axes: Axes, grid: str | None = None) -> None:
-    """Quiet axes: no box, muted ticks, at most a faint grid along one axis."""
+    """Make axes quiet: no box, muted ticks, at most a faint grid along one axis."""
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     for side in ("left", "bottom"):
@@ -137,8 +137,8 @@ def tidy(axes: Axes, grid: str | None = None) -> None:
 
 
 def ink_on(rgba: tuple[float, float, float, float]) -> str:
-    """Black or white, whichever reads better on a colour: one always has the contrast of 4.5 (WCAG 1.4.3)."""
+    """Black or white, the one with more contrast on a colour; it is at least 4.5 (WCAG 1.4.3)."""
     linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in rgba[:3]]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-    # Where the contrasts (1.05 / (luminance + 0.05) of white, (luminance + 0.05) / 0.05 of black) are equal.
+    # At 0.179 the contrasts of white, 1.05 / (l + 0.05), and of black, (l + 0.05) / 0.05, are equal.
     return BLACK if luminance > 0.179 else PAPER

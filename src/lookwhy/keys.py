@@ -1,0 +1,129 @@
+"""The keys of a result's scalars, read in one place.
+
+A key of `summary.json` names the parts of a measurement, separated by slashes::
+
+    image/<method>/<measure>                          agreement with the annotators
+    image/<method>/localisation/<measure>             agreement with exact masks
+    question/<method>/most_important/<group>          P(most important | part of speech)
+    <domain>/<method>/faithfulness/<measure>
+    <domain>/<method>/sanity/<what is random>/<measure>
+    failure/<feature set>/<measure>                   also the names of the curves
+    selective/<score>/<measure>
+    accuracy/overall, accuracy/<kind of type>/<type>
+    modality/text_share
+    slice/<by>/<value>/<any key above>
+
+Values that belong to a measurement follow its key: `/ci_low`, `/ci_high`, `/n`, `/n_undefined`, `/expected`.
+A type or the value of a slice may hold a slash itself ("yes/no"), so a key must not be split at each slash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+FIELDS = ("ci_low", "ci_high", "n", "n_undefined", "expected")
+"""Endings of the values that belong to a measurement."""
+
+_BY_METHOD = ("image", "question", "failure", "selective")
+_DOMAINS = (*_BY_METHOD, "accuracy", "modality")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measurement with its interval and counts.
+
+    Attributes:
+        domain: first part of the key: "image", "question", "failure", "accuracy", ...
+        method: attribution method, feature set or score; empty where the domain has none.
+        measure: for example "rank_correlation", "faithfulness/deletion", "overall" or "answer_type".
+        group: part of speech, type of the questions, or what a sanity check makes random; else empty.
+        slice: the questions measured, as (by, value), for example ("answer_type", "yes/no"); None for all.
+        value: the measured value; None where it is undefined.
+        ci_low: lower end of the 95% interval; None without an interval.
+        ci_high: upper end of the 95% interval.
+        n: number of questions (or words) behind the value; None where it is not counted.
+        n_undefined: number of questions left out because their value is undefined.
+        expected: the value that chance would give.
+    """
+
+    domain: str
+    method: str = ""
+    measure: str = ""
+    group: str = ""
+    slice: tuple[str, str] | None = None
+    value: float | None = None
+    ci_low: float | None = None
+    ci_high: float | None = None
+    n: float | None = None
+    n_undefined: float | None = None
+    expected: float | None = None
+
+    @property
+    def key(self) -> str:
+        """The key of the value, as it stands in `summary.json`."""
+        family, _, measure = self.measure.rpartition("/")
+        # Only a sanity check names its group before the measure.
+        parts = [family, self.group, measure] if family == "sanity" else [self.measure, self.group]
+        first = ["slice", *self.slice] if self.slice else []
+        return "/".join(part for part in [*first, self.domain, self.method, *parts] if part)
+
+
+def table(summary: Mapping[str, float]) -> list[Row]:
+    """Turn flat scalars into rows, one a measurement, in the order in which their keys first appear.
+
+    Args:
+        summary: scalars by key, as in `AnalysisResult.summary`.
+
+    Example:
+        >>> table({"image/occlusion/rank_correlation": 0.3, "image/occlusion/rank_correlation/n": 8.0})[0].n
+        8.0
+        >>> table({"accuracy/answer_type/yes/no": 0.7})[0].group
+        'yes/no'
+    """
+    found: dict[Row, dict[str, Any]] = {}
+    for key, value in summary.items():
+        row, field = parse(key)
+        found.setdefault(row, {})[field] = value
+    return [replace(row, **values) for row, values in found.items()]
+
+
+@lru_cache(maxsize=10_000)
+def parse(key: str) -> tuple[Row, str]:
+    """Split one key into the row it belongs to (without values) and the field of that row.
+
+    A key of an unknown form keeps its text: its first part is the domain, the rest the measure.
+
+    Example:
+        >>> row, field = parse("slice/answer_type/yes/no/image/occlusion/rank_correlation/ci_low")
+        >>> row.slice, row.method, field
+        (('answer_type', 'yes/no'), 'occlusion', 'ci_low')
+    """
+    parts = key.split("/")
+    if parts[0] == "slice":
+        # The value of a slice ends where a key that is whole begins.
+        for at in range(3, len(parts)):
+            if parts[at] in _DOMAINS and (found := _measurement(parts[at:])):
+                row, field = found
+                return replace(row, slice=(parts[1], "/".join(parts[2:at]))), field
+    return _measurement(parts) or (Row(parts[0], measure="/".join(parts[1:])), "value")
+
+
+def _measurement(parts: list[str]) -> tuple[Row, str] | None:
+    """A key without its slice; None for a key of an unknown form."""
+    domain, rest = parts[0], parts[1:]
+    if domain == "accuracy" and len(rest) > 1 and rest[0] != "overall":
+        # A type may be called anything, also "n": it takes all that is left, and has no further fields.
+        return Row(domain, measure=rest[0], group="/".join(rest[1:])), "value"
+    method = rest.pop(0) if domain in _BY_METHOD and rest else ""
+    # A last part such as "n" is a field only behind a measure: `failure/<feature set>/n` is a measure itself.
+    field = rest.pop() if len(rest) > 1 and rest[-1] in FIELDS else "value"
+    if domain not in _DOMAINS or not rest:
+        return None
+    if rest[0] == "most_important":
+        return Row(domain, method, rest[0], "/".join(rest[1:])), field
+    if rest[0] == "sanity" and len(rest) > 2:
+        return Row(domain, method, f"sanity/{rest[-1]}", "/".join(rest[1:-1])), field
+    return Row(domain, method, "/".join(rest)), field

@@ -1,0 +1,1 @@
+"""Charts and strips of pictures with matplotlib: pure functions from results to figures."""

@@ -1,0 +1,117 @@
+"""The list of all figures: their names, what each needs, and how it is drawn.
+
+The command `analyze.py figures`, the pictures in the run folder and W&B all draw from this list.
+To add a figure, write its function and add an entry to `FIGURES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import Enum
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from lookwhy.reporting import reading
+from lookwhy.reporting.figures import summary
+from lookwhy.reporting.figures.epochs import Runs, agreement_over_epochs
+from lookwhy.reporting.figures.failure_curves import failure_curves
+from lookwhy.reporting.figures.strips import example_strip
+from lookwhy.towers.recipe import read_rgb
+from lookwhy.types import AnalysisResult
+
+
+class Needs(Enum):
+    """What a figure is drawn from."""
+
+    RUNS = "all epochs of all runs"
+    ANALYSIS = "one analysis"
+    QUESTION = "one analysis, one of its questions and its image"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One kind of figure.
+
+    Attributes:
+        name: name of the file and of the image in W&B; strips of questions add the question's id.
+        needs: what the figure is drawn from.
+        draw: the function that draws it; its last argument is the width in inches (None: what suits it).
+        each_epoch: whether it is drawn into the run folder and logged to W&B at every epoch.
+    """
+
+    name: str
+    needs: Needs
+    draw: Callable[..., Figure]
+    each_epoch: bool = True
+
+
+FIGURES = (
+    Entry("agreement", Needs.RUNS, agreement_over_epochs, each_epoch=False),
+    Entry("example", Needs.QUESTION, example_strip),
+    Entry("most_important_words", Needs.ANALYSIS, summary.most_important_words),
+    Entry("accuracy_by_type", Needs.ANALYSIS, summary.accuracy_by_type),
+    Entry("failure_prediction", Needs.ANALYSIS, summary.failure_prediction),
+    # W&B draws these curves itself, from their tables.
+    Entry("failure_curves", Needs.ANALYSIS, failure_curves, each_epoch=False),
+)
+EPOCH_CHARTS = tuple(one.name for one in FIGURES if one.needs is Needs.ANALYSIS and one.each_epoch)
+"""Names of the charts that are drawn at every epoch."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure that is made when its turn comes, because hundreds at once would fill the memory."""
+
+    name: str
+    make: Callable[[], Figure]
+
+
+def charts(result: AnalysisResult, width: float | None = None) -> list[Drawing]:
+    """All figures that need one analysis."""
+    return [Drawing(one.name, partial(one.draw, result, width)) for one in _that_need(Needs.ANALYSIS)]
+
+
+def comparisons(runs: Runs, width: float | None = None) -> list[Drawing]:
+    """All figures that need all epochs of all runs."""
+    return [Drawing(one.name, partial(one.draw, runs, width)) for one in _that_need(Needs.RUNS)]
+
+
+def _that_need(needs: Needs) -> list[Entry]:
+    return [one for one in FIGURES if one.needs is needs]
+
+
+def example_name(question_id: int) -> str:
+    """Name of the strip of one question."""
+    return f"example_{question_id}"
+
+
+def examples(
+    result: AnalysisResult, questions: Iterable[int], width: float | None = None
+) -> tuple[list[Drawing], list[str]]:
+    """Strips of questions, each of which needs the analysis and the image file of the question.
+
+    Args:
+        result: analysis to draw.
+        questions: question ids; the usual choice is `result.manifest["examples"]`.
+        width: width in inches; None: the width that suits the panels.
+
+    Returns:
+        The strips, and for each question without one the path of its missing image (or its id).
+    """
+    records, found, missing = reading.questions(result), [], []
+    for question in dict.fromkeys(questions):
+        path = reading.image_path(result, records[question][0]) if question in records else ""
+        if path and Path(path).is_file():
+            found.append(Drawing(example_name(question), partial(_strip, result, question, path, width)))
+        else:
+            missing.append(path or f"question {question}")
+    return found, missing
+
+
+def _strip(result: AnalysisResult, question: int, path: str, width: float | None) -> Figure:
+    # The network reads its images with the same function, so a rotated photograph lies under its maps.
+    return example_strip(result, question, np.array(read_rgb(Path(path))), width)

@@ -1,0 +1,109 @@
+"""Writes one explanation to a file: as a picture or as numbers (JSON)."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from lookwhy.analysis.explanation import Explanation, Importance
+from lookwhy.files import atomic_path
+from lookwhy.reporting.figures.chart import save_figure
+from lookwhy.reporting.figures.strips import explanation_figure
+from lookwhy.types import LookwhyError
+
+Json = dict[str, Any]
+PICTURES, NUMBERS = (".png", ".svg", ".pdf"), ".json"
+SCHEMA_VERSION = 1
+
+
+def check_ending(path: Path) -> None:
+    """Refuse a file name with an unknown ending.
+
+    Raises:
+        LookwhyError: the ending is neither in `PICTURES` nor `NUMBERS`.
+    """
+    if path.suffix.lower() not in (*PICTURES, NUMBERS):
+        raise LookwhyError(
+            f"expected a file that ends with {', '.join(PICTURES)} (a picture) or {NUMBERS} (the numbers), "
+            f"found {path}; name another"
+        )
+
+
+def write_explanation(path: Path, explanation: Explanation, image: Image.Image, origin: Json) -> Path:
+    """Write an explanation atomically, in the format of the file's ending.
+
+    Args:
+        path: file with an ending of `PICTURES` or `NUMBERS`.
+        explanation: explanation to write.
+        image: the picture asked about, of any size.
+        origin: origin of the explanation in plain types; its keys stand first in the numbers, its "note" is
+            shown in a picture.
+
+    Raises:
+        LookwhyError: the ending is unknown, or the file cannot be written.
+    """
+    check_ending(path)
+    try:
+        if path.suffix.lower() == NUMBERS:
+            text = json.dumps(as_json(explanation, origin), ensure_ascii=False, allow_nan=False, indent=1)
+            with atomic_path(path) as partial:
+                partial.write_text(text + "\n", encoding="utf-8")
+        else:
+            notes = [str(origin["note"])] if origin.get("note") else []
+            save_figure(explanation_figure(explanation, np.asarray(image), notes), path)
+    except OSError as error:
+        raise LookwhyError(
+            f"expected a place for {path}, found none ({error.strerror or error}); name another --out"
+        ) from error
+    return path
+
+
+def as_json(explanation: Explanation, origin: Json) -> Json:
+    """Turn an explanation into JSON types; undefined values become null.
+
+    A map is a list of the rows of the grid, from the top. Each importance of a word stands with its word.
+    """
+    return {
+        "schema_version": SCHEMA_VERSION,
+        **origin,
+        "question": explanation.question,
+        "words": [
+            {"word": word, "known": known}
+            for word, known in zip(explanation.words, explanation.known, strict=True)
+        ],
+        "target": explanation.answers[0].text,
+        "answers": [
+            {"answer": one.text, "probability": number(one.probability)} for one in explanation.answers
+        ],
+        "image_maps": [_about(one) | {"values": nested(one.values)} for one in explanation.of("image")],
+        "word_importances": [
+            _about(one)
+            | {
+                "words": [
+                    {"word": word, "importance": value}
+                    for word, value in zip(explanation.words, nested(one.values), strict=True)
+                ]
+            }
+            for one in explanation.of("question")
+        ],
+        "notes": list(explanation.notes),
+    }
+
+
+def nested(values: np.ndarray) -> list[Any]:
+    """Turn an array into nested lists; undefined and infinite values become None."""
+    return [nested(row) for row in values] if values.ndim > 1 else [number(float(one)) for one in values]
+
+
+def number(value: float) -> float | None:
+    """A number for strict JSON: None if it is undefined or infinite."""
+    return value if math.isfinite(value) else None
+
+
+def _about(one: Importance) -> Json:
+    return {"method": one.method, "signed": one.signed, "target": one.target, "flips": one.flips}

@@ -1,0 +1,95 @@
+"""Chart of the failure predictor's curves: ROC, risk by coverage, calibration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from lookwhy.reporting import reading, style
+from lookwhy.reporting.figures.chart import (
+    DASHES,
+    MARKERS,
+    describe,
+    heading,
+    label_axes,
+    narrow,
+    new_figure,
+    shared_legend,
+    title,
+    undefined,
+)
+from lookwhy.types import AnalysisResult, Curve
+
+_PANELS = {
+    "roc": ("ROC", "False positive rate", "True positive rate"),
+    "risk_coverage": ("Risk by coverage", "Share of questions\nanswered", "Share of wrong\namong them"),
+    "calibration": ("Calibration", "Predicted probability\nof being right", "Share of right answers"),
+}
+"""Title and axes of each panel, by the name of its curve."""
+
+
+def failure_curves(result: AnalysisResult, width: float | None = None) -> Figure:
+    """How well each feature set tells right answers from wrong ones, as the curves stored with the analysis.
+
+    Args:
+        result: analysis to draw; a result of an early version holds no curves, and the figure says so.
+        width: width in inches; in one column the three panels are stacked.
+    """
+    figure = new_figure(width or 7.2, 3.9)
+    if narrow(figure):
+        figure.set_figheight(8.6)
+    panels = list(figure.subplots(3, 1) if narrow(figure) else figure.subplots(1, 3))
+    what = "Predicting whether the answer is right, by what the predictor sees"
+    curves = reading.curves(result)
+    usual = reading.feature_sets(result)
+    order = [*usual, *sorted(curves.keys() - set(usual))]
+    sets = [name for name in order if curves.get(name, {}).keys() & _PANELS]
+    if not sets:
+        title(figure, what)
+        why = "no curves are stored; too few right or wrong answers, or an analysis of an earlier version"
+        return undefined(figure, why)
+    for axes, (kind, (name, across, up)) in zip(panels, _PANELS.items(), strict=True):
+        _panel(axes, kind, {one: curves[one].get(kind) for one in sets})
+        heading(axes, name, 2.0)
+        label_axes(axes, across, up)
+    shared_legend(figure, panels, 4, what)
+    how = "Dotted diagonal: chance (ROC), perfect (calibration: the larger a mark, the more questions)."
+    describe(figure, result, f"{how} Risk: lower is better. Cross-validated.")
+    return figure
+
+
+def _panel(axes: Axes, kind: str, curves: dict[str, Curve | None]) -> None:
+    for number, (name, curve) in enumerate(curves.items()):
+        if curve is None:
+            continue
+        colour = style.on_light(style.SERIES[number % len(style.SERIES)])
+        # Only calibration has few enough points to mark each of them: its bins.
+        marker: dict[str, Any] = {}
+        if kind == "calibration":
+            marker = {"marker": MARKERS[number % len(MARKERS)], "markersize": 2.4}
+            _weigh(axes, curve, colour, marker["marker"])
+        dash = DASHES[number % len(DASHES)]
+        label = style.feature_set_name(name)
+        axes.plot(curve["x"], curve["y"], color=colour, linestyle=dash, linewidth=1.5, label=label, **marker)
+    if kind != "risk_coverage":
+        axes.plot([0, 1], [0, 1], color=style.MUTED, linewidth=1, linestyle=(0, (1, 2)), zorder=1)
+        axes.set_ylim(-0.02, 1.02)
+    else:
+        axes.set_ylim(0, max(axes.get_ylim()[1], 0.05))
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))
+    axes.set_xlim(-0.02, 1.02)
+    axes.set_xticks([0, 0.5, 1])
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    style.tidy(axes, grid="y")
+
+
+def _weigh(axes: Axes, curve: Curve, colour: str, marker: str) -> None:
+    """Mark each bin with an area that grows with its number of questions."""
+    n = np.asarray(curve.get("n", []), float)
+    if len(n):
+        axes.scatter(curve["x"], curve["y"], s=3 + 45 * n / n.max(), marker=marker, color=colour, linewidth=0)

@@ -1,0 +1,266 @@
+"""A figure that is filled from top to bottom and is as tall as its content, so that no text is cut off.
+
+Charts are laid out by matplotlib. Questions, answers and words may have any length, so a sheet measures and
+wraps every text before it makes the figure.
+"""
+
+from __future__ import annotations
+
+import warnings
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
+
+from lookwhy.reporting.style import FAINT, HEADING, INK, MUTED, PAPER, SMALL, TEXT, ink_on
+
+MARGIN, GAP, PANEL = 0.22, 0.22, 2.1
+"""Inches: margin of the sheet, gap between panels, width of a panel."""
+LABEL = 1.75
+"""Width in inches of the method's name to the left of the words of a question."""
+_NARROW, _SMALLEST = 5.0, 1.3
+"""Inches: a sheet narrower than this has the method's name above the words; width of the smallest panel."""
+DPI = 120
+_LEADING = 1.32 / 72
+_WORD, _PAD = 10.5, 0.36
+
+
+@lru_cache(maxsize=4096)
+def text_width(text: str, size: float, weight: str = "normal") -> float:
+    """Width in inches of one line of text, plus 3% for hinting."""
+    with warnings.catch_warnings():
+        # A letter that the font lacks is drawn as a box.
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
+        font = FontProperties(size=size, weight=weight)
+        width, _, _ = text_to_path.get_text_width_height_descent(text, font, ismath=False)
+    return float(width) / 72 * 1.03
+
+
+def shorten(text: str, size: float, room: float, weight: str = "normal") -> str:
+    """Shorten a text with an ellipsis to fit `room` inches."""
+    text = " ".join(text.split())
+    if text_width(text, size, weight) <= room:
+        return text
+    too_long = bisect_right(
+        range(len(text)), room, key=lambda end: text_width(text[:end] + "…", size, weight)
+    )
+    return text[: max(too_long - 1, 0)].rstrip() + "…"
+
+
+def wrap(text: str, size: float, room: float, weight: str = "normal") -> list[str]:
+    """Wrap a text into lines of at most `room` inches; a longer word is shortened."""
+    lines: list[str] = []
+    for word in text.split():
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and text_width(longer, size, weight) <= room:
+            lines[-1] = longer
+        else:
+            lines.append(shorten(word, size, room, weight))
+    return lines
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Meaning of the colours of a map: the colours, and the words at both ends."""
+
+    colours: Colormap
+    low: str
+    high: str
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A picture with a title above, and the legend of its colours and a caption below."""
+
+    title: str
+    draw: Callable[[Axes], None]
+    caption: str = ""
+    scale: Scale | None = None
+    width: float = PANEL
+
+
+def fitting(width: float, count: int) -> float:
+    """Width of each of `count` panels on a sheet: the fewest readable rows, filled equally."""
+    room = width - 2 * MARGIN + GAP
+    columns = max(min(count, int(room / (_SMALLEST + GAP))), 1)
+    rows = -(-count // columns)
+    return min(room / -(-count // rows) - GAP, PANEL)
+
+
+class Sheet:
+    """Collects content from top to bottom; `figure` draws it."""
+
+    def __init__(self, width: float) -> None:
+        self.width = width
+        self.room = width - 2 * MARGIN
+        self._used = MARGIN
+        self._steps: list[Callable[[Figure, float], None]] = []
+
+    def space(self, inches: float) -> None:
+        """Leave a vertical gap."""
+        self._used += inches
+
+    def text(self, text: str, size: float = TEXT, colour: str = INK, weight: str = "normal") -> None:
+        """Add a paragraph over the whole width."""
+        self._used += self._lines(
+            wrap(text, size, self.room, weight), MARGIN, self._used, size, colour, weight
+        )
+
+    def panels(self, panels: Sequence[Panel], height: float) -> None:
+        """Add panels side by side, in as many rows as they need; the pictures are `height` inches tall."""
+        row: list[Panel] = []
+        for panel in panels:
+            if row and sum(p.width + GAP for p in row) + panel.width > self.room + 1e-6:
+                self._row(row, height)
+                row = []
+            row.append(panel)
+        if row:
+            self._row(row, height)
+
+    def words(
+        self,
+        label: str,
+        scale: Scale,
+        words: Sequence[str],
+        shades: Sequence[float | None],
+        top: int | None,
+    ) -> None:
+        """Add the words of a question as coloured boxes.
+
+        Args:
+            label: name to the left of the words, or above them on a narrow sheet.
+            scale: meaning of the colours.
+            words: words in their order.
+            shades: place of each word on the colours, 0..1; None where undefined.
+            top: index of the most important word, which gets a frame.
+        """
+        start, line_height = self._used, 0.31
+        beside = self.width >= _NARROW
+        left = MARGIN + LABEL * beside
+        if not beside:
+            start += self._lines(wrap(label, TEXT, self.room, "bold"), MARGIN, start, TEXT, INK, "bold")
+            start += self._legend(scale, MARGIN, start + 0.02, LABEL) + 0.06
+        x, y = left, start
+        for place, (word, shade) in enumerate(zip(words, shades, strict=True)):
+            weight = "bold" if place == top else "normal"
+            padding = 2 * _PAD * _WORD / 72
+            word = shorten(word, _WORD, self.width - MARGIN - left - padding, weight)
+            taken = text_width(word, _WORD, weight) + padding
+            if x > left and x + taken > self.width - MARGIN:
+                x, y = left, y + line_height
+            colour = scale.colours(shade) if shade is not None else (1.0, 1.0, 1.0, 1.0)
+            self._word(word, x + padding / 2, y + 0.15, colour, weight, place == top)
+            x += taken + 0.05
+        used = 0.0
+        if beside:
+            used = self._lines(wrap(label, TEXT, LABEL - 0.15, "bold"), MARGIN, start, TEXT, INK, "bold")
+            used += self._legend(scale, MARGIN, start + used + 0.02, LABEL - 0.3)
+        self._used = max(y + line_height, start + used) + 0.1
+
+    def figure(self) -> Figure:
+        """Draw everything."""
+        height = self._used + MARGIN
+        figure = Figure(figsize=(self.width, height), dpi=DPI, facecolor=PAPER)
+        for step in self._steps:
+            step(figure, height)
+        return figure
+
+    def _row(self, panels: Sequence[Panel], height: float) -> None:
+        top, x = self._used, MARGIN
+        titles = [wrap(panel.title, HEADING, panel.width, "bold") for panel in panels]
+        below_title = top + max(len(lines) for lines in titles) * HEADING * _LEADING + 0.05
+        lowest = below_title + height
+        for panel, lines in zip(panels, titles, strict=True):
+            lift = below_title - 0.05 - len(lines) * HEADING * _LEADING
+            self._lines(lines, x, lift, HEADING, INK, "bold")
+            self._axes(panel.draw, x, below_title, panel.width, height)
+            y = below_title + height + 0.06
+            if panel.scale:
+                y += self._legend(panel.scale, x, y, panel.width)
+            y += self._lines(wrap(panel.caption, TEXT, panel.width), x, y, TEXT, INK, "normal")
+            lowest = max(lowest, y)
+            x += panel.width + GAP
+        self._used = lowest + 0.1
+
+    def _legend(self, scale: Scale, x: float, y: float, width: float) -> float:
+        """Add a small colour bar with the words at its ends; returns the height used in inches."""
+
+        def draw(axes: Axes) -> None:
+            axes.imshow(np.linspace(0, 1, 256)[None], cmap=scale.colours, vmin=0, vmax=1, aspect="auto")
+            for spine in axes.spines.values():
+                spine.set_color(FAINT)
+
+        self._axes(draw, x, y, width, 0.08)
+        low = shorten(scale.low, SMALL, width * 0.5)
+        high = shorten(scale.high, SMALL, width - text_width(low, SMALL) - 0.06)
+        for text, place, side in ((low, x, "left"), (high, x + width, "right")):
+            self._put(text, place, y + 0.1, SMALL, MUTED, "normal", side)
+        return 0.1 + SMALL * _LEADING + 0.04
+
+    def _axes(self, draw: Callable[[Axes], None], x: float, y: float, width: float, height: float) -> None:
+        def step(figure: Figure, total: float) -> None:
+            box = (x / self.width, 1 - (y + height) / total, width / self.width, height / total)
+            axes = figure.add_axes(box)
+            axes.set_xticks([])
+            axes.set_yticks([])
+            draw(axes)
+
+        self._steps.append(step)
+
+    def _lines(
+        self, lines: Sequence[str], x: float, y: float, size: float, colour: str, weight: str
+    ) -> float:
+        for number, line in enumerate(lines):
+            self._put(line, x, y + number * size * _LEADING, size, colour, weight)
+        return len(lines) * size * _LEADING
+
+    def _put(
+        self, text: str, x: float, y: float, size: float, colour: str, weight: str, side: str = "left"
+    ) -> None:
+        def step(figure: Figure, total: float) -> None:
+            figure.text(
+                x / self.width,
+                # On one baseline: aligned by their tops, words with and without ascenders would not be level.
+                1 - (y + 0.95 * size / 72) / total,
+                text,
+                size=size,
+                color=colour,
+                weight=weight,
+                ha=side,
+                va="baseline",
+                parse_math=False,
+            )
+
+        self._steps.append(step)
+
+    def _word(
+        self,
+        word: str,
+        x: float,
+        y: float,
+        colour: tuple[float, float, float, float],
+        weight: str,
+        framed: bool,
+    ) -> None:
+        def step(figure: Figure, total: float) -> None:
+            frame = {"edgecolor": INK if framed else FAINT, "linewidth": 1.4 if framed else 0.6}
+            figure.text(
+                x / self.width,
+                1 - y / total,
+                word,
+                size=_WORD,
+                color=ink_on(colour),
+                weight=weight,
+                va="center_baseline",
+                parse_math=False,
+                bbox={"boxstyle": f"round,pad={_PAD - 0.06},rounding_size=0.25", "facecolor": colour} | frame,
+            )
+
+        self._steps.append(step)

@@ -1,0 +1,237 @@
+"""Pictures of single questions: where the model looked, and which words counted.
+
+No function uses pyplot, so a figure is freed with its last reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image
+
+from lookwhy.analysis.explanation import Answer, Explanation
+from lookwhy.reporting import reading
+from lookwhy.reporting.figures.sheet import DPI, GAP, MARGIN, PANEL, Panel, Scale, Sheet, fitting, shorten
+from lookwhy.reporting.style import (
+    FAINT,
+    INK,
+    MAGNITUDE,
+    MUTED,
+    RIGHT,
+    SIGNED,
+    SMALL,
+    TEXT,
+    TITLE,
+    WRONG,
+    annotators,
+    epoch_name,
+    method_colours,
+    method_name,
+)
+from lookwhy.types import AnalysisResult, LookwhyError
+
+MAGNITUDES = Scale(MAGNITUDE, "nothing", "most")
+EVIDENCE = Scale(SIGNED, "against", "for the answer")
+_SIDE = round(PANEL * DPI)
+"""Pixels of the longer side of a picture: as many as a panel is drawn with."""
+
+
+def example_strip(
+    result: AnalysisResult,
+    question_id: int,
+    image: UInt8[np.ndarray, "H W 3"],
+    width: float | None = None,
+) -> Figure:
+    """One question: the image, where annotators and each method looked, and which words counted.
+
+    Args:
+        result: analysis to draw.
+        question_id: id of one of its questions.
+        image: the picture asked about, RGB 0-255, of any size.
+        width: width in inches; None: as wide as the panels side by side.
+
+    Raises:
+        LookwhyError: the analysis does not hold this question.
+    """
+    rows = reading.questions(result).get(int(question_id))
+    if not rows:
+        raise LookwhyError(
+            f"expected a question of the analysis, found {question_id}; "
+            f"its {len(result.question_ids)} question ids are in records.parquet"
+        )
+    place = int(np.flatnonzero(result.question_ids == question_id)[0])
+    # Print has more dots an inch, so it gets twice the pixels.
+    picture = _fit(image, _SIDE if width is None else 2 * _SIDE)
+    panels = [Panel("Image", lambda axes: _show(axes, picture))]
+    looked = _mean_annotator(result, place)
+    if looked is not None:
+        panels.append(_map_panel(*looked, picture, signed=False))
+    for method in reading.image_methods(result):
+        maps = result.maps.get(f"image/{method}")
+        if maps is not None:
+            rho = reading.of_method(rows, "image", method).get("rho")
+            caption = f"rank correlation {rho:.2f}" if reading.known(rho) else ""
+            if looked is not None and not caption:
+                caption = "rank correlation undefined"
+            values = maps.values[place].numpy()
+            panels.append(_map_panel(method_name(method), caption, values, picture, maps.signed))
+    side = PANEL if width is None else fitting(width, len(panels))
+    sheet = Sheet(width or _wide_enough(panels))
+    _headline(sheet, rows[0], result.manifest)
+    sheet.panels([replace(panel, width=side) for panel in panels], side * picture.shape[0] / picture.shape[1])
+    sheet.space(0.06)
+    for method in reading.question_methods(result):
+        maps = result.maps.get(f"question/{method}")
+        if maps is not None:
+            _words(sheet, method, rows[0]["words"] or [], maps.values[place].numpy(), maps.signed)
+    _note(sheet, result.manifest)
+    return sheet.figure()
+
+
+def explanation_figure(
+    explanation: Explanation, image: UInt8[np.ndarray, "H W 3"], notes: Sequence[str] = ()
+) -> Figure:
+    """One explanation: the answer to a question about an image, where the model looked, which words counted.
+
+    Args:
+        explanation: answers and importance maps.
+        image: the picture asked about, RGB 0-255, of any size.
+        notes: sentences to add to the explanation's own notes.
+    """
+    picture, answers = _fit(image), explanation.answers
+    panels = [Panel("Image", lambda axes: _show(axes, picture))]
+    panels += [
+        _map_panel(method_name(one.method), "", one.values, picture, one.signed)
+        for one in explanation.of("image")
+    ]
+    sheet = Sheet(_wide_enough(panels))
+    sheet.text(explanation.question, TITLE, weight="bold")
+    sheet.space(0.03)
+    if answers:
+        sheet.text(f"Answered “{answers[0].text}” ({answers[0].probability:.1%})", 10.5)
+    sheet.space(0.1)
+    sheet.panels(panels, PANEL * picture.shape[0] / picture.shape[1])
+    sheet.space(0.06)
+    bars = Panel(
+        "Most probable answers", lambda axes: _answer_bars(axes, answers, sheet.room), width=sheet.room
+    )
+    sheet.panels([bars], 0.3 * max(len(answers), 1))
+    sheet.space(0.06)
+    for one in explanation.of("question"):
+        _words(sheet, one.method, explanation.words, one.values, one.signed)
+    for note in (*explanation.notes, *notes):
+        sheet.text(note, SMALL, MUTED)
+    return sheet.figure()
+
+
+def _wide_enough(panels: Sequence[Panel]) -> float:
+    """Width in inches of a sheet with at most five panels side by side."""
+    return 2 * MARGIN + max(len(panels[:5]), 3) * (PANEL + GAP) - GAP
+
+
+def blend(
+    picture: UInt8[np.ndarray, "H W 3"], values: Float[np.ndarray, "G G"], signed: bool
+) -> Float[np.ndarray, "H W 3"]:
+    """Lay a map over a pale picture: the more a place counts, the stronger its colour."""
+    size = (picture.shape[1], picture.shape[0])
+    scaled = Image.fromarray(_scaled(values).astype(np.float32)).resize(size, Image.Resampling.BICUBIC)
+    smooth = np.clip(np.asarray(scaled), -1.0, 1.0)
+    strength = np.abs(smooth)
+    colours = SIGNED((smooth + 1) / 2) if signed else MAGNITUDE(strength)
+    gray = picture.astype(float) @ np.array([0.299, 0.587, 0.114]) / 255
+    faded = 0.45 + 0.55 * (0.75 * gray[..., None] + 0.25 * picture / 255)
+    opacity = 0.74 * strength[..., None] ** 0.8
+    return np.clip((1 - opacity) * faded + opacity * colours[..., :3], 0.0, 1.0)
+
+
+def _headline(sheet: Sheet, row: Mapping[str, Any], manifest: Mapping[str, Any]) -> None:
+    sheet.text(row["question"] or " ".join(row["words"] or []), TITLE, weight="bold")
+    sheet.space(0.03)
+    confidence = f" ({row['confidence']:.0%} confident)" if reading.known(row["confidence"]) else ""
+    said = f"Answered “{row['predicted']}”{confidence}"
+    colour = INK
+    if row["ground_truth"]:
+        said += f", the true answer is “{row['ground_truth']}”"
+    if reading.known(row["accuracy"]):
+        said += f"; VQA accuracy {row['accuracy']:.0%}"
+        colour = RIGHT if row["accuracy"] >= 0.5 else WRONG
+    sheet.text(said, 10.5, colour)
+    epoch = f"{epoch_name(manifest['epoch'])}, " if manifest.get("epoch") is not None else ""
+    sheet.text(f"{epoch}question {row['question_id']}", SMALL, MUTED)
+    sheet.space(0.1)
+
+
+def _note(sheet: Sheet, manifest: Mapping[str, Any]) -> None:
+    if manifest.get("data_note"):
+        sheet.text(str(manifest["data_note"]), SMALL, MUTED)
+
+
+def _mean_annotator(result: AnalysisResult, place: int) -> tuple[str, str, Any] | None:
+    """Title, caption and mean of the annotator maps of a question; None if it has none."""
+    maps = result.human[place]
+    maps = maps[~np.isnan(maps).all(axis=(1, 2))] if len(maps) else maps
+    if not len(maps):
+        return None
+    return annotators(result.manifest), f"mean of {len(maps)}", maps.mean(axis=0)
+
+
+def _map_panel(
+    title: str, caption: str, values: Any, picture: UInt8[np.ndarray, "H W 3"], signed: bool
+) -> Panel:
+    if not np.nan_to_num(values).any():
+        caption = f"{caption}; the map is zero everywhere".removeprefix("; ")
+    blended = blend(picture, np.asarray(values, float), signed)
+    return Panel(title, lambda axes: _show(axes, blended), caption, EVIDENCE if signed else MAGNITUDES)
+
+
+def _words(sheet: Sheet, method: str, words: Sequence[str], values: Any, signed: bool) -> None:
+    values = np.asarray(values, float)[: len(words)]
+    scaled = _scaled(values)
+    places = (scaled + 1) / 2 if signed else np.abs(scaled)
+    shades = [None if np.isnan(v) else float(p) for v, p in zip(values, places, strict=True)]
+    shades += [None] * (len(words) - len(shades))
+    top = int(np.abs(scaled).argmax()) if np.abs(scaled).any() else None
+    sheet.words(method_name(method), EVIDENCE if signed else MAGNITUDES, words, shades, top)
+
+
+def _scaled(values: Float[np.ndarray, "*cells"]) -> Float[np.ndarray, "*cells"]:
+    """Values divided by their largest magnitude (so within -1..1); undefined values become 0."""
+    clean = np.nan_to_num(np.asarray(values, float), nan=0.0, posinf=0.0, neginf=0.0)
+    largest = np.abs(clean).max(initial=0.0)
+    return clean / largest if largest else clean
+
+
+def _fit(image: UInt8[np.ndarray, "H W 3"], side: int = _SIDE) -> UInt8[np.ndarray, "h w 3"]:
+    """Resize an image to the size in which it is drawn; a very long or tall one is squeezed to 2:1."""
+    height, width = image.shape[:2]
+    ratio = min(max(height / width, 0.5), 2.0)
+    size = (side, round(side * ratio)) if ratio <= 1 else (round(side / ratio), side)
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))
+
+
+def _show(axes: Axes, picture: np.ndarray) -> None:
+    axes.imshow(picture, aspect="auto", interpolation="antialiased")
+    for spine in axes.spines.values():
+        spine.set_color(FAINT)
+
+
+def _answer_bars(axes: Axes, answers: Sequence[Answer], width: float) -> None:
+    """Draw horizontal bars in percent, each below its answer, so that a long answer has room."""
+    axes.set_xlim(0, 1)
+    axes.set_ylim(max(len(answers), 1), 0)
+    axes.axis("off")
+    colour = method_colours(["guided_backprop"])["guided_backprop"]
+    for row, (answer, probability, _) in enumerate(answers):
+        share = min(max(float(probability), 0.0), 1.0)
+        axes.barh(row + 0.68, 1, height=0.34, color=FAINT, alpha=0.5)
+        axes.barh(row + 0.68, share, height=0.34, color=colour, alpha=1 if row == 0 else 0.55)
+        weight = "bold" if row == 0 else "normal"
+        label = shorten(answer, TEXT, width * 0.8, weight)
+        axes.text(0, row + 0.44, label, size=TEXT, color=INK, weight=weight, va="bottom", parse_math=False)
+        axes.text(1, row + 0.44, f"{share:.1%}", size=TEXT, color=INK, weight=weight, ha="right", va="bottom")

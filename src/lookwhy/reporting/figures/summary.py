@@ -1,0 +1,235 @@
+"""Charts of one analysis: most important words, failure prediction and accuracy.
+
+Everything drawn is read from the result. A value that is undefined there is left out, or the chart says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from lookwhy.keys import Row
+from lookwhy.reporting import reading, style
+from lookwhy.reporting.figures.chart import (
+    describe,
+    label_axes,
+    legend_above,
+    narrow,
+    new_figure,
+    shared_legend,
+    title,
+    undefined,
+)
+from lookwhy.reporting.figures.sheet import shorten, wrap
+from lookwhy.types import AnalysisResult
+
+_MOST_TYPES = 20
+_GROUP = 0.75
+"""Width in inches that a part of speech needs below upright bars."""
+
+
+def most_important_words(result: AnalysisResult, width: float | None = None) -> Figure:
+    """P(word is the most important of its question | its part of speech) (Figure 3 of the paper).
+
+    Args:
+        result: analysis to draw.
+        width: width in inches; without room for upright bars they are drawn horizontally.
+    """
+    groups, methods = reading.groups(result), reading.question_methods(result)
+    upright = width is None or (width - 1.0) / max(len(groups), 1) >= _GROUP
+    height = 3.9 if upright else 1.9 + (0.16 + 0.12 * len(methods)) * len(groups)
+    figure = new_figure(width or max(6.6, 1.4 + 0.72 * len(groups)), height)
+    axes = figure.subplots()
+    what = "Which words count: the most important word of each question"
+    if not groups:
+        title(figure, what)
+        return undefined(figure, "no part of speech has a value in this analysis")
+    rows = {(row.method, row.group): row for row in reading.words(result)}
+    _word_bars(axes, rows, groups, methods, upright)
+    _name_groups(axes, rows, groups, methods, upright)
+    measured = (
+        "P(most important |\npart of speech)" if narrow(figure) else "P(most important | part of speech)"
+    )
+    label_axes(axes, *(("", measured) if upright else (measured, "")))
+    style.tidy(axes, grid="y" if upright else "x")
+    how = "n: words. Thin lines: 95% intervals. Most frequent part of speech first."
+    describe(figure, result, f"{how} Tagged by {result.manifest.get('tagger')}.")
+    _legends(figure, [axes], len(methods) + 1, what)
+    return figure
+
+
+def _legends(figure: Figure, panels: Sequence[Axes], columns: int, what: str) -> None:
+    """Put a legend above each of the axes if the figure is wide enough, else one for all."""
+    if narrow(figure):
+        shared_legend(figure, panels, columns, what)
+        return
+    title(figure, what)
+    for axes in panels:
+        legend_above(axes, columns)
+
+
+def _word_bars(
+    axes: Axes,
+    rows: dict[tuple[str, str], Row],
+    groups: Sequence[str],
+    methods: Sequence[str],
+    upright: bool,
+) -> None:
+    """Draw a bar for each method in each group, its interval, and the value expected by chance."""
+    bar, along, across = (
+        (axes.bar, axes.vlines, axes.hlines) if upright else (axes.barh, axes.hlines, axes.vlines)
+    )
+    colours = style.method_colours(list(methods))
+    thick = 0.8 / max(len(methods), 1)
+    for number, method in enumerate(methods):
+        at = np.arange(len(groups)) + (number - (len(methods) - 1) / 2) * thick
+        found = [rows.get((method, group), Row("question")) for group in groups]
+        values, low, high, chance = np.array(
+            [[row.value, row.ci_low, row.ci_high, row.expected] for row in found], float
+        ).T
+        bar(at, values, thick * 0.92, color=colours[method], label=style.method_name(method))
+        along(at, low, high, style.INK, linewidth=0.9, alpha=0.75)
+        label = "By chance" if number == len(methods) - 1 else "_"
+        across(chance, at - thick * 0.46, at + thick * 0.46, style.INK, linewidth=1.6, label=label)
+
+
+def _name_groups(
+    axes: Axes,
+    rows: dict[tuple[str, str], Row],
+    groups: Sequence[str],
+    methods: Sequence[str],
+    upright: bool,
+) -> None:
+    """Name the groups with their numbers of words, and put percents on the other axis."""
+    labels = []
+    for group in groups:
+        found = (rows[method, group].n for method in methods if (method, group) in rows)
+        counts = sorted({int(n) for n in found if n is not None})
+        counted = f"n = {'–'.join(map(str, counts))}" if counts else ""
+        labels.append(f"{style.group_name(group)}{chr(10) if upright else ', '}{counted}")
+    few = narrow(axes.figure) and not upright  # type: ignore[arg-type]
+    if upright:
+        crowded = len(groups) > 9
+        axes.set_xticks(
+            range(len(groups)), labels, rotation=40 if crowded else 0, ha="right" if crowded else "center"
+        )
+        axes.set_ylim(bottom=0)
+    else:
+        axes.set_yticks(range(len(groups)), labels)
+        axes.invert_yaxis()
+        axes.set_xlim(left=0)
+    measured = axes.yaxis if upright else axes.xaxis
+    measured.set_major_locator(MaxNLocator(nbins=4 if few else 6, steps=[1, 2, 5, 10]))
+    measured.set_major_formatter(PercentFormatter(1.0, decimals=0))
+
+
+def failure_prediction(result: AnalysisResult, width: float | None = None) -> Figure:
+    """How well right and wrong answers are told apart, by the features that the predictor sees.
+
+    Args:
+        result: analysis to draw.
+        width: width in inches; in one column the two measures are stacked.
+    """
+    names = reading.feature_sets(result)
+    bars = 0.34 * max(len(names), 2)
+    figure = new_figure(width or 7.0, 1.8 + bars)
+    if narrow(figure):
+        figure.set_figheight(3.2 + 2 * bars)
+    left, right = figure.subplots(*((2, 1) if narrow(figure) else (1, 2)), sharey=True)
+    what = "Predicting whether the answer is right"
+    if not names:
+        title(figure, what)
+        return undefined(figure, "not enough right and wrong answers to learn from")
+    measured = {(row.method, row.measure): row.value for row in reading.rows(result, "failure")}
+    accuracy, auroc, majority, counts = (
+        [float("nan") if (value := measured.get((name, measure))) is None else value for name in names]
+        for measure in ("accuracy", "auroc", "majority_accuracy", "n")
+    )
+    colour = style.method_colours(["guided_backprop"])["guided_backprop"]
+    for axes, values, words in ((left, accuracy, "Accuracy"), (right, auroc, "Area under the ROC curve")):
+        axes.barh(range(len(names)), values, 0.62, color=colour)
+        label_axes(axes, words)
+        _share_axis(axes, 1.3 if narrow(figure) else 1.16)
+    _value_labels(left, accuracy, "{:.0%}", majority)
+    _value_labels(right, auroc, "{:.2f}", [0.5] * len(names))
+    left.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    at = np.arange(len(names))
+    left.vlines(majority, at - 0.4, at + 0.4, style.INK, linewidth=1.8, label="Always the more frequent")
+    right.axvline(0.5, color=style.INK, linewidth=1.8, linestyle=(0, (3, 2)), label="By chance")
+    room = 1.0 if narrow(figure) else 2.0
+    left.set_yticks(at, ["\n".join(wrap(style.feature_set_name(name), style.TEXT, room)) for name in names])
+    left.invert_yaxis()
+    _legends(figure, [left, right], 1, what)
+    n = sorted({int(count) for count in counts if not np.isnan(count)})
+    describe(figure, result, (f"{'–'.join(map(str, n))} questions, cross" if n else "Cross") + "-validated.")
+    return figure
+
+
+class _Type(NamedTuple):
+    """A bar of the accuracy chart: its label, accuracy (0..1), colour and number of questions."""
+
+    name: str
+    value: float
+    colour: str
+    n: int
+
+
+def accuracy_by_type(result: AnalysisResult, width: float | None = None) -> Figure:
+    """The official VQA accuracy: overall, by answer type and by question type.
+
+    Args:
+        result: analysis to draw.
+        width: width in inches.
+    """
+    measured = {(row.measure, row.group): row.value for row in reading.rows(result, "accuracy")}
+    overall = measured.get(("overall", ""))
+    rows = [] if overall is None else [_Type("All questions", overall, style.INK, 0)]
+    hidden = 0
+    for kind, colour in (("answer_type", "#0072B2"), ("question_type", "#56B4E9")):
+        counts, names = reading.count_types(result, kind), reading.types(result, kind)
+        hidden += max(len(names) - _MOST_TYPES, 0)
+        for name in names[:_MOST_TYPES]:
+            rows.append(_Type(name, measured[kind, name] or 0.0, colour, counts.get(name, 0)))
+    figure = new_figure(width or 6.4, 1.3 + 0.26 * max(len(rows), 3))
+    axes = figure.subplots()
+    title(figure, "VQA accuracy by type of answer and question")
+    if not rows:
+        return undefined(figure, "no question of this analysis has known answers")
+    values = [row.value for row in rows]
+    axes.barh(range(len(rows)), values, 0.7, color=[row.colour for row in rows])
+    _value_labels(axes, values, "{:.1%}")
+    room = 0.9 if narrow(figure) else 2.2
+    short = [shorten(row.name, style.TEXT, room) for row in rows]
+    labels = [f"{name}  (n = {row.n})" if row.n else name for name, row in zip(short, rows, strict=True)]
+    axes.set_yticks(range(len(rows)), labels)
+    for label in axes.get_yticklabels():
+        label.set_parse_math(False)
+    axes.invert_yaxis()
+    _share_axis(axes, 1.32 if narrow(figure) else 1.12)
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    more = f" The {_MOST_TYPES} most frequent types; {hidden} more are not shown." if hidden else ""
+    describe(figure, result, f"Dark: answer types, light: question types.{more}")
+    return figure
+
+
+def _share_axis(axes: Axes, end: float) -> None:
+    """Make a horizontal axis for shares from 0 to 1, with room for labels up to `end`."""
+    style.tidy(axes, grid="x")
+    axes.set_xlim(0, end)
+    axes.set_xticks([0, 0.5, 1] if end > 1.2 else [0, 0.25, 0.5, 0.75, 1])
+
+
+def _value_labels(
+    axes: Axes, values: Sequence[float], form: str, marks: Sequence[float] | None = None
+) -> None:
+    """Write values behind their bars, or behind the mark of a bar where the mark would cross them."""
+    for row, value in enumerate(values):
+        if not np.isnan(value):
+            mark = np.nan if marks is None else marks[row]
+            at = mark if value <= mark < value + 0.2 else value
+            axes.text(at + 0.015, row, form.format(value), va="center", size=style.SMALL, color=style.INK)

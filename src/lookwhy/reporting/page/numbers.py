@@ -1,0 +1,135 @@
+"""Values for the charts of the report page as plain JSON, read from the results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from lookwhy.keys import Row
+from lookwhy.reporting import numbers, reading, style
+from lookwhy.types import AnalysisResult
+
+Json = dict[str, Any]
+
+MEASURES = ("rank_correlation", "mean_map", "specificity")
+
+
+def numbers_of_run(name: str, epochs: dict[int, AnalysisResult]) -> Json:
+    """Every scalar of a run that a chart of the page shows, by epoch.
+
+    Args:
+        name: name of the run.
+        epochs: analyses by epoch; only the last one needs its records.
+    """
+    last = epochs[max(epochs)]
+    return {
+        "name": name,
+        "epochs": sorted(epochs),
+        "annotators": style.annotators(last.manifest).lower(),
+        "tagger": str(last.manifest.get("tagger") or "an unknown tagger"),
+        "agreement": _agreement(epochs),
+        "levels": _levels(last),
+        "words": {epoch: words for epoch, result in epochs.items() if (words := _words(result))},
+        "accuracy": {epoch: found for epoch, result in epochs.items() if (found := _accuracy(result))},
+        "types": {kind: reading.types(last, kind) for kind in ("answer_type", "question_type")},
+        "counts": {kind: reading.count_types(last, kind) for kind in ("answer_type", "question_type")},
+        "failure": {epoch: found for epoch, result in epochs.items() if (found := _failure(result))},
+    }
+
+
+def curves_of(epochs: dict[int, AnalysisResult]) -> Json:
+    """Curves of the failure predictor by epoch, feature set and name; empty if none are stored."""
+    found: Json = {}
+    for epoch, result in epochs.items():
+        for feature_set, curves in reading.curves(result).items():
+            found.setdefault(str(epoch), {})[feature_set] = {
+                name: {axis: [short(value, 3) for value in values] for axis, values in curve.items()}
+                for name, curve in curves.items()
+            }
+    return found
+
+
+def names_and_colours(results: Iterable[AnalysisResult]) -> Json:
+    """Names of methods, baselines, groups and feature sets, and colours of methods.
+
+    A colour is a pair for CSS's `light-dark()`.
+    """
+    found = list(results)
+    image = sorted({method for result in found for method in reading.image_methods(result)})
+    words = sorted({method for result in found for method in reading.question_methods(result)})
+    groups = {group for result in found for group in reading.groups(result)}
+    sets = [name for result in found for name in reading.feature_sets(result)]
+    return {
+        "imageMethods": named(image, style.method_colours([*image, *style.BASELINES])),
+        "wordMethods": named(words, style.method_colours(words)),
+        "baselines": named(list(style.BASELINES), style.method_colours([*image, *style.BASELINES])),
+        "groups": {group: style.group_name(group) for group in sorted(groups)},
+        "featureSets": {name: style.feature_set_name(name) for name in dict.fromkeys(sets)},
+        "paperFailure": numbers.PAPER_FAILURE,
+        "series": [style.light_dark(colour) for colour in style.SERIES],
+    }
+
+
+def short(value: float | None, digits: int = 4) -> float | None:
+    """A number rounded for a chart; None if it is undefined (JSON has no NaN)."""
+    if value is None or value != value:
+        return None
+    return round(float(value), digits) + 0.0
+
+
+def named(methods: list[str], colours: dict[str, str]) -> Json:
+    """Name and colour of each method; a colour is a pair for CSS's `light-dark()`."""
+    return {
+        method: {"name": style.method_name(method), "colour": style.light_dark(colours[method])}
+        for method in methods
+    }
+
+
+def _agreement(epochs: dict[int, AnalysisResult]) -> Json:
+    """Points of each curve by measure and method: epoch, value, both ends of its interval."""
+    found: Json = {measure: {} for measure in MEASURES}
+    for epoch, result in sorted(epochs.items()):
+        for row in reading.rows(result, "image"):
+            if row.measure in found and row.method not in style.BASELINES and row.value is not None:
+                found[row.measure].setdefault(row.method, []).append([epoch, *_with_interval(row)])
+    return {measure: dict(sorted(curves.items())) for measure, curves in found.items() if curves}
+
+
+def _levels(result: AnalysisResult) -> Json:
+    """Value of each baseline by measure."""
+    found: Json = {measure: {} for measure in MEASURES}
+    rows = {(row.measure, row.method): row for row in reading.rows(result, "image")}
+    for measure, levels in found.items():
+        for method in style.BASELINES:
+            row = rows.get((measure, method))
+            if row is not None and row.value is not None:
+                levels[method] = short(row.value)
+    return found
+
+
+def _with_interval(row: Row) -> list[float | None]:
+    return [short(row.value), short(row.ci_low), short(row.ci_high)]
+
+
+def _words(result: AnalysisResult) -> Json:
+    """Value, interval, value by chance and number of words, by group and question method."""
+    found: Json = {group: {} for group in reading.groups(result)}
+    for row in reading.words(result):
+        found[row.group][row.method] = [*_with_interval(row), short(row.expected), row.n]
+    return found
+
+
+def _accuracy(result: AnalysisResult) -> Json:
+    """Accuracy by "overall", "answer_type/<type>" and "question_type/<type>"."""
+    rows = reading.rows(result, "accuracy")
+    return {row.key.removeprefix("accuracy/"): short(row.value) for row in rows}
+
+
+def _failure(result: AnalysisResult) -> Json:
+    """Measures of the failure predictor by feature set; null where undefined."""
+    measures = ("accuracy", "majority_accuracy", "auroc", "aurc", "n")
+    values = {(row.method, row.measure): short(row.value) for row in reading.rows(result, "failure")}
+    return {
+        name: {measure: values.get((name, measure)) for measure in measures}
+        for name in reading.feature_sets(result)
+    }

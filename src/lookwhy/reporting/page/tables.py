@@ -1,0 +1,117 @@
+"""Tables of the report page as HTML; on a narrow screen each row becomes a card."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from lookwhy.analysis.paired import ACCURACY, CONFIDENCE, RHO, Comparison, Difference
+from lookwhy.reporting import numbers, style
+from lookwhy.types import AnalysisResult
+
+_MEASURES = {RHO: "Rank correlation ρ", ACCURACY: "VQA accuracy", CONFIDENCE: "Confidence of the answer"}
+
+
+def table_one(result: AnalysisResult, note: bool) -> str:
+    """Table 1 of the paper as HTML, with or without its note; empty without rows."""
+    heads = ["Method", "Rank correlation", "Mean map", "n (undefined)", "Other question", "Other image"]
+    heads += ["Question-specific", "Paper"]
+    rows = []
+    for method in numbers.table_rows(result):
+        key = f"image/{method}"
+        cells = [
+            _small(*numbers.estimate(result, f"{key}/rank_correlation")),
+            _small(*numbers.counted(result, method, "mean_map")),
+            escape(numbers.counts(result, f"{key}/rank_correlation")),
+            _small(*numbers.counted(result, method, "other_question")),
+            _small(*numbers.counted(result, method, "other_image")),
+            _small(*numbers.estimate(result, f"{key}/specificity")),
+            numbers.PAPER.get(method, numbers.NOTHING),
+        ]
+        name = escape(style.method_name(method, result.manifest))
+        rows.append(_row(name, cells, heads, "baseline" if method in style.BASELINES else ""))
+    if not rows:
+        return ""
+    below = _note(numbers.table_note(result)) if note else ""
+    return _table(heads, rows, numbers.table_title(result)) + below
+
+
+def paired_table(comparisons: list[Comparison]) -> str:
+    """Paired differences: one table for each comparison, one row for each difference."""
+    heads = ["Measure", "Difference", "95% interval", "Questions"]
+    parts = []
+    for comparison in comparisons:
+        rows = [_difference_row(difference, heads) for difference in comparison.differences]
+        nothing = _note("Nothing to compare: no question has a value on both sides.")
+        parts.append(f"<h3>{escape(comparison.title)}</h3>")
+        parts.append(_table(heads, rows, comparison.title) if rows else nothing)
+    return "".join(parts)
+
+
+def caveat(manifests: Sequence[Mapping[str, Any]]) -> str:
+    """A warning for runs whose rank correlations were measured in different ways; else empty."""
+    plans = [manifest.get("plan") or {} for manifest in manifests]
+    measured = {
+        "grids of different sizes": {str(manifest.get("grid")) for manifest in manifests},
+        "magnitudes or signed values": {plan.get("compared", "magnitude") for plan in plans},
+    }
+    differ = [f"{what} ({', '.join(sorted(found))})" for what, found in measured.items() if len(found) > 1]
+    return _note(f"Not measured alike: these runs compared {' and '.join(differ)}.") if differ else ""
+
+
+def _difference_row(difference: Difference, heads: list[str]) -> str:
+    found = difference.estimate
+    known = found.ci_low == found.ci_low
+    apart = known and (found.ci_low > 0 or found.ci_high < 0)
+    value = f"<strong>{_signed(found.mean)}</strong>" if apart else _signed(found.mean)
+    interval = f"[{_signed(found.ci_low)}, {_signed(found.ci_high)}]" if known else numbers.NOTHING
+    left_out = [(found.n_undefined, "undefined"), (difference.unmatched, "unmatched")]
+    cells = [
+        value,
+        _small(interval, "excludes 0" if apart else ""),
+        _small(str(found.n), ", ".join(f"{many} {why}" for many, why in left_out if many)),
+    ]
+    return _row(escape(_measured(difference)), cells, heads)
+
+
+def _measured(difference: Difference) -> str:
+    measure = _MEASURES[difference.measure]
+    if not difference.first:
+        return measure
+    one, other = style.method_name(difference.first), style.method_name(difference.second)
+    return f"{measure}, {one}" if one == other else f"{measure}, {other} minus {one}"
+
+
+def _signed(value: float) -> str:
+    text = f"{value:+.3f}"
+    # A tiny negative mean is shown as zero, without its sign.
+    return text[1:] if not text.strip("+-0.") else text.replace("-", "−")
+
+
+def _table(heads: list[str], rows: list[str], label: str) -> str:
+    head = "".join(f'<th scope="col" role="columnheader">{escape(name)}</th>' for name in heads)
+    return (
+        f'<table class="stacks" role="table" aria-label="{escape(label)}">'
+        f'<thead role="rowgroup"><tr role="row">{head}</tr></thead>'
+        f'<tbody role="rowgroup">{"".join(rows)}</tbody></table>'
+    )
+
+
+def _row(name: str, cells: list[str], heads: list[str], kind: str = "") -> str:
+    # Each cell names its column, because a narrow screen hides the head. The roles keep the meaning of a
+    # table for screen readers when CSS changes its layout.
+    named = "".join(
+        f'<td role="cell" data-head="{escape(head)}"><span>{cell}</span></td>'
+        for head, cell in zip(heads[1:], cells, strict=True)
+    )
+    kind = f' class="{kind}"' if kind else ""
+    return f'<tr role="row"{kind}><th scope="row" role="rowheader">{name}</th>{named}</tr>'
+
+
+def _small(mean: str, below: str) -> str:
+    return escape(mean) + (f"<small>{escape(below)}</small>" if below else "")
+
+
+def _note(text: str) -> str:
+    return f'<p class="note">{escape(text)}</p>'

@@ -1,0 +1,63 @@
+"""Best values of a run so far; W&B itself keeps the last value under a metric's own name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from lookwhy import store
+from lookwhy.errors import LookwhyError
+from lookwhy.keys import parse
+from lookwhy.reporting.style import BASELINES
+
+BEST, BEST_EPOCH = "best", "best_epoch"
+_BETTER = {
+    "accuracy": {"overall": 1.0, "answer_type": 1.0, "question_type": 1.0},
+    "failure": {"accuracy": 1.0, "auroc": 1.0, "aurc": -1.0},
+    "image": {"rank_correlation": 1.0, "mean_map": 1.0, "specificity": 1.0},
+}
+"""Direction of each measure that can be better or worse, by domain."""
+
+
+def direction(key: str) -> float | None:
+    """1 if a higher value of this scalar is better, -1 if a lower one is, else None.
+
+    None for counts, ends of intervals, baselines, controls, slices, and shares of parts of speech.
+    """
+    row, field = parse(key)
+    if field != "value" or row.slice is not None or (row.domain == "image" and row.method in BASELINES):
+        return None
+    return _BETTER.get(row.domain, {}).get(row.measure)
+
+
+def best_values(summaries: Mapping[int, Mapping[str, float]]) -> dict[str, float]:
+    """`<key>/best` and `<key>/best_epoch` of each scalar that can be better or worse.
+
+    Args:
+        summaries: scalars by epoch; the untrained model does not compete, and the first of equals is best.
+    """
+    best: dict[str, tuple[float, int]] = {}
+    for epoch in sorted(epoch for epoch in summaries if epoch != store.UNTRAINED):
+        for key, value in summaries[epoch].items():
+            sign = direction(key)
+            if sign is not None and (key not in best or sign * value > sign * best[key][0]):
+                best[key] = (value, epoch)
+    values = {f"{key}/{BEST}": value for key, (value, _) in best.items()}
+    return values | {f"{key}/{BEST_EPOCH}": float(epoch) for key, (_, epoch) in best.items()}
+
+
+def read_summaries(run_folder: Path, last: int | None = None) -> dict[int, dict[str, float]]:
+    """Stored scalars of a run's epochs up to `last`, by epoch; empty if none is stored.
+
+    A run that was resumed from an earlier checkpoint has later epochs in its folder.
+    """
+    try:
+        epochs = store.stored_epochs(run_folder)
+    except LookwhyError:
+        return {}
+    return {
+        epoch: json.loads((folder / "summary.json").read_text())
+        for epoch, folder in epochs.items()
+        if last is None or epoch <= last
+    }

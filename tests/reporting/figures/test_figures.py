@@ -1,0 +1,318 @@
+"""Pictures and charts: what they say, and that nothing on them is cut off."""
+
+from __future__ import annotations
+
+import gc
+import warnings
+
+import numpy as np
+import pytest
+from made_results import GROUPS, LONG, blob, make_result, picture
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from PIL import Image
+
+from lookwhy.analysis.explanation import Answer, Explanation, Importance
+from lookwhy.reporting.figures import strips
+from lookwhy.reporting.figures import summary as figures
+from lookwhy.reporting.figures.chart import WIDTHS, save_figure
+from lookwhy.types import LookwhyError
+
+
+def texts(figure: Figure) -> list[str]:
+    figure.draw_without_rendering()
+    return [t.get_text() for t in figure.findobj(Text) if t.get_text() and t.get_visible()]
+
+
+def assert_nothing_clipped(figure: Figure) -> None:
+    figure.draw_without_rendering()
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    frame = figure.bbox
+    ticks = {
+        label
+        for axes in figure.axes
+        for axis, limits in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim()))
+        for tick, at in zip(axis.get_major_ticks(), axis.get_majorticklocs(), strict=False)
+        if not min(limits) <= at <= max(limits) or not axis.get_visible() or not axes.axison
+        for label in (tick.label1, tick.label2)
+    }
+    for text in figure.findobj(Text):
+        if text.get_text().strip() and text.get_visible() and text not in ticks:
+            box = text.get_window_extent(renderer)
+            inside = (
+                box.x0 >= -0.5 and box.y0 >= -0.5 and box.x1 <= frame.x1 + 0.5 and box.y1 <= frame.y1 + 0.5
+            )
+            assert inside, (text.get_text(), box, frame)
+
+
+def assert_legends_beside_data(figure: Figure) -> None:
+    """No legend and no axes' title lies over another one's data."""
+    figure.draw_without_rendering()
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    legends = [*figure.legends, *(axes.get_legend() for axes in figure.axes if axes.get_legend())]
+    frames = [axes.get_window_extent(renderer) for axes in figure.axes]
+    for legend in legends:
+        box = legend.get_window_extent(renderer)
+        assert not any(box.padded(-2).overlaps(frame) for frame in frames), legend.get_texts()
+    titles = [axes.title if axes.title.get_text() else axes._left_title for axes in figure.axes]
+    boxes = [one.get_window_extent(renderer) for one in titles if one.get_text()]
+    assert not any(box.overlaps(frame) for box in boxes for frame in frames)
+
+
+@pytest.mark.parametrize(
+    ("question_id", "annotators", "signed"),
+    [(100, True, True), (103, True, False), (103, False, True), (111, True, True), (111, False, False)],
+)
+def test_example_strip_shows_question_answers_and_every_method_uncut(question_id, annotators, signed):
+    result = make_result(annotators=annotators, signed=signed)
+    figure = strips.example_strip(result, question_id, picture(0))
+    assert_nothing_clipped(figure)
+    shown = texts(figure)
+    assert "Guided backpropagation" in shown
+    assert "Occlusion" in shown
+    assert "Word drop" in shown
+    words = result.records[(question_id - 100) * 4]["words"]
+    assert len(words) == (26 if question_id != 100 else 10)
+    assert all(shown.count(word) >= 2 for word in words), "each word once for each question method"
+    assert any("Answered “" in text and "true answer is “red”" in text for text in shown)
+    # Question 111 has no annotator map: no panel for it, nor any where the analysis has none.
+    assert ("Simulated annotators" in shown) == (annotators and question_id != 111)
+
+
+def test_simulated_annotators_are_never_called_human_in_a_figure():
+    result = make_result()
+    shown = texts(strips.example_strip(result, 100, picture(0)))
+    assert any("imulated annotators" in text for text in shown)
+    assert not any("human" in text.lower() for text in shown)
+
+
+def test_human_annotators_are_called_human():
+    result = make_result()
+    result.manifest["annotators"] = "human annotators"
+    assert "Human annotators" in texts(strips.example_strip(result, 100, picture(0)))
+
+
+def test_signed_maps_are_explained_by_another_legend_than_magnitudes():
+    signed = texts(strips.example_strip(make_result(signed=True), 100, picture(0)))
+    unsigned = texts(strips.example_strip(make_result(signed=False), 100, picture(0)))
+    assert signed.count("for the answer") == unsigned.count("for the answer") + 1
+
+
+@pytest.mark.parametrize("size", [(20, 400), (400, 20), (1, 1), (480, 640)])
+def test_a_picture_of_any_size_and_shape_makes_a_strip(size):
+    assert_nothing_clipped(strips.example_strip(make_result(), 100, picture(0, *size)))
+
+
+def test_words_that_never_end_dollars_and_unknown_letters_stay_inside():
+    result = make_result()
+    for record in result.records[:4]:
+        record["question"] = "$how$ " + "x" * 300 + " 😀 $5_ ^{ ?"
+        record["words"] = record["question"].split() + ["y" * 200, "z", "w", "v"]
+        record["predicted"] = record["ground_truth"] = "$a_b$ " * 40
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure = strips.example_strip(result, 100, picture(0))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
+        assert_nothing_clipped(figure)
+
+
+def test_a_map_without_any_importance_says_so():
+    result = make_result()
+    result.maps["image/occlusion"].values[0] = 0.0
+    assert any("zero everywhere" in text for text in texts(strips.example_strip(result, 100, picture(0))))
+
+
+def test_an_unknown_question_is_refused():
+    with pytest.raises(LookwhyError, match="expected a question of the analysis, found 7"):
+        strips.example_strip(make_result(), 7, picture(0))
+
+
+def test_blend_leaves_unimportant_places_pale_and_colours_the_important_one():
+    gray = np.full((64, 64, 3), 120, np.uint8)
+    blended = strips.blend(gray, blob(0.25, 0.25, 0.08).astype(float), signed=False)
+    corner, peak = blended[60, 60], blended[16, 16]
+    assert np.ptp(corner) < 0.02, "gray stays gray"
+    assert np.ptp(peak) > 0.2, "the peak takes the map's colour"
+
+
+def test_blend_gives_evidence_for_red_and_against_blue():
+    gray = np.full((64, 64, 3), 120, np.uint8)
+    values = (blob(0.25, 0.5, 0.08) - blob(0.75, 0.5, 0.08)).astype(float)
+    blended = strips.blend(gray, values, signed=True)
+    assert blended[32, 16, 0] > blended[32, 16, 2] + 0.2
+    assert blended[32, 48, 2] > blended[32, 48, 0] + 0.2
+
+
+def explanation(words=(), maps=(), answers=()):
+    """An explanation; `maps` holds method, domain, values and whether they are signed."""
+    return Explanation(
+        " ".join(words) or "why ?", tuple(words), (True,) * len(words),
+        tuple(Answer(text, share, place) for place, (text, share) in enumerate(answers)),
+        tuple(Importance(*one, "the answer", None) for one in maps), ("A note.",),
+    )  # fmt: skip
+
+
+def test_explanation_shows_the_answers_in_percent_and_every_word():
+    words = LONG.split()
+    maps = [
+        ("guided_backprop", "image", blob(0.3, 0.4), False),
+        ("occlusion", "image", blob(0.3, 0.4) - blob(0.7, 0.6), True),
+        ("gradient", "question", np.linspace(0, 1, 26), False),
+        ("word_drop", "question", np.linspace(-1, 1, 26), True),
+    ]
+    answers = [("red", 0.812), ("blue", 0.1), ("x" * 200, 0.05), ("2", 0.03), ("yes", 0.001)]
+    figure = strips.explanation_figure(explanation(words, maps, answers), picture(1), ["Another."])
+    assert_nothing_clipped(figure)
+    shown = texts(figure)
+    assert {"81.2%", "10.0%", "5.0%", "3.0%", "0.1%", "red", "blue"} <= set(shown)
+    assert {"Answered “red” (81.2%)", "A note.", "Another."} <= set(shown)
+    assert shown.count("for the answer") == shown.count("most") == 2, (
+        "a legend for each map and each line of words"
+    )
+    assert all(shown.count(word) >= 2 for word in words)
+
+
+def test_explanation_without_maps_or_answers_is_still_a_picture():
+    assert_nothing_clipped(strips.explanation_figure(explanation(), picture(1)))
+
+
+def test_most_important_words_shows_groups_by_frequency_with_counts_and_the_tagger():
+    figure = figures.most_important_words(make_result())
+    assert_nothing_clipped(figure)
+    ticks = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert ticks[0] == "Noun\nn = 400"
+    assert ticks[3] == "Wh-word\nn = 280"
+    assert len(ticks) == len(GROUPS) - 1, "a group without words has no bar"
+    assert any("averaged_perceptron_tagger_eng" in text for text in texts(figure))
+    heights = sorted(patch.get_height() for patch in figure.axes[0].patches)
+    assert heights[-1] == pytest.approx(0.33 * 1.2)
+
+
+def test_many_parts_of_speech_stay_readable():
+    result = make_result()
+    result.manifest["group_order"] = [f"rather_long_group_{n}" for n in range(15)]
+    for group in result.manifest["group_order"]:
+        result.summary[f"question/gradient/most_important/{group}"] = 0.1
+    assert_nothing_clipped(figures.most_important_words(result))
+
+
+def test_the_untrained_model_is_called_so_wherever_epochs_are_named():
+    untrained = make_result()
+    untrained.manifest["epoch"] = -1
+    assert any(text.startswith("Untrained. ") for text in texts(figures.accuracy_by_type(untrained)))
+    strip = texts(strips.example_strip(untrained, 100, picture(0)))
+    assert "untrained, question 100" in strip
+
+
+def test_failure_prediction_names_what_the_predictor_sees_and_the_majority():
+    figure = figures.failure_prediction(make_result())
+    assert_nothing_clipped(figure)
+    shown = texts(figure)
+    assert {"Confidence of the answer", "74%", "0.79", "Always the more frequent", "By chance"} <= set(shown)
+    assert any("300 questions" in text for text in shown)
+
+
+def test_accuracy_by_type_shows_every_type_with_its_count():
+    figure = figures.accuracy_by_type(make_result())
+    assert_nothing_clipped(figure)
+    assert {"All questions", "52.0%", "yes/no  (n = 3)"} <= set(texts(figure))
+
+
+def test_of_very_many_question_types_the_rest_is_counted():
+    result = make_result()
+    result.summary |= {f"accuracy/question_type/{'very ' * 20}{n}": 0.5 for n in range(40)}
+    figure = figures.accuracy_by_type(result)
+    assert_nothing_clipped(figure)
+    assert any("24 more are not shown" in text for text in texts(figure))
+
+
+@pytest.mark.parametrize("name", ["most_important_words", "failure_prediction", "accuracy_by_type"])
+def test_a_chart_of_undefined_numbers_says_so(name):
+    figure = getattr(figures, name)(make_result(defined=False))
+    assert_nothing_clipped(figure)
+    assert any(text.startswith("Undefined: ") for text in texts(figure))
+
+
+def test_the_note_on_the_data_stands_under_every_picture():
+    result = make_result()
+    note = result.manifest["data_note"]
+    drawn = [
+        getattr(figures, n)(result)
+        for n in ("most_important_words", "failure_prediction", "accuracy_by_type")
+    ]
+    drawn.append(strips.example_strip(result, 100, picture(0)))
+    for figure in drawn:
+        assert any(note in text for text in texts(figure))
+
+
+@pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
+@pytest.mark.parametrize("name", ["most_important_words", "failure_prediction", "accuracy_by_type"])
+@pytest.mark.parametrize("defined", [True, False])
+def test_a_chart_fits_the_columns_of_a_page(name, width, defined):
+    figure = getattr(figures, name)(make_result(defined=defined), width)
+    assert_nothing_clipped(figure)
+    assert_legends_beside_data(figure)
+    assert figure.get_figwidth() == width
+
+
+@pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
+@pytest.mark.parametrize("question_id", [100, 103])
+def test_a_strip_fits_the_columns_of_a_page(question_id, width):
+    figure = strips.example_strip(make_result(), question_id, picture(0), width)
+    assert_nothing_clipped(figure)
+    assert figure.get_figwidth() == width
+    assert {"against", "for the answer", "nothing", "most"} <= set(texts(figure)), "no legend is shortened"
+    inches = figure.get_figheight()
+    panels = [axes.get_position() for axes in figure.axes if axes.get_position().height * inches > 0.5]
+    assert len(panels) == 4
+    assert len({round(panel.width, 3) for panel in panels}) == 1
+    assert not any(one.overlaps(other) for one in panels for other in panels if one is not other)
+
+
+def test_narrow_word_bars_lie_and_hold_the_same_numbers():
+    figure = figures.most_important_words(make_result(), WIDTHS["single"])
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert labels[0] == "Noun, n = 400"
+    assert max(patch.get_width() for patch in figure.axes[0].patches) == pytest.approx(0.33 * 1.2)
+
+
+def test_svg_and_pdf_hold_text_that_can_be_searched(tmp_path):
+    figure = figures.accuracy_by_type(make_result())
+    svg = save_figure(figure, tmp_path / "a.svg").read_text()
+    assert ">All questions</text>" in svg
+    pdf = save_figure(figure, tmp_path / "a.pdf").read_bytes()
+    assert b"CreationDate" not in pdf
+    assert b"/FontFile2" in pdf, "TrueType, not outlines"
+
+
+@pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
+def test_a_saved_figure_is_whole_and_the_same_bytes_again(tmp_path, ending):
+    first = save_figure(figures.accuracy_by_type(make_result()), tmp_path / "deep" / f"a.{ending}")
+    second = save_figure(figures.accuracy_by_type(make_result()), tmp_path / f"b.{ending}")
+    assert first.read_bytes() == second.read_bytes()
+    assert sorted(p.name for p in first.parent.iterdir()) == [f"a.{ending}"]
+    if ending == "png":
+        with Image.open(first) as image:
+            image.load()
+
+
+def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(b"old")
+    figure = figures.accuracy_by_type(make_result())
+    figure.savefig = None
+    with pytest.raises(TypeError):
+        save_figure(figure, path)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_no_figure_outlives_its_last_reference():
+    import matplotlib.pyplot as plt
+
+    figures.most_important_words(make_result())
+    gc.collect()
+    assert not plt.get_fignums()
+    assert not [o for o in gc.get_objects() if type(o) is Figure]

@@ -1,0 +1,106 @@
+"""Three runs of twenty epochs and sixty examples: how large the page is, and how soon it is there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from made_results import make_run
+from PIL import Image
+
+from lookwhy.cli.compare import compare
+from lookwhy.reporting.page.html import write_report
+
+RUNS, EPOCHS, EXAMPLES = 3, 20, 60
+
+
+def photograph(seed: int, height: int = 480, width: int = 640) -> Image.Image:
+    """Structure at every scale, as photographs have (amplitude falls with frequency), and edges."""
+    rng = np.random.default_rng(seed)
+    image = np.zeros((height, width, 3))
+    for octave in range(8):
+        coarse = rng.normal(0, 2.0**-octave * 90, (3 * 2**octave, 4 * 2**octave, 3))
+        for channel in range(3):
+            layer = Image.fromarray(coarse[..., channel].astype(np.float32))
+            image[..., channel] += np.asarray(layer.resize((width, height), Image.Resampling.BICUBIC))
+    y, x = np.mgrid[:height, :width]
+    for _ in range(12):
+        near = np.hypot(x - rng.integers(width), y - rng.integers(height)) < rng.integers(20, 90)
+        image[near] = 0.4 * image[near] + rng.normal(0, 60, 3)
+    return Image.fromarray(np.clip(image + 128, 0, 255).astype(np.uint8))
+
+
+@pytest.fixture(scope="module")
+def large_page(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("large")
+    images = folder / "images"
+    images.mkdir()
+    # A picture for each question: twice as many as where two questions share one.
+    for number in range(EXAMPLES):
+        photograph(number).save(images / f"{number}.jpg", quality=92)
+
+    def change(result):
+        third = replace(result.maps["image/guided_backprop"], method="attention")
+        result.maps["image/attention"] = third
+        more = []
+        for record in result.records:
+            record["image_id"] = record["question_id"]
+            record["image_file"] = str(images / f"{record['question_id'] - 100}.jpg")
+            if record["method"] == "guided_backprop":
+                more.append(record | {"method": "attention"})
+        result.records += more
+        for curve in result.curves.values():
+            if "n" not in curve:  # as many points as a large analysis stores
+                at = np.linspace(0, 1, 200)
+                x, y = curve["x"], curve["y"]
+                curve.update(
+                    x=np.interp(at, np.linspace(0, 1, len(x)), x).tolist(), y=np.interp(at, x, y).tolist()
+                )
+
+    runs = {
+        name: make_run(folder / name, images, EPOCHS, change, count=EXAMPLES)
+        for name in ("first", "second", "third")[:RUNS]
+    }
+    return write_report(list(runs.values()), folder / "report.html", compare(runs))
+
+
+@pytest.mark.slow
+def test_the_page_is_small_and_opens_quickly(browser, large_page):
+    size = large_page.stat().st_size
+    assert 3e6 < size < 15e6
+    seconds = []
+    for _ in range(3):
+        page = browser.new_page(viewport={"width": 1200, "height": 900})
+        page.goto(large_page.as_uri())
+        page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length")
+        page.wait_for_function("document.querySelector('canvas[data-panel=Occlusion]').width > 300")
+        questions = page.locator("#question option").count()
+        assert (questions, page.get_attribute("#examples-epoch", "max")) == (EXAMPLES, str(EPOCHS - 1))
+        assert page.locator("canvas").count() == RUNS * 5
+        seconds.append(
+            page.evaluate(
+                """() => Math.max(Number(document.documentElement.dataset.ready),
+                performance.getEntriesByType('navigation')[0].loadEventEnd,
+                performance.getEntriesByName('first-contentful-paint')[0].startTime) / 1000"""
+            )
+        )
+        page.close()
+    print(f"{size} bytes, open after {', '.join(f'{one:.2f}' for one in seconds)} s")
+    # Others may be at work on the machine: the best of three says what the page itself takes.
+    assert min(seconds) < 2
+
+
+@pytest.mark.slow
+def test_stepping_through_epochs_follows_the_finger(browser, large_page):
+    page = browser.new_page(viewport={"width": 1200, "height": 900})
+    page.goto(large_page.as_uri())
+    page.wait_for_function("document.querySelector('canvas[data-panel=Occlusion]').width > 300")
+    spent = page.evaluate(
+        """() => { const slider = document.getElementById('examples-epoch'); const start = performance.now();
+        for (let at = 0; at < 10; at++) { slider.value = at; slider.dispatchEvent(new Event('input')); }
+        return (performance.now() - start) / 10; }"""
+    )
+    page.close()
+    print(f"{spent:.0f} ms a step of three runs side by side")
+    assert spent < 500

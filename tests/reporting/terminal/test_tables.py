@@ -1,0 +1,190 @@
+"""The tables of the terminal."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import pytest
+from made_results import make_result
+from rich.console import Console
+
+from lookwhy.reporting import numbers
+from lookwhy.reporting.terminal import tables
+
+
+def printed(result, width=100, **settings) -> str:
+    console = Console(width=width, file=io.StringIO(), **settings)
+    tables.print_tables(result, console)
+    return console.file.getvalue()
+
+
+def row(text: str, start: str) -> str:
+    return next(line for line in text.splitlines() if line.strip().startswith(start))
+
+
+def test_table_one_shows_values_intervals_counts_controls_and_the_papers_figures(result):
+    text = printed(result)
+    assert row(text, "Occlusion").split() == [
+        "Occlusion",
+        "*0.270",
+        "0.370",
+        "300",
+        "(4)",
+        "0.221",
+        "0.090",
+        "*0.049",
+        "0.07164",
+    ]
+    assert "[0.240, 0.300]" in text
+    assert row(text, "Random").split()[-1] == "0.00007"
+    assert "0.12277" in text
+    assert "0.62289" in text
+    assert "Goyal et al. 2016" in text
+    assert "VQA-HAT" in text
+
+
+def test_simulated_annotators_have_their_name_in_the_table(result):
+    text = printed(result)
+    assert "Agreement with simulated annotators, epoch 2" in text
+    # The name takes two lines of its column.
+    lines = text.splitlines()
+    first = next(i for i, line in enumerate(lines) if line.split()[:1] == ["Simulated"])
+    assert lines[first + 1].split()[0] == "annotators"
+    # The paper's own annotators were human, and its figures are labelled so.
+    assert text.lower().replace("human annotators: other data", "").count("human") == 0
+
+
+def test_everything_fits_a_hundred_columns_and_no_word_is_shortened(result):
+    result.manifest["annotators"] = "human annotators"
+    for n in range(40):
+        result.summary[f"accuracy/question_type/{'what is the ' * 3}{n}"] = 0.5
+    text = printed(result)
+    assert max(map(len, text.splitlines())) <= 100
+    assert "…" not in text
+
+
+@pytest.mark.parametrize("width", [80, 99])
+def test_on_a_narrower_terminal_the_controls_are_a_table_of_their_own(result, width):
+    text = printed(result, width)
+    assert max(map(len, text.splitlines())) <= width
+    assert "…" not in text
+    assert "Controls of this agreement" in text
+    rows = [line.split() for line in text.splitlines() if line.split()[:1] == ["Occlusion"]]
+    assert rows == [
+        ["Occlusion", "*0.270", "*0.049", "300", "(4)", "0.07164"],
+        ["Occlusion", "0.370", "0.221", "0.090"],
+    ]
+    assert text.count("Goyal et al. 2016, VQA v1 + VQA-HAT") == 1
+
+
+def test_intervals_that_exclude_nothing_or_chance_are_marked_in_the_text(result):
+    def put(key, low, high):
+        result.summary |= {f"{key}/ci_low": low, f"{key}/ci_high": high}
+
+    put("image/occlusion/specificity", -0.02, -0.01)
+    put("image/guided_backprop/specificity", -0.01, 0.02)
+    put("image/centre_prior/specificity", 1e-17, 3e-17)
+    put("question/word_drop/most_important/noun", 0.2, 0.3)
+    put("question/gradient/most_important/noun", 0.1, 0.3)
+    text = printed(result)
+    assert row(text, "Occlusion").split()[-2].startswith("*")
+    assert not row(text, "Guided").split()[-2].startswith("*")
+    assert "[-0.020, -0.010]" in text
+    assert row(text, "Centre prior").split()[-2] == "0.000", "rounding errors"
+    gradient, word_drop = row(text, "Noun").split()[1:3]
+    assert not gradient.startswith("*")
+    assert word_drop.startswith("*")
+
+
+def test_of_several_methods_the_best_is_bold_and_no_baseline(result):
+    found = {}
+    for measure in ("rank_correlation", "specificity"):
+        result.summary |= {f"image/guided_backprop/{measure}": 0.2, f"image/occlusion/{measure}": 0.3}
+        result.summary[f"image/centre_prior/{measure}"] = 0.9
+    (table,) = tables.table_one(result)
+    for column in (1, 6):
+        for method, cell in zip(table.columns[0]._cells, table.columns[column]._cells, strict=True):
+            bold = any("bold" in str(span.style) for span in cell.spans)
+            found.setdefault(str(method), []).append(bold)
+    assert [name for name, bold in found.items() if any(bold)] == ["Occlusion"]
+    assert all(found["Occlusion"])
+
+
+def test_no_color_keeps_weights_and_drops_colours(result, monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    text = printed(result, force_terminal=True, color_system="standard")
+    codes = set(re.findall(r"\x1b\[([\d;]+)m", text))
+    assert codes
+    assert not any(30 <= int(part) <= 97 for code in codes for part in code.split(";"))
+
+
+def test_undefined_values_are_dashes_not_errors(result):
+    for end in ("", "/ci_low", "/ci_high"):
+        del result.summary[f"image/occlusion/rank_correlation{end}"]
+    assert "–" in row(printed(result), "Occlusion")
+
+
+def test_an_analysis_without_numbers_says_why(result):
+    text = printed(make_result(annotators=False, defined=False))
+    assert "No annotator maps" in text
+    assert "Predicting" not in text
+
+
+def test_what_was_left_out_and_the_note_on_the_data_are_told(result):
+    text = " ".join(printed(result).split())
+    assert "Left out: 1 × no annotator map." in text
+    assert "Shapes world: generated pictures, simulated annotators." in text
+
+
+def test_words_failure_and_accuracy_have_their_rows(result):
+    text = printed(result)
+    assert row(text, "Wh-word").split() == ["Wh-word", "39.6%", "33.0%", "12.0%", "280"]
+    assert row(text, "Flips of the answer").split()[-5:] == ["69.0%", "62.0%", "0.740", "0.200", "300"]
+    assert row(text, "yes/no").split() == ["yes/no", "80.00%", "3"]
+
+
+@pytest.mark.parametrize(("terminal", "coloured"), [(True, True), (False, False)])
+def test_colours_only_on_terminals(result, terminal, coloured):
+    settings = {"force_terminal": True, "color_system": "standard"} if terminal else {}
+    assert ("\x1b[" in printed(result, **settings)) == coloured
+
+
+def test_brackets_in_the_data_are_no_markup(result):
+    result.summary["accuracy/answer_type/[red]x[/red]"] = 0.5
+    assert "[red]x[/red]" in printed(result)
+
+
+def test_a_tiny_negative_mean_is_not_minus_zero(result):
+    result.summary["image/occlusion/specificity"] = -0.0001
+    assert numbers.number(result, "image/occlusion/specificity") == "0.000"
+    result.summary["image/occlusion/specificity"] = -0.01
+    assert numbers.number(result, "image/occlusion/specificity") == "-0.010"
+
+
+def test_the_untrained_model_is_called_so(result):
+    result.manifest["epoch"] = -1
+    assert "Agreement with simulated annotators, untrained" in printed(result)
+
+
+def test_a_mean_over_other_questions_than_its_rows_says_of_how_many(result):
+    result.summary["image/occlusion/mean_map/n"] = 280.0
+    lines = printed(result).splitlines()
+    first = next(i for i, line in enumerate(lines) if line.split()[:1] == ["Occlusion"])
+    assert lines[first].split()[2] == "0.370"
+    assert lines[first + 1].split()[:4] == ["[0.240,", "0.300]", "n", "280"]
+
+
+def test_a_profile_lists_the_longest_first_with_its_own_parts_below():
+    seconds = {"short": 1.0, "long": 7.0, "long: minor": 2.0, "long: major": 4.0, "middle": 2.0}
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(tables.profile_table(seconds, 100))
+    lines = [line.split() for line in console.export_text().splitlines() if line.split()]
+    assert lines[3:8] == [
+        ["long", "7.00", "70.0%", "70.0"],
+        ["major", "4.00", "40.0%", "40.0"],
+        ["minor", "2.00", "20.0%", "20.0"],
+        ["middle", "2.00", "20.0%", "20.0"],
+        ["short", "1.00", "10.0%", "10.0"],
+    ]
+    assert ["all", "10.00", "100.0%", "100.0"] in lines

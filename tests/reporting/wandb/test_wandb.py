@@ -1,0 +1,380 @@
+"""A real W&B run, offline, read back."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from urllib.parse import urlsplit
+
+import matplotlib
+import numpy as np
+import pytest
+import wandb
+from made_results import make_result, picture
+
+from lookwhy import store
+from lookwhy.reporting.wandb import charts, environment, images, log, state
+
+SCRIPT = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[3])
+from made_results import make_result
+from lookwhy import store
+from lookwhy.reporting.publish import publish
+from lookwhy.reporting.wandb.log import log_artifact
+from lookwhy.reporting.wandb.environment import prepare_environment
+
+run_folder = Path(sys.argv[1])
+print(prepare_environment(run_folder))
+import wandb
+# As Lightning's logger does it.
+run = wandb.init(project="lookwhy", name="first")
+run.define_metric("trainer/global_step")
+run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
+for epoch in (0, 1, 2):
+    run.log({"train/loss": 1.0, "trainer/global_step": 100 * epoch})
+    result = make_result(epoch, folder=Path(sys.argv[2]))
+    result.manifest["examples"] = [100, 101]
+    if epoch == 0:  # a value that is undefined at first
+        del result.summary["image/occlusion/rank_correlation"]
+    store.save(result, store.epoch_folder(run_folder, epoch))
+    publish(result, run_folder, epoch, run)
+(run_folder / "analysis" / ".epoch=003.77.partial").mkdir()
+(run_folder / "analysis" / ".epoch=003.77.partial" / "manifest.json").write_text("{")
+log_artifact(run_folder, run)
+run.finish()
+"""
+
+
+@pytest.fixture(scope="module")
+def logged(tmp_path_factory):
+    """An offline run of three epochs in a home of its own: its folder, records, output, and the home."""
+    from PIL import Image
+
+    base = tmp_path_factory.mktemp("wandb")
+    images, home, temporary = base / "images", base / "home", base / "tmp"
+    for folder in (images, home, temporary):
+        folder.mkdir()
+    for number in range(6):
+        Image.fromarray(picture(number)).save(images / f"{number}.png")
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("WANDB_", "XDG_", "NETRC"))}
+    # matplotlib keeps its list of fonts in the home folder: it has one already.
+    clean["MPLCONFIGDIR"] = matplotlib.get_cachedir()
+    environment = clean | {"HOME": str(home), "TMPDIR": str(temporary), "OMP_NUM_THREADS": "1"}
+    here = str(Path(__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(base / "run"), str(images), here],
+        env=environment, cwd=base, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    outside = [str(p.relative_to(base)) for f in (home, temporary) for p in f.rglob("*") if p.is_file()]
+    (file,) = (base / "run" / "wandb").glob("offline-run-*/*.wandb")
+    read = inspect(file, environment)
+    records = [json.loads(line) for line in read.splitlines() if line]
+    return SimpleNamespace(
+        base=base, run=base / "run", files=file.parent / "files", records=records, done=done, outside=outside,
+        summary=json.loads(inspect(file, environment, "--summary")),
+    )  # fmt: skip
+
+
+def inspect(file: Path, environment: dict, *more: str) -> str:
+    """What W&B's own reader says of an offline run."""
+    read = subprocess.run(
+        [str(Path(sys.executable).with_name("wandb")), "leet", "inspect", *more, "--json", str(file)],
+        env=environment, cwd=file.parent, capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    return read.stdout
+
+
+@pytest.fixture(scope="module")
+def history(logged):
+    """What the analysis logged, one entry an epoch."""
+    items = [r["history"]["item"] for r in logged.records if r["type"] == "history"]
+    return [item for item in items if any(key.startswith("analysis/") for key in item)]
+
+
+def test_each_epoch_is_logged_once_with_its_number_and_every_scalar(history):
+    assert [item["epoch"] for item in history] == [0, 1, 2]
+    expected = make_result(2).summary
+    assert {key: history[2][f"analysis/{key}"] for key in expected} == pytest.approx(expected)
+    assert "analysis/image/occlusion/rank_correlation" not in history[0]
+
+
+def test_every_metric_is_tied_to_the_epoch_by_its_exact_name(logged, history):
+    metrics = [r["metric"] for r in logged.records if r["type"] == "metric"]
+    ours = [m for m in metrics if m.get("name", "").startswith("analysis/")]
+    assert all(m["step_metric"] == "epoch" for m in ours)
+    assert [m["glob_name"] for m in metrics if m.get("glob_name")] == ["*"], "no pattern but Lightning's"
+    names = [m["name"] for m in ours]
+    assert len(names) == len(set(names)), "defined once a run"
+    assert {f"analysis/{key}" for key in make_result(2).summary} <= set(names)
+    media = {key.partition("._type")[0] for item in history for key in item if key.endswith("._type")}
+    assert media <= set(names)
+
+
+def test_the_table_of_questions_is_new_at_every_epoch_under_one_key(logged, history):
+    paths = [item["analysis/questions.path"] for item in history]
+    assert len(set(paths)) == 3
+    for epoch, path in enumerate(paths):
+        table = json.loads((logged.files / path).read_text())
+        rows = [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
+        assert len(rows) == 12
+        assert {(row["run"], row["epoch"]) for row in rows} == {("first", epoch)}
+        assert len({row["question_id"] for row in rows}) == 12, "joins by it"
+        first = rows[1]
+        assert first["question"] == "how many green things are there ?"
+        assert first["rho/occlusion"] == pytest.approx(0.1)
+        assert first["flips/occlusion"] == 1
+        assert first["flips/guided_backprop"] is None
+        assert {"top_word/word_drop", "top_tag/gradient", "ground_truth", "predicted", "confidence"} <= set(
+            first
+        )
+
+
+def test_examples_are_images_with_captions_and_of_one_size(logged, history):
+    item = history[1]
+    assert item["analysis/examples._type"] == "images/separated"
+    assert item["analysis/examples.count"] == 2
+    assert item["analysis/examples.captions"][1] == (
+        "epoch 1 · how many green things are there ? · answered red · true answer red · "
+        "ρ Guided backpropagation 0.10 · ρ Occlusion 0.10"
+    )
+    assert all((logged.files / name).is_file() for name in item["analysis/examples.filenames"])
+    assert "sizes do not match" not in logged.done.stderr
+
+
+def test_figures_and_the_chart_of_words_are_logged(logged, history):
+    for name in ("most_important_words", "failure_prediction", "accuracy_by_type"):
+        assert history[0][f"analysis/figures/{name}._type"] == "image-file"
+    table = json.loads(
+        (logged.files / history[0]["analysis/most_important_words/gradient_table.path"]).read_text()
+    )
+    assert table["columns"] == ["run", "epoch", "part of speech", "P(most important)", "by chance", "words"]
+    assert table["data"][0] == ["first", 0, "Noun", pytest.approx(0.144), 0.12, 400]
+
+
+def test_the_curves_of_the_failure_predictor_are_charts_of_each_runs_newest_table(logged, history):
+    expected = make_result(2).curves
+    assert len(expected) == 12
+    for key, curve in expected.items():
+        paths = [item[f"analysis/{key}_table.path"] for item in history]
+        assert len(set(paths)) == 3
+        table = json.loads((logged.files / paths[2]).read_text())
+        x, y = ([row[column] for row in table["data"]] for column in (2, 3))
+        assert (x, y) == (pytest.approx(curve["x"]), pytest.approx(curve["y"]))
+        assert {(row[0], row[1]) for row in table["data"]} == {("first", 2)}
+
+
+def test_a_chart_is_the_same_at_every_epoch_so_that_runs_lie_over_each_other(logged):
+    charts = chart_settings(logged.records)
+    curves, words = charts["analysis/failure/all/roc"], charts["analysis/most_important_words/gradient"]
+    for settings in (curves, words):
+        (config,) = settings
+        text = json.dumps(config)
+        assert "epoch" not in text
+        assert "first" not in text
+        assert '"summaryTable"' in text, "the newest table of each run that is shown"
+    assert curves[0]["panel_config"]["fieldSettings"]["stroke"] == "run"
+
+
+def chart_settings(records) -> dict[str, list]:
+    """Every different setting of each custom chart."""
+    found: dict[str, list] = {}
+    for record in records:
+        for key, value in record["config"]["update"].items() if record["type"] == "config" else ():
+            name = key.removeprefix("_wandb.visualize.")
+            if name != key and value not in found.setdefault(name, []):
+                found[name].append(value)
+    return found
+
+
+def test_the_summary_holds_the_best_and_the_last_values(logged):
+    summary = logged.summary["summary"]
+    results = [make_result(epoch).summary for epoch in range(3)]
+    assert summary["analysis/accuracy/overall"] == pytest.approx(results[2]["accuracy/overall"])
+    assert summary["analysis/accuracy/overall/best"] == pytest.approx(0.52)
+    assert summary["analysis/accuracy/overall/best_epoch"] == 2
+    assert summary["analysis/image/occlusion/rank_correlation/best"] == pytest.approx(0.27)
+    assert summary["analysis/failure/all/aurc/best"] == pytest.approx(0.2)
+    assert summary["analysis/failure/all/aurc/best_epoch"] == 0, "the first of equals"
+    assert summary["epoch"] == 2
+    history = {key for r in logged.records if r["type"] == "history" for key in r["history"]["item"]}
+    assert not {key for key in history if key.endswith(("/best", "/best_epoch"))}, "no charts of them"
+
+
+def test_the_analysis_folder_is_an_artifact_without_what_is_half_written(logged):
+    artifacts = [r["artifact"] for r in logged.records if r["type"] == "artifact"]
+    (artifact,) = [one for one in artifacts if one["type"] == "analysis"]  # W&B makes one of each table, too
+    text = json.dumps(artifact)
+    for epoch in (0, 1, 2):
+        for name in (
+            "manifest.json",
+            "summary.json",
+            "records.parquet",
+            "maps.h5",
+            "figures/example_100.png",
+        ):
+            assert f"epoch=00{epoch}/{name}" in text
+    assert "partial" not in text
+
+
+def test_the_keys_that_a_view_may_show_are_the_ones_that_are_logged(logged, history):
+    result = make_result(2)
+    kinds = ("._type", ".path", ".size", ".sha256", ".ncols", ".nrows", ".height", ".width", ".caption",
+             ".filenames", ".captions", ".count", ".format", ".log_mode", ".artifact_path",
+             "._latest_artifact_path")  # fmt: skip
+    real = {key for item in history for key in item if key.startswith("analysis/") or key == "epoch"}
+    real = {next((key.removesuffix(kind) for kind in kinds if key.endswith(kind)), key) for key in real}
+    real |= {key for key in logged.summary["summary"] if key.endswith(("/best", "/best_epoch"))}
+    charts = set(chart_settings(logged.records))
+    assert log.logged_keys(result) - charts == real
+    assert charts <= log.logged_keys(result)
+
+
+def test_nothing_is_left_outside_the_runs_folder(logged):
+    assert logged.outside == []
+    assert {p.name for p in logged.base.iterdir()} == {"images", "home", "tmp", "run"}
+
+
+def test_the_run_says_in_one_line_that_it_is_offline(logged):
+    assert logged.done.stdout.splitlines()[0].startswith(
+        "W&B: no API key found, so the run stays offline in "
+    )
+    assert str(logged.run / "wandb") in logged.done.stdout
+    assert logged.done.stderr == ""
+
+
+class Recorder:
+    """Stands in for a run: remembers calls."""
+
+    name, id = "recorder", "r1"
+
+    def __init__(self):
+        self.defined, self.logs, self.summary = [], [], {}
+
+    def define_metric(self, name, step_metric):
+        self.defined.append((name, step_metric))
+
+    def log(self, data):
+        self.logs.append(data)
+
+
+def test_a_key_that_turns_up_later_is_defined_then(tmp_path):
+    run = Recorder()
+    log.publish(make_result(defined=False), run, 0, {}, tmp_path)
+    before = len(run.defined)
+    log.publish(make_result(), run, 1, {}, tmp_path)
+    names = [name for name, _ in run.defined]
+    assert ("analysis/accuracy/overall", "epoch") in run.defined[before:]
+    assert len(names) == len(set(names))
+
+
+def test_long_curves_are_thinned_to_what_a_panel_shows_and_keep_their_ends():
+    result = make_result()
+    x = np.linspace(0, 1, 200).tolist()
+    result.curves = {"failure/all/roc": {"x": x, "y": x}}
+    table = charts.charts(result, "first", 1)["failure/all/roc"].table
+    assert len(table.data) == 50
+    assert [table.data[0][2:4], table.data[-1][2:4]] == [[0.0, 0.0], [1.0, 1.0]]
+    assert len({row[2] for row in table.data}) == 50
+
+
+def test_the_same_analysis_is_logged_once_whoever_comes_to_it_again(tmp_path):
+    result, first, second = make_result(1), Recorder(), Recorder()
+    result.manifest["weights_sha256"] = "abc"
+    store.save(result, store.epoch_folder(tmp_path, 1))
+    assert log.publish(result, first, 1, {}, tmp_path)
+    assert log.publish(result, second, 1, {}, tmp_path) == {}
+    assert (len(first.logs), len(second.logs)) == (1, 0)
+    assert second.summary["analysis/accuracy/overall/best"] == pytest.approx(0.46), "it has them all the same"
+    result.manifest["weights_sha256"] = "other"
+    assert log.publish(result, second, 1, {}, tmp_path)
+
+
+def test_what_a_killed_process_took_with_it_is_not_taken_for_logged(logged, monkeypatch):
+    monkeypatch.setenv("WANDB_RUN_ID", logged.summary["run_id"])
+    state.run_id(logged.run)
+    for epoch in (0, 2, 3):
+        state.mark_logged(logged.run, epoch, "abc")
+    state.forget_lost(logged.run)
+    assert [state.is_logged(logged.run, epoch, "abc") for epoch in range(4)] == [
+        True,
+        False,
+        True,
+        False,
+    ]
+
+
+def test_a_run_folder_keeps_its_run_id_unless_the_user_says_another(bare, tmp_path, monkeypatch):
+    own = state.run_id(tmp_path)
+    assert len(own) == 8
+    state.mark_logged(tmp_path, 0, "abc")
+    assert state.run_id(tmp_path) == own
+    assert state.is_logged(tmp_path, 0, "abc")
+    assert state.run_id(tmp_path / "another") != own
+    monkeypatch.setenv("WANDB_RUN_ID", "mine")
+    assert state.run_id(tmp_path) == "mine"
+    assert not state.is_logged(tmp_path, 0, "abc"), "not to that run"
+
+
+def test_no_more_images_under_a_key_than_wandb_keeps(monkeypatch, image_folder, tmp_path):
+    monkeypatch.setattr(images, "MOST_IMAGES", 2)
+    run = Recorder()
+    pictures = {f"example_{i}": image_folder / "0.png" for i in range(100, 104)}
+    log.publish(make_result(), run, 0, pictures, tmp_path)
+    assert len(run.logs[0]["analysis/examples"]) == 2
+
+
+@pytest.fixture
+def bare(monkeypatch, tmp_path):
+    """No W&B settings at all, and an empty home."""
+    for name in list(os.environ):
+        if name.startswith("WANDB_") or name == "NETRC":
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    return tmp_path / "home"
+
+
+def test_without_a_key_the_run_is_offline(bare, tmp_path):
+    found = environment.offline_environment(tmp_path / "run")
+    assert found["WANDB_MODE"] == "offline"
+    inside = [v for k, v in found.items() if k not in ("WANDB_MODE", "WANDB_SILENT")]
+    assert len(inside) == 4
+    assert all(Path(value).is_relative_to(tmp_path / "run") for value in inside)
+
+
+@pytest.mark.parametrize("where", ["environment", "netrc", "old netrc", "settings"])
+def test_with_a_key_the_run_is_online(bare, tmp_path, monkeypatch, where):
+    if where == "environment":
+        monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
+    elif "netrc" in where:
+        host = "api.wandb.ai" if where == "old netrc" else urlsplit(wandb.Settings().base_url).hostname
+        (bare / ".netrc").write_text(f"machine {host}\n login user\n password " + "k" * 40 + "\n")
+        (bare / ".netrc").chmod(0o600)
+    else:
+        (bare / ".config" / "wandb").mkdir(parents=True)
+        (bare / ".config" / "wandb" / "settings").write_text("[default]\napi_key = " + "k" * 40 + "\n")
+    assert "WANDB_MODE" not in environment.offline_environment(tmp_path / "run")
+
+
+def test_a_key_of_another_server_is_no_key(bare, tmp_path):
+    (bare / ".netrc").write_text("machine github.com\n login user\n password x\n")
+    (bare / ".netrc").chmod(0o600)
+    assert environment.offline_environment(tmp_path / "run")["WANDB_MODE"] == "offline"
+
+
+@pytest.mark.parametrize("mode", ["disabled", "online", "offline"])
+def test_what_the_user_has_set_stays(bare, tmp_path, monkeypatch, mode):
+    monkeypatch.setenv("WANDB_MODE", mode)
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path / "elsewhere"))
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    sentence = environment.prepare_environment(tmp_path / "run")
+    assert os.environ["WANDB_MODE"] == mode
+    assert os.environ["WANDB_DIR"] == str(tmp_path / "elsewhere")
+    assert sentence == f"W&B: {mode}, as WANDB_MODE says; files in {tmp_path / 'elsewhere' / 'wandb'}"
