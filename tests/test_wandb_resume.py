@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -13,24 +12,13 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
+from tiny_runs import clean_environment, train_command
 
 from lookwhy import store
 from lookwhy.files import sha256_file
 from lookwhy.reporting.wandb.summary import best_values, read_summaries
 
-ROOT = Path(__file__).parent.parent
 EPOCHS = 5
-
-
-def command(world, *more):
-    sizes = ["embedding_size=12", "hidden_size=10", "common_size=16"]
-    return [
-        sys.executable, str(ROOT / "train.py"), "--config", str(ROOT / "configs" / "shapes.yaml"),
-        f"--data.folder={world}", f"--data.annotator_maps={world / 'annotators'}",
-        *(f"--model.head.init_args.{size}" for size in sizes), "--trainer.accelerator=cpu",
-        "--analysis.plan.num_questions=8", "--analysis.plan.num_examples=1", "--analysis.untrained=false",
-        "--analysis.plan.bootstrap_samples=20", "--tags=[mine]", *more,
-    ]  # fmt: skip
 
 
 def leet(file: Path, *more: str) -> str:
@@ -61,11 +49,11 @@ def analysed(part: Path) -> list[int]:
 def resumed(tiny_world, tmp_path_factory):
     """A training killed after some epochs, gone on with from the checkpoint of its first one."""
     folder = tmp_path_factory.mktemp("resumed")
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("WANDB", "LOOKWHY_RUN"))}
+    environment = clean_environment()
     run = folder / "runs" / "shapes"
     last, early = run / "checkpoints" / "last.ckpt", run / "checkpoints" / "early.ckpt"
     process = subprocess.Popen(
-        command(tiny_world, "--trainer.max_epochs=200"), cwd=folder, env=environment,
+        train_command(tiny_world, "--trainer.max_epochs=200", "--tags=[mine]"), cwd=folder, env=environment,
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     deadline = time.monotonic() + 150
@@ -80,7 +68,7 @@ def resumed(tiny_world, tmp_path_factory):
     _, errors = process.communicate(timeout=60)
     assert process.returncode == -9, errors
     finished = subprocess.run(
-        command(tiny_world, f"--trainer.max_epochs={EPOCHS}", f"--ckpt_path={early}"),
+        train_command(tiny_world, f"--trainer.max_epochs={EPOCHS}", f"--ckpt_path={early}", "--tags=[mine]"),
         cwd=folder, env=environment, capture_output=True, text=True, timeout=200,
     )  # fmt: skip
     assert finished.returncode == 0, finished.stderr

@@ -1,9 +1,33 @@
 """Small real runs on the tiny shapes world."""
 
+import os
+import sys
+from pathlib import Path
+
 import pytorch_lightning as pl
 
 from lookwhy.data.datamodule import VQADataModule
 from lookwhy.models import SAN, DeeperLSTM, VQASystem
+
+ROOT = Path(__file__).parent.parent
+
+
+def train_command(world, *more):
+    """The words of `python train.py ...`, to be run in a process of its own."""
+    sizes = ["embedding_size=12", "hidden_size=10", "common_size=16"]
+    return [
+        sys.executable, str(ROOT / "train.py"), "--config", str(ROOT / "configs" / "shapes.yaml"),
+        f"--data.folder={world}", f"--data.annotator_maps={world / 'annotators'}",
+        *(f"--model.head.init_args.{size}" for size in sizes), "--trainer.accelerator=cpu",
+        "--analysis.plan.num_questions=8", "--analysis.plan.num_examples=1", "--analysis.untrained=false",
+        "--analysis.plan.bootstrap_samples=20", *more,
+    ]  # fmt: skip
+
+
+def clean_environment(**more):
+    """The environment without settings of W&B or of another run."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("WANDB", "LOOKWHY_RUN"))}
+    return kept | more
 
 
 def make_data(world, **settings):

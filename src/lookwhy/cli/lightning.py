@@ -6,7 +6,6 @@ import json
 import logging
 import math
 import os
-import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,13 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.loggers import WandbLogger
+from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
 from lookwhy import store
 from lookwhy.analysis import AnalysisPlan
 from lookwhy.callbacks import ImportanceCallback
 from lookwhy.callbacks.progress import progress_bars
-from lookwhy.cli.run_logger import describe, make_logger
+from lookwhy.cli.run_logger import describe, is_first_process, make_logger
 from lookwhy.cli.train import METRICS
 from lookwhy.data.datamodule import VQADataModule
 from lookwhy.files import atomic_path
@@ -33,7 +33,11 @@ from lookwhy.reporting.wandb.summary import best_values, read_summaries
 from lookwhy.types import LookwhyError
 
 RUN_FOLDER = "LOOKWHY_RUN_FOLDER"
-"""Tells the other processes of a multi-device run which folder the first one has chosen."""
+"""Name of the environment variable that hands the run folder to the processes that Lightning starts."""
+
+_OWN_ERROR = f"{LookwhyError.__module__}.{LookwhyError.__name__}: "
+_LOST_CONNECTION = ("Connection reset by peer", "Connection closed by peer", "Broken pipe")
+"""Words in an error that a process gets when it waits for one that has ended (gloo)."""
 
 
 class RunFolderConfig(SaveConfigCallback):
@@ -54,6 +58,14 @@ class TrainCLI(LightningCLI):
     """fit, validate and test of a `VQASystem`, with the run folder as the one place for everything."""
 
     run_folder: Path
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse the given arguments.
+
+        Lightning's own method warns when `sys.argv` holds arguments as well. They must stay there: the
+        strategy `ddp` starts every further process with the command line in `sys.argv`.
+        """
+        self.config = parser.parse_args(args)
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -90,7 +102,7 @@ class TrainCLI(LightningCLI):
         kwargs |= {"default_root_dir": str(run)}
         if config.get("logger") in (None, True) and not config.get("fast_dev_run"):
             sentence = prepare_environment(run)
-            if _is_first_process():
+            if is_first_process():
                 print(sentence)
                 forget_lost(run)
             kwargs["logger"] = make_logger(self.config[self.subcommand], run)
@@ -103,7 +115,11 @@ class TrainCLI(LightningCLI):
         return trainer
 
     def _run_folder(self) -> Path:
-        """runs/<name>; a resumed run's own; or the next free name, so that nothing is overwritten."""
+        """runs/<name>; a resumed run's own; or the next free name, so that nothing is overwritten.
+
+        Only the first process claims a folder. torchrun and Slurm start all processes at once, without the
+        environment variable: the others then take the name as given, and write nothing.
+        """
         if RUN_FOLDER in os.environ:
             return Path(os.environ[RUN_FOLDER])
         checkpoint = self._get(self.config, "ckpt_path")
@@ -115,15 +131,12 @@ class TrainCLI(LightningCLI):
             run = Path(checkpoint).parent.parent
         else:
             run, number = wanted, 2
-            while (run / "config.yaml").exists() or (run / "checkpoints").exists():
+            while is_first_process() and ((run / "config.yaml").exists() or (run / "checkpoints").exists()):
                 run, number = wanted.with_name(f"{wanted.name}-{number}"), number + 1
-        run.mkdir(parents=True, exist_ok=True)
-        os.environ[RUN_FOLDER] = str(run)
+        if is_first_process():
+            run.mkdir(parents=True, exist_ok=True)
+            os.environ[RUN_FOLDER] = str(run)
         return run
-
-
-def _is_first_process() -> bool:
-    return int(os.environ.get("LOCAL_RANK", "0")) == 0
 
 
 def _checkpoints() -> list[pl.Callback]:
@@ -163,8 +176,6 @@ def parse_only(arguments: list[str]) -> jsonargparse.Namespace:
 
 
 def _make(kind: type[TrainCLI], arguments: list[str]) -> TrainCLI:
-    own = sys.argv
-    sys.argv = own[:1]  # Lightning warns of arguments given twice
     try:
         return kind(
             VQASystem,
@@ -187,8 +198,6 @@ def _make(kind: type[TrainCLI], arguments: list[str]) -> TrainCLI:
         )
     except jsonargparse.ArgumentError as error:
         raise LookwhyError(_one_line(str(error))) from error
-    finally:
-        sys.argv = own
 
 
 def train(arguments: list[str]) -> int:
@@ -196,6 +205,8 @@ def train(arguments: list[str]) -> int:
     _quieten()
     try:
         cli = _make(TrainCLI, arguments)
+    except (ProcessRaisedException, ProcessExitedException, RuntimeError) as error:
+        raise _failed_process(error) from error
     except SystemExit as stop:
         # Lightning turns Ctrl-C into exit code 1 once it has shut down.
         if isinstance(stop.__context__, KeyboardInterrupt):
@@ -207,6 +218,19 @@ def train(arguments: list[str]) -> int:
         _write_metrics(cli.run_folder, cli.trainer)
         _close(cli.run_folder, cli.trainer)
     return 0
+
+
+def _failed_process(error: Exception) -> Exception:
+    """One line if another process of the training has failed; otherwise the error itself."""
+    text = str(error).strip()
+    if isinstance(error, ProcessRaisedException) and (found := text.partition(_OWN_ERROR)[2]):
+        return LookwhyError(_one_line(found))  # the strategy ddp_spawn quotes the traceback of the process
+    if isinstance(error, ProcessExitedException) or any(words in text for words in _LOST_CONNECTION):
+        return LookwhyError(
+            "expected all processes of the training to run until its end, found that one has ended before; "
+            "its own message, if any, says why; resume with --ckpt_path and the run's checkpoints/last.ckpt"
+        )
+    return error
 
 
 def _write_metrics(run: Path, trainer: pl.Trainer) -> None:
@@ -260,3 +284,5 @@ def _quieten() -> None:
     # One process is enough: a batch is an index into memory (see VQADataModule).
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
+    # The accuracies are metrics that have already been joined over the processes.
+    warnings.filterwarnings("ignore", message=r".*use `self.log\('val/accuracy.*sync_dist=True.*")

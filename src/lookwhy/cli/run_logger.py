@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from jsonargparse import Namespace
 from pytorch_lightning.loggers import WandbLogger
+from pytorch_lightning.utilities import rank_zero_only
 
 from lookwhy import __version__
 from lookwhy.data.datamodule import VQADataModule
@@ -21,6 +22,11 @@ LONGEST_TAG = 64
 """W&B refuses longer ones."""
 
 
+def is_first_process() -> bool:
+    """Whether this is rank 0 of all nodes, by the variables that Lightning, torchrun and Slurm set."""
+    return bool(rank_zero_only.rank == 0)  # type: ignore[attr-defined]
+
+
 def make_logger(options: Namespace, run: Path) -> WandbLogger:
     """A logger whose run goes on with the id of the first training in this folder, also offline.
 
@@ -29,9 +35,11 @@ def make_logger(options: Namespace, run: Path) -> WandbLogger:
         run: the run folder.
     """
     settings: dict[str, Any] = {"tags": tags(options)}
+    # Only the first process logs, and only it may write the id down.
+    own_id = run_id(run) if is_first_process() else None
     group = options.get("group") or os.environ.get("WANDB_RUN_GROUP") or options.name
     logger = WandbLogger(
-        name=run.name, project=options.project, save_dir=str(run), id=run_id(run), group=group, **settings
+        name=run.name, project=options.project, save_dir=str(run), id=own_id, group=group, **settings
     )
     # Lightning always passes this on, and W&B warns of it whatever its value.
     logger._wandb_init.pop("anonymous", None)
