@@ -187,6 +187,13 @@ def test_a_busy_server_is_asked_again_when_it_says(web, tmp_path):
     assert visible(tmp_path) == {"weights.bin": WEIGHTS}
 
 
+def test_a_server_that_asks_for_a_day_is_asked_again_sooner(web, tmp_path, monkeypatch):
+    monkeypatch.setattr("lookwhy.data.download.LONGEST_WAIT", 0.5)
+    web.plan["weights.bin"], web.retry_after = [503], "86400"
+    fetch(web, tmp_path)
+    assert visible(tmp_path) == {"weights.bin": WEIGHTS}
+
+
 def test_a_server_that_stays_busy_ends_in_one_line(web, tmp_path):
     web.plan["weights.bin"] = [503] * 20
     assert f"expected the file {web.url}/weights.bin, found HTTP 503" in refused(web, tmp_path)
@@ -457,3 +464,17 @@ def test_the_table_has_the_official_files():
         if source.checksum is not None:
             algorithm, digest = source.checksum.split(":")
             assert len(bytes.fromhex(digest)) == hashlib.new(algorithm).digest_size
+
+
+@pytest.mark.parametrize("missing", ["requests", "filelock"])
+def test_without_the_extra_one_line_names_it(web, tmp_path, missing):
+    script = f"import runpy, sys\nsys.modules[{missing!r}] = None\nsys.argv = sys.argv[1:]\n"
+    script += "runpy.run_path(sys.argv[0], run_name='__main__')"
+    done = subprocess.run(
+        [sys.executable, "-c", script, *command(web, tmp_path)[1:]], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2
+    (error,) = done.stderr.splitlines()
+    assert "expected requests and filelock, found not installed (" in error
+    assert missing in error.partition("(")[2].partition(")")[0]
+    assert error.endswith("pip install requests filelock, or in a clone of lookwhy pip install -e '.[download]'")
