@@ -471,10 +471,15 @@ def test_without_the_extra_one_line_names_it(web, tmp_path, missing):
     script = f"import runpy, sys\nsys.modules[{missing!r}] = None\nsys.argv = sys.argv[1:]\n"
     script += "runpy.run_path(sys.argv[0], run_name='__main__')"
     done = subprocess.run(
-        [sys.executable, "-c", script, *command(web, tmp_path)[1:]], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", script, *command(web, tmp_path)[1:]],
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert done.returncode == 2
     (error,) = done.stderr.splitlines()
     assert "expected requests and filelock, found not installed (" in error
     assert missing in error.partition("(")[2].partition(")")[0]
-    assert error.endswith("pip install requests filelock, or in a clone of lookwhy pip install -e '.[download]'")
+    assert error.endswith(
+        "pip install requests filelock, or in a clone of lookwhy pip install -e '.[download]'"
+    )

@@ -6,10 +6,10 @@ import sys
 from collections.abc import Sequence
 
 from lookwhy.cli.errors import run_command
+from lookwhy.errors import LookwhyError
 
 HELP = """\
 usage: train.py [fit | validate | test] --config FILE [--any.option VALUE ...]
-       train.py sweep FILE [--count N] [--any.option VALUE ...]
 
 Train a VQA model and analyse it at every validation epoch. `fit` is implied.
 
@@ -21,11 +21,8 @@ Train a VQA model and analyse it at every validation epoch. `fit` is implied.
   --trainer.max_epochs N   how long to train
 
 Every option with its type and meaning: train.py fit --help (takes as long as its imports do).
-Many trainings, from a W&B sweep file, without an account: train.py sweep --help.
+Many trainings in one group, with W&B or in a shell loop: docs/dashboards.md.
 """
-
-METRICS = "metrics.json"
-"""What a finished training leaves in its run folder: its last and best values by their W&B names."""
 
 SUBCOMMANDS = ("fit", "validate", "test")
 
@@ -37,9 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.write(HELP)
         return 0
     if arguments[0] == "sweep":
-        from lookwhy.cli.sweep import main as sweep
-
-        return run_command(lambda: sweep(arguments[1:]))
+        return run_command(_refuse_sweep)
     if arguments[0] not in SUBCOMMANDS:
         arguments.insert(0, "fit")
     return run_command(lambda: _train(arguments))
@@ -49,3 +44,11 @@ def _train(arguments: list[str]) -> int:
     from lookwhy.cli.lightning import train
 
     return train(arguments)
+
+
+def _refuse_sweep() -> int:
+    raise LookwhyError(
+        f"expected {', '.join(SUBCOMMANDS[:-1])} or {SUBCOMMANDS[-1]}, found sweep, which no longer exists; "
+        "use `wandb sweep FILE` and `wandb agent ID`, or a shell loop over this command with --group NAME "
+        "(docs/dashboards.md)"
+    )
