@@ -357,6 +357,20 @@ def test_archives_that_fit_one_after_the_other_are_not_refused_for_their_sum(web
     assert f"needs {most / 1024:.0f}kB to download" in lines[2]
 
 
+def test_a_disk_that_runs_full_halfway_is_one_line_and_the_rest_is_fetched_later(web, tmp_path):
+    limit = 'ulimit -f 100; exec "$@"'  # blocks of 512 or 1024 bytes, the largest file: as a full disk
+    done = subprocess.run(
+        ["sh", "-c", limit, "sh", *command(web, tmp_path)], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2
+    (error,) = done.stderr.splitlines()
+    assert f"expected to write to {tmp_path}, found File too large" in error
+    assert "make room or give another --root; the same command continues" in error
+    assert main(command(web, tmp_path)[2:]) == 0
+    assert starts(web, "vqahat_train.zip")[-1] > 0
+    assert visible(tmp_path) == WHOLE_HAT
+
+
 def test_a_folder_that_cannot_be_made_is_one_line(web, tmp_path):
     (tmp_path / "file").write_text("a file")
     assert f"expected to write to {tmp_path / 'file'}, found " in refused(web, tmp_path / "file")

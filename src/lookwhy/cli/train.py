@@ -1,4 +1,4 @@
-"""`train.py`: LightningCLI with a run folder, W&B that needs no account, and a closing table."""
+"""`train.py`: LightningCLI with a run folder, W&B without an account, and a closing table."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Train a VQA model and analyse it at every validation epoch. `fit` is implied.
   --config FILE            settings, e.g. configs/shapes.yaml; later options override it
   --name NAME              name of the run; its folder is runs/NAME (runs/NAME-2 if that is taken)
   --ckpt_path FILE         resume from a checkpoint, in the same run folder and the same W&B run
-  --group NAME, --tags '[A, B]'  what W&B sorts runs by
+  --group NAME, --tags '[A, B]'  group and tags of the run in W&B
   --data.folder DIR        files written by data/prepare.py
-  --trainer.max_epochs N   how long to train
+  --trainer.max_epochs N   number of epochs
 
 Every option with its type and meaning: train.py fit --help (takes as long as its imports do).
 Many trainings in one group, with W&B or in a shell loop: docs/dashboards.md.
