@@ -1,6 +1,7 @@
 """The rooms import in one direction, and heavy libraries stay in the rooms that own them."""
 
 import ast
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,41 @@ def test_imports_run_one_way(path):
         parts = module.split(".")
         if parts[0] == "lookwhy" and len(parts) > 1 and parts[1] in ORDER:
             assert ORDER.index(parts[1]) <= own, f"{name(path)} imports {module}"
+
+
+def module(path: Path) -> str:
+    parts = path.relative_to(SOURCE.parent).with_suffix("").parts
+    return ".".join(parts).removesuffix(".__init__")
+
+
+def neighbours(path: Path, modules: set[str]) -> set[str]:
+    """Modules that a file imports, also late; `from package import module` leads to the module alone."""
+    found = imports(path) & modules
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and all(f"{node.module}.{a.name}" in modules for a in node.names):
+            found.discard(node.module)
+    return found
+
+
+def circle(graph: dict[str, set[str]]) -> list[str]:
+    """Modules that import each other in a circle; empty where there is none."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return error.args[1]
+    return []
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    modules = {module(path): path for path in FILES}
+    graph = {own: neighbours(path, set(modules)) for own, path in modules.items()}
+    assert "lookwhy.errors" in graph["lookwhy.cli.train"]
+    assert circle(graph) == []
+
+
+def test_a_circle_of_modules_is_found():
+    graph = {"cli.train": {"cli.lightning"}, "cli.lightning": {"models", "cli.train"}, "models": set()}
+    assert set(circle(graph)) == {"cli.train", "cli.lightning"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=name)

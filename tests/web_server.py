@@ -1,4 +1,4 @@
-"""A real web server on a free port, that misbehaves on demand."""
+"""A real web server on a free port that misbehaves on demand."""
 
 import hashlib
 import threading
@@ -8,11 +8,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class WebServer(ThreadingHTTPServer):
-    """Serves `files`. What it does instead of that: `plan[name]`, one step for each GET of the name.
+    """Serve `files`, and misbehave as `plan[name]` says: one step for each GET of the name.
 
-    Steps: a number (that status), "truncate" and "empty" (the stated length, but half of the bytes, or none),
-    "stall" and "hang" (half, then nothing for a second, or until the end of the test), "trickle" (half, then a
-    byte now and then), or a function to call before answering properly.
+    Steps: a number (answer with that status), "truncate" and "empty" (state the length, send half of the bytes
+    or none), "stall" and "hang" (send half, then nothing for a second, or until the end of the test), "trickle"
+    (send half, then a byte now and then), or a function to call before a proper answer.
     """
 
     daemon_threads = True
@@ -39,7 +39,7 @@ class WebServer(ThreadingHTTPServer):
         self.server_close()
 
     def handle_error(self, *_):
-        """A client that was killed is no error of the server."""
+        """Ignore the error: a client that was killed is no fault of the server."""
 
     def gets(self, name):
         return [asked for method, of, asked in self.log if method == "GET" and of == name]

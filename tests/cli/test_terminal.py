@@ -46,7 +46,7 @@ def test_unpacking_and_publishing_name_what_they_do(tmp_path, monkeypatch):
     with zipfile.ZipFile(tmp_path / "maps.zip", "w") as archive:
         archive.writestr("maps/1.png", b"x" * 4096)
     with terminal(monkeypatch, 80) as shown:
-        unpack(tmp_path / "maps.zip", tmp_path)
+        unpack(tmp_path / "maps.zip")
         publish(make_result(), tmp_path / "run", 2, None)
     assert any(
         re.match(r"unpacking maps.zip: 100%\|.*4\.00k/4\.00k \[\d\d:\d\d<", one) for one in shown.states

@@ -206,3 +206,15 @@ def test_with_a_key_the_view_is_saved_and_its_address_printed(tmp_path):
     shown = views.shown_keys({"spec": json.loads(sent["spec"])})
     assert "analysis/image/occlusion/rank_correlation" in shown
     assert not (tmp_path / "workspace.json").exists()
+
+
+def test_help_answers_without_loading_torch():
+    script = (
+        "import runpy, sys\nsys.argv = ['analyze.py', 'workspace', '--help']\n"
+        f"try:\n    runpy.run_path({str(ROOT / 'analyze.py')!r}, run_name='__main__')\n"
+        "except SystemExit as leave:\n    assert not leave.code\n"
+        "assert not {'torch', 'wandb'} & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "usage" in done.stdout

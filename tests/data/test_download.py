@@ -187,6 +187,13 @@ def test_a_busy_server_is_asked_again_when_it_says(web, tmp_path):
     assert visible(tmp_path) == {"weights.bin": WEIGHTS}
 
 
+def test_a_server_that_asks_for_a_day_is_asked_again_sooner(web, tmp_path, monkeypatch):
+    monkeypatch.setattr("lookwhy.data.download.LONGEST_WAIT", 0.5)
+    web.plan["weights.bin"], web.retry_after = [503], "86400"
+    fetch(web, tmp_path)
+    assert visible(tmp_path) == {"weights.bin": WEIGHTS}
+
+
 def test_a_server_that_stays_busy_ends_in_one_line(web, tmp_path):
     web.plan["weights.bin"] = [503] * 20
     assert f"expected the file {web.url}/weights.bin, found HTTP 503" in refused(web, tmp_path)
@@ -350,6 +357,20 @@ def test_archives_that_fit_one_after_the_other_are_not_refused_for_their_sum(web
     assert f"needs {most / 1024:.0f}kB to download" in lines[2]
 
 
+def test_a_disk_that_runs_full_halfway_is_one_line_and_the_rest_is_fetched_later(web, tmp_path):
+    limit = 'ulimit -f 100; exec "$@"'  # blocks of 512 or 1024 bytes, the largest file: as a full disk
+    done = subprocess.run(
+        ["sh", "-c", limit, "sh", *command(web, tmp_path)], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2
+    (error,) = done.stderr.splitlines()
+    assert f"expected to write to {tmp_path}, found File too large" in error
+    assert "make room or give another --root; the same command continues" in error
+    assert main(command(web, tmp_path)[2:]) == 0
+    assert starts(web, "vqahat_train.zip")[-1] > 0
+    assert visible(tmp_path) == WHOLE_HAT
+
+
 def test_a_folder_that_cannot_be_made_is_one_line(web, tmp_path):
     (tmp_path / "file").write_text("a file")
     assert f"expected to write to {tmp_path / 'file'}, found " in refused(web, tmp_path / "file")
@@ -457,3 +478,22 @@ def test_the_table_has_the_official_files():
         if source.checksum is not None:
             algorithm, digest = source.checksum.split(":")
             assert len(bytes.fromhex(digest)) == hashlib.new(algorithm).digest_size
+
+
+@pytest.mark.parametrize("missing", ["requests", "filelock"])
+def test_without_the_extra_one_line_names_it(web, tmp_path, missing):
+    script = f"import runpy, sys\nsys.modules[{missing!r}] = None\nsys.argv = sys.argv[1:]\n"
+    script += "runpy.run_path(sys.argv[0], run_name='__main__')"
+    done = subprocess.run(
+        [sys.executable, "-c", script, *command(web, tmp_path)[1:]],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    (error,) = done.stderr.splitlines()
+    assert "expected requests and filelock, found not installed (" in error
+    assert missing in error.partition("(")[2].partition(")")[0]
+    assert error.endswith(
+        "pip install requests filelock, or in a clone of lookwhy pip install -e '.[download]'"
+    )

@@ -7,7 +7,8 @@ import pytest
 from official_files import entry, write_official
 
 from lookwhy.data import prepro_writer
-from lookwhy.data.prepro import prepare_questions, read_prepro
+from lookwhy.data.prepro import read_prepro
+from lookwhy.data.prepro_writer import prepare_questions
 from lookwhy.types import LookwhyError
 
 LONG = " ".join(["word"] * 30)

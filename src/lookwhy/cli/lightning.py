@@ -22,7 +22,6 @@ from lookwhy.analysis import AnalysisPlan
 from lookwhy.callbacks import ImportanceCallback
 from lookwhy.callbacks.progress import progress_bars
 from lookwhy.cli.run_logger import describe, is_first_process, make_logger
-from lookwhy.cli.train import METRICS
 from lookwhy.data.datamodule import VQADataModule
 from lookwhy.files import atomic_path
 from lookwhy.models.system import VQASystem
@@ -32,6 +31,8 @@ from lookwhy.reporting.wandb.state import forget_lost
 from lookwhy.reporting.wandb.summary import best_values, read_summaries
 from lookwhy.types import LookwhyError
 
+METRICS = "metrics.json"
+"""File that a finished training leaves in its run folder: the last and best values by their W&B names."""
 RUN_FOLDER = "LOOKWHY_RUN_FOLDER"
 """Name of the environment variable that hands the run folder to the processes that Lightning starts."""
 

@@ -157,8 +157,15 @@ def _dispatch(options: Namespace) -> int:
 
 
 def _download(options: Namespace) -> None:
-    from lookwhy.data.download import download
-
+    try:
+        from lookwhy.data.download import download
+    except ModuleNotFoundError as error:
+        if error.name not in ("requests", "filelock"):
+            raise
+        raise LookwhyError(
+            f"expected requests and filelock, found not installed ({error}); pip install requests filelock, "
+            "or in a clone of lookwhy pip install -e '.[download]'"
+        ) from error
     download(
         options.dataset,
         DATASETS[options.dataset],

@@ -1,4 +1,4 @@
-"""`train.py`: LightningCLI with a run folder, W&B that needs no account, and a closing table."""
+"""`train.py`: LightningCLI with a run folder, W&B without an account, and a closing table."""
 
 from __future__ import annotations
 
@@ -6,26 +6,23 @@ import sys
 from collections.abc import Sequence
 
 from lookwhy.cli.errors import run_command
+from lookwhy.errors import LookwhyError
 
 HELP = """\
 usage: train.py [fit | validate | test] --config FILE [--any.option VALUE ...]
-       train.py sweep FILE [--count N] [--any.option VALUE ...]
 
 Train a VQA model and analyse it at every validation epoch. `fit` is implied.
 
   --config FILE            settings, e.g. configs/shapes.yaml; later options override it
   --name NAME              name of the run; its folder is runs/NAME (runs/NAME-2 if that is taken)
   --ckpt_path FILE         resume from a checkpoint, in the same run folder and the same W&B run
-  --group NAME, --tags '[A, B]'  what W&B sorts runs by
+  --group NAME, --tags '[A, B]'  group and tags of the run in W&B
   --data.folder DIR        files written by data/prepare.py
-  --trainer.max_epochs N   how long to train
+  --trainer.max_epochs N   number of epochs
 
 Every option with its type and meaning: train.py fit --help (takes as long as its imports do).
-Many trainings, from a W&B sweep file, without an account: train.py sweep --help.
+Many trainings in one group, with W&B or in a shell loop: docs/dashboards.md.
 """
-
-METRICS = "metrics.json"
-"""What a finished training leaves in its run folder: its last and best values by their W&B names."""
 
 SUBCOMMANDS = ("fit", "validate", "test")
 
@@ -37,9 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.write(HELP)
         return 0
     if arguments[0] == "sweep":
-        from lookwhy.cli.sweep import main as sweep
-
-        return run_command(lambda: sweep(arguments[1:]))
+        return run_command(_refuse_sweep)
     if arguments[0] not in SUBCOMMANDS:
         arguments.insert(0, "fit")
     return run_command(lambda: _train(arguments))
@@ -49,3 +44,11 @@ def _train(arguments: list[str]) -> int:
     from lookwhy.cli.lightning import train
 
     return train(arguments)
+
+
+def _refuse_sweep() -> int:
+    raise LookwhyError(
+        f"expected {', '.join(SUBCOMMANDS[:-1])} or {SUBCOMMANDS[-1]}, found sweep, which no longer exists; "
+        "use `wandb sweep FILE` and `wandb agent ID`, or a shell loop over this command with --group NAME "
+        "(docs/dashboards.md)"
+    )

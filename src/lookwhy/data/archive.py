@@ -1,17 +1,13 @@
-"""Zip files unpacked whole or not at all."""
+"""Unpack a zip completely or not at all."""
 
 from __future__ import annotations
 
 import errno
 import json
-import lzma
 import os
 import shutil
-import struct
 import zipfile
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path, PureWindowsPath
 
 from tqdm import tqdm
@@ -19,114 +15,72 @@ from tqdm import tqdm
 from lookwhy.errors import LookwhyError
 from lookwhy.files import BYTES
 
-_GARBLED = (
-    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error,
-    EOFError, RuntimeError, ValueError, IndexError,
-)  # fmt: skip
-"""What `zipfile` raises on bytes that make no sense or that it cannot serve, such as encryption."""
 
-
-def unpacked_bytes(archive: Path) -> int:
-    """Bytes that the files of a zip take when unpacked, from its directory.
-
-    Raises:
-        LookwhyError: it is no zip file.
-    """
-    with _opened(archive) as file:
-        return sum(entry.file_size for entry in file.infolist())
-
-
-def unpack(archive: Path, root: Path, folder: str | None = None) -> None:
-    """Put the content of a zip under `root`, leave a mark that it is there, and remove the zip.
-
-    The files appear in `root` only after every one of them was read whole and passed its CRC. A folder that
-    is there already keeps its other files.
+def unpack(
+    archive: Path, folder: str | None = None, require: Callable[[int, str], None] | None = None
+) -> None:
+    """Put a zip's content beside it once every file passed its CRC, mark it as unpacked, remove the zip.
 
     Args:
-        archive: the zip.
-        root: folder to unpack in.
-        folder: where under `root` the content goes, whether the zip holds that folder or what belongs in it;
-            None where the zip is right as it is.
+        archive: the zip; other files beside it stay.
+        folder: folder for the content, whether or not the zip names it; None: as packed.
+        require: called with the bytes needed and their purpose; raises where the disk is too small.
 
     Raises:
-        LookwhyError: a broken or empty zip, or an entry that leads outside `root`; the zip is removed.
+        LookwhyError: the zip is broken, is empty or leads outside the folder; it is removed.
     """
-    # Not in the system's temporary folder: a rename works only within one disk.
-    temporary = root / f".{archive.name}.unpacking"
-    shutil.rmtree(temporary, ignore_errors=True)  # what a killed process left
+    root = archive.parent
+    temporary = root / f".{archive.name}.unpacking"  # on the same disk, so that files can be renamed
+    shutil.rmtree(temporary, ignore_errors=True)  # left by a killed process
     temporary.mkdir()
     try:
-        with _opened(archive) as file:
-            for entry in file.infolist():
-                _refuse_outside(entry.filename, archive)
-            _extract(file, temporary, archive.name)
-        names = sorted(path.name for path in temporary.iterdir())
-        if not names:
-            raise _broken(archive, "no file in it")
+        _extract(archive, temporary, require)
+        names = os.listdir(temporary)
         inside = root if folder is None or names == [folder] else root / folder
-        inside.mkdir(exist_ok=True)
-        for name in names:
-            _move(temporary / name, inside / name)
+        shutil.copytree(temporary, inside, copy_function=os.replace, dirs_exist_ok=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     _mark(archive).write_text(json.dumps(names if folder is None else [folder]))
     archive.unlink()
 
 
-def _extract(file: zipfile.ZipFile, folder: Path, name: str) -> None:
-    entries = file.infolist()
-    total = sum(entry.file_size for entry in entries)
-    with tqdm(desc=f"unpacking {name}", total=total, disable=None, **BYTES) as bar:
-        for entry in entries:
-            file.extract(entry, folder)
-            bar.update(entry.file_size)
-
-
 def is_unpacked(archive: Path) -> bool:
-    """Whether `unpack` finished here, and what it wrote (looked at from the top) is there still."""
+    """Whether `unpack` finished here, and each top entry that it wrote still exists."""
     try:
-        names = json.loads(_mark(archive).read_text())
+        return all((archive.parent / name).exists() for name in json.loads(_mark(archive).read_text()))
     except (OSError, ValueError):
         return False
-    return all((archive.parent / name).exists() for name in names)
 
 
 def _mark(archive: Path) -> Path:
     return archive.with_name(f".{archive.name}.unpacked")
 
 
-@contextmanager
-def _opened(archive: Path) -> Iterator[zipfile.ZipFile]:
+def _extract(archive: Path, folder: Path, require: Callable[[int, str], None] | None) -> None:
     try:
         with zipfile.ZipFile(archive) as file:
-            yield file
-    except _GARBLED as error:
-        raise _broken(archive, str(error)) from error
-    except OSError as error:
-        # bz2's errors have no number, and a garbled offset is an invalid argument; others are the disk's.
-        if error.errno not in (None, errno.EINVAL):
+            entries = file.infolist()
+            total = sum(entry.file_size for entry in entries)
+            if require is not None:
+                require(total, f"to unpack {archive.name}")
+            for entry in entries:
+                path = PureWindowsPath(entry.filename)  # knows both slashes, and drives
+                if path.anchor or ".." in path.parts:
+                    raise ValueError(f"entry {entry.filename!r} leads outside the folder")
+            if not entries:
+                raise ValueError("no file in it")
+            with tqdm(desc=f"unpacking {archive.name}", total=total, disable=None, **BYTES) as bar:
+                for entry in entries:
+                    file.extract(entry, folder)
+                    bar.update(entry.file_size)
+    except LookwhyError:
+        raise
+    except Exception as error:  # zipfile raises many kinds on garbled bytes
+        # bz2 raises OSError without a number; EINVAL is a garbled offset. Other numbers are the disk's.
+        if getattr(error, "errno", None) not in (None, errno.EINVAL):
             raise
-        raise _broken(archive, str(error)) from error
-
-
-def _refuse_outside(name: str, archive: Path) -> None:
-    """`zipfile` would quietly write such a file elsewhere; an archive with one is not what was published."""
-    path = PureWindowsPath(name)  # knows every way out: both slashes, drives
-    if path.anchor or ".." in path.parts:
-        raise _broken(archive, f"entry {name!r} leads outside the folder")
-
-
-def _broken(archive: Path, found: str) -> LookwhyError:
-    archive.unlink()
-    return LookwhyError(
-        f"expected a whole zip file {archive}, found: {found}; it was removed: run the command again, "
-        "with --base-url of another mirror if this comes back"
-    )
-
-
-def _move(source: Path, target: Path) -> None:
-    if source.is_dir() and target.is_dir():
-        for child in source.iterdir():
-            _move(child, target / child.name)
-    else:
-        os.replace(source, target)
+        archive.unlink()
+        raise LookwhyError(
+            f"expected a whole zip file {archive}, found: {error}; it was removed: run the command again, "
+            "with --base-url of another mirror if this comes back"
+        ) from error

@@ -19,7 +19,6 @@ import numpy as np
 from jaxtyping import Int64
 
 from lookwhy.data.official import read_official
-from lookwhy.data.prepro_writer import prepare_questions as prepare_questions
 from lookwhy.data.tokens import UNKNOWN, Vocabulary
 from lookwhy.types import LookwhyError
 

@@ -1,13 +1,8 @@
-"""What `prepare.py download` can fetch: official addresses, and checksums where somebody published them.
+"""The files that `prepare.py download` fetches: official addresses, and sums where somebody published them.
 
-No sum here was computed by this project. Where each was found:
-
-* VQA v1 and v2: SHA-256 in ParlAI, `parlai/tasks/vqa_v1/build.py` and `parlai/tasks/vqa_v2/build.py`.
-* COCO 2014: SHA-256 in TensorFlow Datasets, `tensorflow_datasets/url_checksums/coco.txt`; the same in
-  torchvision's prototype data sets. (The server's ETag is multipart, so it is no MD5 of the file.)
-* VQA-HAT (Das et al. 2016, https://computing.ece.vt.edu/~abhshkdz/vqa-hat/): none published. The length that
-  the server states and the CRC of every packed file are checked.
-* VGG-19 Caffe: SHA-384 in OpenVINO's Open Model Zoo, `models/public/vgg19/model.yml`.
+This project computed no sum itself. They are from ParlAI (VQA: `parlai/tasks/vqa_v1/build.py`, `vqa_v2`),
+TensorFlow Datasets (COCO: `url_checksums/coco.txt`) and OpenVINO's Open Model Zoo (VGG-19:
+`models/public/vgg19/model.yml`). VQA-HAT (Das et al. 2016) has none: length and CRC are checked instead.
 """
 
 from __future__ import annotations
@@ -17,14 +12,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Source:
-    """One file of the web."""
+    """One published file.
+
+    Attributes:
+        url: address; its last part is the file's name.
+        checksum: `algorithm:hexadecimal digest`, algorithms as in hashlib; None where none is published.
+        folder: folder for a zip's content, however it was packed; None where the zip has it right.
+    """
 
     url: str
-    """Where it is published; its last part is the file's name."""
     checksum: str | None = None
-    """`algorithm:hexadecimal digest` of the file, algorithms as in hashlib; None where none is published."""
     folder: str | None = None
-    """Where an archive's content belongs, however it was packed; None where it is right as it was packed."""
 
     @property
     def name(self) -> str:
@@ -33,11 +31,11 @@ class Source:
 
     @property
     def is_archive(self) -> bool:
-        """Whether it is unpacked, and removed then."""
+        """Whether the file is a zip: unpacked, then removed."""
         return self.name.endswith(".zip")
 
     def at(self, base_url: str | None) -> str:
-        """Its address on a mirror that holds all files flat under `base_url`; its own when that is None."""
+        """Address on a mirror that holds all files flat under `base_url`; None: the official one."""
         return self.url if base_url is None else f"{base_url.rstrip('/')}/{self.name}"
 
 

@@ -17,6 +17,7 @@ import wandb
 from made_results import make_result, picture
 
 from lookwhy import store
+from lookwhy.errors import LookwhyError
 from lookwhy.reporting.wandb import charts, environment, images, log, state
 
 SCRIPT = """
@@ -367,6 +368,33 @@ def test_a_key_of_another_server_is_no_key(bare, tmp_path):
     (bare / ".netrc").write_text("machine github.com\n login user\n password x\n")
     (bare / ".netrc").chmod(0o600)
     assert environment.offline_environment(tmp_path / "run")["WANDB_MODE"] == "offline"
+
+
+def test_the_default_entry_of_netrc_is_no_key(bare, tmp_path):
+    (bare / ".netrc").write_text("default login user password x\n")
+    (bare / ".netrc").chmod(0o600)
+    assert environment.offline_environment(tmp_path / "run")["WANDB_MODE"] == "offline"
+
+
+@pytest.mark.parametrize("told", ["environment", "settings"])
+def test_the_server_that_the_user_has_chosen_is_named(bare, tmp_path, monkeypatch, told):
+    monkeypatch.setattr(os, "environ", dict(os.environ) | {"WANDB_API_KEY": "k" * 40})
+    if told == "environment":
+        os.environ["WANDB_BASE_URL"] = "https://wandb.example.org"
+    else:
+        (bare / ".config" / "wandb").mkdir(parents=True)
+        (bare / ".config" / "wandb" / "settings").write_text(
+            "[default]\nbase_url = https://wandb.example.org\n"
+        )
+    sentence = environment.prepare_environment(tmp_path / "run")
+    assert "API key found, logging to https://wandb.example.org; files in" in sentence
+
+
+@pytest.mark.parametrize("variable", [("WANDB_API_KEY", " key"), ("WANDB_BASE_URL", "no address")])
+def test_a_setting_that_wandb_refuses_is_one_line(bare, tmp_path, monkeypatch, variable):
+    monkeypatch.setenv(*variable)
+    with pytest.raises(LookwhyError, match="^expected settings that W&B accepts, found: .*WANDB_.. or leave"):
+        environment.prepare_environment(tmp_path / "run")
 
 
 @pytest.mark.parametrize("mode", ["disabled", "online", "offline"])

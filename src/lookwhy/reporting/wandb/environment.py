@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import configparser
-import netrc
 import os
 from pathlib import Path
-from urllib.parse import urlsplit
 
-_DEFAULT_HOSTS = ("api.forge.coreweave.com", "api.wandb.ai")
-"""W&B's own server by its present and its former name; a key is valid for both."""
+import wandb
+from wandb.errors import AuthenticationError, UsageError
+from wandb.sdk.lib.wbauth import read_netrc_auth
+
+from lookwhy.errors import LookwhyError
 
 
 def offline_environment(run_folder: Path) -> dict[str, str]:
@@ -40,40 +40,35 @@ def prepare_environment(run_folder: Path) -> str:
         return f"W&B: {chosen}, as WANDB_MODE says; files in {folder}"
     if os.environ.get("WANDB_MODE") == "offline":
         return f"W&B: no API key found, so the run stays offline in {folder} (look: wandb leet {folder})"
-    return f"W&B: API key found, logging to {_server() or 'its own server'}; files in {folder}"
+    return f"W&B: API key found, logging to {_settings().base_url}; files in {folder}"
 
 
 def has_credentials() -> bool:
-    """Whether W&B finds an API key: in the environment, in netrc or in its settings file."""
-    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
+    """Whether W&B finds credentials: in the environment, its settings file or netrc."""
+    settings = _settings()
+    if settings.api_key or settings.identity_token_file:
         return True
-    if _settings().get("api_key"):
-        return True
-    host = urlsplit(_server()).hostname or _DEFAULT_HOSTS[0]
-    hosts = set(_DEFAULT_HOSTS if host in _DEFAULT_HOSTS else [host])
-    for file in (os.environ.get("NETRC"), "~/.netrc", "~/_netrc"):
-        if not file:
-            continue
-        try:
-            # Not `authenticators`, because its "default" entry for any host is no W&B key.
-            if hosts & set(netrc.netrc(os.path.expanduser(file)).hosts):
-                return True
-        except (OSError, netrc.NetrcParseError):
-            continue
-    return False
-
-
-def _server() -> str:
-    """Address of the server that the user has chosen; empty for W&B's own."""
-    return os.environ.get("WANDB_BASE_URL") or _settings().get("base_url") or ""
-
-
-def _settings() -> dict[str, str]:
-    """The `default` section of W&B's settings file; empty if there is none."""
-    folder = os.environ.get("WANDB_CONFIG_DIR") or "~/.config/wandb"
-    parser = configparser.ConfigParser(interpolation=None)
     try:
-        parser.read(Path(folder).expanduser() / "settings")
-    except configparser.Error:
-        return {}
-    return dict(parser["default"]) if parser.has_section("default") else {}
+        return read_netrc_auth(host=settings.base_url) is not None
+    except AuthenticationError:  # no W&B key, such as the password of netrc's `default` entry
+        return False
+
+
+def _settings() -> wandb.Settings:
+    """Settings as `wandb.init` will read them: W&B's settings file, then the environment.
+
+    Raises:
+        LookwhyError: W&B refuses one of them.
+    """
+    folder = os.environ.get("WANDB_CONFIG_DIR") or "~/.config/wandb"
+    try:
+        settings = wandb.Settings(quiet=True)
+        settings.settings_system = str(Path(folder).expanduser() / "settings")
+        settings.update_from_system_settings()
+        settings.update_from_env_vars(dict(os.environ))
+    except (UsageError, ValueError) as error:
+        raise LookwhyError(
+            f"expected settings that W&B accepts, found: {' '.join(str(error).split())}; correct the "
+            "environment variable WANDB_.. or leave W&B out with --trainer.logger=false"
+        ) from error
+    return settings
