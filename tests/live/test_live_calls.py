@@ -160,27 +160,18 @@ def test_calls_that_name_files_or_addresses_or_are_none_get_nothing(served, path
     assert "root:" not in reply["error"]
 
 
+ABSENT = {
+    "GET": "/file=/etc/passwd /static/../../../etc/passwd /example/../../etc/passwd //etc/passwd "
+    "/example/%2e%2e%2f%2e%2e%2fetc%2fpasswd /config /docs /openapi.json /image",
+    "POST": "/ /upload /login /ask/ /example/0",
+    "PUT": "/image",
+    "DELETE": "/",
+    "OPTIONS": "/ask",
+}
+
+
 @pytest.mark.parametrize(
-    ("method", "path"),
-    [
-        ("GET", "/file=/etc/passwd"),
-        ("GET", "/static/../../../etc/passwd"),
-        ("GET", "/example/../../etc/passwd"),
-        ("GET", "/example/%2e%2e%2f%2e%2e%2fetc%2fpasswd"),
-        ("GET", "//etc/passwd"),
-        ("GET", "/config"),
-        ("GET", "/docs"),
-        ("GET", "/openapi.json"),
-        ("POST", "/upload"),
-        ("POST", "/login"),
-        ("POST", "/ask/"),
-        ("POST", "/example/0"),
-        ("DELETE", "/"),
-        ("POST", "/"),
-        ("GET", "/image"),
-        ("PUT", "/image"),
-        ("OPTIONS", "/ask"),
-    ],
+    ("method", "path"), [(method, path) for method, paths in ABSENT.items() for path in paths.split()]
 )
 def test_nothing_else_is_reachable(served, method, path):
     body = {"path": "/etc/passwd", "url": "http://127.0.0.1:9/x"} if method == "POST" else None
@@ -195,22 +186,17 @@ def test_an_example_that_is_not_there_is_refused(served):
         assert "expected one of 6 examples, found" in reply["error"]
 
 
+OTHERS = ("evil.example", "evil.example:{port}", "127.0.0.1", "127.0.0.1:1")
+ORIGINS = ("http://evil.example", "http://127.0.0.1:1", "null")
+
+
 @pytest.mark.parametrize(
-    "headers",
-    [
-        {"Host": "evil.example"},
-        {"Host": "evil.example:{port}"},
-        {"Host": "127.0.0.1"},
-        {"Host": "127.0.0.1:1"},
-        {"Origin": "http://evil.example"},
-        {"Origin": "http://127.0.0.1:1"},
-        {"Origin": "null"},
-    ],
+    ("name", "value"), [*(("Host", host) for host in OTHERS), *(("Origin", origin) for origin in ORIGINS)]
 )
-def test_other_sites_cannot_ask_through_the_readers_browser(served, headers):
-    filled = {name: value.format(port=served.port) for name, value in headers.items()}
+def test_other_sites_cannot_ask_through_the_readers_browser(served, name, value):
+    header = {name: value.format(port=served.port)}
     for method, path in (("GET", "/"), ("GET", "/example/0"), ("POST", "/ask"), ("OPTIONS", "/ask")):
-        status, reply = served.ask(method, path, CALL if method == "POST" else None, **filled)
+        status, reply = served.ask(method, path, CALL if method == "POST" else None, **header)
         assert (status, reply) == (403, {"error": "this server answers its own page only"})
 
 
@@ -222,12 +208,10 @@ def test_the_page_itself_may_ask_by_either_name(served, key):
 
 
 def test_bytes_that_are_no_request_and_clients_that_leave_do_no_harm(served):
-    for content in (
-        b"no HTTP\r\n\r\n",
-        b"POST /image HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Length: 99\r\n\r\nhalf" % served.port,
-    ):
+    half = f"POST /image HTTP/1.1\r\nHost: 127.0.0.1:{served.port}\r\nContent-Length: 99\r\n\r\nhalf"
+    for content in ("no HTTP\r\n\r\n", half):
         with socket.create_connection(("127.0.0.1", served.port)) as client:
-            client.sendall(content)
+            client.sendall(content.encode())
     assert served.ask("GET", "/")[0] == 200
     # The last test of the page finds nothing of this on stderr.
 
@@ -263,16 +247,14 @@ def test_it_listens_on_loopback_alone_and_asks_no_one(served):
     assert list(served.folder.iterdir()) == []
 
 
-def test_a_taken_port_is_one_line_and_exit_code_2(served, tiny_checkpoint, capsys):
-    assert main(["serve", str(tiny_checkpoint), "--port", str(served.port)]) == 2
-    (line,) = capsys.readouterr().err.strip().splitlines()
-    assert f"expected port {served.port} of 127.0.0.1 to be free" in line
-    assert "--port 0" in line
-
-
-def test_a_port_that_is_none_is_one_line_and_exit_code_2(tiny_checkpoint, capsys):
-    assert main(["serve", str(tiny_checkpoint), "--port", "70000"]) == 2
-    assert "from 0 to 65535, found 70000" in capsys.readouterr().err
+def test_a_port_that_is_taken_or_none_is_one_line_and_exit_code_2(served, tiny_checkpoint, capsys):
+    taken = f"expected port {served.port} of 127.0.0.1 to be free, found it is not"
+    for port, text in ((served.port, taken), (70_000, "expected a --port from 0 to 65535, found 70000")):
+        assert main(["serve", str(tiny_checkpoint), "--port", str(port)]) == 2
+        (line,) = capsys.readouterr().err.strip().splitlines()
+        assert text in line
+    assert main(["serve", str(tiny_checkpoint.parent / "none.ckpt"), "--port", "0"]) == 2
+    assert "none.ckpt" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("package", ["starlette", "uvicorn"])

@@ -12,18 +12,15 @@ from PIL import Image
 
 from lookwhy.cli.analyze import main
 
-PHONE = {"width": 390, "height": 844}
-
 
 @pytest.fixture
 def opened(browser, served):
     """Opens the page; at the end there were no complaints on its console and no requests to other servers."""
-    contexts, complaints, fetched = [], [], []
+    pages, complaints, fetched = [], [], []
 
-    def open_page(viewport=None, quiet=True, **settings):
-        context = browser.new_context(viewport=viewport or {"width": 1200, "height": 1000}, **settings)
-        contexts.append(context)
-        page = context.new_page()
+    def open_page(quiet=True, width=1200, height=1000, **settings):
+        page = browser.new_page(viewport={"width": width, "height": height}, **settings)
+        pages.append(page)
         page.set_default_timeout(20_000)
         if quiet:
             page.on("console", lambda message: complaints.append(message.text))
@@ -34,10 +31,9 @@ def opened(browser, served):
         return page
 
     yield open_page
-    for context in contexts:
-        context.close()
+    for page in pages:
+        page.close()
     assert not complaints
-    assert fetched
     assert all(url.startswith((served.url, "data:", "blob:")) for url in fetched)
 
 
@@ -47,23 +43,19 @@ def ask(page, picture, question=QUESTION):
     page.fill("#question", question)
     page.click("#go")
     page.wait_for_selector("#result:not([hidden])[aria-busy=false]")
+    return page
 
 
 @pytest.fixture
 def answered(opened, picture):
     """The page with an answer about the picture."""
-    page = opened()
-    ask(page, picture)
-    return page
+    return ask(opened(), picture)
 
 
 def bars(page):
-    """Answers and what stands beside their bars."""
-    rows = page.locator("#bars li")
-    return [
-        (rows.nth(i).locator(".name").inner_text(), rows.nth(i).locator(".value").inner_text())
-        for i in range(rows.count())
-    ]
+    """Answers and the text beside their bars."""
+    rows = page.locator("#bars li").all()
+    return [(row.locator(".name").inner_text(), row.locator(".value").inner_text()) for row in rows]
 
 
 def changed(page):
@@ -78,9 +70,8 @@ def click_cell(page, row, column, panel="Image"):
     canvas = page.locator(f'canvas[data-panel="{panel}"]')
     canvas.scroll_into_view_if_needed()
     box = canvas.bounding_box()
-    page.mouse.click(
-        box["x"] + box["width"] * (column + 0.5) / 16, box["y"] + box["height"] * (row + 0.5) / 16
-    )
+    x, y = box["x"] + box["width"] * (column + 0.5) / 16, box["y"] + box["height"] * (row + 0.5) / 16
+    page.mouse.click(x, y)
 
 
 @pytest.fixture(scope="module")
@@ -99,17 +90,16 @@ def test_answers_and_maps_are_those_of_the_explain_command(answered, numbers):
     answers, occlusion, drop = numbers
     assert bars(answered) == [(one["answer"], f"{100 * one['probability']:.1f}%") for one in answers]
     panels = answered.locator("#panels canvas")
-    assert panels.evaluate_all("all => all.map((one) => one.dataset.panel)") == [
-        "Image",
-        "Guided backpropagation",
-        "Occlusion",
-    ]
+    names = panels.evaluate_all("all => all.map((one) => one.dataset.panel)")
+    assert names == ["Image", "Guided backpropagation", "Occlusion"]
     assert f"largest value {np.abs(occlusion).max():#.2g}" in answered.locator("#panels").inner_text()
     words = answered.locator('ul[aria-label="Word drop"] button')
     assert words.all_inner_texts() == [one["word"] for one in drop]
 
 
-def test_a_region_painted_over_changes_the_answer_by_what_occlusion_says_and_comes_back(answered, numbers):
+def test_a_region_painted_over_is_shown_and_changes_the_answer_by_what_occlusion_says_and_comes_back(
+    answered, numbers
+):
     _, occlusion, _ = numbers
     row, column = np.unravel_index(np.abs(occlusion).argmax(), occlusion.shape)
     untouched = bars(answered)
@@ -118,6 +108,9 @@ def test_a_region_painted_over_changes_the_answer_by_what_occlusion_says_and_com
     assert before - after == pytest.approx(100 * occlusion[row, column], abs=0.11)
     assert before != after
     assert "1 region painted over" in answered.inner_text("#said")
+    middle = f"(c) => [...c.getContext('2d').getImageData({column + 0.5} * c.width / 16, {row + 0.5} * c.height / 16, 1, 1).data]"
+    for panel in ("Image", "Occlusion"):
+        assert answered.eval_on_selector(f'canvas[data-panel="{panel}"]', middle) == [124, 117, 104, 255]
     click_cell(answered, row, column, "Occlusion")
     answered.wait_for_selector("#bars:not(:has-text('→'))")
     assert bars(answered) == untouched
@@ -140,8 +133,7 @@ def test_a_word_dropped_changes_the_answer_by_what_word_drop_says(answered, numb
 
 def test_without_any_word_the_last_state_stays(opened, picture):
     # The browser itself writes a line about a refused request.
-    page = opened(quiet=False)
-    ask(page, picture, "red ball")
+    page = ask(opened(quiet=False), picture, "red ball")
     words = page.locator('ul[aria-label="Word drop"] button')
     words.nth(0).click()
     state = changed(page)
@@ -172,14 +164,6 @@ def test_cells_and_words_are_reached_with_the_keyboard_and_by_numbers(answered):
     answered.wait_for_selector("#said:has-text('without')")
 
 
-def test_a_painted_cell_is_shown_in_the_colour_of_the_patch(answered):
-    click_cell(answered, 4, 9)
-    changed(answered)
-    middle = "(c) => [...c.getContext('2d').getImageData(9.5 * c.width / 16, 4.5 * c.height / 16, 1, 1).data]"
-    for panel in ("Image", "Occlusion"):
-        assert answered.eval_on_selector(f'canvas[data-panel="{panel}"]', middle) == [124, 117, 104, 255]
-
-
 def test_an_example_is_one_click(opened, served, tiny_world):
     page = opened()
     example = page.locator("#examples button").first
@@ -194,9 +178,7 @@ def test_an_example_is_one_click(opened, served, tiny_world):
 
 def test_two_tabs_know_nothing_of_each_other(opened, pictures):
     first, second, *_ = pictures
-    one, other = opened(), opened()
-    ask(one, first)
-    ask(other, second, "How many things are there?")
+    one, other = ask(opened(), first), ask(opened(), second, "How many things are there?")
     alone = bars(other)
     one.locator('ul[aria-label="Word drop"] button').nth(1).click()
     changed(one)
@@ -208,8 +190,7 @@ def test_two_tabs_know_nothing_of_each_other(opened, pictures):
 
 
 def test_an_image_that_the_server_no_longer_holds_is_sent_again(opened, served, picture):
-    page = opened(quiet=False)
-    ask(page, picture)
+    page = ask(opened(quiet=False), picture)
     for number in range(16):
         assert served.ask("POST", "/image", encoded(Image.new("RGB", (4, 4), (number, 0, 0))))[0] == 200
     click_cell(page, 8, 8)
@@ -228,33 +209,29 @@ def test_opacity_changes_the_maps_and_not_the_image(answered):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_phone_needs_no_sideways_scrolling_in_either_theme(opened, picture, scheme):
-    page = opened(viewport=PHONE, color_scheme=scheme)
-    ask(page, picture, "What is the color of the unmistakably" + "y" * 60 + " striped ball left of the box ?")
+    page = ask(
+        opened(width=390, height=844, color_scheme=scheme),
+        picture,
+        "What is the color of the unmistakably" + "y" * 60 + " striped ball left of the box ?",
+    )
     page.locator('ul[aria-label="Word drop"] button').nth(1).click()
     changed(page)
-    assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
     ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (sum(map(int, re.findall(r"\d+", ground)[:3])) > 600) == (scheme == "light")
 
 
 def test_every_control_has_a_name(answered):
-    nameless = answered.evaluate(
-        """() => [...document.querySelectorAll("button, input, [tabindex]")].filter((one) =>
-             !(one.getAttribute("aria-label") || one.textContent.trim() || one.labels?.length)).map((one) => one.outerHTML)"""
-    )
-    assert nameless == []
+    named = "(one) => one.getAttribute('aria-label') || one.textContent.trim() || one.labels?.length"
+    nameless = f"(all) => all.filter((one) => !({named})(one)).map((one) => one.outerHTML)"
+    assert answered.locator("button, input, [tabindex]").evaluate_all(nameless) == []
 
 
 def test_bad_files_leave_the_page_as_it_was(opened, served, picture, tmp_path):
-    page = opened(quiet=False)
-    ask(page, picture)
+    page = ask(opened(quiet=False), picture)
     before = bars(page)
-    files = {
-        "text.png": b"text",
-        "empty.jpg": b"",
-        "half.jpg": encoded(PHOTO, "JPEG")[:900],
-        "large.png": b"1" * (11 * 2**20),
-    }
+    files = {"text.png": b"text", "empty.jpg": b"", "half.jpg": encoded(PHOTO, "JPEG")[:900]}
+    files["large.png"] = b"1" * (11 * 2**20)
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
         page.set_input_files("#file", tmp_path / name)
@@ -284,8 +261,7 @@ def test_a_question_is_shown_as_text_whatever_is_in_it(opened, picture):
 
 
 def test_ctrl_c_ends_it_with_130_and_nothing_went_wrong_before(opened, served, picture):
-    page = opened(quiet=False)
-    ask(page, picture)
+    page = ask(opened(quiet=False), picture)
     # An upload that stalls does not keep the server alive.
     with socket.create_connection(("127.0.0.1", served.port)) as stalled:
         stalled.sendall(
