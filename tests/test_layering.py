@@ -10,7 +10,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "lookwhy"
 ORDER = [
     "errors", "keys", "types", "files", "stopwatch", "metrics", "towers", "data", "models", "attribution", "analysis",
     "store", "reporting",
-    "callbacks", "cli",
+    "callbacks", "live", "cli",
 ]  # fmt: skip
 LIGHTNING_ROOMS = ("data/datamodule.py", "models/system.py", "models/checkpoint.py", "callbacks/", "cli/")
 FILES = sorted(SOURCE.rglob("*.py"))
@@ -94,6 +94,13 @@ def test_lightning_and_wandb_stay_in_their_rooms(path):
         assert "pytorch_lightning" not in modules
     if not name(path).startswith("reporting/wandb/"):
         assert not {"wandb", "wandb_workspaces"} & modules
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_the_web_server_stays_in_its_room(path):
+    modules = {module.split(".")[0] for module in imports(path)}
+    if room(path) != "live":
+        assert not {"starlette", "uvicorn"} & modules
 
 
 def test_the_walk_sees_a_breach(tmp_path):

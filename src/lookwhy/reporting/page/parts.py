@@ -1,10 +1,11 @@
-"""Fills the frames of report page and live page, and writes data blocks into them."""
+"""Joins the files of a page to one HTML document, and writes data blocks for it."""
 
 from __future__ import annotations
 
 import base64
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,32 +15,31 @@ from matplotlib.colors import Colormap
 from lookwhy.reporting import style
 from lookwhy.reporting.page.numbers import Json
 
-_FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parent
 _SCRIPTS = ("base", "charts", "agreement", "details", "heat", "panels", "examples", "theme", "start")
-_LIVE_SCRIPTS = ("base", "heat", "theme", "live_view", "live_talk", "live")
 
 
 def fill_page(filled: dict[str, str]) -> str:
-    """The report page: its frame with styles, scripts, and a text for each `{{name}}`."""
-    return _fill("page.html", ("page.css",), _SCRIPTS, filled)
+    """Fill the frame of the report page; see `fill`."""
+    scripts = [FOLDER / f"{name}.js" for name in _SCRIPTS]
+    return fill(FOLDER / "page.html", [FOLDER / "page.css"], scripts, filled)
 
 
-def fill_live_page(filled: dict[str, str]) -> str:
-    """The live page, which shares styles, heat maps and themes with the report page."""
-    return _fill("live.html", ("page.css", "live.css"), _LIVE_SCRIPTS, filled)
+def fill(frame: Path, styles: Iterable[Path], scripts: Iterable[Path], filled: dict[str, str]) -> str:
+    """Make one HTML document of its files.
 
-
-def _fill(frame: str, looks: tuple[str, ...], scripts: tuple[str, ...], filled: dict[str, str]) -> str:
+    Args:
+        frame: HTML file in which `{{name}}` marks a place; `{{style}}` and `{{script}}` are two of them.
+        styles: CSS files, in order.
+        scripts: JavaScript files, in order.
+        filled: HTML for each other place, by name.
+    """
     parts = {
-        "style": "\n".join(_part(name) for name in looks),
-        "script": "\n".join(_part(f"{name}.js") for name in scripts),
+        "style": "\n".join(path.read_text(encoding="utf-8") for path in styles),
+        "script": "\n".join(path.read_text(encoding="utf-8") for path in scripts),
     } | filled
-    # One pass, so that text that was filled in is not searched for names.
-    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match.group(1)], _part(frame))
-
-
-def _part(name: str) -> str:
-    return (_FOLDER / name).read_text(encoding="utf-8")
+    # Fill in one pass: names within the filled-in text stay as they are.
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match.group(1)], frame.read_text(encoding="utf-8"))
 
 
 def json_block(name: str, content: Any) -> str:

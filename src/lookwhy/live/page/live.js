@@ -1,4 +1,4 @@
-// The page's own state: which image and question, what is painted over and dropped, and what that does.
+// State of the page: image, question, cells painted over, words dropped, and the answers after that.
 
 const at = (id) => document.getElementById(id);
 
@@ -10,16 +10,16 @@ class LivePage {
     for (const id of ["row", "column"]) at(id).max = report.grid;
     this.listen();
     this.offerExamples();
-    this.tellOpacity();
+    this.showOpacity();
   }
 
   listen() {
     at("form").addEventListener("submit", (event) => { event.preventDefault(); this.ask(); });
     at("file").addEventListener("change", () => { const [file] = at("file").files; if (file) this.choose(file); at("file").value = ""; });
     at("reset").addEventListener("click", () => this.reset());
-    at("opacity").addEventListener("input", () => { this.tellOpacity(); this.draw(); });
-    for (const id of ["row", "column"]) at(id).addEventListener("input", () => { if (this.numbered() !== null) this.panels.point(this.numbered()); });
-    at("paint").addEventListener("click", () => { if (this.numbered() !== null) this.toggle(this.cells, this.numbered()); });
+    at("opacity").addEventListener("input", () => { this.showOpacity(); this.draw(); });
+    for (const id of ["row", "column"]) at(id).addEventListener("input", () => { if (this.typedCell() !== null) this.panels.point(this.typedCell()); });
+    at("paint").addEventListener("click", () => { if (this.typedCell() !== null) this.toggle(this.cells, this.typedCell()); });
     for (const kind of ["dragover", "dragleave", "drop"]) {
       document.addEventListener(kind, (event) => {
         event.preventDefault();
@@ -39,19 +39,19 @@ class LivePage {
   }
 
   /**
-   * Shows that the server is at work; only the last of several at once is heard.
-   * @param {(isLast: () => boolean) => Promise<void>} act
-   * @param {string} place where trouble is told
+   * Does some work with the server, and shows its status and its refusals. Later work overrides earlier.
+   * @param {(isLast: () => boolean) => Promise<void>} act `isLast` says whether no later work has begun
+   * @param {string} place id of the element for refusals
    */
   async work(status, act, place = "error") {
     const turn = ++this.turn;
-    this.hush();
+    this.clearMessages();
     at("status").textContent = status;
     at("result").setAttribute("aria-busy", "true");
     try {
       await act(() => turn === this.turn);
     } catch (error) {
-      if (!(error instanceof Told)) throw error;
+      if (!(error instanceof Refusal)) throw error;
       if (turn === this.turn) at(place).textContent = sentence(error.message);
     } finally {
       if (turn === this.turn) {
@@ -61,7 +61,7 @@ class LivePage {
     }
   }
 
-  /** @param {Blob} file another image; what was shown before stays until there is an answer about it */
+  /** Takes another image; the last result stays until there is an answer about the new image. */
   choose(file) {
     return this.work("Looking at the image ...", async (isLast) => {
       const sent = await SentImage.send(file);
@@ -78,7 +78,7 @@ class LivePage {
 
   ask() {
     return this.work("Answering and explaining ...", async (isLast) => {
-      if (!this.sent) throw new Told("choose an image first");
+      if (!this.sent) throw new Refusal("choose an image first");
       await this.explain(isLast);
     });
   }
@@ -91,7 +91,7 @@ class LivePage {
         if (!reply.ok) throw new Error();
         file = await reply.blob();
       } catch {
-        throw new Told("the example’s image is not there any more");
+        throw new Refusal("expected the example’s image, found none; choose another");
       }
       if (!isLast()) return;
       at("question").value = question;
@@ -113,28 +113,28 @@ class LivePage {
     this.panels.show(sent.picture, explained.maps.filter(({ domain }) => domain === "image"));
     wordRows(at("spoken"), explained, (word) => this.toggle(this.words, word));
     this.show();
-    // On a phone the answer would be below all that can be asked.
+    // A phone's screen ends above the answer.
     if (at("result").getBoundingClientRect().top > 0.7 * window.innerHeight) at("result").scrollIntoView();
   }
 
   toggle(gone, one) {
     if (!gone.delete(one)) gone.add(one);
     this.show();
-    this.ponder();
+    this.askAgain();
   }
 
   reset() {
     this.cells.clear();
     this.words.clear();
-    this.ponder();
+    this.askAgain();
   }
 
-  /** Asks again without what is gone. */
-  ponder() {
+  /** Asks again without the cells and words that are gone. */
+  askAgain() {
     if (!this.cells.size && !this.words.size) {
       this.turn++;
       this.change = null;
-      this.hush();
+      this.clearMessages();
       at("result").setAttribute("aria-busy", "false");
       this.show();
       return Promise.resolve();
@@ -146,7 +146,7 @@ class LivePage {
       try {
         change = await this.asked.ask("change", { question: explained.question, ...gone });
       } catch (error) {
-        // Back to what the bars show, so that the next click goes on from there.
+        // Return to the state of the bars: the next click starts from it.
         if (isLast()) this.restore();
         throw error;
       }
@@ -156,7 +156,7 @@ class LivePage {
     }, "trouble");
   }
 
-  hush() {
+  clearMessages() {
     for (const id of ["status", "error", "trouble"]) at(id).textContent = "";
   }
 
@@ -180,13 +180,13 @@ class LivePage {
     if (this.explained) this.panels.draw(at("opacity").value / 100, this.cells);
   }
 
-  tellOpacity() {
+  showOpacity() {
     at("strength").textContent = at("opacity").value + "%";
     at("opacity").setAttribute("aria-valuetext", at("opacity").value + "%");
   }
 
-  /** The cell that the two numbers name. */
-  numbered() {
+  /** Returns the cell at the row and column typed, or null. */
+  typedCell() {
     const [row, column] = [at("row").valueAsNumber, at("column").valueAsNumber];
     const fits = (value) => Number.isInteger(value) && value >= 1 && value <= report.grid;
     return this.explained && fits(row) && fits(column) ? (row - 1) * report.grid + column - 1 : null;
@@ -198,8 +198,8 @@ class LivePage {
     if (document.activeElement !== at("row")) at("row").value = row;
     if (document.activeElement !== at("column")) at("column").value = column;
     at("paint").textContent = isGone ? "Take back" : "Paint over";
-    const told = this.panels.told(cell);
-    at("cell").textContent = `Row ${row}, column ${column}${told ? `: ${told} of the largest` : ""}${isGone ? "; painted over" : ""}.`;
+    const values = this.panels.describe(cell);
+    at("cell").textContent = `Row ${row}, column ${column}${values ? `: ${values} of the largest` : ""}${isGone ? "; painted over" : ""}.`;
   }
 }
 

@@ -1,11 +1,11 @@
-// What is seen of an explanation: answer bars, the image under each method's map, the words as buttons.
+// Views of an explanation: answer bars, the image under each method's map, words as buttons.
 
 /**
  * @typedef {{text: string, probability: number|null, id: number}} Answer
- * @typedef {{answers: Answer[], probabilities: (number|null)[]}} Change probabilities now, of the answers before
+ * @typedef {{answers: Answer[], probabilities: (number|null)[]}} Change the best answers now; the present probabilities of the answers before
  */
 
-/** A map of the server's as `heat.js` draws it. */
+/** Converts a map of the server to the form that `heat.js` draws: scaled to a peak of 1. */
 function heatMap({ domain, signed, values }) {
   const peak = Math.max(0, ...values.map((value) => Math.abs(value ?? 0)));
   const size = domain === "image" ? report.grid : values.length;
@@ -13,7 +13,7 @@ function heatMap({ domain, signed, values }) {
 }
 
 /**
- * Answers as bars: where they are now, and a mark where they were.
+ * Draws answers as bars: the bar is the probability now, the mark the one before.
  * @param {Answer[]} before
  * @param {Change|null} change
  */
@@ -25,15 +25,15 @@ function answerBars(place, before, change) {
   const best = change ? change.answers[0].id : before[0].id;
   place.replaceChildren(...rows.map(({ text, id, probability, now }) => {
     const share = (value) => Math.min(Math.max(100 * value, 0), 100) + "%";
-    const told = change ? `${known(probability) ? percent(probability, 1) : "below"} → ${percent(now, 1)}` : percent(now, 1);
+    const label = change ? `${known(probability) ? percent(probability, 1) : "below"} → ${percent(now, 1)}` : percent(now, 1);
     const mark = change && known(probability) ? make("span", { class: "mark", style: { left: share(probability) } }) : null;
     return make("li", { class: id === best ? "first" : null, "data-answer": text },
       make("span", { class: id === best ? "name strong" : "name" }, text),
-      make("span", { class: "track" }, make("span", { class: "bar", style: { width: share(now) } }), mark, make("span", { class: "value" }, told)));
+      make("span", { class: "track" }, make("span", { class: "bar", style: { width: share(now) } }), mark, make("span", { class: "value" }, label)));
   }));
 }
 
-/** What became of the answer, in a sentence. */
+/** Writes the answer, or its change, as a sentence. */
 function answerSentence(place, { answers }, change, cells, words) {
   const [first] = answers;
   if (!change) {
@@ -50,7 +50,7 @@ function answerSentence(place, { answers }, change, cells, words) {
 }
 
 /**
- * The image under each method's map; each picture can be clicked, the first one moved over with the keyboard.
+ * The image under each method's map. Every picture takes clicks; the first one takes the keyboard, too.
  * @param {(cell: number) => void} toggle
  * @param {(cell: number) => void} pointed
  */
@@ -73,14 +73,14 @@ class Panels {
   figure(one, at) {
     one.canvas = make("canvas", { "data-panel": one.name });
     one.mark = make("i", { class: "at" });
-    const hearing = { click: (event) => this.clicked(event), pointermove: (event) => this.moved(event) };
+    const listeners = { click: (event) => this.clicked(event), pointermove: (event) => this.moved(event) };
     const keys = at ? { role: "img", "aria-label": one.name } : {
       tabindex: 0, role: "application", "aria-label": `Image of ${report.grid} by ${report.grid} cells`, "aria-describedby": "how",
       keydown: (event) => this.pressed(event), focus: () => this.point(this.cell),
     };
-    one.stage = make("div", { class: "stage", ...hearing, ...keys }, one.canvas, one.mark);
-    const told = one.map ? make("small", {}, one.note + mapNote(one.map)) : null;
-    return make("figure", {}, make("figcaption", {}, one.name), one.stage, one.map ? scaleKey(one.map.signed) : null, told);
+    one.stage = make("div", { class: "stage", ...listeners, ...keys }, one.canvas, one.mark);
+    const note = one.map ? make("small", {}, one.note + mapNote(one.map)) : null;
+    return make("figure", {}, make("figcaption", {}, one.name), one.stage, one.map ? scaleKey(one.map.signed) : null, note);
   }
 
   /** @param {Set<number>} painted */
@@ -105,7 +105,7 @@ class Panels {
     }
   }
 
-  /** Moves the mark of every picture to a cell. */
+  /** Moves the marks of all pictures to a cell. */
   point(cell) {
     const { grid } = report;
     this.cell = cell;
@@ -116,8 +116,8 @@ class Panels {
     this.pointed(cell);
   }
 
-  /** What each method says of a cell. */
-  told(cell) {
+  /** Describes a cell: each method's value there. */
+  describe(cell) {
     return this.shown.filter(({ map }) => map).map(({ name, map }) => {
       const value = map.values[cell];
       return `${name} ${Number.isNaN(value) ? "undefined" : number(100 * value, 0) + "%"}`;
@@ -156,7 +156,7 @@ class Panels {
   }
 }
 
-/** A line of words for each method; a plain one where no method is about words. */
+/** Writes a line of words for each question method; one plain line if there is no such method. */
 function wordRows(place, { words, known: inVocabulary, maps }, toggle) {
   const about = maps.filter(({ domain }) => domain === "question");
   const lines = about.length ? about : [null];
@@ -178,6 +178,6 @@ function wordButton(word, at, map, inVocabulary, toggle) {
     type: "button", "data-word": at, "aria-pressed": "false", "aria-label": `Drop “${word}”${inVocabulary ? "" : ", which the model does not know"}`,
     title: inVocabulary ? null : "not among the words that the model knows", style: ink ? { background: ink.ground, color: ink.ink } : {}, click: () => toggle(at),
   }, word);
-  const told = !map ? null : ink ? number(100 * value, 0) + "%" : "undefined";
-  return make("li", { class: kinds || null }, button, told ? make("small", {}, told, isTop ? make("span", { class: "hidden-text" }, " most important") : null) : null);
+  const text = !map ? null : ink ? number(100 * value, 0) + "%" : "undefined";
+  return make("li", { class: kinds || null }, button, text ? make("small", {}, text, isTop ? make("span", { class: "hidden-text" }, " most important") : null) : null);
 }

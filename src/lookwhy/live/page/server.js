@@ -1,14 +1,19 @@
-// The server that the page came from: it keeps no state of a page, only the last images it was sent.
+// Calls to the server. It keeps no state of a page, only the images sent last.
 
-/** What the server, or this page, has to say to whoever asked. */
-class Told extends Error {
+/** A refusal by the server or by this page, in words for the reader; `status` is HTTP's, or 0. */
+class Refusal extends Error {
   constructor(message, status = 0) {
     super(message);
     this.status = status;
   }
 }
 
-/** @returns {Promise<any>} */
+/**
+ * Posts a call and returns the JSON of its reply.
+ * @param {string} path
+ * @param {Blob|object} body an image file, or JSON
+ * @returns {Promise<any>}
+ */
 async function send(path, body) {
   const json = !(body instanceof Blob);
   let reply, content;
@@ -16,18 +21,18 @@ async function send(path, body) {
     reply = await fetch(path, { method: "POST", body: json ? JSON.stringify(body) : body, headers: { "Content-Type": json ? "application/json" : "application/octet-stream" } });
     content = await reply.json();
   } catch {
-    throw new Told("The server does not answer. Is it still running?");
+    throw new Refusal("The server does not answer. Is it still running?");
   }
-  if (!reply.ok) throw new Told(content.error ?? `The server refused (${reply.status}).`, reply.status);
+  if (!reply.ok) throw new Refusal(content.error ?? `The server refused (${reply.status}).`, reply.status);
   return content;
 }
 
-/** An image that the server has looked at. */
+/** An image that the server holds. */
 class SentImage {
   /** @param {Blob} file */
   static async send(file) {
     if (file.size > report.maxBytes) {
-      throw new Told(`expected an image of at most ${report.maxBytes / 2 ** 20} MB, found ${(file.size / 2 ** 20).toFixed(1)} MB; choose a smaller file`);
+      throw new Refusal(`expected an image of at most ${report.maxBytes / 2 ** 20} MB, found ${(file.size / 2 ** 20).toFixed(1)} MB; choose a smaller file`);
     }
     const found = await send("image", file);
     const picture = new Image();
@@ -40,7 +45,7 @@ class SentImage {
     Object.assign(this, { file, image, width, height, picture });
   }
 
-  /** Asks about the image; one that the server no longer holds is sent again. */
+  /** Makes a call about the image; sends the image again if the server no longer holds it (status 410). */
   async ask(path, body) {
     try {
       return await send(path, { image: this.image, ...body });

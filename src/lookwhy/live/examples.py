@@ -1,0 +1,60 @@
+"""Examples that the live page offers: questions of the run's own validation data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from lookwhy.analysis import select_questions
+from lookwhy.analysis.explain import Explainer
+from lookwhy.data.prepro import read_prepro
+from lookwhy.errors import LookwhyError
+from lookwhy.live.uploads import MAX_BYTES
+
+COUNT = 6
+MEDIA_TYPES = {
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".webp": "image/webp",
+    ".bmp": "image/bmp",
+}
+"""Media types of the image files that can be examples."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """A question and the path of its image."""
+
+    question: str
+    image: Path
+
+
+def find_examples(explainer: Explainer, count: int = COUNT) -> list[Example]:
+    """Choose validation questions about different images; none if the run's data is gone.
+
+    Args:
+        explainer: explainer of the run.
+        count: maximum number of examples.
+    """
+    data = explainer.run.data
+    folder = Path(data["folder"])
+    try:
+        prepro = read_prepro(folder)
+        split, questions = prepro.test, prepro.test.questions
+    except LookwhyError:
+        return []
+    image_root = data.get("image_root") or prepro.image_root
+    if not image_root or not questions:
+        return []
+    plan = replace(explainer.plan, num_questions=None, num_images=4 * count)
+    questions_of: dict[str, list[str]] = {}
+    for row in select_questions(plan, split.question_ids, split.image_ids).tolist():
+        questions_of.setdefault(split.image_files[split.image_pos[row]], []).append(questions[row])
+    examples: list[Example] = []
+    for name, choices in questions_of.items():
+        path = folder / image_root / name
+        if path.suffix.lower() in MEDIA_TYPES and path.is_file() and path.stat().st_size <= MAX_BYTES:
+            # Rotate through an image's questions: in the official files the first ones are alike.
+            examples.append(Example(choices[len(examples) % len(choices)], path))
+    return examples[:count]

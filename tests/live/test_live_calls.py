@@ -1,0 +1,280 @@
+"""The server of the live page, called directly: what it answers, and what it refuses in one line."""
+
+import os
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from live_process import PHOTO, QUESTION, encoded
+from PIL import Image
+
+from lookwhy.cli.analyze import main
+
+CALL = {"image": "0" * 32, "question": QUESTION, "cells": [], "words": [], "answers": []}
+
+
+def huge_png(side):
+    """A header that promises many pixels, with next to nothing behind it."""
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(b"\0" * 99)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+        for name, content in chunks
+    )
+
+
+TURNED = Image.Exif()
+TURNED[0x0112] = 6
+GOOD = {
+    "1x1": encoded(PHOTO.resize((1, 1))),
+    "gray": encoded(PHOTO.convert("L")),
+    "16-bit": encoded(Image.fromarray(np.arange(3600, dtype=np.uint16).reshape(60, 60) * 18)),
+    "palette": encoded(PHOTO.quantize(16)),
+    "transparent palette": encoded(PHOTO.quantize(16), transparency=3),
+    "RGBA": encoded(PHOTO.convert("RGBA")),
+    "CMYK": encoded(PHOTO.convert("CMYK"), "JPEG"),
+    "turned": encoded(PHOTO, "JPEG", exif=TURNED),
+    "animated PNG": encoded(PHOTO, save_all=True, append_images=[PHOTO.rotate(90)]),
+    "animated WebP": encoded(PHOTO, "WEBP", save_all=True, append_images=[PHOTO.rotate(90)]),
+    "BMP": encoded(PHOTO, "BMP"),
+    "very long": encoded(PHOTO.resize((3000, 2))),
+}
+BAD = {
+    "nothing": (b"", "found an empty file"),
+    "text": (b"no picture at all, whatever it is called", "found something else"),
+    "half a JPEG": (encoded(PHOTO, "JPEG")[:900], "found a damaged one"),
+    "half a PNG": (encoded(PHOTO)[:2000], "found a damaged one"),
+    "GIF": (encoded(PHOTO, "GIF", save_all=True, append_images=[PHOTO]), "found something else"),
+    "TIFF": (encoded(PHOTO, "TIFF"), "found something else"),
+    "SVG": (b'<svg xmlns="http://www.w3.org/2000/svg"><image href="file:///etc/passwd"/></svg>', "found something else"),
+    "many pixels": (huge_png(7000), "at most 40 million pixels, found 7000 x 7000"),
+    "more than Pillow warns of": (huge_png(12_000), "at most 40 million pixels"),
+    "more than Pillow takes": (huge_png(30_000), "at most 40 million pixels"),
+}  # fmt: skip
+
+
+@pytest.fixture
+def key(served, picture):
+    """The server's name of the picture; sent anew, since the server holds only the last images."""
+    status, reply = served.ask("POST", "/image", picture.read_bytes())
+    assert status == 200, reply
+    return reply["image"]
+
+
+def refused(served, path, body, status, text):
+    found, reply = served.ask("POST", path, body)
+    assert found == status, reply
+    assert set(reply) == {"error"}
+    assert text in reply["error"]
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_images_of_every_sort_are_answered_about(served, name):
+    status, image = served.ask("POST", "/image", GOOD[name])
+    assert status == 200, image
+    status, found = served.ask("POST", "/ask", {"image": image["image"], "question": QUESTION})
+    assert status == 200, found
+    assert len(found["answers"]) == 5
+    if name == "turned":
+        assert (image["width"], image["height"]) == (60, 90)
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_files_are_refused(served, name):
+    content, text = BAD[name]
+    refused(served, "/image", content, 400, text)
+
+
+@pytest.mark.parametrize(
+    ("path", "size", "text"),
+    [("/image", 10 * 2**20, "at most 10 MB"), ("/ask", 2**18, "256 kB"), ("/change", 2**18, "256 kB")],
+)
+def test_bodies_that_are_too_large_are_refused(served, path, size, text):
+    refused(served, path, b"\xff" * (size + 1), 413, text)
+    # At the limit it is read, and refused for another reason.
+    refused(served, path, b"\xff" * size, 400, "found something else")
+
+
+@pytest.mark.parametrize(
+    ("path", "wrong", "text"),
+    [
+        ("/ask", {"question": ""}, "expected a question"),
+        ("/ask", {"question": " \t\n"}, "expected a question"),
+        ("/ask", {"question": "w" * 10_001}, "at most 10,000 letters"),
+        ("/ask", {"question": ["what"]}, "expected text as 'question', found list"),
+        ("/ask", {"question": None}, "expected text as 'question'"),
+        ("/change", {"cells": [256]}, "expected cells from 0 to 255, found 256"),
+        ("/change", {"words": [99]}, "expected words from 0 to 5, found 99"),
+        ("/change", {"answers": [-1]}, "expected answers from 0"),
+        ("/change", {"cells": "1"}, "expected a list of whole numbers as 'cells'"),
+        ("/change", {"cells": [True]}, "expected a list of whole numbers as 'cells'"),
+        ("/change", {"words": None}, "expected a list of whole numbers as 'words'"),
+    ],
+)
+def test_wrong_fields_are_refused(served, key, path, wrong, text):
+    refused(served, path, CALL | {"image": key} | wrong, 400, text)
+
+
+@pytest.mark.parametrize(
+    ("question", "note"),
+    [
+        ("zyx wvu", "knows none of these words"),
+        ("what " * 1000, "reads the first 26 words"),
+        ("what is \ud83d\ude00 ?", "does not know"),
+        ("what \ud83d is zyx ?", "does not know"),
+        ("<script>alert(1)</script>", "knows none of these words"),
+    ],
+)
+def test_questions_that_the_model_reads_in_part_are_answered_with_a_note(served, key, question, note):
+    status, reply = served.ask("POST", "/ask", {"image": key, "question": question})
+    assert status == 200
+    assert any(note in one for one in reply["notes"])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"path": "http://127.0.0.1:9/secret.png", "question": "x"},
+        {"path": "/etc/passwd", "question": "x"},
+        {"image": {"path": "/etc/passwd"}, "question": "x"},
+        {"image": "/etc/passwd", "question": "x"},
+        {"image": "http://127.0.0.1:9/secret.png", "question": "x"},
+        [],
+        b"{",
+        b"[" * 100_000,
+        b"\xff\xfe",
+    ],
+)
+@pytest.mark.parametrize("path", ["/ask", "/change"])
+def test_calls_that_name_files_or_addresses_or_are_none_get_nothing(served, path, body):
+    filled = CALL | body if isinstance(body, dict) and path == "/change" else body
+    status, reply = served.ask("POST", path, filled)
+    assert status in (400, 410)
+    assert set(reply) == {"error"}
+    assert "root:" not in reply["error"]
+
+
+ABSENT = {
+    "GET": "/file=/etc/passwd /static/../../../etc/passwd /example/../../etc/passwd //etc/passwd "
+    "/example/%2e%2e%2f%2e%2e%2fetc%2fpasswd /config /docs /openapi.json /image",
+    "POST": "/ /upload /login /ask/ /example/0",
+    "PUT": "/image",
+    "DELETE": "/",
+    "OPTIONS": "/ask",
+}
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [(method, path) for method, paths in ABSENT.items() for path in paths.split()]
+)
+def test_nothing_else_is_reachable(served, method, path):
+    body = {"path": "/etc/passwd", "url": "http://127.0.0.1:9/x"} if method == "POST" else None
+    assert served.ask(method, path, body) == (404, {"error": "there is nothing here"})
+
+
+def test_an_example_that_is_not_there_is_refused(served):
+    assert served.ask("GET", "/example/0")[0] == 200
+    for name in ("99", "6", "-1", "x", "..", "9" * 5000):
+        status, reply = served.ask("GET", f"/example/{name}")
+        assert status == 400
+        assert "expected one of 6 examples, found" in reply["error"]
+
+
+OTHERS = ("evil.example", "evil.example:{port}", "127.0.0.1", "127.0.0.1:1")
+ORIGINS = ("http://evil.example", "http://127.0.0.1:1", "null")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [*(("Host", host) for host in OTHERS), *(("Origin", origin) for origin in ORIGINS)]
+)
+def test_other_sites_cannot_ask_through_the_readers_browser(served, name, value):
+    header = {name: value.format(port=served.port)}
+    for method, path in (("GET", "/"), ("GET", "/example/0"), ("POST", "/ask"), ("OPTIONS", "/ask")):
+        status, reply = served.ask(method, path, CALL if method == "POST" else None, **header)
+        assert (status, reply) == (403, {"error": "this server answers its own page only"})
+
+
+def test_the_page_itself_may_ask_by_either_name(served, key):
+    for name in ("127.0.0.1", "localhost"):
+        host = f"{name}:{served.port}"
+        call = CALL | {"image": key}
+        assert served.ask("POST", "/change", call, Host=host, Origin=f"http://{host}")[0] == 200
+
+
+def test_bytes_that_are_no_request_and_clients_that_leave_do_no_harm(served):
+    half = f"POST /image HTTP/1.1\r\nHost: 127.0.0.1:{served.port}\r\nContent-Length: 99\r\n\r\nhalf"
+    for content in ("no HTTP\r\n\r\n", half):
+        with socket.create_connection(("127.0.0.1", served.port)) as client:
+            client.sendall(content.encode())
+    assert served.ask("GET", "/")[0] == 200
+    # The last test of the page finds nothing of this on stderr.
+
+
+def test_several_who_click_at_once_get_what_one_gets(served, pictures):
+    keys = [served.ask("POST", "/image", path.read_bytes())[1]["image"] for path in pictures[:4]]
+    calls = [("/ask", {"image": key, "question": q}) for key in keys for q in (QUESTION, "how many balls ?")]
+    some = {"cells": [70, 71], "words": [1], "answers": [0, 1, 2]}
+    calls += [("/change", CALL | {"image": key} | some) for key in keys]
+    alone = [served.ask("POST", *call) for call in calls]
+    together = [None] * len(calls)
+
+    def work(number):
+        together[number] = served.ask("POST", *calls[number])
+
+    threads = [threading.Thread(target=work, args=[number]) for number in range(len(calls))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert together == alone
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").is_file(), reason="Linux tells which sockets a process has")
+def test_it_listens_on_loopback_alone_and_asks_no_one(served):
+    names = [os.readlink(path) for path in Path(f"/proc/{served.process.pid}/fd").iterdir()]
+    sockets = {name[8:-1] for name in names if name.startswith("socket:[")}
+    tables = [Path(f"/proc/net/{kind}").read_text().splitlines()[1:] for kind in ("tcp", "tcp6")]
+    own = [row for table in tables for line in table if (row := line.split())[9] in sockets]
+    assert [row[1] for row in own if row[3] == "0A"] == [f"0100007F:{served.port:04X}"]
+    assert all(row[2].split(":")[0] in ("0100007F", "00000000") for row in own)
+    assert served.proxy.connections == 0
+    assert list(served.folder.iterdir()) == []
+
+
+def test_a_port_that_is_taken_or_none_is_one_line_and_exit_code_2(served, tiny_checkpoint, capsys):
+    taken = f"expected port {served.port} of 127.0.0.1 to be free, found it is not"
+    for port, text in ((served.port, taken), (70_000, "expected a --port from 0 to 65535, found 70000")):
+        assert main(["serve", str(tiny_checkpoint), "--port", str(port)]) == 2
+        (line,) = capsys.readouterr().err.strip().splitlines()
+        assert text in line
+    assert main(["serve", str(tiny_checkpoint.parent / "none.ckpt"), "--port", "0"]) == 2
+    assert "none.ckpt" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("package", ["starlette", "uvicorn"])
+def test_without_the_extra_it_says_what_to_install(package):
+    # None in sys.modules: an import fails as if the package were not installed.
+    code = (
+        f"import sys; sys.modules['{package}'] = None; from lookwhy.cli.analyze import main; sys.exit(main())"
+    )
+    command = [sys.executable, "-c", code, "serve", "last.ckpt"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    (line,) = done.stderr.strip().splitlines()
+    assert f"found no {package}; pip install starlette uvicorn" in line
+    assert done.returncode == 2
+
+
+def test_a_run_whose_data_is_gone_has_no_examples(tiny_checkpoint, tmp_path):
+    from lookwhy.cli.explain import load_explainer
+    from lookwhy.live.examples import find_examples
+
+    explainer = load_explainer(tiny_checkpoint, "cpu")
+    assert len({example.image for example in find_examples(explainer)}) == 6
+    explainer.run.data["folder"] = str(tmp_path)
+    assert find_examples(explainer) == []

@@ -1,0 +1,278 @@
+"""The live page in a real browser: answers, changes, themes, and its end by Ctrl-C."""
+
+import json
+import re
+import signal
+import socket
+
+import numpy as np
+import pytest
+from live_process import PHOTO, QUESTION, encoded
+from PIL import Image
+
+from lookwhy.cli.analyze import main
+
+
+@pytest.fixture
+def opened(browser, served):
+    """Opens the page; at the end there were no complaints on its console and no requests to other servers."""
+    pages, complaints, fetched = [], [], []
+
+    def open_page(quiet=True, width=1200, height=1000, **settings):
+        page = browser.new_page(viewport={"width": width, "height": height}, **settings)
+        pages.append(page)
+        page.set_default_timeout(20_000)
+        if quiet:
+            page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: fetched.append(request.url))
+        page.goto(served.url)
+        page.wait_for_selector("html[data-ready]", state="attached")
+        return page
+
+    yield open_page
+    for page in pages:
+        page.close()
+    assert not complaints
+    assert all(url.startswith((served.url, "data:", "blob:")) for url in fetched)
+
+
+def ask(page, picture, question=QUESTION):
+    page.set_input_files("#file", picture)
+    page.wait_for_selector("#chosen:not([hidden])")
+    page.fill("#question", question)
+    page.click("#go")
+    page.wait_for_selector("#result:not([hidden])[aria-busy=false]")
+    return page
+
+
+@pytest.fixture
+def answered(opened, picture):
+    """The page with an answer about the picture."""
+    return ask(opened(), picture)
+
+
+def bars(page):
+    """Answers and the text beside their bars."""
+    rows = page.locator("#bars li").all()
+    return [(row.locator(".name").inner_text(), row.locator(".value").inner_text()) for row in rows]
+
+
+def changed(page):
+    """The first answer's probability in percent, before and after, once there is an after."""
+    page.wait_for_selector("#bars li:first-child .value:has-text('→')")
+    page.wait_for_selector("#result[aria-busy=false]")
+    before, after = bars(page)[0][1].replace("%", "").split(" → ")
+    return float(before), float(after)
+
+
+def click_cell(page, row, column, panel="Image"):
+    canvas = page.locator(f'canvas[data-panel="{panel}"]')
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    x, y = box["x"] + box["width"] * (column + 0.5) / 16, box["y"] + box["height"] * (row + 0.5) / 16
+    page.mouse.click(x, y)
+
+
+@pytest.fixture(scope="module")
+def numbers(tiny_checkpoint, picture, tmp_path_factory):
+    """The output of `explain` for the same image and question, with the maps by method."""
+    out = tmp_path_factory.mktemp("numbers") / "why.json"
+    arguments = ["--image", str(picture), "--question", QUESTION, "--out", str(out)]
+    assert main(["explain", str(tiny_checkpoint), *arguments]) == 0
+    found = json.loads(out.read_text())
+    occlusion = next(one for one in found["image_maps"] if one["method"] == "occlusion")
+    drop = next(one for one in found["word_importances"] if one["method"] == "word_drop")
+    return found["answers"], np.array(occlusion["values"]), drop["words"]
+
+
+def test_answers_and_maps_are_those_of_the_explain_command(answered, numbers):
+    answers, occlusion, drop = numbers
+    assert bars(answered) == [(one["answer"], f"{100 * one['probability']:.1f}%") for one in answers]
+    panels = answered.locator("#panels canvas")
+    names = panels.evaluate_all("all => all.map((one) => one.dataset.panel)")
+    assert names == ["Image", "Guided backpropagation", "Occlusion"]
+    assert f"largest value {np.abs(occlusion).max():#.2g}" in answered.locator("#panels").inner_text()
+    words = answered.locator('ul[aria-label="Word drop"] button')
+    assert words.all_inner_texts() == [one["word"] for one in drop]
+
+
+def test_a_region_painted_over_is_shown_and_changes_the_answer_by_what_occlusion_says_and_comes_back(
+    answered, numbers
+):
+    _, occlusion, _ = numbers
+    row, column = np.unravel_index(np.abs(occlusion).argmax(), occlusion.shape)
+    untouched = bars(answered)
+    click_cell(answered, row, column)
+    before, after = changed(answered)
+    assert before - after == pytest.approx(100 * occlusion[row, column], abs=0.11)
+    assert before != after
+    assert "1 region painted over" in answered.inner_text("#said")
+    middle = f"(c) => [...c.getContext('2d').getImageData({column + 0.5} * c.width / 16, {row + 0.5} * c.height / 16, 1, 1).data]"
+    for panel in ("Image", "Occlusion"):
+        assert answered.eval_on_selector(f'canvas[data-panel="{panel}"]', middle) == [124, 117, 104, 255]
+    click_cell(answered, row, column, "Occlusion")
+    answered.wait_for_selector("#bars:not(:has-text('→'))")
+    assert bars(answered) == untouched
+
+
+def test_a_word_dropped_changes_the_answer_by_what_word_drop_says(answered, numbers):
+    _, _, drop = numbers
+    place = max(range(len(drop)), key=lambda at: abs(drop[at]["importance"]))
+    answered.locator(f'ul[aria-label="Gradient"] [data-word="{place}"]').click()
+    before, after = changed(answered)
+    assert before - after == pytest.approx(100 * drop[place]["importance"], abs=0.11)
+    assert f"without “{drop[place]['word']}”" in answered.inner_text("#said")
+    pressed = answered.locator('[data-word][aria-pressed="true"]')
+    assert pressed.all_inner_texts() == [drop[place]["word"]] * 2
+    answered.click("#reset")
+    answered.wait_for_selector("#bars:not(:has-text('→'))")
+    assert pressed.count() == 0
+    assert answered.locator("#reset").is_disabled()
+
+
+def test_without_any_word_the_last_state_stays(opened, picture):
+    # The browser itself writes a line about a refused request.
+    page = ask(opened(quiet=False), picture, "red ball")
+    words = page.locator('ul[aria-label="Word drop"] button')
+    words.nth(0).click()
+    state = changed(page)
+    words.nth(1).click()
+    page.wait_for_selector("#trouble:not(:empty)")
+    assert "Expected a word left to ask" in page.inner_text("#trouble")
+    assert changed(page) == state
+    assert words.nth(1).get_attribute("aria-pressed") == "false"
+
+
+def test_cells_and_words_are_reached_with_the_keyboard_and_by_numbers(answered):
+    answered.locator(".stage").first.focus()
+    for key in ("ArrowDown", "ArrowDown", "ArrowRight", "End", "ArrowLeft"):
+        answered.keyboard.press(key)
+    assert answered.inner_text("#cell").startswith("Row 3, column 15: Guided backpropagation ")
+    answered.keyboard.press("Enter")
+    first = changed(answered)
+    answered.fill("#row", "7")
+    answered.fill("#column", "5")
+    answered.click("#paint")
+    answered.wait_for_selector("#said:has-text('2 regions')")
+    assert "Row 7, column 5" in answered.inner_text("#cell")
+    assert answered.inner_text("#paint") == "Take back"
+    assert changed(answered)[0] == first[0]
+    word = answered.locator('ul[aria-label="Word drop"] button').nth(2)
+    word.focus()
+    answered.keyboard.press("Space")
+    answered.wait_for_selector("#said:has-text('without')")
+
+
+def test_an_example_is_one_click(opened, served, tiny_world):
+    page = opened()
+    example = page.locator("#examples button").first
+    asked = example.inner_text()
+    official = json.loads((tiny_world / "questions_val.json").read_text())["questions"]
+    assert asked in {one["question"] for one in official}
+    example.click()
+    page.wait_for_selector("#result:not([hidden])[aria-busy=false]")
+    assert page.inner_text("#asked") == asked
+    assert len(bars(page)) == 5
+
+
+def test_two_tabs_know_nothing_of_each_other(opened, pictures):
+    first, second, *_ = pictures
+    one, other = ask(opened(), first), ask(opened(), second, "How many things are there?")
+    alone = bars(other)
+    one.locator('ul[aria-label="Word drop"] button').nth(1).click()
+    changed(one)
+    assert bars(other) == alone
+    assert one.inner_text("#asked") == QUESTION
+    click_cell(other, 3, 3)
+    changed(other)
+    assert "without" not in other.inner_text("#said")
+
+
+def test_an_image_that_the_server_no_longer_holds_is_sent_again(opened, served, picture):
+    page = ask(opened(quiet=False), picture)
+    for number in range(16):
+        assert served.ask("POST", "/image", encoded(Image.new("RGB", (4, 4), (number, 0, 0))))[0] == 200
+    click_cell(page, 8, 8)
+    changed(page)
+
+
+def test_opacity_changes_the_maps_and_not_the_image(answered):
+    shot = "() => [...document.querySelectorAll('#panels canvas')].map((one) => one.toDataURL())"
+    image, *maps = answered.evaluate(shot)
+    answered.locator("#opacity").fill("20")
+    assert answered.inner_text("#strength") == "20%"
+    image_after, *maps_after = answered.evaluate(shot)
+    assert image_after == image
+    assert all(one != other for one, other in zip(maps, maps_after, strict=True))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_needs_no_sideways_scrolling_in_either_theme(opened, picture, scheme):
+    page = ask(
+        opened(width=390, height=844, color_scheme=scheme),
+        picture,
+        "What is the color of the unmistakably" + "y" * 60 + " striped ball left of the box ?",
+    )
+    page.locator('ul[aria-label="Word drop"] button').nth(1).click()
+    changed(page)
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (sum(map(int, re.findall(r"\d+", ground)[:3])) > 600) == (scheme == "light")
+
+
+def test_every_control_has_a_name(answered):
+    named = "(one) => one.getAttribute('aria-label') || one.textContent.trim() || one.labels?.length"
+    nameless = f"(all) => all.filter((one) => !({named})(one)).map((one) => one.outerHTML)"
+    assert answered.locator("button, input, [tabindex]").evaluate_all(nameless) == []
+
+
+def test_bad_files_leave_the_page_as_it_was(opened, served, picture, tmp_path):
+    page = ask(opened(quiet=False), picture)
+    before = bars(page)
+    files = {"text.png": b"text", "empty.jpg": b"", "half.jpg": encoded(PHOTO, "JPEG")[:900]}
+    files["large.png"] = b"1" * (11 * 2**20)
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+        page.set_input_files("#file", tmp_path / name)
+        page.wait_for_selector("#error:not(:empty)")
+        assert page.inner_text("#error").startswith("Expected "), name
+        assert bars(page) == before
+        page.locator('ul[aria-label="Word drop"] button').nth(1).click()
+        changed(page)
+        page.click("#reset")
+    assert page.inner_text("#error") == ""
+
+
+def test_a_browser_that_sends_too_much_hears_why(opened):
+    page = opened(quiet=False)
+    send = """(bytes) => fetch("image", {method: "POST", body: new Blob([new Uint8Array(bytes)])})
+        .then(async (reply) => [reply.status, (await reply.json()).error])"""
+    status, error = page.evaluate(send, 40 * 2**20)
+    assert (status, error) == (413, "expected an image of at most 10 MB, found more; choose a smaller file")
+
+
+def test_a_question_is_shown_as_text_whatever_is_in_it(opened, picture):
+    page = opened()
+    evil = "<img src=x onerror=alert(1)> what ?"
+    ask(page, picture, evil)
+    assert page.inner_text("#asked") == evil
+    assert page.locator("#result img").count() == 0
+
+
+def test_ctrl_c_ends_it_with_130_and_nothing_went_wrong_before(opened, served, picture):
+    page = ask(opened(quiet=False), picture)
+    # An upload that stalls does not keep the server alive.
+    with socket.create_connection(("127.0.0.1", served.port)) as stalled:
+        stalled.sendall(
+            f"POST /image HTTP/1.1\r\nHost: 127.0.0.1:{served.port}\r\nContent-Length: 99\r\n\r\nhalf".encode()
+        )
+        assert served.ask("GET", "/")[0] == 200
+        served.process.send_signal(signal.SIGINT)
+        _, errors = served.process.communicate(timeout=20)
+    assert served.process.returncode == 130
+    (line,) = errors.strip().splitlines()
+    assert line == "lookwhy: interrupted; the page is closed"
+    click_cell(page, 3, 3)
+    page.wait_for_selector("#trouble:has-text('The server does not answer')")
+    assert len(bars(page)) == 5
