@@ -22,6 +22,7 @@ from lookwhy.data.datamodule import VQADataModule
 from lookwhy.data.features import read_description
 from lookwhy.data.files import sha256_file
 from lookwhy.data.tokens import tokenize
+from lookwhy.errors import command
 from lookwhy.models.pipeline import Pipeline
 from lookwhy.models.protocol import VQAHead
 from lookwhy.models.tower import tower_from_description
@@ -128,7 +129,7 @@ class AnalysisSession:
             raise LookwhyError(
                 f"expected the stored features of {batch.image_files[0]} to be the tower's own, found a "
                 f"relative difference of {difference:.2g} in {self.data.folder / 'data_img.h5'}; the picture "
-                "or the recipe changed: run data/prepare.py features again"
+                f"or the recipe changed: run {command('prepare')} features again"
             )
 
     def _one_image(self) -> Iterator[VQABatch]:

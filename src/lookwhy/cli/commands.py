@@ -16,6 +16,7 @@ from lookwhy.analysis import AnalysisPlan
 from lookwhy.attribution.stopwatch import part, recording
 from lookwhy.callbacks.session import AnalysisSession
 from lookwhy.data.datamodule import VQADataModule
+from lookwhy.data.files import packaged_config
 from lookwhy.errors import LookwhyError
 from lookwhy.models import LoadedRun, load_checkpoint
 from lookwhy.models.answering import TASKS, Answers, answer_all, write_results
@@ -110,7 +111,7 @@ def read_plan(path: Path) -> AnalysisPlan:
     except (OSError, yaml.YAMLError) as error:
         raise LookwhyError(
             f"expected a YAML file with a plan, found none in {path} ({_first_line(error)}); "
-            "see configs/analysis.yaml"
+            f"see {packaged_config('analysis')}"
         ) from error
     return build_plan(content, str(path))
 
@@ -125,7 +126,7 @@ def build_plan(settings: Any, source: str) -> AnalysisPlan:
     except (ArgumentError, TypeError, ValueError) as error:
         raise LookwhyError(
             f"expected the options of an analysis plan in {source}, found: {_first_line(error)}; "
-            "see configs/analysis.yaml"
+            f"see {packaged_config('analysis')}"
         ) from error
 
 

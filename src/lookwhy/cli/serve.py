@@ -12,7 +12,7 @@ from typing import Any
 from PIL import Image
 
 from lookwhy.cli.explain import load_explainer
-from lookwhy.errors import LookwhyError
+from lookwhy.errors import LookwhyError, missing_package
 
 HOST = "127.0.0.1"
 QUIET = {
@@ -69,9 +69,7 @@ def _gradio_server() -> Any:
     try:
         from gradio import Server
     except ImportError as error:
-        raise LookwhyError(
-            f"expected Gradio 6.10 or newer for the page, found none ({error}); pip install 'lookwhy[serve]'"
-        ) from error
+        raise missing_package("gradio starlette", "serve", error) from error
     return Server(openapi_url=None, docs_url=None, redoc_url=None)
 
 

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from lookwhy.cli.errors import run_command
+from lookwhy.data.files import packaged_config
+from lookwhy.errors import LookwhyError, command
 
 HELP = """\
-usage: train.py [fit | validate | test] --config FILE [--any.option VALUE ...]
-       train.py sweep FILE [--count N] [--any.option VALUE ...]
+usage: {train} [fit | validate | test] --config FILE [--any.option VALUE ...]
+       {train} sweep FILE [--count N] [--any.option VALUE ...]
 
 Train a VQA model and analyse it at every validation epoch. `fit` is implied.
 
-  --config FILE            settings, e.g. configs/shapes.yaml; later options override it
+  --config FILE            settings: a YAML file, or one that comes with lookwhy by its name, e.g. shapes;
+                           later options override it
   --name NAME              name of the run; its folder is runs/NAME (runs/NAME-2 if that is taken)
   --ckpt_path FILE         resume from a checkpoint, in the same run folder and the same W&B run
-  --group NAME, --tags '[A, B]'  what W&B sorts runs by
-  --data.folder DIR        files written by data/prepare.py
+  --group NAME, --tags '[A, B]'  group and tags of the run in W&B
+  --data.folder DIR        files written by {prepare}
   --trainer.max_epochs N   how long to train
 
-Every option with its type and meaning: train.py fit --help (takes as long as its imports do).
-Many trainings, from a W&B sweep file, without an account: train.py sweep --help.
+Every option with its type and meaning: {train} fit --help (takes as long as its imports do).
+Many trainings, from a W&B sweep file, without an account: {train} sweep --help.
 """
 
 METRICS = "metrics.json"
@@ -34,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code: 0, 2 for wrong input, 130 when interrupted."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ("-h", "--help"):
-        sys.stdout.write(HELP)
+        sys.stdout.write(HELP.format(train=command("train"), prepare=command("prepare")))
         return 0
     if arguments[0] == "sweep":
         from lookwhy.cli.sweep import main as sweep
@@ -48,4 +53,32 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _train(arguments: list[str]) -> int:
     from lookwhy.cli.lightning import train
 
-    return train(arguments)
+    return train(_with_packaged_configs(arguments))
+
+
+def _with_packaged_configs(arguments: list[str]) -> list[str]:
+    """Replace the name of a config that comes with lookwhy by its path: `--config shapes`, `--config=shapes`.
+
+    Raises:
+        LookwhyError: neither a file nor a config of that name exists.
+    """
+    found, previous = [], ""
+    for word in arguments:
+        option, equals, value = word.rpartition("=")
+        is_config = previous in ("--config", "-c") or option == "--config"
+        # A file of the reader's own goes first.
+        if is_config and not os.path.exists(value):
+            word = f"{option}{equals}{_packaged_config(value)}"
+        found.append(word)
+        previous = word
+    return found
+
+
+def _packaged_config(name: str) -> Path:
+    packaged = {path.stem: path for path in packaged_config("shapes").parent.glob("*.yaml")}
+    trainings = sorted(set(packaged) - {"analysis", "sweep"})
+    if name not in trainings:
+        raise LookwhyError(
+            f"expected a YAML file or one of {', '.join(trainings)}, found no file {name}; correct --config"
+        )
+    return packaged[name]
