@@ -631,7 +631,7 @@ def test_without_gradio_it_says_what_to_install(tiny_checkpoint, capsys, monkeyp
         monkeypatch.setenv(name, "")
     assert main(["serve", str(tiny_checkpoint), "--port", "0"]) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
-    assert "pip install 'lookwhy[serve]'" in line
+    assert "pip install gradio" in line
 
 
 def test_a_run_whose_data_is_gone_has_no_examples(tiny_checkpoint, tmp_path, monkeypatch):
