@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
+from lookwhy.cli.configs import with_packaged_configs
 from lookwhy.cli.errors import run_command
-from lookwhy.data.files import packaged_config
-from lookwhy.errors import LookwhyError, command
+from lookwhy.errors import command
 
 HELP = """\
 usage: {train} [fit | validate | test] --config FILE [--any.option VALUE ...]
@@ -53,32 +51,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _train(arguments: list[str]) -> int:
     from lookwhy.cli.lightning import train
 
-    return train(_with_packaged_configs(arguments))
-
-
-def _with_packaged_configs(arguments: list[str]) -> list[str]:
-    """Replace the name of a config that comes with lookwhy by its path: `--config shapes`, `--config=shapes`.
-
-    Raises:
-        LookwhyError: neither a file nor a config of that name exists.
-    """
-    found, previous = [], ""
-    for word in arguments:
-        option, equals, value = word.rpartition("=")
-        is_config = previous in ("--config", "-c") or option == "--config"
-        # A file of the reader's own goes first.
-        if is_config and not os.path.exists(value):
-            word = f"{option}{equals}{_packaged_config(value)}"
-        found.append(word)
-        previous = word
-    return found
-
-
-def _packaged_config(name: str) -> Path:
-    packaged = {path.stem: path for path in packaged_config("shapes").parent.glob("*.yaml")}
-    trainings = sorted(set(packaged) - {"analysis", "sweep"})
-    if name not in trainings:
-        raise LookwhyError(
-            f"expected a YAML file or one of {', '.join(trainings)}, found no file {name}; correct --config"
-        )
-    return packaged[name]
+    return train(with_packaged_configs(arguments))
