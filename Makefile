@@ -7,10 +7,10 @@ STAMP := .venv/.installed
 .DELETE_ON_ERROR:
 
 # The stamp is newer than what it was installed from, so a second call installs nothing.
-$(STAMP): pyproject.toml
+$(STAMP): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "lookwhy needs Python 3.11 or newer: make PYTHON=python3.x"; exit 2; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
 data/shapes/data_img.h5: | $(STAMP)
@@ -36,7 +36,7 @@ test: $(STAMP)
 # Ratios, each beside its bar, on one thread; Captum is installed for it. Half an hour. With a picture:
 # make bench FLAGS='--plot docs/performance.png'
 bench: $(STAMP)
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[bench]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	$(BIN)/python -m benchmarks $(FLAGS)
 
 # The pictures of README and docs, from the runs that docs/figures.md tells how to make.

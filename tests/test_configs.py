@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from lookwhy.analysis import AnalysisPlan
+from lookwhy.cli.configs import with_packaged_configs
 from lookwhy.cli.lightning import parse_only
 from lookwhy.errors import LookwhyError
 
@@ -48,3 +49,23 @@ def test_a_name_cut_short_is_no_option():
     assert parse_only([*config, "--model.learning_rate=1"])
     with pytest.raises(LookwhyError, match="model.learning_rat"):
         parse_only([*config, "--model.learning_rat=1"])
+
+
+@pytest.mark.parametrize("words", [["--config", "shapes"], ["--config=shapes"], ["-c", "shapes"]])
+def test_a_config_that_comes_with_lookwhy_is_found_by_its_name(words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = with_packaged_configs(["fit", *words, "--name", "shapes"])
+    assert found[-2:] == ["--name", "shapes"]
+    path = Path(found[-3].removeprefix("--config="))
+    assert path.read_text() == (CONFIGS / "shapes.yaml").read_text()
+
+
+def test_a_file_in_the_working_directory_wins(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "shapes").write_text("name: mine\n")
+    assert with_packaged_configs(["--config", "shapes"]) == ["--config", "shapes"]
+
+
+def test_an_unknown_config_is_one_line_with_the_names_that_exist():
+    with pytest.raises(LookwhyError, match="one of shapes, .*, found no file shape; correct --config"):
+        with_packaged_configs(["--config", "shape"])

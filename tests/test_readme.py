@@ -67,3 +67,8 @@ def test_every_command_of_the_readme_is_understood():
         if arguments[0] not in SUBCOMMANDS:
             arguments.insert(0, "checkpoint")
         build_parser().parse_args(arguments)
+
+
+def test_no_page_installs_a_name_that_is_on_no_index():
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        assert not re.search(r"pip install '?lookwhy", page.read_text()), page

@@ -29,3 +29,9 @@ def sha256_file(path: Path) -> str:
     """Hexadecimal SHA-256 of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def packaged_config(name: str) -> Path:
+    """A configuration file that comes with lookwhy, such as `shapes`; relative where it lies below here."""
+    path = (Path(__file__).parent / "configs" / f"{name}.yaml").resolve()
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from lookwhy.errors import command
 from lookwhy.types import AnalysisResult, ImportanceMaps, LookwhyError
 
 SCHEMA_VERSION = 1
@@ -76,7 +77,7 @@ def stored_epochs(run: Path) -> dict[int, Path]:
     if not found:
         raise LookwhyError(
             f"expected a run folder with analysis/epoch=NNN/, found none in {run}; "
-            "name the folder that train.py printed"
+            f"name the folder that {command('train')} printed"
         )
     return dict(sorted(found.items()))
 

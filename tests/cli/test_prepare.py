@@ -196,14 +196,14 @@ def test_a_device_that_is_not_there_is_one_line(world, tmp_path, capsys):
 )
 def test_help_needs_no_heavy_library(arguments):
     watch = (
-        "import sys; sys.argv[0] = 'prepare.py'\n"
+        "import sys\n"
         "from lookwhy.cli.prepare import main\n"
         "try: main()\n"
         "finally: print('heavy:', {'torch', 'h5py', 'nltk', 'numpy', 'requests'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", watch, *arguments], capture_output=True, text=True)
     assert done.returncode == 0
-    assert done.stdout.startswith("usage: prepare.py")
+    assert done.stdout.startswith("usage: lookwhy prepare")
     assert "heavy: set()" in done.stdout
     assert done.stderr == ""
 

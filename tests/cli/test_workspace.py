@@ -160,7 +160,7 @@ def test_without_the_extra_it_says_how_to_get_it(monkeypatch, capsys, tmp_path):
         monkeypatch.setitem(sys.modules, name, None)
     assert main(["workspace"]) == 2
     (error,) = capsys.readouterr().err.splitlines()
-    assert "pip install 'lookwhy[workspace]'" in error
+    assert "pip install wandb-workspaces" in error
     assert list(tmp_path.iterdir()) == []
 
 

@@ -21,6 +21,7 @@ def test_features_name_what_stands_at_a_place_after_a_short_training(tmp_path):
     fitted = torch.linalg.lstsq(
         torch.cat([places, torch.ones(len(places), 1)], 1)[:1800],
         torch.nn.functional.one_hot(truth[:1800], PAIRS + 1).double(),
+        driver="gelsd",  # some channels are always 0: the matrix has not full rank
     ).solution
     named = (torch.cat([places, torch.ones(len(places), 1)], 1)[1800:] @ fitted).argmax(1)
     there = truth[1800:] < PAIRS

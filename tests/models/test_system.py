@@ -140,7 +140,7 @@ def test_data_that_were_prepared_otherwise_since_are_refused(tiny_world, tmp_pat
 def test_a_file_that_is_no_checkpoint_is_refused_in_one_line(content, tmp_path):
     path = tmp_path / "last.ckpt"
     path.write_bytes(content)
-    with pytest.raises(LookwhyError, match="expected a checkpoint of train.py") as error:
+    with pytest.raises(LookwhyError, match="expected a checkpoint of lookwhy train") as error:
         load_checkpoint(path)
     assert "\n" not in str(error.value)
 

@@ -470,4 +470,4 @@ def test_features_without_their_towers_stamp_as_the_originals_are_name_the_remed
         del file.attrs["description"]
     (tmp_path / "lstm.t7").write_bytes(whole(draw(*sizes)))
     assert run_import(tmp_path / "lstm.t7", tmp_path, tmp_path / "a.ckpt") == 2
-    assert "run data/prepare.py features" in capsys.readouterr().err
+    assert "run lookwhy prepare features" in capsys.readouterr().err

@@ -17,6 +17,7 @@ from jaxtyping import Int64
 from lookwhy.analysis.rank_correlation import Constant, Ranking, Ties
 from lookwhy.attribution import Attributor, GuidedBackprop, Occlusion, WordDrop, WordGradient
 from lookwhy.data.annotators import Resize
+from lookwhy.files import packaged_config
 from lookwhy.types import Domain, LookwhyError
 
 
@@ -133,7 +134,7 @@ class AnalysisPlan:
         except (ArgumentError, TypeError, ValueError) as error:
             raise LookwhyError(
                 f"expected the options of an analysis plan in {source}, found: {_first_line(error)}; "
-                "see configs/analysis.yaml"
+                f"see {packaged_config('analysis')}"
             ) from error
 
     @classmethod
@@ -148,7 +149,7 @@ class AnalysisPlan:
         except (OSError, ValueError, yaml.YAMLError) as error:
             raise LookwhyError(
                 f"expected a YAML file with a plan, found none in {path} ({_first_line(error)}); "
-                "see configs/analysis.yaml"
+                f"see {packaged_config('analysis')}"
             ) from error
         return cls.from_dict(content, str(path))
 

@@ -19,7 +19,7 @@ from lookwhy.data.annotators import find_annotator_maps, load_annotator_maps
 from lookwhy.data.datamodule import VQADataModule
 from lookwhy.data.features import read_description
 from lookwhy.data.tokens import tokenize
-from lookwhy.errors import LookwhyError
+from lookwhy.errors import LookwhyError, command
 from lookwhy.files import sha256_file
 from lookwhy.models.pipeline import Pipeline
 from lookwhy.models.protocol import VQAHead
@@ -122,7 +122,7 @@ class AnalysisSession:
             raise LookwhyError(
                 f"expected the stored features of {batch.image_files[0]} to be the tower's own, found a "
                 f"relative difference of {difference:.2g} in {self.data.folder / 'data_img.h5'}; the picture "
-                "or the recipe changed: run data/prepare.py features again"
+                f"or the recipe changed: run {command('prepare')} features again"
             )
 
     def _one_image(self) -> Iterator[VQABatch]:

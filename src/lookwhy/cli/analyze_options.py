@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from lookwhy.cli.errors import OneLineParser
+from lookwhy.errors import command
 
 
 def build_parser() -> OneLineParser:
     """The parser of all subcommands; `checkpoint` is implied."""
     parser = OneLineParser(
-        prog="analyze.py",
+        prog=command("analyze"),
         description="Where a VQA model looks and why it answers.",
-        epilog="analyze.py CKPT is short for analyze.py checkpoint CKPT.",
+        epilog="CKPT alone is short for checkpoint CKPT.",
     )
     names = ",".join(SUBCOMMANDS[1:])
     commands = parser.add_subparsers(dest="command", required=True, metavar=f"{{CKPT,{names}}}")

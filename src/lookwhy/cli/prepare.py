@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from lookwhy.cli.errors import OneLineParser, run_command
 from lookwhy.data.sources import DATASETS
-from lookwhy.errors import LookwhyError
+from lookwhy.errors import LookwhyError, command
 
 if TYPE_CHECKING:
     from lookwhy.towers.image_tower import ImageTower
@@ -26,7 +26,7 @@ VGG_STRIDE = 32
 
 def build_parser() -> OneLineParser:
     """The parser of all subcommands."""
-    parser = OneLineParser(prog="prepare.py", description="Prepare data for train.py.")
+    parser = OneLineParser(prog=command("prepare"), description=f"Prepare data for {command('train')}.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     shapes = commands.add_parser("shapes", help="generate the embedded shapes world")
     shapes.add_argument("--out", type=Path, default=Path("data/shapes"), help="folder (default: data/shapes)")
@@ -37,13 +37,13 @@ def build_parser() -> OneLineParser:
     both = commands.add_parser("vqa", help="official VQA v1 or v2 JSON and images: questions, then features")
     questions = commands.add_parser("questions", help="the first half: data_prepro.h5 and .json")
     features = commands.add_parser("features", help="the second half: data_img.h5")
-    for command in (both, questions):
-        _add_questions(command)
-    for command in (both, features):
-        _add_features(command)
-    for command in (both, questions, features):
-        command.add_argument("--images", type=Path, required=True, help="folder of <data_subtype>/*.jpg")
-        command.add_argument("--out", type=Path, required=True, help="folder to write to")
+    for one in (both, questions):
+        _add_questions(one)
+    for one in (both, features):
+        _add_features(one)
+    for one in (both, questions, features):
+        one.add_argument("--images", type=Path, required=True, help="folder of <data_subtype>/*.jpg")
+        one.add_argument("--out", type=Path, required=True, help="folder to write to")
     _add_import(commands.add_parser("import", help="a trained model of the original (.t7) as a checkpoint"))
     _add_download(commands.add_parser("download", help="fetch official files: resumed, checked, unpacked"))
     return parser
@@ -56,7 +56,7 @@ def _add_import(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--data", type=Path, required=True, help="folder with the data_prepro.json that it was trained with"
     )
-    parser.add_argument("--out", type=Path, required=True, help="checkpoint to write, for analyze.py")
+    parser.add_argument("--out", type=Path, required=True, help="checkpoint to write")
     parser.add_argument("--images", type=Path, help="folder of the images (default: as the data says)")
     parser.add_argument("--annotator-maps", type=Path, help="folder of <question_id>_<k>.png")
     parser.add_argument("--annotators", default="human annotators", help="their name (human annotators)")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lookwhy.errors import LookwhyError
+from lookwhy.errors import missing_package
 
 REMEMBERED = 4
 """Images whose occluded features stay in memory: 25 MB each for VGG's pool5, 4 MB for its fc7."""
@@ -26,13 +26,9 @@ def serve(checkpoint: Path, port: int = 7860, device: str = "cpu") -> None:
     try:
         from lookwhy.live.server import HOST, listen, live_app, run
     except ModuleNotFoundError as error:
-        package = str(error.name).split(".")[0]
-        if package not in ("starlette", "uvicorn"):
+        if str(error.name).split(".")[0] not in ("starlette", "uvicorn"):
             raise
-        raise LookwhyError(
-            f"expected Starlette and uvicorn for the live page, found no {package}; "
-            "pip install starlette uvicorn"
-        ) from error
+        raise missing_package("starlette uvicorn", "serve", error) from error
     from lookwhy.cli.explain import load_explainer
 
     with listen(port) as listener:

@@ -5,22 +5,24 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from lookwhy.cli.configs import with_packaged_configs
 from lookwhy.cli.errors import run_command
-from lookwhy.errors import LookwhyError
+from lookwhy.errors import LookwhyError, command
 
 HELP = """\
-usage: train.py [fit | validate | test] --config FILE [--any.option VALUE ...]
+usage: {train} [fit | validate | test] --config FILE [--any.option VALUE ...]
 
 Train a VQA model and analyse it at every validation epoch. `fit` is implied.
 
-  --config FILE            settings, e.g. configs/shapes.yaml; later options override it
+  --config FILE            settings: a YAML file, or one that comes with lookwhy by its name, e.g. shapes;
+                           later options override it
   --name NAME              name of the run; its folder is runs/NAME (runs/NAME-2 if that is taken)
   --ckpt_path FILE         resume from a checkpoint, in the same run folder and the same W&B run
   --group NAME, --tags '[A, B]'  group and tags of the run in W&B
-  --data.folder DIR        files written by data/prepare.py
+  --data.folder DIR        files written by {prepare}
   --trainer.max_epochs N   number of epochs
 
-Every option with its type and meaning: train.py fit --help (takes as long as its imports do).
+Every option with its type and meaning: {train} fit --help (takes as long as its imports do).
 Many trainings in one group, with W&B or in a shell loop: docs/dashboards.md.
 """
 
@@ -31,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code: 0, 2 for wrong input, 130 when interrupted."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ("-h", "--help"):
-        sys.stdout.write(HELP)
+        sys.stdout.write(HELP.format(train=command("train"), prepare=command("prepare")))
         return 0
     if arguments[0] == "sweep":
         return run_command(_refuse_sweep)
@@ -43,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _train(arguments: list[str]) -> int:
     from lookwhy.cli.lightning import train
 
-    return train(arguments)
+    return train(with_packaged_configs(arguments))
 
 
 def _refuse_sweep() -> int:

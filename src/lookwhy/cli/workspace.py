@@ -12,7 +12,7 @@ import numpy as np
 from lookwhy import store
 from lookwhy.analysis import AnalysisPlan
 from lookwhy.analysis.part_of_speech import GROUPS
-from lookwhy.errors import LookwhyError
+from lookwhy.errors import LookwhyError, missing_package
 from lookwhy.files import atomic_path
 from lookwhy.reporting import reading
 from lookwhy.reporting.style import BASELINES
@@ -46,9 +46,7 @@ def save_workspace(runs: list[Path], project: str, entity: str | None, out: Path
     except ModuleNotFoundError as error:
         if not (error.name or "").startswith("wandb_workspaces"):
             raise
-        raise LookwhyError(
-            "expected wandb-workspaces, found it not installed; pip install 'lookwhy[workspace]'"
-        ) from error
+        raise missing_package("wandb-workspaces", "workspace", error) from error
     online = has_credentials() and os.environ.get("WANDB_MODE") not in _SILENT_MODES
     owner = entity or os.environ.get("WANDB_ENTITY") or (views.default_entity() if online else "")
     shown = _shown([_last_analysis(run) for run in runs] or [usual_result()])

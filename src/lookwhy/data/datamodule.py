@@ -18,6 +18,7 @@ from lookwhy.data.feature_rows import Keep, load_features, place_features
 from lookwhy.data.features import check_files, feature_shape, is_stamped, read_description
 from lookwhy.data.prepro import Prepro, SplitQuestions, join_annotations, read_prepro
 from lookwhy.data.sampling import EvaluationBatches, Sampling, TrainBatches
+from lookwhy.errors import command
 from lookwhy.towers.recipe import ImageRecipe
 from lookwhy.types import LookwhyError, VQABatch
 
@@ -121,7 +122,7 @@ class VQADataModule(pl.LightningDataModule):
             raise LookwhyError(
                 f"expected the annotators' answers to the validation questions (answers10_test), found none "
                 f"in {self.folder / 'data_prepro.h5'}; give data.val_questions and data.val_annotations, or "
-                "write the file with data/prepare.py questions"
+                f"write the file with {command('prepare')} questions"
             )
         features = load_features(self.folder / "data_img.h5", self.features)
         for split, rows in features.items():

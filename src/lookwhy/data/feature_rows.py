@@ -20,6 +20,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from lookwhy.data.features import open_features, read_features
+from lookwhy.errors import command
 from lookwhy.types import LookwhyError
 
 Keep = Literal["auto", "ram", "mapped"]
@@ -94,7 +95,7 @@ class MappedFile:
         if end > self.state[0]:
             raise LookwhyError(
                 f"expected {end} bytes, found {self.state[0]} in {self.path}; it has been cut off: copy it "
-                "again or run data/prepare.py features again"
+                f"again or run {command('prepare')} features again"
             )
         with open(self.descriptor, "rb", closefd=False) as file:
             numbers = np.memmap(file, np.float32, "r", offset, shape)

@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
+from lookwhy.errors import command
 from lookwhy.towers.recipe import ImageRecipe
 from lookwhy.types import LookwhyError
 
@@ -170,7 +171,7 @@ def check_files(path: Path, image_files: Mapping[str, list[str]]) -> None:
             if file[f"images_{split}"].attrs.get("files_sha256", _digest(names)) != _digest(names):
                 raise LookwhyError(
                     f"expected images_{split} of the images that the questions are about, {names[0]} first, "
-                    f"found others in {path}; run data/prepare.py features again"
+                    f"found others in {path}; run {command('prepare')} features again"
                 )
 
 
@@ -194,7 +195,7 @@ def read_description(path: Path) -> dict[str, Any]:
         if "description" not in file.attrs:
             raise LookwhyError(
                 f"expected features stamped with their tower and recipe, found no stamp in {path}; "
-                "explanations need the pixels' way into the features: run data/prepare.py features"
+                f"explanations need the pixels' way into the features: run {command('prepare')} features"
             )
         return json.loads(file.attrs["description"])
 
@@ -209,17 +210,17 @@ def open_features(path: Path) -> h5py.File:
         file = h5py.File(path)
     except FileNotFoundError as error:
         raise LookwhyError(
-            f"expected image features, found no file {path}; run data/prepare.py first"
+            f"expected image features, found no file {path}; run {command('prepare')} first"
         ) from error
     except OSError as error:
         found = "one cut off" if "truncated" in str(error) else "something else"
         raise LookwhyError(
-            f"expected an HDF5 file, found {found} in {path}; run data/prepare.py features again"
+            f"expected an HDF5 file, found {found} in {path}; run {command('prepare')} features again"
         ) from error
     if "images_train" not in file or "images_test" not in file:
         file.close()
         raise LookwhyError(
             f"expected images_train and images_test, found neither or one in {path}; "
-            "run data/prepare.py features again"
+            f"run {command('prepare')} features again"
         )
     return file

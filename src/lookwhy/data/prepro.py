@@ -20,6 +20,7 @@ from jaxtyping import Int64
 
 from lookwhy.data.official import read_official
 from lookwhy.data.tokens import UNKNOWN, Vocabulary
+from lookwhy.errors import command
 from lookwhy.types import LookwhyError
 
 TEXTS = ("question", "answers10", "question_type", "answer_type")
@@ -110,7 +111,7 @@ def read_prepro(folder: Path) -> Prepro:
         reason = error.args[0] if isinstance(error, KeyError) else error
         raise LookwhyError(
             f"expected the datasets of data_prepro.h5, found something else in {path} ({reason}); "
-            "run data/prepare.py again"
+            f"run {command('prepare')} again"
         ) from error
     words = _numbered(names["ix_to_word"], folder)
     if not words or words[-1] != UNKNOWN:
@@ -201,7 +202,8 @@ def _read_text(path: Path, split: str, shapes: dict[str, tuple[int, ...]], name:
             found = file[f"{name}_{split}"].asstr()[:]
     except (OSError, KeyError, TypeError) as error:
         raise LookwhyError(
-            f"expected the texts {name}_{split}, found none in {path} ({error}); run data/prepare.py again"
+            f"expected the texts {name}_{split}, found none in {path} ({error}); "
+            f"run {command('prepare')} again"
         ) from error
     if found.shape != shapes[name]:
         raise LookwhyError(
@@ -227,7 +229,7 @@ def _numbered(values: dict[str, str], folder: Path) -> list[str]:
     except (KeyError, TypeError) as error:
         raise LookwhyError(
             f"expected words and answers numbered from 1, found no number {error} in "
-            f"{folder / 'data_prepro.json'}; run data/prepare.py questions again"
+            f"{folder / 'data_prepro.json'}; run {command('prepare')} questions again"
         ) from error
 
 
@@ -239,18 +241,18 @@ def _read_json(path: Path) -> dict[str, Any]:
         raise _missing(path) from error
     except (OSError, ValueError, TypeError) as error:
         raise LookwhyError(
-            f"expected JSON, found something else in {path} ({error}); run data/prepare.py again"
+            f"expected JSON, found something else in {path} ({error}); run {command('prepare')} again"
         ) from error
     if missing:
         raise LookwhyError(
             f"expected the keys of data_prepro.json, found no {', '.join(sorted(missing))} in {path}; "
-            "run data/prepare.py questions again"
+            f"run {command('prepare')} questions again"
         )
     return content
 
 
 def _missing(path: Path) -> LookwhyError:
     return LookwhyError(
-        f"expected prepared data, found no file {path}; run data/prepare.py first "
-        "(python data/prepare.py shapes --out data/shapes needs no download)"
+        f"expected prepared data, found no file {path}; run {command('prepare')} first "
+        f"({command('prepare')} shapes --out data/shapes needs no download)"
     )

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lookwhy.data.official import find_image
+from lookwhy.errors import command
 from lookwhy.types import LookwhyError
 
 NAMES = ("questions.csv", "questions.json", "questions.jsonl")
@@ -157,7 +158,7 @@ def _json(file: Path, text: str, root: Path, images: Path | None) -> Iterator[Ro
     if not isinstance(content, list):
         raise LookwhyError(
             f'expected a list of rows, or official questions with a list "questions", found neither in '
-            f"{file}; see analyze.py explain --help"
+            f"{file}; see {command('analyze')} explain --help"
         )
     for number, entry in enumerate(content, start=1):
         where = f"{file}, entry {number}"

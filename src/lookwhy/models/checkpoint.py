@@ -16,6 +16,7 @@ from lookwhy import __version__
 from lookwhy.data.datamodule import VQADataModule
 from lookwhy.data.features import read_description
 from lookwhy.data.tokens import ORIGINAL_MAX_LENGTH, Vocabulary, tokenize
+from lookwhy.errors import command
 from lookwhy.models.pipeline import Pipeline
 from lookwhy.models.protocol import VQAHead
 from lookwhy.towers.image_tower import ImageTower, tower_from_description
@@ -136,12 +137,12 @@ def load_checkpoint(path: Path | str) -> LoadedRun:
         told = "" if isinstance(error, LookupError) else str(error).strip()
         reason = told.splitlines()[0][:120] if told else "no pickle"
         raise LookwhyError(
-            f"expected a checkpoint of train.py, found something else in {path} ({reason}); "
+            f"expected a checkpoint of {command('train')}, found something else in {path} ({reason}); "
             "name one under runs/<name>/checkpoints"
         ) from error
     if not isinstance(content, dict) or "lookwhy" not in content:
         raise LookwhyError(
-            f"expected a checkpoint of train.py, found no lookwhy entry in {path}; "
+            f"expected a checkpoint of {command('train')}, found no lookwhy entry in {path}; "
             "name one under runs/<name>/checkpoints"
         )
     stored = content["lookwhy"]

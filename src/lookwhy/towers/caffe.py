@@ -16,10 +16,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
 from torch import Tensor
 
-from lookwhy.types import LookwhyError
+from lookwhy.errors import LookwhyError, missing_package
 
 _PACKAGE = "lookwhy.caffe"
 _FLOAT, _INT32, _INT64, _STRING, _MESSAGE = 2, 5, 3, 9, 11
@@ -54,12 +53,17 @@ def read_caffemodel(path: Path, convolutions: list[int]) -> dict[str, Tensor]:
             `conv1_1`, `conv1_2`, `conv2_1`, ... are given these numbers in this order.
 
     Raises:
-        LookwhyError: not a Caffe model, a blob whose shape and numbers differ, or another network.
+        LookwhyError: not a Caffe model, a blob whose shape and numbers differ, or another network; or the
+            package protobuf is not installed.
     """
+    try:
+        from google.protobuf.message import DecodeError
+    except ImportError as error:
+        raise missing_package("protobuf", "caffe", error) from error
     try:
         net: Any = _net_parameter()()
         net.ParseFromString(path.read_bytes())
-    except (OSError, message.DecodeError, ValueError) as error:
+    except (OSError, DecodeError, ValueError) as error:
         raise LookwhyError(
             f"expected a .caffemodel, found something else in {path} ({error}); give --weights another file"
         ) from error
@@ -102,6 +106,8 @@ def _tensor(blob: Any, dimensions: int, name: str, path: Path) -> Tensor:
 
 def _net_parameter() -> Any:
     """The message class of a whole network."""
+    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
     file = descriptor_pb2.FileDescriptorProto(name="lookwhy_caffe.proto", package=_PACKAGE, syntax="proto2")
     for kind, fields in _SCHEMA.items():
         declared = file.message_type.add(name=kind)

@@ -1,0 +1,95 @@
+"""What pyproject.toml declares is what the package imports, and what is missing is said in one line."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+FOR_DEVELOPERS = {"dev", "bench"}
+FILES = sorted((ROOT / "src" / "lookwhy").rglob("*.py"))
+BELONGS_TO = packages_distributions()
+
+
+def normal(name):
+    """A distribution's name as pip compares it: without version, extras and markers."""
+    return re.match(r"[\w.-]+", name)[0].lower().replace("_", "-").replace(".", "-")
+
+
+REQUIRED = {normal(line) for line in PROJECT["dependencies"]}
+EXTRAS = {
+    name: {normal(line) for line in lines}
+    for name, lines in PROJECT["optional-dependencies"].items()
+    if name not in FOR_DEVELOPERS
+}
+
+
+def third_party(path):
+    """Modules of other projects that a file imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module)
+    tops = {module.split(".")[0] for module in found}
+    return tops - set(sys.stdlib_module_names) - {"lookwhy"}
+
+
+def distributions(module):
+    """Those that bring a module; several share a namespace such as `google`."""
+    assert module in BELONGS_TO, f"{module} is imported and not installed"
+    return {normal(name) for name in BELONGS_TO[module]}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT / "src")))
+def test_every_module_that_is_imported_is_declared(path):
+    declared = REQUIRED.union(*EXTRAS.values())
+    for module in third_party(path):
+        assert distributions(module) & declared, f"{module}, imported in {path}, stands not in pyproject.toml"
+
+
+def test_every_package_that_is_declared_is_imported():
+    imported = set().union(*(distributions(module) for path in FILES for module in third_party(path)))
+    for declared in (REQUIRED, *EXTRAS.values()):
+        assert declared - imported == set()
+
+
+def test_no_extra_repeats_what_is_required():
+    for name, declared in EXTRAS.items():
+        assert not declared & REQUIRED, name
+
+
+def test_developers_have_every_extra():
+    (own,) = (line for line in PROJECT["optional-dependencies"]["dev"] if line.startswith("lookwhy["))
+    assert set(re.findall(r"\w+", own)) - {"lookwhy"} == set(PROJECT["optional-dependencies"]) - {"dev"}
+
+
+WEIGHTS = "lookwhy.models.caffe.read_caffemodel(pathlib.Path('vgg19.caffemodel'), [])"
+NEEDED_BY = {
+    "caffe": ("google.protobuf", f"import pathlib, lookwhy.towers.caffe\n{WEIGHTS}"),
+    "serve": ("gradio", "from lookwhy.cli.analyze import main\nsys.exit(main(['serve', 'last.ckpt']))"),
+    "workspace": ("wandb_workspaces", "from lookwhy.cli.analyze import main\nsys.exit(main(['workspace']))"),
+}
+"""A module of each extra, and a call that needs it."""
+
+
+def test_every_extra_is_needed_by_something():
+    assert set(NEEDED_BY) == set(EXTRAS)
+
+
+@pytest.mark.parametrize("extra", NEEDED_BY)
+def test_the_line_about_a_missing_extra_names_what_to_install(extra, tmp_path):
+    module, call = NEEDED_BY[extra]
+    script = f"import sys\nsys.modules[{module!r}] = None\n{call}"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode
+    line = done.stderr.strip().splitlines()[-1]
+    # By their own names: lookwhy[extra] is on no index.
+    assert EXTRAS[extra] <= set(line.partition("pip install ")[2].rstrip(";,").replace(",", "").split())

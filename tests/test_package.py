@@ -1,0 +1,145 @@
+"""The wheel, installed without the source tree beside nothing but what it requires, and its commands."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import venv
+import zipfile
+from importlib.metadata import distribution
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parent.parent
+SIZES = ["--train-scenes", "40", "--val-scenes", "12", "--epochs", "1"]
+
+
+def run(command, folder):
+    # Nothing of the source tree, and no W&B account of whoever runs the tests.
+    drop = ("PYTHONPATH", "WANDB_API_KEY")
+    environment = {name: value for name, value in os.environ.items() if name not in drop}
+    environment |= {"OMP_NUM_THREADS": "1", "HOME": str(folder), "WANDB_MODE": "offline"}
+    command = [str(word) for word in command]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=240)
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """The wheel, built in a copy: a build leaves folders behind."""
+    tree = tmp_path_factory.mktemp("tree")
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tree)
+    for name in ("src", "configs"):
+        ignore = shutil.ignore_patterns("*.egg-info", "__pycache__")
+        shutil.copytree(ROOT / name, tree / name, symlinks=True, ignore=ignore)
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "."]
+    done = run([*command, "--wheel-dir", tree], tree)
+    assert done.returncode == 0, done.stderr
+    (path,) = tree.glob("*.whl")
+    return path
+
+
+def requirements(lines, extras=("",)):
+    """Those that hold on this machine for any of the extras."""
+    for requirement in map(Requirement, lines):
+        if any(requirement.marker is None or requirement.marker.evaluate({"extra": one}) for one in extras):
+            yield requirement
+
+
+def installed_with(lines):
+    """The distributions that pip would install for these requirements, as they are installed here."""
+    found, waiting = {}, list(requirements(lines))
+    while waiting:
+        requirement = waiting.pop()
+        own = distribution(requirement.name)
+        assert requirement.specifier.contains(own.version, prereleases=True), requirement
+        known = found.setdefault(own.name, set())
+        new = {"", *requirement.extras} - known
+        known |= new
+        waiting += requirements(own.requires or [], new)
+    return [distribution(name) for name in found]
+
+
+@pytest.fixture(scope="module")
+def lookwhy(wheel, tmp_path_factory):
+    """The console script of an environment that holds the wheel and links to what it requires."""
+    folder = tmp_path_factory.mktemp("installed")
+    venv.create(folder / "venv", symlinks=True)
+    site = next((folder / "venv" / "lib").glob("python*")) / "site-packages"
+    with zipfile.ZipFile(wheel) as archive:
+        (metadata,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        lines = re.findall(r"^Requires-Dist: (.*)$", archive.read(metadata).decode(), re.M)
+    for own in installed_with(lines):
+        for top in {file.parts[0] for file in own.files} - {"..", "__pycache__"}:
+            if not (site / top).exists():
+                (site / top).symlink_to(own.locate_file(top))
+    python = folder / "venv" / "bin" / "python"
+    install = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps", wheel]
+    done = run(install, folder)
+    assert done.returncode == 0, done.stderr
+    where = run([python, "-c", "import lookwhy; print(lookwhy.__file__)"], folder)
+    assert Path(where.stdout.strip()).is_relative_to(site), where.stderr
+    assert run([python, "-c", "import pytest"], folder).returncode, "more is there than lookwhy requires"
+    return python.with_name("lookwhy")
+
+
+@pytest.fixture(scope="module")
+def world(lookwhy, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("work")
+    done = run([lookwhy, "prepare", "shapes", *SIZES], folder)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("wrote data/shapes")
+    return folder
+
+
+def test_help_and_version_answer_at_once(lookwhy, tmp_path):
+    start = time.monotonic()
+    shown = run([lookwhy, "--help"], tmp_path)
+    assert time.monotonic() - start < 2
+    assert shown.stdout.startswith("usage: lookwhy {prepare,train,analyze}")
+    version = run([lookwhy, "--version"], tmp_path)
+    assert version.stdout == f"lookwhy {distribution('lookwhy').version}\n"
+
+
+@pytest.mark.parametrize("name", ["prepare", "train", "analyze"])
+def test_each_command_shows_its_own_name(name, lookwhy, tmp_path):
+    shown = run([lookwhy, name, "--help"], tmp_path)
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout.startswith(f"usage: lookwhy {name} ")
+    assert not re.search(r"\b(prepare|train|analyze)\.py", shown.stdout)
+
+
+def test_an_error_names_a_command_that_is_installed(lookwhy, tmp_path):
+    done = run([lookwhy, "train", "--config", "shapes"], tmp_path)
+    assert done.returncode == 2
+    assert "run lookwhy prepare first" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    done = run([lookwhy, "learn"], tmp_path)
+    assert done.returncode == 2
+    assert (
+        done.stderr == "lookwhy: error: expected prepare, train or analyze, found learn; see lookwhy --help\n"
+    )
+
+
+@pytest.mark.slow
+def test_it_trains_and_analyses_without_the_source_tree(lookwhy, world):
+    options = [
+        "--trainer.max_epochs",
+        "1",
+        "--trainer.accelerator",
+        "cpu",
+        "--analysis.plan.num_questions",
+        "6",
+    ]
+    done = run([lookwhy, "train", "--config", "shapes", "--analysis.untrained", "false", *options], world)
+    assert done.returncode == 0, done.stderr
+    checkpoint = world / "runs" / "shapes" / "checkpoints" / "last.ckpt"
+    assert "run folder  runs/shapes" in done.stdout
+    done = run([lookwhy, "analyze", checkpoint], world)
+    assert done.returncode == 0, done.stderr
+    stored = [world / "runs/shapes" / part / "epoch=000" for part in ("analysis", "analyze/last/analysis")]
+    assert (stored[0] / "summary.json").read_text() == (stored[1] / "summary.json").read_text()
