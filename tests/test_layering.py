@@ -10,7 +10,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "lookwhy"
 ORDER = [
     "errors", "keys", "types", "files", "stopwatch", "metrics", "towers", "data", "models", "attribution", "analysis",
     "store", "reporting",
-    "callbacks", "live", "cli",
+    "callbacks", "live", "api", "cli",
 ]  # fmt: skip
 LIGHTNING_ROOMS = ("data/datamodule.py", "models/system.py", "models/checkpoint.py", "callbacks/", "cli/")
 FILES = sorted(SOURCE.rglob("*.py"))
@@ -76,7 +76,8 @@ def circle(graph: dict[str, set[str]]) -> list[str]:
 
 
 def test_no_modules_import_each_other_in_a_circle():
-    modules = {module(path): path for path in FILES}
+    # The package itself is the door: it imports its rooms only when they are asked for.
+    modules = {module(path): path for path in FILES if room(path) != "__init__"}
     graph = {own: neighbours(path, set(modules)) for own, path in modules.items()}
     assert "lookwhy.errors" in graph["lookwhy.cli.train"]
     assert circle(graph) == []

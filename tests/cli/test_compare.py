@@ -10,7 +10,7 @@ from made_results import make_run
 
 from lookwhy import store
 from lookwhy.cli.analyze import main
-from lookwhy.cli.compare import compare
+from lookwhy.reporting.comparisons import compare
 
 
 def better(result):

@@ -271,10 +271,10 @@ def test_without_the_extra_it_says_what_to_install(package):
 
 
 def test_a_run_whose_data_is_gone_has_no_examples(tiny_checkpoint, tmp_path):
-    from lookwhy.cli.explain import load_explainer
+    from lookwhy.api import load
     from lookwhy.live.examples import find_examples
 
-    explainer = load_explainer(tiny_checkpoint, "cpu")
+    explainer = load(tiny_checkpoint).explainer
     assert len({example.image for example in find_examples(explainer)}) == 6
     explainer.run.data["folder"] = str(tmp_path)
     assert find_examples(explainer) == []

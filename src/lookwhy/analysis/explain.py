@@ -11,11 +11,9 @@ import threading
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
-import numpy as np
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Float, Int64
 from PIL import Image
 from torch import Tensor
 
@@ -28,7 +26,6 @@ from lookwhy.errors import LookwhyError
 from lookwhy.models.checkpoint import LoadedRun
 from lookwhy.models.pipeline import Pipeline, probabilities
 from lookwhy.towers.memory import Memory
-from lookwhy.towers.recipe import read_rgb
 from lookwhy.towers.windows import cell_spans
 from lookwhy.types import ImportanceMaps, VQABatch
 
@@ -79,16 +76,8 @@ class Explainer:
         # The tower's memory is not made for threads, and methods give rules to the ReLUs of the network.
         self._lock = threading.Lock()
 
-    def look(self, image: Image.Image | UInt8[np.ndarray, "H W 3"] | Path) -> ImageView:
-        """Look at an image: a file, or red, green and blue as `read_rgb` gives them.
-
-        Raises:
-            LookwhyError: the file is missing or damaged.
-        """
-        if isinstance(image, Path):
-            image = read_rgb(image)
-        elif isinstance(image, np.ndarray):
-            image = Image.fromarray(image)
+    def look(self, image: Image.Image) -> ImageView:
+        """Take in an image as `rgb_of` gives it."""
         pixels = self.recipe.pixels(image).to(self.device)
         with self._alone(), torch.no_grad():
             return ImageView(pixels, self._model.features(pixels[None]))

@@ -101,9 +101,9 @@ def _explain(options: Namespace) -> None:
 
 
 def _compare(options: Namespace) -> None:
-    from lookwhy.cli.compare import compare_runs
+    from lookwhy.api import report
 
-    compare_runs(options.runs, options.out, options.examples)
+    print(f"report  {report(options.runs, options.out, options.examples)}")
 
 
 def _figures(options: Namespace) -> None:

@@ -15,17 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
 from tqdm import tqdm
 
-from lookwhy.analysis.explain import Explainer
-from lookwhy.analysis.explanation import Explanation
-from lookwhy.cli.explain import load_explainer, origin_of
+from lookwhy import api
 from lookwhy.data.question_lists import Asked, BadRow, read_questions
 from lookwhy.errors import LookwhyError
 from lookwhy.files import atomic_path, sha256_file
-from lookwhy.reporting.figures.explanation import NUMBERS, PICTURES, Json, number, write_explanation
-from lookwhy.towers.recipe import read_rgb
+from lookwhy.reporting.figures.explanation import NUMBERS, PICTURES, Json, number
 
 INDEX, INDEX_VERSION = "index.json", 1
 
@@ -59,7 +55,7 @@ def explain_batch(
     """
     endings = read_formats(formats)
     rows = read_questions(source, images)
-    _Batch(load_explainer(checkpoint, device), checkpoint, out, endings, overwrite).run(rows)
+    _Batch(api.load(checkpoint, device), out, endings, overwrite).run(rows)
 
 
 def read_formats(formats: str) -> list[str]:
@@ -82,11 +78,8 @@ def read_formats(formats: str) -> list[str]:
 class _Batch:
     """The state of one command: what is written, and what went wrong."""
 
-    def __init__(
-        self, explainer: Explainer, checkpoint: Path, out: Path, endings: list[str], overwrite: bool
-    ) -> None:
-        self._explainer, self._out, self._endings, self._overwrite = explainer, out, endings, overwrite
-        self._origin = origin_of(explainer, checkpoint)
+    def __init__(self, model: api.LoadedModel, out: Path, endings: list[str], overwrite: bool) -> None:
+        self._model, self._out, self._endings, self._overwrite = model, out, endings, overwrite
         self._written: dict[str, Json] = {}
         self._explained = self._skipped = self._bad = 0
         self._before = _answers_before(out / INDEX)
@@ -114,32 +107,31 @@ class _Batch:
             digest = sha256_file(image)
             outputs = [self._output(digest, one) for one in asked]
             waiting = [one for one in outputs if self._overwrite or not one.is_done]
-            picture = read_rgb(image) if waiting else None
+            picture = self._model.look(image) if waiting else None
         except (LookwhyError, OSError) as error:
             for one in asked:
                 self._report(one.where, str(error))
             bar.update(len(asked))
             return
-        seen = self._explainer.look(picture) if picture else None
         for output in outputs:
             if output.files[0].stem in self._written:
                 self._skipped += 1  # the same row once more
-            elif seen is None or picture is None or output not in waiting:
+            elif picture is None or output not in waiting:
                 self._note(output, None)
                 self._skipped += 1
             else:
                 try:
-                    explanation = self._explainer.explain(seen, output.asked.question)
+                    why = self._model.explain(picture, output.asked.question)
                 except LookwhyError as error:
                     self._report(output.asked.where, str(error))
                 else:
-                    self._write(output, explanation, picture)
+                    self._write(output, why)
             bar.update()
 
     def _output(self, image_sha256: str, asked: Asked) -> _Output:
         depends = [
-            self._origin["checkpoint_sha256"],
-            self._origin["plan"],
+            self._model.origin["checkpoint_sha256"],
+            self._model.origin["plan"],
             image_sha256,
             asked.question,
             asked.name,
@@ -148,19 +140,18 @@ class _Batch:
         name = f"{_plain(asked.name, 40)}-{digest}"
         return _Output(asked, tuple(self._out / f"{name}{ending}" for ending in self._endings))
 
-    def _write(self, output: _Output, explanation: Explanation, picture: Image.Image) -> None:
-        origin = self._origin | {"image": str(output.asked.image)}
+    def _write(self, output: _Output, why: api.Why) -> None:
         for file in output.files:
-            write_explanation(file, explanation, picture, origin)
+            why.save(file)
         self._explained += 1
-        self._note(output, explanation)
+        self._note(output, why)
 
-    def _note(self, output: _Output, explanation: Explanation | None) -> None:
-        """Take it into the index; of what was done before, the answer that its index knew."""
+    def _note(self, output: _Output, why: api.Why | None) -> None:
+        """Add an entry to the index; a question explained before keeps the answer of the old index."""
         name = output.files[0].stem
         known = self._before.get(name) or {"answer": None, "probability": None}
-        if explanation is not None:
-            best = explanation.answers[0]
+        if why is not None:
+            best = why.answers[0]
             known = {"answer": best.text, "probability": number(best.probability)}
         self._written[name] = {
             "name": name,
@@ -176,7 +167,11 @@ class _Batch:
         tqdm.write(f"{where}: {why}", file=sys.stderr)
 
     def _write_index(self) -> None:
-        content = {"schema_version": INDEX_VERSION, **self._origin, "explanations": [*self._written.values()]}
+        content = {
+            "schema_version": INDEX_VERSION,
+            **self._model.origin,
+            "explanations": [*self._written.values()],
+        }
         text = json.dumps(content, ensure_ascii=False, allow_nan=False, indent=1)
         try:
             with atomic_path(self._out / INDEX) as partial:

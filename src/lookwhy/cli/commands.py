@@ -1,80 +1,47 @@
-"""What `analyze.py` does, once its options are read."""
+"""`analyze.py CKPT`: analyse a checkpoint and print its tables; or answer a test set."""
 
 from __future__ import annotations
 
-import sys
-from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 
-from lookwhy import store
-from lookwhy.analysis import AnalysisPlan
-from lookwhy.analysis.session import AnalysisSession
-from lookwhy.data.datamodule import VQADataModule
-from lookwhy.models import LoadedRun, load_checkpoint
+from lookwhy import api
+from lookwhy.models import load_checkpoint
 from lookwhy.models.answering import TASKS, Answers, answer_all, write_results
-from lookwhy.reporting.publish import publish
 from lookwhy.reporting.terminal.tables import print_tables, profile_table, report_console
-from lookwhy.stopwatch import part, recording
 
 
 def analyse_checkpoint(
     checkpoint: Path,
     out: Path | None,
-    plan_file: Path | None,
+    plan: Path | None,
     limit: int | None,
     grid: int | None,
     device: str,
     profile: bool = False,
 ) -> None:
-    """Analyse a checkpoint exactly as the callback did in training, print its tables, write result files."""
-    seconds: dict[str, float] = {}
-    with recording(seconds):
-        with part("reading checkpoint and data"):
-            run = load_checkpoint(checkpoint)
-            plan = _plan(run, plan_file, limit, grid)
-            data = run.datamodule()
-            data.setup()
-        with part("choosing and tagging questions, reading annotators"):
-            session = AnalysisSession(data, plan)
-        result = session.run(run.head.to(device), run.epoch, device=device, progress=sys.stderr.isatty())
-        result.manifest["checkpoint"] = str(checkpoint.resolve())
-        folder = out or _default_folder(checkpoint)
-        with part("storing and drawing"):
-            store.save(result, store.epoch_folder(folder, run.epoch))
-            publish(result, folder, run.epoch, None)
-        # Whatever reads the tables may stop reading; the files are complete by then.
-        with part("answering all questions of the data"):
-            answers, written = _answer(run, data, folder, device)
+    """Analyse a checkpoint, then print its tables and the places of its files."""
+    analysis = api.analyze(checkpoint, out=out, plan=plan, limit=limit, grid=grid, device=device)
+    # Printed last: stdout may be closed early (by `head`, say), and the files are complete by then.
     console = report_console()
-    print_tables(result, console)
-    _print_answers(answers, written, console)
-    where = store.epoch_folder(folder, run.epoch)
+    print_tables(analysis, console)
+    assert analysis.answers is not None
+    _print_answers(analysis.answers, analysis.result_files, console)
+    where = analysis.folder
     console.print(f"results   {where}\npictures  {where / 'figures'}", soft_wrap=True)
     if profile:
-        console.print(profile_table(seconds | result.manifest["seconds"], len(result.question_ids)))
-
-
-def _plan(run: LoadedRun, plan_file: Path | None, limit: int | None, grid: int | None) -> AnalysisPlan:
-    plan = AnalysisPlan.from_yaml(plan_file) if plan_file else AnalysisPlan.from_dict(run.plan, str(run.path))
-    if grid is not None:
-        plan = plan.on_grid(grid)
-    return plan if limit is None else replace(plan, num_questions=min(limit, plan.num_questions or limit))
+        console.print(profile_table(analysis.seconds, len(analysis.question_ids)))
 
 
 def answer_questions(checkpoint: Path, folder: Path, out: Path | None, device: str) -> None:
-    """Answer the second split of a prepared folder, a test set without annotations, say, in result files."""
+    """Answer the second split of a prepared folder, such as a test set without annotations."""
     run = load_checkpoint(checkpoint)
     data = run.datamodule(folder)
     data.setup("predict")
-    answers, written = _answer(run, data, out or _default_folder(checkpoint) / folder.name, device)
-    _print_answers(answers, written, report_console())
-
-
-def _answer(run: LoadedRun, data: VQADataModule, folder: Path, device: str) -> tuple[Answers, list[Path]]:
     answers = answer_all(run.head.to(device), data, device)
-    return answers, write_results(answers, folder, f"epoch={run.epoch:03d}")
+    base = out or api.default_folder(checkpoint) / folder.name
+    _print_answers(answers, write_results(answers, base, f"epoch={run.epoch:03d}"), report_console())
 
 
 def _print_answers(answers: Answers, written: list[Path], console: Console) -> None:
@@ -95,9 +62,3 @@ def _print_answers(answers: Answers, written: list[Path], console: Console) -> N
         )
     for path in written:
         console.print(f"answers   {path}", soft_wrap=True)
-
-
-def _default_folder(checkpoint: Path) -> Path:
-    inside_run = checkpoint.parent.name == "checkpoints"
-    base = checkpoint.parent.parent if inside_run else Path.cwd()
-    return base / "analyze" / checkpoint.stem

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from lookwhy.cli.errors import OneLineParser, run_command
 from lookwhy.data.sources import DATASETS
-from lookwhy.errors import LookwhyError, command
+from lookwhy.errors import LookwhyError, command, missing_package
 
 if TYPE_CHECKING:
     from lookwhy.towers.image_tower import ImageTower
@@ -162,10 +162,7 @@ def _download(options: Namespace) -> None:
     except ModuleNotFoundError as error:
         if error.name not in ("requests", "filelock"):
             raise
-        raise LookwhyError(
-            f"expected requests and filelock, found not installed ({error}); pip install requests filelock, "
-            "or in a clone of lookwhy pip install -e '.[download]'"
-        ) from error
+        raise missing_package("requests filelock", "download", error) from error
     download(
         options.dataset,
         DATASETS[options.dataset],

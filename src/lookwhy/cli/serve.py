@@ -29,9 +29,9 @@ def serve(checkpoint: Path, port: int = 7860, device: str = "cpu") -> None:
         if str(error.name).split(".")[0] not in ("starlette", "uvicorn"):
             raise
         raise missing_package("starlette uvicorn", "serve", error) from error
-    from lookwhy.cli.explain import load_explainer
+    from lookwhy import api
 
     with listen(port) as listener:
-        app = live_app(load_explainer(checkpoint, device, REMEMBERED))
+        app = live_app(api.load(checkpoint, device, REMEMBERED).explainer)
         print(f"ask at  http://{HOST}:{listener.getsockname()[1]}  (Ctrl-C ends it)", flush=True)
         run(app, listener)

@@ -91,6 +91,29 @@ class ImageRecipe:
         return (pixels / 255 - _column(IMAGENET_MEAN_RGB)) / _column(IMAGENET_STD_RGB)
 
 
+Picture = str | Path | Image.Image | np.ndarray
+"""An image file's path, a PIL image, or an array (H, W, 3) of red, green and blue, uint8 0-255."""
+
+
+def rgb_of(picture: Picture) -> Image.Image:
+    """Any picture as red, green, blue, the right way up.
+
+    Raises:
+        LookwhyError: the file is missing or damaged, or the array has another shape or type.
+    """
+    if isinstance(picture, (str, Path)):
+        return read_rgb(Path(picture))
+    if isinstance(picture, Image.Image):
+        return as_rgb(picture)
+    found = np.asarray(picture)
+    if found.dtype != np.uint8 or found.ndim != 3 or found.shape[2] != 3:
+        raise LookwhyError(
+            f"expected an array (H, W, 3) of uint8, red, green and blue, found {found.dtype} of the shape "
+            f"{found.shape}; convert it, or give a path or a PIL image"
+        )
+    return Image.fromarray(found)
+
+
 def read_rgb(path: Path) -> Image.Image:
     """An image file as red, green, blue, the right way up: what every network and picture starts from.
 

@@ -6,7 +6,7 @@ import pytest
 from made_results import make_result, make_run
 from test_html import EVIL
 
-from lookwhy.cli.compare import compare
+from lookwhy.reporting.comparisons import compare
 from lookwhy.reporting.page.html import run_names, write_report
 
 PHONE = {"width": 390, "height": 844}

@@ -9,7 +9,7 @@ import pytest
 from made_results import make_run
 from PIL import Image
 
-from lookwhy.cli.compare import compare
+from lookwhy.reporting.comparisons import compare
 from lookwhy.reporting.page.html import write_report
 
 RUNS, EPOCHS, EXAMPLES = 3, 20, 60

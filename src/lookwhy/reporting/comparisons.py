@@ -1,34 +1,12 @@
-"""`analyze.py compare`: the report page of finished runs; nothing here trains or explains."""
+"""Paired differences of runs, epochs and methods, for the report page."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from lookwhy import store
 from lookwhy.analysis.paired import Comparison, Records, between_analyses, between_methods
-from lookwhy.errors import LookwhyError
-from lookwhy.reporting.page.html import EXAMPLES, run_names, write_report
 from lookwhy.reporting.style import epoch_name
-
-
-def compare_runs(runs: list[Path], out: Path, examples: int = EXAMPLES) -> None:
-    """Write the report page; the first run is the one that others are compared with.
-
-    Raises:
-        LookwhyError: a run named twice, one without any analysis, or a page that cannot be written.
-    """
-    resolved = [run.resolve() for run in runs]
-    twice = next((run for run in resolved if resolved.count(run) > 1), None)
-    if twice is not None:
-        raise LookwhyError(f"expected each run once, found {twice} twice; name it once")
-    if examples < 1:
-        raise LookwhyError(
-            f"expected --examples of at least 1, found {examples}; leave it out for {EXAMPLES}"
-        )
-    comparisons = compare(dict(zip(run_names(resolved), resolved, strict=True)))
-    write_report(resolved, out, comparisons, examples, progress=sys.stderr.isatty())
-    print(f"report  {out}")
 
 
 def compare(runs: dict[str, Path]) -> list[Comparison]:

@@ -1,0 +1,375 @@
+"""The door of the package: load a model, explain its answers, analyse a checkpoint, compare runs.
+
+Notebooks reach these functions as `lookwhy.load`, `lookwhy.explain`, `lookwhy.analyze` and `lookwhy.report`.
+The commands call the same ones.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from matplotlib.figure import Figure
+from PIL import Image
+
+from lookwhy import __version__, keys, store
+from lookwhy.analysis import AnalysisPlan
+from lookwhy.analysis.explain import Explainer, ImageView
+from lookwhy.analysis.explanation import Answer, Explanation
+from lookwhy.analysis.session import AnalysisSession
+from lookwhy.errors import LookwhyError
+from lookwhy.files import sha256_file
+from lookwhy.models import LoadedRun, load_checkpoint
+from lookwhy.models.answering import Answers, answer_all, write_results
+from lookwhy.reporting.comparisons import compare
+from lookwhy.reporting.figures import catalogue
+from lookwhy.reporting.figures.explanation import explanation_figure, write_explanation
+from lookwhy.reporting.page.html import EXAMPLES, run_names, write_report
+from lookwhy.reporting.publish import publish
+from lookwhy.stopwatch import part, recording
+from lookwhy.towers.recipe import Picture, rgb_of
+from lookwhy.types import AnalysisResult
+
+Plan = AnalysisPlan | Mapping[str, Any] | str | Path
+"""A plan, its settings in plain types, or the path of a YAML file with them."""
+
+
+class WordImportance(NamedTuple):
+    """A word of a question and its importance; NaN where it is undefined."""
+
+    word: str
+    importance: float
+
+
+@dataclass(frozen=True)
+class PictureView:
+    """An image that the model has looked at, for any number of questions; `LoadedModel.look` makes it.
+
+    Attributes:
+        rgb: the picture.
+        view: the picture as the model sees it.
+        path: its file; empty where it came from memory.
+    """
+
+    rgb: Image.Image
+    view: ImageView
+    path: str
+
+
+class LoadedModel:
+    """A trained model, ready to answer and to be explained; `lookwhy.load` makes it.
+
+    Attributes:
+        explainer: model and methods; calls are safe in several threads.
+        checkpoint: file of the model.
+    """
+
+    def __init__(self, explainer: Explainer, checkpoint: Path) -> None:
+        self.explainer, self.checkpoint = explainer, checkpoint
+        run = explainer.run
+        self.origin: dict[str, Any] = {
+            "lookwhy": __version__,
+            "checkpoint": str(checkpoint),
+            "checkpoint_sha256": sha256_file(checkpoint),
+            "epoch": run.epoch,
+            "model": type(run.head).__name__,
+            "plan": explainer.plan.describe(),
+            "note": str(run.data.get("note") or ""),
+        }
+
+    def __repr__(self) -> str:
+        return f"<{self.origin['model']} of {self.checkpoint}, epoch {self.origin['epoch']}>"
+
+    def look(self, image: Picture | PictureView) -> PictureView:
+        """Take in an image once, to ask several questions about it.
+
+        Raises:
+            LookwhyError: the file is missing or damaged, or the array is no picture.
+        """
+        if isinstance(image, PictureView):
+            return image
+        rgb = rgb_of(image)
+        path = str(image) if isinstance(image, (str, Path)) else ""
+        return PictureView(rgb, self.explainer.look(rgb), path)
+
+    def explain(self, image: Picture | PictureView, question: str) -> Why:
+        """Answer a question about an image, and explain the answer.
+
+        Args:
+            image: a file's path (`str` or `Path`), a PIL image, an array (H, W, 3) uint8 of red, green and
+                blue, or the result of `look`.
+            question: in plain text.
+
+        Raises:
+            LookwhyError: the image cannot be read, or the question holds no word.
+        """
+        picture = self.look(image)
+        explanation = self.explainer.explain(picture.view, question)
+        return Why(explanation, picture.rgb, self.origin | {"image": picture.path})
+
+
+@dataclass(frozen=True, repr=False)
+class Why:
+    """One answer and its explanation; a notebook shows it as a picture.
+
+    Attributes:
+        explanation: all numbers, in plain types.
+        image: the picture asked about.
+        origin: checkpoint, plan and image that it comes from, in plain types.
+    """
+
+    explanation: Explanation
+    image: Image.Image
+    origin: dict[str, Any]
+
+    @property
+    def answer(self) -> str:
+        """The likeliest answer: the one that is explained."""
+        return self.answers[0].text
+
+    @property
+    def answers(self) -> tuple[Answer, ...]:
+        """The likeliest answers with their probabilities (0..1), five at most."""
+        return self.explanation.answers
+
+    @property
+    def maps(self) -> dict[str, Float[np.ndarray, "G G"]]:
+        """Importance of the cells of the image, by method."""
+        return {one.method: one.values for one in self.explanation.of("image")}
+
+    @property
+    def words(self) -> dict[str, list[WordImportance]]:
+        """Importance of the words of the question, by method."""
+        return {
+            one.method: [*map(WordImportance, self.explanation.words, one.values.tolist())]
+            for one in self.explanation.of("question")
+        }
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences that a reader must know, such as words that the model does not know."""
+        note = self.origin.get("note")
+        return (*self.explanation.notes, *([note] if note else []))
+
+    def save(self, path: str | Path) -> Path:
+        """Write the explanation: .png, .svg or .pdf as a picture, .json as numbers.
+
+        Raises:
+            LookwhyError: another ending, or a place that cannot be written to.
+        """
+        return write_explanation(Path(path), self.explanation, self.image, self.origin)
+
+    def figure(self) -> Figure:
+        """The picture as a matplotlib figure."""
+        note = self.origin.get("note")
+        return explanation_figure(self.explanation, np.asarray(self.image), [note] if note else [])
+
+    def __repr__(self) -> str:
+        return f"<{self.explanation.question!r}: {self.answer!r} ({self.answers[0].probability:.1%})>"
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.figure().savefig(buffer, format="png")
+        return buffer.getvalue()
+
+
+@dataclass
+class Analysis(AnalysisResult):
+    """The analysis of a checkpoint; `lookwhy.analyze` makes it.
+
+    Attributes:
+        folder: folder with its files and pictures.
+        answers: the model's answers to every question of the data.
+        result_files: those answers, in the files of the official evaluation.
+        seconds: where the time went, by part.
+    """
+
+    folder: Path = Path()
+    answers: Answers | None = None
+    result_files: list[Path] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def table(self) -> list[keys.Row]:
+        """All measurements, one a row; `pandas.DataFrame(result.table())` makes a table of them."""
+        return keys.table(self.summary)
+
+    def figure(self, name: str, question: int | None = None) -> Figure:
+        """A figure of the analysis.
+
+        Args:
+            name: "agreement", "most_important_words", "accuracy_by_type", "failure_prediction",
+                "failure_curves", or "example" for one question.
+            question: id of the question of an "example"; by default the first that the analysis chose.
+
+        Raises:
+            LookwhyError: no such figure or question, or an image that is missing.
+        """
+        drawings = {one.name: one for one in catalogue.charts(self)}
+        drawings |= {
+            one.name: one for one in catalogue.comparisons({"": {int(self.manifest["epoch"]): self}})
+        }
+        if name == "example":
+            chosen = question if question is not None else next(iter(self.manifest["examples"]), -1)
+            found, missing = catalogue.examples(self, [chosen])
+            if missing:
+                raise LookwhyError(f"expected the image of an analysed question, found no {missing[0]}")
+            return found[0].make()
+        if name not in drawings:
+            raise LookwhyError(
+                f"expected a figure of {', '.join([*drawings, 'example'])}, found {name!r}; name one of them"
+            )
+        return drawings[name].make()
+
+
+def load(checkpoint: str | Path, device: str = "cpu", images: int = 1) -> LoadedModel:
+    """Load a trained model with the methods of the plan that it was trained with.
+
+    Args:
+        checkpoint: file that training wrote, runs/<name>/checkpoints/*.ckpt.
+        device: device to compute on, such as "cuda".
+        images: number of recently used images whose results stay in memory.
+
+    Raises:
+        LookwhyError: no checkpoint or no such device, or the weights of the image network are missing.
+
+    Example:
+        >>> model = load("runs/demo/checkpoints/last.ckpt")  # doctest: +SKIP
+        >>> why = model.explain("cat.jpg", "What is on the mat?")  # doctest: +SKIP
+        >>> why.answer  # doctest: +SKIP
+        'cat'
+    """
+    run = load_checkpoint(checkpoint)
+    _check_device(device)
+    plan = AnalysisPlan.from_dict(run.plan, str(checkpoint))
+    return LoadedModel(Explainer(run, plan, device, images), Path(checkpoint))
+
+
+def explain(model: LoadedModel | str | Path, image: Picture, question: str) -> Why:
+    """Answer one question about one image, and explain the answer.
+
+    Args:
+        model: of `load`, or the path of a checkpoint. Load it once to ask several questions.
+        image: as in `LoadedModel.explain`.
+        question: in plain text.
+
+    Raises:
+        LookwhyError: as in `load` and `LoadedModel.explain`.
+    """
+    return (model if isinstance(model, LoadedModel) else load(model)).explain(image, question)
+
+
+def analyze(
+    checkpoint: str | Path,
+    *,
+    out: str | Path | None = None,
+    plan: Plan | None = None,
+    limit: int | None = None,
+    grid: int | None = None,
+    device: str = "cpu",
+) -> Analysis:
+    """Analyse a checkpoint exactly as the callback does in training; write its files, pictures and answers.
+
+    Args:
+        checkpoint: file that training wrote.
+        out: folder to write to; by default <run>/analyze/<checkpoint>.
+        plan: settings; by default those that the run was trained with.
+        limit: largest number of questions to analyse.
+        grid: cells along each side, in place of the plan's.
+        device: device to compute on.
+
+    Raises:
+        LookwhyError: no checkpoint, a plan with unknown options, or data that are missing or changed.
+
+    Example:
+        >>> result = analyze("runs/demo/checkpoints/last.ckpt", limit=40)  # doctest: +SKIP
+        >>> result.summary["image/occlusion/rank_correlation"]  # doctest: +SKIP
+        0.258
+    """
+    seconds: dict[str, float] = {}
+    with recording(seconds):
+        with part("reading checkpoint and data"):
+            run = load_checkpoint(checkpoint)
+            _check_device(device)
+            settings = _settings(run, plan, limit, grid)
+            data = run.datamodule()
+            data.setup()
+        with part("choosing and tagging questions, reading annotators"):
+            session = AnalysisSession(data, settings)
+        result = session.run(run.head.to(device), run.epoch, device=device, progress=sys.stderr.isatty())
+        result.manifest["checkpoint"] = str(Path(checkpoint).resolve())
+        base = Path(out) if out else default_folder(run.path)
+        with part("storing and drawing"):
+            folder = store.save(result, store.epoch_folder(base, run.epoch))
+            publish(result, base, run.epoch, None)
+        with part("answering all questions of the data"):
+            answers = answer_all(run.head, data, device)
+            files = write_results(answers, base, f"epoch={run.epoch:03d}")
+    known = {one.name: getattr(result, one.name) for one in fields(AnalysisResult)}
+    return Analysis(
+        **known,
+        folder=folder,
+        answers=answers,
+        result_files=files,
+        seconds=seconds | result.manifest["seconds"],
+    )
+
+
+def report(runs: Sequence[str | Path], out: str | Path = "report.html", examples: int = EXAMPLES) -> Path:
+    """Write one self-contained page that compares runs over epochs; returns its path.
+
+    Args:
+        runs: run folders; the others are compared with the first.
+        out: page to write.
+        examples: number of questions to browse.
+
+    Raises:
+        LookwhyError: a run named twice, one without any analysis, or a page that cannot be written.
+
+    Example:
+        >>> report(["runs/demo", "runs/san"], "report.html")  # doctest: +SKIP
+    """
+    resolved = [Path(run).resolve() for run in runs]
+    twice = next((run for run in resolved if resolved.count(run) > 1), None)
+    if twice is not None:
+        raise LookwhyError(f"expected each run once, found {twice} twice; name it once")
+    if examples < 1:
+        raise LookwhyError(f"expected 1 or more examples, found {examples}; leave it out for {EXAMPLES}")
+    comparisons = compare(dict(zip(run_names(resolved), resolved, strict=True)))
+    return write_report(resolved, Path(out), comparisons, examples, progress=sys.stderr.isatty())
+
+
+def default_folder(checkpoint: Path) -> Path:
+    """The folder of a checkpoint's analysis: <run>/analyze/<checkpoint>; outside a run below here."""
+    inside_run = checkpoint.parent.name == "checkpoints"
+    base = checkpoint.parent.parent if inside_run else Path.cwd()
+    return base / "analyze" / checkpoint.stem
+
+
+def _settings(run: LoadedRun, plan: Plan | None, limit: int | None, grid: int | None) -> AnalysisPlan:
+    if isinstance(plan, (str, Path)):
+        plan = AnalysisPlan.from_yaml(plan)
+    elif not isinstance(plan, AnalysisPlan):
+        plan = AnalysisPlan.from_dict(
+            run.plan if plan is None else plan, str(run.path) if plan is None else "plan"
+        )
+    if grid is not None:
+        plan = plan.on_grid(grid)
+    return plan if limit is None else replace(plan, num_questions=min(limit, plan.num_questions or limit))
+
+
+def _check_device(device: str) -> None:
+    try:
+        torch.zeros(1, device=device)
+    # A build without CUDA asserts that it has it.
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise LookwhyError(
+            f"expected a device to compute on, found no {device} ({reason}); give --device cpu"
+        ) from error
