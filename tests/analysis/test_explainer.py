@@ -198,14 +198,6 @@ def test_threads_get_what_one_at_a_time_gets(explainer, pictures):
             np.testing.assert_array_equal(one, other)
 
 
-def test_an_image_may_be_a_file_an_array_or_a_picture(explainer, pictures, tmp_path):
-    path = tmp_path / "image.png"
-    pictures[0].save(path)
-    pixels = explainer.look(pictures[0]).pixels
-    for image in (path, np.asarray(pictures[0])):
-        torch.testing.assert_close(explainer.look(image).pixels, pixels, rtol=0, atol=0)
-
-
 def test_an_image_of_any_size_is_seen_as_the_recipe_says(explainer):
     for size in ((1, 1), (300, 20)):
         seen = explainer.look(Image.new("RGB", size, (10, 200, 30)))

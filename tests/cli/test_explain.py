@@ -220,7 +220,7 @@ def test_an_explanation_of_the_batch_is_that_of_the_single_command(tiny_checkpoi
 def test_each_image_is_occluded_once_however_its_questions_are_strewn(
     tiny_checkpoint, folder, tmp_path, monkeypatch
 ):
-    from lookwhy.attribution import incremental
+    from lookwhy.towers import incremental
 
     occluded = []
     before = incremental.IncrementalOcclusion.clean_and_occluded
@@ -321,9 +321,9 @@ def test_official_questions_find_their_images_by_their_official_names(
 def test_an_interrupted_batch_leaves_whole_files_and_goes_on(
     tiny_checkpoint, folder, tmp_path, monkeypatch, capsys
 ):
-    from lookwhy.cli import batch
+    from lookwhy import api
 
-    before, written = batch.write_explanation, []
+    before, written = api.write_explanation, []
 
     def interrupted(path, *more):
         if len(written) == 2:
@@ -332,7 +332,7 @@ def test_an_interrupted_batch_leaves_whole_files_and_goes_on(
 
     out = tmp_path / "out"
     with monkeypatch.context() as patch:
-        patch.setattr(batch, "write_explanation", interrupted)
+        patch.setattr(api, "write_explanation", interrupted)
         assert explain(tiny_checkpoint, "--batch", folder, "--out", out, "--format", "json") == 130
     assert set(times(out)) == {path.name for path in written}
     assert len(strict_json(out / "index.json")["explanations"]) == 2
