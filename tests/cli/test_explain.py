@@ -329,6 +329,7 @@ def test_an_interrupted_batch_leaves_whole_files_and_goes_on(
         if len(written) == 2:
             raise KeyboardInterrupt
         written.append(before(path, *more))
+        return path
 
     out = tmp_path / "out"
     with monkeypatch.context() as patch:
