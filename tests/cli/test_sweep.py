@@ -58,6 +58,12 @@ def run(project, *command):
     )  # fmt: skip
 
 
+def shell_loop():
+    docs = (ROOT / "docs/dashboards.md").read_text()
+    (loop,) = re.findall(r"```\n(for .*?\ndone)\n```", docs, re.DOTALL)
+    return loop
+
+
 def saved(folder):
     return yaml.safe_load((folder / "config.yaml").read_text())
 
@@ -99,8 +105,7 @@ def test_the_sweep_file_trains_under_wandb_agent(project):
 
 @pytest.mark.slow
 def test_the_loop_of_the_docs_trains_a_group_and_skips_finished_runs(project):
-    docs = (ROOT / "docs/dashboards.md").read_text()
-    (loop,) = re.findall(r"```\n(for .*?\ndone)\n```", docs, re.DOTALL)
+    loop = shell_loop()
     assert len(loop.splitlines()) == 3
     for seed in (1, 3):  # finished before
         (project / f"runs/seed-{seed}").mkdir(parents=True)
@@ -114,12 +119,9 @@ def test_the_loop_of_the_docs_trains_a_group_and_skips_finished_runs(project):
     assert (again.returncode, again.stdout) == (0, "")
 
 
-def test_an_error_ends_the_loop_of_the_docs(project):
-    docs = (ROOT / "docs/dashboards.md").read_text()
-    (loop,) = re.findall(r"```\n(for .*?\ndone)\n```", docs, re.DOTALL)
-    (project / "configs/shapes.yaml").unlink()
-    done = run(project, "sh", "-c", loop)
-    assert done.stderr.count("lookwhy: error: ") == 1
+def test_an_error_ends_the_loop_of_the_docs(tmp_path):
+    (tmp_path / "train.py").write_text("import sys\nsys.exit('failed')\n")
+    assert run(tmp_path, "sh", "-c", shell_loop()).stderr.count("failed") == 1
 
 
 def test_the_former_sweep_command_says_what_to_do_instead():
