@@ -1,4 +1,4 @@
-"""`analyze.py figures`: which files it makes of which runs, and what it refuses."""
+"""The command `analyze.py figures`: the files that it writes for runs, and the input that it refuses."""
 
 from __future__ import annotations
 

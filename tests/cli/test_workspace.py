@@ -1,4 +1,4 @@
-"""`analyze.py workspace`: a view of what is logged, checked and written without any network."""
+"""The command `analyze.py workspace`: a view of the logged keys, checked and written without any network."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_without_a_run_it_is_the_view_of_a_usual_one(tmp_path, monkeypatch):
     found = panels(json.loads((tmp_path / "workspace.json").read_text()))
     assert "Agreement with annotators" in found
     assert len(found) == 7
-    # What it takes for granted a made result has, up to parts of speech that not every world asks of.
+    # The usual result assumes no key that a made result lacks, except for parts of speech.
     missing = {
         k for k in logged_keys(usual_result()) - logged_keys(make_result(2)) if "/most_important/" not in k
     }
@@ -160,7 +160,7 @@ def test_without_the_extra_it_says_how_to_get_it(monkeypatch, capsys, tmp_path):
 
 
 class Server(BaseHTTPRequestHandler):
-    """Answers W&B's client as its server does, and keeps the views that are sent."""
+    """A server that answers W&B's client as the real one does, and keeps the views that are sent."""
 
     views: ClassVar[list[dict]] = []
 

@@ -1,4 +1,4 @@
-"""A small analysis made by hand: questions about drawn pictures, blobs for maps, numbers for every key."""
+"""Small analyses made by hand: questions about drawn pictures, blobs as maps, a number for every key."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def picture(seed: int, height: int = 96, width: int = 128) -> np.ndarray:
 
 
 def save_pictures(folder: Path) -> Path:
-    """Image files as the records of `make_result(folder=...)` name them, in a new folder."""
+    """Make a new folder with the image files that the records of `make_result(folder=...)` name."""
     folder.mkdir()
     for number in range(6):
         Image.fromarray(picture(number)).save(folder / f"{number}.png")
@@ -61,7 +61,7 @@ def make_result(
     signed: bool = True,
     defined: bool = True,
 ) -> AnalysisResult:
-    """An analysis; `defined=False` leaves out every scalar, `folder` holds the image files."""
+    """Make an analysis; `defined=False` leaves out every scalar, `folder` holds the image files."""
     rng = np.random.default_rng(epoch)
     ids = np.arange(100, 100 + count)
     asked = [QUESTIONS[i % len(QUESTIONS)] for i in range(count)]
@@ -105,7 +105,7 @@ def make_result(
 
 
 def make_run(folder: Path, images: Path | None, epochs: int | range = 3, change=None, **settings) -> Path:
-    """A run folder; `change(result)` alters each epoch before it is stored."""
+    """Make a run folder; `change(result)` alters each epoch before it is stored."""
     for epoch in range(epochs) if isinstance(epochs, int) else epochs:
         result = make_result(max(epoch, 0), folder=images, **settings)
         result.manifest["epoch"] = epoch

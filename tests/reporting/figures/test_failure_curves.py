@@ -1,4 +1,4 @@
-"""The failure predictor's curves: those that were stored, told apart without colour."""
+"""Curves of the failure predictor: drawn as stored, and told apart without colour."""
 
 from __future__ import annotations
 

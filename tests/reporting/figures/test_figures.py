@@ -1,4 +1,4 @@
-"""Pictures and charts: what they say, and that nothing on them is cut off."""
+"""Pictures and charts: their texts and values, and that nothing is cut off."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report page as a file: complete, self-contained, safe, and what its data blocks hold."""
+"""The report page as a file: complete, self-contained and safe, with the stored values in its data blocks."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_the_page_has_the_colours_of_the_printed_figures(usual_page):
 
 
 def unpack(data: bytes) -> list[np.ndarray]:
-    """Reads a block of maps by the rule in `pack`'s text, written again here."""
+    """Read a block of maps by the format in the docstring of `pack`, implemented again here."""
     found, at = [], 0
     while at < len(data):
         size, flags = int.from_bytes(data[at : at + 2], "little"), data[at + 2]

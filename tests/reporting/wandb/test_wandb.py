@@ -80,7 +80,7 @@ def logged(tmp_path_factory):
 
 
 def inspect(file: Path, environment: dict, *more: str) -> str:
-    """What W&B's own reader says of an offline run."""
+    """Read an offline run with W&B's own reader."""
     read = subprocess.run(
         [str(Path(sys.executable).with_name("wandb")), "leet", "inspect", *more, "--json", str(file)],
         env=environment, cwd=file.parent, capture_output=True, text=True, timeout=60, check=True,
@@ -90,7 +90,7 @@ def inspect(file: Path, environment: dict, *more: str) -> str:
 
 @pytest.fixture(scope="module")
 def history(logged):
-    """What the analysis logged, one entry an epoch."""
+    """Entries that the analysis logged, one an epoch."""
     items = [r["history"]["item"] for r in logged.records if r["type"] == "history"]
     return [item for item in items if any(key.startswith("analysis/") for key in item)]
 
@@ -180,7 +180,7 @@ def test_a_chart_is_the_same_at_every_epoch_so_that_runs_lie_over_each_other(log
 
 
 def chart_settings(records) -> dict[str, list]:
-    """Every different setting of each custom chart."""
+    """All different settings of each custom chart."""
     found: dict[str, list] = {}
     for record in records:
         for key, value in record["config"]["update"].items() if record["type"] == "config" else ():
@@ -247,7 +247,7 @@ def test_the_run_says_in_one_line_that_it_is_offline(logged):
 
 
 class Recorder:
-    """Stands in for a run: remembers calls."""
+    """A stand-in for a W&B run that remembers calls."""
 
     name, id = "recorder", "r1"
 
