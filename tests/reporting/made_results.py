@@ -1,4 +1,4 @@
-"""A small analysis made by hand: questions about drawn pictures, blobs for maps, numbers for every key."""
+"""Small analyses made by hand: questions about drawn pictures, blobs as maps, a number for every key."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import torch
+from PIL import Image
 
 from lookwhy import store
 from lookwhy.types import AnalysisResult, ImportanceMaps
@@ -44,6 +45,14 @@ def picture(seed: int, height: int = 96, width: int = 128) -> np.ndarray:
     return image.astype(np.uint8)
 
 
+def save_pictures(folder: Path) -> Path:
+    """Make a new folder with the image files that the records of `make_result(folder=...)` name."""
+    folder.mkdir()
+    for number in range(6):
+        Image.fromarray(picture(number)).save(folder / f"{number}.png")
+    return folder
+
+
 def make_result(
     epoch: int = 2,
     count: int = 12,
@@ -52,7 +61,7 @@ def make_result(
     signed: bool = True,
     defined: bool = True,
 ) -> AnalysisResult:
-    """An analysis; `defined=False` leaves out every scalar, `folder` holds the image files."""
+    """Make an analysis; `defined=False` leaves out every scalar, `folder` holds the image files."""
     rng = np.random.default_rng(epoch)
     ids = np.arange(100, 100 + count)
     asked = [QUESTIONS[i % len(QUESTIONS)] for i in range(count)]
@@ -96,7 +105,7 @@ def make_result(
 
 
 def make_run(folder: Path, images: Path | None, epochs: int | range = 3, change=None, **settings) -> Path:
-    """A run folder; `change(result)` alters each epoch before it is stored."""
+    """Make a run folder; `change(result)` alters each epoch before it is stored."""
     for epoch in range(epochs) if isinstance(epochs, int) else epochs:
         result = make_result(max(epoch, 0), folder=images, **settings)
         result.manifest["epoch"] = epoch

@@ -1,4 +1,4 @@
-"""A picture of the report page, as docs/figures.md asks for it.
+"""Takes a picture of the report page, as described in docs/figures.md.
 
 python tests/reporting/screenshot.py report.html docs/report.png [--height 1600] [--theme light]
 """
@@ -17,7 +17,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("page", type=Path, help="what analyze.py compare wrote")
+    parser.add_argument("page", type=Path, help="report page written by analyze.py compare")
     parser.add_argument("out", type=Path, help="picture to write")
     parser.add_argument("--height", type=int, default=1600, help="pixels of the page shown (default: 1600)")
     parser.add_argument("--theme", choices=("light", "dark"), default="light")

@@ -1,4 +1,4 @@
-"""Which questions the page lets browse."""
+"""The choice of questions for the example browser."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which values are better, and which are the best so far."""
+"""Directions of values, and the best values so far."""
 
 import json
 

@@ -25,7 +25,7 @@ from lookwhy.types import AnalysisResult
 
 
 class Needs(Enum):
-    """What a figure is drawn from."""
+    """Input of a figure."""
 
     RUNS = "all epochs of all runs"
     ANALYSIS = "one analysis"
@@ -38,7 +38,7 @@ class Entry:
 
     Attributes:
         name: name of the file and of the image in W&B; strips of questions add the question's id.
-        needs: what the figure is drawn from.
+        needs: input of the figure.
         draw: the function that draws it; its last argument is the width in inches (None: what suits it).
         each_epoch: whether it is drawn into the run folder and logged to W&B at every epoch.
     """
