@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from live_process import Proxy, LiveProcess
+from live_process import LiveProcess, Proxy
 
 ROOT = Path(__file__).parent.parent.parent
 
