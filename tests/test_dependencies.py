@@ -74,7 +74,7 @@ def test_developers_have_every_extra():
 WEIGHTS = "lookwhy.models.caffe.read_caffemodel(pathlib.Path('vgg19.caffemodel'), [])"
 NEEDED_BY = {
     "caffe": ("google.protobuf", f"import pathlib, lookwhy.towers.caffe\n{WEIGHTS}"),
-    "serve": ("gradio", "from lookwhy.cli.analyze import main\nsys.exit(main(['serve', 'last.ckpt']))"),
+    "serve": ("starlette", "from lookwhy.cli.analyze import main\nsys.exit(main(['serve', 'last.ckpt']))"),
     "workspace": ("wandb_workspaces", "from lookwhy.cli.analyze import main\nsys.exit(main(['workspace']))"),
 }
 """A module of each extra, and a call that needs it."""

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from live_process import Proxy, Served
+from live_process import LiveProcess, Proxy
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -28,7 +28,7 @@ def served(tiny_checkpoint, tmp_path_factory):
         if not found:
             process.kill()
         assert found, (line, process.communicate()[1])
-        yield Served(process, int(found[1]), proxy, folder)
+        yield LiveProcess(process, int(found[1]), proxy, folder)
         if process.poll() is None:
             process.kill()
             process.communicate()

@@ -1,4 +1,4 @@
-"""The process of the live page as tests see it, and a picture to send."""
+"""The process of the live page, how tests ask it, and a picture to send."""
 
 import http.client
 import io
@@ -28,7 +28,7 @@ class Proxy(WebServer):
         super().process_request(request, client_address)
 
 
-class Served:
+class LiveProcess:
     """The process of `analyze.py serve`, its port, its proxy and its working directory."""
 
     def __init__(self, process, port, proxy, folder):

@@ -269,7 +269,7 @@ def test_ctrl_c_ends_it_with_130_and_nothing_went_wrong_before(opened, served, p
         )
         assert served.ask("GET", "/")[0] == 200
         served.process.send_signal(signal.SIGINT)
-        _, errors = served.process.communicate(timeout=20)
+        _, errors = served.process.communicate(timeout=60)
     assert served.process.returncode == 130
     (line,) = errors.strip().splitlines()
     assert line == "lookwhy: interrupted; the page is closed"
