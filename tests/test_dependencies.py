@@ -71,10 +71,12 @@ def test_developers_have_every_extra():
     assert set(re.findall(r"\w+", own)) - {"lookwhy"} == set(PROJECT["optional-dependencies"]) - {"dev"}
 
 
-WEIGHTS = "lookwhy.models.caffe.read_caffemodel(pathlib.Path('vgg19.caffemodel'), [])"
+WEIGHTS = "lookwhy.towers.caffe.read_caffemodel(pathlib.Path('vgg19.caffemodel'), [])"
+DOWNLOAD = ["download", "vqa-hat", "--root", "."]
 NEEDED_BY = {
     "caffe": ("google.protobuf", f"import pathlib, lookwhy.towers.caffe\n{WEIGHTS}"),
-    "serve": ("starlette", "from lookwhy.cli.analyze import main\nsys.exit(main(['serve', 'last.ckpt']))"),
+    "download": ("filelock", f"from lookwhy.cli.prepare import main\nsys.exit(main({DOWNLOAD}))"),
+    "serve": ("uvicorn", "from lookwhy.cli.analyze import main\nsys.exit(main(['serve', 'last.ckpt']))"),
     "workspace": ("wandb_workspaces", "from lookwhy.cli.analyze import main\nsys.exit(main(['workspace']))"),
 }
 """A module of each extra, and a call that needs it."""

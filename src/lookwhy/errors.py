@@ -46,6 +46,6 @@ def missing_package(packages: str, extra: str, reason: ImportError) -> LookwhyEr
         reason: what Python said.
     """
     return LookwhyError(
-        f"expected {packages.replace(' ', ' and ')}, found not installed ({reason}); pip install {packages}, "
+        f"expected {packages.replace(' ', ', ')} to be installed, found: {reason}; pip install {packages}, "
         f"or in a clone of lookwhy pip install -e '.[{extra}]'"
     )

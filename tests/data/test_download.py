@@ -492,8 +492,8 @@ def test_without_the_extra_one_line_names_it(web, tmp_path, missing):
     )
     assert done.returncode == 2
     (error,) = done.stderr.splitlines()
-    assert "expected requests and filelock, found not installed (" in error
-    assert missing in error.partition("(")[2].partition(")")[0]
+    assert "expected requests, filelock, urllib3 to be installed, found: " in error
+    assert missing in error.partition("found: ")[2].partition(";")[0]
     assert error.endswith(
-        "pip install requests filelock, or in a clone of lookwhy pip install -e '.[download]'"
+        "pip install requests filelock urllib3, or in a clone of lookwhy pip install -e '.[download]'"
     )

@@ -266,7 +266,7 @@ def test_without_the_extra_it_says_what_to_install(package):
     command = [sys.executable, "-c", code, "serve", "last.ckpt"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     (line,) = done.stderr.strip().splitlines()
-    assert package in line.split("found not installed")[1].split(";")[0]
+    assert package in line.partition("found: ")[2].partition(";")[0]
     assert "pip install starlette uvicorn" in line
     assert done.returncode == 2
 

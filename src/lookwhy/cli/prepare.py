@@ -160,9 +160,9 @@ def _download(options: Namespace) -> None:
     try:
         from lookwhy.data.download import download
     except ModuleNotFoundError as error:
-        if error.name not in ("requests", "filelock"):
+        if str(error.name).split(".")[0] not in ("requests", "filelock", "urllib3"):
             raise
-        raise missing_package("requests filelock", "download", error) from error
+        raise missing_package("requests filelock urllib3", "download", error) from error
     download(
         options.dataset,
         DATASETS[options.dataset],
