@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from made_results import make_run, picture
+from made_results import make_run, save_pictures
 from PIL import Image
 
 from lookwhy import store
@@ -17,11 +17,7 @@ EXAMPLES = {f"example_{question}" for question in range(100, 104)}
 
 @pytest.fixture
 def images(tmp_path):
-    folder = tmp_path / "images"
-    folder.mkdir()
-    for number in range(6):
-        Image.fromarray(picture(number)).save(folder / f"{number}.png")
-    return folder
+    return save_pictures(tmp_path / "images")
 
 
 @pytest.fixture

@@ -39,6 +39,13 @@ def no_key_and_no_network(monkeypatch, tmp_path):
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
 
 
+def view_of(folder: Path, **settings) -> dict:
+    """The view of one run, as the command writes it."""
+    run, out = make_run(folder / "run", None, **settings), folder / "view.json"
+    assert main(["workspace", str(run), "--out", str(out)]) == 0
+    return json.loads(out.read_text())
+
+
 def panels(view: dict) -> dict[str, list[dict]]:
     """The panels of each section."""
     sections = view["spec"]["section"]["panelBankConfig"]["sections"]
@@ -77,9 +84,7 @@ def test_the_view_of_a_run_has_a_panel_for_everything_it_logs(tmp_path, capsys):
 
 
 def test_every_key_of_the_view_is_one_that_the_run_logs(tmp_path):
-    run, out = make_run(tmp_path / "run", None), tmp_path / "view.json"
-    assert main(["workspace", str(run), "--out", str(out)]) == 0
-    shown = views.shown_keys(json.loads(out.read_text()))
+    shown = views.shown_keys(view_of(tmp_path))
     assert len(shown) > 60
     assert shown - logged_keys(make_result(2)) == set(views.TRAINING_KEYS) & shown
 
@@ -101,9 +106,7 @@ def test_without_a_run_it_is_the_view_of_a_usual_one(tmp_path, monkeypatch):
     "settings", [{"annotators": False}, {"defined": False}, {"annotators": False, "defined": False}]
 )
 def test_what_no_run_logs_has_no_panel(settings, tmp_path):
-    run, out = make_run(tmp_path / "run", None, **settings), tmp_path / "view.json"
-    assert main(["workspace", str(run), "--out", str(out)]) == 0
-    found = panels(json.loads(out.read_text()))
+    found = panels(view_of(tmp_path, **settings))
     assert "Examples" in found
     assert ("Question-specific agreement" in found) == settings.get("annotators", True) * settings.get(
         "defined", True
@@ -115,27 +118,19 @@ def test_a_run_without_image_methods_shows_its_controls(tmp_path):
         methods = ("guided_backprop", "occlusion")
         result.summary = {k: v for k, v in result.summary.items() if not any(m in k for m in methods)}
 
-    run, out = make_run(tmp_path / "run", None, change=words_only), tmp_path / "view.json"
-    assert main(["workspace", str(run), "--out", str(out)]) == 0
-    found = panels(json.loads(out.read_text()))
+    found = panels(view_of(tmp_path, change=words_only))
     assert found["Agreement with simulated annotators"][0]["config"]["metrics"] == [
         f"analysis/image/{name}/rank_correlation" for name in ("random", "centre_prior", "human")
     ]
 
 
-def test_a_panel_of_a_key_that_is_not_logged_is_refused():
+@pytest.mark.parametrize("key", ["failure/all/auroc", "questions", "failure/all/roc_table"])
+def test_a_panel_of_a_key_that_is_not_logged_is_refused(key):
     shown = _shown([make_result(1)])
     view = views.build(shown, "me", "mine")
     views.checked_json(view, shown)
-    fewer = replace(shown, keys=shown.keys - {"analysis/failure/all/auroc"})
-    with pytest.raises(LookwhyError, match="found analysis/failure/all/auroc logged by none"):
-        views.checked_json(view, fewer)
-    fewer = replace(shown, keys=shown.keys - {"analysis/questions"})
-    with pytest.raises(LookwhyError, match="found analysis/questions logged by none"):
-        views.checked_json(view, fewer)
-    fewer = replace(shown, keys=shown.keys - {"analysis/failure/all/roc_table"})
-    with pytest.raises(LookwhyError, match="found analysis/failure/all/roc_table logged by none"):
-        views.checked_json(view, fewer)
+    with pytest.raises(LookwhyError, match=f"found analysis/{key} logged by none"):
+        views.checked_json(view, replace(shown, keys=shown.keys - {f"analysis/{key}"}))
 
 
 @pytest.mark.parametrize(

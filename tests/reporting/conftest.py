@@ -3,9 +3,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from made_results import make_result, picture
-from PIL import Image
+from made_results import make_result, make_run, save_pictures
 
+from lookwhy.reporting.page.html import write_report
 from lookwhy.types import AnalysisResult
 
 
@@ -16,9 +16,12 @@ def result() -> AnalysisResult:
 
 @pytest.fixture
 def image_folder(tmp_path: Path) -> Path:
-    """Image files as the records of `make_result(folder=...)` name them."""
-    folder = tmp_path / "images"
-    folder.mkdir()
-    for number in range(6):
-        Image.fromarray(picture(number)).save(folder / f"{number}.png")
-    return folder
+    return save_pictures(tmp_path / "images")
+
+
+@pytest.fixture(scope="session")
+def usual_page(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The report page of one run of three epochs, as text."""
+    folder = tmp_path_factory.mktemp("usual")
+    run = make_run(folder / "shapes", save_pictures(folder / "images"))
+    return write_report([run], folder / "out" / "report.html").read_text()

@@ -9,6 +9,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import torch
+from PIL import Image
 
 from lookwhy import store
 from lookwhy.types import AnalysisResult, ImportanceMaps
@@ -42,6 +43,14 @@ def picture(seed: int, height: int = 96, width: int = 128) -> np.ndarray:
     image[(x - 0.3 * width) ** 2 + (y - 0.42 * height) ** 2 < (0.16 * height) ** 2] = (200, 40, 45)
     image[(abs(x - 0.72 * width) < 0.12 * width) & (abs(y - 0.6 * height) < 0.14 * height)] = (30, 110, 200)
     return image.astype(np.uint8)
+
+
+def save_pictures(folder: Path) -> Path:
+    """Image files as the records of `make_result(folder=...)` name them, in a new folder."""
+    folder.mkdir()
+    for number in range(6):
+        Image.fromarray(picture(number)).save(folder / f"{number}.png")
+    return folder
 
 
 def make_result(

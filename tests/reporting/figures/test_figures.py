@@ -14,7 +14,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from lookwhy.analysis.explanation import Answer, Explanation, Importance
-from lookwhy.reporting.figures import strips
+from lookwhy.reporting.figures import catalogue, strips
 from lookwhy.reporting.figures import summary as figures
 from lookwhy.reporting.figures.chart import WIDTHS, save_figure
 from lookwhy.types import LookwhyError
@@ -228,33 +228,27 @@ def test_of_very_many_question_types_the_rest_is_counted():
     assert any("24 more are not shown" in text for text in texts(figure))
 
 
-@pytest.mark.parametrize("name", ["most_important_words", "failure_prediction", "accuracy_by_type"])
-def test_a_chart_of_undefined_numbers_says_so(name):
-    figure = getattr(figures, name)(make_result(defined=False))
-    assert_nothing_clipped(figure)
-    assert any(text.startswith("Undefined: ") for text in texts(figure))
-
-
-def test_the_note_on_the_data_stands_under_every_picture():
-    result = make_result()
-    note = result.manifest["data_note"]
-    drawn = [
-        getattr(figures, n)(result)
-        for n in ("most_important_words", "failure_prediction", "accuracy_by_type")
-    ]
-    drawn.append(strips.example_strip(result, 100, picture(0)))
-    for figure in drawn:
-        assert any(note in text for text in texts(figure))
-
-
-@pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
-@pytest.mark.parametrize("name", ["most_important_words", "failure_prediction", "accuracy_by_type"])
+@pytest.mark.parametrize("width", [None, *WIDTHS.values()], ids=["own", *WIDTHS])
+@pytest.mark.parametrize(
+    "name", [one.name for one in catalogue.FIGURES if one.needs is catalogue.Needs.ANALYSIS]
+)
 @pytest.mark.parametrize("defined", [True, False])
-def test_a_chart_fits_the_columns_of_a_page(name, width, defined):
-    figure = getattr(figures, name)(make_result(defined=defined), width)
+def test_a_chart_fits_its_width_names_its_data_and_says_what_is_undefined(name, width, defined):
+    result = make_result(defined=defined)
+    (figure,) = (one.make() for one in catalogue.charts(result, width) if one.name == name)
     assert_nothing_clipped(figure)
     assert_legends_beside_data(figure)
-    assert figure.get_figwidth() == width
+    assert width is None or figure.get_figwidth() == width
+    shown = texts(figure)
+    assert any(text.startswith("Undefined: ") for text in shown) == (not defined)
+    assert any(result.manifest["data_note"] in text.replace("\n", " ") for text in shown) == defined
+
+
+def test_the_note_on_the_data_stands_under_a_strip():
+    result = make_result()
+    assert any(
+        result.manifest["data_note"] in text for text in texts(strips.example_strip(result, 100, picture(0)))
+    )
 
 
 @pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)

@@ -16,6 +16,7 @@ from PIL import Image
 
 from lookwhy import store
 from lookwhy.analysis.paired import Comparison, between_analyses
+from lookwhy.data.files import sha256_file
 from lookwhy.reporting.figures.epochs import agreement_over_epochs
 from lookwhy.reporting.figures.failure_curves import failure_curves
 from lookwhy.reporting.page import examples as page_examples
@@ -52,9 +53,8 @@ class Tags(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_the_page_is_complete_well_formed_and_needs_no_network(tmp_path, image_folder):
-    run = make_run(tmp_path / "shapes", image_folder)
-    page = write_report([run], tmp_path / "out" / "report.html").read_text()
+def test_the_page_is_complete_well_formed_and_needs_no_network(usual_page):
+    page = usual_page
     tags = Tags()
     tags.feed(page)
     assert not tags.open
@@ -64,13 +64,10 @@ def test_the_page_is_complete_well_formed_and_needs_no_network(tmp_path, image_f
     for words in ("Agreement over epochs", "Guided backpropagation", "0.12277", "Content-Security-Policy"):
         assert words in page
     assert not re.search(r"\{\{\w+\}\}", page)
-    assert [p.name for p in (tmp_path / "out").iterdir()] == ["report.html"]
 
 
-def test_every_scalar_that_a_chart_shows_is_the_stored_one(tmp_path, image_folder):
-    run = make_run(tmp_path / "shapes", image_folder)
-    report = content(write_report([run], tmp_path / "r.html").read_text())
-    (shown,) = report["runs"]
+def test_every_scalar_that_a_chart_shows_is_the_stored_one(usual_page):
+    (shown,) = content(usual_page)["runs"]
     assert shown["epochs"] == [0, 1, 2]
     summary = make_result(2).summary
     key = "image/occlusion/rank_correlation"
@@ -94,9 +91,8 @@ def test_curves_are_the_stored_ones_and_older_results_have_none(tmp_path, image_
     assert found["2"]["all"]["risk_coverage"]["y"] == pytest.approx(stored["y"], abs=5e-4)
 
 
-def test_the_page_has_the_colours_of_the_printed_figures(tmp_path, image_folder):
-    run = make_run(tmp_path / "shapes", image_folder)
-    names = content(write_report([run], tmp_path / "r.html").read_text())["names"]
+def test_the_page_has_the_colours_of_the_printed_figures(usual_page):
+    names = content(usual_page)["names"]
     result = make_result(2)
     curves = [line.get_color() for line in failure_curves(result).axes[0].lines if line.get_label()[0] != "_"]
     assert [one.split("(")[1].split(",")[0] for one in names["series"]][: len(curves)] == curves
@@ -126,11 +122,9 @@ def unpack(data: bytes) -> list[np.ndarray]:
     return found
 
 
-def test_every_map_of_every_epoch_is_in_the_page_to_within_half_a_step(tmp_path, image_folder):
-    run = make_run(tmp_path / "shapes", image_folder)
-    page = write_report([run], tmp_path / "r.html").read_text()
-    found = unpack(base64.b64decode(block(page, "maps-0-1")))
-    assert content(page)["questions"][1]["id"] == 101
+def test_every_map_of_every_epoch_is_in_the_page_to_within_half_a_step(usual_page):
+    found = unpack(base64.b64decode(block(usual_page, "maps-0-1")))
+    assert content(usual_page)["questions"][1]["id"] == 101
     human = make_result(0).human[1]
     mean = (human / human.sum((1, 2), keepdims=True)).mean(0)
     np.testing.assert_allclose(found[0], mean, atol=mean.max() / 500)
@@ -177,33 +171,23 @@ def test_a_missing_image_is_told_and_its_maps_stay(tmp_path, image_folder):
     assert block(page, "maps-0-0")
 
 
-def test_images_newer_than_the_analysis_are_not_shown_under_its_maps(tmp_path, image_folder):
-    run = make_run(tmp_path / "shapes", image_folder, epochs=1)
+@pytest.mark.parametrize("questions", ["those of the analysis", "others", None])
+def test_newer_images_are_shown_only_with_the_questions_of_the_analysis(tmp_path, image_folder, questions):
+    def change(result):
+        (tmp_path / "data_prepro.h5").write_bytes(b"those of the analysis")
+        digest = sha256_file(tmp_path / "data_prepro.h5")
+        result.manifest["data"] = {"folder": str(tmp_path), "data_prepro_sha256": digest}
+
+    run = make_run(tmp_path / "shapes", image_folder, epochs=1, change=change if questions else None)
+    (tmp_path / "data_prepro.h5").write_text(str(questions))
     later = (store.epoch_folder(run, 0) / "summary.json").stat().st_mtime + 60
     for file in image_folder.iterdir():
         os.utime(file, (later, later))
     page = write_report([run], tmp_path / "r.html").read_text()
-    assert all("changed after the analysis" in one["why"] for one in content(page)["questions"])
-    assert block(page, "picture-0") is None
-
-
-@pytest.mark.parametrize("same", [True, False])
-def test_newer_images_are_shown_where_the_questions_are_those_of_the_analysis(tmp_path, image_folder, same):
-    import hashlib
-
-    prepared = tmp_path / "data_prepro.h5"
-    prepared.write_bytes(b"questions")
-    digest = hashlib.sha256(b"questions" if same else b"others").hexdigest()
-
-    def change(result):
-        result.manifest["data"] = {"folder": str(tmp_path), "data_prepro_sha256": digest}
-
-    run = make_run(tmp_path / "shapes", image_folder, epochs=1, change=change)
-    later = (store.epoch_folder(run, 0) / "summary.json").stat().st_mtime + 60
-    for file in image_folder.iterdir():
-        os.utime(file, (later, later))
-    questions = content(write_report([run], tmp_path / "r.html").read_text())["questions"]
-    assert all((one["picture"] is not None) == same for one in questions)
+    same = questions == "those of the analysis"
+    assert all((one["picture"] is not None) == same for one in content(page)["questions"])
+    assert all(("changed after the analysis" in one["why"]) != same for one in content(page)["questions"])
+    assert (block(page, "picture-0") is not None) == same
 
 
 EVIL = "</script><script>alert(1)</script><b>&<!-- <script> \u2028 {{runs}} \\u003c '\""
@@ -285,10 +269,7 @@ def test_runs_measured_in_different_ways_are_told(tmp_path, image_folder, manife
     def change(result):
         result.manifest.update(manifest)
 
-    runs = [
-        make_run(tmp_path / "a", image_folder, 1),
-        make_run(tmp_path / "b", image_folder, 1, change),
-    ]
+    runs = [make_run(tmp_path / "a", image_folder, 1), make_run(tmp_path / "b", image_folder, 1, change)]
     page = write_report(runs, tmp_path / "r.html").read_text()
     assert ("these runs compared" in page) == (told is not None)
     assert told is None or told in page
@@ -322,4 +303,8 @@ def test_a_failed_write_leaves_the_old_page_and_nothing_else(tmp_path, image_fol
     with pytest.raises(LookwhyError, match="disk full"):
         write_report([run], out)
     assert out.read_text() == "old"
+    assert list(out.parent.iterdir()) == [out]
+    monkeypatch.undo()
+    write_report([run], out)
+    assert out.read_text() != "old"
     assert list(out.parent.iterdir()) == [out]
