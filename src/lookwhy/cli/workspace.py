@@ -1,4 +1,4 @@
-"""`analyze.py workspace`: the project's saved view in W&B; without an API key its JSON, and no network."""
+"""The command `analyze.py workspace`: the project's saved view in W&B, or its JSON without an API key."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from lookwhy.reporting.wandb.log import logged_keys
 from lookwhy.types import AnalysisResult
 
 if TYPE_CHECKING:
-    from lookwhy.reporting.wandb.workspace import Shown
+    from lookwhy.reporting.wandb.workspace import ProjectKeys
 
 FEATURE_SETS = ("confidence", "flips", "maps", "all")
 ANSWER_TYPES = ("yes/no", "number", "other")
@@ -30,16 +30,16 @@ _SILENT_MODES = ("offline", "disabled", "dryrun")
 
 
 def save_workspace(runs: list[Path], project: str, entity: str | None, out: Path | None) -> None:
-    """Build and check the view; save it where an API key is found, else write its JSON.
+    """Build and check the view; save it if there is an API key, else write its JSON.
 
     Args:
-        runs: run folders that say what is logged; none: what a run of the default plan logs.
+        runs: run folders whose logged keys the view shows; empty: the keys of a run of the default plan.
         project: W&B project.
-        entity: W&B user or team; None: the key's own, or `WANDB_ENTITY`.
-        out: file for the JSON; None: workspace.json, and none where the view is saved.
+        entity: W&B user or team; None: `WANDB_ENTITY`, else the owner of the API key.
+        out: file for the JSON; None: workspace.json, or no file if the view is saved in W&B.
 
     Raises:
-        LookwhyError: a run without analysis, wandb-workspaces is not installed, or W&B refuses.
+        LookwhyError: a run has no analysis, wandb-workspaces is not installed, or W&B refuses.
     """
     try:
         from lookwhy.reporting.wandb import workspace as views
@@ -67,7 +67,7 @@ def save_workspace(runs: list[Path], project: str, entity: str | None, out: Path
 
 
 def usual_result() -> AnalysisResult:
-    """What a run of the default plan logs, by its keys alone: the values mean nothing."""
+    """A result with the keys that a run of the default plan logs; its values have no meaning."""
     plan = AnalysisPlan()
     image = [*(method.name for method in plan.image_methods), *BASELINES]
     agreement = ("rank_correlation", "mean_map", "other_question", "other_image", "specificity")
@@ -97,10 +97,10 @@ def _last_analysis(run: Path) -> AnalysisResult:
     return store.load_scalars(epochs[max(epochs)])
 
 
-def _shown(results: list[AnalysisResult]) -> Shown:
-    from lookwhy.reporting.wandb.workspace import TRAINING_KEYS, Shown
+def _shown(results: list[AnalysisResult]) -> ProjectKeys:
+    from lookwhy.reporting.wandb.workspace import TRAINING_KEYS, ProjectKeys
 
-    return Shown(
+    return ProjectKeys(
         keys=set(TRAINING_KEYS).union(*(logged_keys(result) for result in results)),
         image_methods=_each(reading.image_methods(result) for result in results),
         question_methods=_each(reading.question_methods(result) for result in results),
@@ -113,7 +113,7 @@ def _shown(results: list[AnalysisResult]) -> Shown:
 
 
 def _each(many: Iterable[list[str]]) -> list[str]:
-    """All of them once, in the order in which they come."""
+    """All names once, in the order in which they first appear."""
     return list(dict.fromkeys(name for names in many for name in names if name))
 
 

@@ -20,14 +20,14 @@ MOST_MAP_BYTES = 8_000_000
 _SIGNED, _WORDS = 1, 2
 
 
-class Asked(NamedTuple):
+class Question(NamedTuple):
     """A question and its id: runs on different data may use one id for different questions."""
 
     question_id: int
     question: str
 
 
-def choose_questions(last: list[AnalysisResult], most: int) -> list[Asked]:
+def choose_questions(last: list[AnalysisResult], most: int) -> list[Question]:
     """Choose the questions to browse: those that most runs have, a run's own examples before others.
 
     The run with the fewest questions so far chooses next. So runs on the same data show the same questions,
@@ -38,12 +38,12 @@ def choose_questions(last: list[AnalysisResult], most: int) -> list[Asked]:
         most: largest number of questions.
     """
     orders = [_in_order(result) for result in last]
-    holders: dict[Asked, list[int]] = {}
+    holders: dict[Question, list[int]] = {}
     for run, order in enumerate(orders):
         for asked in order:
             holders.setdefault(asked, []).append(run)
     waiting = [iter(sorted(order, key=lambda asked: -len(holders[asked]))) for order in orders]
-    chosen: dict[Asked, None] = {}
+    chosen: dict[Question, None] = {}
     shown = [0] * len(last)
     left = set(range(len(last)))
     while left and len(chosen) < most:
@@ -58,7 +58,7 @@ def choose_questions(last: list[AnalysisResult], most: int) -> list[Asked]:
     return list(chosen)
 
 
-def _in_order(result: AnalysisResult) -> list[Asked]:
+def _in_order(result: AnalysisResult) -> list[Question]:
     """Questions of a run in order of choice: its examples, two questions an image, then all others."""
     rows = reading.questions(result)
     chosen = [int(i) for i in result.manifest.get("examples") or () if int(i) in rows]
@@ -70,7 +70,7 @@ def _in_order(result: AnalysisResult) -> list[Asked]:
             seen[image] = seen.get(image, 0) + 1
             (chosen if seen[image] <= 2 else later).append(question_id)
     ids = dict.fromkeys([*chosen, *later])
-    return [Asked(i, str(rows[i][0]["question"])) for i in ids]
+    return [Question(i, str(rows[i][0]["question"])) for i in ids]
 
 
 class Methods(NamedTuple):
@@ -106,7 +106,7 @@ def bytes_of_epoch(result: AnalysisResult, questions: int) -> int:
 class ExamplesOfRun:
     """Content of the browser for one run, gathered epoch by epoch so that only one is in memory."""
 
-    def __init__(self, asked: list[Asked], last: AnalysisResult) -> None:
+    def __init__(self, asked: list[Question], last: AnalysisResult) -> None:
         self.asked = asked
         self.methods = methods_of(last)
         self.epochs: list[int] = []
@@ -211,7 +211,7 @@ def _places(result: AnalysisResult) -> dict[int, int]:
     return dict(zip(result.question_ids.tolist(), count(), strict=False))
 
 
-def rows_of(records: dict[int, list[reading.Record]], asked: Asked) -> list[reading.Record]:
+def rows_of(records: dict[int, list[reading.Record]], asked: Question) -> list[reading.Record]:
     """Records of a question; empty if its id belongs to another question in this run."""
     rows = records.get(asked.question_id) or []
     return rows if rows and str(rows[0]["question"]) == asked.question else []

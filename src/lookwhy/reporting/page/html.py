@@ -19,8 +19,8 @@ from lookwhy.files import atomic_path, sha256_file
 from lookwhy.reporting import reading, style
 from lookwhy.reporting.numbers import table_note
 from lookwhy.reporting.page.examples import (
-    Asked,
     ExamplesOfRun,
+    Question,
     bytes_of_epoch,
     choose_questions,
     details_of,
@@ -134,7 +134,7 @@ def _examples(
     return details, found, pictures
 
 
-def _details(asked: Asked, runs: list[_Run], pictures: Pictures) -> Json:
+def _details(asked: Question, runs: list[_Run], pictures: Pictures) -> Json:
     """Facts about a question, with the first picture of it that a run still has."""
     found: Json = {}
     for run in runs:

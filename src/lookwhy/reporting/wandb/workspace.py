@@ -33,7 +33,7 @@ Panel = Any
 
 
 @dataclass
-class Shown:
+class ProjectKeys:
     """Keys and names that the runs of a project log, so that its view can show them.
 
     Attributes:
@@ -55,7 +55,7 @@ class Shown:
     note: str = ""
 
 
-def build(shown: Shown, entity: str, project: str) -> workspaces.Workspace:
+def build(shown: ProjectKeys, entity: str, project: str) -> workspaces.Workspace:
     """Build the view of a project, without any server."""
     makers = (_agreement, _specific, _words, _failure, _examples, _accuracy, _runs)
     sections = []
@@ -83,7 +83,7 @@ def build(shown: Shown, entity: str, project: str) -> workspaces.Workspace:
     )
 
 
-def checked_json(workspace: workspaces.Workspace, shown: Shown) -> str:
+def checked_json(workspace: workspaces.Workspace, shown: ProjectKeys) -> str:
     """The view as W&B receives it, checked against its schema and against the keys that runs log.
 
     Raises:
@@ -161,7 +161,7 @@ def default_entity() -> str:
     return str(entity)
 
 
-def _lines(shown: Shown, title: str, keys: list[str], label: str = "") -> Panel | None:
+def _lines(shown: ProjectKeys, title: str, keys: list[str], label: str = "") -> Panel | None:
     """A panel of lines over the epochs for the keys that are logged; None if none is."""
     found: list[Any] = [f"{PREFIX}{key}" for key in keys if f"{PREFIX}{key}" in shown.keys]
     if not found:
@@ -172,7 +172,7 @@ def _lines(shown: Shown, title: str, keys: list[str], label: str = "") -> Panel 
     )  # fmt: skip
 
 
-def _chart(shown: Shown, key: str, preset: str, fields: dict[str, str], title: str) -> Panel | None:
+def _chart(shown: ProjectKeys, key: str, preset: str, fields: dict[str, str], title: str) -> Panel | None:
     """A panel with a custom chart of the newest table of each run; None if no run logs it."""
     table = f"{PREFIX}{key}_table"
     if table not in shown.keys:
@@ -185,7 +185,7 @@ def _chart(shown: Shown, key: str, preset: str, fields: dict[str, str], title: s
     )
 
 
-def _agreement(shown: Shown) -> tuple[str, list[Panel | None]]:
+def _agreement(shown: ProjectKeys) -> tuple[str, list[Panel | None]]:
     controls = [f"image/{name}/rank_correlation" for name in style.BASELINES]
     label = f"rank correlation with {shown.annotators}"
     found = [
@@ -200,7 +200,7 @@ def _agreement(shown: Shown) -> tuple[str, list[Panel | None]]:
     return f"Agreement with {shown.annotators}", [overview, *found]
 
 
-def _specific(shown: Shown) -> tuple[str, list[Panel | None]]:
+def _specific(shown: ProjectKeys) -> tuple[str, list[Panel | None]]:
     every = [f"image/{method}/specificity" for method in (*shown.image_methods, *style.BASELINES)]
     found = [_lines(shown, "Own question minus another question of the image", every, "rank correlation")]
     for method in shown.image_methods:
@@ -210,7 +210,7 @@ def _specific(shown: Shown) -> tuple[str, list[Panel | None]]:
     return "Question-specific agreement", found
 
 
-def _words(shown: Shown) -> tuple[str, list[Panel | None]]:
+def _words(shown: ProjectKeys) -> tuple[str, list[Panel | None]]:
     found = []
     for method in shown.question_methods:
         name = style.method_name(method).lower()
@@ -222,7 +222,7 @@ def _words(shown: Shown) -> tuple[str, list[Panel | None]]:
     return "Which words count", found
 
 
-def _failure(shown: Shown) -> tuple[str, list[Panel | None]]:
+def _failure(shown: ProjectKeys) -> tuple[str, list[Panel | None]]:
     found = []
     for name, title in (("auroc", "AUROC"), ("aurc", "AURC, lower is better"), ("accuracy", "Accuracy")):
         keys = [f"failure/{feature_set}/{name}" for feature_set in shown.feature_sets]
@@ -236,7 +236,7 @@ def _failure(shown: Shown) -> tuple[str, list[Panel | None]]:
     return "Predicting failure", found
 
 
-def _examples(shown: Shown) -> tuple[str, list[Panel | None]]:
+def _examples(shown: ProjectKeys) -> tuple[str, list[Panel | None]]:
     keys = {"Examples, step by step": "examples"} | {_title(name): f"figures/{name}" for name in EPOCH_CHARTS}
     return "Examples", [
         panels.MediaBrowser(title=title, media_keys=[f"{PREFIX}{key}"], num_columns=1)
@@ -249,7 +249,7 @@ def _title(name: str) -> str:
     return name.replace("_", " ").capitalize()
 
 
-def _accuracy(shown: Shown) -> tuple[str, list[Panel | None]]:
+def _accuracy(shown: ProjectKeys) -> tuple[str, list[Panel | None]]:
     logged = [key for key in shown.keys if not key.endswith((f"/{BEST}", f"/{BEST_EPOCH}"))]
     rows = [parse(key.removeprefix(PREFIX))[0] for key in logged]
     types = sorted(row.key for row in rows if (row.slice, row.measure) == (None, "answer_type"))
@@ -265,7 +265,7 @@ def _accuracy(shown: Shown) -> tuple[str, list[Panel | None]]:
     return "Accuracy", found
 
 
-def _runs(shown: Shown) -> tuple[str, list[Panel | None]]:
+def _runs(shown: ProjectKeys) -> tuple[str, list[Panel | None]]:
     markdown = f"Annotators: {shown.annotators}. {shown.note}".strip()
     found: list[Panel | None] = [panels.RunComparer(diff_only="split")]
     if f"{PREFIX}questions" in shown.keys:
