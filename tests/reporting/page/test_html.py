@@ -16,7 +16,7 @@ from PIL import Image
 
 from lookwhy import store
 from lookwhy.analysis.paired import Comparison, between_analyses
-from lookwhy.data.files import sha256_file
+from lookwhy.files import sha256_file
 from lookwhy.reporting.figures.epochs import agreement_over_epochs
 from lookwhy.reporting.figures.failure_curves import failure_curves
 from lookwhy.reporting.page import examples as page_examples
