@@ -56,6 +56,20 @@ def counted(result: AnalysisResult, method: str, measure: str) -> tuple[str, str
     return number(result, key), f"n {number(result, f'{key}/n', '{:.0f}')}" if differs else ""
 
 
+def table_cells(result: AnalysisResult, method: str) -> dict[str, tuple[str, str]]:
+    """Cells of a row of Table 1 by column: the text, and the small text below it."""
+    key = f"image/{method}"
+    return {
+        "Rank correlation": estimate(result, f"{key}/rank_correlation"),
+        "Mean map": counted(result, method, "mean_map"),
+        "n (undefined)": (counts(result, f"{key}/rank_correlation"), ""),
+        "Other question": counted(result, method, "other_question"),
+        "Other image": counted(result, method, "other_image"),
+        "Question-specific": estimate(result, f"{key}/specificity"),
+        "Paper": (PAPER.get(method, NOTHING), ""),
+    }
+
+
 def table_title(result: AnalysisResult) -> str:
     """Title of Table 1 with its epoch."""
     epoch = result.manifest.get("epoch")

@@ -11,6 +11,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -156,7 +157,14 @@ class Sheet:
             if x > left and x + taken > self.width - MARGIN:
                 x, y = left, y + line_height
             colour = scale.colours(shade) if shade is not None else (1.0, 1.0, 1.0, 1.0)
-            self._word(word, x + padding / 2, y + 0.15, colour, weight, place == top)
+            framed = place == top
+            box = {
+                "boxstyle": f"round,pad={_PAD - 0.06},rounding_size=0.25",
+                "facecolor": colour,
+                "edgecolor": INK if framed else FAINT,
+                "linewidth": 1.4 if framed else 0.6,
+            }
+            self._put(word, x + padding / 2, y + 0.15, _WORD, ink_on(colour), weight, box=box)
             x += taken + 0.05
         used = 0.0
         if beside:
@@ -222,45 +230,30 @@ class Sheet:
         return len(lines) * size * _LEADING
 
     def _put(
-        self, text: str, x: float, y: float, size: float, colour: str, weight: str, side: str = "left"
+        self,
+        text: str,
+        x: float,
+        y: float,
+        size: float,
+        colour: str,
+        weight: str,
+        side: str = "left",
+        box: dict[str, Any] | None = None,
     ) -> None:
         def step(figure: Figure, total: float) -> None:
+            # On one baseline: aligned by their tops, words with and without ascenders would not be level.
+            place = y if box else y + 0.95 * size / 72
             figure.text(
                 x / self.width,
-                # On one baseline: aligned by their tops, words with and without ascenders would not be level.
-                1 - (y + 0.95 * size / 72) / total,
+                1 - place / total,
                 text,
                 size=size,
                 color=colour,
                 weight=weight,
                 ha=side,
-                va="baseline",
+                va="center_baseline" if box else "baseline",
                 parse_math=False,
-            )
-
-        self._steps.append(step)
-
-    def _word(
-        self,
-        word: str,
-        x: float,
-        y: float,
-        colour: tuple[float, float, float, float],
-        weight: str,
-        framed: bool,
-    ) -> None:
-        def step(figure: Figure, total: float) -> None:
-            frame = {"edgecolor": INK if framed else FAINT, "linewidth": 1.4 if framed else 0.6}
-            figure.text(
-                x / self.width,
-                1 - y / total,
-                word,
-                size=_WORD,
-                color=ink_on(colour),
-                weight=weight,
-                va="center_baseline",
-                parse_math=False,
-                bbox={"boxstyle": f"round,pad={_PAD - 0.06},rounding_size=0.25", "facecolor": colour} | frame,
+                bbox=box,
             )
 
         self._steps.append(step)

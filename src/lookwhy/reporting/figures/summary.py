@@ -51,7 +51,12 @@ def most_important_words(result: AnalysisResult, width: float | None = None) -> 
         return undefined(figure, "no part of speech has a value in this analysis")
     rows = {(row.method, row.group): row for row in reading.words(result)}
     _word_bars(axes, rows, groups, methods, upright)
-    _name_groups(axes, rows, groups, methods, upright)
+    labels = []
+    for group in groups:
+        counts = sorted({int(row.n) for row in rows.values() if row.group == group and row.n is not None})
+        counted = f"n = {'–'.join(map(str, counts))}" if counts else ""
+        labels.append(f"{style.group_name(group)}{chr(10) if upright else ', '}{counted}")
+    _name_groups(axes, labels, upright, few=narrow(figure))
     measured = (
         "P(most important |\npart of speech)" if narrow(figure) else "P(most important | part of speech)"
     )
@@ -98,33 +103,20 @@ def _word_bars(
         across(chance, at - thick * 0.46, at + thick * 0.46, style.INK, linewidth=1.6, label=label)
 
 
-def _name_groups(
-    axes: Axes,
-    rows: dict[tuple[str, str], Row],
-    groups: Sequence[str],
-    methods: Sequence[str],
-    upright: bool,
-) -> None:
-    """Name the groups with their numbers of words, and put percents on the other axis."""
-    labels = []
-    for group in groups:
-        found = (rows[method, group].n for method in methods if (method, group) in rows)
-        counts = sorted({int(n) for n in found if n is not None})
-        counted = f"n = {'–'.join(map(str, counts))}" if counts else ""
-        labels.append(f"{style.group_name(group)}{chr(10) if upright else ', '}{counted}")
-    few = narrow(axes.figure) and not upright  # type: ignore[arg-type]
+def _name_groups(axes: Axes, labels: Sequence[str], upright: bool, few: bool) -> None:
+    """Label the groups on one axis, and put percents on the other (few ticks if it is horizontal)."""
     if upright:
-        crowded = len(groups) > 9
+        crowded = len(labels) > 9
         axes.set_xticks(
-            range(len(groups)), labels, rotation=40 if crowded else 0, ha="right" if crowded else "center"
+            range(len(labels)), labels, rotation=40 if crowded else 0, ha="right" if crowded else "center"
         )
         axes.set_ylim(bottom=0)
     else:
-        axes.set_yticks(range(len(groups)), labels)
+        axes.set_yticks(range(len(labels)), labels)
         axes.invert_yaxis()
         axes.set_xlim(left=0)
     measured = axes.yaxis if upright else axes.xaxis
-    measured.set_major_locator(MaxNLocator(nbins=4 if few else 6, steps=[1, 2, 5, 10]))
+    measured.set_major_locator(MaxNLocator(nbins=4 if few and not upright else 6, steps=[1, 2, 5, 10]))
     measured.set_major_formatter(PercentFormatter(1.0, decimals=0))
 
 

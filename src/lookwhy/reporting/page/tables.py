@@ -15,21 +15,12 @@ _MEASURES = {RHO: "Rank correlation ρ", ACCURACY: "VQA accuracy", CONFIDENCE: "
 
 def table_one(result: AnalysisResult, note: bool) -> str:
     """Table 1 of the paper as HTML, with or without its note; empty without rows."""
-    heads = ["Method", "Rank correlation", "Mean map", "n (undefined)", "Other question", "Other image"]
-    heads += ["Question-specific", "Paper"]
-    rows = []
+    heads, rows = ["Method"], []
     for method in numbers.table_rows(result):
-        key = f"image/{method}"
-        cells = [
-            _small(*numbers.estimate(result, f"{key}/rank_correlation")),
-            _small(*numbers.counted(result, method, "mean_map")),
-            escape(numbers.counts(result, f"{key}/rank_correlation")),
-            _small(*numbers.counted(result, method, "other_question")),
-            _small(*numbers.counted(result, method, "other_image")),
-            _small(*numbers.estimate(result, f"{key}/specificity")),
-            numbers.PAPER.get(method, numbers.NOTHING),
-        ]
+        found = numbers.table_cells(result, method)
+        heads = ["Method", *found]
         name = escape(style.method_name(method, result.manifest))
+        cells = [_small(*cell) for cell in found.values()]
         rows.append(_row(name, cells, heads, "baseline" if method in style.BASELINES else ""))
     if not rows:
         return ""

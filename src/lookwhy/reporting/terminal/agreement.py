@@ -5,24 +5,14 @@ Colours and weights only stress what the text says, so nothing is lost without t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from lookwhy.reporting import reading, style
-from lookwhy.reporting.numbers import (
-    NOTHING,
-    PAPER,
-    counted,
-    counts,
-    estimate,
-    table_note,
-    table_rows,
-    table_title,
-)
+from lookwhy.reporting.numbers import NOTHING, table_cells, table_note, table_rows, table_title
 from lookwhy.types import AnalysisResult
 
 WIDE = 100
@@ -31,50 +21,20 @@ GOOD, BAD, BEST, QUIET = "green", "red", "bold", "dim"
 MARK = "*"
 
 
-class _Column(NamedTuple):
-    """A column of Table 1: its head, its width, and its cell for a method."""
-
-    head: str
-    width: int
-    cell: Callable[[AnalysisResult, str], Text]
-
-
-def _estimated(measure: str) -> Callable[[AnalysisResult, str], Text]:
-    """A cell with mean and interval; the best method is bold, an interval that excludes 0 is marked."""
-
-    def cell(result: AnalysisResult, method: str) -> Text:
-        key = f"image/{method}/{measure}"
-        mean, interval = estimate(result, key)
-        text = Text().append(mark(result, key, 0.0))
-        keys = {one: f"image/{one}/{measure}" for one in reading.image_methods(result)}
-        text.append(mean, style=BEST if method in best(result, keys) else "")
-        return text.append(f"\n{interval}", QUIET) if interval else text
-
-    return cell
-
-
-def _plain(measure: str) -> Callable[[AnalysisResult, str], Text]:
-    def cell(result: AnalysisResult, method: str) -> Text:
-        mean, below = counted(result, method, measure)
-        text = Text(mean)
-        return text.append(f"\n{below}", style=QUIET) if below else text
-
-    return cell
-
-
-_MEASURED = (
-    _Column("Rank\ncorrelation", 16, _estimated("rank_correlation")),
-    _Column("Question-\nspecific", 16, _estimated("specificity")),
-)
-_CONTROLS = (
-    _Column("Mean\nmap", 6, _plain("mean_map")),
-    _Column("Other\nquestion", 8, _plain("other_question")),
-    _Column("Other\nimage", 6, _plain("other_image")),
-)
-_COUNT = _Column(
-    "n\n(undef.)", 8, lambda result, method: Text(counts(result, f"image/{method}/rank_correlation"))
-)
-_PUBLISHED = _Column("Paper", 8, lambda result, method: Text(PAPER.get(method, NOTHING)))
+_COLUMNS = {
+    "Rank correlation": ("Rank\ncorrelation", 16),
+    "Mean map": ("Mean\nmap", 6),
+    "n (undefined)": ("n\n(undef.)", 8),
+    "Other question": ("Other\nquestion", 8),
+    "Other image": ("Other\nimage", 6),
+    "Question-specific": ("Question-\nspecific", 16),
+    "Paper": ("Paper", 8),
+}
+"""Head and width of each column of Table 1."""
+_TESTED = {"Rank correlation": "rank_correlation", "Question-specific": "specificity"}
+"""Measures whose best method is bold and whose interval is marked if it excludes 0."""
+_CONTROLS = ("Mean map", "Other question", "Other image")
+_OWN = ("Rank correlation", "Question-specific", "n (undefined)", "Paper")
 
 
 def table_one(result: AnalysisResult, width: int = WIDE) -> list[Table | Text]:
@@ -88,31 +48,41 @@ def table_one(result: AnalysisResult, width: int = WIDE) -> list[Table | Text]:
     marked = f" Bold: the best method. {MARK}: its interval excludes 0." if rows else ""
     note = (table_note(result) if rows else "No annotator maps, so no agreement.") + marked
     if width >= WIDE or not rows:
-        (own, specific), (mean, *others) = _MEASURED, _CONTROLS
-        columns = (own, mean, _COUNT, *others, specific, _PUBLISHED)
-        return [_agreement(title, note, columns, result, rows)]
+        return [_agreement(title, note, tuple(_COLUMNS), result, rows)]
     return [
-        _agreement(title, "", (*_MEASURED, _COUNT, _PUBLISHED), result, rows),
+        _agreement(title, "", _OWN, result, rows),
         _agreement("Controls of this agreement", "", _CONTROLS, result, rows),
         Text(note, style=QUIET),
     ]
 
 
 def _agreement(
-    title: str, note: str, columns: Sequence[_Column], result: AnalysisResult, rows: list[str]
+    title: str, note: str, columns: Sequence[str], result: AnalysisResult, rows: list[str]
 ) -> Table:
     table = new_table(title, note)
     table.add_column("Method", min_width=15, max_width=20)
     for column in columns:
-        table.add_column(column.head, justify="right", width=column.width)
+        head, width = _COLUMNS[column]
+        table.add_column(head, justify="right", width=width)
     for method in rows:
-        name = Text(
-            style.method_name(method, result.manifest), style=QUIET if method in style.BASELINES else ""
+        name = style.method_name(method, result.manifest)
+        cells = table_cells(result, method)
+        table.add_row(
+            Text(name, style=QUIET if method in style.BASELINES else ""),
+            *(_cell(result, method, column, *cells[column]) for column in columns),
         )
-        table.add_row(name, *(column.cell(result, method) for column in columns))
     if not rows:
         table.add_row(*[NOTHING] * (len(columns) + 1))
     return table
+
+
+def _cell(result: AnalysisResult, method: str, column: str, main: str, below: str) -> Text:
+    text = Text(main)
+    if column in _TESTED:
+        keys = {one: f"image/{one}/{_TESTED[column]}" for one in reading.image_methods(result)}
+        text = mark(result, f"image/{method}/{_TESTED[column]}", 0.0)
+        text.append(main, style=BEST if method in best(result, keys) else "")
+    return text.append(f"\n{below}", style=QUIET) if below else text
 
 
 def best(result: AnalysisResult, keys: Mapping[str, str], lowest: bool = False) -> set[str]:
