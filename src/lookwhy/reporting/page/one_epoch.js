@@ -1,7 +1,7 @@
-// What one epoch shows: which words count, accuracy by type, and the prediction of failures.
+// Results of one epoch: which words count, accuracy by type, and the prediction of failures.
 
-const numbered = (found) => Object.keys(found).map(Number).sort((a, b) => a - b);
-const runsWith = (part) => runs.map((_, at) => at).filter((at) => numbered(runs[at][part]).length);
+const epochsOf = (found) => Object.keys(found).map(Number).sort((a, b) => a - b);
+const runsWith = (part) => runs.map((_, at) => at).filter((at) => epochsOf(runs[at][part]).length);
 
 /** On paper no control says which run and epoch are shown. */
 const shownAs = (run, epoch) => (several ? `${runs[run].name}, ${epochName(epoch)}` : sentence(epochName(epoch)));
@@ -18,7 +18,7 @@ function wordsSection() {
   const heights = possible.flatMap((at) => Object.values(runs[at].words)).flatMap((groups) => Object.values(groups))
     .flatMap((methods) => Object.values(methods)).flatMap(([value, , high, chance]) => [value, high, chance]).filter(known);
   const high = Math.min(Math.ceil(Math.max(...heights, 0.1) * 10) / 10, 1);
-  runAndEpoch("words", possible, (run) => numbered(runs[run].words), (run, epoch) => {
+  runAndEpoch("words", possible, (run) => epochsOf(runs[run].words), (run, epoch) => {
     const found = runs[run].words[epoch];
     const rows = Object.entries(found).map(([group, methods]) => ({
       name: names.groups[group],
@@ -31,7 +31,7 @@ function wordsSection() {
     const methods = [...new Set(Object.values(found).flatMap((one) => Object.keys(one)))];
     const keys = methods.map((method) => [swatch(names.wordMethods[method].colour, wordHatch(method)), names.wordMethods[method].name]);
     keys.push([make("span", { class: "mark-key" }), "By chance"], [make("span", { class: "interval-key" }), "95% interval"]);
-    place.replaceChildren(barKeys(keys), barChart(`P(most important | part of speech), ${epochName(epoch)}`, rows, high),
+    place.replaceChildren(legend(keys), barChart(`P(most important | part of speech), ${epochName(epoch)}`, rows, high),
       make("p", { class: "note" }, `${shownAs(run, epoch)}: share of the words of each part of speech that are the most important word of their question; bars end at ${percent(high)}. n: words. Most frequent part of speech first. Tagged by ${runs[run].tagger}.`));
   });
 }
@@ -41,25 +41,25 @@ const wordHatch = (method) => HATCHES[Object.keys(names.wordMethods).indexOf(met
 const MOST_TYPES = 16;
 
 function accuracySection() {
-  const possible = runsWith("accuracy");
+  const possible = series.filter((one) => epochsOf(one.accuracy).length);
   if (!possible.length) return nothing("accuracy", "Undefined: no question of these analyses has known answers.");
   const place = document.querySelector("#accuracy .drawn");
-  const controls = document.querySelector("#accuracy .controls");
   const slider = epochSlider("accuracy-epoch", () => show(slider.epoch()));
-  controls.append(slider.element);
+  document.querySelector("#accuracy .controls").append(slider.element);
   const show = (epoch) => {
-    // All runs side by side; a run that ended earlier, or skipped this epoch, is left out and told.
-    const there = possible.filter((at) => runs[at].accuracy[epoch]);
-    const away = possible.filter((at) => !runs[at].accuracy[epoch]).map((at) => runs[at].name);
-    const keys = there.map((at) => [swatch(RUN_COLOURS[at % 6], HATCHES[at % 4]), runs[at].name]);
-    const gone = away.length ? ` No analysis at ${epochName(epoch)}: ${away.join(", ")}.` : "";
-    place.replaceChildren(several ? barKeys(keys) : "",
-      ...accuracyBars(accuracyRows(there, epoch), epoch),
-      make("p", { class: "note" }, `${sentence(epochName(epoch))}: official VQA accuracy; bars end at 100%. n: questions.${gone}`));
+    // All runs side by side; the note names those without an analysis of this epoch.
+    const shown = possible.filter((one) => one.accuracy[epoch]);
+    const missing = possible.filter((one) => !one.accuracy[epoch]).map((one) => one.name).join(", ");
+    const keys = shown.map((one) => [swatch(...barLook(one)), one.name]);
+    const means = report.groups.map((group) => ` Group ${group.name}: mean over runs; interval: ${group.band}.`).join("");
+    place.replaceChildren(several ? legend(keys) : "", ...accuracyBars(accuracyRows(shown, epoch), epoch),
+      make("p", { class: "note" }, `${sentence(epochName(epoch))}: official VQA accuracy; bars end at 100%. n: questions.${means}${missing && ` No analysis at ${epochName(epoch)}: ${missing}.`}`));
   };
-  slider.offer(possible.map((at) => numbered(runs[at].accuracy)));
+  slider.offer(possible.map((one) => epochsOf(one.accuracy)));
   show(slider.epoch());
 }
+
+const barLook = (one) => [SERIES_COLOURS[series.indexOf(one) % 6], HATCHES[series.indexOf(one) % 4]];
 
 /** The most frequent types, and the others (a data set may have dozens) on demand. */
 function accuracyBars(rows, epoch) {
@@ -70,23 +70,24 @@ function accuracyBars(rows, epoch) {
   return [barChart(label, shown, 1), ...(more.length ? [rest()] : [])];
 }
 
-function accuracyRows(there, epoch) {
-  const rows = [{ key: "overall", name: "All questions", kind: null }];
-  for (const [kind, what] of [["answer_type", "answers"], ["question_type", "questions"]]) {
-    const types = new Set(there.flatMap((at) => runs[at].types[kind]));
-    rows.push(...[...types].map((type) => ({ key: `${kind}/${type}`, name: type, kind, what })));
+function accuracyRows(shown, epoch) {
+  const rows = [{ key: "overall", name: "All questions", count: (one) => Object.values(one.counts.answer_type).reduce((a, b) => a + b, 0) }];
+  for (const kind of ["answer_type", "question_type"]) {
+    const types = new Set(shown.flatMap((one) => one.types[kind]));
+    rows.push(...[...types].map((type) => ({ key: `${kind}/${type}`, name: type, count: (one) => one.counts[kind][type] })));
   }
-  return rows.filter(({ key }) => there.some((at) => known(runs[at].accuracy[epoch][key]))).map(({ key, name, kind, what }) => {
-    const counts = there.map((at) => (kind ? runs[at].counts[kind][name] : Object.values(runs[at].counts.answer_type).reduce((a, b) => a + b, 0)));
-    const n = [...new Set(counts.filter(Boolean))].join(", ");
-    return {
-      name, strong: !kind, small: [what === "answers" ? "answer type" : "", n ? `n = ${n}` : ""].filter(Boolean).join(", "),
-      bars: there.filter((at) => known(runs[at].accuracy[epoch][key])).map((at) => ({
-        name: runs[at].name, value: runs[at].accuracy[epoch][key], colour: RUN_COLOURS[at % 6], hatch: HATCHES[at % 4],
-        text: percent(runs[at].accuracy[epoch][key], 1),
-      })),
-    };
-  });
+  return rows.map(({ key, name, count }) => {
+    const n = [...new Set(shown.map(count).filter(Boolean))].join(", ");
+    const small = [key.startsWith("answer_type") ? "answer type" : "", n ? `n = ${n}` : ""].filter(Boolean).join(", ");
+    return { name, strong: key === "overall", small, bars: shown.map((one) => accuracyBar(one, one.accuracy[epoch][key])).filter(Boolean) };
+  }).filter((row) => row.bars.length);
+}
+
+/** A run has a number, a group a mean with both ends of its interval. */
+function accuracyBar(one, accuracy) {
+  const [value, low, high] = [accuracy].flat();
+  const [colour, hatch] = barLook(one);
+  return known(value) ? { name: one.name, value, low, high, colour, hatch, text: percent(value, 1) } : null;
 }
 
 const FAILURE_CURVES = [
@@ -101,15 +102,15 @@ function failureSection() {
   const place = document.querySelector("#failure .drawn");
   const curves = {};
   const sets = Object.keys(names.featureSets);
-  const look = (set) => ({ colour: RUN_COLOURS[sets.indexOf(set) % 6], dash: DASHES[sets.indexOf(set) % 4], marker: sets.indexOf(set) % 4 });
+  const look = (set) => ({ colour: SERIES_COLOURS[sets.indexOf(set) % 6], dash: DASHES[sets.indexOf(set) % 4], marker: sets.indexOf(set) % 4 });
   let charts = null;
-  runAndEpoch("failure", possible, (run) => numbered(runs[run].failure), (run, epoch) => {
+  runAndEpoch("failure", possible, (run) => epochsOf(runs[run].failure), (run, epoch) => {
     curves[run] ??= readJson("curves-" + run);
     const stored = curves[run][epoch];
     const found = runs[run].failure[epoch];
     if (!charts || !stored) charts = stored ? FAILURE_CURVES.map((kind) => lineChart(failureChart(kind, stored, look, epoch))) : null;
     else charts.forEach((chart, at) => chart.show(failureChart(FAILURE_CURVES[at], stored, look, epoch)));
-    const keys = barKeys(Object.keys(found).map((set) => [lineKey(look(set).colour, look(set).dash, look(set).marker), names.featureSets[set]]));
+    const keys = legend(Object.keys(found).map((set) => [lineKey(look(set).colour, look(set).dash, look(set).marker), names.featureSets[set]]));
     const old = make("p", {}, "ROC, risk-coverage and calibration are missing: this epoch was analysed by an earlier version, which stored no curves. Analyse its checkpoint again to have them.");
     place.replaceChildren(failureTable(found), ...(charts ? [keys, make("div", { class: "charts" }, ...charts)] : [old]),
       make("p", { class: "note" }, `${shownAs(run, epoch)}. Logistic regression on what is named, cross-validated, all questions of an image in one fold. AURC: area under the risk-coverage curve, lower is better. Paper: ${names.paperFailure} accuracy (Goyal et al. 2016, VQA v1).`));
@@ -120,13 +121,13 @@ function failureSection() {
 function failureChart([key, title, across, up], stored, look, epoch) {
   const found = Object.entries(stored).filter(([, one]) => one[key]).map(([set, one]) => {
     const { colour, dash, marker: kind } = look(set);
-    const points = one[key].x.map((x, i) => ({ x, y: one[key].y[i], n: one[key].n?.[i] }));
+    const points = one[key].x.map((x, i) => ({ x, y: one[key].y[i], note: one[key].n ? `n = ${one[key].n[i]}` : "" }));
     return { name: names.featureSets[set] ?? set, colour, dash: key === "calibration" ? "" : dash, marker: key === "calibration" ? kind : null, points };
   });
   const highest = Math.max(...found.flatMap((line) => line.points.map((p) => p.y)), 0.05);
   return {
     title, label: `${title}, ${epochName(epoch)}: ${found.length} lines; their numbers are in the table below it`,
-    lines: found, diagonal: key !== "risk_coverage",
+    lines: found, diagonal: key !== "risk_coverage", noteTitle: "Questions",
     x: { title: across, low: 0, high: 1, share: true },
     y: { title: up, low: 0, high: key === "risk_coverage" ? Math.min(1, Math.ceil(highest * 20) / 20) : 1, share: true },
   };
