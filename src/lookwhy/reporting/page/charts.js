@@ -36,7 +36,8 @@ function lineChart(chart) {
   numbers.addEventListener("toggle", list);
   box.show = (next) => {
     chart = next;
-    plot.replaceChildren(make("small", {}, chart.y.title), drawLines(chart), make("small", { class: "x" }, chart.x.title));
+    const titles = [make("small", {}, chart.y.title), make("small", { class: "x" }, chart.x.title)];
+    plot.replaceChildren(titles[0], drawLines(chart), titles[1]);
     list();
   };
   box.show(chart);
@@ -50,20 +51,24 @@ function drawLines(chart) {
   const y = (value) => (100 * (top - value)) / (top - bottom || 1);
   // Paths know no percentages: they are drawn in a square of 100 that is stretched, their strokes are not.
   const paths = draw("svg", { viewBox: "0 0 100 100", preserveAspectRatio: "none" });
-  if (chart.diagonal) paths.append(draw("path", { class: "axis", d: `M${x(0)} ${y(0)}L${x(1)} ${y(1)}`, "stroke-dasharray": "3 3" }));
-  for (const line of chart.lines) paths.append(draw("path", { class: "band", d: bandPath(line.points, x, y), style: { fill: line.colour } }));
-  for (const line of chart.lines) {
-    paths.append(draw("path", { class: "curve", d: curvePath(line.points, x, y), "stroke-dasharray": line.dash, style: { stroke: line.colour } },
-      draw("title", {}, line.name)));
+  const diagonal = { class: "axis", d: `M${x(0)} ${y(0)}L${x(1)} ${y(1)}`, "stroke-dasharray": "3 3" };
+  if (chart.diagonal) paths.append(draw("path", diagonal));
+  for (const { points, colour } of chart.lines) {
+    paths.append(draw("path", { class: "band", d: bandPath(points, x, y), style: { fill: colour } }));
   }
-  return draw("svg", { role: "img", "aria-label": chart.label }, ...yAxis(chart, bottom, top, y), ...xAxis(chart, x),
-    ...(chart.levels ?? []).map((level) => levelLine(level, y)), paths,
-    ...chart.lines.map((line) => pointMarkers(line, chart, x, y)));
+  for (const { points, colour, dash, name } of chart.lines) {
+    const look = { class: "curve", "stroke-dasharray": dash, style: { stroke: colour } };
+    paths.append(draw("path", { ...look, d: curvePath(points, x, y) }, draw("title", {}, name)));
+  }
+  return draw("svg", { role: "img", "aria-label": chart.label },
+    ...yAxis(chart, bottom, top, y), ...xAxis(chart, x), ...(chart.levels ?? []).map((level) => levelLine(level, y)),
+    paths, ...chart.lines.map((line) => pointMarkers(line, chart, x, y)));
 }
 
 /** Lowest and highest value of the vertical axis; zero is always inside. */
 function range({ lines, levels = [], y }) {
-  const all = [...lines.flatMap((line) => line.points.flatMap((p) => [p.y, p.low, p.high])).filter(known), ...levels.map((level) => level.y)];
+  const all = lines.flatMap((line) => line.points.flatMap((p) => [p.y, p.low, p.high])).filter(known);
+  all.push(...levels.map((level) => level.y));
   const low = y.low ?? Math.min(0, ...all);
   const high = y.high ?? Math.max(...all, low + 0.05);
   const spare = 0.05 * (high - low);
@@ -77,14 +82,19 @@ function ticks(low, high, wanted) {
   const step = [1, 2, 5, 10].map((factor) => factor * size).find((one) => one >= rough * 0.999);
   const first = Math.ceil(low / step - 1e-9);
   const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
-  return Array.from({ length: Math.floor(high / step + 1e-9) - first + 1 }, (_, at) => ({ value: (first + at) * step, digits }));
+  const length = Math.floor(high / step + 1e-9) - first + 1;
+  return Array.from({ length }, (_, at) => ({ value: (first + at) * step, digits }));
 }
 
 function yAxis(chart, bottom, top, y) {
   return ticks(bottom, top, 5).flatMap(({ value, digits }) => [
-    draw("line", { class: Math.abs(value) < 1e-9 ? "axis" : "grid", x2: "100%", y1: y(value) + "%", y2: y(value) + "%" }),
+    acrossLine(y(value), { class: Math.abs(value) < 1e-9 ? "axis" : "grid" }),
     draw("text", { x: -6, y: y(value) + "%", dy: 4, "text-anchor": "end" }, chart.y.share ? percent(value) : number(value, digits)),
   ]);
+}
+
+function acrossLine(height, attributes, ...children) {
+  return draw("line", { x2: "100%", y1: height + "%", y2: height + "%", ...attributes }, ...children);
 }
 
 function xAxis(chart, x) {
@@ -94,7 +104,8 @@ function xAxis(chart, x) {
   ];
   const untrained = chart.x.whole && chart.x.low < 0;
   // Fewer percentages than epochs fit beside each other on a phone.
-  const found = ticks(Math.max(chart.x.low, 0), chart.x.high, chart.x.whole ? Math.min(6, Math.max(chart.x.high, 1)) : 4)
+  const wanted = chart.x.whole ? Math.min(6, Math.max(chart.x.high, 1)) : 4;
+  const found = ticks(Math.max(chart.x.low, 0), chart.x.high, wanted)
     // The word "untrained" is wide: ticks that it would cover give way.
     .filter(({ value }) => !untrained || x(value) > 30)
     .flatMap(({ value, digits }) => mark(value, chart.x.share ? percent(value) : value.toFixed(digits)));
@@ -102,8 +113,8 @@ function xAxis(chart, x) {
 }
 
 function levelLine({ name, y: value, colour, dash }, y) {
-  return draw("line", { class: "level", x2: "100%", y1: y(value) + "%", y2: y(value) + "%", "stroke-dasharray": dash, style: { stroke: colour } },
-    draw("title", {}, `${name}: ${number(value, 3)}`));
+  const look = { class: "level", "stroke-dasharray": dash, style: { stroke: colour } };
+  return acrossLine(y(value), look, draw("title", {}, `${name}: ${number(value, 3)}`));
 }
 
 /** A curve with a gap where a value is undefined. */
@@ -127,19 +138,22 @@ function pointMarkers({ name, colour, marker, points, shift = 0 }, chart, x, y) 
   points.forEach((p, at) => {
     if (!known(p.y)) return;
     if (inBand(p) && !inBand(points[at - 1]) && !inBand(points[at + 1])) {
-      group.append(draw("line", { class: "curve", x1: x(p.x) + "%", x2: x(p.x) + "%", y1: y(p.low) + "%", y2: y(p.high) + "%", style: { stroke: colour } }));
+      const ends = { x1: x(p.x) + "%", x2: x(p.x) + "%", y1: y(p.low) + "%", y2: y(p.high) + "%" };
+      group.append(draw("line", { class: "curve", ...ends, style: { stroke: colour } }));
     }
     if (marker === null) return;
     const where = chart.x.whole ? epochName(p.x) : percent(p.x);
     const text = `${name}, ${where}: ${[number(p.y, 3), p.note].filter(Boolean).join(", ")}`;
-    group.append(draw("svg", { x: x(p.x) + "%", y: y(p.y) + "%" }, draw("path", { d: MARKERS[marker], style: { fill: colour } }, draw("title", {}, text))));
+    const mark = draw("path", { d: MARKERS[marker], style: { fill: colour } }, draw("title", {}, text));
+    group.append(draw("svg", { x: x(p.x) + "%", y: y(p.y) + "%" }, mark));
   });
   return group;
 }
 
 /** The chart's numbers as a table, for readers who do not see the chart. */
 function numbersTable(chart) {
-  const row = (name, ...cells) => make("tr", {}, make("th", { scope: "row" }, name), ...cells.map((text) => make("td", {}, text)));
+  const row = (name, ...cells) =>
+    make("tr", {}, make("th", { scope: "row" }, name), ...cells.map((text) => make("td", {}, text)));
   const where = (p) => (chart.x.whole ? epochName(p.x) : number(p.x, 3));
   const head = ["Line", chart.x.title, "Value", chart.noteTitle].map((text) => make("th", { scope: "col" }, text));
   const points = chart.lines.flatMap((line) => line.points.map((p) => row(line.name, where(p), number(p.y, 3), p.note || "–")));
@@ -148,11 +162,11 @@ function numbersTable(chart) {
     make("table", {}, make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...points, ...levels)));
 }
 
-/** The look of a line in a legend. */
-function lineKey(colour, dash, marker) {
+/** A short piece of a line for a legend. */
+function lineKey({ colour, dash, marker }) {
   const line = draw("line", { class: "curve", x2: 30, y1: 7, y2: 7, "stroke-dasharray": dash, style: { stroke: colour } });
-  const mark = marker === null ? null : draw("path", { d: MARKERS[marker], transform: "translate(15 7)", style: { fill: colour } });
-  return draw("svg", { width: 30, height: 14, "aria-hidden": "true" }, line, mark);
+  const place = { d: MARKERS[marker], transform: "translate(15 7)", style: { fill: colour } };
+  return draw("svg", { width: 30, height: 14, "aria-hidden": "true" }, line, known(marker) ? draw("path", place) : null);
 }
 
 /**
@@ -189,6 +203,7 @@ function legend(keys) {
 const swatch = (colour, hatch) => make("span", { class: "swatch", style: { background: hatched(colour, hatch) } });
 
 function hatched(colour, hatch) {
-  const stripes = hatch ? `repeating-linear-gradient(${hatch}, transparent 0 4px, color-mix(in srgb, var(--card) 60%, transparent) 4px 6.5px), ` : "";
-  return stripes + `linear-gradient(${colour}, ${colour})`;
+  const plain = `linear-gradient(${colour}, ${colour})`;
+  const stripe = "color-mix(in srgb, var(--card) 60%, transparent)";
+  return hatch ? `repeating-linear-gradient(${hatch}, transparent 0 4px, ${stripe} 4px 6.5px), ${plain}` : plain;
 }
