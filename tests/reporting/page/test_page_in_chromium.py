@@ -145,6 +145,11 @@ def test_a_group_is_one_curve_and_each_of_its_runs_can_be_switched_on(opened, tm
     page.get_by_label("seeds (mean of 3 runs)", exact=True).uncheck()
     assert chart.locator("path.curve").count() == 2
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.emulate_media(media="print")
+    keys = page.locator("#agreement .key").all()
+    drawn = [key.inner_text() for key in keys if key.is_visible()]
+    assert drawn[-1] == "run-1", "on paper the legend names only what is drawn"
+    page.emulate_media(media="screen")
     bars = page.locator("#accuracy .bars li").first.locator(".track")
     assert bars.first.get_attribute("title") == "seeds: 42.0%"
     assert (bars.count(), page.locator("#accuracy .bars li").first.locator(".interval").count()) == (4, 1)
@@ -154,6 +159,7 @@ def test_the_numbers_of_a_chart_can_be_read_as_a_table(opened, page_file):
     page = opened(page_file)
     page.locator("#agreement summary").first.click()
     table = page.locator("#agreement details table").first
+    table.wait_for()
     assert table.locator("tbody tr").count() == 2 * 2 * 4 + 3
     stored = make_result(2).summary["image/occlusion/rank_correlation"]
     row = table.locator("tr", has_text="Occlusion, first").last
