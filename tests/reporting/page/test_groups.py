@@ -93,6 +93,10 @@ def test_runs_that_share_no_group_have_none(tmp_path):
     assert groups(tmp_path, *runs) == []
 
 
+def test_runs_without_a_common_epoch_are_shown_one_by_one(tmp_path):
+    assert groups(tmp_path, seeded(tmp_path / "a", 0, range(2)), seeded(tmp_path / "b", 1, range(2, 4))) == []
+
+
 def test_a_config_that_is_not_yaml_is_refused(tmp_path):
     run = seeded(tmp_path / "a", 0)
     (run / "config.yaml").write_text("name: [")

@@ -29,7 +29,7 @@ def groups_of_runs(folders: list[Path], runs: list[Json]) -> list[Json]:
 
     Args:
         folders: run folders. A folder without config.yaml belongs to no group.
-        runs: what `numbers_of_run` found in each.
+        runs: numbers of each run, from `numbers_of_run`.
 
     Raises:
         LookwhyError: a config.yaml that is not YAML.
@@ -41,20 +41,22 @@ def groups_of_runs(folders: list[Path], runs: list[Json]) -> list[Json]:
             members.setdefault(key, []).append(at)
     found = [(group, at) for (group, _), at in members.items() if len(at) > 1]
     names = [group for group, _ in found]
-    return [
+    groups = [
         # Two groups of one name are told apart by their first run.
         group_of_runs(group if names.count(group) == 1 else f"{group}, {runs[at[0]]['name']} ...", at, runs)
         for group, at in found
     ]
+    # Runs without a common epoch have no mean: they are shown one by one.
+    return [group for group in groups if group["agreement"] or group["accuracy"]]
 
 
 def group_of_runs(name: str, members: list[int], runs: list[Json]) -> Json:
-    """What the page's charts draw for a group, in the form of `numbers_of_run`, with intervals over runs.
+    """Mean and spread over the runs of a group, in the form of `numbers_of_run`.
 
     Args:
         name: name of the group.
         members: places of its runs in `runs`, at least two.
-        runs: what `numbers_of_run` found in each run of the page.
+        runs: numbers of all runs of the page, from `numbers_of_run`.
     """
     own = [runs[at] for at in members]
     agreement: Json = {}
