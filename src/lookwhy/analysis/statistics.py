@@ -57,3 +57,27 @@ def clustered_mean(
         means[start : start + len(drawn)] = total[drawn].sum(1) / count[drawn].sum(1)
     low, high = np.percentile(means, [2.5, 97.5])
     return Estimate(float(values.mean()), float(low), float(high), len(values), undefined)
+
+
+def mean_over_runs(values: Float[np.ndarray, " R"]) -> tuple[float, float, float]:
+    """Mean of at least two runs, with the lower and upper end of its spread over runs.
+
+    Three or more runs: the 95% t interval of the mean, `mean ± t(0.975, R - 1) s / sqrt(R)`, where `s` is the
+    sample's standard deviation. Two runs: the smaller and the larger value; a t interval of two values is
+    too wide to say anything (t = 12.7).
+
+    Args:
+        values: one finite value a run, each of the same measure.
+
+    Example:
+        >>> mean_over_runs(np.array([0.25, 0.75]))
+        (0.5, 0.25, 0.75)
+    """
+    # SciPy's statistics take half a second to import.
+    from scipy.stats import t
+
+    mean = float(values.mean())
+    if len(values) == 2:
+        return mean, float(values.min()), float(values.max())
+    half = float(t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
+    return mean, mean - half, mean + half

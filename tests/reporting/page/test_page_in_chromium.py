@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from made_results import make_result, make_run
+from test_groups import seeded
 from test_html import EVIL
 
 from lookwhy.reporting.comparisons import compare
@@ -107,14 +108,14 @@ def test_it_opens_from_disk_without_a_complaint_and_fetches_nothing(opened, page
     for section in ("agreement", "examples", "paired", "words", "accuracy", "failure"):
         assert page.locator(f"#{section}").bounding_box()["height"] > 150, section
     # Two runs of two methods, in three charts; three curves of four feature sets.
-    assert page.locator("#agreement svg[role=img] polyline").count() == 12
-    assert page.locator("#failure svg[role=img] polyline").count() == 12
+    assert page.locator("#agreement svg[role=img] path.curve").count() == 12
+    assert page.locator("#failure svg[role=img] path.curve").count() == 12
 
 
 def test_agreement_has_bands_and_a_line_for_each_baseline(opened, page_file):
     page = opened(page_file)
     chart = page.locator("#agreement svg[role=img]").first
-    assert chart.locator("polygon").count() == 4
+    assert chart.locator("path.band").count() == 4
     levels = chart.locator("line > title").all_text_contents()
     assert levels == ["Random: 0.001", "Centre prior: 0.410", "Between simulated annotators: 0.830"]
     text = page.locator("#agreement").inner_text()
@@ -125,15 +126,40 @@ def test_agreement_has_bands_and_a_line_for_each_baseline(opened, page_file):
 def test_methods_and_runs_can_be_switched_off(opened, page_file):
     page = opened(page_file)
     page.get_by_label("Occlusion", exact=True).uncheck()
-    assert page.locator("#agreement svg[role=img]").first.locator("polyline").count() == 2
+    assert page.locator("#agreement svg[role=img]").first.locator("path.curve").count() == 2
     page.get_by_label("second", exact=True).uncheck()
-    assert page.locator("#agreement svg[role=img]").first.locator("polyline").count() == 1
+    assert page.locator("#agreement svg[role=img]").first.locator("path.curve").count() == 1
+
+
+def test_a_group_is_one_curve_and_each_of_its_runs_can_be_switched_on(opened, tmp_path):
+    runs = [seeded(tmp_path / f"run-{seed}", seed) for seed in range(3)]
+    page = opened(write(tmp_path / "r.html", *runs), PHONE)
+    chart = page.locator("#agreement svg[role=img]").first
+    tips = [tip for tip in chart.locator("g title").all_text_contents() if tip.startswith("Occlusion")]
+    assert tips[0] == "Occlusion, seeds, epoch 0: 0.300, [0.052, 0.548], 3 runs"
+    assert (chart.locator("path.curve").count(), chart.locator("path.band").count()) == (2, 2)
+    text = page.locator("#agreement .note").inner_text()
+    assert "Group seeds: mean of run-0, run-1, run-2; band: 95% t interval over runs." in text
+    page.get_by_label("run-1", exact=True).check()
+    assert chart.locator("path.curve").count() == 4
+    page.get_by_label("seeds (mean of 3 runs)", exact=True).uncheck()
+    assert chart.locator("path.curve").count() == 2
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.emulate_media(media="print")
+    keys = page.locator("#agreement .key").all()
+    drawn = [key.inner_text() for key in keys if key.is_visible()]
+    assert drawn[-1] == "run-1", "on paper the legend names only what is drawn"
+    page.emulate_media(media="screen")
+    bars = page.locator("#accuracy .bars li").first.locator(".track")
+    assert bars.first.get_attribute("title") == "seeds: 42.0%"
+    assert (bars.count(), page.locator("#accuracy .bars li").first.locator(".interval").count()) == (4, 1)
 
 
 def test_the_numbers_of_a_chart_can_be_read_as_a_table(opened, page_file):
     page = opened(page_file)
     page.locator("#agreement summary").first.click()
     table = page.locator("#agreement details table").first
+    table.wait_for()
     assert table.locator("tbody tr").count() == 2 * 2 * 4 + 3
     stored = make_result(2).summary["image/occlusion/rank_correlation"]
     row = table.locator("tr", has_text="Occlusion, first").last
@@ -260,10 +286,10 @@ def test_bars_follow_their_slider(opened, page_file, tmp_path, images):
     assert number.inner_text() == "80.0%"
     set_range(page, "#accuracy-epoch", 1)
     assert number.inner_text() == "50.0%"
-    curve = "#failure svg[role=img] polyline"
-    last = page.locator(curve).first.get_attribute("points")
+    curve = "#failure svg[role=img] path.curve"
+    last = page.locator(curve).first.get_attribute("d")
     set_range(page, "#failure-epoch", 0)
-    assert page.locator(curve).first.get_attribute("points") != last
+    assert page.locator(curve).first.get_attribute("d") != last
 
 
 def test_everything_can_be_reached_by_tab_with_a_visible_focus(opened, page_file):
@@ -328,7 +354,7 @@ def test_text_has_the_contrast_that_wcag_asks_for(opened, page_file, theme):
 def test_lines_and_bars_stand_out_from_the_card(opened, page_file, theme):
     page = opened(page_file, color_scheme=theme)
     colours = page.eval_on_selector_all(
-        "polyline, line[style*=stroke]", "all => [...new Set(all.map(one => getComputedStyle(one).stroke))]"
+        "path.curve, line[style*=stroke]", "all => [...new Set(all.map(one => getComputedStyle(one).stroke))]"
     )
     card = page.eval_on_selector("section", "one => getComputedStyle(one).backgroundColor")
     assert len(colours) >= 8
@@ -484,7 +510,7 @@ def test_undefined_and_empty_maps_say_so(opened, tmp_path, images):
 def test_of_a_single_epoch_the_points_stand_side_by_side(opened, tmp_path, images):
     page = opened(write(tmp_path / "r.html", make_run(tmp_path / "run", images, 1)))
     chart = page.locator("#agreement svg[role=img]").first
-    places = chart.locator("circle").evaluate_all("all => all.map(one => one.getBoundingClientRect().left)")
+    places = chart.locator("g path").evaluate_all("all => all.map(one => one.getBoundingClientRect().left)")
     assert len(places) == 2
     assert abs(places[0] - places[1]) > 8
     assert page.locator("#examples-epoch").is_disabled()

@@ -1,4 +1,4 @@
-// Agreement over epochs: colour tells the method, dash and marker the run; baselines are level lines.
+// Agreement over epochs: colour tells the method, dash and marker the run or group; level lines are baselines.
 
 const MEASURES = [
   ["rank_correlation", "Agreement with the annotators", "Rank correlation ρ"],
@@ -7,11 +7,16 @@ const MEASURES = [
 ];
 const LEVEL_DASHES = { random: "2 3", centre_prior: "8 4", human: "12 4 2 4" };
 
+/** Groups of runs first, then runs: each has its own dash, marker and hatch. */
+const series = [...report.groups, ...runs];
+const seriesDash = (one) => ({ dash: DASHES[series.indexOf(one) % 4], marker: series.indexOf(one) % 4 });
+const levelName = (method, one) => (method === "human" ? `Between ${one.annotators}` : names.baselines[method].name);
+const levelLook = (method) => ({ colour: names.baselines[method].colour, dash: LEVEL_DASHES[method] });
+
 function agreementSection() {
   const section = document.getElementById("agreement");
   const place = section.querySelector(".charts");
   const note = section.querySelector(".note");
-  const methods = Object.keys(names.imageMethods);
   const measures = MEASURES.filter(([measure]) => runs.some((run) => run.agreement[measure]));
   if (!measures.length) {
     const drawn = runs.some((run) => known(run.levels.rank_correlation.human));
@@ -19,73 +24,87 @@ function agreementSection() {
     note.remove();
     return;
   }
-  const hidden = new Set();
+  // The runs of a group are hidden at first: its mean stands for them.
+  const hidden = new Set(report.groups.flatMap((group) => group.members.map((at) => runs[at])));
   const charts = measures.map((measure) => lineChart(agreementChart(measure, hidden)));
   const show = () => charts.forEach((chart, at) => chart.show(agreementChart(measures[at], hidden)));
-  section.querySelector(".shown").append(...agreementKeys(methods, hidden, show));
+  section.querySelector(".shown").append(...agreementToggles(hidden, show));
   place.append(...charts);
+  note.textContent = agreementNote();
+}
+
+function agreementNote() {
   const agrees = (run) => Object.keys(run.agreement).length > 0;
   const who = [...new Set(runs.filter(agrees).map((run) => run.annotators))].join(" and ");
   const without = runs.filter((run) => !agrees(run)).map((run) => run.name).join(", ");
-  note.textContent = `Annotators: ${who}. Bands: 95% confidence intervals. Level lines: baselines on the questions of each run’s last epoch.${without && ` No agreement is defined in: ${without}.`}`;
+  const members = (group) => group.members.map((at) => runs[at].name).join(", ");
+  return [
+    `Annotators: ${who}.`,
+    `Bands${report.groups.length ? " of single runs" : ""}: 95% confidence intervals.`,
+    "Level lines: baselines on the questions of each run’s last epoch.",
+    ...report.groups.map((group) => `Group ${group.name}: mean of ${members(group)}; band: ${group.band}.`),
+    without ? `No agreement is defined in: ${without}.` : "",
+  ].join(" ").trim();
 }
 
 /** @returns {Chart} */
 function agreementChart([measure, title, axis], hidden) {
-  const epochs = runs.flatMap((run) => Object.values(run.agreement).flatMap((methods) => Object.values(methods))).flatMap((points) => points.map(([epoch]) => epoch));
-  const found = [];
-  runs.forEach((run, at) => {
-    if (hidden.has("run" + at)) return;
-    for (const [method, points] of Object.entries(run.agreement[measure] ?? {})) {
-      if (hidden.has(method)) continue;
-      const { name, colour } = names.imageMethods[method];
-      found.push({
-        name: several ? `${name}, ${run.name}` : name, colour, dash: DASHES[at % 4], marker: at % 4,
-        points: points.map(([x, y, low, high]) => ({ x, y, low, high })),
-      });
-    }
-  });
+  const curves = (one) => Object.entries(one.agreement[measure] ?? {}).filter(([method]) => !hidden.has(method));
+  const lines = series.filter((one) => !hidden.has(one)).flatMap((one) => curves(one).map(([method, points]) => {
+    const { name, colour } = names.imageMethods[method];
+    return { name: several ? `${name}, ${one.name}` : name, colour, ...seriesDash(one), points: points.map(agreementPoint) };
+  }));
+  const methods = runs.flatMap((run) => Object.values(run.agreement)).flatMap(Object.values);
+  const epochs = methods.flatMap((points) => points.map(([epoch]) => epoch));
   const [low, high] = [Math.min(...epochs), Math.max(...epochs)];
   const room = low === high ? 1 : 0;
-  // Of a single epoch all points would lie on one another: they stand side by side.
-  if (room) found.forEach((line, at) => { line.shift = (at - (found.length - 1) / 2) * 11; });
+  // The points of a single epoch stand side by side; else they would cover each other.
+  if (room) lines.forEach((line, at) => { line.shift = (at - (lines.length - 1) / 2) * 11; });
   return {
-    title, label: `${title} by epoch: ${found.length} lines; their numbers are in the table below it`, lines: found,
-    levels: measure === "specificity" ? [] : levels(measure, hidden),
+    title, label: `${title} by epoch: ${lines.length} lines; their numbers are in the table below it`,
+    lines, levels: measure === "specificity" ? [] : levels(measure, hidden),
+    noteTitle: report.groups.length ? "Interval" : "95% interval",
     x: { title: "Epoch", low: low - room, high: high + room, whole: true }, y: { title: axis },
   };
 }
 
-/** One line where runs agree, as they do on the same questions. */
+/** A point of a group also says how many of its runs have a value. */
+function agreementPoint([x, y, low, high, n]) {
+  const interval = known(low) ? `[${number(low, 3)}, ${number(high, 3)}]` : "";
+  return { x, y, low, high, note: [interval, known(n) ? count(n, "run") : ""].filter(Boolean).join(", ") };
+}
+
+/** Baselines of the series shown; one line where several agree, as they do on the same questions. */
 function levels(measure, hidden) {
   const found = new Map();
-  for (const method of Object.keys(LEVEL_DASHES)) {
-    runs.forEach((run, at) => {
-      const y = run.levels[measure][method];
-      if (!known(y) || hidden.has(method) || hidden.has("run" + at)) return;
-      const level = { name: levelName(method, run), y, colour: names.baselines[method].colour, dash: LEVEL_DASHES[method] };
-      found.set(`${level.name} ${y}`, level);
-    });
+  for (const method of Object.keys(LEVEL_DASHES).filter((one) => !hidden.has(one))) {
+    for (const one of series.filter((other) => !hidden.has(other))) {
+      const y = one.levels[measure][method];
+      const name = levelName(method, one);
+      if (known(y)) found.set(`${name} ${y}`, { name, y, ...levelLook(method) });
+    }
   }
   return [...found.values()];
 }
 
-const levelName = (method, run) => (method === "human" ? `Between ${run.annotators}` : names.baselines[method].name);
-
 /** Legends whose entries switch their lines on and off. */
-function agreementKeys(methods, hidden, show) {
+function agreementToggles(hidden, show) {
   const entry = (key, look, text) => {
-    const changed = (event) => { if (event.target.checked) hidden.delete(key); else hidden.add(key); show(); };
-    return make("label", { class: "key" }, make("input", { type: "checkbox", checked: true, class: "screen", change: changed }), look, text);
+    const change = ({ target }) => { if (target.checked) hidden.delete(key); else hidden.add(key); show(); };
+    const box = make("input", { type: "checkbox", checked: !hidden.has(key), class: "screen", change });
+    return make("label", { class: "key" }, box, lineKey(look), text);
   };
-  const group = (name, entries) => make("fieldset", {}, make("legend", {}, name), ...entries);
-  const drawn = methods.filter((method) => runs.some((run) => Object.values(run.agreement).some((one) => one[method])));
-  const baselines = Object.keys(LEVEL_DASHES).filter((method) => runs.some((run) => known(run.levels.rank_correlation[method])));
-  const named = (method) => [...new Set(runs.filter((run) => known(run.levels.rank_correlation[method])).map((run) => levelName(method, run)))].join("; ");
-  const found = [
-    group("Methods", drawn.map((method) => entry(method, lineKey(names.imageMethods[method].colour, "", null), names.imageMethods[method].name))),
-    group("Baselines", baselines.map((method) => entry(method, lineKey(names.baselines[method].colour, LEVEL_DASHES[method], null), named(method)))),
-  ];
-  if (several) found.push(group("Runs", runs.map((run, at) => entry("run" + at, lineKey("var(--ink)", DASHES[at % 4], at % 4), run.name))));
-  return found;
+  const seriesEntry = (one, text) => entry(one, { colour: "var(--ink)", ...seriesDash(one) }, text);
+  const methods = Object.keys(names.imageMethods)
+    .filter((method) => runs.some((run) => Object.values(run.agreement).some((one) => one[method])))
+    .map((method) => entry(method, { colour: names.imageMethods[method].colour }, names.imageMethods[method].name));
+  const baselines = Object.keys(LEVEL_DASHES).map((method) => {
+    const titles = runs.filter((run) => known(run.levels.rank_correlation[method])).map((run) => levelName(method, run));
+    return titles.length ? entry(method, levelLook(method), [...new Set(titles)].join("; ")) : null;
+  });
+  const groups = report.groups.map((group) => seriesEntry(group, `${group.name} (mean of ${group.members.length} runs)`));
+  const single = several ? runs.map((run) => seriesEntry(run, run.name)) : [];
+  return Object.entries({ Methods: methods, Baselines: baselines.filter(Boolean), Groups: groups, Runs: single })
+    .filter(([, entries]) => entries.length)
+    .map(([name, entries]) => make("fieldset", {}, make("legend", {}, name), ...entries));
 }

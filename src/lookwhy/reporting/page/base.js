@@ -1,9 +1,9 @@
-// What all sections share: the data, elements, numbers as text, a run menu with an epoch slider.
+// Shared by all sections: the data, elements, numbers as text, a run menu with an epoch slider.
 
 /**
- * Content of a data block; its text is only parsed when it is asked for.
+ * Content of a data block, parsed when a section asks for it.
  * @param {string} id
- * @returns {any} null where the page has no such block
+ * @returns {any} null if the page has no such block
  */
 function readJson(id) {
   const block = document.getElementById(id);
@@ -15,7 +15,7 @@ const { runs, names } = report;
 const several = runs.length > 1;
 
 /**
- * An HTML element. Text is only ever set as text, so nothing in the data can become markup.
+ * An HTML element. Text is set as text only, so nothing in the data can become markup.
  * @param {string} tag
  * @param {Object<string, any>} attributes `style` may be an object; a function is a listener
  * @param {...(Node|string|null)} children
@@ -24,7 +24,7 @@ function make(tag, attributes = {}, ...children) {
   return dress(document.createElement(tag), attributes, children);
 }
 
-/** The same for SVG. */
+/** An SVG element, with the parameters of `make`. */
 function draw(tag, attributes = {}, ...children) {
   return dress(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
 }
@@ -56,9 +56,9 @@ const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 const count = (many, what) => many + " " + what + (many === 1 ? "" : "s");
 
 /**
- * A slider over epochs that stays at its epoch when the epochs change.
- * @param {string} id of the slider
- * @param {() => void} changed
+ * A slider over epochs. It keeps its epoch when other epochs are offered.
+ * @param {string} id id of the slider
+ * @param {() => void} changed listener
  */
 function epochSlider(id, changed) {
   const input = make("input", { type: "range", id, min: 0, step: 1, "aria-label": "Epoch" });
@@ -73,8 +73,8 @@ function epochSlider(id, changed) {
     element: make("label", { class: "slider" }, shown, input),
     epoch: () => epochs[input.value],
     /**
+     * Offer other epochs. If the epoch shown is not among them, go to the last one that most runs have.
      * @param {number[][]} each epochs of each run shown
-     * At first, and where the epoch shown is gone, it goes to the last one that most of the runs have.
      */
     offer(each) {
       const kept = epochs[input.value];
@@ -91,7 +91,7 @@ function epochSlider(id, changed) {
 }
 
 /**
- * A menu of choices, with its name before it.
+ * A menu with its name before it.
  * @param {string} id
  * @param {string} name
  * @param {[string, string][]} options value and text
@@ -103,7 +103,7 @@ function menu(id, name, options, changed) {
   return { element: make("label", {}, make("span", {}, name), select), select };
 }
 
-/** Other options for a menu; what was chosen stays chosen if it is still there. */
+/** Give a menu other options; the chosen one stays chosen if it is among them. */
 function fill(select, options) {
   const kept = select.value;
   select.replaceChildren(...options.map(([value, text]) => make("option", { value }, text)));
@@ -111,9 +111,9 @@ function fill(select, options) {
 }
 
 /**
- * The controls of a section about one run at one epoch.
- * @param {string} id of the section
- * @param {number[]} possible numbers of the runs that have something to show
+ * The controls of a section that shows one run at one epoch.
+ * @param {string} id id of the section
+ * @param {number[]} possible places of the runs that have results for the section
  * @param {(run: number) => number[]} epochsOf
  * @param {(run: number, epoch: number) => void} show
  */

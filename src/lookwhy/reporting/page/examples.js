@@ -12,7 +12,7 @@ function examplesSection() {
   browser.changeRun();
 }
 
-/** Owns the controls and shows what they say. */
+/** The controls, and the view of the question that they choose. */
 class Browser {
   constructor(place) {
     const many = report.questions.length;
@@ -64,12 +64,12 @@ class Browser {
     return text ? [make("p", { class: "note" }, `Left out here to keep the page small: ${text}.`)] : [];
   }
 
-  /** Numbers of the runs shown. */
+  /** Places of the runs shown. */
   runs() {
     return this.run.select.value === ALL ? runs.map((_, at) => at) : [Number(this.run.select.value)];
   }
 
-  /** Epochs of the runs that were asked the question. */
+  /** Offer the epochs of the runs that have the question. */
   offerEpochs(question) {
     this.slider.offer(this.runs().filter((run) => asked(run, question)).map((run) => report.examples[run].epochs));
   }
@@ -91,7 +91,7 @@ class Browser {
     this.refilter();
   }
 
-  /** In another order, from its start. */
+  /** Apply another order and show its first question. */
   reorder() {
     this.refilter();
     this.question.selectedIndex = 0;
@@ -103,7 +103,7 @@ class Browser {
     this.show();
   }
 
-  /** Answers of a question over the epochs of a run: first, shown and last. */
+  /** Answers to a question in a run: at the first, the shown and the last epoch. */
   answers(run, question) {
     const { epochs, answers } = report.examples[run];
     const there = answers[question].filter(Boolean);
@@ -114,7 +114,7 @@ class Browser {
     return answer && known(answer.accuracy) ? answer.accuracy >= report.examples[run].correctAbove : null;
   }
 
-  /** Whether any shown run has the question as the filters want it. */
+  /** Whether the question passes the filters in any of the runs shown. */
   wanted(question) {
     const { correct, type, answerType, change } = Object.fromEntries(Object.entries(this.filters).map(([name, one]) => [name, one.select.value]));
     const { type: its, answerType: itsAnswer } = report.questions[question];
@@ -130,7 +130,7 @@ class Browser {
     });
   }
 
-  /** How much a question's value changed from the first to the last epoch, in the run where it changed most. */
+  /** Largest change of a question's value from the first to the last epoch, over the runs shown. */
   change(question, key) {
     const apart = (a, b) => (known(a) && known(b) ? Math.abs(b - a) : -1);
     return Math.max(...this.runs().map((run) => {
@@ -140,7 +140,7 @@ class Browser {
     }));
   }
 
-  /** @param {string} kept the question that stays though another epoch's answer no longer passes */
+  /** @param {string} kept question that stays listed even if its answer at another epoch fails the filters */
   refilter(kept = "") {
     const order = this.filters.order.select.value;
     const passing = report.questions.map((_, at) => at).filter((at) => this.wanted(at));

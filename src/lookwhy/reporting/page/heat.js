@@ -1,8 +1,8 @@
-// Importance maps: a byte a cell in the page, decoded once they are looked at, drawn smoothly over their image.
+// Importance maps: stored as one byte a cell, decoded when first shown, drawn smoothly over their image.
 
 /**
  * @typedef {{size: number, signed: boolean, peak: number, values: Float32Array}} HeatMap
- *   values within -1..1 as shares of the largest magnitude, `peak`; NaN where undefined
+ *   `values`: -1..1, shares of the largest magnitude `peak`; NaN if undefined
  */
 
 const LONGEST_SIDE = 336;
@@ -15,7 +15,7 @@ function decode(base64) {
   return bytes;
 }
 
-/** Reads the maps of a block one after the other, as lookwhy.reporting.page_examples.pack wrote them. */
+/** Reader of the maps in a block, written by lookwhy.reporting.page.examples.pack. */
 class MapReader {
   constructor(bytes) {
     this.bytes = bytes;
@@ -23,7 +23,7 @@ class MapReader {
     this.at = 0;
   }
 
-  /** @returns {HeatMap|null} null where the epoch has no such map */
+  /** @returns {HeatMap|null} null if the epoch has no such map */
   next() {
     const [size, flags] = [this.view.getUint16(this.at, true), this.view.getUint8(this.at + 2)];
     const peak = this.view.getFloat32(this.at + 4, true);
@@ -64,7 +64,7 @@ function mapsOf(run, question) {
 
 const pictures = new Map();
 
-/** The image of a question once it is decoded, "pending" before; null where there is none. */
+/** The image of a question: "pending" until it is decoded; null if there is none. */
 function pictureOf(question, arrived) {
   const { picture } = report.questions[question];
   if (!known(picture)) return null;
@@ -79,7 +79,7 @@ function pictureOf(question, arrived) {
   return "pending";
 }
 
-/** Weights of bicubic enlargement (a = -1/2, as in the strips' pictures): for each pixel, cells and weights. */
+/** Bicubic enlargement (a = -1/2, as in figures/strips.py): for each pixel its cells and their weights. */
 function bicubic(cells, pixels) {
   const key = `${cells} ${pixels}`;
   if (!enlargements.has(key)) enlargements.set(key, bicubicWeights(cells, pixels));
@@ -103,7 +103,7 @@ function bicubicWeights(cells, pixels) {
   });
 }
 
-/** A map enlarged to an image, within -1..1; undefined cells count as nothing. */
+/** A map enlarged to an image, values -1..1; undefined cells count as zero. */
 function enlarge(map, width, height) {
   const { size } = map;
   const [across, down] = [bicubic(size, width), bicubic(size, height)];
@@ -111,7 +111,7 @@ function enlarge(map, width, height) {
   for (let row = 0; row < size; row++) {
     for (let x = 0; x < width; x++) {
       let sum = 0;
-      // An undefined cell (NaN) counts as nothing.
+      // `NaN || 0`: an undefined cell counts as zero.
       for (const [cell, weight] of across[x]) sum += weight * (map.values[row * size + cell] || 0);
       rows[row * width + x] = sum;
     }
@@ -126,11 +126,11 @@ function enlarge(map, width, height) {
 }
 
 /**
- * An image with a map over it: the image pale, coloured the more the more a place counts.
+ * Draw an image with a map over it: the image is pale, and more coloured where the map is larger.
  * @param {HTMLCanvasElement} canvas
- * @param {HTMLImageElement|null} image a neutral ground where there is none
- * @param {HeatMap|null} map the plain image where there is none
- * @param {number} opacity of the strongest colour, 0..1
+ * @param {HTMLImageElement|null} image null: a neutral ground
+ * @param {HeatMap|null} map null: the plain image
+ * @param {number} opacity opacity of the strongest colour, 0..1
  */
 function paint(canvas, image, map, opacity) {
   const ratio = image ? image.naturalHeight / image.naturalWidth : 1;
@@ -146,7 +146,7 @@ function paint(canvas, image, map, opacity) {
   pen.putImageData(pixels, 0, 0);
 }
 
-/** As lookwhy.reporting.strips.blend, which has an opacity of 0.74. */
+/** The same blending as lookwhy.reporting.figures.strips.blend, which has an opacity of 0.74. */
 function blend(data, values, signed, opacity) {
   const ink = inks(signed, opacity);
   const pale = Math.min(opacity / 0.74, 1);
@@ -182,7 +182,7 @@ function colourOf(value, signed) {
   return { ground: `rgb(${rgb.slice(3 * step, 3 * step + 3).join(" ")})`, ink: blackInk[step] === "1" ? "#000000" : "#ffffff" };
 }
 
-/** What the colours mean. */
+/** A key to the colours. */
 function scaleKey(signed) {
   const { rgb } = SCALES[signed ? "signed" : "magnitude"];
   const stops = [0, 32, 64, 96, 128, 160, 192, 224, 255].map((step) => `rgb(${rgb.slice(3 * step, 3 * step + 3).join(" ")})`);
@@ -190,7 +190,7 @@ function scaleKey(signed) {
   return make("div", { class: "scale" }, low, make("i", { style: { background: `linear-gradient(90deg, ${stops.join(", ")})` } }), high);
 }
 
-/** What must be known of a map beside its picture. */
+/** A map's largest value, and its undefined cells. */
 function mapNote(map) {
   if (!map) return "no map at this epoch";
   const undefinedCells = map.values.filter(Number.isNaN).length;

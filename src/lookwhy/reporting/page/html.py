@@ -27,6 +27,7 @@ from lookwhy.reporting.page.examples import (
     rows_of,
     shown_epochs,
 )
+from lookwhy.reporting.page.groups import groups_of_runs
 from lookwhy.reporting.page.numbers import Json, curves_of, names_and_colours, numbers_of_run
 from lookwhy.reporting.page.parts import bytes_block, colour_table, fill_page, json_block
 from lookwhy.reporting.page.pictures import NOT_FOUND, Pictures
@@ -44,6 +45,7 @@ class _Run:
     """A run as the page needs it: scalars and curves of all epochs, records and maps of the last."""
 
     name: str
+    folder: Path
     folders: dict[int, Path]
     last: AnalysisResult
     records: dict[int, list[reading.Record]]
@@ -72,7 +74,7 @@ def write_report(
     """
     if not runs:
         raise LookwhyError("expected at least one run folder to report on, found none; name one")
-    read = [_read(name, store.stored_epochs(run)) for name, run in zip(run_names(runs), runs, strict=True)]
+    read = [_read(name, run) for name, run in zip(run_names(runs), runs, strict=True)]
     page = _page(read, list(comparisons), *_examples(read, examples, progress))
     try:
         with atomic_path(out) as partial:
@@ -90,12 +92,12 @@ def run_names(runs: list[Path]) -> list[str]:
     return [name if chosen.count(name) == 1 else str(run) for name, run in zip(chosen, runs, strict=True)]
 
 
-def _read(name: str, folders: dict[int, Path]) -> _Run:
+def _read(name: str, run: Path) -> _Run:
+    folders = store.stored_epochs(run)
     last = store.load(folders[max(folders)])
     epochs = {epoch: store.load_scalars(folder) for epoch, folder in folders.items()} | {max(folders): last}
-    return _Run(
-        name, folders, last, reading.questions(last), epochs, _pictures_until(last, folders[max(folders)])
-    )
+    until = _pictures_until(last, folders[max(folders)])
+    return _Run(name, run, folders, last, reading.questions(last), epochs, until)
 
 
 def _pictures_until(result: AnalysisResult, folder: Path) -> float:
@@ -156,9 +158,11 @@ def _page(
     examples: list[ExamplesOfRun],
     pictures: Pictures,
 ) -> str:
+    numbers = [numbers_of_run(run.name, run.epochs) for run in runs]
     notes = dict.fromkeys(str(run.last.manifest.get("data_note") or "") for run in runs)
     content = {
-        "runs": [numbers_of_run(run.name, run.epochs) for run in runs],
+        "runs": numbers,
+        "groups": groups_of_runs([run.folder for run in runs], numbers),
         "names": names_and_colours(result for run in runs for result in run.epochs.values()),
         "scales": {"magnitude": colour_table(style.MAGNITUDE), "signed": colour_table(style.SIGNED)},
         "questions": questions,

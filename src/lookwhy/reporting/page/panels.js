@@ -15,7 +15,7 @@ function runView(run, view) {
 
 const asked = (run, question) => report.examples[run].answers[question].some(Boolean);
 
-/** Runs on other data, or of fewer questions; nothing where there is none. */
+/** A note that names the shown runs without this question, if there are any. */
 function notAsked(shown, question) {
   const away = shown.filter((run) => !asked(run, question)).map((run) => runs[run].name);
   return away.length ? make("p", { class: "note" }, `Without this question: ${away.join(", ")}.`) : "";
@@ -51,7 +51,7 @@ function panels(run, answer, view) {
   return make("div", { class: view.method ? "panels one" : "panels" }, ...found);
 }
 
-/** An image with a map over it; `undefined` for the image alone. */
+/** An image with a map over it; the image alone if `map` is undefined. */
 function panel(name, notes, map, { question, image, epoch, opacity }) {
   const text = notes.filter(Boolean).join("; ");
   const said = `${name}, ${epochName(epoch)}, ${report.questions[question].question}${text ? `: ${text}` : ""}`;

@@ -16,7 +16,7 @@ from lookwhy.reporting import style
 from lookwhy.reporting.page.numbers import Json
 
 FOLDER = Path(__file__).parent
-_SCRIPTS = ("base", "charts", "agreement", "details", "heat", "panels", "examples", "theme", "start")
+_SCRIPTS = ("base", "charts", "agreement", "one_epoch", "heat", "panels", "examples", "theme", "start")
 
 
 def fill_page(filled: dict[str, str]) -> str:

@@ -1,4 +1,4 @@
-// The theme button: automatic, light or dark, remembered where the browser allows it.
+// The theme button: automatic, light or dark. The choice is remembered if the browser allows it.
 
 function themeButton() {
   const button = document.getElementById("theme");

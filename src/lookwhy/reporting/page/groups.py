@@ -1,0 +1,143 @@
+"""Groups of runs that differ in their seed alone: on the page, one curve with the spread over runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from lookwhy.analysis.statistics import mean_over_runs
+from lookwhy.errors import LookwhyError
+from lookwhy.reporting.page.numbers import Json, short
+
+MAY_DIFFER = ("seed_everything", "name", "runs", "project", "group", "tags", "ckpt_path", "weights_only")
+"""Options of config.yaml in which runs of one group may differ."""
+
+_T_INTERVAL = "95% t interval over runs"
+_RANGE = "from the smaller to the larger of two runs"
+
+
+def groups_of_runs(folders: list[Path], runs: list[Json]) -> list[Json]:
+    """Mean and spread of each group that has at least two of the runs; empty without such a group.
+
+    The group of a run is the option `group` in its config.yaml, by default its name. A group also holds runs
+    of other settings, e.g. those of a sweep: only runs that differ in nothing but `MAY_DIFFER` are averaged.
+
+    Args:
+        folders: run folders. A folder without config.yaml belongs to no group.
+        runs: numbers of each run, from `numbers_of_run`.
+
+    Raises:
+        LookwhyError: a config.yaml that is not YAML.
+    """
+    members: dict[tuple[str, str], list[int]] = {}
+    for at, folder in enumerate(folders):
+        key = _group_and_settings(folder / "config.yaml")
+        if key:
+            members.setdefault(key, []).append(at)
+    found = [(group, at) for (group, _), at in members.items() if len(at) > 1]
+    names = [group for group, _ in found]
+    groups = [
+        # Two groups of one name are told apart by their first run.
+        group_of_runs(group if names.count(group) == 1 else f"{group}, {runs[at[0]]['name']} ...", at, runs)
+        for group, at in found
+    ]
+    # Runs without a common epoch have no mean: they are shown one by one.
+    return [group for group in groups if group["agreement"] or group["accuracy"]]
+
+
+def group_of_runs(name: str, members: list[int], runs: list[Json]) -> Json:
+    """Mean and spread over the runs of a group, in the form of `numbers_of_run`.
+
+    Args:
+        name: name of the group.
+        members: places of its runs in `runs`, at least two.
+        runs: numbers of all runs of the page, from `numbers_of_run`.
+    """
+    own = [runs[at] for at in members]
+    agreement: Json = {}
+    for measure, method in _key_pairs(run["agreement"] for run in own):
+        curves = [run["agreement"].get(measure, {}).get(method, []) for run in own]
+        points = [[epoch, *spread] for epoch, spread in _spreads(curves).items()]
+        if points:
+            agreement.setdefault(measure, {})[method] = points
+    return {
+        "name": name,
+        "members": members,
+        "band": _band(len(own), agreement),
+        "agreement": agreement,
+        "levels": _levels([run["levels"] for run in own]),
+        "accuracy": _accuracy([run["accuracy"] for run in own]),
+    } | {key: own[0][key] for key in ("annotators", "types", "counts")}
+
+
+def _group_and_settings(config: Path) -> tuple[str, str] | None:
+    if not config.is_file():
+        return None
+    try:
+        options = yaml.safe_load(config.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise LookwhyError(
+            f"expected YAML in {config}, found {str(error).splitlines()[0]}; remove the file, or restore it"
+        ) from error
+    if not isinstance(options, dict) or not (group := options.get("group") or options.get("name")):
+        return None
+    settings = {key: value for key, value in options.items() if key not in MAY_DIFFER}
+    return str(group), json.dumps(settings, sort_keys=True, default=str)
+
+
+def _spreads(curves: list[list[list[Any]]]) -> dict[int, list[Any]]:
+    """By epoch: mean, both ends of the spread, and the number of runs, where at least two have a value.
+
+    Args:
+        curves: for each run its points, `[epoch, value, ...]`.
+    """
+    values: dict[int, list[float]] = {}
+    for curve in curves:
+        for epoch, value, *_ in curve:
+            if value is not None:
+                values.setdefault(epoch, []).append(value)
+    return {epoch: _spread(values[epoch]) for epoch in sorted(values) if len(values[epoch]) > 1}
+
+
+def _spread(values: list[float]) -> list[Any]:
+    return [*(short(one) for one in mean_over_runs(np.array(values))), len(values)]
+
+
+def _band(runs: int, agreement: Json) -> str:
+    """The meaning of a group's band, in words."""
+    if runs == 2:
+        return _RANGE
+    counts = {point[4] for methods in agreement.values() for points in methods.values() for point in points}
+    return f"{_T_INTERVAL}, or {_RANGE} where only two have a value" if 2 in counts else _T_INTERVAL
+
+
+def _levels(levels: list[Json]) -> Json:
+    """Mean baseline of the runs that have it, by measure and baseline."""
+    found: Json = {measure: {} for measure in levels[0]}
+    for measure, method in _key_pairs(levels):
+        values = [one[measure][method] for one in levels if one[measure].get(method) is not None]
+        if values:
+            found[measure][method] = short(float(np.mean(values)))
+    return found
+
+
+def _accuracy(accuracy: list[dict[int, Json]]) -> dict[int, Json]:
+    """By epoch and type: mean, both ends of the spread, number of runs."""
+    found: dict[int, Json] = {}
+    for epoch, key in _key_pairs(accuracy):
+        values = [value for one in accuracy if (value := one.get(epoch, {}).get(key)) is not None]
+        if len(values) > 1:
+            found.setdefault(epoch, {})[key] = _spread(values)
+    return found
+
+
+def _key_pairs(nested: Iterable[dict[Any, Json]]) -> list[tuple[Any, str]]:
+    """Pairs of outer and inner key that any of the dictionaries has, each once, in their order."""
+    return list(
+        dict.fromkeys((outer, inner) for one in nested for outer, keys in one.items() for inner in keys)
+    )

@@ -1,0 +1,173 @@
+// Results of one epoch: the words that count, accuracy by type, and the prediction of failures.
+
+const epochsOf = (results) => Object.keys(results).map(Number).sort((a, b) => a - b);
+const runsWith = (part) => runs.map((_, at) => at).filter((at) => epochsOf(runs[at][part]).length);
+
+/** Run and epoch in words; on paper there are no controls that show them. */
+const shownAs = (run, epoch) => (several ? `${runs[run].name}, ${epochName(epoch)}` : sentence(epochName(epoch)));
+const noteBelow = (text) => make("p", { class: "note" }, text);
+
+/** A section without results says why. */
+function nothing(id, why) {
+  document.querySelector(`#${id} .drawn`).append(make("p", {}, why));
+}
+
+function wordsSection() {
+  const possible = runsWith("words");
+  if (!possible.length) return nothing("words", "Undefined: no part of speech has a value in these analyses.");
+  const place = document.querySelector("#words .drawn");
+  const high = highestShare(possible);
+  runAndEpoch("words", possible, (run) => epochsOf(runs[run].words), (run, epoch) => {
+    const groups = runs[run].words[epoch];
+    const methods = [...new Set(Object.values(groups).flatMap((one) => Object.keys(one)))];
+    const keys = methods.map((method) => [swatch(...wordLook(method)), names.wordMethods[method].name]);
+    keys.push([make("span", { class: "mark-key" }), "By chance"], [make("span", { class: "interval-key" }), "95% interval"]);
+    place.replaceChildren(legend(keys),
+      barChart(`P(most important | part of speech), ${epochName(epoch)}`, Object.entries(groups).map(wordRow), high),
+      noteBelow(`${shownAs(run, epoch)}: share of the words of each part of speech that are the most important word `
+        + `of their question; bars end at ${percent(high)}. n: words. Most frequent part of speech first. `
+        + `Tagged by ${runs[run].tagger}.`));
+  });
+}
+
+/** @returns {BarRow} */
+function wordRow([group, methods]) {
+  const bars = Object.entries(methods).map(([method, [value, low, high, mark]]) => {
+    const [colour, hatch] = wordLook(method);
+    return { name: names.wordMethods[method].name, value, low, high, mark, colour, hatch, text: percent(value) };
+  });
+  return { name: names.groups[group], small: "n = " + [...new Set(Object.values(methods).map((one) => one[4]))].join("–"), bars };
+}
+
+/** Right end of the bars, the same at every epoch: the highest value in steps of a tenth. */
+function highestShare(possible) {
+  const methods = possible.flatMap((at) => Object.values(runs[at].words)).flatMap(Object.values).flatMap(Object.values);
+  const highest = Math.max(...methods.flatMap(([value, , high, chance]) => [value, high, chance]).filter(known), 0.1);
+  return Math.min(Math.ceil(highest * 10) / 10, 1);
+}
+
+function wordLook(method) {
+  return [names.wordMethods[method].colour, HATCHES[Object.keys(names.wordMethods).indexOf(method) % 4]];
+}
+
+const MOST_TYPES = 16;
+
+function accuracySection() {
+  const possible = series.filter((one) => epochsOf(one.accuracy).length);
+  if (!possible.length) return nothing("accuracy", "Undefined: no question of these analyses has known answers.");
+  const place = document.querySelector("#accuracy .drawn");
+  const slider = epochSlider("accuracy-epoch", () => show(slider.epoch()));
+  document.querySelector("#accuracy .controls").append(slider.element);
+  const show = (epoch) => {
+    // All runs stand side by side; the note names those without an analysis of this epoch.
+    const shown = possible.filter((one) => one.accuracy[epoch]);
+    const missing = possible.filter((one) => !one.accuracy[epoch]).map((one) => one.name).join(", ");
+    const keys = legend(shown.map((one) => [swatch(...seriesLook(one)), one.name]));
+    const notes = [
+      `${sentence(epochName(epoch))}: official VQA accuracy; bars end at 100%. n: questions.`,
+      ...report.groups.map((group) => `Group ${group.name}: mean over runs; interval: ${group.band}.`),
+      missing ? `No analysis at ${epochName(epoch)}: ${missing}.` : "",
+    ];
+    place.replaceChildren(several ? keys : "", ...accuracyBars(shown, epoch), noteBelow(notes.join(" ")));
+  };
+  slider.offer(possible.map((one) => epochsOf(one.accuracy)));
+  show(slider.epoch());
+}
+
+const seriesLook = (one) => [SERIES_COLOURS[series.indexOf(one) % 6], HATCHES[series.indexOf(one) % 4]];
+
+/** The most frequent types; the others (a data set may have dozens) on demand. */
+function accuracyBars(shown, epoch) {
+  const rows = accuracyRows(shown, epoch);
+  const bars = (some) => barChart(`VQA accuracy by type, ${epochName(epoch)}`, some, 1);
+  const more = rows.slice(MOST_TYPES);
+  if (!more.length) return [bars(rows)];
+  const open = document.querySelector("#accuracy details")?.open;
+  const summary = make("summary", {}, count(more.length, "less frequent type"));
+  return [bars(rows.slice(0, MOST_TYPES)), make("details", { open }, summary, bars(more))];
+}
+
+/** @returns {BarRow[]} */
+function accuracyRows(shown, epoch) {
+  const all = (one) => Object.values(one.counts.answer_type).reduce((a, b) => a + b, 0);
+  const types = ["answer_type", "question_type"].flatMap((kind) => [...new Set(shown.flatMap((one) => one.types[kind]))]
+    .map((type) => ({ key: `${kind}/${type}`, name: type, questions: (one) => one.counts[kind][type] })));
+  return [{ key: "overall", name: "All questions", questions: all }, ...types].map(({ key, name, questions }) => {
+    const n = [...new Set(shown.map(questions).filter(Boolean))].join(", ");
+    const small = [key.startsWith("answer_type") ? "answer type" : "", n ? `n = ${n}` : ""].filter(Boolean).join(", ");
+    const bars = shown.map((one) => accuracyBar(one, one.accuracy[epoch][key])).filter(Boolean);
+    return { name, strong: key === "overall", small, bars };
+  }).filter((row) => row.bars.length);
+}
+
+/** A run's accuracy is a number; a group's is its mean with both ends of the interval. */
+function accuracyBar(one, accuracy) {
+  const [value, low, high] = [accuracy].flat();
+  const [colour, hatch] = seriesLook(one);
+  return known(value) ? { name: one.name, value, low, high, colour, hatch, text: percent(value, 1) } : null;
+}
+
+const FAILURE_CURVES = [
+  ["roc", "ROC: the diagonal is chance", "False positive rate", "True positive rate"],
+  ["risk_coverage", "Risk by coverage: lower is better", "Share of questions answered", "Share of wrong answers among them"],
+  ["calibration", "Calibration: the diagonal is best", "Predicted probability of being right", "Share of right answers"],
+];
+
+function failureSection() {
+  const possible = runsWith("failure");
+  if (!possible.length) return nothing("failure", "Undefined: not enough right and wrong answers to learn from.");
+  const place = document.querySelector("#failure .drawn");
+  const curves = {};
+  let charts = null;
+  runAndEpoch("failure", possible, (run) => epochsOf(runs[run].failure), (run, epoch) => {
+    curves[run] ??= readJson("curves-" + run);
+    const found = runs[run].failure[epoch];
+    const wanted = curves[run][epoch] && FAILURE_CURVES.map((kind) => failureChart(kind, curves[run][epoch], epoch));
+    // The same charts show another epoch, so that an open table of numbers stays open.
+    if (charts) wanted?.forEach((chart, at) => charts[at].show(chart));
+    else charts = wanted?.map(lineChart);
+    const keys = Object.keys(found).map((set) => [lineKey(featureLook(set)), names.featureSets[set]]);
+    const old = "ROC, risk-coverage and calibration are missing: this epoch was analysed by an earlier version, "
+      + "which stored no curves. Analyse its checkpoint again to have them.";
+    place.replaceChildren(failureTable(found),
+      ...(wanted ? [legend(keys), make("div", { class: "charts" }, ...charts)] : [make("p", {}, old)]),
+      noteBelow(`${shownAs(run, epoch)}. Logistic regression on the features named, cross-validated, all questions of `
+        + "an image in one fold. AURC: area under the risk-coverage curve, lower is better. "
+        + `Paper: ${names.paperFailure} accuracy (Goyal et al. 2016, VQA v1).`));
+  });
+}
+
+function featureLook(set) {
+  const at = Object.keys(names.featureSets).indexOf(set);
+  return { colour: SERIES_COLOURS[at % 6], dash: DASHES[at % 4], marker: at % 4 };
+}
+
+/** @returns {Chart} */
+function failureChart([key, title, across, up], stored, epoch) {
+  // Calibration has few points, which are marked; the other two have hundreds.
+  const plain = key === "calibration" ? { dash: "" } : { marker: null };
+  const lines = Object.entries(stored).filter(([, curves]) => curves[key]).map(([set, { [key]: { x, y, n } }]) => ({
+    name: names.featureSets[set] ?? set, ...featureLook(set), ...plain,
+    points: x.map((one, at) => ({ x: one, y: y[at], note: n ? `n = ${n[at]}` : "" })),
+  }));
+  const highest = Math.max(...lines.flatMap((line) => line.points.map((p) => p.y)), 0.05);
+  const high = key === "risk_coverage" ? Math.min(1, Math.ceil(highest * 20) / 20) : 1;
+  return {
+    title, label: `${title}, ${epochName(epoch)}: ${lines.length} lines; their numbers are in the table below it`,
+    lines, diagonal: key !== "risk_coverage", noteTitle: "Questions",
+    x: { title: across, low: 0, high: 1, share: true }, y: { title: up, low: 0, high, share: true },
+  };
+}
+
+function failureTable(found) {
+  const heads = ["The predictor sees", "Accuracy", "Always the more frequent", "AUROC", "AURC", "n"];
+  const row = ([set, one]) => {
+    const cells = [percent(one.accuracy, 1), percent(one.majority_accuracy, 1), number(one.auroc, 3), number(one.aurc, 3), one.n ?? "–"];
+    return make("tr", { role: "row" }, make("th", { scope: "row", role: "rowheader" }, names.featureSets[set]),
+      ...cells.map((text, at) => make("td", { role: "cell", "data-head": heads[at + 1] }, make("span", {}, text))));
+  };
+  const head = heads.map((text) => make("th", { scope: "col", role: "columnheader" }, text));
+  return make("table", { class: "stacks", role: "table", "aria-label": "Prediction of failures" },
+    make("thead", { role: "rowgroup" }, make("tr", { role: "row" }, ...head)),
+    make("tbody", { role: "rowgroup" }, ...Object.entries(found).map(row)));
+}

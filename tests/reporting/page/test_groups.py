@@ -1,0 +1,104 @@
+"""Runs of one group, which differ in their seed alone, as one curve: which runs, which numbers."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+import yaml
+from made_results import make_run
+from scipy import stats
+
+from lookwhy.reporting.page.html import write_report
+from lookwhy.types import LookwhyError
+
+KEY = "image/occlusion/rank_correlation"
+
+
+def seeded(folder, seed: int, epochs=2, **options):
+    """A run whose occlusion agrees by 0.2 + 0.1 seed, with the config.yaml of a training."""
+
+    def change(result):
+        result.summary[KEY] = 0.2 + 0.1 * seed
+        result.summary["accuracy/overall"] = 0.4 + 0.02 * seed
+
+    run = make_run(folder, None, epochs, change)
+    config = {
+        "seed_everything": seed,
+        "name": folder.name,
+        "group": "seeds",
+        "model": {"learning_rate": 0.003},
+    }
+    (run / "config.yaml").write_text(yaml.safe_dump(config | options))
+    return run
+
+
+def groups(tmp_path, *runs):
+    page = write_report(list(runs), tmp_path / "r.html").read_text()
+    return json.loads(re.search(r'id="report">(.*?)</script>', page, re.S).group(1))["groups"]
+
+
+def test_three_seeds_are_one_curve_with_a_t_interval(tmp_path):
+    (found,) = groups(tmp_path, *(seeded(tmp_path / f"run-{seed}", seed) for seed in range(3)))
+    assert (found["name"], found["members"], found["band"]) == (
+        "seeds",
+        [0, 1, 2],
+        "95% t interval over runs",
+    )
+    values = np.array([0.2, 0.3, 0.4])
+    interval = stats.ttest_1samp(values, 0.0).confidence_interval(0.95)
+    expected = [0.3, interval.low, interval.high, 3]
+    for epoch, point in enumerate(found["agreement"]["rank_correlation"]["occlusion"]):
+        assert point == [epoch, *(pytest.approx(one, abs=1e-4) for one in expected)]
+    assert found["accuracy"]["1"]["overall"][0] == pytest.approx(0.42)
+    assert found["levels"]["rank_correlation"]["centre_prior"] == 0.41
+
+
+def test_two_seeds_have_the_range_and_the_page_says_so(tmp_path):
+    (found,) = groups(tmp_path, seeded(tmp_path / "a", 0), seeded(tmp_path / "b", 1))
+    assert found["band"] == "from the smaller to the larger of two runs"
+    assert found["agreement"]["rank_correlation"]["occlusion"][0] == [0, 0.25, 0.2, 0.3, 2]
+
+
+def test_epochs_of_a_single_run_are_left_out_and_those_of_two_are_named(tmp_path):
+    runs = [seeded(tmp_path / f"run-{seed}", seed, epochs) for seed, epochs in enumerate((1, 2, 3))]
+    (found,) = groups(tmp_path, *runs)
+    points = found["agreement"]["rank_correlation"]["occlusion"]
+    assert [(epoch, runs) for epoch, *_, runs in points] == [(0, 3), (1, 2)]
+    assert found["band"].endswith("or from the smaller to the larger of two runs where only two have a value")
+    assert set(found["accuracy"]) == {"0", "1"}
+
+
+def test_only_runs_of_the_same_settings_are_averaged(tmp_path):
+    other = {"model": {"learning_rate": 0.1}}
+    runs = [seeded(tmp_path / f"slow-{seed}", seed) for seed in range(2)]
+    runs += [seeded(tmp_path / f"fast-{seed}", seed, **other) for seed in range(2)]
+    runs += [seeded(tmp_path / "alone", 0, group="another"), make_run(tmp_path / "bare", None, 1)]
+    found = groups(tmp_path, *runs)
+    assert [(one["name"], one["members"]) for one in found] == [
+        ("seeds, slow-0 ...", [0, 1]),
+        ("seeds, fast-0 ...", [2, 3]),
+    ]
+
+
+def test_without_a_group_runs_of_one_name_are_one(tmp_path):
+    runs = [seeded(tmp_path / folder, 0, name="mine", group=None) for folder in ("mine", "mine-2")]
+    assert [one["name"] for one in groups(tmp_path, *runs)] == ["mine"]
+
+
+def test_runs_that_share_no_group_have_none(tmp_path):
+    runs = [seeded(tmp_path / name, 0, group=None) for name in ("a", "b")]
+    assert groups(tmp_path, *runs) == []
+
+
+def test_runs_without_a_common_epoch_are_shown_one_by_one(tmp_path):
+    assert groups(tmp_path, seeded(tmp_path / "a", 0, range(2)), seeded(tmp_path / "b", 1, range(2, 4))) == []
+
+
+def test_a_config_that_is_not_yaml_is_refused(tmp_path):
+    run = seeded(tmp_path / "a", 0)
+    (run / "config.yaml").write_text("name: [")
+    with pytest.raises(LookwhyError, match=r"expected YAML in .*config\.yaml, found .*; remove the file"):
+        groups(tmp_path, run)
