@@ -51,7 +51,7 @@ def test_unpacking_and_publishing_name_what_they_do(tmp_path, monkeypatch):
     assert any(
         re.match(r"unpacking maps.zip: 100%\|.*4\.00k/4\.00k \[\d\d:\d\d<", one) for one in shown.states
     )
-    assert any(re.match(r"drawing pictures: +\d+%\|.*/7 \[\d\d:\d\d<", one) for one in shown.states)
+    assert any(re.match(r"drawing pictures: +\d+%\|.*/3 \[\d\d:\d\d<", one) for one in shown.states)
 
 
 def test_drawing_figures_names_each(tmp_path, monkeypatch, capsys):
