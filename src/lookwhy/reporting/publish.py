@@ -9,9 +9,10 @@ from typing import Any
 from tqdm import tqdm
 
 from lookwhy import store
+from lookwhy.errors import LookwhyError
 from lookwhy.reporting.figures import catalogue
 from lookwhy.reporting.figures.chart import save_figure
-from lookwhy.types import AnalysisResult, LookwhyError
+from lookwhy.types import AnalysisResult
 
 _log = logging.getLogger(__name__)
 

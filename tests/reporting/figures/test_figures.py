@@ -14,10 +14,10 @@ from matplotlib.text import Text
 from PIL import Image
 
 from lookwhy.analysis.explanation import Answer, Explanation, Importance
+from lookwhy.errors import LookwhyError
 from lookwhy.reporting.figures import catalogue, strips
 from lookwhy.reporting.figures import summary as figures
 from lookwhy.reporting.figures.chart import WIDTHS, save_figure
-from lookwhy.types import LookwhyError
 
 
 def texts(figure: Figure) -> list[str]:

@@ -16,12 +16,12 @@ from PIL import Image
 
 from lookwhy import store
 from lookwhy.analysis.paired import Comparison, between_analyses
+from lookwhy.errors import LookwhyError
 from lookwhy.files import sha256_file
 from lookwhy.reporting.figures.epochs import agreement_over_epochs
 from lookwhy.reporting.figures.failure_curves import failure_curves
 from lookwhy.reporting.page import examples as page_examples
 from lookwhy.reporting.page.html import run_names, write_report
-from lookwhy.types import LookwhyError
 
 
 def block(page: str, name: str) -> str | None:

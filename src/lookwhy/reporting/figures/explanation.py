@@ -11,10 +11,10 @@ import numpy as np
 from PIL import Image
 
 from lookwhy.analysis.explanation import Explanation, Importance
+from lookwhy.errors import LookwhyError
 from lookwhy.files import atomic_path
 from lookwhy.reporting.figures.chart import save_figure
 from lookwhy.reporting.figures.strips import explanation_figure
-from lookwhy.types import LookwhyError
 
 Json = dict[str, Any]
 PICTURES, NUMBERS = (".png", ".svg", ".pdf"), ".json"

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from lookwhy.analysis.explanation import Answer, Explanation
+from lookwhy.errors import LookwhyError
 from lookwhy.reporting import reading
 from lookwhy.reporting.figures.sheet import DPI, GAP, MARGIN, PANEL, Panel, Scale, Sheet, fitting, shorten
 from lookwhy.reporting.style import (
@@ -34,7 +35,7 @@ from lookwhy.reporting.style import (
     method_colours,
     method_name,
 )
-from lookwhy.types import AnalysisResult, LookwhyError
+from lookwhy.types import AnalysisResult
 
 MAGNITUDES = Scale(MAGNITUDE, "nothing", "most")
 EVIDENCE = Scale(SIGNED, "against", "for the answer")

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from lookwhy import __version__, store
 from lookwhy.analysis.paired import Comparison
+from lookwhy.errors import LookwhyError
 from lookwhy.files import atomic_path, sha256_file
 from lookwhy.reporting import reading, style
 from lookwhy.reporting.numbers import table_note
@@ -32,7 +33,7 @@ from lookwhy.reporting.page.numbers import Json, curves_of, names_and_colours, n
 from lookwhy.reporting.page.parts import bytes_block, colour_table, fill_page, json_block
 from lookwhy.reporting.page.pictures import NOT_FOUND, Pictures
 from lookwhy.reporting.page.tables import caveat, paired_table, table_one
-from lookwhy.types import AnalysisResult, LookwhyError
+from lookwhy.types import AnalysisResult
 
 EXAMPLES = 60
 """Number of questions to browse."""

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from lookwhy.errors import LookwhyError
 from lookwhy.towers.recipe import read_rgb
-from lookwhy.types import LookwhyError
 
 LONGEST_SIDE, QUALITY = 288, 75
 """Longest side in pixels, and quality of the JPEG: about 15 kB a photograph."""
