@@ -11,8 +11,8 @@ import yaml
 from made_results import make_run
 from scipy import stats
 
+from lookwhy.errors import LookwhyError
 from lookwhy.reporting.page.html import write_report
-from lookwhy.types import LookwhyError
 
 KEY = "image/occlusion/rank_correlation"
 
