@@ -17,6 +17,9 @@ __all__ = ["StartError", "go_offline", "has_credentials", "offline_environment",
 _INIT_SECONDS = "30"
 """Seconds that a training waits for the server before it goes on offline; `WANDB_INIT_TIMEOUT` is obeyed."""
 
+_FINISH_SECONDS = "300"
+"""Seconds that uploads may take after a training; `WANDB_FINISH_TIMEOUT` is obeyed."""
+
 
 def offline_environment(run_folder: Path) -> dict[str, str]:
     """Environment variables that keep all W&B files inside a run folder, and W&B offline without an API key.
@@ -31,6 +34,8 @@ def offline_environment(run_folder: Path) -> dict[str, str]:
         "WANDB_CACHE_DIR": str(root / "wandb" / "cache"),
         "WANDB_ARTIFACT_DIR": str(root / "wandb" / "artifacts"),
         "WANDB_INIT_TIMEOUT": _INIT_SECONDS,
+        # By default W&B waits without end for a server that has gone.
+        "WANDB_FINISH_TIMEOUT": _FINISH_SECONDS,
         # W&B's reports about itself go to the same server: one that hangs would delay the end of the process.
         "WANDB_ERROR_REPORTING": "false",
     }
