@@ -161,3 +161,31 @@ def test_without_an_accelerator_they_stay_where_they_are(path):
 
 def test_free_memory_is_some_of_the_machines():
     assert 10**7 < free_memory() <= os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.parametrize(("value", "found"), [(np.nan, "NaN"), (-np.inf, "an infinite value")])
+@pytest.mark.parametrize("keep", ["mapped", "ram"])
+def test_a_row_that_is_not_finite_is_refused_with_its_image(path, value, found, keep):
+    with h5py.File(path, "a") as file:
+        file["images_test"][7, 3, 1, 0] = value
+    files = {split: [f"{split}/{row}.png" for row in range(shape[0])] for split, shape in SHAPES.items()}
+    message = rf"found {found} in row 7 \(test/7\.png\) of images_test in {re.escape(str(path))}; write"
+    with pytest.raises(LookwhyError, match=message):
+        load_features(path, keep, image_files=files)
+
+
+def test_rows_of_a_file_larger_than_the_memory_are_checked_when_they_are_taken(path):
+    with h5py.File(path, "a") as file:
+        file["images_test"][7, 3] = np.nan
+    rows = load_features(path, "mapped", free=1000)["test"]
+    assert len(rows.take(POSITIONS)) == 5
+    with pytest.raises(LookwhyError, match="found NaN in row 7 of images_test"):
+        rows.take(torch.tensor([2, 7]))
+    with pytest.raises(LookwhyError, match="found NaN in row 7 of images_test"):
+        place_features({"test": rows}, torch.device("meta"), free=10**9)
+
+
+def test_finite_values_whose_sum_overflows_are_not_refused(path):
+    with h5py.File(path, "a") as file:
+        file["images_train"][4] = np.finfo(np.float32).max
+    assert torch.isfinite(load_features(path)["train"].take(torch.tensor([4]))).all()

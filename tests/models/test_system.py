@@ -161,3 +161,12 @@ def test_a_checkpoint_of_another_program_is_refused(tmp_path):
 def test_a_missing_checkpoint_is_named(tmp_path):
     with pytest.raises(LookwhyError, match="found no file"):
         load_checkpoint(tmp_path / "none.ckpt")
+
+
+def test_weights_that_are_not_finite_are_never_written(tiny_world, tmp_path):
+    system, trainer = fit(tiny_world, tmp_path)
+    with torch.no_grad():
+        system.head.classify.weight[0, 0] = float("nan")
+    with pytest.raises(LookwhyError, match=r"found others in classify\.weight .*; no checkpoint was written"):
+        trainer.save_checkpoint(tmp_path / "last.ckpt")
+    assert not (tmp_path / "last.ckpt").exists()

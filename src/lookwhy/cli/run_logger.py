@@ -11,11 +11,13 @@ from typing import Any
 import yaml
 from jsonargparse import Namespace
 from pytorch_lightning.loggers import WandbLogger
+from pytorch_lightning.loggers.logger import rank_zero_experiment
 from pytorch_lightning.utilities import rank_zero_only
 
 from lookwhy import __version__
 from lookwhy.data.datamodule import VQADataModule
 from lookwhy.files import sha256_file
+from lookwhy.reporting.wandb.environment import StartError, go_offline
 from lookwhy.reporting.wandb.state import run_id
 
 LONGEST_TAG = 64
@@ -25,6 +27,21 @@ LONGEST_TAG = 64
 def is_first_process() -> bool:
     """Whether this is rank 0 of all nodes, by the variables that Lightning, torchrun and Slurm set."""
     return bool(rank_zero_only.rank == 0)  # type: ignore[attr-defined]
+
+
+class RunLogger(WandbLogger):
+    """A W&B logger that goes on offline when the server refuses the run or does not answer in time."""
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        """The W&B run, started at the first call: on the server, or else offline."""
+        try:
+            return super().experiment
+        except StartError as error:
+            self._wandb_init["mode"] = "offline"
+            print(go_offline(error), flush=True)
+            return super().experiment
 
 
 def make_logger(options: Namespace, run: Path) -> WandbLogger:
@@ -38,7 +55,7 @@ def make_logger(options: Namespace, run: Path) -> WandbLogger:
     # Only the first process logs, and only it may write the id down.
     own_id = run_id(run) if is_first_process() else None
     group = options.get("group") or os.environ.get("WANDB_RUN_GROUP") or options.name
-    logger = WandbLogger(
+    logger = RunLogger(
         name=run.name, project=options.project, save_dir=str(run), id=own_id, group=group, **settings
     )
     # Lightning always passes this on, and W&B warns of it whatever its value.

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from lookwhy.data.dataset import NumbersOnly, QuestionDataset
-from lookwhy.data.feature_rows import Keep, load_features, place_features
+from lookwhy.data.feature_rows import SPLITS, Keep, load_features, place_features
 from lookwhy.data.features import check_files, feature_shape, is_stamped, read_description
 from lookwhy.data.prepro import Prepro, SplitQuestions, join_annotations, read_prepro
 from lookwhy.data.sampling import EvaluationBatches, Sampling, TrainBatches
@@ -124,7 +124,8 @@ class VQADataModule(pl.LightningDataModule):
                 f"in {self.folder / 'data_prepro.h5'}; give data.val_questions and data.val_annotations, or "
                 f"write the file with {command('prepare')} questions"
             )
-        features = load_features(self.folder / "data_img.h5", self.features)
+        files = {split: getattr(self.prepro, split).image_files for split in SPLITS}
+        features = load_features(self.folder / "data_img.h5", self.features, image_files=files)
         for split, rows in features.items():
             questions: SplitQuestions = getattr(self.prepro, split)
             expected = (len(questions.image_files), *self.feature_shape)
@@ -134,7 +135,6 @@ class VQADataModule(pl.LightningDataModule):
                     f"{rows.shape[0]} of {rows.shape[1:]} in {self.folder / 'data_img.h5'}; prepare "
                     "questions and features from the same files"
                 )
-        files = {split: getattr(self.prepro, split).image_files for split in features}
         check_files(self.folder / "data_img.h5", files)
         device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
         for split, rows in place_features(features, device).items():

@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 import warnings
 import weakref
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NoReturn
 
 import h5py
 import numpy as np
@@ -27,6 +28,8 @@ Keep = Literal["auto", "ram", "mapped"]
 SPLITS = ("train", "test")
 COMFORTABLE = 0.5
 """Share of the free memory that features may take: the rest is for the model and for others."""
+CHECKED_AT_ONCE = 256
+"""Rows checked at once: 4 MB of fc7, which fit into a processor's cache."""
 
 
 class FeatureRows:
@@ -36,12 +39,22 @@ class FeatureRows:
         rows: all of them, in RAM, mapped or on a device.
         source: the file that they are mapped from.
         offset: where in that file they begin.
+        name: dataset and file, for error lines.
+        image_files: image of each row, for error lines.
+        is_checked: whether all rows are known to be finite.
     """
 
     def __init__(
-        self, rows: Float[Tensor, "M *D"], source: MappedFile | None = None, offset: int = 0
+        self,
+        rows: Float[Tensor, "M *D"],
+        source: MappedFile | None = None,
+        offset: int = 0,
+        name: str = "the features",
+        image_files: Sequence[str] = (),
+        is_checked: bool = False,
     ) -> None:
         self.rows, self.source, self.offset = rows, source, offset
+        self.name, self.image_files, self.is_checked = name, image_files, is_checked
         self.pinned = False
 
     @property
@@ -58,16 +71,53 @@ class FeatureRows:
         """The given rows, on the device where the features are.
 
         Raises:
-            LookwhyError: the file that they are mapped from has been changed.
+            LookwhyError: the file that they are mapped from has been changed, or a row is not finite.
         """
         if self.source is not None:
             self.source.check_unchanged()
             self.source.expect(self.offset, self.nbytes // max(1, len(self.rows)), positions)
         positions = positions.to(self.rows.device, non_blocking=True)
-        if not self.pinned:
-            return self.rows.index_select(0, positions)
-        out = torch.empty((len(positions), *self.rows.shape[1:]), pin_memory=True)
-        return torch.index_select(self.rows, 0, positions, out=out)
+        out = None
+        if self.pinned:
+            out = torch.empty((len(positions), *self.rows.shape[1:]), pin_memory=True)
+        taken = torch.index_select(self.rows, 0, positions, out=out)
+        if not self.is_checked and (bad := _first_not_finite(taken)) is not None:
+            self._refuse(int(positions[bad]))
+        return taken
+
+    def check_finite(self) -> None:
+        """Read all rows once, in the order of the file.
+
+        Raises:
+            LookwhyError: a row holds NaN or an infinite value.
+        """
+        if self.is_checked:
+            return
+        for start in range(0, len(self.rows), CHECKED_AT_ONCE):
+            bad = _first_not_finite(self.rows[start : start + CHECKED_AT_ONCE])
+            if bad is not None:
+                self._refuse(start + bad)
+        self.is_checked = True
+
+    def _refuse(self, row: int) -> NoReturn:
+        values = self.rows[row]
+        found = "NaN" if bool(values.isnan().any()) else "an infinite value"
+        image = f" ({self.image_files[row]})" if row < len(self.image_files) else ""
+        raise LookwhyError(
+            f"expected finite image features, found {found} in row {row}{image} of {self.name}; "
+            "write the features of that image anew (data/prepare.py features)"
+        )
+
+
+def _first_not_finite(rows: Float[Tensor, "N *D"]) -> int | None:
+    """Index of the first row that holds NaN or an infinite value.
+
+    The sum of a row shows it without a copy of the row; a sum may also overflow, so it is not the last word.
+    """
+    for row in (~torch.isfinite(rows.flatten(1).sum(1))).nonzero().flatten().tolist():
+        if not bool(torch.isfinite(rows[row]).all()):
+            return int(row)
+    return None
 
 
 class MappedFile:
@@ -126,17 +176,30 @@ class MappedFile:
             )
 
 
-def load_features(path: Path, keep: Keep = "auto", free: int | None = None) -> dict[str, FeatureRows]:
+def load_features(
+    path: Path,
+    keep: Keep = "auto",
+    free: int | None = None,
+    image_files: Mapping[str, Sequence[str]] | None = None,
+) -> dict[str, FeatureRows]:
     """The features of both splits ("train", "test").
+
+    Features that are held in memory or read ahead are checked here, those of a larger file when taken.
 
     Args:
         path: data_img.h5.
         keep: `mapped`, `ram`, or `auto`: mapped where the file allows it, or else in RAM.
         free: bytes of free memory; by default what the machine says.
+        image_files: image of each row, by split, for error lines.
 
     Raises:
-        LookwhyError: the file is missing, damaged or of another kind, does not fit, or cannot be mapped.
+        LookwhyError: the file is missing, damaged or of another kind, does not fit, cannot be mapped, or
+            holds a row that is not finite.
     """
+
+    def names(split: str) -> tuple[str, Sequence[str]]:
+        return f"images_{split} in {path}", (image_files or {}).get(split, ())
+
     free = free_memory() if free is None else free
     with open_features(path) as file:
         data = [file[f"images_{split}"] for split in SPLITS]
@@ -155,7 +218,9 @@ def load_features(path: Path, keep: Keep = "auto", free: int | None = None) -> d
         found = {}
         for split, (offset, shape) in zip(SPLITS, layouts, strict=True):
             rows = source.map(offset, shape) if offset else torch.empty(shape)
-            found[split] = FeatureRows(rows, source, offset or 0)
+            found[split] = FeatureRows(rows, source, offset or 0, *names(split))
+            if source.is_read_ahead:
+                found[split].check_finite()
         return found
     if nbytes > free:
         remedy = "set data.features to mapped" if mappable else "write them anew (h5repack -f NONE -l CONTI)"
@@ -163,7 +228,10 @@ def load_features(path: Path, keep: Keep = "auto", free: int | None = None) -> d
             f"expected features that fit in the {free / 1e9:.1f} GB of free memory, found "
             f"{nbytes / 1e9:.1f} GB{'' if mappable else ' that cannot be mapped'} in {path}; {remedy}"
         )
-    return {split: FeatureRows(rows) for split, rows in read_features(path).items()}
+    found = {split: FeatureRows(rows, None, 0, *names(split)) for split, rows in read_features(path).items()}
+    for one in found.values():
+        one.check_finite()
+    return found
 
 
 def place_features(
@@ -183,7 +251,9 @@ def place_features(
         return features
     free = torch.cuda.mem_get_info(device)[0] if free is None else free
     if sum(one.nbytes for one in features.values()) < COMFORTABLE * free:
-        return {split: FeatureRows(one.rows.to(device)) for split, one in features.items()}
+        for one in features.values():
+            one.check_finite()  # rows on the device are not checked again: each batch would wait for it
+        return {split: FeatureRows(one.rows.to(device), is_checked=True) for split, one in features.items()}
     for one in features.values():
         one.pinned = device.type == "cuda"
     return features

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.nn import functional as F
 
 from lookwhy.data.datamodule import VQADataModule
+from lookwhy.errors import LookwhyError
 from lookwhy.metrics import VQAAccuracy
 from lookwhy.models.checkpoint import describe_run
 from lookwhy.models.protocol import VQAHead
@@ -89,6 +92,7 @@ class VQASystem(pl.LightningModule):
     def training_step(self, batch: VQABatch, batch_idx: int) -> Tensor:
         """Cross entropy of one batch."""
         loss = F.cross_entropy(self.head(batch.features, batch.tokens, batch.lengths), batch.labels)
+        self._check_loss(loss, "loss")
         self.log("train/loss", loss, on_step=True, on_epoch=False, batch_size=len(batch), prog_bar=True)
         return loss
 
@@ -102,7 +106,31 @@ class VQASystem(pl.LightningModule):
         answerable = int((batch.labels >= 0).sum())
         if answerable:
             loss = F.cross_entropy(logits, batch.labels, ignore_index=-1)
+            self._check_loss(loss, "validation loss")
             self.log("val/loss", loss, batch_size=answerable, sync_dist=True)
+
+    def _check_loss(self, loss: Tensor, what: str) -> None:
+        """Stop before a loss that is not finite reaches the weights, an analysis or a checkpoint.
+
+        Raises:
+            LookwhyError: it is not finite.
+        """
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise self._diverged(f"a {what} that is a number", str(value))
+
+    def _diverged(self, expected: str, found: str) -> LookwhyError:
+        when = f"at step {self.global_step} of epoch {self.current_epoch}"
+        saved = [
+            one.best_model_path
+            for one in self.trainer.checkpoint_callbacks
+            if isinstance(one, ModelCheckpoint) and one.best_model_path
+        ]
+        kept = f"the last good checkpoint is kept: {saved[-1]}" if saved else "no checkpoint was written yet"
+        return LookwhyError(
+            f"expected {expected}, found {found} {when}; "
+            f"lower model.learning_rate (now {self.learning_rate:g}) or model.clamp; {kept}"
+        )
 
     def on_validation_epoch_end(self) -> None:
         """Log the official accuracy, overall and by type, beside the always-most-frequent-answer baseline."""
@@ -122,5 +150,12 @@ class VQASystem(pl.LightningModule):
         self.on_validation_epoch_end()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what analyze.py needs, in plain types, so that a checkpoint loads without unpickling code."""
+        """Add what analyze.py needs, in plain types, so that a checkpoint loads without unpickling code.
+
+        Raises:
+            LookwhyError: the last step has made weights that are not finite; an earlier checkpoint stays.
+        """
+        for name, weights in self.head.named_parameters():
+            if not bool(torch.isfinite(weights).all()):
+                raise self._diverged("finite weights", f"others in {name}")
         checkpoint["lookwhy"] = describe_run(self.head, self.data)

@@ -7,9 +7,18 @@ from pathlib import Path
 
 import wandb
 from wandb.errors import AuthenticationError, UsageError
+from wandb.errors import Error as StartError
 from wandb.sdk.lib.wbauth import read_netrc_auth
 
 from lookwhy.errors import LookwhyError
+
+__all__ = ["StartError", "go_offline", "has_credentials", "offline_environment", "prepare_environment"]
+
+_INIT_SECONDS = "30"
+"""Seconds that a training waits for the server before it goes on offline; `WANDB_INIT_TIMEOUT` is obeyed."""
+
+_FINISH_SECONDS = "300"
+"""Seconds that uploads may take after a training; `WANDB_FINISH_TIMEOUT` is obeyed."""
 
 
 def offline_environment(run_folder: Path) -> dict[str, str]:
@@ -24,6 +33,11 @@ def offline_environment(run_folder: Path) -> dict[str, str]:
         "WANDB_DATA_DIR": str(root / "wandb" / "staging"),
         "WANDB_CACHE_DIR": str(root / "wandb" / "cache"),
         "WANDB_ARTIFACT_DIR": str(root / "wandb" / "artifacts"),
+        "WANDB_INIT_TIMEOUT": _INIT_SECONDS,
+        # By default W&B waits without end for a server that has gone.
+        "WANDB_FINISH_TIMEOUT": _FINISH_SECONDS,
+        # W&B's reports about itself go to the same server: one that hangs would delay the end of the process.
+        "WANDB_ERROR_REPORTING": "false",
     }
     if not os.environ.get("WANDB_MODE") and not has_credentials():
         # W&B stays silent, because `prepare_environment` says where the run lies.
@@ -41,6 +55,19 @@ def prepare_environment(run_folder: Path) -> str:
     if os.environ.get("WANDB_MODE") == "offline":
         return f"W&B: no API key found, so the run stays offline in {folder} (look: wandb leet {folder})"
     return f"W&B: API key found, logging to {_settings().base_url}; files in {folder}"
+
+
+def go_offline(error: Exception) -> str:
+    """Prepare for an offline run after the server did not start it; returns one sentence about that."""
+    wandb.teardown()  # its service would refuse the id of the run that failed
+    os.environ["WANDB_MODE"] = "offline"
+    # The message without its line breaks and without W&B's advice.
+    reason = " ".join(str(error).partition("\nConsider")[0].split()).removesuffix(".")
+    folder = Path(os.environ["WANDB_DIR"]) / "wandb"
+    return (
+        f"W&B: no run on {_settings().base_url} ({reason}); the run goes on offline in {folder} "
+        f"(send it later: wandb sync {folder / 'offline-run-*'})"
+    )
 
 
 def has_credentials() -> bool:

@@ -1,0 +1,66 @@
+"""`python train.py` with an API key and a server that is of no use: real W&B, a stand-in for its server."""
+
+import subprocess
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from test_wandb_resume import analysed
+from tiny_runs import clean_environment, train_command
+
+from lookwhy import store
+
+ANSWERS = {"refuses the key": 401, "answers 500": 500, "hangs": None}
+
+
+@pytest.fixture(params=ANSWERS)
+def server(request):
+    """Address of a server that gives one answer to everything, or none."""
+    code, over = ANSWERS[request.param], threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self):
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            if code is None:
+                over.wait()
+                return
+            self.send_response(code)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        do_GET = do_POST = do_PUT = answer  # noqa: N815
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
+        listening.daemon_threads = True
+        threading.Thread(target=listening.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{listening.server_port}"
+        over.set()
+        listening.shutdown()
+
+
+@pytest.mark.slow
+def test_training_goes_on_offline_and_the_run_folder_misses_nothing(tiny_world, tmp_path, server):
+    environment = clean_environment(
+        WANDB_API_KEY="a" * 40, WANDB_BASE_URL=server, WANDB_INIT_TIMEOUT="4", OMP_NUM_THREADS="1"
+    )
+    start = time.monotonic()
+    done = subprocess.run(
+        train_command(tiny_world, "--trainer.max_epochs=1"),
+        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert time.monotonic() - start < 120
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith(f"W&B: no run on {server} (")]
+    assert "the run goes on offline in" in line
+    run = tmp_path / "runs" / "shapes"
+    (offline,) = (run / "wandb").glob("offline-run-*/*.wandb")
+    assert analysed(offline) == [0]
+    assert list(store.stored_epochs(run)) == [0]
+    for name in ("config.yaml", "metrics.json", "checkpoints/last.ckpt"):
+        assert (run / name).is_file(), name
