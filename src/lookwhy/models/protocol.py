@@ -1,8 +1,8 @@
-"""What the project asks of a model.
+"""Interfaces of models.
 
-Two levels. Any model that returns answer probabilities can be explained by taking things away
-(`VQAModel`). A model built of the project's own parts can also be differentiated, and looks at an
-image once for many questions: a tower that turns pixels into features and a `VQAHead` that answers.
+A `VQAModel` returns answer probabilities; methods that remove parts of the input can explain it. A model made
+of a tower (pixels to features) and a `VQAHead` (features to answers) can also be differentiated, and
+processes an image once for many questions.
 """
 
 from __future__ import annotations
@@ -24,28 +24,28 @@ class VQAModel(Protocol):
         tokens: Int64[Tensor, "B T"],
         lengths: Int64[Tensor, " B"],
     ) -> Float[Tensor, "B A"]:
-        """Probability of each answer; images in the recipe's own input range."""
+        """Probability of each answer; images are in the recipe's own input range."""
         ...
 
 
 class VQAHead(nn.Module, ABC):
-    """The trained part of a VQA model, in four steps that can each be done once and reused.
+    """The trained part of a VQA model, in four steps whose results can be reused.
 
-    `look` at an image once for all its questions, `read` a question once for all images it is asked
-    about (256 occluded ones, say), then `answer` for each pair.
+    `look` encodes an image once for all its questions. `read` encodes a question once for all its images
+    (256 occluded ones, for example). `answer` runs for each pair.
 
     Attributes:
-        settings: the constructor's arguments, of plain types, to build the same head again.
+        settings: the constructor's arguments, in plain types, from which a checkpoint rebuilds the head.
     """
 
     settings: dict[str, Any]
 
     def check_features(self, shape: tuple[int, ...]) -> None:
-        """Refuse, with a LookwhyError, one image's features of a shape that this head would misread."""
+        """Raise a LookwhyError if this head would misread an image's features of this shape."""
 
     @abstractmethod
     def embed(self, tokens: Int64[Tensor, "B T"]) -> Float[Tensor, "B T E"]:
-        """Word embeddings: where the gradient of a word is taken. 0 pads get some vector, never read."""
+        """Word embeddings, where the gradient of a word is taken. Padding (0) may get any vector."""
 
     @abstractmethod
     def read(
@@ -59,7 +59,7 @@ class VQAHead(nn.Module, ABC):
 
     @abstractmethod
     def answer(self, view: Float[Tensor, "B *view"], code: Float[Tensor, "B *code"]) -> Float[Tensor, "B A"]:
-        """Logits of the answers, one row a (view, code) pair."""
+        """Logits of the answers for each (view, code) pair."""
 
     def forward(
         self,
@@ -69,3 +69,8 @@ class VQAHead(nn.Module, ABC):
     ) -> Float[Tensor, "B A"]:
         """Logits of the answers. `tokens` are left-aligned 1-based word ids, `lengths` at least 1."""
         return self.answer(self.look(image_features), self.read(self.embed(tokens), lengths))
+
+
+def arguments_of(scope: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a constructor, from `locals()` in its first line."""
+    return {name: value for name, value in scope.items() if name not in ("self", "__class__")}

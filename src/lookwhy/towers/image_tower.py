@@ -1,4 +1,4 @@
-"""Image towers: frozen CNNs from pixels to features, rebuilt only from the very weights they had."""
+"""Image towers that can be rebuilt from a description, with exactly the same weights."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ Layer = Literal["fc7", "pool5", "pool5_mean"]
 
 
 class ImageTower(Tower):
-    """A tower that knows where its weights came from, so that it can be built again from a description.
+    """A tower with the source of its weights.
 
     Args:
         network: plain sequence of layers, pixels to features.
         arch: name of the network.
-        layer: name of the layer whose output the features are.
-        recipe: how pixels are fed to it.
-        weights: the file its weights came from.
-        weights_sha256: of that file.
+        layer: name of the layer that gives the features.
+        recipe: preprocessing of the images.
+        weights: path of the file with the weights.
+        weights_sha256: checksum of that file.
     """
 
     recipe: ImageRecipe
@@ -49,7 +49,7 @@ class ImageTower(Tower):
         self.weights, self.weights_sha256 = weights, weights_sha256
 
     def describe(self) -> dict[str, Any]:
-        """The tower in plain types, enough to build it again."""
+        """The tower in plain types, enough to rebuild it."""
         return {
             "arch": self.arch,
             "layer": self.layer,
@@ -66,15 +66,15 @@ def build_tower(
     """Build a tower with its weights.
 
     Args:
-        arch: vgg16 or vgg19 as torchvision builds them, or the shapes world's own network.
+        arch: vgg16 or vgg19 of torchvision, or the shapes world's own network.
         layer: `fc7` after its ReLU (4096), `pool5` (512, 7, 7) or its spatial mean `pool5_mean` (512).
-        recipe: must be the one the weights were trained with: a file does not say.
+        recipe: preprocessing that the weights were trained with; the file does not contain it.
         weights: a state dict with torchvision's key names, half precision allowed; a `.caffemodel` of the
             same network; or "torchvision" to download torchvision's.
 
     Raises:
-        LookwhyError: the file is missing, not a state dict, or lacks layers; or torchvision's weights are
-            to see pixels otherwise than they were trained to.
+        LookwhyError: the file is missing, no state dict, or lacks layers; or torchvision's weights are
+            combined with another recipe.
     """
     if weights == "torchvision" and recipe.name != "torchvision":
         raise LookwhyError(
@@ -83,8 +83,8 @@ def build_tower(
         )
     path = _download(arch) if weights == "torchvision" else Path(weights)
     state = _load_caffe(path, arch) if path.suffix == ".caffemodel" else _load_state(path)
-    # On the meta device nothing is drawn at random for weights that are replaced at once: seconds saved,
-    # and the random state of a training in progress left alone.
+    # On the meta device no random weights are drawn: this saves seconds and keeps the random state of a
+    # training in progress.
     with torch.device("meta"):
         cnn = build_shapes_cnn() if arch == "shapes" else _vgg(arch, layer)
     wanted = {name: value.shape for name, value in cnn.state_dict().items()}
@@ -101,15 +101,15 @@ def build_tower(
 
 
 def tower_from_description(description: dict[str, Any], beside: Path) -> ImageTower:
-    """Rebuild the tower that features were made with.
+    """Rebuild the tower that computed the features.
 
     Args:
-        description: as `ImageTower.describe` gave it.
-        beside: folder of the features. Weights that are no longer where they were may lie there: a world
-            that was moved brings its network along.
+        description: result of `ImageTower.describe`.
+        beside: folder of the features. If the weights are no longer at their old path, a file of the same
+            name is taken from here: the network of a shapes world moves with its folder.
 
     Raises:
-        LookwhyError: its weights are missing or have changed.
+        LookwhyError: the weights are missing or have changed.
     """
     path = Path(description["weights"])
     if not path.is_file() and (beside / path.name).is_file():
@@ -139,7 +139,7 @@ def _vgg(arch: str, layer: str) -> nn.Sequential:
     network = getattr(torchvision.models, arch)(weights=None)
     steps: OrderedDict[str, nn.Module] = OrderedDict()
     for name, module in network.features.named_children():
-        # Not in place: attribution reads what goes into a ReLU.
+        # Not in place: attribution reads a ReLU's input.
         steps[f"features_{name}"] = nn.ReLU() if isinstance(module, nn.ReLU) else module
     if layer == "pool5_mean":
         steps["mean"], steps["flatten"] = nn.AdaptiveAvgPool2d(1), nn.Flatten()
@@ -155,7 +155,7 @@ def _vgg(arch: str, layer: str) -> nn.Sequential:
 
 
 def _as_flat(state: dict[str, Tensor], cnn: nn.Sequential) -> dict[str, Tensor]:
-    """Weights of torchvision's `features.0.weight` under the flat sequence's `features_0.weight`."""
+    """Rename weights from torchvision's `features.0.weight` to the flat sequence's `features_0.weight`."""
     return {name: state[key] for name in cnn.state_dict() if (key := name.replace("_", ".", 1)) in state}
 
 
