@@ -1,6 +1,6 @@
-"""AnalysisResult <-> the run folder: `analysis/epoch=003/` with its four files, and `curves.json`.
+"""Writer and reader of analyses: AnalysisResult <-> `analysis/epoch=003/` in the run folder.
 
-The folder is written under a temporary name and renamed, so a reader never meets half of one.
+The folder is written under a temporary name and renamed, so a reader never finds an incomplete one.
 """
 
 from __future__ import annotations
@@ -47,17 +47,17 @@ RECORD_COLUMNS = pa.schema(
         ("flips", pa.int64()),
     ]
 )
-"""Columns of records.parquet. Null where a column says nothing of a method: rho of a question method,
-the top word of an image method, flips of a method that takes nothing away."""
+"""Columns of records.parquet. Null where a column does not apply: rho of a question method, the top word of
+an image method, flips of a method that removes nothing."""
 
 UNTRAINED = -1
-"""The epoch before the first: the model as it was initialised."""
+"""Number of the epoch before the first: the initialised model."""
 
 _EPOCH = re.compile(r"epoch=(\d+)$")
 
 
 def epoch_folder(run: Path, epoch: int) -> Path:
-    """Where the analysis of one epoch lies inside a run folder; the untrained model has its own name."""
+    """Folder of one epoch's analysis inside a run folder; the untrained model has its own name."""
     return run / "analysis" / ("untrained" if epoch == UNTRAINED else f"epoch={epoch:03d}")
 
 
@@ -65,7 +65,7 @@ def stored_epochs(run: Path) -> dict[int, Path]:
     """The analysed epochs of a run and their folders, by epoch; the untrained model is epoch -1.
 
     Raises:
-        LookwhyError: the folder holds no analysis.
+        LookwhyError: the folder has no analysis.
     """
     found = {
         int(match.group(1)): path
@@ -83,7 +83,7 @@ def stored_epochs(run: Path) -> dict[int, Path]:
 
 
 def save(result: AnalysisResult, folder: Path) -> Path:
-    """Write one analysis; an older one of the same name is replaced as a whole."""
+    """Write one analysis; an older folder of the same name is replaced."""
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)

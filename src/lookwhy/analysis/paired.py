@@ -1,8 +1,8 @@
-"""Differences between two analyses, or two methods, of the same questions.
+"""Paired differences between two analyses, or two methods, of the same questions.
 
-Two means with two intervals say little about their difference where both are of the same questions: a
-hard question is hard for both. So questions are joined by their id, the difference is taken within each,
-and its mean gets an interval by drawing whole images (Efron & Tibshirani 1993, section 8.6).
+A hard question is hard for both, so two separate intervals overestimate the uncertainty of the difference.
+Here questions are joined by their id, the difference is computed for each, and its mean gets a bootstrap
+interval over whole images (Efron & Tibshirani 1993, section 8.6).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ RHO, ACCURACY, CONFIDENCE = "rank_correlation", "accuracy", "confidence"
 
 
 class Question(NamedTuple):
-    """What joins two records: data sets count their questions alike, so the id alone is not enough."""
+    """Key that joins two records: ids of different data sets coincide, so the text is part of it."""
 
     question_id: int
     question: str
@@ -35,11 +35,10 @@ class Difference:
 
     Attributes:
         measure: `rank_correlation`, `accuracy` (VQA accuracy, 0..1) or `confidence` (0..1).
-        first: method of the first value; empty where the measure has none.
+        first: method of the first value; empty if the measure has no method.
         second: method of the second value.
-        estimate: mean and 95% interval; `n` questions joined and defined in both, `n_undefined` joined but
-            undefined in one of them.
-        unmatched: questions that only one side has.
+        estimate: mean and 95% interval; `n` joined questions have both values, `n_undefined` do not.
+        unmatched: number of questions that only one side has.
     """
 
     measure: str
@@ -50,7 +49,7 @@ class Difference:
 
 
 class Comparison(NamedTuple):
-    """Differences that belong together, and a title that says which side is taken from which."""
+    """A group of differences, and a title that states which side is subtracted from which."""
 
     title: str
     differences: list[Difference]
@@ -59,13 +58,13 @@ class Comparison(NamedTuple):
 def between_analyses(first: Records, second: Records, samples: int = 1000, seed: int = 0) -> list[Difference]:
     """Second analysis minus the first: accuracy, confidence, and the rank correlation of common methods.
 
-    A measure without any question that is defined on both sides is left out.
+    A measure is left out if no question has it on both sides.
 
     Args:
         first: records of one analysis.
-        second: records of the other, of another run or another epoch.
-        samples: bootstrap samples.
-        seed: of the bootstrap.
+        second: records of another run or another epoch.
+        samples: number of bootstrap samples.
+        seed: seed of the bootstrap.
     """
     found = [
         _difference(measure, "", "", _values(first, measure), _values(second, measure), samples, seed)
@@ -79,7 +78,7 @@ def between_analyses(first: Records, second: Records, samples: int = 1000, seed:
 
 
 def between_methods(records: Records, samples: int = 1000, seed: int = 0) -> list[Difference]:
-    """Rank correlations of each pair of image methods of one analysis: the later name minus the earlier."""
+    """Differences of rank correlation between each two image methods, the later name minus the earlier."""
     found = [
         _difference(
             RHO, one, other, _correlations(records, one), _correlations(records, other), samples, seed
@@ -90,7 +89,7 @@ def between_methods(records: Records, samples: int = 1000, seed: int = 0) -> lis
 
 
 Values = dict[Question, tuple[float, int]]
-"""By question its value, NaN where undefined, and its image."""
+"""Value (NaN where undefined) and image by question."""
 
 
 def _difference(
@@ -104,7 +103,7 @@ def _difference(
 
 
 def _values(records: Records, column: str) -> Values:
-    """A column that is the same in every row of a question."""
+    """A column with the same value in every row of a question."""
     return _by_question(records, column, lambda record: True)
 
 

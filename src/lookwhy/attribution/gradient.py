@@ -60,8 +60,8 @@ class Gradient(Attributor):
         """Maps (B, grid, grid), unsigned.
 
         Raises:
-            LookwhyError: the model is a black box, its tower has no ReLU module for this method's rule, or the
-                batch has no pixels.
+            LookwhyError: the model is a black box, its tower has no ReLU module for this method's rule, or
+                the batch has no pixels.
         """
         gradients = self.pixel_gradients(model, batch, target).abs()
         if self.channels == "max":

@@ -69,7 +69,7 @@ class Occlusion(Attributor):
         return self._maps(batch, target, values, signed=True, flips=flips)
 
     def _fill(self, parts: ModelParts, image: Tensor) -> Float[Tensor, "3"]:
-        """The patch's colour in the model's input range; 0, the mean of normalised pixels, without a recipe."""
+        """The patch's colour in the model's input range; without a recipe 0, the mean pixel."""
         if parts.recipe is None:
             return torch.zeros(3, dtype=image.dtype, device=image.device)
         return parts.recipe.color(self.patch_rgb).to(image)

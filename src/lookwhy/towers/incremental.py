@@ -5,12 +5,11 @@ grid * grid images that differ from one clean image in a single cell. In a stack
 such a change spreads slowly, so most outputs of most layers equal those of the clean image. `windows.py`
 computes which outputs can change.
 
-On a CPU, each cell's own window is followed through the layers. A 3x3 convolution of many channels is applied
-to the difference between changed and clean inputs, and the result is added to the clean output
-(`winograd.py`). Any other layer runs on crops, all crops of one size in one call. On a GPU, where a thousand
-small copies cost more than they save, all windows have one size (`uniform_windows.py`). Once the changes cover
-most of the map, or a layer mixes all places (flattening, a global mean), the rest of the network runs on whole
-maps.
+On a CPU, each cell's own window is followed through the layers. A 3x3 convolution of many channels runs on
+the difference between changed and clean inputs, and the result is added to the clean output (`winograd.py`).
+Any other layer runs on crops, all crops of one size in one call. On a GPU, where a thousand small copies cost
+more than they save, all windows have one size (`uniform_windows.py`). Once the changes cover most of the map,
+or a layer mixes all places (flattening, a global mean), the rest of the network runs on whole maps.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ Change = tuple[Box, Tensor]
 def occluded_images(
     image: Float[Tensor, "3 H W"], grid: int, fill: Float[Tensor, "3"], cells: slice
 ) -> Float[Tensor, "cells 3 H W"]:
-    """One copy of the image for each cell, with that cell painted; cell r * grid + c is in row r, column c."""
+    """One copy of the image for each cell, with it painted; cell r * grid + c is in row r, column c."""
     images = image.repeat(len(range(grid * grid)[cells]), 1, 1, 1)
     for painted, (rows, columns) in zip(images, _cells(image, grid)[cells], strict=True):
         painted[:, rows.start : rows.stop, columns.start : columns.stop] = fill[:, None, None]
@@ -200,7 +199,7 @@ class IncrementalOcclusion:
     def _finish(
         self, layers: list[nn.Module], clean: Tensor, whole: Callable[[slice], Float[Tensor, "m H W C"]]
     ) -> tuple[Float[Tensor, "*D"], Float[Tensor, "cells *D"]]:
-        """Outputs of the remaining layers for the clean map and for all cells; `whole` gives maps of some cells."""
+        """Outputs of the remaining layers for the clean map and all cells; `whole` gives some cells' maps."""
         x, largest = clean.permute(2, 0, 1)[None].clone(), clean.numel()
         for layer in layers:
             x = layer(x)

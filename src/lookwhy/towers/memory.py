@@ -1,10 +1,10 @@
 """Memory of a frozen network: results that depend on an image alone, for every question, epoch and run.
 
 On disk each image has one file, `<folder>/<name>-<key>/<ab>/<digest>.npz`. `key` is a digest of everything
-else that the numbers depend on (the network, the grid, ...), so a stale file never matches. `ab` are the first
-two digits of the image's digest, which keeps folders small. A file is written under a temporary name and
-renamed: a reader in any process finds a whole file or none. Two processes that compute the same image write
-the same bytes, and the later rename wins.
+else that the numbers depend on (the network, the grid, ...), so a stale file never matches. `ab` are the
+first two digits of the image's digest, which keeps folders small. A file is written under a temporary name
+and renamed: a reader in any process finds a whole file or none. Two processes that compute the same image
+write the same bytes, and the later rename wins.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ class UniformWindows(NamedTuple):
     def advance(
         self, stage: Stage, padded: Float[Tensor, "H W C"], after: Float[Tensor, "H2 W2 C2"], memory: int
     ) -> UniformWindows:
-        """The windows into the map after a stage, from the padded clean map before it and the one after it."""
+        """The windows into the map after a stage, from the padded clean map before it and that after it."""
         size = self.size_after(stage, after)
         changed, starts, read = [], [], []
         for axis in (0, 1):

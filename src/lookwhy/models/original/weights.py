@@ -1,22 +1,21 @@
-"""The original's trained model (a `.t7` file of VQA_LSTM_CNN, Lu et al. 2015) as a checkpoint.
+"""Import of the original's trained model (a `.t7` file of VQA_LSTM_CNN, Lu et al. 2015) as a checkpoint.
 
-Its train.lua saves a table of three flat vectors, `embedding_w_q`, `encoder_w_q` and `multimodal_w`: what
-`getParameters()` made of its three networks. A file holds no sizes and no names, only their order, which is
-written down once, in `original_layout`. Where it comes from:
+The original's train.lua saves a table of three flat vectors, `embedding_w_q`, `encoder_w_q` and
+`multimodal_w`: the results of `getParameters()` for its three networks. A file has no sizes and no names. The
+order of the parameters is written down once, in `original_layout`. Its sources:
 
-* `nn.Linear` (Module.lua of nn) gives its weight, (out, in) row by row, and then its bias.
-* An nngraph module gives its layers in topological order: depth first from the outputs, the inputs of a node
-  in the order they were passed (topsort in init.lua of graph, __init in gmodule.lua of nngraph). So in the
-  encoder (misc/LSTM.lua) the LSTM's layers follow each other, i2h before h2h, and its output layer of one
-  unit, which nothing uses, comes last; in the fusion (misc/netdef.lua, AxB) the question comes before the
-  image. An nngraph from before its pull request 22 (February 2014) went breadth first; the original is of
-  2015.
+* `nn.Linear` (Module.lua of nn) stores its weight, (out, in) row by row, and then its bias.
+* An nngraph module stores its layers in topological order: depth first from the outputs, the inputs of a node
+  in the order in which they were passed (topsort in init.lua of graph, __init in gmodule.lua of nngraph). So
+  in the encoder (misc/LSTM.lua) the LSTM's layers follow each other, i2h before h2h, and its unused output
+  layer of one unit comes last; in the fusion (misc/netdef.lua, AxB) the question comes before the image.
+  nngraph before its pull request 22 (February 2014) went breadth first; the original is from 2015.
 * The rows of i2h and h2h are input, forget and output gate (sigmoid), then the cell's input (tanh).
 * The encoding is c1, h1, c2, h2 (misc/LSTM.lua joins next_c and next_h layer by layer), as in `DeeperLSTM`.
 
-The vocabulary and the answers are not in the file either: they are those of the data_prepro.json that it was
-trained with. Another one with as many words and answers cannot be told apart, and would give nonsense.
-Trained with `-img_norm 0`, a model saw image features that were not normalised; `DeeperLSTM` always does.
+The vocabulary and the answers are in the data_prepro.json of the training, not in the `.t7` file. A different
+data_prepro.json with as many words and answers cannot be detected, and gives wrong answers. With
+`-img_norm 0` the original does not normalise image features; `DeeperLSTM` always does.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ UNUSED = "unused"
 ORIGINAL_GATES, PYTORCH_GATES = "ifog", "ifgo"
 
 Layout = dict[str, list[tuple[str, tuple[int, ...]]]]
-"""By key of the file: the parameters of `DeeperLSTM` in the order and shapes in which the vector has them."""
+"""By key of the file: the parameters of `DeeperLSTM` in the vector's order and shapes."""
 
 
 def original_layout(
@@ -55,7 +54,7 @@ def original_layout(
     num_layers: int,
     common_size: int,
 ) -> Layout:
-    """Where each parameter lies in the original's vectors; the module's docstring says how that is known."""
+    """Position of each parameter in the original's vectors; sources are in the module's docstring."""
     encoder: list[tuple[str, tuple[int, ...]]] = []
     gates = 4 * hidden_size
     for layer in range(num_layers):
@@ -94,12 +93,12 @@ def import_torch7(
     num_layers: int = 2,
     common_size: int = 1024,
 ) -> DeeperLSTM:
-    """Write a checkpoint that `load_checkpoint` reads from a file that the original's train.lua saved.
+    """Convert a file of the original's train.lua to a checkpoint for `load_checkpoint`.
 
     Args:
         path: the .t7 file.
-        data: vocabulary, answers and image features that it was trained with.
-        out: the checkpoint to write. Its epoch and step are 0: the file does not say them.
+        data: vocabulary, answers and image features of the training.
+        out: the checkpoint to write. Its epoch and step are 0: the file does not state them.
         embedding_size: the original's -input_encoding_size.
         hidden_size: its -rnn_size.
         num_layers: its -rnn_layer.
@@ -109,8 +108,8 @@ def import_torch7(
         The network with the file's weights, in eval mode.
 
     Raises:
-        LookwhyError: not a whole Torch7 file, not one of this model, of other sizes; the data folder's
-            features are not stamped with their image tower; or `out` cannot be written.
+        LookwhyError: no complete Torch7 file, another model, other sizes; the data folder's features do not
+            name their image tower; or `out` cannot be written.
     """
     sizes = {
         "vocab_size": data.vocab_size,
@@ -122,10 +121,10 @@ def import_torch7(
         "common_size": common_size,
     }
     state = _state_dict(read_torch7(path), sizes, path)
-    with torch.device("meta"):  # nothing is drawn at random for weights that are replaced at once
+    with torch.device("meta"):  # no random weights: they are replaced at once
         head = DeeperLSTM(**cast(dict[str, Any], sizes))
     head.load_state_dict(state, assign=True)
-    read_description(data.folder / "data_img.h5")  # refuses now what analyze.py could not explain later
+    read_description(data.folder / "data_img.h5")  # fail now, not at the first analysis
     stored = describe_run(head, data) | {"imported": {"file": path.name, "sha256": sha256_file(path)}}
     weights = {f"head.{name}": value for name, value in state.items()}
     try:
@@ -188,7 +187,7 @@ def _vector(
 
 
 def _as_pytorch(name: str, block: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
-    """A block of the original's in the layout of the parameter of that name; a copy."""
+    """Copy of a block of the original's vector, in the layout of the parameter of that name."""
     if name == "word_table.weight":
         return block.T.copy()
     if name.startswith("lstm."):
