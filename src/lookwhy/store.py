@@ -25,28 +25,14 @@ from lookwhy.types import AnalysisResult, ImportanceMaps, LookwhyError
 
 SCHEMA_VERSION = 1
 
-RECORD_COLUMNS = pa.schema(
-    [
-        ("question_id", pa.int64()),
-        ("image_id", pa.int64()),
-        ("image_file", pa.string()),
-        ("question", pa.string()),
-        ("words", pa.list_(pa.string())),
-        ("question_type", pa.string()),
-        ("answer_type", pa.string()),
-        ("ground_truth", pa.string()),
-        ("predicted", pa.string()),
-        ("confidence", pa.float64()),
-        ("accuracy", pa.float64()),
-        ("domain", pa.string()),
-        ("method", pa.string()),
-        ("rho", pa.float64()),
-        ("top_word", pa.string()),
-        ("top_tag", pa.string()),
-        ("top_group", pa.string()),
-        ("flips", pa.int64()),
-    ]
-)
+RECORD_COLUMNS = pa.schema([
+    ("question_id", pa.int64()), ("image_id", pa.int64()), ("image_file", pa.string()),
+    ("question", pa.string()), ("words", pa.list_(pa.string())), ("question_type", pa.string()),
+    ("answer_type", pa.string()), ("ground_truth", pa.string()), ("predicted", pa.string()),
+    ("confidence", pa.float64()), ("accuracy", pa.float64()), ("domain", pa.string()),
+    ("method", pa.string()), ("rho", pa.float64()), ("top_word", pa.string()), ("top_tag", pa.string()),
+    ("top_group", pa.string()), ("flips", pa.int64()),
+])  # fmt: skip
 """Columns of records.parquet. Null where a column does not apply: rho of a question method, the top word of
 an image method, flips of a method that removes nothing."""
 
@@ -105,7 +91,7 @@ def load(folder: Path) -> AnalysisResult:
     Raises:
         LookwhyError: a file is missing, damaged, or of another schema version.
     """
-    with _explaining(folder):
+    with _readable(folder):
         result = load_scalars(folder)
         result.records = pq.read_table(folder / "records.parquet").to_pylist()
         result.maps, result.human, result.question_ids = _read_maps(folder / "maps.h5")
@@ -113,7 +99,7 @@ def load(folder: Path) -> AnalysisResult:
 
 
 def load_scalars(folder: Path) -> AnalysisResult:
-    """Read one analysis without its records and maps: those of a long run would fill the memory.
+    """Read one analysis without its records and maps, which would fill the memory for a long run.
 
     Raises:
         LookwhyError: a file is missing, damaged, or of another schema version.
@@ -122,7 +108,7 @@ def load_scalars(folder: Path) -> AnalysisResult:
         if not (folder / name).is_file():
             raise LookwhyError(f"expected {name} in {folder}, found none; analyse that epoch again")
     curves = folder / "curves.json"
-    with _explaining(folder):
+    with _readable(folder):
         return AnalysisResult(
             summary=json.loads((folder / "summary.json").read_text()),
             records=[],
@@ -130,7 +116,7 @@ def load_scalars(folder: Path) -> AnalysisResult:
             human=np.zeros((0, 0, 1, 1), np.float32),
             question_ids=np.zeros(0, np.int64),
             manifest=_manifest(folder / "manifest.json"),
-            # Results of earlier versions have none.
+            # Results of earlier versions have no curves.
             curves=json.loads(curves.read_text()) if curves.is_file() else {},
         )
 
@@ -147,8 +133,8 @@ def _manifest(path: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def _explaining(folder: Path) -> Iterator[None]:
-    """Whatever a damaged file makes its reader raise is told as one thing to act on."""
+def _readable(folder: Path) -> Iterator[None]:
+    """Turn any error of reading a damaged file into one line with a remedy."""
     try:
         yield
     except (OSError, ValueError, KeyError, AttributeError) as error:

@@ -28,6 +28,18 @@ from torch.nn import functional as F
 
 from lookwhy.errors import LookwhyError as LookwhyError
 
+Images = Float[Tensor, "B 3 H W"]
+"""Pixels in the image recipe's own input range."""
+Features = Float[Tensor, "B *D"]
+"""Image features: vectors, or grids."""
+Tokens = Int64[Tensor, "B T"]
+"""1-based word ids, left-aligned and padded with 0."""
+Lengths = Int64[Tensor, " B"]
+"""Number of words of each question, at least 1."""
+Target = Int64[Tensor, " B"]
+"""0-based id of an answer for each question."""
+Scores = Float[Tensor, "B A"]
+"""One number for each answer: probability or logit."""
 Domain = Literal["image", "question"]
 """The input that an importance map covers: the cells of the image, or the words of the question."""
 Explains = Literal["probability", "logit"]

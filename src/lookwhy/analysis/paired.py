@@ -7,7 +7,6 @@ interval over whole images (Efron & Tibshirani 1993, section 8.6).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, NamedTuple
@@ -58,21 +57,14 @@ class Comparison(NamedTuple):
 def between_analyses(first: Records, second: Records, samples: int = 1000, seed: int = 0) -> list[Difference]:
     """Second analysis minus the first: accuracy, confidence, and the rank correlation of common methods.
 
-    A measure is left out if no question has it on both sides.
-
-    Args:
-        first: records of one analysis.
-        second: records of another run or another epoch.
-        samples: number of bootstrap samples.
-        seed: seed of the bootstrap.
+    The two are of different runs or epochs. A measure is left out if no question has it on both sides.
     """
     found = [
         _difference(measure, "", "", _values(first, measure), _values(second, measure), samples, seed)
         for measure in (ACCURACY, CONFIDENCE)
     ]
-    common = [method for method in _image_methods(first) if method in _image_methods(second)]
-    for method in common:
-        one, other = _correlations(first, method), _correlations(second, method)
+    for method in sorted(set(_image_methods(first)) & set(_image_methods(second))):
+        one, other = _values(first, "rho", method), _values(second, "rho", method)
         found.append(_difference(RHO, method, method, one, other, samples, seed))
     return [difference for difference in found if difference.estimate.n]
 
@@ -81,7 +73,7 @@ def between_methods(records: Records, samples: int = 1000, seed: int = 0) -> lis
     """Differences of rank correlation between each two image methods, the later name minus the earlier."""
     found = [
         _difference(
-            RHO, one, other, _correlations(records, one), _correlations(records, other), samples, seed
+            RHO, one, other, _values(records, "rho", one), _values(records, "rho", other), samples, seed
         )
         for one, other in combinations(_image_methods(records), 2)
     ]
@@ -102,21 +94,11 @@ def _difference(
     return Difference(measure, one, other, estimate, len(first.keys() ^ second.keys()))
 
 
-def _values(records: Records, column: str) -> Values:
-    """A column with the same value in every row of a question."""
-    return _by_question(records, column, lambda record: True)
-
-
-def _correlations(records: Records, method: str) -> Values:
-    return _by_question(
-        records, "rho", lambda record: record["domain"] == "image" and record["method"] == method
-    )
-
-
-def _by_question(records: Records, column: str, wanted: Callable[[dict[str, Any]], bool]) -> Values:
+def _values(records: Records, column: str, image_method: str = "") -> Values:
+    """A column by question; of one image method, or of any if all methods have the same values."""
     found: Values = {}
     for record in records:
-        if wanted(record):
+        if not image_method or (record["domain"], record["method"]) == ("image", image_method):
             value = record[column]
             key = Question(int(record["question_id"]), str(record["question"]))
             found[key] = (float("nan") if value is None else float(value), int(record["image_id"]))

@@ -22,10 +22,10 @@ from lookwhy.attribution import Attributor, explaining
 from lookwhy.attribution.base import features_of
 from lookwhy.data.tokens import tokenize
 from lookwhy.errors import LookwhyError
-from lookwhy.models.pipeline import ModelParts, parts_of
+from lookwhy.models.pipeline import parts_of
 from lookwhy.models.protocol import VQAModel
 from lookwhy.stopwatch import part, part_each, recording
-from lookwhy.types import AnalysisResult, ImportanceMaps, VQABatch
+from lookwhy.types import AnalysisResult, ImportanceMaps, Scores, VQABatch
 
 HumanMaps = Mapping[int, Float[np.ndarray, "K G G"]]
 """Annotator maps by question id; a question without any is absent."""
@@ -83,10 +83,10 @@ def run_analysis(
     for method in plan.methods:
         method.check(model)
     tagger = tagger or find_tagger()
-    reader = _Reader(parts_of(model), answers, words or tokenize, tagger)
-    findings = reader.findings
+    reader = _Reader(model, answers, words or tokenize, tagger)
+    findings, at_once = reader.findings, parts_of(model).explained_at_once
     with explaining(model), recording(findings.seconds), _bar(total) as bar:
-        for some in _grouped(_image_maps(reader, batches, plan, bar), reader.model.explained_at_once):
+        for some in _grouped(_image_maps(reader, batches, plan, bar), at_once):
             _explain(reader, plan.question_methods, some, bar)
             bar.update(0 if plan.image_methods else len(some.batch))
     maps, records, seconds = _join(gather(findings), max_words)
@@ -123,7 +123,7 @@ class _Predictions(NamedTuple):
 class _Reader:
     """The model, and all that is needed to turn its answers into records."""
 
-    model: ModelParts
+    model: VQAModel
     answers: Sequence[str]
     words: Callable[[str], list[str]]
     tagger: Tagger
@@ -132,7 +132,7 @@ class _Reader:
     def answer(self, batch: VQABatch) -> _Predictions:
         """Answer a batch, record the answers, and add its features."""
         with part("answering"):
-            batch = replace(batch, features=features_of(self.model, batch, "an analysis"))
+            batch = replace(batch, features=features_of(parts_of(self.model), batch, "an analysis"))
             confidence, target = clean_scores(self.model, batch).max(1)
         chosen = target.tolist()
         predicted = [self.answers[i] for i in chosen] if self.answers else [str(i) for i in chosen]
@@ -147,7 +147,7 @@ def _image_maps(
 ) -> Iterator[_Predictions]:
     """Run the image methods on a few questions at a time; yield the same questions without pixels."""
     predictions = map(reader.answer, part_each("loading images", batches))
-    for some in _grouped(predictions, min(WITH_PIXELS, reader.model.explained_at_once)):
+    for some in _grouped(predictions, min(WITH_PIXELS, parts_of(reader.model).explained_at_once)):
         _explain(reader, plan.image_methods, some, bar)
         bar.update(len(some.batch) if plan.image_methods else 0)
         yield some._replace(batch=replace(some.batch, images=None))
@@ -189,10 +189,11 @@ def _bar(total: int | None) -> tqdm:
 
 
 @torch.no_grad()
-def clean_scores(model: ModelParts, batch: VQABatch) -> Float[Tensor, "B A"]:
+def clean_scores(model: VQAModel, batch: VQABatch) -> Scores:
     """Probabilities of the answers, from the unchanged images."""
-    views = model.look(features_of(model, batch, "an analysis"))
-    return model.scores(views, batch.tokens, batch.lengths)
+    parts = parts_of(model)
+    views = parts.look(features_of(parts, batch, "an analysis"))
+    return parts.scores(views, batch.tokens, batch.lengths)
 
 
 def _join(

@@ -11,7 +11,7 @@ import math
 from typing import Protocol, cast, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -19,7 +19,7 @@ from lookwhy.attribution.base import Attributor, Needs, features_of, rows_by_ima
 from lookwhy.errors import LookwhyError
 from lookwhy.models.pipeline import pipeline_of
 from lookwhy.models.protocol import VQAHead, VQAModel
-from lookwhy.types import Domain, ImportanceMaps, VQABatch
+from lookwhy.types import Domain, ImportanceMaps, Target, VQABatch
 
 TARGET = "the question; attention is the same for every answer"
 
@@ -50,7 +50,7 @@ class Attention(Attributor):
         self.grid, self.hop = grid, hop
 
     @torch.no_grad()
-    def __call__(self, model: VQAModel, batch: VQABatch, target: Int64[Tensor, " B"]) -> ImportanceMaps:
+    def __call__(self, model: VQAModel, batch: VQABatch, target: Target) -> ImportanceMaps:
         """Maps (B, grid, grid), unsigned.
 
         Raises:

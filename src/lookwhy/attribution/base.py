@@ -16,7 +16,7 @@ from torch import Tensor
 from lookwhy.errors import LookwhyError
 from lookwhy.models.pipeline import ModelParts, Pipeline, pipeline_of
 from lookwhy.models.protocol import VQAModel
-from lookwhy.types import Domain, Explains, ImportanceMaps, VQABatch
+from lookwhy.types import Domain, Explains, Features, Images, ImportanceMaps, Target, VQABatch
 
 Needs = Literal["scores", "gradients"]
 
@@ -41,7 +41,7 @@ class Attributor(ABC):
     explains: Explains = "probability"
 
     @abstractmethod
-    def __call__(self, model: VQAModel, batch: VQABatch, target: Int64[Tensor, " B"]) -> ImportanceMaps:
+    def __call__(self, model: VQAModel, batch: VQABatch, target: Target) -> ImportanceMaps:
         """Importance for the answers `target` (0-based ids), one map for each question of the batch."""
 
     def check(self, model: VQAModel) -> None:
@@ -61,7 +61,7 @@ class Attributor(ABC):
     def _maps(
         self,
         batch: VQABatch,
-        target: Int64[Tensor, " B"],
+        target: Target,
         values: Float[Tensor, "B *cells"],
         *,
         signed: bool,
@@ -83,7 +83,7 @@ class Attributor(ABC):
         )
 
 
-def images_of(batch: VQABatch, method: str) -> Float[Tensor, "B 3 H W"]:
+def images_of(batch: VQABatch, method: str) -> Images:
     """The pixels of a batch.
 
     Raises:
@@ -97,7 +97,7 @@ def images_of(batch: VQABatch, method: str) -> Float[Tensor, "B 3 H W"]:
 
 
 @torch.no_grad()
-def features_of(model: ModelParts, batch: VQABatch, method: str) -> Float[Tensor, "B *D"]:
+def features_of(model: ModelParts, batch: VQABatch, method: str) -> Features:
     """Image features for each question: those of the batch, or else computed once an image.
 
     Raises:

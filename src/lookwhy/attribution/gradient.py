@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Int64
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -22,7 +22,7 @@ from lookwhy.attribution.base import Attributor, Needs, images_of, rows_by_image
 from lookwhy.models.pipeline import Pipeline, as_explained, pipeline_of
 from lookwhy.models.protocol import VQAModel
 from lookwhy.towers.relu_rules import Rule, expect_relu_modules, plain, relu_rule
-from lookwhy.types import Domain, Explains, ImportanceMaps, VQABatch
+from lookwhy.types import Domain, Explains, Images, ImportanceMaps, Target, VQABatch
 
 Channels = Literal["max", "mean", "l2"]
 Pool = Literal["mean", "max"]
@@ -56,7 +56,7 @@ class Gradient(Attributor):
         self.grid, self.channels, self.batch_size = grid, channels, batch_size
         self.pool, self.explains = pool, explains
 
-    def __call__(self, model: VQAModel, batch: VQABatch, target: Int64[Tensor, " B"]) -> ImportanceMaps:
+    def __call__(self, model: VQAModel, batch: VQABatch, target: Target) -> ImportanceMaps:
         """Maps (B, grid, grid), unsigned.
 
         Raises:
@@ -77,9 +77,7 @@ class Gradient(Attributor):
         if self.rule is not plain:
             expect_relu_modules(pipeline.tower.network, self.name)
 
-    def pixel_gradients(
-        self, model: VQAModel, batch: VQABatch, target: Int64[Tensor, " B"]
-    ) -> Float[Tensor, "B 3 H W"]:
+    def pixel_gradients(self, model: VQAModel, batch: VQABatch, target: Target) -> Images:
         """Gradients at the pixels of each question's image, under this method's rule.
 
         Raises:
@@ -92,18 +90,15 @@ class Gradient(Attributor):
             features, at_pixels = pipeline.tower.with_gradients(
                 [images[of_image[0]] for of_image in part], [len(of_image) for of_image in part], self.rule
             )
-            asked = batch.tokens[rows], batch.lengths[rows], target[rows]
-            gradients[rows] = at_pixels(self._at_features(pipeline, features, *asked))
+            given = self._at_features(
+                pipeline, features, batch.tokens[rows], batch.lengths[rows], target[rows]
+            )
+            gradients[rows] = at_pixels(given)
         return gradients
 
     def _at_features(
-        self,
-        pipeline: Pipeline,
-        features: Float[Tensor, "Q *D"],
-        tokens: Int64[Tensor, "Q T"],
-        lengths: Int64[Tensor, " Q"],
-        target: Int64[Tensor, " Q"],
-    ) -> Float[Tensor, "Q *D"]:
+        self, pipeline: Pipeline, features: Tensor, tokens: Tensor, lengths: Tensor, target: Tensor
+    ) -> Tensor:
         """Gradients of the target answers' scores at the features."""
         leaf = features.detach().clone().requires_grad_()
         with relu_rule(pipeline.head, self.rule):

@@ -12,13 +12,13 @@ for the answer predicted from the whole image. The method works on any black box
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor
 
 from lookwhy.attribution.base import Attributor, Needs, images_of, rows_by_image
 from lookwhy.models.pipeline import ModelParts, parts_of
 from lookwhy.models.protocol import VQAModel
-from lookwhy.types import Domain, Explains, ImportanceMaps, VQABatch
+from lookwhy.types import Domain, Explains, ImportanceMaps, Target, VQABatch
 
 PATCH_RGB = (123.68, 116.779, 103.939)
 
@@ -48,7 +48,7 @@ class Occlusion(Attributor):
         self.grid, self.patch_rgb, self.batch_size, self.explains = grid, patch_rgb, batch_size, explains
 
     @torch.no_grad()
-    def __call__(self, model: VQAModel, batch: VQABatch, target: Int64[Tensor, " B"]) -> ImportanceMaps:
+    def __call__(self, model: VQAModel, batch: VQABatch, target: Target) -> ImportanceMaps:
         """Maps (B, grid, grid), signed; `flips` counts cells.
 
         Raises:

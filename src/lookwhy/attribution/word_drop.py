@@ -17,7 +17,7 @@ from torch.nn.utils.rnn import pad_sequence
 from lookwhy.attribution.base import Attributor, Needs, features_of
 from lookwhy.models.pipeline import parts_of
 from lookwhy.models.protocol import VQAModel
-from lookwhy.types import Domain, Explains, ImportanceMaps, VQABatch
+from lookwhy.types import Domain, Explains, ImportanceMaps, Target, VQABatch
 
 
 def whole_and_without(
@@ -46,7 +46,7 @@ class WordDrop(Attributor):
         self.unknown, self.explains = unknown, explains
 
     @torch.no_grad()
-    def __call__(self, model: VQAModel, batch: VQABatch, target: Int64[Tensor, " B"]) -> ImportanceMaps:
+    def __call__(self, model: VQAModel, batch: VQABatch, target: Target) -> ImportanceMaps:
         """Maps (B, T), signed, valid up to each question's length; flips counts words.
 
         Raises:
@@ -77,7 +77,7 @@ class WordDrop(Attributor):
         self,
         model: VQAModel,
         batch: VQABatch,
-        target: Int64[Tensor, " B"],
+        target: Target,
         owners: list[int],
         questions: list[Int64[Tensor, " _"]],
     ) -> tuple[Float[Tensor, " V"], Bool[Tensor, " V"]]:

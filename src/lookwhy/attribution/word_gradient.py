@@ -15,14 +15,14 @@ from __future__ import annotations
 from typing import Literal, cast
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor
 
 from lookwhy.attribution.base import Attributor, Needs, features_of
 from lookwhy.errors import LookwhyError
 from lookwhy.models.pipeline import as_explained, pipeline_of
 from lookwhy.models.protocol import VQAHead, VQAModel
-from lookwhy.types import Domain, Explains, ImportanceMaps, VQABatch
+from lookwhy.types import Domain, Explains, ImportanceMaps, Target, VQABatch
 
 Norm = Literal["l2", "l1", "max"]
 
@@ -42,7 +42,7 @@ class WordGradient(Attributor):
     def __init__(self, norm: Norm = "l2", explains: Explains = "probability") -> None:
         self.norm, self.explains = norm, explains
 
-    def __call__(self, model: VQAModel, batch: VQABatch, target: Int64[Tensor, " B"]) -> ImportanceMaps:
+    def __call__(self, model: VQAModel, batch: VQABatch, target: Target) -> ImportanceMaps:
         """Maps (B, T), unsigned, valid up to each question's length.
 
         Raises:

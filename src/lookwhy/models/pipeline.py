@@ -14,7 +14,7 @@ from lookwhy.models.protocol import VQAHead, VQAModel
 from lookwhy.towers.incremental import occluded_images
 from lookwhy.towers.recipe import ImageRecipe
 from lookwhy.towers.tower import CleanAndOccluded, as_tower
-from lookwhy.types import Explains
+from lookwhy.types import Explains, Features, Images, Lengths, Scores, Tokens
 
 
 def probabilities(logits: Float[Tensor, "*B A"]) -> Float[Tensor, "*B A"]:
@@ -58,7 +58,7 @@ class Pipeline(nn.Module):
         """Preprocessing of the tower's images; None where unknown."""
         return self.tower.recipe
 
-    def features(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B *D"]:
+    def features(self, images: Images) -> Features:
         """Image features of the tower, not normalised."""
         return self.tower(images)
 
@@ -68,17 +68,13 @@ class Pipeline(nn.Module):
         """See `Tower.occluded`."""
         return self.tower.occluded(image, grid, fill)
 
-    def look(self, features: Float[Tensor, "B *D"]) -> Float[Tensor, "B *view"]:
+    def look(self, features: Features) -> Float[Tensor, "B *view"]:
         """The head's code of each image, the same for all questions about it."""
         return self.head.look(features) if isinstance(self.head, VQAHead) else features
 
     def scores(
-        self,
-        views: Float[Tensor, "B *view"],
-        tokens: Int64[Tensor, "B T"],
-        lengths: Int64[Tensor, " B"],
-        explains: Explains = "probability",
-    ) -> Float[Tensor, "B A"]:
+        self, views: Features, tokens: Tokens, lengths: Lengths, explains: Explains = "probability"
+    ) -> Scores:
         """Probability or logit of each answer, in double precision, from the codes of `look`."""
         if isinstance(self.head, VQAHead):
             logits = self.head.answer(views, self.head.read(self.head.embed(tokens), lengths))
@@ -103,21 +99,11 @@ class Pipeline(nn.Module):
             logits = self.head(views, _rows(tokens, pairs), _rows(lengths, pairs))
         return as_explained(logits, explains).unflatten(0, pairs)
 
-    def forward(
-        self,
-        images: Float[Tensor, "B 3 H W"],
-        tokens: Int64[Tensor, "B T"],
-        lengths: Int64[Tensor, " B"],
-    ) -> Float[Tensor, "B A"]:
+    def forward(self, images: Images, tokens: Tokens, lengths: Lengths) -> Scores:
         """Logits of the answers."""
         return self.head(self.features(images), tokens, lengths)
 
-    def answer_scores(
-        self,
-        image: Float[Tensor, "B 3 H W"],
-        tokens: Int64[Tensor, "B T"],
-        lengths: Int64[Tensor, " B"],
-    ) -> Float[Tensor, "B A"]:
+    def answer_scores(self, image: Images, tokens: Tokens, lengths: Lengths) -> Scores:
         """Probability of each answer."""
         return probabilities(self(image, tokens, lengths))
 
@@ -137,34 +123,21 @@ class BlackBox:
         self.model, self.batch_size = model, batch_size
         self.recipe: ImageRecipe | None = getattr(model, "recipe", None)
 
-    def features(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
+    def features(self, images: Images) -> Images:
         """The images themselves."""
         return images
 
     look = features
 
-    def answer_scores(
-        self,
-        image: Float[Tensor, "B 3 H W"],
-        tokens: Int64[Tensor, "B T"],
-        lengths: Int64[Tensor, " B"],
-    ) -> Float[Tensor, "B A"]:
-        """Probability of each answer, as the model gives it."""
-        return self.model.answer_scores(image, tokens, lengths)
-
     def occluded(
         self, image: Float[Tensor, "3 H W"], grid: int, fill: Float[Tensor, "3"]
     ) -> tuple[Float[Tensor, "3 H W"], Float[Tensor, "cells 3 H W"]]:
-        """The image, and one copy for each cell of the grid with that cell painted over."""
+        """The image, and a copy for each cell of the grid with that cell painted over."""
         return image, occluded_images(image, grid, fill, slice(0, grid**2))
 
     def scores(
-        self,
-        images: Float[Tensor, "B 3 H W"],
-        tokens: Int64[Tensor, "B T"],
-        lengths: Int64[Tensor, " B"],
-        explains: Explains = "probability",
-    ) -> Float[Tensor, "B A"]:
+        self, images: Images, tokens: Tokens, lengths: Lengths, explains: Explains = "probability"
+    ) -> Scores:
         """Probability of each answer.
 
         Raises:
@@ -207,7 +180,7 @@ def parts_of(model: VQAModel, batch_size: int = BlackBox.questions_at_once) -> M
         model: the model to explain.
         batch_size: number of images in one call of a black box.
     """
-    return model if isinstance(model, (Pipeline, BlackBox)) else BlackBox(model, batch_size)
+    return model if isinstance(model, Pipeline) else BlackBox(model, batch_size)
 
 
 def pipeline_of(model: VQAModel, method: str) -> Pipeline:
@@ -220,7 +193,7 @@ def pipeline_of(model: VQAModel, method: str) -> Pipeline:
     if isinstance(parts, BlackBox):
         raise LookwhyError(
             f"expected a Pipeline(tower, head) for {method}, which needs gradients, found "
-            f"{type(parts.model).__name__}; explain a black box with Occlusion or WordDrop"
+            f"{type(model).__name__}; explain a black box with Occlusion or WordDrop"
         )
     return parts
 

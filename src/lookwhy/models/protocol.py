@@ -10,20 +10,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, Protocol, runtime_checkable
 
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor, nn
+
+from lookwhy.types import Features, Images, Lengths, Scores, Tokens
 
 
 @runtime_checkable
 class VQAModel(Protocol):
     """A black box that answers questions about images."""
 
-    def answer_scores(
-        self,
-        image: Float[Tensor, "B 3 H W"],
-        tokens: Int64[Tensor, "B T"],
-        lengths: Int64[Tensor, " B"],
-    ) -> Float[Tensor, "B A"]:
+    def answer_scores(self, image: Images, tokens: Tokens, lengths: Lengths) -> Scores:
         """Probability of each answer; images are in the recipe's own input range."""
         ...
 
@@ -44,29 +41,22 @@ class VQAHead(nn.Module, ABC):
         """Raise a LookwhyError if this head would misread an image's features of this shape."""
 
     @abstractmethod
-    def embed(self, tokens: Int64[Tensor, "B T"]) -> Float[Tensor, "B T E"]:
+    def embed(self, tokens: Tokens) -> Float[Tensor, "B T E"]:
         """Word embeddings, where the gradient of a word is taken. Padding (0) may get any vector."""
 
     @abstractmethod
-    def read(
-        self, embedded: Float[Tensor, "B T E"], lengths: Int64[Tensor, " B"]
-    ) -> Float[Tensor, "B *code"]:
+    def read(self, embedded: Float[Tensor, "B T E"], lengths: Lengths) -> Float[Tensor, "B *code"]:
         """Code of a question, from its word embeddings."""
 
     @abstractmethod
-    def look(self, features: Float[Tensor, "B *D"]) -> Float[Tensor, "B *view"]:
+    def look(self, features: Features) -> Float[Tensor, "B *view"]:
         """Code of an image, from its features."""
 
     @abstractmethod
-    def answer(self, view: Float[Tensor, "B *view"], code: Float[Tensor, "B *code"]) -> Float[Tensor, "B A"]:
+    def answer(self, view: Float[Tensor, "B *view"], code: Float[Tensor, "B *code"]) -> Scores:
         """Logits of the answers for each (view, code) pair."""
 
-    def forward(
-        self,
-        image_features: Float[Tensor, "B *D"],
-        tokens: Int64[Tensor, "B T"],
-        lengths: Int64[Tensor, " B"],
-    ) -> Float[Tensor, "B A"]:
+    def forward(self, image_features: Features, tokens: Tokens, lengths: Lengths) -> Scores:
         """Logits of the answers. `tokens` are left-aligned 1-based word ids, `lengths` at least 1."""
         return self.answer(self.look(image_features), self.read(self.embed(tokens), lengths))
 

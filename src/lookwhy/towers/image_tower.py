@@ -82,6 +82,10 @@ def build_tower(
             "leave --recipe out or give --weights a file that was trained with it"
         )
     path = _download(arch) if weights == "torchvision" else Path(weights)
+    if not path.is_file():
+        raise LookwhyError(
+            f"expected the image network's weights, found no file {path}; give --weights another"
+        )
     state = _load_caffe(path, arch) if path.suffix == ".caffemodel" else _load_state(path)
     # On the meta device no random weights are drawn: this saves seconds and keeps the random state of a
     # training in progress.
@@ -164,10 +168,6 @@ def _load_caffe(path: Path, arch: str) -> dict[str, Tensor]:
 
     from lookwhy.towers.caffe import read_caffemodel
 
-    if not path.is_file():
-        raise LookwhyError(
-            f"expected the image network's weights, found no file {path}; give --weights another"
-        )
     with torch.device("meta"):
         layers = getattr(torchvision.models, arch)(weights=None).features
     return read_caffemodel(path, [i for i, layer in enumerate(layers) if isinstance(layer, nn.Conv2d)])
@@ -176,10 +176,6 @@ def _load_caffe(path: Path, arch: str) -> dict[str, Tensor]:
 def _load_state(path: Path) -> dict[str, Tensor]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise LookwhyError(
-            f"expected the image network's weights, found no file {path}; give --weights another"
-        ) from error
     except (OSError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
         raise LookwhyError(
             f"expected a PyTorch state dict, found something else in {path}; give --weights another file"

@@ -42,67 +42,37 @@ UNUSED = "unused"
 ORIGINAL_GATES, PYTORCH_GATES = "ifog", "ifgo"
 
 Layout = dict[str, list[tuple[str, tuple[int, ...]]]]
-"""By key of the file: the parameters of `DeeperLSTM` in the vector's order and shapes."""
+"""By key of the file: names of the parameters of `DeeperLSTM`, and shapes, in the vector's order."""
 
 
-def original_layout(
-    vocab_size: int,
-    num_answers: int,
-    image_dim: int,
-    embedding_size: int,
-    hidden_size: int,
-    num_layers: int,
-    common_size: int,
-) -> Layout:
+def original_layout(head: DeeperLSTM) -> Layout:
     """Position of each parameter in the original's vectors; sources are in the module's docstring."""
-    encoder: list[tuple[str, tuple[int, ...]]] = []
-    gates = 4 * hidden_size
-    for layer in range(num_layers):
-        below = hidden_size if layer else embedding_size
-        encoder += [
-            (f"lstm.weight_ih_l{layer}", (gates, below)),
-            (f"lstm.bias_ih_l{layer}", (gates,)),
-            (f"lstm.weight_hh_l{layer}", (gates, hidden_size)),
-            (f"lstm.bias_hh_l{layer}", (gates,)),
-        ]
-    return {
-        # One-hot words times a matrix: a word is a column, a row of `word_table`.
-        "embedding_w_q": [
-            ("word_table.weight", (embedding_size, vocab_size)),
-            ("word_bias", (embedding_size,)),
-        ],
-        "encoder_w_q": [*encoder, (UNUSED, (1, hidden_size)), (UNUSED, (1,))],
-        "multimodal_w": [
-            ("project_question.weight", (common_size, 2 * num_layers * hidden_size)),
-            ("project_question.bias", (common_size,)),
-            ("project_image.weight", (common_size, image_dim)),
-            ("project_image.bias", (common_size,)),
-            ("classify.weight", (num_answers, common_size)),
-            ("classify.bias", (num_answers,)),
-        ],
+    kinds = ("weight_ih", "bias_ih", "weight_hh", "bias_hh")
+    lstm = [f"lstm.{kind}_l{layer}" for layer in range(head.lstm.num_layers) for kind in kinds]
+    layers = ("project_question", "project_image", "classify")
+    names = {
+        "embedding_w_q": ["word_table.weight", "word_bias"],
+        "encoder_w_q": lstm,
+        "multimodal_w": [f"{layer}.{kind}" for layer in layers for kind in ("weight", "bias")],
     }
+    shapes = {name: tuple(value.shape) for name, value in head.state_dict().items()}
+    # One-hot words times a matrix: a word is a column, but a row of `word_table`.
+    shapes["word_table.weight"] = shapes["word_table.weight"][::-1]
+    layout = {key: [(name, shapes[name]) for name in own] for key, own in names.items()}
+    layout["encoder_w_q"] += [(UNUSED, (1, head.lstm.hidden_size)), (UNUSED, (1,))]
+    return layout
 
 
-def import_torch7(
-    path: Path,
-    data: VQADataModule,
-    out: Path,
-    *,
-    embedding_size: int = 200,
-    hidden_size: int = 512,
-    num_layers: int = 2,
-    common_size: int = 1024,
-) -> DeeperLSTM:
+def import_torch7(path: Path, data: VQADataModule, out: Path, **sizes: int) -> DeeperLSTM:
     """Convert a file of the original's train.lua to a checkpoint for `load_checkpoint`.
 
     Args:
         path: the .t7 file.
         data: vocabulary, answers and image features of the training.
         out: the checkpoint to write. Its epoch and step are 0: the file does not state them.
-        embedding_size: the original's -input_encoding_size.
-        hidden_size: its -rnn_size.
-        num_layers: its -rnn_layer.
-        common_size: its -common_embedding_size.
+        **sizes: sizes of `DeeperLSTM` that differ from its defaults: embedding_size (the original's
+            -input_encoding_size), hidden_size (-rnn_size), num_layers (-rnn_layer) and common_size
+            (-common_embedding_size).
 
     Returns:
         The network with the file's weights, in eval mode.
@@ -111,18 +81,9 @@ def import_torch7(
         LookwhyError: no complete Torch7 file, another model, other sizes; the data folder's features do not
             name their image tower; or `out` cannot be written.
     """
-    sizes = {
-        "vocab_size": data.vocab_size,
-        "num_answers": data.num_answers,
-        "image_dim": data.image_dim,
-        "embedding_size": embedding_size,
-        "hidden_size": hidden_size,
-        "num_layers": num_layers,
-        "common_size": common_size,
-    }
-    state = _state_dict(read_torch7(path), sizes, path)
     with torch.device("meta"):  # no random weights: they are replaced at once
-        head = DeeperLSTM(**cast(dict[str, Any], sizes))
+        head = DeeperLSTM(data.vocab_size, data.num_answers, data.image_dim, **cast(dict[str, Any], sizes))
+    state = _state_dict(read_torch7(path), head, path)
     head.load_state_dict(state, assign=True)
     read_description(data.folder / "data_img.h5")  # fail now, not at the first analysis
     stored = describe_run(head, data) | {"imported": {"file": path.name, "sha256": sha256_file(path)}}
@@ -138,8 +99,9 @@ def import_torch7(
     return head.eval()
 
 
-def _state_dict(content: Torch7Value, sizes: dict[str, int], path: Path) -> dict[str, Tensor]:
-    layout = original_layout(**sizes)
+def _state_dict(content: Torch7Value, head: DeeperLSTM, path: Path) -> dict[str, Tensor]:
+    layout = original_layout(head)
+    sizes = {name: size for name, size in head.settings.items() if name not in ("dropout", "use_image")}
     table = content if isinstance(content, dict) else {}
     for key in layout:
         if key not in table:
