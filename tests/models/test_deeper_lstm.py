@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
 from lookwhy.models import DeeperLSTM
 
@@ -15,13 +16,15 @@ def make(**settings):
     return DeeperLSTM(**(SIZES | {"common_size": 6} | settings)).double().eval()
 
 
+def padded(questions):
+    """Tokens and lengths of questions."""
+    words = [torch.tensor(question) for question in questions]
+    return pad_sequence(words, batch_first=True), torch.tensor([len(question) for question in questions])
+
+
 def inputs():
-    tokens = torch.zeros(len(QUESTIONS), 5, dtype=torch.int64)
-    for row, words in enumerate(QUESTIONS):
-        tokens[row, : len(words)] = torch.tensor(words)
-    lengths = torch.tensor([len(words) for words in QUESTIONS])
     features = torch.randn(len(QUESTIONS), 9, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    return features, tokens, lengths
+    return features, *padded(QUESTIONS)
 
 
 def sigmoid(x):
@@ -64,8 +67,8 @@ def test_logits_equal_an_independent_forward_pass_for_questions_of_several_lengt
 def test_padding_is_never_read():
     head = make()
     features, tokens, lengths = inputs()
-    padded = torch.nn.functional.pad(tokens, (0, 4), value=8)
-    assert torch.equal(head(features, tokens, lengths), head(features, padded, lengths))
+    longer = torch.nn.functional.pad(tokens, (0, 4), value=8)
+    assert torch.equal(head(features, tokens, lengths), head(features, longer, lengths))
 
 
 def test_every_parameter_starts_uniform_within_eight_hundredths():

@@ -59,10 +59,8 @@ def spatial_mean_tail():
 
 
 def nested_with_linear_tail():
-    tail = nn.Sequential(
-        nn.Flatten(), nn.Linear(150, 7), nn.ReLU(inplace=True), nn.Dropout(), nn.Linear(7, 5)
-    )
-    return nn.Sequential(vgg_like(), nn.AdaptiveAvgPool2d(5), tail)
+    tail = [nn.Flatten(), nn.Linear(150, 7), nn.ReLU(inplace=True), nn.Dropout(), nn.Linear(7, 5)]
+    return nn.Sequential(vgg_like(), nn.AdaptiveAvgPool2d(5), nn.Sequential(*tail))
 
 
 NETS = [
@@ -103,11 +101,9 @@ def test_equals_running_every_occluded_image(make, size, dense_from, way, monkey
 def test_small_cells_are_computed_in_small_windows(monkeypatch):
     net, image = ready(lambda: nn.Sequential(*vgg_like(), nn.Flatten())), random_image(64, 64)
     expected = plain_occlusion(net, image, 8, None)
-    areas = []
-    run = Stage.run
-    monkeypatch.setattr(
-        Stage, "run", lambda self, x, first=0: areas.append(x[..., 0].numel()) or run(self, x, first)
-    )
+    areas, run = [], Stage.run
+    measured = lambda stage, x, first=0: areas.append(x[..., 0].numel()) or run(stage, x, first)  # noqa: E731
+    monkeypatch.setattr(Stage, "run", measured)
     assert_same(IncrementalOcclusion(net, 8)(image), expected)
     assert sum(areas) < 0.4 * 64 * (64 * 64 * 2 + 64 * 64 + 32 * 32 * 2)
 
@@ -195,8 +191,8 @@ def hooked():
         (lambda: nn.Sequential(nn.Conv2d(3, 4, 3, padding="same")), "Conv2d has padding by name"),
         (lambda: nn.Sequential(nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect")), "other than zeros"),
         (
-            lambda: nn.Sequential(nn.AvgPool2d(3, 2, padding=1, count_include_pad=False)),
-            "AvgPool2d has means that leave padding out",
+            lambda: nn.Sequential(nn.AvgPool2d(3, 2, 1, count_include_pad=False)),
+            "means that leave padding out",
         ),
         (lambda: nn.Sequential(nn.BatchNorm2d(3, track_running_stats=False)), "no running statistics"),
         (hooked, "Conv2d has hooks"),
@@ -264,13 +260,18 @@ def test_a_grid_without_cells_is_refused():
 @pytest.mark.parametrize("name", ["alexnet", "vgg11", "vgg11_bn", "vgg13", "vgg16_bn", "vgg19"])
 def test_the_networks_of_torchvision_are_recomputed_in_windows_exactly(name):
     torch.manual_seed(0)
-    network = getattr(torchvision.models, name)(weights=None)
-    for layer in network.modules():
+    with torch.device("meta"):  # no time for the weights of the classifier
+        network = getattr(torchvision.models, name)(weights=None)
+    net = (
+        nn.Sequential(network.features, network.avgpool, nn.Flatten()).to_empty(device="cpu").double().eval()
+    )
+    for layer in net.modules():
+        if isinstance(layer, (nn.BatchNorm2d, nn.Conv2d)):
+            layer.reset_parameters()
         if isinstance(layer, nn.BatchNorm2d):
             layer.running_mean.normal_(std=0.1)
             layer.running_var.uniform_(0.5, 2)
-    net = nn.Sequential(network.features, network.avgpool, nn.Flatten()).double().eval()
-    image = random_image(70, 64)
+    image = random_image(*((64, 64) if name == "alexnet" else (48, 48)))
     occlude = IncrementalOcclusion(net, 3, FILL)
     assert occlude.incremental, occlude.why_not
     expected = plain_occlusion(net, image, 3, FILL)

@@ -10,7 +10,7 @@ from lookwhy.attribution import Deconvnet, Gradient, GuidedBackprop, Occlusion
 from lookwhy.models import Pipeline
 from lookwhy.towers import IncrementalOcclusion, Memory, Tower
 from lookwhy.towers.backward import BackwardPass
-from lookwhy.towers.relu_rules import guided
+from lookwhy.towers.relu_rules import guided, plain
 
 TARGET = torch.tensor([1, 2, 3])
 
@@ -73,6 +73,48 @@ def test_any_network_is_a_tower_in_plain_batches_and_through_autograd(caplog):
     painted = images[0].clone()
     painted[:, 5:, :4] = 0
     torch.testing.assert_close(torch.stack([clean, occluded[2]]), network(torch.stack([images[0], painted])))
+
+
+class InPlace(nn.Module):
+    """Normalises its input and rectifies in place, as many published networks do."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.act = nn.Conv2d(3, 4, 3), nn.LeakyReLU(0.1, inplace=True)
+
+    def forward(self, x):
+        return self.act(self.conv(x.sub_(0.5)))
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        InPlace(),
+        nn.Sequential(nn.ReLU(inplace=True), nn.Conv2d(3, 4, 3), nn.Linear(6, 4), nn.ReLU(inplace=True)),
+    ],
+    ids=["any module", "known layers"],
+)
+def test_a_network_that_works_in_place_leaves_images_alone_and_its_gradient_is_right(network):
+    tower, image = Tower(network.double()), draw(3, 8, 8, seed=6)
+    before = image.clone()
+    expected = network(image[None].clone())
+    torch.testing.assert_close(tower(image[None]), expected)
+    clean, _ = tower.occluded(image, 2, torch.zeros(3, dtype=torch.float64))
+    features, at_pixels = tower.with_gradients([image], [1], plain)
+    torch.testing.assert_close(torch.stack([clean, features[0]]), expected.expand(2, -1, -1, -1))
+    given = draw(*features.shape, seed=7)
+    moved = [network(image[None] + sign * 1e-6 * torch.eye(8)[2].double()) for sign in (1, -1)]
+    slope = ((moved[0] - moved[1]) * given).sum() / 2e-6
+    torch.testing.assert_close(at_pixels(given)[0, :, :, 2].sum(), slope, atol=1e-6, rtol=1e-6)
+    assert torch.equal(image, before)
+
+
+def test_two_towers_may_share_a_memory():
+    memory, image = Memory(images=4), draw(3, 8, 8, seed=8).float()
+    for _ in range(2):
+        network = nn.Sequential(nn.Conv2d(3, 2, 3), nn.Flatten())
+        found = Tower(network, memory=memory).occluded(image, 2, torch.zeros(3))
+        torch.testing.assert_close(found[0], network(image[None])[0])
 
 
 def by_hooks(network, images, given):

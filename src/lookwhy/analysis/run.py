@@ -204,8 +204,8 @@ def _join(
     if not records:
         raise LookwhyError("expected questions to analyse, found none; raise num_questions in the plan")
     order = torch.tensor(np.argsort([record.question_id for record in records], kind="stable"))
-    words = [m.values.shape[1] for part in parts for some in part.maps.values() for m in some]
-    width = max([max_words, *words])
+    found = [one for part in parts for some in part.maps.values() for one in some]
+    width = max([max_words, *(one.values.shape[1] for one in found if one.domain == "question")])
     names = next(part for part in parts if part.records).maps
     maps = {}
     for name in names:
