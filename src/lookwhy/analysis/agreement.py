@@ -46,14 +46,7 @@ def agreement(
     image_ids: Int64[np.ndarray, " N"],
     ranking: Ranking = SPEARMAN,
 ) -> Agreement:
-    """Agreement of one method's maps with the annotators of each question.
-
-    Args:
-        maps: maps of one method; magnitudes if magnitudes are compared.
-        human: annotators' maps, NaN for a missing annotator.
-        image_ids: image of each question.
-        ranking: ranking of the cells of a map.
-    """
+    """Agreement of one method's maps with each question's annotators; a missing annotator is NaN."""
     count = len(maps)
     ranks = standardised_ranks(maps.reshape(count, -1), ranking)
     annotators = standardised_ranks(human.reshape(count, human.shape[1], -1), ranking)
@@ -77,10 +70,7 @@ def agreement(
 
 
 def mean_annotator(human: Float[np.ndarray, "N K G G"]) -> Float[np.ndarray, "N G G"]:
-    """Mean of each question's annotator maps, each scaled to sum to one; NaN without any.
-
-    A map of zeros is left out.
-    """
+    """Mean of each question's annotator maps, each scaled to sum to one; NaN without any but zeros."""
     totals = human.sum(axis=(2, 3), keepdims=True)
     scaled = human / np.where(totals > 0, totals, np.nan)
     return mean_of_defined(scaled, axis=1)

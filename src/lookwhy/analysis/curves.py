@@ -17,11 +17,7 @@ BINS = 10
 
 
 def failure_curves(probability: Float[np.ndarray, " N"], correct: Bool[np.ndarray, " N"]) -> dict[str, Curve]:
-    """The three curves of a predicted probability; both outcomes must occur.
-
-    Args:
-        probability: predicted probability that the answer is right.
-        correct: whether the answer is right.
+    """The three curves of the predicted probability of a right answer; both outcomes must occur.
 
     Returns:
         `roc`: true positive rate (y) by false positive rate (x); `risk_coverage`: share of wrong answers (y)

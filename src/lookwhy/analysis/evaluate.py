@@ -31,17 +31,10 @@ def evaluate(
     groups: dict[str, list[str]],
     plan: AnalysisPlan,
 ) -> AnalysisResult:
-    """Measure explanations.
+    """Measure explanations; the result's manifest counts the excluded items by reason.
 
-    Args:
-        maps: maps by "image/<method>" and "question/<method>", in the order of `questions`.
-        questions: questions with the model's answers.
-        human: annotator maps, NaN where missing.
-        groups: part-of-speech groups and their tags, most frequent first.
-        plan: settings.
-
-    Returns:
-        The result; its manifest counts the excluded items by reason.
+    The maps are by "image/<method>" and "question/<method>", all in the order of `questions`. A missing
+    annotator is NaN. `groups` are part-of-speech groups and their tags, most frequent first.
     """
     question_ids = np.array([one.question_id for one in questions], np.int64)
     image_ids = np.array([one.image_id for one in questions], np.int64)
@@ -107,13 +100,13 @@ def _image_agreement(
     _count(excluded, "no annotator map", int(missing.sum()))
     _count(excluded, "constant annotator maps only", int(blank.sum()))
     found: dict[str, Agreement] = {}
-    for name in (name for name, one in maps.items() if one.domain == "image"):
-        values = maps[name].values.double().numpy()
+    for one in (one for one in maps.values() if one.domain == "image"):
+        values = one.values.double().numpy()
         # The paper compares absolute values: evidence against an answer is also importance.
         compared = np.abs(values) if plan.compared == "magnitude" else values
-        found[maps[name].method] = agreement(compared, human, image_ids, plan.ranking)
-    for method, one in found.items():
-        constant = np.isnan(one.rank_correlation) & ~missing & ~blank
+        found[one.method] = agreement(compared, human, image_ids, plan.ranking)
+    for method, measured in found.items():
+        constant = np.isnan(measured.rank_correlation) & ~missing & ~blank
         _count(excluded, f"image/{method}: constant map", int(constant.sum()))
     baselines = {
         "random": random_maps(question_ids, plan.grid, plan.seed),

@@ -34,12 +34,7 @@ TOP_ANSWERS = 5
 
 @dataclass(frozen=True)
 class ImageView:
-    """An image as input of the model, for any number of questions.
-
-    Attributes:
-        pixels: pixels in the recipe's own input range.
-        features: features of the tower.
-    """
+    """Pixels of an image in the recipe's own input range, and its features, for any number of questions."""
 
     pixels: Float[Tensor, "3 H W"]
     features: Float[Tensor, "1 *D"]
@@ -49,8 +44,8 @@ class Explainer:
     """The model of a run and the methods of a plan; calls may come from several threads.
 
     Args:
-        run: gives the model.
-        plan: gives the methods.
+        run: run whose model answers.
+        plan: plan whose methods explain.
         device: device of the computation.
         images: number of recently used images whose results stay in memory.
 
@@ -132,11 +127,11 @@ class Explainer:
             ("words", words, len(read)),
             ("answers", asked, len(self.run.answers)),
         ):
-            wrong = [number for number in numbers if not 0 <= number < end]
-            if wrong:
-                raise LookwhyError(
-                    f"expected {what} from 0 to {end - 1}, found {wrong[0]}; correct the number"
-                )
+            for number in numbers:
+                if not 0 <= number < end:
+                    raise LookwhyError(
+                        f"expected {what} from 0 to {end - 1}, found {number}; correct the number"
+                    )
         left = self._without(tokens[0], set(words))
         if not len(left):
             raise LookwhyError("expected a word left to ask, found all of them dropped; take one back")
@@ -155,15 +150,7 @@ class Explainer:
 
     def _batch(self, view: ImageView, tokens: Int64[Tensor, "1 T"], lengths: Int64[Tensor, " 1"]) -> VQABatch:
         none = torch.tensor([-1])
-        batch = VQABatch(
-            question_ids=none,
-            tokens=tokens,
-            lengths=lengths,
-            labels=none,
-            image_ids=none,
-            features=view.features,
-            images=view.pixels[None],
-        )
+        batch = VQABatch(none, tokens, lengths, none, none, view.features, view.pixels[None])
         return batch.to(self.device)
 
     def _likeliest(self, scores: Float[Tensor, " A"]) -> tuple[Answer, ...]:
@@ -186,14 +173,9 @@ class Explainer:
 
 def _importance(one: ImportanceMaps, words: int) -> Importance:
     values = one.values.masked_fill(~one.valid, torch.nan)[0].numpy()
-    return Importance(
-        method=one.method,
-        domain=one.domain,
-        values=values if one.domain == "image" else values[:words],
-        signed=one.signed,
-        target=one.target,
-        flips=None if one.flips is None else int(one.flips[0]),
-    )
+    own = values if one.domain == "image" else values[:words]
+    flips = None if one.flips is None else int(one.flips[0])
+    return Importance(one.method, one.domain, own, one.signed, one.target, flips)
 
 
 def _notes(question: str, words: Sequence[str], known: Sequence[bool]) -> Iterator[str]:

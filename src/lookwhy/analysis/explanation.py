@@ -21,11 +21,7 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True)
 class Importance:
-    """Importance map of one method for one question; `ImportanceMaps` describes the other attributes.
-
-    Attributes:
-        values: (G, G) over cells, or one value a word; NaN where undefined.
-    """
+    """One row of `ImportanceMaps`: values over (G, G) cells, or one a word; NaN where undefined."""
 
     method: str
     domain: Domain
@@ -62,12 +58,7 @@ class Explanation:
 
 @dataclass(frozen=True)
 class Change:
-    """The answer after cells are painted over and words are dropped.
-
-    Attributes:
-        answers: at most five, most probable first.
-        probabilities: probabilities of the answers that were asked for.
-    """
+    """The answers after a change (most probable first), and the probabilities that were asked for."""
 
     answers: tuple[Answer, ...]
     probabilities: tuple[float, ...]

@@ -67,7 +67,7 @@ def failure_features(
         sets["flips"] = np.stack(flips, axis=1)
     if shapes:
         sets["maps"] = np.concatenate(shapes, axis=1)
-    if flips and shapes:
+    if flips:
         sets["all"] = np.concatenate([sets["flips"], sets["maps"]], axis=1)
     return sets
 

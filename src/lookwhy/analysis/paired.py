@@ -30,7 +30,7 @@ class Question(NamedTuple):
 
 @dataclass(frozen=True)
 class Difference:
-    """The mean over questions of the second value minus the first.
+    """Mean over questions of the second value minus the first.
 
     Attributes:
         measure: `rank_correlation`, `accuracy` (VQA accuracy, 0..1) or `confidence` (0..1).

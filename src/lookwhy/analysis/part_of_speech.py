@@ -131,13 +131,8 @@ def most_important_by_group(
 ) -> dict[str, float]:
     """P(most important | group) over the words of all questions, with counts and values at chance.
 
-    Args:
-        maps: maps of one question method.
-        tags: tags of each question's words, in the order of the maps.
-        groups: result of `frequent_groups`; words with other tags are in no group.
-        image_ids: image of each question; the bootstrap draws whole images.
-        samples: number of bootstrap samples.
-        seed: seed of the bootstrap.
+    The tags of each question's words are in the order of the maps. `groups` is a result of `frequent_groups`;
+    words with other tags are in no group. The bootstrap draws whole images.
 
     Returns:
         `<group>` with its 95% interval `<group>/ci_low` and `/ci_high`, `<group>/n` (words of the group) and
@@ -154,12 +149,10 @@ def most_important_by_group(
             continue
         length = int(valid.sum())
         for place, tag in enumerate(question_tags[:length]):
-            group = group_by_tag.get(tag)
-            if group is None:
-                continue
-            hits[group].append(float(place == top))
-            images[group].append(int(image_ids[row]))
-            chance[group] += 1 / length
+            if group := group_by_tag.get(tag):
+                hits[group].append(float(place == top))
+                images[group].append(int(image_ids[row]))
+                chance[group] += 1 / length
     summary: dict[str, float] = {}
     for group in groups:
         found = clustered_mean(np.array(hits[group]), np.array(images[group], np.int64), samples, seed)

@@ -66,14 +66,10 @@ def question_records(
     words: Callable[[str], list[str]],
     tag: Callable[[Sequence[str]], list[str]],
 ) -> list[QuestionRecord]:
-    """The records of a batch that the model has answered.
+    """The records of a batch with the model's answers and their probabilities.
 
-    Args:
-        batch: the questions; if its lists of texts are empty, the records have empty texts.
-        predicted: the model's answer to each question.
-        confidence: probability of each answer.
-        words: question -> words, as in the model's tokens.
-        tag: words of one question -> their tags.
+    If the batch has no texts, the records have empty texts. `words` splits a question as the model's tokens
+    do, and `tag` gives the tags of one question's words.
     """
     records = []
     for row in range(len(batch)):

@@ -43,13 +43,7 @@ class Answers:
 
 @torch.no_grad()
 def answer_all(head: VQAHead, data: VQADataModule, device: torch.device | str = "cpu") -> Answers:
-    """Answer every validation question from its stored features.
-
-    Args:
-        head: head in eval mode, on the device.
-        data: data after `setup`.
-        device: device of the computation.
-    """
+    """Answer every validation question of data after `setup`, by a head in eval mode on the device."""
     split, texts = data.prepro.test, data.answers
     choices = torch.from_numpy(split.choices)
     best, chosen, without = [], [], 0

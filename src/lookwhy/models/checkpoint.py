@@ -126,25 +126,16 @@ def load_checkpoint(path: Path | str) -> LoadedRun:
     """
     path = Path(path)
     if not path.is_file():
-        found = "the folder" if path.is_dir() else "no file"
-        raise LookwhyError(
-            f"expected a checkpoint, found {found} {path}; name one under runs/<name>/checkpoints"
-        )
+        raise _no_checkpoint(f"{'the folder' if path.is_dir() else 'no file'} {path}")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     # LookupError: an unknown opcode, or one that pops from an empty stack.
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError) as error:
         text = "" if isinstance(error, LookupError) else str(error).strip()
         reason = text.splitlines()[0][:120] if text else "no pickle"
-        raise LookwhyError(
-            f"expected a checkpoint of {command('train')}, found something else in {path} ({reason}); "
-            "name one under runs/<name>/checkpoints"
-        ) from error
+        raise _no_checkpoint(f"something else in {path} ({reason})") from error
     if not isinstance(content, dict) or "lookwhy" not in content:
-        raise LookwhyError(
-            f"expected a checkpoint of {command('train')}, found no lookwhy entry in {path}; "
-            "name one under runs/<name>/checkpoints"
-        )
+        raise _no_checkpoint(f"no lookwhy entry in {path}")
     stored = content["lookwhy"]
     head = _build_head(stored["head"], path)
     weights = content["state_dict"].items()
@@ -161,6 +152,12 @@ def load_checkpoint(path: Path | str) -> LoadedRun:
         answers=list(stored["data"]["answers"]),
         data=stored["data"],
         plan=next((s["plan"] for s in content.get("callbacks", {}).values() if "plan" in s), {}),
+    )
+
+
+def _no_checkpoint(found: str) -> LookwhyError:
+    return LookwhyError(
+        f"expected a checkpoint of {command('train')}, found {found}; name one under runs/<name>/checkpoints"
     )
 
 

@@ -22,31 +22,15 @@ Layer = Literal["fc7", "pool5", "pool5_mean"]
 
 
 class ImageTower(Tower):
-    """A tower with the source of its weights.
-
-    Args:
-        network: plain sequence of layers, pixels to features.
-        arch: name of the network.
-        layer: name of the layer that gives the features.
-        recipe: preprocessing of the images.
-        weights: path of the file with the weights.
-        weights_sha256: checksum of that file.
-    """
+    """A tower with the names of its network and layer, and the path and checksum of its weights."""
 
     recipe: ImageRecipe
 
     def __init__(
-        self,
-        network: nn.Sequential,
-        arch: str,
-        layer: str,
-        recipe: ImageRecipe,
-        weights: str,
-        weights_sha256: str,
+        self, network: nn.Module, arch: str, layer: str, recipe: ImageRecipe, weights: str, sha256: str
     ) -> None:
         super().__init__(network, recipe)
-        self.arch, self.layer = arch, layer
-        self.weights, self.weights_sha256 = weights, weights_sha256
+        self.arch, self.layer, self.weights, self.weights_sha256 = arch, layer, weights, sha256
 
     def describe(self) -> dict[str, Any]:
         """The tower in plain types, enough to rebuild it."""

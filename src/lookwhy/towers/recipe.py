@@ -84,7 +84,7 @@ class ImageRecipe:
 
 
 Picture = str | Path | Image.Image | np.ndarray
-"""An image file's path, a PIL image, or an array (H, W, 3) of red, green and blue, uint8 0-255."""
+"""An image file's path, a PIL image, or an RGB array (H, W, 3), uint8 0-255."""
 
 
 def rgb_of(picture: Picture) -> Image.Image:

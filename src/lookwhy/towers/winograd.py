@@ -191,12 +191,7 @@ class FullConvolution:
 
 
 class FullConvolutions:
-    """The full convolutions of a network's layers, by number; made again when a layer's weights change.
-
-    Args:
-        scratch: buffers that all of them share.
-        transposed: see `FullConvolution`.
-    """
+    """The full convolutions of a network's layers, by number; made again when a layer's weights change."""
 
     def __init__(self, scratch: Scratch, *, transposed: bool = False) -> None:
         self._scratch, self._transposed = scratch, transposed

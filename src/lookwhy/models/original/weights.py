@@ -124,10 +124,9 @@ def _state_dict(content: Torch7Value, head: DeeperLSTM, path: Path) -> dict[str,
 def _vector(
     value: Any, key: str, length: int, sizes: dict[str, int], path: Path
 ) -> Float32[np.ndarray, " N"]:
-    if not isinstance(value, np.ndarray) or value.ndim != 1 or value.dtype.kind != "f":
-        found = (
-            f"{value.dtype} of shape {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
-        )
+    is_array = isinstance(value, np.ndarray)
+    if not is_array or value.ndim != 1 or value.dtype.kind != "f":
+        found = f"{value.dtype} of shape {value.shape}" if is_array else type(value).__name__
         raise LookwhyError(
             f"expected a vector of floats as {key}, found {found} in {path}; "
             "give a file that train.lua of VQA_LSTM_CNN saved"
