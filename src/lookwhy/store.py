@@ -20,8 +20,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from lookwhy.errors import command
-from lookwhy.types import AnalysisResult, ImportanceMaps, LookwhyError
+from lookwhy.errors import LookwhyError, command
+from lookwhy.types import AnalysisResult, ImportanceMaps
 
 SCHEMA_VERSION = 1
 

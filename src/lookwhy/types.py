@@ -64,7 +64,7 @@ class VQABatch:
         image_files: path of each image file, for figures.
         questions: text of each question.
         answers: the ten annotators' answers to each question.
-        question_types: as in the official annotations ("what is", "how many", ...).
+        question_types: types in the official annotations ("what is", "how many", ...).
         answer_types: "yes/no", "number" or "other".
     """
 

@@ -11,9 +11,10 @@ from PIL import Image
 from lookwhy.analysis import AnalysisPlan
 from lookwhy.analysis.explain import Explainer
 from lookwhy.attribution import GuidedBackprop, Occlusion, WordDrop, WordGradient, explaining
+from lookwhy.errors import LookwhyError
 from lookwhy.models import load_checkpoint
 from lookwhy.towers.recipe import read_rgb
-from lookwhy.types import LookwhyError, VQABatch
+from lookwhy.types import VQABatch
 
 QUESTION = "what color is the ball ?"
 

@@ -10,8 +10,8 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 from tiny_runs import make_data, make_head, make_trainer
 
+from lookwhy.errors import LookwhyError
 from lookwhy.models import SAN, DeeperLSTM, VQASystem, load_checkpoint
-from lookwhy.types import LookwhyError
 
 
 class Steps(pl.Callback):

@@ -17,9 +17,9 @@ import torch
 from test_deeper_lstm import QUESTIONS, padded, sigmoid
 
 from lookwhy.cli.prepare import main
+from lookwhy.errors import LookwhyError
 from lookwhy.models import load_checkpoint
 from lookwhy.models.original.torch7 import Torch7Storage, read_torch7
-from lookwhy.types import LookwhyError
 
 E, H, L, C = 5, 4, 2, 6
 OPTIONS = ["--embedding-size", E, "--hidden-size", H, "--num-layers", L, "--common-size", C]

@@ -5,11 +5,11 @@ import torch
 import torchvision
 from torch import nn
 
+from lookwhy.errors import LookwhyError
 from lookwhy.files import sha256_file
 from lookwhy.towers.image_tower import build_tower, tower_from_description
 from lookwhy.towers.recipe import ImageRecipe
 from lookwhy.towers.shapes_cnn import RECIPE, build_shapes_cnn
-from lookwhy.types import LookwhyError
 
 CAFFE = ImageRecipe("caffe", 224, 224)
 
@@ -19,11 +19,12 @@ def random_vgg(arch, only_features=False):
     with torch.device("meta"):
         network = getattr(torchvision.models, arch)(weights=None)
     network = (network.features if only_features else network).to_empty(device="cpu").eval()
-    generator = torch.Generator().manual_seed(0)
+    noise = 2 * torch.rand(999_983, generator=torch.Generator().manual_seed(0)) - 1
     with torch.no_grad():
         for value in network.parameters():
-            scale = 0.05 if value.ndim == 1 else (2 / value[0].numel()) ** 0.5
-            value.uniform_(-scale, scale, generator=generator).copy_(value.half())
+            scale = 0.05 if value.ndim == 1 else (4 / value[0].numel()) ** 0.5
+            own = (scale * noise).half().float().repeat(value.numel() // len(noise) + 1)
+            value.copy_(own[: value.numel()].view_as(value))
     return network
 
 
@@ -61,7 +62,7 @@ def pixels():
 
 
 @pytest.mark.parametrize("layer", ["fc7", "pool5", "pool5_mean"])
-def test_features_are_those_of_torchvisions_own_network(vgg16, pixels, layer):
+def test_features_are_those_of_torchvisions_own_network(vgg16, convolutions, pixels, layer):
     network, path = vgg16
     if layer != "fc7":
         pixels = pixels[..., :96, :64]
@@ -72,7 +73,7 @@ def test_features_are_those_of_torchvisions_own_network(vgg16, pixels, layer):
         elif layer == "fc7":
             for step in [nn.Flatten(), *list(network.classifier)[:5]]:  # fc6 relu dropout fc7 relu
                 expected = step(expected)
-    tower = build_tower("vgg16", layer, CAFFE, path)
+    tower = build_tower("vgg16", layer, CAFFE, path if layer == "fc7" else convolutions)
     found = tower(pixels)
     assert found.shape == {"fc7": (1, 4096), "pool5": (1, 512, 3, 2), "pool5_mean": (1, 512)}[layer]
     assert found.dtype == torch.float32

@@ -4,8 +4,8 @@ import torch
 import torchvision
 from PIL import Image
 
+from lookwhy.errors import LookwhyError
 from lookwhy.towers.recipe import ImageRecipe, read_rgb
-from lookwhy.types import LookwhyError
 
 CAFFE, TORCHVISION = ImageRecipe("caffe", 4, 4), ImageRecipe("torchvision", 4, 4)
 

@@ -4,6 +4,7 @@ import logging
 
 import pytest
 import torch
+from known_models import draw
 from torch import nn
 
 from lookwhy.attribution import Deconvnet, Gradient, GuidedBackprop, Occlusion
@@ -33,10 +34,6 @@ class Functional(nn.Module):
     def forward(self, x):
         x = self.relu(self.first(x))
         return (x + self.relu(self.second(x))).mean((2, 3))
-
-
-def draw(*shape, seed):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 @pytest.mark.parametrize("method", [Gradient, GuidedBackprop, Deconvnet])

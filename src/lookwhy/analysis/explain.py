@@ -26,7 +26,7 @@ from lookwhy.errors import LookwhyError
 from lookwhy.models.checkpoint import LoadedRun
 from lookwhy.models.pipeline import Pipeline, probabilities
 from lookwhy.towers.memory import Memory
-from lookwhy.towers.windows import cell_spans
+from lookwhy.towers.windows import cell_boxes
 from lookwhy.types import ImportanceMaps, VQABatch
 
 TOP_ANSWERS = 5
@@ -163,11 +163,10 @@ class Explainer:
         return torch.tensor([token for token in left if token is not None], dtype=torch.int64)
 
     def _painted(self, pixels: Float[Tensor, "3 H W"], cells: set[int]) -> Float[Tensor, "3 H W"]:
-        rows, columns = (cell_spans(length, self.plan.grid) for length in pixels.shape[1:])
         colour, painted = self.recipe.color(self.patch_rgb).to(pixels), pixels.clone()
-        for down, across in (divmod(cell, self.plan.grid) for cell in cells):
-            place = rows[down], columns[across]
-            painted[:, place[0].start : place[0].stop, place[1].start : place[1].stop] = colour[:, None, None]
+        boxes = cell_boxes(pixels, self.plan.grid)
+        for rows, columns in (boxes[cell] for cell in cells):
+            painted[:, rows.start : rows.stop, columns.start : columns.stop] = colour[:, None, None]
         return painted
 
 

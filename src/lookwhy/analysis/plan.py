@@ -17,8 +17,9 @@ from jaxtyping import Int64
 from lookwhy.analysis.rank_correlation import Constant, Ranking, Ties
 from lookwhy.attribution import Attributor, GuidedBackprop, Occlusion, WordDrop, WordGradient
 from lookwhy.data.annotators import Resize
+from lookwhy.errors import LookwhyError
 from lookwhy.files import packaged_config
-from lookwhy.types import Domain, LookwhyError
+from lookwhy.types import Domain
 
 
 def _image_methods() -> list[Attributor]:

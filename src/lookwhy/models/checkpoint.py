@@ -16,11 +16,10 @@ from lookwhy import __version__
 from lookwhy.data.datamodule import VQADataModule
 from lookwhy.data.features import read_description
 from lookwhy.data.tokens import ORIGINAL_MAX_LENGTH, Vocabulary, tokenize
-from lookwhy.errors import command
+from lookwhy.errors import LookwhyError, command
 from lookwhy.models.pipeline import Pipeline
 from lookwhy.models.protocol import VQAHead
 from lookwhy.towers.image_tower import ImageTower, tower_from_description
-from lookwhy.types import LookwhyError
 
 
 @dataclass

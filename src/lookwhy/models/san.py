@@ -23,9 +23,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence
 
+from lookwhy.errors import LookwhyError
 from lookwhy.models.deeper_lstm import INITIAL_RANGE
 from lookwhy.models.protocol import VQAHead, arguments_of
-from lookwhy.types import LookwhyError
 
 
 class SAN(VQAHead):

@@ -11,11 +11,11 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor, nn
 
+from lookwhy.errors import LookwhyError
 from lookwhy.files import sha256_file
 from lookwhy.towers.recipe import ImageRecipe
 from lookwhy.towers.shapes_cnn import build_shapes_cnn
 from lookwhy.towers.tower import Tower
-from lookwhy.types import LookwhyError
 
 Arch = Literal["vgg16", "vgg19", "shapes"]
 Layer = Literal["fc7", "pool5", "pool5_mean"]

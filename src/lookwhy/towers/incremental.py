@@ -1,4 +1,4 @@
-"""Features of an image under every occlusion of a grid, exact, recomputing only what changes.
+"""Features of an image under every occlusion of a grid, exact, recomputing only changes.
 
 Occlusion (Zeiler & Fergus 2014, section 4.2; Goyal et al. 2016, section 3, a 16x16 grid) runs a CNN on
 grid * grid images that differ from one clean image in a single cell. In a stack of convolutions and poolings
@@ -18,7 +18,6 @@ import copy
 import logging
 from collections import defaultdict
 from collections.abc import Callable
-from itertools import product
 
 import torch
 from jaxtyping import Float
@@ -26,7 +25,7 @@ from torch import Tensor, nn
 
 from lookwhy.errors import LookwhyError
 from lookwhy.towers import uniform_windows
-from lookwhy.towers.windows import Box, Stage, cell_spans, flat, stages_of, why_not
+from lookwhy.towers.windows import Box, Stage, cell_boxes, flat, stages_of, why_not
 from lookwhy.towers.winograd import FullConvolutions, Scratch, Tiling, suits, tiling
 
 _log = logging.getLogger(__name__)
@@ -41,7 +40,7 @@ def occluded_images(
 ) -> Float[Tensor, "cells 3 H W"]:
     """One copy of the image for each cell, with it painted; cell r * grid + c is in row r, column c."""
     images = image.repeat(len(range(grid * grid)[cells]), 1, 1, 1)
-    for painted, (rows, columns) in zip(images, _cells(image, grid)[cells], strict=True):
+    for painted, (rows, columns) in zip(images, cell_boxes(image, grid)[cells], strict=True):
         painted[:, rows.start : rows.stop, columns.start : columns.stop] = fill[:, None, None]
     return images
 
@@ -112,7 +111,7 @@ class IncrementalOcclusion:
         if _launches_are_dear(image.device):
             return self._uniform(clean, colour)
         rest = self._layers
-        changes = [(box, colour.expand(*map(len, box), 3)) for box in _cells(image, self.grid)]
+        changes = [(box, colour.expand(*map(len, box), 3)) for box in cell_boxes(image, self.grid)]
         for number, stage in enumerate(self._stages):
             if suits(stage.layers[0]):
                 clean, changes = self._by_differences(number, stage, clean, changes)
@@ -250,9 +249,3 @@ def _laid_over(clean: Tensor, change: Change, crop: Tensor) -> Tensor:
     result = crop.clone()
     place.copy_(before)
     return result
-
-
-def _cells(image: Tensor, grid: int) -> list[Box]:
-    """Rows and columns of each cell of an image (3, H, W), row-major."""
-    rows, columns = (cell_spans(length, grid) for length in image.shape[1:])
-    return list(product(rows, columns))

@@ -17,7 +17,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from lookwhy.types import LookwhyError
+from lookwhy.errors import LookwhyError
 
 Rule = Callable[[Tensor, Tensor], Tensor]
 """From [h > 0], as booleans or as 0 and 1, and G, to the gradient at the input, written over G."""

@@ -15,7 +15,7 @@ then runs on the crop without padding, so borders are exact, too. Rows and colum
 from __future__ import annotations
 
 import copy
-from itertools import pairwise, takewhile
+from itertools import pairwise, product, takewhile
 from typing import NamedTuple
 
 import torch.nn.functional as F
@@ -43,6 +43,12 @@ def cell_edges(length: int, grid: int) -> list[int]:
 def cell_spans(length: int, grid: int) -> list[range]:
     """The pixels of each cell along an axis."""
     return [range(*pair) for pair in pairwise(cell_edges(length, grid))]
+
+
+def cell_boxes(image: Float[Tensor, "3 H W"], grid: int) -> list[Box]:
+    """Rows and columns of each cell of an image, row-major."""
+    rows, columns = (cell_spans(length, grid) for length in image.shape[1:])
+    return list(product(rows, columns))
 
 
 class Stage(NamedTuple):

@@ -33,7 +33,7 @@ from typing import Any, BinaryIO, NoReturn
 import numpy as np
 from jaxtyping import Shaped
 
-from lookwhy.types import LookwhyError
+from lookwhy.errors import LookwhyError
 
 NIL, NUMBER, STRING, TABLE, TORCH, BOOLEAN = range(6)
 FUNCTIONS = (6, 7, 8)
@@ -83,7 +83,7 @@ def read_torch7(path: Path) -> Torch7Value:
 class _Reader:
     def __init__(self, file: BinaryIO, path: Path, size: int) -> None:
         self.file, self.path, self.size, self.left = file, path, size, size
-        self.seen: dict[int, Torch7Value] = {}
+        self.objects: dict[int, Torch7Value] = {}
 
     def fail(self, expected: str, found: str) -> NoReturn:
         raise LookwhyError(
@@ -131,8 +131,8 @@ class _Reader:
         if tag not in (TABLE, TORCH):
             self.fail("a type tag from 0 to 8", str(tag))
         index = self.int32("an object's index")
-        if index in self.seen:
-            return self.seen[index]
+        if index in self.objects:
+            return self.objects[index]
         return self.table(index, depth) if tag == TABLE else self.torch_object(index, depth)
 
     def table(self, index: int, depth: int) -> dict[Any, Any]:
@@ -141,7 +141,7 @@ class _Reader:
         if not 0 <= pairs <= self.left // 8:
             self.fail(f"a table that fits the {self.left} bytes left", f"one of {pairs} pairs")
         table: dict[Any, Any] = {}
-        self.seen[index] = table  # before its content: a table may contain itself
+        self.objects[index] = table  # before its content: a table may contain itself
         for _ in range(pairs):
             key = self.read(depth + 1)
             if not isinstance(key, bool | float | str):
@@ -161,7 +161,7 @@ class _Reader:
             value = self.storage(np.dtype(ELEMENTS[kind.removesuffix("Storage")]))
         else:
             self.fail("a tensor of numbers", f"an object of the class {name[:60]!r}")
-        self.seen[index] = value
+        self.objects[index] = value
         return value
 
     def storage(self, element: np.dtype[Any]) -> Torch7Storage:

@@ -31,11 +31,11 @@ from torch import Tensor
 
 from lookwhy.data.datamodule import VQADataModule
 from lookwhy.data.features import read_description
+from lookwhy.errors import LookwhyError
 from lookwhy.files import atomic_path, sha256_file
 from lookwhy.models.checkpoint import describe_run
 from lookwhy.models.deeper_lstm import DeeperLSTM
 from lookwhy.models.original.torch7 import Torch7Value, read_torch7
-from lookwhy.types import LookwhyError
 
 UNUSED = "unused"
 # Blocks of rows of an LSTM's weights: input, forget, output, cell; nn.LSTM has the cell third.
