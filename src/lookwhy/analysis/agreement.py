@@ -17,7 +17,7 @@ pictures. So the rank correlation with a question's own annotators needs control
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int64
@@ -29,8 +29,7 @@ CENTRE_PRIOR_WIDTH = 0.25
 """Standard deviation of the centre prior's Gaussian, as a fraction of the image's side."""
 
 
-@dataclass(frozen=True)
-class Agreement:
+class Agreement(NamedTuple):
     """Rank correlations of each question, NaN where undefined; the module's docstring defines them."""
 
     rank_correlation: Float[np.ndarray, " N"]
@@ -80,16 +79,9 @@ def annotators_agreement(
     human: Float[np.ndarray, "N K G G"], image_ids: Int64[np.ndarray, " N"], ranking: Ranking = SPEARMAN
 ) -> Agreement:
     """Each annotator's map against the others' maps, averaged over annotators: an upper bound."""
-    parts = []
-    for k in range(human.shape[1]):
-        others = np.delete(human, k, axis=1)
-        parts.append(agreement(human[:, k], others, image_ids, ranking))
-    return Agreement(
-        *(
-            mean_of_defined(np.stack([getattr(part, field.name) for part in parts]), axis=0)
-            for field in fields(Agreement)
-        )
-    )
+    pairs = ((human[:, k], np.delete(human, k, axis=1)) for k in range(human.shape[1]))
+    parts = [agreement(own, others, image_ids, ranking) for own, others in pairs]
+    return Agreement(*(mean_of_defined(np.stack(values), axis=0) for values in zip(*parts, strict=True)))
 
 
 def random_maps(question_ids: Int64[np.ndarray, " N"], grid: int, seed: int) -> Float[np.ndarray, "N G G"]:
@@ -109,10 +101,9 @@ def summarise(
 ) -> dict[str, float]:
     """Flat scalars of one method: means, with intervals clustered by image."""
     summary: dict[str, float] = {}
-    for field in fields(found):
-        estimate = clustered_mean(getattr(found, field.name), image_ids, samples, seed)
-        key = f"{prefix}/{field.name}"
-        if estimate.n or field.name == "rank_correlation":
+    for name, values in found._asdict().items():
+        estimate, key = clustered_mean(values, image_ids, samples, seed), f"{prefix}/{name}"
+        if estimate.n or name == "rank_correlation":
             summary[f"{key}/n"] = float(estimate.n)
             summary[f"{key}/n_undefined"] = float(estimate.n_undefined)
         if estimate.n:

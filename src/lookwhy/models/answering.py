@@ -84,9 +84,8 @@ def write_results(answers: Answers, folder: Path, name: str) -> list[Path]:
         if said is None:
             continue
         path = folder / f"vqa_{TASKS[task]}_{name}_results.json"
-        rows = [
-            {"question_id": i, "answer": answer} for i, answer in zip(answers.question_ids, said, strict=True)
-        ]
+        pairs = zip(answers.question_ids, said, strict=True)
+        rows = [{"question_id": i, "answer": answer} for i, answer in pairs]
         with atomic_path(path) as partial:
             partial.write_text(json.dumps(rows, ensure_ascii=False), encoding="utf-8")
         written.append(path)

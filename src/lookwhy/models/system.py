@@ -110,11 +110,7 @@ class VQASystem(pl.LightningModule):
             self.log("val/loss", loss, batch_size=answerable, sync_dist=True)
 
     def _check_loss(self, loss: Tensor, what: str) -> None:
-        """Stop before a loss that is not finite reaches the weights, an analysis or a checkpoint.
-
-        Raises:
-            LookwhyError: it is not finite.
-        """
+        """Refuse a loss that is not finite before it reaches the weights, an analysis or a checkpoint."""
         value = float(loss.detach())
         if not math.isfinite(value):
             raise self._diverged(f"a {what} that is a number", str(value))
@@ -147,7 +143,7 @@ class VQASystem(pl.LightningModule):
         """Add all that an analysis needs, in plain types: a checkpoint loads without unpickling code.
 
         Raises:
-            LookwhyError: the last step has made weights that are not finite; an earlier checkpoint stays.
+            LookwhyError: the weights are not finite; earlier checkpoints stay.
         """
         for name, weights in self.head.named_parameters():
             if not bool(torch.isfinite(weights).all()):

@@ -25,20 +25,16 @@ _FLOAT, _INT32, _INT64, _STRING, _MESSAGE = 2, 5, 3, 9, 11
 _SCHEMA: dict[str, list[tuple[str, int, int, bool, str]]] = {
     "BlobShape": [("dim", 1, _INT64, True, "")],
     "BlobProto": [
-        ("num", 1, _INT32, False, ""),
-        ("channels", 2, _INT32, False, ""),
-        ("height", 3, _INT32, False, ""),
-        ("width", 4, _INT32, False, ""),
-        ("data", 5, _FLOAT, True, ""),
+        ("num", 1, _INT32, False, ""), ("channels", 2, _INT32, False, ""), ("height", 3, _INT32, False, ""),
+        ("width", 4, _INT32, False, ""), ("data", 5, _FLOAT, True, ""),
         ("shape", 7, _MESSAGE, False, "BlobShape"),
     ],
     "V1LayerParameter": [("name", 4, _STRING, False, ""), ("blobs", 6, _MESSAGE, True, "BlobProto")],
     "LayerParameter": [("name", 1, _STRING, False, ""), ("blobs", 7, _MESSAGE, True, "BlobProto")],
     "NetParameter": [
-        ("layers", 2, _MESSAGE, True, "V1LayerParameter"),
-        ("layer", 100, _MESSAGE, True, "LayerParameter"),
+        ("layers", 2, _MESSAGE, True, "V1LayerParameter"), ("layer", 100, _MESSAGE, True, "LayerParameter"),
     ],
-}
+}  # fmt: skip
 """Message -> fields: name, number, type, repeated, message type. Numbers in a list are packed."""
 
 FULLY_CONNECTED = {"fc6": "classifier.0", "fc7": "classifier.3"}
