@@ -39,6 +39,9 @@ def test_undefined_values_are_left_out_and_counted():
     found = rho_of(between_analyses(first, second)).estimate
     assert (found.n, found.n_undefined) == (1, 3)
     assert found.mean == pytest.approx(0.1)
+    # Without annotators there is no difference of rank correlations.
+    found = between_analyses(records([None, None]), records([None, None]))
+    assert {one.measure for one in found} == {ACCURACY, CONFIDENCE}
 
 
 def test_the_interval_is_scipys_where_every_image_has_one_question():
@@ -81,11 +84,6 @@ def test_accuracy_and_confidence_are_counted_once_a_question():
     found = {one.measure: one for one in between_analyses(first, second)}
     assert (found[ACCURACY].estimate.mean, found[ACCURACY].estimate.n) == (0.5, 2)
     assert (found[CONFIDENCE].estimate.mean, found[CONFIDENCE].estimate.n) == (0.25, 2)
-
-
-def test_without_annotators_there_is_no_difference_of_rank_correlations():
-    found = between_analyses(records([None, None]), records([None, None]))
-    assert {one.measure for one in found} == {ACCURACY, CONFIDENCE}
 
 
 def test_methods_of_one_analysis_are_taken_against_each_other():

@@ -5,6 +5,7 @@ import torch
 
 from lookwhy.analysis.part_of_speech import (
     GROUP_OF,
+    GROUPS,
     Tagger,
     count_tags,
     find_tagger,
@@ -59,18 +60,15 @@ def test_groups_are_ordered_by_frequency_and_hold_only_frequent_tags():
     counts = count_tags(BY_HAND, QUESTIONS)
     assert list(frequent_groups(counts, top=15))[0] == "noun"
     assert sum(len(tags) for tags in frequent_groups(counts, top=3).values()) == 3
+    assert {group_of(tag) for tag in ("WDT", "WP", "WP$", "WRB")} == {"wh_word"}
+    assert group_of("FW") == "other"
+    assert len(GROUP_OF) == sum(map(len, GROUPS.values()))  # each tag is in one group
 
 
 def test_questions_without_a_defined_word_count_in_no_group():
     maps = word_maps([[0.0, 0.0]], [[False, False]])
     found = most_important_by_group(maps, [["WP", "NN"]], {"noun": ["NN"]}, np.array([1]), 10, 0)
     assert found == {"noun/n": 0}
-
-
-def test_wh_words_of_all_kinds_share_a_group():
-    assert {group_of(tag) for tag in ("WDT", "WP", "WP$", "WRB")} == {"wh_word"}
-    assert group_of("FW") == "other"
-    assert len(GROUP_OF) == len(set(GROUP_OF))
 
 
 def test_without_nltks_data_the_bundled_tagger_runs_says_so_and_gives_one_tag_a_word(monkeypatch):

@@ -8,12 +8,9 @@ from lookwhy.models import Pipeline
 from lookwhy.types import VQABatch
 
 
-def test_dropping_a_word_shortens_the_question():
+def test_dropping_a_word_shortens_the_question_or_makes_it_unknown():
     variants = whole_and_without(torch.tensor([5, 6, 7, 0, 0]), 3)
     assert [words.tolist() for words in variants] == [[5, 6, 7], [6, 7], [5, 7], [5, 6]]
-
-
-def test_a_word_can_be_made_unknown_instead():
     variants = whole_and_without(torch.tensor([5, 6, 7, 0]), 3, unknown=9)
     assert [words.tolist() for words in variants] == [[5, 6, 7], [9, 6, 7], [5, 9, 7], [5, 6, 9]]
     worth = torch.tensor([0.0, 0.1, -0.2, 0.4], dtype=torch.float64)
@@ -32,10 +29,7 @@ def test_importance_in_an_additive_model_is_the_worth_of_each_word():
     # Without the first word -0.1 is left and without the second 0.5, without the third 0.2: p < 0.5
     # speaks for answer 1, and the tie goes to answer 0.
     assert maps.flips.tolist() == [2]
-
-
-def test_a_question_of_one_word_is_undefined_and_not_zero():
-    model = LinearBlackBox(torch.zeros(3, 4, 4), torch.ones(10))
+    # A question of one word is undefined and not zero.
     maps = WordDrop()(model, make_batch(torch.zeros(1, 3, 4, 4), ((2,),)), torch.tensor([0]))
     assert not maps.valid.any()
 

@@ -75,10 +75,12 @@ def test_flattened_features_are_the_same_grid():
     assert torch.equal(head(features, tokens, lengths), head(features.flatten(1), tokens, lengths))
 
 
-def test_features_that_are_no_grid_are_refused_in_one_line():
+def test_features_that_are_no_grid_and_no_hop_are_refused_in_one_line():
     with pytest.raises(LookwhyError, match="found 4097 features for 49 regions; set") as error:
         SAN(vocab_size=3, num_answers=2, image_dim=4097, regions=49)
     assert "\n" not in str(error.value)
+    with pytest.raises(LookwhyError, match="expected at least one hop, found 0"):
+        make(hops=0)
 
 
 def test_a_grid_of_another_number_of_regions_is_refused_before_training(tiny_world, tmp_path):
@@ -93,11 +95,6 @@ def test_a_grid_of_another_number_of_regions_is_refused_before_training(tiny_wor
     head = SAN(data.vocab_size, data.num_answers, data.image_dim, regions=27, embedding_size=4, hidden_size=4)
     with pytest.raises(LookwhyError, match=r"expected 9 regions for features of \d+ x 3 x 3, found 27; set"):
         make_trainer(tmp_path, 1, []).fit(VQASystem(head), data)
-
-
-def test_no_hop_is_refused():
-    with pytest.raises(LookwhyError, match="expected at least one hop, found 0"):
-        make(hops=0)
 
 
 def test_a_question_only_model_ignores_the_image():

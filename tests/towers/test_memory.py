@@ -55,13 +55,10 @@ def test_the_images_used_last_stay_in_memory_where_there_is_no_folder():
     for number in (0, 1, 0, 1, 2, 1, 0):
         assert recall(memory, pictures(3)[number], made) == 12 * number
     assert made == [0, 1, 2, 0]
-
-
-def test_nothing_is_kept_without_folder_and_room():
-    made, memory = [], Memory()
+    nowhere = Memory()
     for _ in range(3):
-        recall(memory, torch.zeros(3, 2, 2), made)
-    assert len(made) == 3
+        recall(nowhere, torch.zeros(3, 2, 2), made)
+    assert len(made) == 7
 
 
 def test_a_result_that_cannot_be_stored_is_made_each_time(tmp_path):
@@ -103,11 +100,7 @@ def test_a_full_disk_is_told_once_and_costs_no_result(tmp_path):
     assert len(told) == 1
     assert found == [0, 12, 24]
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
-
-
-def test_a_folder_that_cannot_be_written_is_told_once(tmp_path):
     (tmp_path / "cache").write_text("a file in the way")
-    made = []
     with pytest.warns(UserWarning, match="make room, or make the folder writable"):
         assert recall(Memory(tmp_path / "cache"), torch.ones(3, 2, 2), made) == 12
 

@@ -114,6 +114,16 @@ def test_two_towers_may_share_a_memory():
         torch.testing.assert_close(found[0], network(image[None])[0])
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no second device")
+def test_a_tower_with_results_in_memory_may_move_to_another_device(small_pipeline, small_batch):
+    small_pipeline.tower.memory, methods = Memory(images=2), (Occlusion(grid=4), GuidedBackprop(grid=4))
+    before = [method(small_pipeline, small_batch, TARGET).values for method in methods]
+    small_pipeline.cuda()
+    after = [method(small_pipeline, small_batch.to("cuda"), TARGET.cuda()).values for method in methods]
+    for one, other in zip(before, after, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-5)
+
+
 def by_hooks(network, images, given):
     """Guided backpropagation by hooks on the ReLUs, as the libraries do it."""
     relu, pixels = network.relu, images.clone().requires_grad_()

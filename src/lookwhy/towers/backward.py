@@ -211,7 +211,7 @@ def _unpooled(g: Float[Tensor, "Q h w C"], chosen: Tensor, shape: Shape) -> Floa
 
 
 def _convolution_gradient(layer: nn.Conv2d, shape: Shape, g: Tensor) -> Tensor:
-    # Not autograd, which would compute the output first.
+    # Not autograd, which computes the output first, nor conv2d_input: five times slower on such maps.
     stride, padding, dilation = (
         cast(tuple[int, int], x) for x in (layer.stride, layer.padding, layer.dilation)
     )

@@ -64,8 +64,8 @@ def read_torch7(path: Path) -> Torch7Value:
         Tables are dicts, tensors are arrays of their own shape and element type (CudaTensor: float32).
 
     Raises:
-        LookwhyError: no such file, cut short, damaged, not such a file, or holding a function or a class
-            that is neither tensor nor storage.
+        LookwhyError: no such file, a truncated or damaged one, another format, or a file with a function or
+            with a class other than tensor and storage.
     """
     try:
         with path.open("rb") as file:
