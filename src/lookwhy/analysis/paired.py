@@ -21,13 +21,6 @@ Records = list[dict[str, Any]]
 RHO, ACCURACY, CONFIDENCE = "rank_correlation", "accuracy", "confidence"
 
 
-class Question(NamedTuple):
-    """Key that joins two records: ids of different data sets coincide, so the text is part of it."""
-
-    question_id: int
-    question: str
-
-
 @dataclass(frozen=True)
 class Difference:
     """Mean over questions of the second value minus the first.
@@ -80,8 +73,8 @@ def between_methods(records: Records, samples: int = 1000, seed: int = 0) -> lis
     return [difference for difference in found if difference.estimate.n]
 
 
-Values = dict[Question, tuple[float, int]]
-"""Value (NaN where undefined) and image by question."""
+Values = dict[tuple[int, str], tuple[float, int]]
+"""Value (NaN where undefined) and image, by id and text: the ids of different data sets coincide."""
 
 
 def _difference(
@@ -100,7 +93,7 @@ def _values(records: Records, column: str, image_method: str = "") -> Values:
     for record in records:
         if not image_method or (record["domain"], record["method"]) == ("image", image_method):
             value = record[column]
-            key = Question(int(record["question_id"]), str(record["question"]))
+            key = int(record["question_id"]), str(record["question"])
             found[key] = (float("nan") if value is None else float(value), int(record["image_id"]))
     return found
 
