@@ -31,13 +31,8 @@ def clean_environment(**more):
 
 
 def make_data(world, **settings):
-    options = {
-        "folder": str(world),
-        "batch_size": 32,
-        "sampling": "shuffled",
-        "annotator_maps": str(world / "annotators"),
-        "annotators": "simulated annotators",
-    }
+    options = {"folder": str(world), "batch_size": 32, "sampling": "shuffled"}
+    options |= {"annotator_maps": str(world / "annotators"), "annotators": "simulated annotators"}
     return VQADataModule(**(options | settings))
 
 
@@ -48,19 +43,10 @@ def make_head(data, kind=DeeperLSTM, **settings):
 
 
 def make_trainer(folder, epochs, callbacks, **settings):
-    quiet = {
-        "logger": False,
-        "enable_checkpointing": False,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-        "num_sanity_val_steps": 0,
-        "accelerator": "cpu",
-        "devices": 1,
-        "use_distributed_sampler": False,
-    }
-    return pl.Trainer(
-        default_root_dir=str(folder), max_epochs=epochs, callbacks=callbacks, **(quiet | settings)
-    )
+    off = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
+    quiet = dict.fromkeys([*off, "use_distributed_sampler"], False) | {"num_sanity_val_steps": 0}
+    options = quiet | {"accelerator": "cpu", "devices": 1, "default_root_dir": str(folder)} | settings
+    return pl.Trainer(max_epochs=epochs, callbacks=callbacks, **options)
 
 
 def make_checkpoint(world, run, epochs=10):

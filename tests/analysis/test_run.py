@@ -1,13 +1,17 @@
-"""One analysis over unlike batches."""
+"""One analysis over unlike batches, and a plan that does not fit the model."""
 
+import pytest
 import torch
 from known_models import LinearBlackBox, make_batch
+from tiny_runs import make_data, make_head, make_trainer
 from torch import nn
 
 from lookwhy.analysis import AnalysisPlan, run_analysis
 from lookwhy.analysis.part_of_speech import Tagger
-from lookwhy.attribution import GuidedBackprop, Occlusion, WordDrop, WordGradient
-from lookwhy.models import DeeperLSTM, Pipeline
+from lookwhy.attribution import Attention, GuidedBackprop, Occlusion, WordDrop, WordGradient
+from lookwhy.callbacks import ImportanceCallback
+from lookwhy.errors import LookwhyError
+from lookwhy.models import DeeperLSTM, Pipeline, VQASystem
 from lookwhy.towers import Memory
 
 TAGGER = Tagger("none", lambda words: ["NN"] * len(words))
@@ -44,3 +48,12 @@ def test_a_black_box_gets_as_many_images_at_once_as_the_method_says():
     plan = AnalysisPlan([Occlusion(4, batch_size=5)], [WordDrop()], grid=4, bootstrap_samples=10)
     run_analysis(model, [make_batch(torch.rand(1, 3, 8, 8))], plan, tagger=TAGGER)
     assert sizes == [1, 5, 5, 5, 2, 4]  # the answer, 17 images, 4 questions
+
+
+def test_a_method_that_cannot_explain_the_model_is_refused_before_the_first_step(tiny_world, tmp_path):
+    data = make_data(tiny_world)
+    analysis = ImportanceCallback(AnalysisPlan([Attention()], []), untrained=False)
+    trainer = make_trainer(tmp_path, 1, [analysis])
+    with pytest.raises(LookwhyError, match="expected a head that attends, found DeeperLSTM"):
+        trainer.fit(VQASystem(make_head(data)), data)
+    assert trainer.global_step == 0

@@ -33,7 +33,6 @@ def test_a_pipeline_equals_the_black_box_way_and_its_memory_answers_again(
     small_pipeline, small_batch, tmp_path, monkeypatch
 ):
     computed, way = [], IncrementalOcclusion.clean_and_occluded
-
     occlusion = Occlusion(grid=4)
     with explaining(small_pipeline), torch.no_grad():
         given = small_batch.images, small_batch.tokens, small_batch.lengths

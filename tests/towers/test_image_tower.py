@@ -109,13 +109,9 @@ def test_a_description_in_plain_types_rebuilds_the_same_tower(convolutions):
     tower = build_tower("vgg16", "pool5_mean", CAFFE, convolutions)
     description = tower.describe()
     assert description == {
-        "arch": "vgg16",
-        "layer": "pool5_mean",
-        "recipe": {"name": "caffe", "height": 224, "width": 224},
-        "weights": str(convolutions),
-        "weights_sha256": sha256_file(convolutions),
-        "normalised": False,
-    }
+        "arch": "vgg16", "layer": "pool5_mean", "recipe": {"name": "caffe", "height": 224, "width": 224},
+        "weights": str(convolutions), "weights_sha256": sha256_file(convolutions), "normalised": False,
+    }  # fmt: skip
     again = tower_from_description(description, convolutions.parent)
     assert again.describe() == description
     for name, value in tower.state_dict().items():

@@ -68,6 +68,11 @@ class AnalysisSession:
         self.tag_counts = count_tags(self.tagger, (tokenize(question) for question in split.questions))
         self._check_features()
 
+    def check(self, head: VQAHead) -> None:
+        """Refuse, before training, a head that a method of the plan cannot explain."""
+        for method in self.plan.methods:
+            method.check(Pipeline(self.tower, head))
+
     def run(
         self,
         head: VQAHead,

@@ -49,7 +49,13 @@ class ImportanceCallback(pl.Callback):
         return {"plan": self.plan.describe()}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Analyse the untrained model, unless training is being resumed."""
+        """Refuse a plan that cannot explain this model; analyse it, unless training is resumed."""
+        if self.epochs == [] and not self.untrained:
+            return
+        system: VQASystem = pl_module  # type: ignore[assignment]
+        with random_state_kept():
+            self._session = AnalysisSession(system.data, self.plan)
+            self._session.check(system.head)
         if self.untrained and trainer.global_step == 0:
             self.analyse(trainer, pl_module, store.UNTRAINED)
 
