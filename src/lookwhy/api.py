@@ -9,12 +9,11 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from matplotlib.figure import Figure
 from PIL import Image
@@ -24,6 +23,7 @@ from lookwhy.analysis import AnalysisPlan
 from lookwhy.analysis.explain import Explainer, ImageView
 from lookwhy.analysis.explanation import Answer, Explanation
 from lookwhy.analysis.session import AnalysisSession
+from lookwhy.data.datamodule import VQADataModule
 from lookwhy.errors import LookwhyError
 from lookwhy.files import sha256_file
 from lookwhy.models import LoadedRun, load_checkpoint
@@ -48,15 +48,8 @@ class WordImportance(NamedTuple):
     importance: float
 
 
-@dataclass(frozen=True)
-class PictureView:
-    """An image that the model has looked at, for any number of questions; `LoadedModel.look` makes it.
-
-    Attributes:
-        rgb: the picture.
-        view: the picture as the model sees it.
-        path: its file; empty where it came from memory.
-    """
+class PictureView(NamedTuple):
+    """An image as `LoadedModel.look` returns it: as a picture, as the model sees it, and its path if it has one."""
 
     rgb: Image.Image
     view: ImageView
@@ -69,6 +62,7 @@ class LoadedModel:
     Attributes:
         explainer: model and methods; calls are safe in several threads.
         checkpoint: file of the model.
+        origin: facts about both in plain types, for files that hold explanations.
     """
 
     def __init__(self, explainer: Explainer, checkpoint: Path) -> None:
@@ -88,7 +82,7 @@ class LoadedModel:
         return f"<{self.origin['model']} of {self.checkpoint}, epoch {self.origin['epoch']}>"
 
     def look(self, image: Picture | PictureView) -> PictureView:
-        """Take in an image once, to ask several questions about it.
+        """Compute once what all questions about an image need.
 
         Raises:
             LookwhyError: the file is missing or damaged, or the array is no picture.
@@ -96,8 +90,7 @@ class LoadedModel:
         if isinstance(image, PictureView):
             return image
         rgb = rgb_of(image)
-        path = str(image) if isinstance(image, (str, Path)) else ""
-        return PictureView(rgb, self.explainer.look(rgb), path)
+        return PictureView(rgb, self.explainer.look(rgb), str(image) if isinstance(image, (str, Path)) else "")
 
     def explain(self, image: Picture | PictureView, question: str) -> Why:
         """Answer a question about an image, and explain the answer.
@@ -105,7 +98,7 @@ class LoadedModel:
         Args:
             image: a file's path (`str` or `Path`), a PIL image, an array (H, W, 3) uint8 of red, green and
                 blue, or the result of `look`.
-            question: in plain text.
+            question: question in plain text.
 
         Raises:
             LookwhyError: the image cannot be read, or the question holds no word.
@@ -155,8 +148,7 @@ class Why:
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences that a reader must know, such as words that the model does not know."""
-        note = self.origin.get("note")
-        return (*self.explanation.notes, *([note] if note else []))
+        return (*self.explanation.notes, *self._data_notes)
 
     def save(self, path: str | Path) -> Path:
         """Write the explanation: .png, .svg or .pdf as a picture, .json as numbers.
@@ -168,8 +160,11 @@ class Why:
 
     def figure(self) -> Figure:
         """The picture as a matplotlib figure."""
-        note = self.origin.get("note")
-        return explanation_figure(self.explanation, np.asarray(self.image), [note] if note else [])
+        return explanation_figure(self.explanation, np.asarray(self.image), self._data_notes)
+
+    @property
+    def _data_notes(self) -> list[str]:
+        return [self.origin["note"]] if self.origin["note"] else []
 
     def __repr__(self) -> str:
         return f"<{self.explanation.question!r}: {self.answer!r} ({self.answers[0].probability:.1%})>"
@@ -211,16 +206,16 @@ class Analysis(AnalysisResult):
         Raises:
             LookwhyError: no such figure or question, or an image that is missing.
         """
-        drawings = {one.name: one for one in catalogue.charts(self)}
-        drawings |= {
-            one.name: one for one in catalogue.comparisons({"": {int(self.manifest["epoch"]): self}})
-        }
         if name == "example":
             chosen = question if question is not None else next(iter(self.manifest["examples"]), -1)
             found, missing = catalogue.examples(self, [chosen])
             if missing:
-                raise LookwhyError(f"expected the image of an analysed question, found no {missing[0]}")
+                raise LookwhyError(
+                    f"expected the image of an analysed question, found no {missing[0]}; choose another question"
+                )
             return found[0].make()
+        epochs = {int(self.manifest["epoch"]): self}
+        drawings = {one.name: one for one in (*catalogue.charts(self), *catalogue.comparisons({"": epochs}))}
         if name not in drawings:
             raise LookwhyError(
                 f"expected a figure of {', '.join([*drawings, 'example'])}, found {name!r}; name one of them"
@@ -245,8 +240,7 @@ def load(checkpoint: str | Path, device: str = "cpu", images: int = 1) -> Loaded
         >>> why.answer  # doctest: +SKIP
         'cat'
     """
-    run = load_checkpoint(checkpoint)
-    _check_device(device)
+    run = _load(checkpoint, device)
     plan = AnalysisPlan.from_dict(run.plan, str(checkpoint))
     return LoadedModel(Explainer(run, plan, device, images), Path(checkpoint))
 
@@ -255,9 +249,9 @@ def explain(model: LoadedModel | str | Path, image: Picture, question: str) -> W
     """Answer one question about one image, and explain the answer.
 
     Args:
-        model: of `load`, or the path of a checkpoint. Load it once to ask several questions.
-        image: as in `LoadedModel.explain`.
-        question: in plain text.
+        model: model that `load` returned, or the path of a checkpoint; load it once to ask several questions.
+        image: image as in `LoadedModel.explain`.
+        question: question in plain text.
 
     Raises:
         LookwhyError: as in `load` and `LoadedModel.explain`.
@@ -295,30 +289,45 @@ def analyze(
     seconds: dict[str, float] = {}
     with recording(seconds):
         with part("reading checkpoint and data"):
-            run = load_checkpoint(checkpoint)
-            _check_device(device)
+            run = _load(checkpoint, device)
             settings = _settings(run, plan, limit, grid)
             data = run.datamodule()
             data.setup()
         with part("choosing and tagging questions, reading annotators"):
             session = AnalysisSession(data, settings)
-        result = session.run(run.head.to(device), run.epoch, device=device, progress=sys.stderr.isatty())
+        result = session.run(run.head, run.epoch, device=device, progress=sys.stderr.isatty())
         result.manifest["checkpoint"] = str(Path(checkpoint).resolve())
-        base = Path(out) if out else default_folder(run.path)
+        base = Path(out) if out else _default_folder(run.path)
         with part("storing and drawing"):
             folder = store.save(result, store.epoch_folder(base, run.epoch))
             publish(result, base, run.epoch, None)
         with part("answering all questions of the data"):
-            answers = answer_all(run.head, data, device)
-            files = write_results(answers, base, f"epoch={run.epoch:03d}")
-    known = {one.name: getattr(result, one.name) for one in fields(AnalysisResult)}
-    return Analysis(
-        **known,
-        folder=folder,
-        answers=answers,
-        result_files=files,
-        seconds=seconds | result.manifest["seconds"],
-    )
+            answers, files = _answer_all(run, data, device, base)
+    seconds |= result.manifest["seconds"]
+    return Analysis(**vars(result), folder=folder, answers=answers, result_files=files, seconds=seconds)
+
+
+def answer(
+    checkpoint: str | Path, data: str | Path, *, out: str | Path | None = None, device: str = "cpu"
+) -> tuple[Answers, list[Path]]:
+    """Answer the second split of a prepared folder, such as a test set without annotations.
+
+    Args:
+        checkpoint: file that training wrote.
+        data: prepared folder.
+        out: folder to write to; by default <run>/analyze/<checkpoint>/<name of the prepared folder>.
+        device: device to compute on.
+
+    Returns:
+        The answers, and the files of the official evaluation that hold them.
+
+    Raises:
+        LookwhyError: no checkpoint, no such device, or no prepared folder.
+    """
+    run = _load(checkpoint, device)
+    prepared = run.datamodule(Path(data))
+    prepared.setup("predict")
+    return _answer_all(run, prepared, device, Path(out or _default_folder(run.path) / Path(data).name))
 
 
 def report(runs: Sequence[str | Path], out: str | Path = "report.html", examples: int = EXAMPLES) -> Path:
@@ -335,41 +344,46 @@ def report(runs: Sequence[str | Path], out: str | Path = "report.html", examples
     Example:
         >>> report(["runs/demo", "runs/san"], "report.html")  # doctest: +SKIP
     """
-    resolved = [Path(run).resolve() for run in runs]
-    twice = next((run for run in resolved if resolved.count(run) > 1), None)
-    if twice is not None:
-        raise LookwhyError(f"expected each run once, found {twice} twice; name it once")
     if examples < 1:
         raise LookwhyError(f"expected 1 or more examples, found {examples}; leave it out for {EXAMPLES}")
-    comparisons = compare(dict(zip(run_names(resolved), resolved, strict=True)))
-    return write_report(resolved, Path(out), comparisons, examples, progress=sys.stderr.isatty())
+    named = dict(zip(run_names(folders := [*map(Path, runs)]), folders, strict=True))
+    return write_report(folders, Path(out), compare(named), examples, progress=sys.stderr.isatty())
 
 
-def default_folder(checkpoint: Path) -> Path:
-    """The folder of a checkpoint's analysis: <run>/analyze/<checkpoint>; outside a run below here."""
-    inside_run = checkpoint.parent.name == "checkpoints"
-    base = checkpoint.parent.parent if inside_run else Path.cwd()
-    return base / "analyze" / checkpoint.stem
-
-
-def _settings(run: LoadedRun, plan: Plan | None, limit: int | None, grid: int | None) -> AnalysisPlan:
-    if isinstance(plan, (str, Path)):
-        plan = AnalysisPlan.from_yaml(plan)
-    elif not isinstance(plan, AnalysisPlan):
-        plan = AnalysisPlan.from_dict(
-            run.plan if plan is None else plan, str(run.path) if plan is None else "plan"
-        )
-    if grid is not None:
-        plan = plan.on_grid(grid)
-    return plan if limit is None else replace(plan, num_questions=min(limit, plan.num_questions or limit))
-
-
-def _check_device(device: str) -> None:
+def _load(checkpoint: str | Path, device: str) -> LoadedRun:
+    """Load a checkpoint, its head on the device."""
+    run = load_checkpoint(checkpoint)
     try:
-        torch.zeros(1, device=device)
+        run.head.to(device)
     # A build without CUDA asserts that it has it.
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).strip().split("\n")[0]
         raise LookwhyError(
             f"expected a device to compute on, found no {device} ({reason}); give --device cpu"
         ) from error
+    return run
+
+
+def _default_folder(checkpoint: Path) -> Path:
+    """Folder for the analysis of a checkpoint: <run>/analyze/<checkpoint>, or below the working directory."""
+    inside_run = checkpoint.parent.name == "checkpoints"
+    return (checkpoint.parent.parent if inside_run else Path.cwd()) / "analyze" / checkpoint.stem
+
+
+def _settings(run: LoadedRun, plan: Plan | None, limit: int | None, grid: int | None) -> AnalysisPlan:
+    if plan is None:
+        plan = AnalysisPlan.from_dict(run.plan, str(run.path))
+    elif isinstance(plan, (str, Path)):
+        plan = AnalysisPlan.from_yaml(plan)
+    elif not isinstance(plan, AnalysisPlan):
+        plan = AnalysisPlan.from_dict(plan, "plan")
+    if grid is not None:
+        plan = plan.on_grid(grid)
+    return plan if limit is None else replace(plan, num_questions=min(limit, plan.num_questions or limit))
+
+
+def _answer_all(
+    run: LoadedRun, data: VQADataModule, device: str, folder: Path
+) -> tuple[Answers, list[Path]]:
+    answers = answer_all(run.head, data, device)
+    return answers, write_results(answers, folder, f"epoch={run.epoch:03d}")
