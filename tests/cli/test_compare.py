@@ -105,7 +105,7 @@ def test_what_cannot_be_read_is_one_line_and_exit_code_2(runs, tmp_path, capsys,
         (["first", "first"], "expected each run once"),
         (["first", "first/../first"], "expected each run once"),
         (["nowhere"], "expected a run folder"),
-        (["first", "--examples", "0"], "expected --examples of at least 1, found 0"),
+        (["first", "--examples", "0"], "expected 1 or more examples, found 0"),
         (["first", "--out", "first"], "expected a place for the page"),
     ],
 )

@@ -14,7 +14,7 @@ from PIL import Image
 
 from lookwhy.attribution import Occlusion, explaining
 from lookwhy.cli.analyze import main
-from lookwhy.cli.analyze_options import build_parser
+from lookwhy.cli.analyze import build_parser
 from lookwhy.data.question_lists import BadRow, read_questions
 from lookwhy.errors import LookwhyError
 from lookwhy.models import load_checkpoint
@@ -321,9 +321,9 @@ def test_official_questions_find_their_images_by_their_official_names(
 def test_an_interrupted_batch_leaves_whole_files_and_goes_on(
     tiny_checkpoint, folder, tmp_path, monkeypatch, capsys
 ):
-    from lookwhy import api
+    from lookwhy.api import explaining
 
-    before, written = api.write_explanation, []
+    before, written = explaining.write_explanation, []
 
     def interrupted(path, *more):
         if len(written) == 2:
@@ -333,7 +333,7 @@ def test_an_interrupted_batch_leaves_whole_files_and_goes_on(
 
     out = tmp_path / "out"
     with monkeypatch.context() as patch:
-        patch.setattr(api, "write_explanation", interrupted)
+        patch.setattr(explaining, "write_explanation", interrupted)
         assert explain(tiny_checkpoint, "--batch", folder, "--out", out, "--format", "json") == 130
     assert set(times(out)) == {path.name for path in written}
     assert len(strict_json(out / "index.json")["explanations"]) == 2
