@@ -17,10 +17,10 @@ import pytest
 from made_results import make_result, make_run
 
 from lookwhy.cli.analyze import main
-from lookwhy.cli.workspace import _shown, usual_result
 from lookwhy.errors import LookwhyError
 from lookwhy.reporting.wandb import workspace as views
 from lookwhy.reporting.wandb.log import logged_keys
+from lookwhy.reporting.wandb.project import TRAINING_KEYS, keys_of, usual_result
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -86,7 +86,7 @@ def test_the_view_of_a_run_has_a_panel_for_everything_it_logs(tmp_path, capsys):
 def test_every_key_of_the_view_is_one_that_the_run_logs(tmp_path):
     shown = views.shown_keys(view_of(tmp_path))
     assert len(shown) > 60
-    assert shown - logged_keys(make_result(2)) == set(views.TRAINING_KEYS) & shown
+    assert shown - logged_keys(make_result(2)) == set(TRAINING_KEYS) & shown
 
 
 def test_without_a_run_it_is_the_view_of_a_usual_one(tmp_path, monkeypatch):
@@ -126,7 +126,7 @@ def test_a_run_without_image_methods_shows_its_controls(tmp_path):
 
 @pytest.mark.parametrize("key", ["failure/all/auroc", "questions", "failure/all/roc_table"])
 def test_a_panel_of_a_key_that_is_not_logged_is_refused(key):
-    shown = _shown([make_result(1)])
+    shown = keys_of([make_result(1)])
     view = views.build(shown, "me", "mine")
     views.checked_json(view, shown)
     with pytest.raises(LookwhyError, match=f"found analysis/{key} logged by none"):
