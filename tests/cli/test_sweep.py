@@ -14,7 +14,6 @@ import pytest
 import yaml
 from wandb.sdk.launch.sweeps import utils as wandb_sweeps
 
-from lookwhy.cli.lightning import parse_only
 
 ROOT = Path(__file__).parent.parent.parent
 SWEEP = "configs/sweep.yaml"
