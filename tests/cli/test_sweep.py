@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import re
 import subprocess
 import sys
@@ -12,10 +11,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tiny_runs import ROOT, clean_environment, parse_only
 from wandb.sdk.launch.sweeps import utils as wandb_sweeps
 
-
-ROOT = Path(__file__).parent.parent.parent
 SWEEP = "configs/sweep.yaml"
 
 AGENT = f"""
@@ -49,12 +47,10 @@ def project(tiny_world, tmp_path):
     return tmp_path
 
 
-def run(project, *command):
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("WANDB", "LOOKWHY_RUN"))}
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    return subprocess.run(
-        command, cwd=project, env=kept | {"PATH": path, "WANDB_MODE": "offline"}, capture_output=True, text=True, timeout=240
-    )  # fmt: skip
+def run(project, *command, **environment):
+    clean = clean_environment(WANDB_MODE="offline", **environment)
+    clean["PATH"] = f"{Path(sys.executable).parent}:{clean['PATH']}"
+    return subprocess.run(command, cwd=project, env=clean, capture_output=True, text=True, timeout=240)
 
 
 def shell_loop():
@@ -76,30 +72,34 @@ def test_every_combination_that_an_agent_gives_is_understood_by_a_training(monke
     choices = [spec["values"] for spec in sweep["parameters"].values()]
     combinations = [dict(zip(sweep["parameters"], one, strict=True)) for one in itertools.product(*choices)]
     assert len(combinations) == 8
-    for chosen in (
-        combinations[0],
-        combinations[-1],
-        combinations[0] | {"model.head.init_args.use_image": False},
-    ):
+    blind = combinations[0] | {"model.head.init_args.use_image": False}
+    for chosen in (combinations[0], combinations[-1], blind):
         command = {"args": {name: {"value": value} for name, value in chosen.items()}}
         arguments = wandb_sweeps.create_sweep_command_args(command)["args"]
         options = parse_only(["fit", *fixed, *arguments]).fit
         assert options.group == "shapes-sweep"
-        assert options.model.learning_rate == chosen["model.learning_rate"]
-        assert options.model.head.init_args.hidden_size == chosen["model.head.init_args.hidden_size"]
-        assert options.seed_everything == chosen["seed_everything"]
-    assert options.model.head.init_args.use_image is False
+        assert {name: options[name] for name in chosen} == chosen
 
 
 @pytest.mark.slow
 def test_the_sweep_file_trains_under_wandb_agent(project):
-    done = run(project, sys.executable, "-c", AGENT)
+    done = run(project, sys.executable, "-c", AGENT, WANDB_PROJECT="theirs")
     assert done.returncode == 0, done.stderr
+    assert "Ignoring" not in done.stderr
     folder = project / "runs/shapes-fr0magent"
     assert json.loads((folder / "metrics.json").read_text())["val/accuracy/overall"] >= 0
     assert saved(folder)["group"] == "shapes-sweep"
     assert saved(folder)["model"]["learning_rate"] == 0.003
     assert saved(folder)["seed_everything"] == 2
+    (file,) = (folder / "wandb").glob("offline-run-*/run-fr0magent.wandb")
+    lines = run(project, "wandb", "leet", "inspect", "--json", str(file)).stdout.splitlines()
+    logged = next(one["run"] for one in map(json.loads, lines) if one["type"] == "run")
+    assert [logged[name] for name in ("run_id", "project", "run_group")] == [
+        "fr0magent",
+        "theirs",
+        "shapes-sweep",
+    ]
+    assert logged["tags"] == ["DeeperLSTM", "shapes", "simulated annotators"]
 
 
 @pytest.mark.slow
