@@ -67,7 +67,7 @@ def draw_figures(
             or a folder that cannot be written.
     """
     endings = file_endings(formats, (".png", ".pdf", ".svg"))
-    read = [_read(*one, epoch) for one in _names_and_folders(runs, out, names)]
+    read = [_read(*one, epoch) for one in names_and_folders(runs, out, names)]
     _check_questions(questions, read)
     inches = WIDTHS[width]
     drawings = [(out, one) for one in comparisons({run.name: run.epochs for run in read}, inches)]
@@ -83,7 +83,7 @@ def draw_figures(
     return written
 
 
-def _names_and_folders(runs: Sequence[Path], out: Path, names: Sequence[str]) -> list[tuple[Path, str, Path]]:
+def names_and_folders(runs: Sequence[Path], out: Path, names: Sequence[str]) -> list[tuple[Path, str, Path]]:
     """The resolved path of each run, its name, and the folder for its files."""
     usual = run_names(list(runs))
     if names and len(names) != len(runs):
