@@ -1,12 +1,10 @@
 """The server of the live page, called directly: what it answers, and what it refuses in one line."""
 
 import os
-import socket
 import struct
-import subprocess
 import sys
-import threading
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +12,9 @@ import pytest
 from live_process import PHOTO, QUESTION, encoded
 from PIL import Image
 
+from lookwhy.api import load
 from lookwhy.cli.analyze import main
+from lookwhy.live.examples import find_examples
 
 CALL = {"image": "0" * 32, "question": QUESTION, "cells": [], "words": [], "answers": []}
 
@@ -208,12 +208,10 @@ def test_the_page_itself_may_ask_by_either_name(served, key):
 
 
 def test_bytes_that_are_no_request_and_clients_that_leave_do_no_harm(served):
-    half = f"POST /image HTTP/1.1\r\nHost: 127.0.0.1:{served.port}\r\nContent-Length: 99\r\n\r\nhalf"
-    for content in ("no HTTP\r\n\r\n", half):
-        with socket.create_connection(("127.0.0.1", served.port)) as client:
-            client.sendall(content.encode())
+    for content in ("no HTTP\r\n\r\n", served.half_an_upload):
+        served.send(content).close()
     assert served.ask("GET", "/")[0] == 200
-    # The last test of the page finds nothing of this on stderr.
+    # The fixture finds nothing about them on stderr.
 
 
 def test_several_who_click_at_once_get_what_one_gets(served, pictures):
@@ -222,17 +220,8 @@ def test_several_who_click_at_once_get_what_one_gets(served, pictures):
     some = {"cells": [70, 71], "words": [1], "answers": [0, 1, 2]}
     calls += [("/change", CALL | {"image": key} | some) for key in keys]
     alone = [served.ask("POST", *call) for call in calls]
-    together = [None] * len(calls)
-
-    def work(number):
-        together[number] = served.ask("POST", *calls[number])
-
-    threads = [threading.Thread(target=work, args=[number]) for number in range(len(calls))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert together == alone
+    with ThreadPoolExecutor(len(calls)) as threads:
+        assert list(threads.map(lambda call: served.ask("POST", *call), calls)) == alone
 
 
 @pytest.mark.skipif(not Path("/proc/net/tcp").is_file(), reason="Linux tells which sockets a process has")
@@ -258,23 +247,18 @@ def test_a_port_that_is_taken_or_none_is_one_line_and_exit_code_2(served, tiny_c
 
 
 @pytest.mark.parametrize("package", ["starlette", "uvicorn"])
-def test_without_the_extra_it_says_what_to_install(package):
+def test_without_the_extra_it_says_what_to_install(package, monkeypatch, capsys):
     # None in sys.modules: an import fails as if the package were not installed.
-    code = (
-        f"import sys; sys.modules['{package}'] = None; from lookwhy.cli.analyze import main; sys.exit(main())"
-    )
-    command = [sys.executable, "-c", code, "serve", "last.ckpt"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    (line,) = done.stderr.strip().splitlines()
+    for name in [package, *(name for name in sys.modules if name.startswith(f"{package}."))]:
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.delitem(sys.modules, "lookwhy.live.server", raising=False)
+    assert main(["serve", "last.ckpt"]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
     assert package in line.partition("found: ")[2].partition(";")[0]
     assert "pip install starlette uvicorn" in line
-    assert done.returncode == 2
 
 
 def test_a_run_whose_data_is_gone_has_no_examples(tiny_checkpoint, tmp_path):
-    from lookwhy.api import load
-    from lookwhy.live.examples import find_examples
-
     explainer = load(tiny_checkpoint).explainer
     assert len({example.image for example in find_examples(explainer)}) == 6
     explainer.run.data["folder"] = str(tmp_path)
