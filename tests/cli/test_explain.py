@@ -136,38 +136,6 @@ def test_an_svg_has_text_and_nothing_of_it_is_cut_off(ask, tmp_path, browser):
     assert outside == []
 
 
-ONE = ["--image", "{picture}", "--question", QUESTION]
-OFFICIAL = ["--batch", "{world}/questions_val.json"]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "told"),
-    [
-        ([*ONE, "--out", "why.gif"], "found why.gif"),
-        (["--image", "none.png", "--question", QUESTION], "found no file none.png"),
-        (["--image", "{picture}", "--question", "  "], "expected a question"),
-        (["--image", "{picture}"], "found no --question"),
-        ([], "found no --image"),
-        ([*ONE, "--device", "tpu9"], "found no tpu9"),
-        ([*ONE, "--overwrite"], "found --overwrite beside"),
-        (["--batch", "none.csv"], "none.csv"),
-        (OFFICIAL, "give --images"),
-        (["--batch", "{world}"], "found none in"),
-        ([*OFFICIAL, "--question", "?"], "found --question beside it"),
-        ([*OFFICIAL, "--format", "png,gif"], "found 'gif'"),
-    ],
-)
-def test_wrong_input_is_one_line_and_exit_code_2(
-    explain, tiny_world, picture, tmp_path, monkeypatch, capsys, arguments, told
-):
-    monkeypatch.chdir(tmp_path)
-    assert explain(*(one.format(picture=picture, world=tiny_world) for one in arguments)) == 2
-    (line,) = capsys.readouterr().err.strip().splitlines()
-    assert line.startswith("lookwhy: error: ")
-    assert told in line
-    assert list(tmp_path.iterdir()) == []
-
-
 @pytest.fixture(scope="module")
 def batch(explain, tiny_world, tmp_path_factory):
     """Two images with a list of four questions about them, explained once as numbers and drawings."""

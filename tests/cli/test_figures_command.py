@@ -8,7 +8,6 @@ import pytest
 from made_results import make_run, save_pictures
 from PIL import Image
 
-from lookwhy import store
 from lookwhy.cli.analyze import main
 from lookwhy.cli.figures import names_and_folders
 
@@ -102,37 +101,3 @@ def test_examples_whose_images_are_gone_are_told_and_left_out(figures, images, c
     assert "0.png" in warning
     assert figures("--question", "100", out="other")[0] == 2
     assert "expected the image of a question to draw" in told(capsys)
-
-
-@pytest.mark.parametrize(
-    ("more", "expected"),
-    [
-        (["--epoch", "7"], "expected an analysed epoch"),
-        (["--epoch", "7"], "it has untrained, epoch 0, epoch 1"),
-        (["--question", "100", "9"], "expected the id of an analysed question, found --question 9; 100, 101"),
-        (["--format", "png,gif"], "found 'gif' in 'png,gif'"),
-        (["--width", "wide"], "invalid choice: 'wide'"),
-        (["--names", "a", "b"], "expected --names of 1 runs, found 2"),
-        (["--names", "../.."], "expected names that make folders apart"),
-    ],
-)
-def test_wrong_input_is_one_line_and_exit_code_2(figures, capsys, more, expected):
-    code, out = figures(*more)
-    assert code == 2
-    assert expected in told(capsys)
-    assert not out.exists()
-
-
-def test_runs_and_places_that_cannot_be_used_are_one_line(figures, run, tmp_path, capsys):
-    (tmp_path / "file").write_text("mine")
-    for settings, expected in (
-        ({"runs": [run, f"{run}/../first"]}, "expected each run once"),
-        ({"runs": [tmp_path]}, "expected a run folder"),
-        ({"out": "file"}, "expected a place for figures"),
-    ):
-        assert figures(**settings)[0] == 2
-        assert expected in told(capsys)
-    assert (tmp_path / "file").read_text() == "mine"
-    (store.epoch_folder(run, 0) / "curves.json").write_text("half a fi")
-    assert figures()[0] == 2
-    assert "found a damaged one" in told(capsys)

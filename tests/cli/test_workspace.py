@@ -127,26 +127,6 @@ def test_a_panel_of_a_key_that_is_not_logged_is_refused(key):
         views.checked_json(view, replace(shown, keys=shown.keys - {f"analysis/{key}"}))
 
 
-@pytest.mark.parametrize(
-    ("arguments", "told"),
-    [
-        (["nowhere"], "expected a run folder"),
-        (["--out", "/dev/null/view.json"], "expected a file that can be"),
-        ([], "pip install wandb-workspaces"),
-    ],
-)
-def test_wrong_input_or_a_missing_package_is_one_line(arguments, told, tmp_path, monkeypatch, capsys):
-    if not arguments:
-        monkeypatch.delitem(sys.modules, "lookwhy.reporting.wandb.workspace")
-        monkeypatch.delattr("lookwhy.reporting.wandb.workspace")
-        for name in [name for name in sys.modules if name.split(".")[0] == "wandb_workspaces"]:
-            monkeypatch.setitem(sys.modules, name, None)
-    assert main(["workspace", *arguments]) == 2
-    (error,) = capsys.readouterr().err.splitlines()
-    assert told in error
-    assert list(tmp_path.iterdir()) == []
-
-
 class Server(BaseHTTPRequestHandler):
     """A server that answers W&B's client as the real one does, and keeps the views that are sent."""
 

@@ -86,29 +86,18 @@ def checked_json(workspace: workspaces.Workspace, shown: ProjectKeys) -> str:
 def shown_keys(view: dict[str, Any]) -> set[str]:
     """Keys that a view, as JSON, reads in its panels, its columns and its axis."""
     section = view["spec"]["section"]
-    return {key for name in ("panelBankConfig", "runSets", "settings") for key in _keys_in(section[name])}
+    texts = _texts([section[name] for name in ("panelBankConfig", "runSets", "settings")])
+    found = {text.removeprefix("summary:").removeprefix("summary_metrics.") for text in texts}
+    return {key for key in found if key == EPOCH or key.startswith((PREFIX, "train/", "val/"))}
 
 
-def _keys_in(part: Any) -> Iterator[str]:
-    if isinstance(part, list):
-        for item in part:
-            yield from _keys_in(item)
-    if not isinstance(part, dict):
-        return
-    for name, value in part.items():
-        if name in ("metrics", "mediaKeys"):
-            yield from (key.removeprefix("summary_metrics.") for key in value)
-        elif name == "xAxis":
-            yield value
-        elif name == "columnPinned":
-            yield from (key.removeprefix("summary:") for key in value if key.startswith("summary:"))
-        else:
-            yield from _keys_in(value)
-    # A chart holds {"name": "tableKey", "value": KEY}; a table {"nodeType": "const", "val": KEY}.
-    if part.get("name") == "tableKey":
-        yield part["value"]
-    if part.get("nodeType") == "const" and isinstance(part.get("val"), str):
-        yield part["val"]
+def _texts(part: Any) -> Iterator[str]:
+    """All strings in JSON that are values."""
+    if isinstance(part, str):
+        yield part
+    elif isinstance(part, (dict, list)):
+        for one in part.values() if isinstance(part, dict) else part:
+            yield from _texts(one)
 
 
 def save(workspace: workspaces.Workspace) -> str:
