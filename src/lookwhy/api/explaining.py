@@ -28,7 +28,7 @@ class WordImportance(NamedTuple):
 
 
 class PictureView(NamedTuple):
-    """An image as `LoadedModel.look` returns it: the picture, what the model sees of it, and its path or ""."""
+    """An image as `LoadedModel.look` returns it: the picture, the model's view of it, its path or ""."""
 
     rgb: Image.Image
     view: ImageView

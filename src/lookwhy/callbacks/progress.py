@@ -145,11 +145,7 @@ def _epochs(trainer: pl.Trainer) -> int:
 
 
 def progress_bars(trainer: Namespace) -> list[pl.Callback]:
-    """The progress bar of a training, unless its options switch bars off or name another.
-
-    Args:
-        trainer: options of the trainer, its callbacks built.
-    """
+    """The progress bar of a training, unless the trainer's options switch bars off or hold another."""
     callbacks = trainer.get("callbacks") or []
     own = callbacks if isinstance(callbacks, list) else [callbacks]
     if trainer.get("enable_progress_bar") is False or any(isinstance(one, ProgressBar) for one in own):

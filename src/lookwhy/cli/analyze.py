@@ -170,10 +170,7 @@ def _explain(options: Namespace) -> None:
 
 def _compare_options(parser: ArgumentParser) -> None:
     add = parser.add_argument
-    add(
-        "runs", type=Path, nargs="+", metavar="RUN",
-        help="run folders; the others are compared with the first",
-    )  # fmt: skip
+    add("runs", type=Path, nargs="+", metavar="RUN", help="run folders; the first is the baseline")
     add("--out", type=Path, default=Path("report.html"), help="page to write")
     add("--examples", type=int, default=60, help="number of questions to browse (default: 60)")
 
@@ -191,9 +188,8 @@ def _figures_options(parser: ArgumentParser) -> None:
     add("--format", default="png", help="png, pdf, svg, with commas between (default: png)")
     add("--epoch", type=int, help="epoch of charts and examples (default: the last; untrained: -1)")
     add(
-        "--question", type=int, nargs="+", default=[], metavar="ID",
-        help="ids of the examples (default: those that the analysis chose)",
-    )  # fmt: skip
+        "--question", type=int, nargs="+", default=[], metavar="ID", help="examples (default: the analysis's)"
+    )
     add("--width", choices=("single", "double"), default="double", help="width in columns of a page")
     add("--names", nargs="+", default=[], metavar="NAME", help="names of the runs (default: their folders')")
 
@@ -239,10 +235,7 @@ def _serve(options: Namespace) -> None:
 
 def _workspace_options(parser: ArgumentParser) -> None:
     add = parser.add_argument
-    add(
-        "runs", type=Path, nargs="*", metavar="RUN",
-        help="run folders that say what is logged (default: a usual run)",
-    )  # fmt: skip
+    add("runs", type=Path, nargs="*", metavar="RUN", help="runs whose keys are shown (default: a usual run)")
     add("--project", default="lookwhy", help="W&B project (default: lookwhy)")
     add("--entity", help="W&B user or team (default: the API key's own)")
     add("--out", type=Path, help="JSON to write (default without an API key: workspace.json)")

@@ -49,18 +49,10 @@ def draw_figures(
     width: str,
     names: Sequence[str],
 ) -> list[Path]:
-    """Draw `agreement` for all runs together, and charts and examples for each run.
+    """Draw `agreement` for all runs together, and charts and examples for each run; returns the files.
 
-    The files of a single run lie in `out`; several runs have a folder of their name each in `out`.
-
-    Args:
-        runs: run folders.
-        out: folder to write to.
-        formats: endings separated by commas: png, pdf, svg.
-        epoch: epoch shown by charts and examples; None: the last of each run.
-        questions: question ids of the examples; empty: those that the analysis chose.
-        width: "single" or "double" column of a page.
-        names: names for the runs in legends and folders; empty: the names of the run folders.
+    The files of a single run lie in `out`; each of several runs has a folder of its name there. The other
+    arguments are the options of the command.
 
     Raises:
         LookwhyError: a run without that analysis, an unknown format or question, an unreadable image,

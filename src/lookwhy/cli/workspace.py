@@ -16,11 +16,7 @@ _SILENT_MODES = ("offline", "disabled", "dryrun")
 def save_workspace(runs: list[Path], project: str, entity: str | None, out: Path | None) -> None:
     """Build and check the view; save it if there is an API key, else write its JSON.
 
-    Args:
-        runs: run folders whose logged keys the view shows; empty: the keys of a run of the default plan.
-        project: W&B project.
-        entity: W&B user or team; None: `WANDB_ENTITY`, else the owner of the API key.
-        out: file for the JSON; None: workspace.json, or no file if the view is saved in W&B.
+    Without `entity`, the user or team is `WANDB_ENTITY`, else the owner of the API key.
 
     Raises:
         LookwhyError: a run has no analysis, wandb-workspaces is not installed, or W&B refuses.

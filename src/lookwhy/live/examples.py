@@ -31,12 +31,7 @@ class Example:
 
 
 def find_examples(explainer: Explainer, count: int = COUNT) -> list[Example]:
-    """Choose validation questions about different images; none if the run's data is gone.
-
-    Args:
-        explainer: explainer of the run.
-        count: maximum number of examples.
-    """
+    """Choose at most `count` validation questions about different images; none if the run's data is gone."""
     data = explainer.run.data
     folder = Path(data["folder"])
     try:
