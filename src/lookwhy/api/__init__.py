@@ -206,8 +206,10 @@ def report(runs: Sequence[str | Path], out: str | Path = "report.html", examples
     """
     if examples < 1:
         raise LookwhyError(f"expected 1 or more examples, found {examples}; leave it out for {EXAMPLES}")
-    named = dict(zip(run_names(folders := [*map(Path, runs)]), folders, strict=True))
-    return write_report(folders, Path(out), compare(named), examples, progress=sys.stderr.isatty())
+    folders = [Path(run) for run in runs]
+    named = dict(zip(run_names(folders), folders, strict=True))
+    comparisons = compare(named) if named else []
+    return write_report(folders, Path(out), comparisons, examples, progress=sys.stderr.isatty())
 
 
 def _load(checkpoint: str | Path, device: str) -> LoadedRun:
