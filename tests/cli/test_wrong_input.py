@@ -98,7 +98,7 @@ def test_wrong_input_is_one_line_and_exit_code_2(refusal, places, words):
 def test_an_analysis_that_cannot_be_read_is_one_line_and_exit_code_2(
     refusal, places, tmp_path_factory, command, name, told
 ):
-    # Neither the first nor the last epoch where scalars are damaged: those in between are read, too.
+    # Epoch 0 is neither the first nor the last. All are read, but `figures` reads only scalars of most.
     whole = name in ("records.parquet", "maps.h5", None) and command != "compare"
     run = shutil.copytree(places["run"], tmp_path_factory.mktemp("spoiled") / "first")
     folder = store.epoch_folder(run, 1 if whole else 0)

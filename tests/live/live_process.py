@@ -3,6 +3,7 @@
 import http.client
 import io
 import json
+import os
 import re
 import socket
 import subprocess
@@ -10,7 +11,7 @@ import sys
 
 import numpy as np
 from PIL import Image
-from tiny_runs import ROOT, clean_environment
+from tiny_runs import ROOT
 from web_server import WebServer
 
 QUESTION = "What color is the ball?"
@@ -38,10 +39,11 @@ class LiveProcess:
 
     def __init__(self, checkpoint, proxy, folder):
         self.proxy, self.folder = proxy, folder
-        names = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
+        others = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
+        proxies = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), proxy.url)
         self.process = subprocess.Popen(
             [sys.executable, str(ROOT / "analyze.py"), "serve", str(checkpoint), "--port", "0"],
-            env=clean_environment(**dict.fromkeys(names, proxy.url), OMP_NUM_THREADS="1"),
+            env=others | proxies | {"OMP_NUM_THREADS": "1"},
             cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         line = self.process.stdout.readline()
