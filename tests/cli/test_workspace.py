@@ -17,13 +17,12 @@ import pytest
 from made_results import make_result, make_run
 
 from lookwhy.cli.analyze import main
+from lookwhy.cli.workspace import _shown, usual_result
 from lookwhy.errors import LookwhyError
 from lookwhy.reporting.wandb import workspace as views
 from lookwhy.reporting.wandb.log import logged_keys
-from lookwhy.reporting.wandb.project import TRAINING_KEYS, keys_of, usual_result
 
 ROOT = Path(__file__).parent.parent.parent
-AGREEMENT, SPECIFIC = "Agreement with simulated annotators", "Question-specific agreement"
 
 
 @pytest.fixture(autouse=True)
@@ -38,13 +37,12 @@ def no_key_and_no_network(monkeypatch, tmp_path):
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    monkeypatch.chdir(tmp_path)
 
 
-def view_of(folder: Path, *more: str, **settings) -> dict:
+def view_of(folder: Path, **settings) -> dict:
     """The view of one run, as the command writes it."""
     run, out = make_run(folder / "run", None, **settings), folder / "view.json"
-    assert main(["workspace", str(run), "--out", str(out), *more]) == 0
+    assert main(["workspace", str(run), "--out", str(out)]) == 0
     return json.loads(out.read_text())
 
 
@@ -54,59 +52,65 @@ def panels(view: dict) -> dict[str, list[dict]]:
     return {section["name"]: section["panels"] for section in sections}
 
 
-def agreement(*methods: str) -> list[str]:
-    return [
-        f"analysis/image/{name}/rank_correlation" for name in (*methods, "random", "centre_prior", "human")
-    ]
-
-
 def test_the_view_of_a_run_has_a_panel_for_everything_it_logs(tmp_path, capsys):
-    view = view_of(tmp_path, "--project", "mine", "--entity", "me")
+    run, out = make_run(tmp_path / "run", None), tmp_path / "view.json"
+    assert main(["workspace", str(run), "--project", "mine", "--entity", "me", "--out", str(out)]) == 0
     said = capsys.readouterr().out
-    assert str(tmp_path / "view.json") in said
+    assert str(out) in said
     assert said.count("wandb login") == 1
+    view = json.loads(out.read_text())
     assert (view["entity"], view["project"]) == ("me", "mine")
     found = panels(view)
     assert list(found) == [
-        AGREEMENT, SPECIFIC, "Which words count", "Predicting failure", "Examples", "Accuracy",
-        "Runs and questions",
+        "Agreement with simulated annotators", "Question-specific agreement",
+        "Which words count", "Predicting failure", "Examples", "Accuracy", "Runs and questions",
     ]  # fmt: skip
     lines = [p["config"] for many in found.values() for p in many if p["viewType"] == "Run History Line Plot"]
     assert {line["xAxis"] for line in lines} == {"epoch"}
-    assert found[AGREEMENT][1]["config"]["metrics"] == agreement("guided_backprop")
+    agreement = found["Agreement with simulated annotators"][1]["config"]["metrics"]
+    assert agreement == [
+        f"analysis/image/{name}/rank_correlation"
+        for name in ("guided_backprop", "random", "centre_prior", "human")
+    ]
     kinds = {p["viewType"] for many in found.values() for p in many}
     assert {"Run Comparer", "Media Browser", "Vega2", "Weave", "Markdown Panel"} <= kinds
-    assert found["Examples"][0]["config"]["mediaKeys"][0] == "analysis/examples"
-    for section, words in (
-        (
-            "Predicting failure",
-            [f"failure/all/{name}_table" for name in ("roc", "risk_coverage", "calibration")],
-        ),
-        ("Runs and questions", ["analysis/questions", "simulated annotators"]),
-    ):
-        assert all(word in json.dumps(found[section]) for word in words)
-    shown = views.shown_keys(view)
+    media = [key for p in found["Examples"] for key in p["config"]["mediaKeys"]]
+    assert media[0] == "analysis/examples"
+    text = json.dumps(found["Predicting failure"])
+    for curve in ("roc", "risk_coverage", "calibration"):
+        assert f"analysis/failure/all/{curve}_table" in text
+    assert "analysis/questions" in json.dumps(found["Runs and questions"])
+    assert "simulated annotators" in json.dumps(found["Runs and questions"])
+
+
+def test_every_key_of_the_view_is_one_that_the_run_logs(tmp_path):
+    shown = views.shown_keys(view_of(tmp_path))
     assert len(shown) > 60
-    assert shown - logged_keys(make_result(2)) == set(TRAINING_KEYS) & shown
+    assert shown - logged_keys(make_result(2)) == set(views.TRAINING_KEYS) & shown
 
 
-def test_without_a_run_it_is_the_view_of_a_usual_one(tmp_path):
+def test_without_a_run_it_is_the_view_of_a_usual_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     assert main(["workspace"]) == 0
     found = panels(json.loads((tmp_path / "workspace.json").read_text()))
     assert "Agreement with annotators" in found
     assert len(found) == 7
     # The usual result assumes no key that a made result lacks, except for parts of speech.
-    missing = logged_keys(usual_result()) - logged_keys(make_result(2))
-    assert {key for key in missing if "/most_important/" not in key} == set()
+    missing = {
+        k for k in logged_keys(usual_result()) - logged_keys(make_result(2)) if "/most_important/" not in k
+    }
+    assert missing == set()
 
 
 @pytest.mark.parametrize(
     "settings", [{"annotators": False}, {"defined": False}, {"annotators": False, "defined": False}]
 )
-def test_keys_that_no_run_logs_have_no_panel(settings, tmp_path):
+def test_what_no_run_logs_has_no_panel(settings, tmp_path):
     found = panels(view_of(tmp_path, **settings))
     assert "Examples" in found
-    assert (SPECIFIC in found) == settings.get("annotators", True) * settings.get("defined", True)
+    assert ("Question-specific agreement" in found) == settings.get("annotators", True) * settings.get(
+        "defined", True
+    )
 
 
 def test_a_run_without_image_methods_shows_its_controls(tmp_path):
@@ -115,16 +119,44 @@ def test_a_run_without_image_methods_shows_its_controls(tmp_path):
         result.summary = {k: v for k, v in result.summary.items() if not any(m in k for m in methods)}
 
     found = panels(view_of(tmp_path, change=words_only))
-    assert found[AGREEMENT][0]["config"]["metrics"] == agreement()
+    assert found["Agreement with simulated annotators"][0]["config"]["metrics"] == [
+        f"analysis/image/{name}/rank_correlation" for name in ("random", "centre_prior", "human")
+    ]
 
 
 @pytest.mark.parametrize("key", ["failure/all/auroc", "questions", "failure/all/roc_table"])
 def test_a_panel_of_a_key_that_is_not_logged_is_refused(key):
-    shown = keys_of([make_result(1)])
+    shown = _shown([make_result(1)])
     view = views.build(shown, "me", "mine")
     views.checked_json(view, shown)
     with pytest.raises(LookwhyError, match=f"found analysis/{key} logged by none"):
         views.checked_json(view, replace(shown, keys=shown.keys - {f"analysis/{key}"}))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["nowhere"], "expected a run folder"),
+        (["--out", "/dev/null/view.json"], "expected a file that can be"),
+    ],
+)
+def test_wrong_input_is_one_line(arguments, told, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["workspace", *arguments]) == 2
+    (error,) = capsys.readouterr().err.splitlines()
+    assert told in error
+
+
+def test_without_the_extra_it_says_how_to_get_it(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "lookwhy.reporting.wandb.workspace")
+    monkeypatch.delattr("lookwhy.reporting.wandb.workspace")
+    for name in [name for name in sys.modules if name.split(".")[0] == "wandb_workspaces"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    assert main(["workspace"]) == 2
+    (error,) = capsys.readouterr().err.splitlines()
+    assert "pip install wandb-workspaces" in error
+    assert list(tmp_path.iterdir()) == []
 
 
 class Server(BaseHTTPRequestHandler):
@@ -134,11 +166,12 @@ class Server(BaseHTTPRequestHandler):
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        viewer = {"id": "1", "entity": "my-team", "username": "me", "email": "", "flags": "{}"}
-        data = {"viewer": viewer | {"teams": {"edges": []}}}
+        data = {"viewer": {"id": "1", "entity": "my-team", "username": "me", "email": "", "flags": "{}"}}
+        data["viewer"]["teams"] = {"edges": []}
         if b"upsertView" in body:
-            self.views.append(json.loads(body)["variables"])
-            data = {"upsertView": {"view": {"id": "1", "name": self.views[-1]["name"]}, "inserted": True}}
+            sent = json.loads(body)["variables"]
+            self.views.append(sent)
+            data = {"upsertView": {"view": {"id": "1", "name": sent["name"]}, "inserted": True}}
         answer = json.dumps({"data": data}).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
@@ -158,7 +191,7 @@ def test_with_a_key_the_view_is_saved_and_its_address_printed(tmp_path):
         run = make_run(tmp_path / "run", None, 1)
         done = subprocess.run(
             [sys.executable, str(ROOT / "analyze.py"), "workspace", str(run), "--project", "mine"],
-            env=dict(os.environ) | key, capture_output=True, text=True, timeout=120,
+            cwd=tmp_path, env=dict(os.environ) | key, capture_output=True, text=True, timeout=120,
         )  # fmt: skip
         server.shutdown()
     assert done.returncode == 0, done.stderr

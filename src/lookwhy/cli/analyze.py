@@ -73,7 +73,8 @@ def _checkpoint(options: Namespace) -> None:
     if options.data is not None:
         _refuse(options, ("plan", "limit", "grid", "profile"), "--data")
     from lookwhy import api
-    from lookwhy.reporting.terminal.tables import print_answers, print_tables, profile_table, report_console
+    from lookwhy.reporting.terminal.answers import print_answers
+    from lookwhy.reporting.terminal.tables import print_tables, profile_table, report_console
 
     console = report_console()
     if options.data is not None:

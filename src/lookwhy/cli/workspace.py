@@ -3,20 +3,40 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
+
+from lookwhy import store
+from lookwhy.analysis import AnalysisPlan
+from lookwhy.analysis.part_of_speech import GROUPS
 from lookwhy.errors import LookwhyError, missing_package
 from lookwhy.files import atomic_path
+from lookwhy.reporting import reading
+from lookwhy.reporting.style import BASELINES
+from lookwhy.reporting.wandb.charts import CURVES
 from lookwhy.reporting.wandb.environment import has_credentials
-from lookwhy.reporting.wandb.project import project_keys
+from lookwhy.reporting.wandb.log import logged_keys
+from lookwhy.types import AnalysisResult
 
+if TYPE_CHECKING:
+    from lookwhy.reporting.wandb.workspace import ProjectKeys
+
+FEATURE_SETS = ("confidence", "flips", "maps", "all")
+ANSWER_TYPES = ("yes/no", "number", "other")
 _SILENT_MODES = ("offline", "disabled", "dryrun")
 
 
 def save_workspace(runs: list[Path], project: str, entity: str | None, out: Path | None) -> None:
     """Build and check the view; save it if there is an API key, else write its JSON.
 
-    Without `entity`, the user or team is `WANDB_ENTITY`, else the owner of the API key.
+    Args:
+        runs: run folders whose logged keys the view shows; empty: the keys of a run of the default plan.
+        project: W&B project.
+        entity: W&B user or team; None: `WANDB_ENTITY`, else the owner of the API key.
+        out: file for the JSON; None: workspace.json, or no file if the view is saved in W&B.
 
     Raises:
         LookwhyError: a run has no analysis, wandb-workspaces is not installed, or W&B refuses.
@@ -27,27 +47,81 @@ def save_workspace(runs: list[Path], project: str, entity: str | None, out: Path
         if not (error.name or "").startswith("wandb_workspaces"):
             raise
         raise missing_package("wandb-workspaces", "workspace", error) from error
-    has_key = has_credentials()
-    online = has_key and os.environ.get("WANDB_MODE") not in _SILENT_MODES
+    online = has_credentials() and os.environ.get("WANDB_MODE") not in _SILENT_MODES
     owner = entity or os.environ.get("WANDB_ENTITY") or (views.default_entity() if online else "")
-    shown = project_keys(runs)
+    shown = _shown([_last_analysis(run) for run in runs] or [usual_result()])
     view = views.build(shown, owner, project)
     text = views.checked_json(view, shown)
     if out or not online:
         path = out or Path("workspace.json")
-        try:
-            with atomic_path(path) as partial:
-                partial.write_text(text)
-        except OSError as error:
-            raise LookwhyError(
-                f"expected a file that can be written, found {path} ({error.strerror}); name another --out"
-            ) from error
+        _write(path, text)
         print(f"view  {path}: {len(view.sections)} sections, {len(shown.keys)} keys known, checked offline")
     if online:
         print(f"view  {views.save(view)}")
     else:
-        reason = "WANDB_MODE is offline" if has_key else "no API key found"
+        reason = "WANDB_MODE is offline" if has_credentials() else "no API key found"
         print(
             f"{reason}, so nothing was sent: after `wandb login`, or with WANDB_API_KEY, the same command "
             "saves the view in the project"
         )
+
+
+def usual_result() -> AnalysisResult:
+    """A result with the keys that a run of the default plan logs; its values have no meaning."""
+    plan = AnalysisPlan()
+    image = [*(method.name for method in plan.image_methods), *BASELINES]
+    agreement = ("rank_correlation", "mean_map", "other_question", "other_image", "specificity")
+    keys = [f"image/{method}/{name}" for method in image for name in agreement]
+    words = [method.name for method in plan.question_methods]
+    keys += [f"question/{method}/most_important/{group}" for method in words for group in GROUPS]
+    quality = ("accuracy", "majority_accuracy", "auroc", "aurc")
+    keys += [f"failure/{feature_set}/{name}" for feature_set in FEATURE_SETS for name in quality]
+    keys += ["accuracy/overall", *(f"accuracy/answer_type/{name}" for name in ANSWER_TYPES)]
+    return AnalysisResult(
+        summary=dict.fromkeys(keys, 0.0),
+        records=[],
+        maps={},
+        human=np.zeros((0, 0, 1, 1), np.float32),
+        question_ids=np.zeros(0, np.int64),
+        manifest={"examples": [0]},
+        curves={
+            f"failure/{feature_set}/{curve}": {"x": [], "y": []}
+            for feature_set in FEATURE_SETS
+            for curve in CURVES
+        },
+    )
+
+
+def _last_analysis(run: Path) -> AnalysisResult:
+    epochs = store.stored_epochs(run)
+    return store.load_scalars(epochs[max(epochs)])
+
+
+def _shown(results: list[AnalysisResult]) -> ProjectKeys:
+    from lookwhy.reporting.wandb.workspace import TRAINING_KEYS, ProjectKeys
+
+    return ProjectKeys(
+        keys=set(TRAINING_KEYS).union(*(logged_keys(result) for result in results)),
+        image_methods=_each(reading.image_methods(result) for result in results),
+        question_methods=_each(reading.question_methods(result) for result in results),
+        feature_sets=_each(reading.feature_sets(result) for result in results),
+        groups=_each(reading.groups(result) for result in results),
+        annotators=", ".join(_each([result.manifest.get("annotators") or ""] for result in results))
+        or "annotators",
+        note=" ".join(_each([result.manifest.get("data_note") or ""] for result in results)),
+    )
+
+
+def _each(many: Iterable[list[str]]) -> list[str]:
+    """All names once, in the order in which they first appear."""
+    return list(dict.fromkeys(name for names in many for name in names if name))
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        with atomic_path(path) as partial:
+            partial.write_text(text)
+    except OSError as error:
+        raise LookwhyError(
+            f"expected a file that can be written, found {path} ({error.strerror}); name another --out"
+        ) from error

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lookwhy.models.answering import TASKS, Answers
 from lookwhy.reporting import reading, style
 from lookwhy.reporting.numbers import NOTHING, PAPER_FAILURE, number
 from lookwhy.reporting.terminal.agreement import BAD, BEST, GOOD, MARK, WIDE, best, mark, new_table, table_one
@@ -152,19 +149,3 @@ def print_tables(result: AnalysisResult, console: Console) -> None:
 
 def _first(result: AnalysisResult, keys: list[str], form: str) -> str:
     return next((number(result, key, form) for key in keys if key in result.summary), NOTHING)
-
-
-def print_answers(answers: Answers, files: list[Path], console: Console) -> None:
-    """Print the accuracies of a model's answers, and the result files that hold them."""
-    count = f"{len(answers.question_ids)} questions"
-    lines = []
-    for task, accuracy in answers.accuracy.items():
-        parts = [f"{name} {100 * one:.2f}" for name, one in accuracy.items() if "question_type" not in name]
-        lines.append(f"{count}, {TASKS[task]}: {', '.join(parts)}")
-    if answers.without_choice:
-        lines.append(
-            f"{answers.without_choice} multiple-choice questions offer nothing that the model can say; they "
-            "get its open-ended answer"
-        )
-    lines = lines if answers.accuracy else [f"{count} without annotations", *lines]
-    console.print("\n".join([*lines, *(f"answers   {path}" for path in files)]), soft_wrap=True)

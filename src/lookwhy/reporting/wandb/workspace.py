@@ -6,9 +6,9 @@ receives it, as JSON: against the schema, and key by key.
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import wandb
@@ -18,52 +18,68 @@ from wandb_workspaces.workspaces.internal import View
 
 from lookwhy.errors import LookwhyError
 from lookwhy.keys import parse
-from lookwhy.reporting import reading, style
+from lookwhy.reporting import style
 from lookwhy.reporting.figures.catalogue import EPOCH_CHARTS
 from lookwhy.reporting.wandb.charts import CURVES, GROUP, SHARE, WORDS
 from lookwhy.reporting.wandb.log import EPOCH, PREFIX
-from lookwhy.reporting.wandb.project import TRAINING_KEYS, ProjectKeys
 from lookwhy.reporting.wandb.summary import BEST, BEST_EPOCH
 
 TITLE = "lookwhy: where it looks and why it answers"
+TRAINING_KEYS = ("train/loss", "val/loss", "val/accuracy/overall", "val/accuracy_most_frequent_answer")
+"""Keys that training logs beside the analyses, at its own steps."""
 MOST_RUNS = 20
 
 Panel = Any
 
 
+@dataclass
+class ProjectKeys:
+    """Keys and names that the runs of a project log, so that its view can show them.
+
+    Attributes:
+        keys: all keys logged.
+        image_methods: names of the attribution methods for images.
+        question_methods: names of the attribution methods for words.
+        feature_sets: feature sets of the failure predictor.
+        groups: parts of speech.
+        annotators: name for the annotators.
+        note: note on the data.
+    """
+
+    keys: set[str]
+    image_methods: list[str]
+    question_methods: list[str]
+    feature_sets: list[str]
+    groups: list[str]
+    annotators: str = "annotators"
+    note: str = ""
+
+
 def build(shown: ProjectKeys, entity: str, project: str) -> workspaces.Workspace:
     """Build the view of a project, without any server."""
-    sections = {
-        f"Agreement with {shown.annotators}": _agreement(shown),
-        "Question-specific agreement": _specific(shown),
-        "Which words count": _words(shown),
-        "Predicting failure": _failure(shown),
-        "Examples": _examples(shown),
-        "Accuracy": _accuracy(shown),
-        "Runs and questions": _runs(shown),
-    }
+    makers = (_agreement, _specific, _words, _failure, _examples, _accuracy, _runs)
+    sections = []
+    for maker in makers:
+        name, found = maker(shown)
+        kept = [panel for panel in found if panel is not None]
+        if kept:
+            settings = workspaces.SectionPanelSettings(x_axis=EPOCH)
+            layout = workspaces.SectionLayoutSettings(columns=3, rows=-(-min(len(kept), 9) // 3))
+            section = workspaces.Section(
+                name=name, panels=kept, is_open=True, panel_settings=settings, layout_settings=layout
+            )
+            sections.append(section)
     best = [f"{PREFIX}accuracy/overall/{BEST}"]
-    best += [f"{PREFIX}image/{name}/specificity/{BEST}" for name in reading.image_methods(shown.result)]
+    best += [f"{PREFIX}image/{method}/specificity/{BEST}" for method in shown.image_methods]
     return workspaces.Workspace(
         entity=entity,
         project=project,
         name=TITLE,
-        sections=[_section(name, found) for name, found in sections.items() if any(found)],
+        sections=sections,
         settings=workspaces.WorkspaceSettings(x_axis=EPOCH, max_runs=MOST_RUNS),
         runset_settings=workspaces.RunsetSettings(
             pinned_columns=[f"summary:{key}" for key in best if key in shown.keys]
         ),
-    )
-
-
-def _section(name: str, found: list[Panel | None]) -> workspaces.Section:
-    filled = [panel for panel in found if panel is not None]
-    return workspaces.Section(
-        name=name,
-        panels=filled,
-        is_open=True,
-        panel_settings=workspaces.SectionPanelSettings(x_axis=EPOCH),
-        layout_settings=workspaces.SectionLayoutSettings(columns=3, rows=-(-min(len(filled), 9) // 3)),
     )
 
 
@@ -86,18 +102,29 @@ def checked_json(workspace: workspaces.Workspace, shown: ProjectKeys) -> str:
 def shown_keys(view: dict[str, Any]) -> set[str]:
     """Keys that a view, as JSON, reads in its panels, its columns and its axis."""
     section = view["spec"]["section"]
-    texts = _texts([section[name] for name in ("panelBankConfig", "runSets", "settings")])
-    found = {text.removeprefix("summary:").removeprefix("summary_metrics.") for text in texts}
-    return {key for key in found if key == EPOCH or key.startswith((PREFIX, "train/", "val/"))}
+    return {key for name in ("panelBankConfig", "runSets", "settings") for key in _keys_in(section[name])}
 
 
-def _texts(part: Any) -> Iterator[str]:
-    """All strings in JSON that are values."""
-    if isinstance(part, str):
-        yield part
-    elif isinstance(part, (dict, list)):
-        for one in part.values() if isinstance(part, dict) else part:
-            yield from _texts(one)
+def _keys_in(part: Any) -> Iterator[str]:
+    if isinstance(part, list):
+        for item in part:
+            yield from _keys_in(item)
+    if not isinstance(part, dict):
+        return
+    for name, value in part.items():
+        if name in ("metrics", "mediaKeys"):
+            yield from (key.removeprefix("summary_metrics.") for key in value)
+        elif name == "xAxis":
+            yield value
+        elif name == "columnPinned":
+            yield from (key.removeprefix("summary:") for key in value if key.startswith("summary:"))
+        else:
+            yield from _keys_in(value)
+    # A chart holds {"name": "tableKey", "value": KEY}; a table {"nodeType": "const", "val": KEY}.
+    if part.get("name") == "tableKey":
+        yield part["value"]
+    if part.get("nodeType") == "const" and isinstance(part.get("val"), str):
+        yield part["val"]
 
 
 def save(workspace: workspaces.Workspace) -> str:
@@ -158,87 +185,89 @@ def _chart(shown: ProjectKeys, key: str, preset: str, fields: dict[str, str], ti
     )
 
 
-def _agreement(shown: ProjectKeys) -> list[Panel | None]:
+def _agreement(shown: ProjectKeys) -> tuple[str, list[Panel | None]]:
     controls = [f"image/{name}/rank_correlation" for name in style.BASELINES]
     label = f"rank correlation with {shown.annotators}"
-    methods = {
-        f"{style.method_name(one)} and controls": f"image/{one}/rank_correlation"
-        for one in reading.image_methods(shown.result)
-    }
-    overview = _lines(shown, "All methods and controls", [*methods.values(), *controls], label)
-    return [overview, *(_lines(shown, title, [key, *controls], label) for title, key in methods.items())]
+    found = [
+        _lines(
+            shown, f"{style.method_name(method)} and controls",
+            [f"image/{method}/rank_correlation", *controls], label,
+        )
+        for method in shown.image_methods
+    ]  # fmt: skip
+    every = [f"image/{method}/rank_correlation" for method in shown.image_methods]
+    overview = _lines(shown, "All methods and controls", [*every, *controls], label)
+    return f"Agreement with {shown.annotators}", [overview, *found]
 
 
-def _specific(shown: ProjectKeys) -> list[Panel | None]:
-    methods = reading.image_methods(shown.result)
-    titles = {
-        "Own question minus another question of the image": [
-            f"image/{method}/specificity" for method in (*methods, *style.BASELINES)
-        ]
-    }
-    for method in methods:
+def _specific(shown: ProjectKeys) -> tuple[str, list[Panel | None]]:
+    every = [f"image/{method}/specificity" for method in (*shown.image_methods, *style.BASELINES)]
+    found = [_lines(shown, "Own question minus another question of the image", every, "rank correlation")]
+    for method in shown.image_methods:
+        keys = [f"image/{method}/{name}" for name in ("rank_correlation", "other_question", "other_image")]
         title = f"{style.method_name(method)}: own map, another question's, another image's"
-        names = ("rank_correlation", "other_question", "other_image")
-        titles[title] = [f"image/{method}/{name}" for name in names]
-    return [_lines(shown, title, keys, "rank correlation") for title, keys in titles.items()]
+        found.append(_lines(shown, title, keys, "rank correlation"))
+    return "Question-specific agreement", found
 
 
-def _words(shown: ProjectKeys) -> list[Panel | None]:
+def _words(shown: ProjectKeys) -> tuple[str, list[Panel | None]]:
     found = []
-    for method in reading.question_methods(shown.result):
-        name, fields = style.method_name(method).lower(), {"label": GROUP, "value": SHARE}
+    for method in shown.question_methods:
+        name = style.method_name(method).lower()
+        fields = {"label": GROUP, "value": SHARE}
         title = f"{SHARE} by part of speech, {name}"
         found.append(_chart(shown, f"{WORDS}/{method}", "wandb/bar/v0", fields, title))
-        groups = reading.groups(shown.result)
-        keys = [f"question/{method}/most_important/{group}" for group in groups]
+        keys = [f"question/{method}/most_important/{group}" for group in shown.groups]
         found.append(_lines(shown, f"Over epochs, {name}", keys, SHARE))
-    return found
+    return "Which words count", found
 
 
-def _failure(shown: ProjectKeys) -> list[Panel | None]:
-    found, feature_sets = [], reading.feature_sets(shown.result)
+def _failure(shown: ProjectKeys) -> tuple[str, list[Panel | None]]:
+    found = []
     for name, title in (("auroc", "AUROC"), ("aurc", "AURC, lower is better"), ("accuracy", "Accuracy")):
-        keys = [f"failure/{features}/{name}" for features in feature_sets]
+        keys = [f"failure/{feature_set}/{name}" for feature_set in shown.feature_sets]
         keys += ["failure/all/majority_accuracy"] if name == "accuracy" else []
         found.append(_lines(shown, title, keys))
-    for features, (curve, (title, x, y)) in itertools.product(feature_sets, CURVES.items()):
-        title = f"{title}: {style.feature_set_name(features).lower()}"
-        fields = {"x": x, "y": y, "stroke": "run"}
-        found.append(_chart(shown, f"failure/{features}/{curve}", "wandb/line/v0", fields, title))
-    return found
+    for feature_set in shown.feature_sets:
+        for curve, (title, x, y) in CURVES.items():
+            fields = {"x": x, "y": y, "stroke": "run"}
+            words = f"{title}: {style.feature_set_name(feature_set).lower()}"
+            found.append(_chart(shown, f"failure/{feature_set}/{curve}", "wandb/line/v0", fields, words))
+    return "Predicting failure", found
 
 
-def _examples(shown: ProjectKeys) -> list[Panel | None]:
-    keys = {"Examples, step by step": "examples"}
-    keys |= {name.replace("_", " ").capitalize(): f"figures/{name}" for name in EPOCH_CHARTS}
-    return [
+def _examples(shown: ProjectKeys) -> tuple[str, list[Panel | None]]:
+    keys = {"Examples, step by step": "examples"} | {_title(name): f"figures/{name}" for name in EPOCH_CHARTS}
+    return "Examples", [
         panels.MediaBrowser(title=title, media_keys=[f"{PREFIX}{key}"], num_columns=1)
         for title, key in keys.items()
         if f"{PREFIX}{key}" in shown.keys
     ]
 
 
-def _accuracy(shown: ProjectKeys) -> list[Panel | None]:
+def _title(name: str) -> str:
+    return name.replace("_", " ").capitalize()
+
+
+def _accuracy(shown: ProjectKeys) -> tuple[str, list[Panel | None]]:
     logged = [key for key in shown.keys if not key.endswith((f"/{BEST}", f"/{BEST_EPOCH}"))]
     rows = [parse(key.removeprefix(PREFIX))[0] for key in logged]
     types = sorted(row.key for row in rows if (row.slice, row.measure) == (None, "answer_type"))
-    training: list[Any] = [key for key in TRAINING_KEYS if key in shown.keys and "accuracy" in key]
     found = [
         _lines(shown, "Analysed questions", ["accuracy/overall"], "VQA accuracy"),
         _lines(shown, "By answer type", types, "VQA accuracy"),
     ]
+    training: list[Any] = [key for key in TRAINING_KEYS if key in shown.keys and "accuracy" in key]
     if training:
-        title = "All validation questions"
-        found.append(panels.LinePlot(title=title, x=EPOCH, y=training, title_y="VQA accuracy"))
-    return found
+        found.append(
+            panels.LinePlot(title="All validation questions", x=EPOCH, y=training, title_y="VQA accuracy")
+        )
+    return "Accuracy", found
 
 
-def _runs(shown: ProjectKeys) -> list[Panel | None]:
+def _runs(shown: ProjectKeys) -> tuple[str, list[Panel | None]]:
     markdown = f"Annotators: {shown.annotators}. {shown.note}".strip()
-    found: list[Panel | None] = [
-        panels.MarkdownPanel(markdown=markdown),
-        panels.RunComparer(diff_only="split"),
-    ]
+    found: list[Panel | None] = [panels.RunComparer(diff_only="split")]
     if f"{PREFIX}questions" in shown.keys:
         found.append(panels.WeavePanelSummaryTable(table_name=f"{PREFIX}questions"))
-    return found
+    return "Runs and questions", [panels.MarkdownPanel(markdown=markdown), *found]
