@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny_runs import parse_only
 
 from lookwhy import store
-from lookwhy.cli.lightning import parse_only
 from lookwhy.models import load_checkpoint
 
 ROOT = Path(__file__).parent.parent
