@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,15 +12,10 @@ from lookwhy.analysis import AnalysisPlan
 from lookwhy.analysis.part_of_speech import GROUPS
 from lookwhy.errors import LookwhyError, missing_package
 from lookwhy.files import atomic_path
-from lookwhy.reporting import reading
 from lookwhy.reporting.style import BASELINES
-from lookwhy.reporting.wandb.charts import CURVES
 from lookwhy.reporting.wandb.environment import has_credentials
-from lookwhy.reporting.wandb.log import logged_keys
+from lookwhy.reporting.wandb.media import CURVES
 from lookwhy.types import AnalysisResult
-
-if TYPE_CHECKING:
-    from lookwhy.reporting.wandb.workspace import ProjectKeys
 
 FEATURE_SETS = ("confidence", "flips", "maps", "all")
 ANSWER_TYPES = ("yes/no", "number", "other")
@@ -49,9 +42,9 @@ def save_workspace(runs: list[Path], project: str, entity: str | None, out: Path
         raise missing_package("wandb-workspaces", "workspace", error) from error
     online = has_credentials() and os.environ.get("WANDB_MODE") not in _SILENT_MODES
     owner = entity or os.environ.get("WANDB_ENTITY") or (views.default_entity() if online else "")
-    shown = _shown([_last_analysis(run) for run in runs] or [usual_result()])
+    shown = views.Project([_last_analysis(run) for run in runs] or [usual_result()])
     view = views.build(shown, owner, project)
-    text = views.checked_json(view, shown)
+    text = views.checked_json(view)
     if out or not online:
         path = out or Path("workspace.json")
         _write(path, text)
@@ -95,26 +88,6 @@ def usual_result() -> AnalysisResult:
 def _last_analysis(run: Path) -> AnalysisResult:
     epochs = store.stored_epochs(run)
     return store.load_scalars(epochs[max(epochs)])
-
-
-def _shown(results: list[AnalysisResult]) -> ProjectKeys:
-    from lookwhy.reporting.wandb.workspace import TRAINING_KEYS, ProjectKeys
-
-    return ProjectKeys(
-        keys=set(TRAINING_KEYS).union(*(logged_keys(result) for result in results)),
-        image_methods=_each(reading.image_methods(result) for result in results),
-        question_methods=_each(reading.question_methods(result) for result in results),
-        feature_sets=_each(reading.feature_sets(result) for result in results),
-        groups=_each(reading.groups(result) for result in results),
-        annotators=", ".join(_each([result.manifest.get("annotators") or ""] for result in results))
-        or "annotators",
-        note=" ".join(_each([result.manifest.get("data_note") or ""] for result in results)),
-    )
-
-
-def _each(many: Iterable[list[str]]) -> list[str]:
-    """All names once, in the order in which they first appear."""
-    return list(dict.fromkeys(name for names in many for name in names if name))
 
 
 def _write(path: Path, text: str) -> None:

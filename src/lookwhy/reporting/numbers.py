@@ -21,16 +21,9 @@ NOTHING = "–"
 
 def table_rows(result: AnalysisResult) -> list[str]:
     """Methods and baselines with at least one number, in the order of the table."""
-    order = ["random", "centre_prior", *reading.image_methods(result), "human"]
     measured = {row.method for row in reading.rows(result, "image")}
+    order = ["random", "centre_prior", *reading.image_methods(result), "human"]
     return [name for name in order if name in measured]
-
-
-def estimate(result: AnalysisResult, key: str) -> tuple[str, str]:
-    """A mean and its 95% interval as text; the interval is empty if there is none."""
-    mean = number(result, key)
-    low, high = number(result, f"{key}/ci_low"), number(result, f"{key}/ci_high")
-    return mean, "" if NOTHING in (low, high) else f"[{low}, {high}]"
 
 
 def number(result: AnalysisResult, key: str, form: str = "{:.3f}") -> str:
@@ -43,29 +36,29 @@ def number(result: AnalysisResult, key: str, form: str = "{:.3f}") -> str:
     return text.removeprefix("-") if not text.strip("-0.%") else text
 
 
-def counts(result: AnalysisResult, key: str) -> str:
-    """Number of questions, and in brackets the number of undefined ones."""
-    undefined = result.summary.get(f"{key}/n_undefined", 0.0)
-    return number(result, f"{key}/n", "{:.0f}") + (f" ({undefined:.0f})" if undefined else "")
-
-
-def counted(result: AnalysisResult, method: str, measure: str) -> tuple[str, str]:
-    """A mean, and its number of questions if that differs from the one of the rank correlation."""
-    key, own = f"image/{method}/{measure}", result.summary.get(f"image/{method}/rank_correlation/n")
-    differs = result.summary.get(f"{key}/n") not in (None, own)
-    return number(result, key), f"n {number(result, f'{key}/n', '{:.0f}')}" if differs else ""
-
-
 def table_cells(result: AnalysisResult, method: str) -> dict[str, tuple[str, str]]:
     """Cells of a row of Table 1 by column: the text, and the small text below it."""
-    key = f"image/{method}"
+
+    def with_interval(measure: str) -> tuple[str, str]:
+        key = f"image/{method}/{measure}"
+        ends = [number(result, f"{key}/{end}") for end in ("ci_low", "ci_high")]
+        return number(result, key), "" if NOTHING in ends else f"[{', '.join(ends)}]"
+
+    def with_count(measure: str) -> tuple[str, str]:
+        key = f"image/{method}/{measure}"
+        differs = result.summary.get(f"{key}/n") not in (None, n)
+        return number(result, key), f"n {number(result, f'{key}/n', '{:.0f}')}" if differs else ""
+
+    key = f"image/{method}/rank_correlation"
+    n, undefined = result.summary.get(f"{key}/n"), result.summary.get(f"{key}/n_undefined")
+    counts = number(result, f"{key}/n", "{:.0f}") + (f" ({undefined:.0f})" if undefined else "")
     return {
-        "Rank correlation": estimate(result, f"{key}/rank_correlation"),
-        "Mean map": counted(result, method, "mean_map"),
-        "n (undefined)": (counts(result, f"{key}/rank_correlation"), ""),
-        "Other question": counted(result, method, "other_question"),
-        "Other image": counted(result, method, "other_image"),
-        "Question-specific": estimate(result, f"{key}/specificity"),
+        "Rank correlation": with_interval("rank_correlation"),
+        "Mean map": with_count("mean_map"),
+        "n (undefined)": (counts, ""),
+        "Other question": with_count("other_question"),
+        "Other image": with_count("other_image"),
+        "Question-specific": with_interval("specificity"),
         "Paper": (PAPER.get(method, NOTHING), ""),
     }
 
@@ -73,24 +66,23 @@ def table_cells(result: AnalysisResult, method: str) -> dict[str, tuple[str, str
 def table_title(result: AnalysisResult) -> str:
     """Title of Table 1 with its epoch."""
     epoch = result.manifest.get("epoch")
-    return f"Agreement with {style.annotators(result.manifest).lower()}" + (
-        f", {style.epoch_name(epoch)}" if epoch is not None else ""
-    )
+    named = "" if epoch is None else f", {style.epoch_name(epoch)}"
+    return f"Agreement with {style.annotators(result.manifest).lower()}{named}"
 
 
 def table_note(result: AnalysisResult) -> str:
-    """Note below Table 1: how its numbers were measured."""
+    """Note below Table 1: how its numbers were measured, and what was left out with its reasons."""
     grid = result.manifest.get("grid")
+    left_out = (result.manifest.get("excluded") or {}).items()
     parts = [
-        f"Mean Spearman rank correlation on a {grid} x {grid} grid, 95% intervals in brackets."
-        if grid
-        else "Mean Spearman rank correlation, 95% intervals in brackets.",
+        f"Mean Spearman rank correlation{f' on a {grid} x {grid} grid' if grid else ''}, "
+        "95% intervals in brackets. "
         "Rank correlation: with each annotator's map, averaged; mean map: with the mean of them. "
-        "Other question, other image: the map of another question on the same image, of another image.",
+        "Other question, other image: the map of another question on the same image, of another image. "
         "Question-specific: against the own question's annotators minus another question's on the same "
-        "image; 0 for a model that does not listen.",
+        "image; 0 for a model that does not listen. "
         f"Paper: {PAPER_SOURCE}, human annotators: other data than here unless it is theirs.",
-        f"Left out: {reading.excluded_note(result)}." if reading.excluded_note(result) else "",
+        f"Left out: {'; '.join(f'{count} × {reason}' for reason, count in left_out)}." if left_out else "",
         str(result.manifest.get("data_note") or ""),
     ]
     return " ".join(part for part in parts if part)

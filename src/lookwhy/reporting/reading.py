@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -73,12 +74,8 @@ def types(result: AnalysisResult, kind: str) -> list[str]:
 
 def count_types(result: AnalysisResult, kind: str) -> dict[str, int]:
     """Number of analysed questions with known answers by type."""
-    counts: dict[str, int] = {}
-    for records in questions(result).values():
-        accuracy = records[0].get("accuracy")
-        if accuracy is not None and accuracy == accuracy:
-            counts[str(records[0][kind])] = counts.get(str(records[0][kind]), 0) + 1
-    return counts
+    first = [records[0] for records in questions(result).values()]
+    return Counter(str(record[kind]) for record in first if known(record.get("accuracy")))
 
 
 def questions(result: AnalysisResult) -> dict[int, list[Record]]:
@@ -103,9 +100,3 @@ def image_path(result: AnalysisResult, record: Record) -> str:
 def known(value: Any) -> bool:
     """Whether a cell of a record is defined: neither null nor NaN."""
     return value is not None and value == value
-
-
-def excluded_note(result: AnalysisResult) -> str:
-    """Counts and reasons of what was left out, in one line; empty if nothing was."""
-    left_out = result.manifest.get("excluded") or {}
-    return "; ".join(f"{count} × {reason}" for reason, count in left_out.items())

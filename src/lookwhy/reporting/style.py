@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
-from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, ListedColormap
 
 from lookwhy.store import UNTRAINED
@@ -48,23 +47,16 @@ _ON_LIGHT = {"#E69F00": "#946600", "#56B4E9": "#2b8cc4", "#CC79A7": "#c06a96"}
 _ON_DARK = {"#0072B2": "#4ba3dd", "#009E73": "#1fb98c", "#5b646e": "#a4adb6"}
 """Replacements for colours whose lines would have too little contrast (WCAG 1.4.11: at least 3)."""
 
-_METHODS = {
+_NAMES = {
     "guided_backprop": "Guided backpropagation",
-    "occlusion": "Occlusion",
-    "gradient": "Gradient",
-    "deconvnet": "Deconvnet",
     "attention": "The model's attention",
-    "word_drop": "Word drop",
-    "random": "Random",
-    "centre_prior": "Centre prior",
-}
-_GROUPS = {"wh_word": "Wh-word", "other": "Other"}
-_FEATURE_SETS = {
+    "wh_word": "Wh-word",
     "confidence": "Confidence of the answer",
     "flips": "Flips of the answer",
     "maps": "Shape of the maps",
     "all": "Flips and map shapes",
 }
+"""Names of methods, parts of speech and feature sets that differ from their keys by more than underscores."""
 
 
 def method_colours(methods: list[str]) -> dict[str, str]:
@@ -91,7 +83,7 @@ def method_name(method: str, manifest: Mapping[str, Any] | None = None) -> str:
     """Name of a method or baseline in words; annotators are named as in the manifest."""
     if method == "human":
         return f"{annotators(manifest or {})} (each against the others)"
-    return _METHODS.get(method, _plain(method))
+    return in_words(method)
 
 
 def annotators(manifest: Mapping[str, Any]) -> str:
@@ -105,35 +97,10 @@ def epoch_name(epoch: int) -> str:
     return "untrained" if epoch == UNTRAINED else f"epoch {epoch}"
 
 
-def group_name(group: str) -> str:
-    """Name of a part-of-speech group in words."""
-    return _GROUPS.get(group, _plain(group))
-
-
-def feature_set_name(name: str) -> str:
-    """Name of a feature set of the failure predictor in words."""
-    return _FEATURE_SETS.get(name, _plain(name))
-
-
-def _plain(name: str) -> str:
+def in_words(name: str) -> str:
+    """Name of a method, part of speech, feature set or figure in words."""
     words = name.replace("_", " ").strip()
-    return words[:1].upper() + words[1:]
-
-
-def tidy(axes: Axes, grid: str | None = None) -> None:
-    """Make axes quiet: no box, muted ticks, at most a faint grid along one axis."""
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_color(MUTED)
-        axes.spines[side].set_linewidth(0.8)
-    axes.tick_params(labelsize=TEXT, colors=INK, width=0.8, length=3, color=MUTED)
-    axes.patch.set_alpha(0.0)
-    axes.set_axisbelow(True)
-    if grid == "x":
-        axes.xaxis.grid(True, color=FAINT, linewidth=0.7)
-    if grid == "y":
-        axes.yaxis.grid(True, color=FAINT, linewidth=0.7)
+    return _NAMES.get(name, words[:1].upper() + words[1:])
 
 
 def ink_on(rgba: tuple[float, float, float, float]) -> str:

@@ -21,7 +21,7 @@ def test_every_stored_curve_is_drawn_as_it_is(width):
     figure = failure_curves(result, width)
     for axes, kind in zip(figure.axes, ("roc", "risk_coverage", "calibration"), strict=True):
         for name in ("confidence", "flips", "maps", "all"):
-            drawn, stored = curve(axes, style.feature_set_name(name)), result.curves[f"failure/{name}/{kind}"]
+            drawn, stored = curve(axes, style.in_words(name)), result.curves[f"failure/{name}/{kind}"]
             assert list(drawn.get_xdata()) == stored["x"]
             assert list(drawn.get_ydata()) == stored["y"]
     looks = {(line.get_color(), str(line._dash_pattern)) for line in figure.axes[0].lines}

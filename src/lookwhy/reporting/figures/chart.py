@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -22,9 +22,8 @@ _NARROW = 5.0
 _HANDLE, _ENTRY = 0.62, 2.7
 """Width in inches of a legend entry without its text, and of the text before it is wrapped."""
 
-HEADING: dict[str, Any] = {"size": style.HEADING + 1, "weight": "bold", "color": style.INK}
-TITLE = HEADING | {"x": 0.014, "ha": "left"}
-LEGEND: dict[str, Any] = {"frameon": False, "fontsize": style.TEXT, "labelcolor": style.INK}
+_HEADING: dict[str, Any] = {"size": style.HEADING + 1, "weight": "bold"}
+_LEGEND: dict[str, Any] = {"frameon": False, "fontsize": style.TEXT, "labelcolor": style.INK}
 
 DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (8, 1.5, 1.5, 1.5)))
 MARKERS = ("o", "s", "^", "D")
@@ -45,66 +44,67 @@ def narrow(figure: Figure) -> bool:
 
 def title(figure: Figure, text: str) -> None:
     """Set the title of the figure, wrapped to its width."""
-    room = float(figure.get_figwidth()) - 0.2
-    figure.suptitle("\n".join(wrap(text, style.HEADING + 1, room, "bold")), **TITLE)
+    figure.suptitle(_wrapped(text, _room(figure)), x=0.014, ha="left", color=style.INK, **_HEADING)
 
 
 def heading(axes: Axes, text: str, room: float) -> None:
     """Set the title of one of several axes, wrapped to `room` inches."""
-    axes.set_title("\n".join(wrap(text, style.HEADING + 1, room, "bold")), loc="left", **HEADING)
+    axes.set_title(_wrapped(text, room), loc="left", color=style.INK, **_HEADING)
 
 
-def legend_above(axes: Axes, columns: int) -> None:
-    """Put the legend above the axes, where it covers no data."""
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=columns, borderaxespad=0.2, **LEGEND)
+def _room(figure: Figure) -> float:
+    return float(figure.get_figwidth()) - 0.2
 
 
-def figure_legend(
-    figure: Figure,
-    handles: Sequence[Any],
-    labels: Sequence[str],
-    columns: int = 2,
-    title: str | None = None,
-) -> None:
-    """Put one legend above all axes; entries too long for the figure are wrapped.
+def _wrapped(text: str, room: float) -> str:
+    return "\n".join(wrap(text, style.HEADING + 1, room, "bold"))
+
+
+def legends(figure: Figure, panels: Sequence[Axes], columns: int, what: str) -> None:
+    """Title a figure and put a legend above each of its panels, or one for all if the figure is narrow.
+
+    Args:
+        figure: a figure without `suptitle`.
+        panels: axes with labelled lines or bars.
+        columns: largest number of columns.
+        what: title of the figure.
+    """
+    if narrow(figure):
+        shared_legend(figure, panels, columns, what)
+        return
+    title(figure, what)
+    for axes in panels:
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=columns, borderaxespad=0.2, **_LEGEND)
+
+
+def shared_legend(figure: Figure, panels: Sequence[Axes], columns: int = 2, title: str = "") -> None:
+    """Put one legend with the entries of all panels above them, each entry once, wrapped to the figure.
 
     Args:
         figure: a figure without `suptitle`, which would overlap the legend.
-        handles: lines and bars.
-        labels: text of each handle.
+        panels: axes with labelled lines or bars.
         columns: largest number of columns.
         title: title of the figure.
     """
-    width = float(figure.get_figwidth()) - 0.2
-    columns = _columns(labels, width, columns)
-    room = width / columns - _HANDLE
-    figure.legend(
-        handles,
-        ["\n".join(wrap(label, style.TEXT, room)) for label in labels],
+    drawn = [axes.get_legend_handles_labels() for axes in panels]
+    handles = {label: handle for found in drawn for handle, label in zip(*found, strict=True)}
+    widest = min(max((text_width(label, style.TEXT) for label in handles), default=0.0), _ENTRY)
+    columns = max(min(columns, int(_room(figure) / (widest + _HANDLE))), 1)
+    room = _room(figure) / columns - _HANDLE
+    legend = figure.legend(
+        list(handles.values()),
+        ["\n".join(wrap(label, style.TEXT, room)) for label in handles],
         loc="outside upper left",
         ncols=columns,
         handlelength=2.8,
-        title="\n".join(wrap(title or "", style.HEADING + 1, width, "bold")) or None,
-        title_fontproperties={"size": style.HEADING + 1, "weight": "bold"},
+        title=_wrapped(title, _room(figure)) or None,
+        title_fontproperties=_HEADING,
         alignment="left",
-        **LEGEND,
+        **_LEGEND,
     )
-    figure.legends[-1].get_title().set_color(style.INK)
-    for text in figure.legends[-1].get_texts():
+    legend.get_title().set_color(style.INK)
+    for text in legend.get_texts():
         text.set_parse_math(False)
-
-
-def shared_legend(figure: Figure, panels: Sequence[Axes], columns: int, title: str) -> None:
-    """Put one legend with the entries of all panels above them, each entry once."""
-    drawn = [axes.get_legend_handles_labels() for axes in panels]
-    handles = {label: handle for found in drawn for handle, label in zip(*found, strict=True)}
-    figure_legend(figure, list(handles.values()), list(handles), columns, title)
-
-
-def _columns(labels: Sequence[str], width: float, most: int) -> int:
-    """Number of legend columns that fit, at most `most`."""
-    widest = min(max((text_width(label, style.TEXT) for label in labels), default=0.0), _ENTRY)
-    return max(min(most, int(width / (widest + _HANDLE))), 1)
 
 
 def undefined(figure: Figure, reason: str) -> Figure:
@@ -120,8 +120,8 @@ def undefined(figure: Figure, reason: str) -> Figure:
 
 def footer(figure: Figure, text: str, notes: Iterable[str]) -> None:
     """Write below the charts how they were made and from which data."""
-    room = float(figure.get_figwidth()) - 0.2
-    lines = [part for line in (text, *dict.fromkeys(notes)) for part in wrap(line, style.SMALL, room)]
+    written = (text, *dict.fromkeys(notes))
+    lines = [part for line in written for part in wrap(line, style.SMALL, _room(figure))]
     below = figure.supxlabel("\n".join(lines), x=0.014, ha="left", size=style.SMALL, color=style.MUTED)
     below.set_parse_math(False)
 
@@ -133,10 +133,16 @@ def describe(figure: Figure, result: AnalysisResult, text: str) -> None:
     footer(figure, named[:1].upper() + named[1:] + text, [str(result.manifest.get("data_note") or "")])
 
 
-def label_axes(axes: Axes, across: str = "", up: str = "") -> None:
-    """Label the axes in the style of all charts."""
+def tidy(axes: Axes, across: str = "", up: str = "", grid: Literal["x", "y"] = "y") -> None:
+    """Label the axes and make them quiet: no box, muted ticks, a faint grid along one axis."""
     axes.set_xlabel(across, size=style.TEXT, color=style.INK)
     axes.set_ylabel(up, size=style.TEXT, color=style.INK)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set(color=style.MUTED, linewidth=0.8)
+    axes.tick_params(labelsize=style.TEXT, colors=style.INK, width=0.8, length=3, color=style.MUTED)
+    axes.patch.set_alpha(0.0)
+    axes.set_axisbelow(True)
+    axes.grid(True, axis=grid, color=style.FAINT, linewidth=0.7)
 
 
 _NO_DATE: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}

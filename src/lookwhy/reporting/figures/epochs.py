@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,12 @@ from lookwhy.reporting import reading, style
 from lookwhy.reporting.figures.chart import (
     DASHES,
     MARKERS,
-    figure_legend,
     footer,
     heading,
-    label_axes,
     narrow,
     new_figure,
+    shared_legend,
+    tidy,
     title,
     undefined,
 )
@@ -70,12 +71,10 @@ def agreement_over_epochs(runs: Runs, width: float | None = None) -> Figure:
     for baseline in style.BASELINES:
         _baseline(upper, runs, measured, baseline, colours[baseline])
     lower.axhline(0, color=style.MUTED, linewidth=1, label="Same for every question")
-    label_axes(upper, "", "Rank correlation ρ")
-    label_axes(lower, "Epoch", "ρ, own question\nminus another’s")
-    for axes in (upper, lower):
-        style.tidy(axes, grid="y")
+    tidy(upper, "", "Rank correlation ρ")
+    tidy(lower, "Epoch", "ρ, own question\nminus another’s")
     _epoch_ticks(lower, [epoch for run in runs.values() for epoch in run], narrow(figure))
-    _legend(figure, upper, lower)
+    _legend(figure, [upper, lower])
     _describe(figure, upper, lower, runs, measured, methods)
     return figure
 
@@ -120,12 +119,9 @@ def _epoch_ticks(axes: Axes, epochs: list[int], few: bool) -> None:
     axes.set_xlim(min(epochs) - 0.5, last + 0.5)
 
 
-def _legend(figure: Figure, upper: Axes, lower: Axes) -> None:
+def _legend(figure: Figure, panels: Sequence[Axes]) -> None:
     """Put one legend above both panels; the figure grows by its height, so the panels keep theirs."""
-    handles, labels = upper.get_legend_handles_labels()
-    # The curves of both panels are the same; only the zero line belongs to the lower one alone.
-    own, words = lower.get_legend_handles_labels()
-    figure_legend(figure, [*handles, own[-1]], [*labels, words[-1]])
+    shared_legend(figure, panels)
     entries = sum(text.get_text().count("\n") + 1 for text in figure.legends[-1].get_texts())
     lines = entries if narrow(figure) else (entries + 1) // 2
     figure.set_figheight((5.0 if narrow(figure) else 5.4) + 0.19 * lines)

@@ -15,10 +15,10 @@ from lookwhy.reporting.figures.chart import (
     MARKERS,
     describe,
     heading,
-    label_axes,
     narrow,
     new_figure,
     shared_legend,
+    tidy,
     title,
     undefined,
 )
@@ -55,7 +55,7 @@ def failure_curves(result: AnalysisResult, width: float | None = None) -> Figure
     for axes, (kind, (name, across, up)) in zip(panels, _PANELS.items(), strict=True):
         _panel(axes, kind, {one: curves[one].get(kind) for one in sets})
         heading(axes, name, 2.0)
-        label_axes(axes, across, up)
+        tidy(axes, across, up)
     shared_legend(figure, panels, 4, what)
     how = "Dotted diagonal: chance (ROC), perfect (calibration: the larger a mark, the more questions)."
     describe(figure, result, f"{how} Risk: lower is better. Cross-validated.")
@@ -73,7 +73,7 @@ def _panel(axes: Axes, kind: str, curves: dict[str, Curve | None]) -> None:
             marker = {"marker": MARKERS[number % len(MARKERS)], "markersize": 2.4}
             _weigh(axes, curve, colour, marker["marker"])
         dash = DASHES[number % len(DASHES)]
-        label = style.feature_set_name(name)
+        label = style.in_words(name)
         axes.plot(curve["x"], curve["y"], color=colour, linestyle=dash, linewidth=1.5, label=label, **marker)
     if kind != "risk_coverage":
         axes.plot([0, 1], [0, 1], color=style.MUTED, linewidth=1, linestyle=(0, (1, 2)), zorder=1)
@@ -85,7 +85,6 @@ def _panel(axes: Axes, kind: str, curves: dict[str, Curve | None]) -> None:
     axes.set_xticks([0, 0.5, 1])
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    style.tidy(axes, grid="y")
 
 
 def _weigh(axes: Axes, curve: Curve, colour: str, marker: str) -> None:

@@ -17,11 +17,10 @@ from lookwhy.keys import Row
 from lookwhy.reporting import reading, style
 from lookwhy.reporting.figures.chart import (
     describe,
-    label_axes,
-    legend_above,
+    legends,
     narrow,
     new_figure,
-    shared_legend,
+    tidy,
     title,
     undefined,
 )
@@ -55,27 +54,19 @@ def most_important_words(result: AnalysisResult, width: float | None = None) -> 
     for group in groups:
         counts = sorted({int(row.n) for row in rows.values() if row.group == group and row.n is not None})
         counted = f"n = {'–'.join(map(str, counts))}" if counts else ""
-        labels.append(f"{style.group_name(group)}{chr(10) if upright else ', '}{counted}")
+        labels.append(f"{style.in_words(group)}{chr(10) if upright else ', '}{counted}")
     _name_groups(axes, labels, upright, few=narrow(figure))
     measured = (
         "P(most important |\npart of speech)" if narrow(figure) else "P(most important | part of speech)"
     )
-    label_axes(axes, *(("", measured) if upright else (measured, "")))
-    style.tidy(axes, grid="y" if upright else "x")
+    if upright:
+        tidy(axes, up=measured, grid="y")
+    else:
+        tidy(axes, across=measured, grid="x")
     how = "n: words. Thin lines: 95% intervals. Most frequent part of speech first."
     describe(figure, result, f"{how} Tagged by {result.manifest.get('tagger')}.")
-    _legends(figure, [axes], len(methods) + 1, what)
+    legends(figure, [axes], len(methods) + 1, what)
     return figure
-
-
-def _legends(figure: Figure, panels: Sequence[Axes], columns: int, what: str) -> None:
-    """Put a legend above each of the axes if the figure is wide enough, else one for all."""
-    if narrow(figure):
-        shared_legend(figure, panels, columns, what)
-        return
-    title(figure, what)
-    for axes in panels:
-        legend_above(axes, columns)
 
 
 def _word_bars(
@@ -145,8 +136,7 @@ def failure_prediction(result: AnalysisResult, width: float | None = None) -> Fi
     colour = style.method_colours(["guided_backprop"])["guided_backprop"]
     for axes, values, words in ((left, accuracy, "Accuracy"), (right, auroc, "Area under the ROC curve")):
         axes.barh(range(len(names)), values, 0.62, color=colour)
-        label_axes(axes, words)
-        _share_axis(axes, 1.3 if narrow(figure) else 1.16)
+        _share_axis(axes, 1.3 if narrow(figure) else 1.16, words)
     _value_labels(left, accuracy, "{:.0%}", majority)
     _value_labels(right, auroc, "{:.2f}", [0.5] * len(names))
     left.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
@@ -154,9 +144,9 @@ def failure_prediction(result: AnalysisResult, width: float | None = None) -> Fi
     left.vlines(majority, at - 0.4, at + 0.4, style.INK, linewidth=1.8, label="Always the more frequent")
     right.axvline(0.5, color=style.INK, linewidth=1.8, linestyle=(0, (3, 2)), label="By chance")
     room = 1.0 if narrow(figure) else 2.0
-    left.set_yticks(at, ["\n".join(wrap(style.feature_set_name(name), style.TEXT, room)) for name in names])
+    left.set_yticks(at, ["\n".join(wrap(style.in_words(name), style.TEXT, room)) for name in names])
     left.invert_yaxis()
-    _legends(figure, [left, right], 1, what)
+    legends(figure, [left, right], 1, what)
     n = sorted({int(count) for count in counts if not np.isnan(count)})
     describe(figure, result, (f"{'–'.join(map(str, n))} questions, cross" if n else "Cross") + "-validated.")
     return figure
@@ -209,9 +199,9 @@ def accuracy_by_type(result: AnalysisResult, width: float | None = None) -> Figu
     return figure
 
 
-def _share_axis(axes: Axes, end: float) -> None:
+def _share_axis(axes: Axes, end: float, words: str = "") -> None:
     """Make a horizontal axis for shares from 0 to 1, with room for labels up to `end`."""
-    style.tidy(axes, grid="x")
+    tidy(axes, words, grid="x")
     axes.set_xlim(0, end)
     axes.set_xticks([0, 0.5, 1] if end > 1.2 else [0, 0.25, 0.5, 0.75, 1])
 

@@ -63,8 +63,8 @@ def names_and_colours(results: Iterable[AnalysisResult]) -> Json:
         "imageMethods": named(image, style.method_colours([*image, *style.BASELINES])),
         "wordMethods": named(words, style.method_colours(words)),
         "baselines": named(list(style.BASELINES), style.method_colours([*image, *style.BASELINES])),
-        "groups": {group: style.group_name(group) for group in sorted(groups)},
-        "featureSets": {name: style.feature_set_name(name) for name in dict.fromkeys(sets)},
+        "groups": {group: style.in_words(group) for group in sorted(groups)},
+        "featureSets": {name: style.in_words(name) for name in dict.fromkeys(sets)},
         "paperFailure": numbers.PAPER_FAILURE,
         "series": [style.light_dark(colour) for colour in style.SERIES],
     }

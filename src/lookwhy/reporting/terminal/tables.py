@@ -1,78 +1,192 @@
-"""Tables for the terminal: the results of an analysis, and the time that its parts took."""
+"""Tables for the terminal: the results of an analysis, and the time that its parts took.
+
+Colours and weights only stress what the text says, so nothing is lost without them (NO_COLOR, a file).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from lookwhy.reporting import reading, style
-from lookwhy.reporting.numbers import NOTHING, PAPER_FAILURE, number
-from lookwhy.reporting.terminal.agreement import BAD, BEST, GOOD, MARK, WIDE, best, mark, new_table, table_one
+from lookwhy.reporting.numbers import (
+    NOTHING,
+    PAPER_FAILURE,
+    number,
+    table_cells,
+    table_note,
+    table_rows,
+    table_title,
+)
 from lookwhy.types import AnalysisResult
 
+WIDE = 100
+"""Width in characters that Table 1 needs; on a narrower terminal its controls form a second table."""
+GOOD, BAD, BEST, QUIET = "green", "red", "bold", "dim"
+MARK = "*"
+
+_COLUMNS = {
+    "Rank correlation": ("Rank\ncorrelation", 16),
+    "Mean map": ("Mean\nmap", 6),
+    "n (undefined)": ("n\n(undef.)", 8),
+    "Other question": ("Other\nquestion", 8),
+    "Other image": ("Other\nimage", 6),
+    "Question-specific": ("Question-\nspecific", 16),
+    "Paper": ("Paper", 8),
+}
+"""Head and width of each column of Table 1."""
+_TESTED = {"Rank correlation": "rank_correlation", "Question-specific": "specificity"}
+"""Measures whose best method is bold and whose interval is marked if it excludes 0."""
+_CONTROLS = ("Mean map", "Other question", "Other image")
+_OWN = ("Rank correlation", "Question-specific", "n (undefined)", "Paper")
+_MEASURES = {
+    "accuracy": ("Accuracy", "{:.1%}"),
+    "majority_accuracy": ("Always the more frequent", "{:.1%}"),
+    "auroc": ("AUROC", "{:.3f}"),
+    "aurc": ("AURC", "{:.3f}"),
+    "n": ("n", "{:.0f}"),
+}
+"""Head and format of each measure of the failure predictor."""
 _MOST_TYPES = 10
 """Largest number of question types in the table of accuracies."""
 
 
-def words_table(result: AnalysisResult) -> Table:
-    """P(most important | part of speech) by question method (Figure 3 of the paper)."""
-    tagger = result.manifest.get("tagger") or "unknown"
-    methods = reading.question_methods(result)
-    table = new_table(
-        "Which words count: P(most important | part of speech)",
-        f"{MARK}: the 95% interval excludes chance. Tagged by {tagger}.",
-    )
-    table.add_column("Part of speech")
-    for name in (*(style.method_name(method) for method in methods), "By chance", "Words"):
-        table.add_column(name, justify="right")
-    for group in reading.groups(result):
-        keys = [f"question/{method}/most_important/{group}" for method in methods]
-        table.add_row(
-            style.group_name(group),
-            *(_against_chance(result, key) for key in keys),
-            _first(result, [f"{key}/expected" for key in keys], "{:.1%}"),
-            _first(result, [f"{key}/n" for key in keys], "{:.0f}"),
+def table_one(result: AnalysisResult, width: int = WIDE) -> list[Table | Text]:
+    """Table 1 of the paper, with the controls that give it meaning.
+
+    Args:
+        result: analysis to show.
+        width: width of the terminal in characters; below `WIDE` the controls form a second table.
+    """
+    title, rows = table_title(result), table_rows(result)
+    if not rows:
+        table = _agreement(title, "No annotator maps, so no agreement.", tuple(_COLUMNS), result, rows)
+        table.add_row(*[NOTHING] * len(table.columns))
+        return [table]
+    note = f"{table_note(result)} Bold: the best method. {MARK}: its interval excludes 0."
+    if width >= WIDE:
+        return [_agreement(title, note, tuple(_COLUMNS), result, rows)]
+    return [
+        _agreement(title, "", _OWN, result, rows),
+        _agreement("Controls of this agreement", "", _CONTROLS, result, rows),
+        Text(note, style=QUIET),
+    ]
+
+
+def _agreement(
+    title: str, note: str, columns: Sequence[str], result: AnalysisResult, rows: list[str]
+) -> Table:
+    table = _new_table(title, note)
+    table.add_column("Method", min_width=15, max_width=20)
+    for column in columns:
+        head, width = _COLUMNS[column]
+        table.add_column(head, justify="right", width=width)
+    for method in rows:
+        name = Text(
+            style.method_name(method, result.manifest), style=QUIET if method in style.BASELINES else ""
         )
+        cells = table_cells(result, method)
+        table.add_row(name, *(_cell(result, method, column, *cells[column]) for column in columns))
     return table
 
 
-def _against_chance(result: AnalysisResult, key: str) -> Text:
-    marked = mark(result, key, result.summary.get(f"{key}/expected"))
-    return Text().append(marked).append(number(result, key, "{:.1%}"))
+def _cell(result: AnalysisResult, method: str, column: str, main: str, below: str) -> Text:
+    text = Text(main)
+    if column in _TESTED:
+        keys = {one: f"image/{one}/{_TESTED[column]}" for one in reading.image_methods(result)}
+        text = _mark(result, f"image/{method}/{_TESTED[column]}", 0.0)
+        text.append(main, style=BEST if method in _best(result, keys) else "")
+    return text.append(f"\n{below}", style=QUIET) if below else text
+
+
+def _best(result: AnalysisResult, keys: Mapping[str, str], lowest: bool = False) -> set[str]:
+    """Names with the best value; `keys` holds the key of each name, and undefined values do not compete."""
+    values = {name: result.summary[key] for name, key in keys.items() if key in result.summary}
+    most = (min if lowest else max)(values.values(), default=None)
+    return {name for name, value in values.items() if value == most}
+
+
+def _mark(result: AnalysisResult, key: str, level: float | None) -> Text:
+    """The mark of an interval that lies above or below a level; empty if it holds it or is undefined."""
+    low, high = (result.summary.get(f"{key}/{end}") for end in ("ci_low", "ci_high"))
+    # Rounded as they are shown: an interval of rounding errors around 0 excludes nothing.
+    if low is None or high is None or level is None or round(low, 3) <= round(level, 3) <= round(high, 3):
+        return Text()
+    return Text(MARK, style=GOOD if low > level else BAD)
+
+
+def _new_table(title: str, caption: str, heads: Sequence[str] = (), max_width: int | None = None) -> Table:
+    """Make a table; its first column is aligned left, the others right."""
+    # Text, so that brackets in titles and captions are not markup.
+    table = Table(
+        title=Text(title, style="bold"),
+        caption=Text(caption, style=QUIET) if caption else None,
+        title_justify="left",
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        header_style="bold",
+        padding=(0, 1, 0, 0),
+    )
+    for place, name in enumerate(heads):
+        table.add_column(name, justify="right" if place else "left", max_width=max_width if place else None)
+    return table
+
+
+def words_table(result: AnalysisResult) -> Table:
+    """P(most important | part of speech) by question method (Figure 3 of the paper)."""
+    methods = reading.question_methods(result)
+    table = _new_table(
+        "Which words count: P(most important | part of speech)",
+        f"{MARK}: the 95% interval excludes chance. Tagged by {result.manifest.get('tagger') or 'unknown'}.",
+        ["Part of speech", *(style.method_name(method) for method in methods), "By chance", "Words"],
+    )
+
+    def first(keys: list[str], form: str) -> str:
+        return next((number(result, key, form) for key in keys if key in result.summary), NOTHING)
+
+    for group in reading.groups(result):
+        keys = [f"question/{method}/most_important/{group}" for method in methods]
+        shares = [
+            _mark(result, key, result.summary.get(f"{key}/expected")).append(number(result, key, "{:.1%}"))
+            for key in keys
+        ]
+        chance = first([f"{key}/expected" for key in keys], "{:.1%}")
+        table.add_row(style.in_words(group), *shares, chance, first([f"{key}/n" for key in keys], "{:.0f}"))
+    return table
 
 
 def failure_table(result: AnalysisResult) -> Table:
     """How well the predictor tells right answers from wrong ones, by the features that it sees."""
-    table = new_table(
+    table = _new_table(
         "Predicting whether the answer is right",
         "Cross-validated. Bold: the best. AURC: area under the risk-coverage curve, lower is better. "
         f"Paper: {PAPER_FAILURE} accuracy (Goyal et al. 2016, VQA v1).",
+        ["The predictor sees", *(head for head, _ in _MEASURES.values())],
+        max_width=14,
     )
-    table.add_column("The predictor sees")
-    for name in ("Accuracy", "Always the more frequent", "AUROC", "AURC", "n"):
-        table.add_column(name, justify="right", max_width=14)
     names = reading.feature_sets(result)
     bold = {
-        measure: best(result, {name: f"failure/{name}/{measure}" for name in names}, measure == "aurc")
+        measure: _best(result, {name: f"failure/{name}/{measure}" for name in names}, measure == "aurc")
         for measure in ("accuracy", "auroc", "aurc")
     }
     for name in names:
-        key = f"failure/{name}"
         cells = {
-            one: Text(number(result, f"{key}/{one}", form), style=BEST if name in bold.get(one, ()) else "")
-            for one, form in (
-                ("accuracy", "{:.1%}"),
-                ("majority_accuracy", "{:.1%}"),
-                ("auroc", "{:.3f}"),
-                ("aurc", "{:.3f}"),
-                ("n", "{:.0f}"),
+            measure: Text(
+                number(result, f"failure/{name}/{measure}", form),
+                style=BEST if name in bold.get(measure, ()) else "",
             )
+            for measure, (_, form) in _MEASURES.items()
         }
-        accuracy, majority = (result.summary.get(f"{key}/{one}") for one in ("accuracy", "majority_accuracy"))
+        accuracy, majority = (
+            result.summary.get(f"failure/{name}/{one}") for one in ("accuracy", "majority_accuracy")
+        )
         if accuracy is not None and majority is not None and accuracy != majority:
             cells["accuracy"].stylize(GOOD if accuracy > majority else BAD)
-        table.add_row(style.feature_set_name(name), *cells.values())
+        table.add_row(style.in_words(name), *cells.values())
     return table
 
 
@@ -80,13 +194,8 @@ def accuracy_table(result: AnalysisResult) -> Table:
     """The official VQA accuracy in percent: overall, by answer type and by question type."""
     names = {kind: reading.types(result, kind) for kind in ("answer_type", "question_type")}
     hidden = max(len(names["question_type"]) - _MOST_TYPES, 0)
-    table = new_table(
-        "VQA accuracy in percent",
-        f"{hidden} less frequent question types are not shown." if hidden else "",
-    )
-    table.add_column("Questions")
-    table.add_column("Accuracy", justify="right")
-    table.add_column("n", justify="right")
+    note = f"{hidden} less frequent question types are not shown." if hidden else ""
+    table = _new_table("VQA accuracy in percent", note, ["Questions", "Accuracy", "n"])
     if "accuracy/overall" in result.summary:
         total = sum(reading.count_types(result, "answer_type").values())
         overall = Text(number(result, "accuracy/overall", "{:.2%}"), style=BEST)
@@ -107,26 +216,24 @@ def profile_table(seconds: dict[str, float], questions: int) -> Table:
         seconds: seconds by name of the part; the name "part: inner" belongs to a part inside another.
         questions: number of questions analysed.
     """
-    table = new_table(
+    table = _new_table(
         f"Seconds of an analysis of {questions} questions",
         "Wall-clock time. Image features are cached, so a second analysis is faster.",
+        ["Part", "Seconds", "Share", "ms a question"],
     )
-    table.add_column("Part")
-    for name in ("Seconds", "Share", "ms a question"):
-        table.add_column(name, justify="right")
     parts = {name: value for name, value in seconds.items() if ": " not in name}
     total = sum(parts.values())
 
-    def add(name: str, value: float, style: str = "") -> None:
+    def add(name: str, value: float, look: str = "") -> None:
         share = value / total if total else 0.0
         row = (name, f"{value:.2f}", f"{share:.1%}", f"{1000 * value / max(questions, 1):.1f}")
-        table.add_row(*(Text(cell, style=style) for cell in row))
+        table.add_row(*(Text(cell, style=look) for cell in row))
 
     for name in sorted(parts, key=lambda name: -parts[name]):
         add(name, parts[name])
         inner = {key: value for key, value in seconds.items() if key.startswith(f"{name}: ")}
         for key in sorted(inner, key=lambda key: -inner[key]):
-            add(f"  {key.removeprefix(f'{name}: ')}", inner[key], "dim")
+            add(f"  {key.removeprefix(f'{name}: ')}", inner[key], QUIET)
     table.add_section()
     add("all", total)
     return table
@@ -145,7 +252,3 @@ def print_tables(result: AnalysisResult, console: Console) -> None:
     for table in (words_table(result), failure_table(result), accuracy_table(result)):
         if table.row_count:
             console.print(table)
-
-
-def _first(result: AnalysisResult, keys: list[str], form: str) -> str:
-    return next((number(result, key, form) for key in keys if key in result.summary), NOTHING)

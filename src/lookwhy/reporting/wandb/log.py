@@ -22,19 +22,13 @@ import wandb
 from wandb.plot import CustomChart
 
 from lookwhy import store
-from lookwhy.keys import parse
-from lookwhy.reporting import reading
 from lookwhy.reporting.figures.catalogue import EPOCH_CHARTS
 from lookwhy.reporting.wandb import state
-from lookwhy.reporting.wandb.charts import CURVES, WORDS, charts
-from lookwhy.reporting.wandb.images import example_images, figure_images
+from lookwhy.reporting.wandb.media import charts, example_images, figure_images, questions_table
 from lookwhy.reporting.wandb.summary import best_values, read_summaries
-from lookwhy.reporting.wandb.tables import questions_table
 from lookwhy.types import AnalysisResult
 
-PREFIX = "analysis/"
-EPOCH = "epoch"
-ARTIFACT_TYPE = "analysis"
+PREFIX, EPOCH = "analysis/", "epoch"
 
 _defined: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()
 
@@ -62,8 +56,7 @@ def publish(
     logged: dict[str, Any] = {**result.summary, **charts(result, run, epoch)}
     logged["questions"] = questions_table(result, run, epoch)
     logged |= {f"figures/{name}": one for name, one in figure_images(pictures, epoch).items()}
-    examples = example_images(result, pictures, epoch)
-    if examples:
+    if examples := example_images(result, pictures, epoch):
         logged["examples"] = examples
     logged = {f"{PREFIX}{key}": value for key, value in logged.items()}
     _define(experiment, logged)
@@ -75,8 +68,7 @@ def publish(
 
 def logged_keys(result: AnalysisResult) -> set[str]:
     """Keys under which `publish` logs an analysis, with those of the run summary and of chart tables."""
-    plots = [f"{WORDS}/{method}" for method in reading.question_methods(result) if reading.groups(result)]
-    plots += [key for key in result.curves if parse(key)[0].measure in CURVES]
+    plots = charts(result, "", 0)
     names = {*result.summary, *best_values({0: result.summary}), *plots, "questions"}
     names |= {f"{plot}_table" for plot in plots} | {f"figures/{name}" for name in EPOCH_CHARTS}
     if result.manifest.get("examples"):
@@ -98,7 +90,7 @@ def log_artifact(run_folder: Path, experiment: Any) -> Any | None:
         return None
     artifact = wandb.Artifact(
         f"analysis-{experiment.id}",
-        type=ARTIFACT_TYPE,
+        type="analysis",
         description="The analysis folder of the run: manifest, scalars, records, maps and figures by epoch.",
         metadata={"run": experiment.name, "epochs": list(summaries)},
     )
@@ -111,8 +103,7 @@ def log_artifact(run_folder: Path, experiment: Any) -> Any | None:
 
 def _keep_best(experiment: Any, run_folder: Path, epoch: int) -> None:
     """Write the best values into the run's summary, also those of epochs before the run was resumed."""
-    best = best_values(read_summaries(run_folder, epoch))
-    if best:
+    if best := best_values(read_summaries(run_folder, epoch)):
         experiment.summary.update({f"{PREFIX}{key}": value for key, value in best.items()})
 
 

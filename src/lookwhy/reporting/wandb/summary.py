@@ -11,7 +11,8 @@ from lookwhy.errors import LookwhyError
 from lookwhy.keys import parse
 from lookwhy.reporting.style import BASELINES
 
-BEST, BEST_EPOCH = "best", "best_epoch"
+BEST = ("/best", "/best_epoch")
+"""Endings of the keys of a best value and of its epoch."""
 _BETTER = {
     "accuracy": {"overall": 1.0, "answer_type": 1.0, "question_type": 1.0},
     "failure": {"accuracy": 1.0, "auroc": 1.0, "aurc": -1.0},
@@ -43,8 +44,11 @@ def best_values(summaries: Mapping[int, Mapping[str, float]]) -> dict[str, float
             sign = direction(key)
             if sign is not None and (key not in best or sign * value > sign * best[key][0]):
                 best[key] = (value, epoch)
-    values = {f"{key}/{BEST}": value for key, (value, _) in best.items()}
-    return values | {f"{key}/{BEST_EPOCH}": float(epoch) for key, (_, epoch) in best.items()}
+    return {
+        f"{key}{name}": float(value)
+        for key, found in best.items()
+        for name, value in zip(BEST, found, strict=True)
+    }
 
 
 def read_summaries(run_folder: Path, last: int | None = None) -> dict[int, dict[str, float]]:

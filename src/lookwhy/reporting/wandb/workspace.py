@@ -1,14 +1,12 @@
 """The project's saved view in W&B: sections of panels over the keys that runs log.
 
-A panel is made only for keys that some run logs. The finished view is checked in the form in which W&B
-receives it, as JSON: against the schema, and key by key.
+A panel is made only for keys that some run logs. The finished view is checked against W&B's schema in the
+form in which W&B receives it, as JSON.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import wandb
@@ -18,11 +16,12 @@ from wandb_workspaces.workspaces.internal import View
 
 from lookwhy.errors import LookwhyError
 from lookwhy.keys import parse
-from lookwhy.reporting import style
+from lookwhy.reporting import reading, style
 from lookwhy.reporting.figures.catalogue import EPOCH_CHARTS
-from lookwhy.reporting.wandb.charts import CURVES, GROUP, SHARE, WORDS
-from lookwhy.reporting.wandb.log import EPOCH, PREFIX
-from lookwhy.reporting.wandb.summary import BEST, BEST_EPOCH
+from lookwhy.reporting.wandb.log import EPOCH, PREFIX, logged_keys
+from lookwhy.reporting.wandb.media import CURVES, GROUP, SHARE, WORDS
+from lookwhy.reporting.wandb.summary import BEST
+from lookwhy.types import AnalysisResult
 
 TITLE = "lookwhy: where it looks and why it answers"
 TRAINING_KEYS = ("train/loss", "val/loss", "val/accuracy/overall", "val/accuracy_most_frequent_answer")
@@ -30,47 +29,45 @@ TRAINING_KEYS = ("train/loss", "val/loss", "val/accuracy/overall", "val/accuracy
 MOST_RUNS = 20
 
 Panel = Any
+Section = tuple[str, list[Panel | None]]
+"""Title of a section and its panels; None in place of a panel whose keys no run logs."""
 
 
-@dataclass
-class ProjectKeys:
-    """Keys and names that the runs of a project log, so that its view can show them.
+class Project:
+    """Keys and names that the runs of a project log.
 
-    Attributes:
-        keys: all keys logged.
-        image_methods: names of the attribution methods for images.
-        question_methods: names of the attribution methods for words.
-        feature_sets: feature sets of the failure predictor.
-        groups: parts of speech.
-        annotators: name for the annotators.
-        note: note on the data.
+    Args:
+        results: an analysis of each run.
     """
 
-    keys: set[str]
-    image_methods: list[str]
-    question_methods: list[str]
-    feature_sets: list[str]
-    groups: list[str]
-    annotators: str = "annotators"
-    note: str = ""
+    def __init__(self, results: list[AnalysisResult]) -> None:
+        def each(names: Callable[[AnalysisResult], list[str]]) -> list[str]:
+            return list(dict.fromkeys(name for result in results for name in names(result) if name))
+
+        self.keys = set(TRAINING_KEYS).union(*(logged_keys(result) for result in results))
+        self.image_methods = each(reading.image_methods)
+        self.question_methods = each(reading.question_methods)
+        self.feature_sets = each(reading.feature_sets)
+        self.groups = each(reading.groups)
+        annotators = each(lambda result: [result.manifest.get("annotators") or ""])
+        self.annotators = ", ".join(annotators) or "annotators"
+        self.note = " ".join(each(lambda result: [result.manifest.get("data_note") or ""]))
 
 
-def build(shown: ProjectKeys, entity: str, project: str) -> workspaces.Workspace:
+def build(shown: Project, entity: str, project: str) -> workspaces.Workspace:
     """Build the view of a project, without any server."""
     makers = (_agreement, _specific, _words, _failure, _examples, _accuracy, _runs)
     sections = []
-    for maker in makers:
-        name, found = maker(shown)
-        kept = [panel for panel in found if panel is not None]
-        if kept:
+    for name, found in (maker(shown) for maker in makers):
+        if kept := [panel for panel in found if panel is not None]:
             settings = workspaces.SectionPanelSettings(x_axis=EPOCH)
             layout = workspaces.SectionLayoutSettings(columns=3, rows=-(-min(len(kept), 9) // 3))
             section = workspaces.Section(
                 name=name, panels=kept, is_open=True, panel_settings=settings, layout_settings=layout
             )
             sections.append(section)
-    best = [f"{PREFIX}accuracy/overall/{BEST}"]
-    best += [f"{PREFIX}image/{method}/specificity/{BEST}" for method in shown.image_methods]
+    measures = ["accuracy/overall", *(f"image/{method}/specificity" for method in shown.image_methods)]
+    best = [f"{PREFIX}{measure}{BEST[0]}" for measure in measures]
     return workspaces.Workspace(
         entity=entity,
         project=project,
@@ -83,48 +80,11 @@ def build(shown: ProjectKeys, entity: str, project: str) -> workspaces.Workspace
     )
 
 
-def checked_json(workspace: workspaces.Workspace, shown: ProjectKeys) -> str:
-    """The view as W&B receives it, checked against its schema and against the keys that runs log.
-
-    Raises:
-        LookwhyError: a panel shows a key that no run logs.
-    """
+def checked_json(workspace: workspaces.Workspace) -> str:
+    """The view as W&B receives it, checked against its schema."""
     text: str = workspace._to_model().model_dump_json(by_alias=True, exclude_none=True, indent=2)
     View.model_validate_json(text)
-    unknown = sorted(shown_keys(json.loads(text)) - shown.keys)
-    if unknown:
-        raise LookwhyError(
-            f"expected panels of what the runs log, found {unknown[0]} logged by none; name runs that have it"
-        )
     return text + "\n"
-
-
-def shown_keys(view: dict[str, Any]) -> set[str]:
-    """Keys that a view, as JSON, reads in its panels, its columns and its axis."""
-    section = view["spec"]["section"]
-    return {key for name in ("panelBankConfig", "runSets", "settings") for key in _keys_in(section[name])}
-
-
-def _keys_in(part: Any) -> Iterator[str]:
-    if isinstance(part, list):
-        for item in part:
-            yield from _keys_in(item)
-    if not isinstance(part, dict):
-        return
-    for name, value in part.items():
-        if name in ("metrics", "mediaKeys"):
-            yield from (key.removeprefix("summary_metrics.") for key in value)
-        elif name == "xAxis":
-            yield value
-        elif name == "columnPinned":
-            yield from (key.removeprefix("summary:") for key in value if key.startswith("summary:"))
-        else:
-            yield from _keys_in(value)
-    # A chart holds {"name": "tableKey", "value": KEY}; a table {"nodeType": "const", "val": KEY}.
-    if part.get("name") == "tableKey":
-        yield part["value"]
-    if part.get("nodeType") == "const" and isinstance(part.get("val"), str):
-        yield part["val"]
 
 
 def save(workspace: workspaces.Workspace) -> str:
@@ -161,7 +121,7 @@ def default_entity() -> str:
     return str(entity)
 
 
-def _lines(shown: ProjectKeys, title: str, keys: list[str], label: str = "") -> Panel | None:
+def _lines(shown: Project, title: str, keys: list[str], label: str = "") -> Panel | None:
     """A panel of lines over the epochs for the keys that are logged; None if none is."""
     found: list[Any] = [f"{PREFIX}{key}" for key in keys if f"{PREFIX}{key}" in shown.keys]
     if not found:
@@ -172,7 +132,7 @@ def _lines(shown: ProjectKeys, title: str, keys: list[str], label: str = "") -> 
     )  # fmt: skip
 
 
-def _chart(shown: ProjectKeys, key: str, preset: str, fields: dict[str, str], title: str) -> Panel | None:
+def _chart(shown: Project, key: str, preset: str, fields: dict[str, str], title: str) -> Panel | None:
     """A panel with a custom chart of the newest table of each run; None if no run logs it."""
     table = f"{PREFIX}{key}_table"
     if table not in shown.keys:
@@ -185,22 +145,17 @@ def _chart(shown: ProjectKeys, key: str, preset: str, fields: dict[str, str], ti
     )
 
 
-def _agreement(shown: ProjectKeys) -> tuple[str, list[Panel | None]]:
-    controls = [f"image/{name}/rank_correlation" for name in style.BASELINES]
-    label = f"rank correlation with {shown.annotators}"
-    found = [
-        _lines(
-            shown, f"{style.method_name(method)} and controls",
-            [f"image/{method}/rank_correlation", *controls], label,
-        )
-        for method in shown.image_methods
-    ]  # fmt: skip
-    every = [f"image/{method}/rank_correlation" for method in shown.image_methods]
-    overview = _lines(shown, "All methods and controls", [*every, *controls], label)
+def _agreement(shown: Project) -> Section:
+    def lines(title: str, methods: list[str]) -> Panel | None:
+        keys = [f"image/{name}/rank_correlation" for name in (*methods, *style.BASELINES)]
+        return _lines(shown, title, keys, f"rank correlation with {shown.annotators}")
+
+    found = [lines(f"{style.method_name(method)} and controls", [method]) for method in shown.image_methods]
+    overview = lines("All methods and controls", shown.image_methods)
     return f"Agreement with {shown.annotators}", [overview, *found]
 
 
-def _specific(shown: ProjectKeys) -> tuple[str, list[Panel | None]]:
+def _specific(shown: Project) -> Section:
     every = [f"image/{method}/specificity" for method in (*shown.image_methods, *style.BASELINES)]
     found = [_lines(shown, "Own question minus another question of the image", every, "rank correlation")]
     for method in shown.image_methods:
@@ -210,7 +165,7 @@ def _specific(shown: ProjectKeys) -> tuple[str, list[Panel | None]]:
     return "Question-specific agreement", found
 
 
-def _words(shown: ProjectKeys) -> tuple[str, list[Panel | None]]:
+def _words(shown: Project) -> Section:
     found = []
     for method in shown.question_methods:
         name = style.method_name(method).lower()
@@ -222,7 +177,7 @@ def _words(shown: ProjectKeys) -> tuple[str, list[Panel | None]]:
     return "Which words count", found
 
 
-def _failure(shown: ProjectKeys) -> tuple[str, list[Panel | None]]:
+def _failure(shown: Project) -> Section:
     found = []
     for name, title in (("auroc", "AUROC"), ("aurc", "AURC, lower is better"), ("accuracy", "Accuracy")):
         keys = [f"failure/{feature_set}/{name}" for feature_set in shown.feature_sets]
@@ -231,13 +186,14 @@ def _failure(shown: ProjectKeys) -> tuple[str, list[Panel | None]]:
     for feature_set in shown.feature_sets:
         for curve, (title, x, y) in CURVES.items():
             fields = {"x": x, "y": y, "stroke": "run"}
-            words = f"{title}: {style.feature_set_name(feature_set).lower()}"
+            words = f"{title}: {style.in_words(feature_set).lower()}"
             found.append(_chart(shown, f"failure/{feature_set}/{curve}", "wandb/line/v0", fields, words))
     return "Predicting failure", found
 
 
-def _examples(shown: ProjectKeys) -> tuple[str, list[Panel | None]]:
-    keys = {"Examples, step by step": "examples"} | {_title(name): f"figures/{name}" for name in EPOCH_CHARTS}
+def _examples(shown: Project) -> Section:
+    keys = {"Examples, step by step": "examples"}
+    keys |= {style.in_words(name): f"figures/{name}" for name in EPOCH_CHARTS}
     return "Examples", [
         panels.MediaBrowser(title=title, media_keys=[f"{PREFIX}{key}"], num_columns=1)
         for title, key in keys.items()
@@ -245,29 +201,26 @@ def _examples(shown: ProjectKeys) -> tuple[str, list[Panel | None]]:
     ]
 
 
-def _title(name: str) -> str:
-    return name.replace("_", " ").capitalize()
-
-
-def _accuracy(shown: ProjectKeys) -> tuple[str, list[Panel | None]]:
-    logged = [key for key in shown.keys if not key.endswith((f"/{BEST}", f"/{BEST_EPOCH}"))]
-    rows = [parse(key.removeprefix(PREFIX))[0] for key in logged]
+def _accuracy(shown: Project) -> Section:
+    logged = [key.removeprefix(PREFIX) for key in shown.keys if not key.endswith(BEST)]
+    rows = [parse(key)[0] for key in logged]
     types = sorted(row.key for row in rows if (row.slice, row.measure) == (None, "answer_type"))
     found = [
         _lines(shown, "Analysed questions", ["accuracy/overall"], "VQA accuracy"),
         _lines(shown, "By answer type", types, "VQA accuracy"),
     ]
-    training: list[Any] = [key for key in TRAINING_KEYS if key in shown.keys and "accuracy" in key]
-    if training:
-        found.append(
-            panels.LinePlot(title="All validation questions", x=EPOCH, y=training, title_y="VQA accuracy")
-        )
+    training: list[Any] = [key for key in TRAINING_KEYS if "accuracy" in key]
+    found.append(
+        panels.LinePlot(title="All validation questions", x=EPOCH, y=training, title_y="VQA accuracy")
+    )
     return "Accuracy", found
 
 
-def _runs(shown: ProjectKeys) -> tuple[str, list[Panel | None]]:
+def _runs(shown: Project) -> Section:
     markdown = f"Annotators: {shown.annotators}. {shown.note}".strip()
-    found: list[Panel | None] = [panels.RunComparer(diff_only="split")]
-    if f"{PREFIX}questions" in shown.keys:
-        found.append(panels.WeavePanelSummaryTable(table_name=f"{PREFIX}questions"))
-    return "Runs and questions", [panels.MarkdownPanel(markdown=markdown), *found]
+    questions = panels.WeavePanelSummaryTable(table_name=f"{PREFIX}questions")
+    return "Runs and questions", [
+        panels.MarkdownPanel(markdown=markdown),
+        panels.RunComparer(diff_only="split"),
+        questions,
+    ]
