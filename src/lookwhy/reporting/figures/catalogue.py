@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from enum import Enum
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -24,41 +24,34 @@ from lookwhy.towers.recipe import read_rgb
 from lookwhy.types import AnalysisResult
 
 
-class Needs(Enum):
-    """Input of a figure."""
-
-    RUNS = "all epochs of all runs"
-    ANALYSIS = "one analysis"
-    QUESTION = "one analysis, one of its questions and its image"
-
-
 @dataclass(frozen=True)
 class Entry:
     """One kind of figure.
 
     Attributes:
         name: name of the file and of the image in W&B; strips of questions add the question's id.
-        needs: input of the figure.
+        needs: "runs" (all epochs of all runs), "analysis" (one of them), or "question" (one analysis, one of
+            its questions and its image).
         draw: the function that draws it; its last argument is the width in inches (None: what suits it).
         each_epoch: whether it is drawn into the run folder and logged to W&B at every epoch.
     """
 
     name: str
-    needs: Needs
+    needs: Literal["runs", "analysis", "question"]
     draw: Callable[..., Figure]
     each_epoch: bool = True
 
 
 FIGURES = (
-    Entry("agreement", Needs.RUNS, agreement_over_epochs, each_epoch=False),
-    Entry("example", Needs.QUESTION, example_strip),
-    Entry("most_important_words", Needs.ANALYSIS, summary.most_important_words),
-    Entry("accuracy_by_type", Needs.ANALYSIS, summary.accuracy_by_type),
-    Entry("failure_prediction", Needs.ANALYSIS, summary.failure_prediction),
+    Entry("agreement", "runs", agreement_over_epochs, each_epoch=False),
+    Entry("example", "question", example_strip),
+    Entry("most_important_words", "analysis", summary.most_important_words),
+    Entry("accuracy_by_type", "analysis", summary.accuracy_by_type),
+    Entry("failure_prediction", "analysis", summary.failure_prediction),
     # W&B draws these curves itself, from their tables.
-    Entry("failure_curves", Needs.ANALYSIS, failure_curves, each_epoch=False),
+    Entry("failure_curves", "analysis", failure_curves, each_epoch=False),
 )
-EPOCH_CHARTS = tuple(one.name for one in FIGURES if one.needs is Needs.ANALYSIS and one.each_epoch)
+EPOCH_CHARTS = tuple(one.name for one in FIGURES if one.needs == "analysis" and one.each_epoch)
 """Names of the charts that are drawn at every epoch."""
 
 
@@ -71,17 +64,13 @@ class Drawing:
 
 
 def charts(result: AnalysisResult, width: float | None = None) -> list[Drawing]:
-    """All figures that need one analysis."""
-    return [Drawing(one.name, partial(one.draw, result, width)) for one in _that_need(Needs.ANALYSIS)]
+    """All figures that need one analysis; `width` in inches."""
+    return [Drawing(one.name, partial(one.draw, result, width)) for one in FIGURES if one.needs == "analysis"]
 
 
 def comparisons(runs: Runs, width: float | None = None) -> list[Drawing]:
-    """All figures that need all epochs of all runs."""
-    return [Drawing(one.name, partial(one.draw, runs, width)) for one in _that_need(Needs.RUNS)]
-
-
-def _that_need(needs: Needs) -> list[Entry]:
-    return [one for one in FIGURES if one.needs is needs]
+    """All figures that need all epochs of all runs; `width` in inches."""
+    return [Drawing(one.name, partial(one.draw, runs, width)) for one in FIGURES if one.needs == "runs"]
 
 
 def example_name(question_id: int) -> str:

@@ -30,7 +30,9 @@ _NARROW, _SMALLEST = 5.0, 1.3
 """Inches: a sheet narrower than this has the method's name above the words; width of the smallest panel."""
 DPI = 120
 _LEADING = 1.32 / 72
-_WORD, _PAD = 10.5, 0.36
+"""Height of a line in inches for each point of the font's size."""
+_WORD, _PAD, _LINE = 10.5, 0.36, 0.31
+"""Words of a question: font size in points, padding of a box in font sizes, height of a line in inches."""
 
 
 @lru_cache(maxsize=4096)
@@ -110,9 +112,7 @@ class Sheet:
 
     def text(self, text: str, size: float = TEXT, colour: str = INK, weight: str = "normal") -> None:
         """Add a paragraph over the whole width."""
-        self._used += self._lines(
-            wrap(text, size, self.room, weight), MARGIN, self._used, size, colour, weight
-        )
+        self._used += self._lines(text, MARGIN, self._used, self.room, size, colour, weight)
 
     def panels(self, panels: Sequence[Panel], height: float) -> None:
         """Add panels side by side, in as many rows as they need; the pictures are `height` inches tall."""
@@ -126,12 +126,7 @@ class Sheet:
             self._row(row, height)
 
     def words(
-        self,
-        label: str,
-        scale: Scale,
-        words: Sequence[str],
-        shades: Sequence[float | None],
-        top: int | None,
+        self, label: str, scale: Scale, words: Sequence[str], shades: Sequence[float | None], top: int | None
     ) -> None:
         """Add the words of a question as coloured boxes.
 
@@ -142,35 +137,32 @@ class Sheet:
             shades: place of each word on the colours, 0..1; None where undefined.
             top: index of the most important word, which gets a frame.
         """
-        start, line_height = self._used, 0.31
         beside = self.width >= _NARROW
         left = MARGIN + LABEL * beside
-        if not beside:
-            start += self._lines(wrap(label, TEXT, self.room, "bold"), MARGIN, start, TEXT, INK, "bold")
-            start += self._legend(scale, MARGIN, start + 0.02, LABEL) + 0.06
-        x, y = left, start
+        below = self._used + self._lines(
+            label, MARGIN, self._used, LABEL - 0.15 if beside else self.room, weight="bold"
+        )
+        below += self._legend(scale, MARGIN, below + 0.02, LABEL - 0.3 if beside else LABEL)
+        x, y = left, self._used if beside else below + 0.06
         for place, (word, shade) in enumerate(zip(words, shades, strict=True)):
-            weight = "bold" if place == top else "normal"
+            framed = place == top
+            weight = "bold" if framed else "normal"
             padding = 2 * _PAD * _WORD / 72
             word = shorten(word, _WORD, self.width - MARGIN - left - padding, weight)
             taken = text_width(word, _WORD, weight) + padding
             if x > left and x + taken > self.width - MARGIN:
-                x, y = left, y + line_height
+                x, y = left, y + _LINE
             colour = scale.colours(shade) if shade is not None else (1.0, 1.0, 1.0, 1.0)
-            framed = place == top
             box = {
                 "boxstyle": f"round,pad={_PAD - 0.06},rounding_size=0.25",
                 "facecolor": colour,
                 "edgecolor": INK if framed else FAINT,
                 "linewidth": 1.4 if framed else 0.6,
             }
-            self._put(word, x + padding / 2, y + 0.15, _WORD, ink_on(colour), weight, box=box)
+            look = {"weight": weight, "bbox": box, "va": "center_baseline"}
+            self._put(word, x + padding / 2, y + 0.15, _WORD, ink_on(colour), **look)
             x += taken + 0.05
-        used = 0.0
-        if beside:
-            used = self._lines(wrap(label, TEXT, LABEL - 0.15, "bold"), MARGIN, start, TEXT, INK, "bold")
-            used += self._legend(scale, MARGIN, start + used + 0.02, LABEL - 0.3)
-        self._used = max(y + line_height, start + used) + 0.1
+        self._used = max(y + _LINE, below) + 0.1
 
     def figure(self) -> Figure:
         """Draw everything."""
@@ -181,18 +173,18 @@ class Sheet:
         return figure
 
     def _row(self, panels: Sequence[Panel], height: float) -> None:
-        top, x = self._used, MARGIN
-        titles = [wrap(panel.title, HEADING, panel.width, "bold") for panel in panels]
-        below_title = top + max(len(lines) for lines in titles) * HEADING * _LEADING + 0.05
-        lowest = below_title + height
+        x = MARGIN
+        titles = [len(wrap(panel.title, HEADING, panel.width, "bold")) for panel in panels]
+        top = self._used + max(titles) * HEADING * _LEADING + 0.05
+        lowest = top + height
         for panel, lines in zip(panels, titles, strict=True):
-            lift = below_title - 0.05 - len(lines) * HEADING * _LEADING
-            self._lines(lines, x, lift, HEADING, INK, "bold")
-            self._axes(panel.draw, x, below_title, panel.width, height)
-            y = below_title + height + 0.06
+            above = top - 0.05 - lines * HEADING * _LEADING
+            self._lines(panel.title, x, above, panel.width, HEADING, weight="bold")
+            self._axes(panel.draw, x, top, panel.width, height)
+            y = top + height + 0.06
             if panel.scale:
                 y += self._legend(panel.scale, x, y, panel.width)
-            y += self._lines(wrap(panel.caption, TEXT, panel.width), x, y, TEXT, INK, "normal")
+            y += self._lines(panel.caption, x, y, panel.width)
             lowest = max(lowest, y)
             x += panel.width + GAP
         self._used = lowest + 0.1
@@ -202,58 +194,39 @@ class Sheet:
 
         def draw(axes: Axes) -> None:
             axes.imshow(np.linspace(0, 1, 256)[None], cmap=scale.colours, vmin=0, vmax=1, aspect="auto")
-            for spine in axes.spines.values():
-                spine.set_color(FAINT)
+            axes.spines[:].set_color(FAINT)
 
         self._axes(draw, x, y, width, 0.08)
         low = shorten(scale.low, SMALL, width * 0.5)
         high = shorten(scale.high, SMALL, width - text_width(low, SMALL) - 0.06)
+        # On one baseline: aligned by their tops, words with and without ascenders would not be level.
         for text, place, side in ((low, x, "left"), (high, x + width, "right")):
-            self._put(text, place, y + 0.1, SMALL, MUTED, "normal", side)
+            self._put(text, place, y + 0.1 + 0.95 * SMALL / 72, SMALL, MUTED, ha=side)
         return 0.1 + SMALL * _LEADING + 0.04
 
     def _axes(self, draw: Callable[[Axes], None], x: float, y: float, width: float, height: float) -> None:
         def step(figure: Figure, total: float) -> None:
             box = (x / self.width, 1 - (y + height) / total, width / self.width, height / total)
-            axes = figure.add_axes(box)
-            axes.set_xticks([])
-            axes.set_yticks([])
+            axes = figure.add_axes(box, xticks=[], yticks=[])
             draw(axes)
 
         self._steps.append(step)
 
     def _lines(
-        self, lines: Sequence[str], x: float, y: float, size: float, colour: str, weight: str
-    ) -> float:
+        self, text: str, x: float, y: float, room: float, size: float = TEXT, colour: str = INK,
+        weight: str = "normal",
+    ) -> float:  # fmt: skip
+        """Add a text, wrapped to `room` inches; returns the height used in inches."""
+        lines = wrap(text, size, room, weight)
         for number, line in enumerate(lines):
-            self._put(line, x, y + number * size * _LEADING, size, colour, weight)
+            self._put(line, x, y + number * size * _LEADING + 0.95 * size / 72, size, colour, weight=weight)
         return len(lines) * size * _LEADING
 
-    def _put(
-        self,
-        text: str,
-        x: float,
-        y: float,
-        size: float,
-        colour: str,
-        weight: str,
-        side: str = "left",
-        box: dict[str, Any] | None = None,
-    ) -> None:
+    def _put(self, text: str, x: float, y: float, size: float, colour: str, **look: Any) -> None:
+        """Add one line of text with its baseline at `y`."""
+
         def step(figure: Figure, total: float) -> None:
-            # On one baseline: aligned by their tops, words with and without ascenders would not be level.
-            place = y if box else y + 0.95 * size / 72
-            figure.text(
-                x / self.width,
-                1 - place / total,
-                text,
-                size=size,
-                color=colour,
-                weight=weight,
-                ha=side,
-                va="center_baseline" if box else "baseline",
-                parse_math=False,
-                bbox=box,
-            )
+            place = (x / self.width, 1 - y / total)
+            figure.text(*place, text, size=size, color=colour, parse_math=False, **look)
 
         self._steps.append(step)

@@ -17,28 +17,12 @@ from PIL import Image
 
 from lookwhy.analysis.explanation import Answer, Explanation
 from lookwhy.errors import LookwhyError
-from lookwhy.reporting import reading
+from lookwhy.reporting import reading, style
 from lookwhy.reporting.figures.sheet import DPI, GAP, MARGIN, PANEL, Panel, Scale, Sheet, fitting, shorten
-from lookwhy.reporting.style import (
-    FAINT,
-    INK,
-    MAGNITUDE,
-    MUTED,
-    RIGHT,
-    SIGNED,
-    SMALL,
-    TEXT,
-    TITLE,
-    WRONG,
-    annotators,
-    epoch_name,
-    method_colours,
-    method_name,
-)
 from lookwhy.types import AnalysisResult
 
-MAGNITUDES = Scale(MAGNITUDE, "nothing", "most")
-EVIDENCE = Scale(SIGNED, "against", "for the answer")
+MAGNITUDES = Scale(style.MAGNITUDE, "nothing", "most")
+EVIDENCE = Scale(style.SIGNED, "against", "for the answer")
 _SIDE = round(PANEL * DPI)
 """Pixels of the longer side of a picture: as many as a panel is drawn with."""
 
@@ -81,7 +65,7 @@ def example_strip(
             if looked is not None and not caption:
                 caption = "rank correlation undefined"
             values = maps.values[place].numpy()
-            panels.append(_map_panel(method_name(method), caption, values, picture, maps.signed))
+            panels.append(_map_panel(style.method_name(method), caption, values, picture, maps.signed))
     side = PANEL if width is None else fitting(width, len(panels))
     sheet = Sheet(width or _wide_enough(panels))
     _headline(sheet, rows[0], result.manifest)
@@ -91,7 +75,7 @@ def example_strip(
         maps = result.maps.get(f"question/{method}")
         if maps is not None:
             _words(sheet, method, rows[0]["words"] or [], maps.values[place].numpy(), maps.signed)
-    _note(sheet, result.manifest)
+    sheet.text(str(result.manifest.get("data_note") or ""), style.SMALL, style.MUTED)
     return sheet.figure()
 
 
@@ -108,11 +92,11 @@ def explanation_figure(
     picture, answers = _fit(image), explanation.answers
     panels = [Panel("Image", lambda axes: _show(axes, picture))]
     panels += [
-        _map_panel(method_name(one.method), "", one.values, picture, one.signed)
+        _map_panel(style.method_name(one.method), "", one.values, picture, one.signed)
         for one in explanation.of("image")
     ]
     sheet = Sheet(_wide_enough(panels))
-    sheet.text(explanation.question, TITLE, weight="bold")
+    sheet.text(explanation.question, style.TITLE, weight="bold")
     sheet.space(0.03)
     if answers:
         sheet.text(f"Answered “{answers[0].text}” ({answers[0].probability:.1%})", 10.5)
@@ -127,7 +111,7 @@ def explanation_figure(
     for one in explanation.of("question"):
         _words(sheet, one.method, explanation.words, one.values, one.signed)
     for note in (*explanation.notes, *notes):
-        sheet.text(note, SMALL, MUTED)
+        sheet.text(note, style.SMALL, style.MUTED)
     return sheet.figure()
 
 
@@ -144,7 +128,7 @@ def blend(
     scaled = Image.fromarray(_scaled(values).astype(np.float32)).resize(size, Image.Resampling.BICUBIC)
     smooth = np.clip(np.asarray(scaled), -1.0, 1.0)
     strength = np.abs(smooth)
-    colours = SIGNED((smooth + 1) / 2) if signed else MAGNITUDE(strength)
+    colours = style.SIGNED((smooth + 1) / 2) if signed else style.MAGNITUDE(strength)
     gray = picture.astype(float) @ np.array([0.299, 0.587, 0.114]) / 255
     faded = 0.45 + 0.55 * (0.75 * gray[..., None] + 0.25 * picture / 255)
     opacity = 0.74 * strength[..., None] ** 0.8
@@ -152,25 +136,20 @@ def blend(
 
 
 def _headline(sheet: Sheet, row: Mapping[str, Any], manifest: Mapping[str, Any]) -> None:
-    sheet.text(row["question"] or " ".join(row["words"] or []), TITLE, weight="bold")
+    sheet.text(row["question"] or " ".join(row["words"] or []), style.TITLE, weight="bold")
     sheet.space(0.03)
     confidence = f" ({row['confidence']:.0%} confident)" if reading.known(row["confidence"]) else ""
     said = f"Answered “{row['predicted']}”{confidence}"
-    colour = INK
+    colour = style.INK
     if row["ground_truth"]:
         said += f", the true answer is “{row['ground_truth']}”"
     if reading.known(row["accuracy"]):
         said += f"; VQA accuracy {row['accuracy']:.0%}"
-        colour = RIGHT if row["accuracy"] >= 0.5 else WRONG
+        colour = style.RIGHT if row["accuracy"] >= 0.5 else style.WRONG
     sheet.text(said, 10.5, colour)
-    epoch = f"{epoch_name(manifest['epoch'])}, " if manifest.get("epoch") is not None else ""
-    sheet.text(f"{epoch}question {row['question_id']}", SMALL, MUTED)
+    epoch = f"{style.epoch_name(manifest['epoch'])}, " if manifest.get("epoch") is not None else ""
+    sheet.text(f"{epoch}question {row['question_id']}", style.SMALL, style.MUTED)
     sheet.space(0.1)
-
-
-def _note(sheet: Sheet, manifest: Mapping[str, Any]) -> None:
-    if manifest.get("data_note"):
-        sheet.text(str(manifest["data_note"]), SMALL, MUTED)
 
 
 def _mean_annotator(result: AnalysisResult, place: int) -> tuple[str, str, Any] | None:
@@ -179,7 +158,7 @@ def _mean_annotator(result: AnalysisResult, place: int) -> tuple[str, str, Any] 
     maps = maps[~np.isnan(maps).all(axis=(1, 2))] if len(maps) else maps
     if not len(maps):
         return None
-    return annotators(result.manifest), f"mean of {len(maps)}", maps.mean(axis=0)
+    return style.annotators(result.manifest), f"mean of {len(maps)}", maps.mean(axis=0)
 
 
 def _map_panel(
@@ -198,7 +177,7 @@ def _words(sheet: Sheet, method: str, words: Sequence[str], values: Any, signed:
     shades = [None if np.isnan(v) else float(p) for v, p in zip(values, places, strict=True)]
     shades += [None] * (len(words) - len(shades))
     top = int(np.abs(scaled).argmax()) if np.abs(scaled).any() else None
-    sheet.words(method_name(method), EVIDENCE if signed else MAGNITUDES, words, shades, top)
+    sheet.words(style.method_name(method), EVIDENCE if signed else MAGNITUDES, words, shades, top)
 
 
 def _scaled(values: Float[np.ndarray, "*cells"]) -> Float[np.ndarray, "*cells"]:
@@ -218,8 +197,7 @@ def _fit(image: UInt8[np.ndarray, "H W 3"], side: int = _SIDE) -> UInt8[np.ndarr
 
 def _show(axes: Axes, picture: np.ndarray) -> None:
     axes.imshow(picture, aspect="auto", interpolation="antialiased")
-    for spine in axes.spines.values():
-        spine.set_color(FAINT)
+    axes.spines[:].set_color(style.FAINT)
 
 
 def _answer_bars(axes: Axes, answers: Sequence[Answer], width: float) -> None:
@@ -227,12 +205,12 @@ def _answer_bars(axes: Axes, answers: Sequence[Answer], width: float) -> None:
     axes.set_xlim(0, 1)
     axes.set_ylim(max(len(answers), 1), 0)
     axes.axis("off")
-    colour = method_colours(["guided_backprop"])["guided_backprop"]
+    colour = style.method_colours(["guided_backprop"])["guided_backprop"]
     for row, (answer, probability, _) in enumerate(answers):
         share = min(max(float(probability), 0.0), 1.0)
-        axes.barh(row + 0.68, 1, height=0.34, color=FAINT, alpha=0.5)
+        axes.barh(row + 0.68, 1, height=0.34, color=style.FAINT, alpha=0.5)
         axes.barh(row + 0.68, share, height=0.34, color=colour, alpha=1 if row == 0 else 0.55)
-        weight = "bold" if row == 0 else "normal"
-        label = shorten(answer, TEXT, width * 0.8, weight)
-        axes.text(0, row + 0.44, label, size=TEXT, color=INK, weight=weight, va="bottom", parse_math=False)
-        axes.text(1, row + 0.44, f"{share:.1%}", size=TEXT, color=INK, weight=weight, ha="right", va="bottom")
+        look: dict[str, Any] = {"size": style.TEXT, "color": style.INK, "va": "bottom", "parse_math": False}
+        look["weight"] = "bold" if row == 0 else "normal"
+        axes.text(0, row + 0.44, shorten(answer, style.TEXT, width * 0.8, look["weight"]), **look)
+        axes.text(1, row + 0.44, f"{share:.1%}", ha="right", **look)

@@ -6,7 +6,6 @@ Everything drawn is read from the result. A value that is undefined there is lef
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -152,15 +151,6 @@ def failure_prediction(result: AnalysisResult, width: float | None = None) -> Fi
     return figure
 
 
-class _Type(NamedTuple):
-    """A bar of the accuracy chart: its label, accuracy (0..1), colour and number of questions."""
-
-    name: str
-    value: float
-    colour: str
-    n: int
-
-
 def accuracy_by_type(result: AnalysisResult, width: float | None = None) -> Figure:
     """The official VQA accuracy: overall, by answer type and by question type.
 
@@ -170,24 +160,24 @@ def accuracy_by_type(result: AnalysisResult, width: float | None = None) -> Figu
     """
     measured = {(row.measure, row.group): row.value for row in reading.rows(result, "accuracy")}
     overall = measured.get(("overall", ""))
-    rows = [] if overall is None else [_Type("All questions", overall, style.INK, 0)]
+    # Label, accuracy, colour and number of questions of each bar.
+    rows = [] if overall is None else [("All questions", overall, style.INK, 0)]
     hidden = 0
     for kind, colour in (("answer_type", "#0072B2"), ("question_type", "#56B4E9")):
-        counts, names = reading.count_types(result, kind), reading.types(result, kind)
-        hidden += max(len(names) - _MOST_TYPES, 0)
-        for name in names[:_MOST_TYPES]:
-            rows.append(_Type(name, measured[kind, name] or 0.0, colour, counts.get(name, 0)))
+        counts, types = reading.count_types(result, kind), reading.types(result, kind)
+        hidden += max(len(types) - _MOST_TYPES, 0)
+        for name in types[:_MOST_TYPES]:
+            rows.append((name, measured[kind, name] or 0.0, colour, counts.get(name, 0)))
     figure = new_figure(width or 6.4, 1.3 + 0.26 * max(len(rows), 3))
     axes = figure.subplots()
     title(figure, "VQA accuracy by type of answer and question")
     if not rows:
         return undefined(figure, "no question of this analysis has known answers")
-    values = [row.value for row in rows]
-    axes.barh(range(len(rows)), values, 0.7, color=[row.colour for row in rows])
+    names, values, colours, totals = zip(*rows, strict=True)
+    axes.barh(range(len(rows)), values, 0.7, color=colours)
     _value_labels(axes, values, "{:.1%}")
-    room = 0.9 if narrow(figure) else 2.2
-    short = [shorten(row.name, style.TEXT, room) for row in rows]
-    labels = [f"{name}  (n = {row.n})" if row.n else name for name, row in zip(short, rows, strict=True)]
+    short = [shorten(name, style.TEXT, 0.9 if narrow(figure) else 2.2) for name in names]
+    labels = [f"{name}  (n = {n})" if n else name for name, n in zip(short, totals, strict=True)]
     axes.set_yticks(range(len(rows)), labels)
     for label in axes.get_yticklabels():
         label.set_parse_math(False)
