@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from itertools import count
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -73,22 +73,6 @@ def _in_order(result: AnalysisResult) -> list[Question]:
     return [Question(i, str(rows[i][0]["question"])) for i in ids]
 
 
-class Methods(NamedTuple):
-    """Names of the methods whose maps are shown, in the order in which the page stores them."""
-
-    image: list[str]
-    words: list[str]
-
-
-def methods_of(result: AnalysisResult) -> Methods:
-    """Methods of an analysis that have maps."""
-    maps = result.maps.values()
-    return Methods(
-        sorted(one.method for one in maps if one.domain == "image"),
-        sorted(one.method for one in maps if one.domain == "question"),
-    )
-
-
 def shown_epochs(epochs: list[int], bytes_each: int, runs: int) -> list[int]:
     """Epochs whose maps fit the page: all, or an even choice with the first and the last."""
     room = max(MOST_MAP_BYTES // max(bytes_each * runs, 1), 2)
@@ -103,77 +87,74 @@ def bytes_of_epoch(result: AnalysisResult, questions: int) -> int:
     return questions * sum(_HEADER.size + one.values[0].numel() for one in result.maps.values() if len(one))
 
 
-class ExamplesOfRun:
-    """Content of the browser for one run, gathered epoch by epoch so that only one is in memory."""
+def examples_of_run(
+    asked: list[Question], last: AnalysisResult, epochs: Iterable[tuple[int, AnalysisResult]]
+) -> tuple[Json, list[bytes]]:
+    """Content of the browser for one run: facts about its answers, and the packed maps of each question.
 
-    def __init__(self, asked: list[Question], last: AnalysisResult) -> None:
-        self.asked = asked
-        self.methods = methods_of(last)
-        self.epochs: list[int] = []
-        self.answers: list[list[Json | None]] = [[] for _ in asked]
-        self.maps: list[list[bytes]] = [[] for _ in asked]
-        self.words: list[list[str]] = [[] for _ in asked]
-        mean, places = mean_annotator(last.human), _places(last)
-        records = reading.questions(last)
-        self.annotators = [0] * len(asked)
-        for at, one in enumerate(asked):
-            rows = rows_of(records, one)
-            if not rows:
-                continue
-            place = places[one.question_id]
-            self.annotators[at] = _how_many(last.human[place])
-            if self.annotators[at]:
-                self.maps[at].append(pack(mean[place], signed=False))
-
-    def add(self, epoch: int, result: AnalysisResult) -> None:
-        """Add one epoch; epochs come in ascending order."""
-        self.epochs.append(epoch)
-        places, records = _places(result), reading.questions(result)
-        for at, one in enumerate(self.asked):
-            rows = rows_of(records, one)
-            self.answers[at].append(self._answer(rows) if rows else None)
-            if rows:
-                self.words[at] = self.words[at] or [str(word) for word in rows[0]["words"] or ()]
-                self.maps[at] += self._maps(result, places[one.question_id], len(self.words[at]))
-
-    def _answer(self, rows: list[reading.Record]) -> Json:
-        row = rows[0]
-        return {
-            "said": str(row["predicted"]),
-            "confidence": short(row["confidence"]),
-            "accuracy": short(row["accuracy"]),
-            "rho": [
-                short(reading.of_method(rows, "image", method).get("rho")) for method in self.methods.image
-            ],
-            "flips": [
-                reading.of_method(rows, domain, method).get("flips")
-                for domain, names in (("image", self.methods.image), ("question", self.methods.words))
-                for method in names
-            ],
-        }
-
-    def _maps(self, result: AnalysisResult, place: int, length: int) -> list[bytes]:
-        found = []
-        for domain, names in (("image", self.methods.image), ("question", self.methods.words)):
-            for method in names:
-                one = result.maps.get(f"{domain}/{method}")
-                if one is None:
-                    found.append(ABSENT)
-                else:
-                    values = one.values[place].numpy()
-                    found.append(pack(values[:length] if domain == "question" else values, one.signed))
-        return found
-
-
-def details_of(row: reading.Record) -> Json:
-    """Facts about a question that do not change over epochs."""
-    return {
-        "id": int(row["question_id"]),
-        "question": str(row["question"] or " ".join(row["words"] or ())),
-        "type": str(row["question_type"] or ""),
-        "answerType": str(row["answer_type"] or ""),
-        "truth": str(row["ground_truth"] or ""),
+    Args:
+        asked: questions of the page.
+        last: last analysis of the run.
+        epochs: analyses to show, in ascending order; only one at a time is held in memory.
+    """
+    methods = sorted((one.domain, one.method) for one in last.maps.values())
+    answers: list[list[Json | None]] = [[] for _ in asked]
+    words: list[list[str]] = [[] for _ in asked]
+    annotators = [0] * len(asked)
+    maps = [bytearray() for _ in asked]
+    mean, shown = mean_annotator(last.human), []
+    for at, _, place in _found(asked, last):
+        drawn = last.human[place]
+        annotators[at] = int((np.nan_to_num(drawn) != 0).any(axis=(1, 2)).sum())
+        if annotators[at]:
+            maps[at] += pack(mean[place], signed=False)
+    for epoch, result in epochs:
+        shown.append(epoch)
+        for answer in answers:
+            answer.append(None)
+        for at, rows, place in _found(asked, result):
+            answers[at][-1] = _answer(rows, methods)
+            words[at] = words[at] or [str(word) for word in rows[0]["words"] or ()]
+            for domain, method in methods:
+                maps[at] += _packed(result, domain, method, place, len(words[at]))
+    content = {
+        "epochs": shown,
+        "imageMethods": [method for domain, method in methods if domain == "image"],
+        "wordMethods": [method for domain, method in methods if domain == "question"],
+        "annotators": annotators,
+        "words": words,
+        "answers": answers,
+        "correctAbove": (last.manifest.get("plan") or {}).get("correct_above", 0.5),
     }
+    return content, [bytes(one) for one in maps]
+
+
+def _found(asked: list[Question], result: AnalysisResult) -> Iterator[tuple[int, list[reading.Record], int]]:
+    """Questions that an analysis has: place on the page, records, place in the analysis."""
+    records = reading.questions(result)
+    places = {question_id: place for place, question_id in enumerate(result.question_ids.tolist())}
+    for at, one in enumerate(asked):
+        if rows := rows_of(records, one):
+            yield at, rows, places[one.question_id]
+
+
+def _answer(rows: list[reading.Record], methods: list[tuple[str, str]]) -> Json:
+    of_methods = [(domain, reading.of_method(rows, domain, method)) for domain, method in methods]
+    return {
+        "said": str(rows[0]["predicted"]),
+        "confidence": short(rows[0]["confidence"]),
+        "accuracy": short(rows[0]["accuracy"]),
+        "rho": [short(one.get("rho")) for domain, one in of_methods if domain == "image"],
+        "flips": [one.get("flips") for _, one in of_methods],
+    }
+
+
+def _packed(result: AnalysisResult, domain: str, method: str, place: int, words: int) -> bytes:
+    one = result.maps.get(f"{domain}/{method}")
+    if one is None:
+        return ABSENT
+    values = one.values[place].numpy()
+    return pack(values[:words] if domain == "question" else values, one.signed)
 
 
 _HEADER = struct.Struct("<HBBf")
@@ -201,14 +182,6 @@ def pack(values: Float[np.ndarray, "*cells"], signed: bool) -> bytes:
 
 ABSENT = _HEADER.pack(0, 0, 0, 0.0)
 """Placeholder for a map that an epoch does not have."""
-
-
-def _how_many(maps: Float[np.ndarray, "K G G"]) -> int:
-    return int((~np.isnan(maps).all(axis=(1, 2)) & (np.nan_to_num(maps) != 0).any(axis=(1, 2))).sum())
-
-
-def _places(result: AnalysisResult) -> dict[int, int]:
-    return dict(zip(result.question_ids.tolist(), count(), strict=False))
 
 
 def rows_of(records: dict[int, list[reading.Record]], asked: Question) -> list[reading.Record]:

@@ -20,18 +20,17 @@ from lookwhy.files import atomic_path, sha256_file
 from lookwhy.reporting import reading, style
 from lookwhy.reporting.numbers import table_note
 from lookwhy.reporting.page.examples import (
-    ExamplesOfRun,
     Question,
     bytes_of_epoch,
     choose_questions,
-    details_of,
+    examples_of_run,
     rows_of,
     shown_epochs,
 )
 from lookwhy.reporting.page.groups import groups_of_runs
 from lookwhy.reporting.page.numbers import Json, curves_of, names_and_colours, numbers_of_run
-from lookwhy.reporting.page.parts import bytes_block, colour_table, fill_page, json_block
-from lookwhy.reporting.page.pictures import NOT_FOUND, Pictures
+from lookwhy.reporting.page.parts import FOLDER, bytes_block, colour_table, fill, json_block
+from lookwhy.reporting.page.pictures import Pictures
 from lookwhy.reporting.page.tables import caveat, paired_table, table_one
 from lookwhy.types import AnalysisResult
 
@@ -39,6 +38,7 @@ EXAMPLES = 60
 """Number of questions to browse."""
 
 _TITLE = "Where it looks and why it answers"
+_SCRIPTS = ("base", "charts", "agreement", "one_epoch", "heat", "panels", "examples", "theme", "start")
 
 
 @dataclass
@@ -76,7 +76,7 @@ def write_report(
     if not runs:
         raise LookwhyError("expected at least one run folder to report on, found none; name one")
     read = [_read(name, run) for name, run in zip(run_names(runs), runs, strict=True)]
-    page = _page(read, list(comparisons), *_examples(read, examples, progress))
+    page = _page(read, list(comparisons), examples, progress)
     try:
         with atomic_path(out) as partial:
             partial.write_text(page, encoding="utf-8")
@@ -122,51 +122,49 @@ def _pictures_until(result: AnalysisResult, folder: Path) -> float:
     return (folder / "summary.json").stat().st_mtime
 
 
-def _examples(
-    runs: list[_Run], most: int, progress: bool
-) -> tuple[list[Json], list[ExamplesOfRun], Pictures]:
-    """The questions to browse, the examples of each run, and the pictures."""
-    asked = choose_questions([run.last for run in runs], most)
-    pictures = Pictures()
-    details = [_details(one, runs, pictures) for one in asked]
-    shown = {
-        run.name: shown_epochs(sorted(run.folders), bytes_of_epoch(run.last, len(asked)), len(runs))
-        for run in runs
-    }
-    found = []
-    total = sum(len(epochs) for epochs in shown.values())
-    with tqdm(total=total, desc="reading runs", unit="epoch", disable=not progress) as bar:
-        for run in runs:
-            one = ExamplesOfRun(asked, run.last)
-            for epoch in shown[run.name]:
-                one.add(epoch, run.last if epoch == max(run.folders) else store.load(run.folders[epoch]))
+def _examples(runs: list[_Run], asked: list[Question], progress: bool) -> Iterator[tuple[Json, list[bytes]]]:
+    """Content of the example browser and packed maps of each run."""
+    shown = [
+        shown_epochs(sorted(run.folders), bytes_of_epoch(run.last, len(asked)), len(runs)) for run in runs
+    ]
+    with tqdm(total=sum(map(len, shown)), desc="reading runs", unit="epoch", disable=not progress) as bar:
+
+        def load(run: _Run, epochs: list[int]) -> Iterator[tuple[int, AnalysisResult]]:
+            for epoch in epochs:
+                yield epoch, run.last if epoch == max(run.folders) else store.load(run.folders[epoch])
                 bar.update()
-            found.append(one)
-    return details, found, pictures
+
+        for run, epochs in zip(runs, shown, strict=True):
+            content, maps = examples_of_run(asked, run.last, load(run, epochs))
+            yield content | {"leftOut": len(run.folders) - len(epochs)}, maps
 
 
 def _details(asked: Question, runs: list[_Run], pictures: Pictures) -> Json:
-    """Facts about a question, with the first picture of it that a run still has."""
+    """Facts about a question that no epoch changes, with the first picture of it that a run still has."""
     found: Json = {}
     for run in runs:
         rows = rows_of(run.records, asked)
         if not rows:
             continue
-        found = found or details_of(rows[0]) | {"picture": None, "why": NOT_FOUND}
-        number, why = pictures.add(reading.image_path(run.last, rows[0]), run.pictures_until)
-        if number is not None:
-            return found | {"picture": number, "why": ""}
-        found["why"] = why
+        row = rows[0]
+        found = found or {
+            "id": int(row["question_id"]),
+            "question": str(row["question"] or " ".join(row["words"] or ())),
+            "type": str(row["question_type"] or ""),
+            "answerType": str(row["answer_type"] or ""),
+            "truth": str(row["ground_truth"] or ""),
+        }
+        picture, why = pictures.add(reading.image_path(run.last, row), run.pictures_until)
+        found |= {"picture": picture, "why": why}
+        if picture is not None:
+            break
     return found
 
 
-def _page(
-    runs: list[_Run],
-    comparisons: list[Comparison],
-    questions: list[Json],
-    examples: list[ExamplesOfRun],
-    pictures: Pictures,
-) -> str:
+def _page(runs: list[_Run], comparisons: list[Comparison], most: int, progress: bool) -> str:
+    asked, pictures = choose_questions([run.last for run in runs], most), Pictures()
+    questions = [_details(one, runs, pictures) for one in asked]
+    examples = list(_examples(runs, asked, progress))
     numbers = [numbers_of_run(run.name, run.epochs) for run in runs]
     notes = dict.fromkeys(str(run.last.manifest.get("data_note") or "") for run in runs)
     content = {
@@ -175,8 +173,13 @@ def _page(
         "names": names_and_colours(result for run in runs for result in run.epochs.values()),
         "scales": {"magnitude": colour_table(style.MAGNITUDE), "signed": colour_table(style.SIGNED)},
         "questions": questions,
-        "examples": [_of_browser(one, run) for one, run in zip(examples, runs, strict=True)],
+        "examples": [shown for shown, _ in examples],
     }
+    blocks = [json_block("report", content)]
+    for at, (run, (_, maps)) in enumerate(zip(runs, examples, strict=True)):
+        blocks.append(json_block(f"curves-{at}", curves_of(run.epochs)))
+        blocks += [bytes_block(f"maps-{at}-{question}", one) for question, one in enumerate(maps) if one]
+    blocks += [bytes_block(f"picture-{at}", one) for at, one in enumerate(pictures.encoded)]
     filled = {
         "title": _TITLE,
         "runs": escape(", ".join(f"{run.name} ({_span(run.folders)})" for run in runs)),
@@ -185,22 +188,10 @@ def _page(
         + (paired_table(comparisons) or "<p>Nothing to compare.</p>"),
         "tables": _tables(runs),
         "version": escape(__version__),
-        "blocks": "\n".join(_blocks(content, runs, examples, pictures)),
+        "blocks": "\n".join(blocks),
     }
-    return fill_page(filled)
-
-
-def _blocks(
-    content: Json, runs: list[_Run], examples: list[ExamplesOfRun], pictures: Pictures
-) -> Iterator[str]:
-    yield json_block("report", content)
-    for number, run in enumerate(runs):
-        yield json_block(f"curves-{number}", curves_of(run.epochs))
-        for question, maps in enumerate(examples[number].maps):
-            if maps:
-                yield bytes_block(f"maps-{number}-{question}", b"".join(maps))
-    for number, encoded in enumerate(pictures.encoded):
-        yield bytes_block(f"picture-{number}", encoded)
+    scripts = [FOLDER / f"{name}.js" for name in _SCRIPTS]
+    return fill(FOLDER / "page.html", [FOLDER / "page.css"], scripts, filled)
 
 
 def _tables(runs: list[_Run]) -> str:
@@ -218,19 +209,6 @@ def _tables(runs: list[_Run]) -> str:
 
 def _at(epoch: int) -> str:
     return "its untrained state" if epoch == store.UNTRAINED else style.epoch_name(epoch)
-
-
-def _of_browser(one: ExamplesOfRun, run: _Run) -> Json:
-    return {
-        "epochs": one.epochs,
-        "leftOut": len(run.folders) - len(one.epochs),
-        "imageMethods": one.methods.image,
-        "wordMethods": one.methods.words,
-        "annotators": one.annotators,
-        "words": one.words,
-        "answers": one.answers,
-        "correctAbove": (run.last.manifest.get("plan") or {}).get("correct_above", 0.5),
-    }
 
 
 def _span(epochs: Iterable[int]) -> str:

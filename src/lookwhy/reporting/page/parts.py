@@ -16,13 +16,6 @@ from lookwhy.reporting import style
 from lookwhy.reporting.page.numbers import Json
 
 FOLDER = Path(__file__).parent
-_SCRIPTS = ("base", "charts", "agreement", "one_epoch", "heat", "panels", "examples", "theme", "start")
-
-
-def fill_page(filled: dict[str, str]) -> str:
-    """Fill the frame of the report page; see `fill`."""
-    scripts = [FOLDER / f"{name}.js" for name in _SCRIPTS]
-    return fill(FOLDER / "page.html", [FOLDER / "page.css"], scripts, filled)
 
 
 def fill(frame: Path, styles: Iterable[Path], scripts: Iterable[Path], filled: dict[str, str]) -> str:
