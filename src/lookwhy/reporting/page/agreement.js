@@ -9,7 +9,7 @@ const LEVEL_DASHES = { random: "2 3", centre_prior: "8 4", human: "12 4 2 4" };
 
 /** Groups of runs first, then runs: each has its own dash, marker and hatch. */
 const series = [...report.groups, ...runs];
-const seriesDash = (one) => ({ dash: DASHES[series.indexOf(one) % 4], marker: series.indexOf(one) % 4 });
+const seriesLook = (one) => lookAt(series.indexOf(one));
 const levelName = (method, one) => (method === "human" ? `Between ${one.annotators}` : names.baselines[method].name);
 const levelLook = (method) => ({ colour: names.baselines[method].colour, dash: LEVEL_DASHES[method] });
 
@@ -52,7 +52,7 @@ function agreementChart([measure, title, axis], hidden) {
   const curves = (one) => Object.entries(one.agreement[measure] ?? {}).filter(([method]) => !hidden.has(method));
   const lines = series.filter((one) => !hidden.has(one)).flatMap((one) => curves(one).map(([method, points]) => {
     const { name, colour } = names.imageMethods[method];
-    return { name: several ? `${name}, ${one.name}` : name, colour, ...seriesDash(one), points: points.map(agreementPoint) };
+    return { ...seriesLook(one), name: several ? `${name}, ${one.name}` : name, colour, points: points.map(agreementPoint) };
   }));
   const methods = runs.flatMap((run) => Object.values(run.agreement)).flatMap(Object.values);
   const epochs = methods.flatMap((points) => points.map(([epoch]) => epoch));
@@ -94,7 +94,7 @@ function agreementToggles(hidden, show) {
     const box = make("input", { type: "checkbox", checked: !hidden.has(key), class: "screen", change });
     return make("label", { class: "key" }, box, lineKey(look), text);
   };
-  const seriesEntry = (one, text) => entry(one, { colour: "var(--ink)", ...seriesDash(one) }, text);
+  const seriesEntry = (one, text) => entry(one, { ...seriesLook(one), colour: "var(--ink)" }, text);
   const methods = Object.keys(names.imageMethods)
     .filter((method) => runs.some((run) => Object.values(run.agreement).some((one) => one[method])))
     .map((method) => entry(method, { colour: names.imageMethods[method].colour }, names.imageMethods[method].name));

@@ -1,10 +1,6 @@
 // Shared by all sections: the data, elements, numbers as text, a run menu with an epoch slider.
 
-/**
- * Content of a data block, parsed when a section asks for it.
- * @param {string} id
- * @returns {any} null if the page has no such block
- */
+/** Content of a data block, parsed when a section asks for it; null if the page has no such block. */
 function readJson(id) {
   const block = document.getElementById(id);
   return block ? JSON.parse(block.textContent) : null;
@@ -40,7 +36,19 @@ function dress(element, attributes, children) {
   return element;
 }
 
-/** @param {number|null|undefined} value */
+/**
+ * A table. Each cell names its column, because a narrow screen hides the head; the roles keep the meaning of a
+ * table for screen readers when CSS changes its layout.
+ * @param {string[][]} rows texts; the first of each row is its head
+ */
+function table(attributes, heads, rows) {
+  const head = heads.map((text) => make("th", { scope: "col", role: "columnheader" }, text));
+  const row = ([name, ...cells]) => make("tr", { role: "row" }, make("th", { scope: "row", role: "rowheader" }, name),
+    ...cells.map((text, at) => make("td", { role: "cell", "data-head": heads[at + 1] }, make("span", {}, text))));
+  return make("table", { role: "table", ...attributes }, make("thead", { role: "rowgroup" }, make("tr", { role: "row" }, ...head)),
+    make("tbody", { role: "rowgroup" }, ...rows.map(row)));
+}
+
 const known = (value) => value !== null && value !== undefined;
 
 /** A number with a true minus sign; no minus zero. */
@@ -55,11 +63,7 @@ const epochName = (epoch) => (epoch < 0 ? "untrained" : "epoch " + epoch);
 const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 const count = (many, what) => many + " " + what + (many === 1 ? "" : "s");
 
-/**
- * A slider over epochs. It keeps its epoch when other epochs are offered.
- * @param {string} id id of the slider
- * @param {() => void} changed listener
- */
+/** A slider over epochs, which keeps its epoch when other epochs are offered. */
 function epochSlider(id, changed) {
   const input = make("input", { type: "range", id, min: 0, step: 1, "aria-label": "Epoch" });
   const shown = make("output", { for: id });
@@ -90,13 +94,7 @@ function epochSlider(id, changed) {
   };
 }
 
-/**
- * A menu with its name before it.
- * @param {string} id
- * @param {string} name
- * @param {[string, string][]} options value and text
- * @param {() => void} changed
- */
+/** A menu with its name before it; each of `options` is a value and its text. */
 function menu(id, name, options, changed) {
   const select = make("select", { id, change: changed });
   fill(select, options);

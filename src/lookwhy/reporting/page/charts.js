@@ -9,7 +9,9 @@ const MARKERS = [
   "M0 -4.3l4 7.2h-8z",
   "M0 -4.6l4.2 4.6l-4.2 4.6l-4.2 -4.6z",
 ];
-const SERIES_COLOURS = names.series;
+
+/** Look of the run, group or feature set at a place of its list. */
+const lookAt = (at) => ({ colour: names.series[at % 6], hatch: HATCHES[at % 4], dash: DASHES[at % 4], marker: at % 4 });
 
 /**
  * @typedef {{x: number, y: number|null, low?: number|null, high?: number|null, note?: string}} Point
@@ -23,9 +25,8 @@ const SERIES_COLOURS = names.series;
  */
 
 /**
- * A line chart with its title and, on demand, a table of its numbers.
+ * A line chart with its title and, on demand, a table of its numbers; its method `show` draws another chart.
  * @param {Chart} chart
- * @returns {HTMLElement & {show: (chart: Chart) => void}}
  */
 function lineChart(chart) {
   const plot = make("div");
@@ -152,14 +153,11 @@ function pointMarkers({ name, colour, marker, points, shift = 0 }, chart, x, y) 
 
 /** The chart's numbers as a table, for readers who do not see the chart. */
 function numbersTable(chart) {
-  const row = (name, ...cells) =>
-    make("tr", {}, make("th", { scope: "row" }, name), ...cells.map((text) => make("td", {}, text)));
   const where = (p) => (chart.x.whole ? epochName(p.x) : number(p.x, 3));
-  const head = ["Line", chart.x.title, "Value", chart.noteTitle].map((text) => make("th", { scope: "col" }, text));
-  const points = chart.lines.flatMap((line) => line.points.map((p) => row(line.name, where(p), number(p.y, 3), p.note || "–")));
-  const levels = (chart.levels ?? []).map((level) => row(level.name, "all", number(level.y, 3), "–"));
+  const points = chart.lines.flatMap((line) => line.points.map((p) => [line.name, where(p), number(p.y, 3), p.note || "–"]));
+  const levels = (chart.levels ?? []).map((level) => [level.name, "all", number(level.y, 3), "–"]);
   return make("div", { class: "plain", tabindex: 0, role: "region", "aria-label": "Numbers: " + chart.title },
-    make("table", {}, make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...points, ...levels)));
+    table({}, ["Line", chart.x.title, "Value", chart.noteTitle], [...points, ...levels]));
 }
 
 /** A short piece of a line for a legend. */
@@ -200,7 +198,7 @@ function legend(keys) {
   return make("ul", { class: "keys" }, ...keys.map(([look, text]) => make("li", { class: "key" }, look, text)));
 }
 
-const swatch = (colour, hatch) => make("span", { class: "swatch", style: { background: hatched(colour, hatch) } });
+const swatch = ({ colour, hatch }) => make("span", { class: "swatch", style: { background: hatched(colour, hatch) } });
 
 function hatched(colour, hatch) {
   const plain = `linear-gradient(${colour}, ${colour})`;

@@ -6,39 +6,26 @@
  */
 
 const LONGEST_SIDE = 336;
+const decode = (base64) => Uint8Array.from(atob(base64), (one) => one.charCodeAt(0));
 const SCALES = Object.fromEntries(Object.entries(report.scales).map(([name, { rgb, blackInk }]) => [name, { rgb: decode(rgb), blackInk }]));
 
-function decode(base64) {
-  const text = atob(base64);
-  const bytes = new Uint8Array(text.length);
-  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
-  return bytes;
-}
-
-/** Reader of the maps in a block, written by lookwhy.reporting.page.examples.pack. */
-class MapReader {
-  constructor(bytes) {
-    this.bytes = bytes;
-    this.view = new DataView(bytes.buffer);
-    this.at = 0;
-  }
-
-  /** @returns {HeatMap|null} null if the epoch has no such map */
-  next() {
-    const [size, flags] = [this.view.getUint16(this.at, true), this.view.getUint8(this.at + 2)];
-    const peak = this.view.getFloat32(this.at + 4, true);
+/**
+ * A function that reads one map after the other from a block, written by lookwhy.reporting.page.examples.pack.
+ * @returns {() => HeatMap|null} null if the epoch has no such map
+ */
+function mapReader(bytes) {
+  const view = new DataView(bytes.buffer);
+  let at = 0;
+  return () => {
+    const [size, flags, peak] = [view.getUint16(at, true), view.getUint8(at + 2), view.getFloat32(at + 4, true)];
     const [signed, words] = [Boolean(flags & 1), Boolean(flags & 2)];
-    this.at += 8;
     const cells = words ? size : size * size;
-    const values = new Float32Array(cells);
-    for (let i = 0; i < cells; i++) {
-      const cell = this.bytes[this.at + i];
-      if (signed) values[i] = cell === 128 ? NaN : ((cell << 24) >> 24) / 127;
-      else values[i] = cell === 255 ? NaN : cell / 254;
-    }
-    this.at += cells;
+    const stored = new (signed ? Int8Array : Uint8Array)(bytes.buffer, at + 8, cells);
+    const [none, steps] = signed ? [-128, 127] : [255, 254];
+    at += 8 + cells;
+    const values = Float32Array.from(stored, (cell) => (cell === none ? NaN : cell / steps));
     return cells || words ? { size, signed, peak, values } : null;
-  }
+  };
 }
 
 const decoded = new Map();
@@ -51,11 +38,11 @@ function mapsOf(run, question) {
   const key = `maps-${run}-${question}`;
   if (!decoded.has(key)) {
     const shown = report.examples[run];
-    const reader = new MapReader(decode(document.getElementById(key)?.textContent ?? ""));
-    const found = { annotators: shown.annotators[question] ? reader.next() : null, epochs: {} };
+    const next = mapReader(decode(document.getElementById(key)?.textContent ?? ""));
+    const found = { annotators: shown.annotators[question] ? next() : null, epochs: {} };
     shown.epochs.forEach((epoch, at) => {
       if (!shown.answers[question][at]) return;
-      found.epochs[epoch] = { image: shown.imageMethods.map(() => reader.next()), words: shown.wordMethods.map(() => reader.next()) };
+      found.epochs[epoch] = { image: shown.imageMethods.map(next), words: shown.wordMethods.map(next) };
     });
     decoded.set(key, found);
   }
@@ -81,14 +68,6 @@ function pictureOf(question, arrived) {
 
 /** Bicubic enlargement (a = -1/2, as in figures/strips.py): for each pixel its cells and their weights. */
 function bicubic(cells, pixels) {
-  const key = `${cells} ${pixels}`;
-  if (!enlargements.has(key)) enlargements.set(key, bicubicWeights(cells, pixels));
-  return enlargements.get(key);
-}
-
-const enlargements = new Map();
-
-function bicubicWeights(cells, pixels) {
   const weight = (x) => {
     const d = Math.abs(x);
     if (d < 1) return 1.5 * d ** 3 - 2.5 * d ** 2 + 1;
@@ -169,23 +148,26 @@ function inks(signed, opacity) {
   for (let step = 0; step <= 1024; step++) {
     const value = step / 512 - 1;
     const alpha = opacity * Math.abs(value) ** 0.8;
-    const colour = 3 * Math.round((signed ? (value + 1) / 2 : Math.abs(value)) * 255);
+    const colour = 3 * stepOf(value, signed);
     found.set([1 - alpha, alpha * rgb[colour], alpha * rgb[colour + 1], alpha * rgb[colour + 2]], 4 * step);
   }
   return found;
 }
 
-/** Colour and ink of a value within -1..1, for words. */
-function colourOf(value, signed) {
+const stepOf = (value, signed) => Math.round((signed ? (value + 1) / 2 : Math.abs(value)) * 255);
+
+/** Colour of a step of a scale, and the ink that reads well on it. */
+function colourOfStep(step, signed) {
   const { rgb, blackInk } = SCALES[signed ? "signed" : "magnitude"];
-  const step = Math.round((signed ? (value + 1) / 2 : Math.abs(value)) * 255);
   return { ground: `rgb(${rgb.slice(3 * step, 3 * step + 3).join(" ")})`, ink: blackInk[step] === "1" ? "#000000" : "#ffffff" };
 }
 
+/** Colour and ink of a value within -1..1, for words. */
+const colourOf = (value, signed) => colourOfStep(stepOf(value, signed), signed);
+
 /** A key to the colours. */
 function scaleKey(signed) {
-  const { rgb } = SCALES[signed ? "signed" : "magnitude"];
-  const stops = [0, 32, 64, 96, 128, 160, 192, 224, 255].map((step) => `rgb(${rgb.slice(3 * step, 3 * step + 3).join(" ")})`);
+  const stops = [0, 32, 64, 96, 128, 160, 192, 224, 255].map((step) => colourOfStep(step, signed).ground);
   const [low, high] = signed ? ["against", "for the answer"] : ["nothing", "most"];
   return make("div", { class: "scale" }, low, make("i", { style: { background: `linear-gradient(90deg, ${stops.join(", ")})` } }), high);
 }

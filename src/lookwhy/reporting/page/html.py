@@ -38,7 +38,7 @@ EXAMPLES = 60
 """Number of questions to browse."""
 
 _TITLE = "Where it looks and why it answers"
-_SCRIPTS = ("base", "charts", "agreement", "one_epoch", "heat", "panels", "examples", "theme", "start")
+_SCRIPTS = ("base", "charts", "agreement", "one_epoch", "heat", "panels", "examples", "theme")
 
 
 @dataclass

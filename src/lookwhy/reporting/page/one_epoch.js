@@ -3,7 +3,7 @@
 const epochsOf = (results) => Object.keys(results).map(Number).sort((a, b) => a - b);
 const runsWith = (part) => runs.map((_, at) => at).filter((at) => epochsOf(runs[at][part]).length);
 
-/** Run and epoch in words; on paper there are no controls that show them. */
+/** Run and epoch in words, because there are no controls on paper. */
 const shownAs = (run, epoch) => (several ? `${runs[run].name}, ${epochName(epoch)}` : sentence(epochName(epoch)));
 const noteBelow = (text) => make("p", { class: "note" }, text);
 
@@ -20,7 +20,7 @@ function wordsSection() {
   runAndEpoch("words", possible, (run) => epochsOf(runs[run].words), (run, epoch) => {
     const groups = runs[run].words[epoch];
     const methods = [...new Set(Object.values(groups).flatMap((one) => Object.keys(one)))];
-    const keys = methods.map((method) => [swatch(...wordLook(method)), names.wordMethods[method].name]);
+    const keys = methods.map((method) => [swatch(wordLook(method)), names.wordMethods[method].name]);
     keys.push([make("span", { class: "mark-key" }), "By chance"], [make("span", { class: "interval-key" }), "95% interval"]);
     place.replaceChildren(legend(keys),
       barChart(`P(most important | part of speech), ${epochName(epoch)}`, Object.entries(groups).map(wordRow), high),
@@ -33,8 +33,7 @@ function wordsSection() {
 /** @returns {BarRow} */
 function wordRow([group, methods]) {
   const bars = Object.entries(methods).map(([method, [value, low, high, mark]]) => {
-    const [colour, hatch] = wordLook(method);
-    return { name: names.wordMethods[method].name, value, low, high, mark, colour, hatch, text: percent(value) };
+    return { name: names.wordMethods[method].name, value, low, high, mark, ...wordLook(method), text: percent(value) };
   });
   return { name: names.groups[group], small: "n = " + [...new Set(Object.values(methods).map((one) => one[4]))].join("–"), bars };
 }
@@ -47,7 +46,7 @@ function highestShare(possible) {
 }
 
 function wordLook(method) {
-  return [names.wordMethods[method].colour, HATCHES[Object.keys(names.wordMethods).indexOf(method) % 4]];
+  return { colour: names.wordMethods[method].colour, hatch: HATCHES[Object.keys(names.wordMethods).indexOf(method) % 4] };
 }
 
 const MOST_TYPES = 16;
@@ -62,7 +61,7 @@ function accuracySection() {
     // All runs stand side by side; the note names those without an analysis of this epoch.
     const shown = possible.filter((one) => one.accuracy[epoch]);
     const missing = possible.filter((one) => !one.accuracy[epoch]).map((one) => one.name).join(", ");
-    const keys = legend(shown.map((one) => [swatch(...seriesLook(one)), one.name]));
+    const keys = legend(shown.map((one) => [swatch(seriesLook(one)), one.name]));
     const notes = [
       `${sentence(epochName(epoch))}: official VQA accuracy; bars end at 100%. n: questions.`,
       ...report.groups.map((group) => `Group ${group.name}: mean over runs; interval: ${group.band}.`),
@@ -73,8 +72,6 @@ function accuracySection() {
   slider.offer(possible.map((one) => epochsOf(one.accuracy)));
   show(slider.epoch());
 }
-
-const seriesLook = (one) => [SERIES_COLOURS[series.indexOf(one) % 6], HATCHES[series.indexOf(one) % 4]];
 
 /** The most frequent types; the others (a data set may have dozens) on demand. */
 function accuracyBars(shown, epoch) {
@@ -103,8 +100,7 @@ function accuracyRows(shown, epoch) {
 /** A run's accuracy is a number; a group's is its mean with both ends of the interval. */
 function accuracyBar(one, accuracy) {
   const [value, low, high] = [accuracy].flat();
-  const [colour, hatch] = seriesLook(one);
-  return known(value) ? { name: one.name, value, low, high, colour, hatch, text: percent(value, 1) } : null;
+  return known(value) ? { name: one.name, value, low, high, ...seriesLook(one), text: percent(value, 1) } : null;
 }
 
 const FAILURE_CURVES = [
@@ -137,10 +133,7 @@ function failureSection() {
   });
 }
 
-function featureLook(set) {
-  const at = Object.keys(names.featureSets).indexOf(set);
-  return { colour: SERIES_COLOURS[at % 6], dash: DASHES[at % 4], marker: at % 4 };
-}
+const featureLook = (set) => lookAt(Object.keys(names.featureSets).indexOf(set));
 
 /** @returns {Chart} */
 function failureChart([key, title, across, up], stored, epoch) {
@@ -161,13 +154,6 @@ function failureChart([key, title, across, up], stored, epoch) {
 
 function failureTable(found) {
   const heads = ["The predictor sees", "Accuracy", "Always the more frequent", "AUROC", "AURC", "n"];
-  const row = ([set, one]) => {
-    const cells = [percent(one.accuracy, 1), percent(one.majority_accuracy, 1), number(one.auroc, 3), number(one.aurc, 3), one.n ?? "–"];
-    return make("tr", { role: "row" }, make("th", { scope: "row", role: "rowheader" }, names.featureSets[set]),
-      ...cells.map((text, at) => make("td", { role: "cell", "data-head": heads[at + 1] }, make("span", {}, text))));
-  };
-  const head = heads.map((text) => make("th", { scope: "col", role: "columnheader" }, text));
-  return make("table", { class: "stacks", role: "table", "aria-label": "Prediction of failures" },
-    make("thead", { role: "rowgroup" }, make("tr", { role: "row" }, ...head)),
-    make("tbody", { role: "rowgroup" }, ...Object.entries(found).map(row)));
+  return table({ class: "stacks", "aria-label": "Prediction of failures" }, heads, Object.entries(found).map(([set, one]) => [
+    names.featureSets[set], percent(one.accuracy, 1), percent(one.majority_accuracy, 1), number(one.auroc, 3), number(one.aurc, 3), one.n ?? "–"]));
 }
