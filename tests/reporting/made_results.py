@@ -115,6 +115,13 @@ def make_run(folder: Path, images: Path | None, epochs: int | range = 3, change=
     return folder
 
 
+def without_image_maps(result: AnalysisResult) -> None:
+    """Take the image methods from an analysis; its annotators stay."""
+    methods = ("image/guided_backprop/", "image/occlusion/")
+    result.summary = {key: value for key, value in result.summary.items() if not key.startswith(methods)}
+    result.maps = {key: maps for key, maps in result.maps.items() if not key.startswith("image/")}
+
+
 def _curves(epoch: int) -> dict[str, dict[str, list[float]]]:
     x = np.linspace(0, 1, 21)
     curves = {}

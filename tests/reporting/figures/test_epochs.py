@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from made_results import make_result
+from made_results import make_result, without_image_maps
 from test_figures import assert_legends_beside_data, assert_nothing_clipped
 from test_figures import texts as lines
 
@@ -53,21 +53,17 @@ def test_whatever_the_width_nothing_is_cut_and_the_untrained_model_is_called_so(
     assert figure.get_figwidth() == width
     assert "untrained" in texts(figure)
     assert "−1" not in texts(figure)
-    ticks = [
-        label.get_window_extent() for label in figure.axes[1].get_xticklabels() if label.get_text().strip()
-    ]
+    labels = figure.axes[1].get_xticklabels()
+    ticks = [label.get_window_extent() for label in labels if label.get_text().strip()]
     assert all(left.x1 < right.x0 for left, right in zip(ticks, ticks[1:], strict=False))
 
 
-def test_an_epoch_without_a_value_is_a_gap():
+def test_an_epoch_without_a_value_is_a_gap_and_a_single_epoch_has_upright_intervals():
     run = {e: make_result(e) for e in range(3)}
     del run[1].summary["image/occlusion/rank_correlation"]
     upper = agreement_over_epochs({"a": run}).axes[0]
     curve = next(line for line in upper.lines if line.get_label() == "Occlusion")
     assert np.isnan(curve.get_ydata()[1])
-
-
-def test_a_single_epoch_has_upright_intervals():
     upper = agreement_over_epochs({"a": {2: make_result(2)}}).axes[0]
     summary = make_result(2).summary
     ends = [summary[f"image/occlusion/rank_correlation/{end}"] for end in ("ci_low", "ci_high")]
@@ -95,16 +91,11 @@ def test_a_run_without_any_value_is_named():
 
 
 @pytest.mark.parametrize("width", [None, *WIDTHS.values()])
-def test_without_annotators_it_says_so(width):
-    for runs in ({}, {"a": {}}, {"a": {0: make_result(annotators=False)}}):
+def test_without_annotators_or_image_maps_it_says_which(width):
+    blind = make_result()
+    without_image_maps(blind)
+    for runs in ({}, {"a": {}}, {"a": {0: make_result(annotators=False)}}, {"a": {2: blind}}):
         figure = agreement_over_epochs(runs, width)
         assert_nothing_clipped(figure)
-        assert any("no annotator maps" in text for text in texts(figure))
-
-
-def test_a_model_without_image_maps_is_not_said_to_lack_annotators():
-    result = make_result()
-    methods = ("image/guided_backprop/", "image/occlusion/")
-    result.summary = {key: value for key, value in result.summary.items() if not key.startswith(methods)}
-    result.maps = {}
-    assert any("no image maps" in text for text in texts(agreement_over_epochs({"a": {2: result}})))
+        missing = "no image maps" if runs.get("a", {}).get(2) else "no annotator maps"
+        assert any(missing in text for text in texts(figure))

@@ -42,11 +42,8 @@ def groups(tmp_path, *runs):
 
 def test_three_seeds_are_one_curve_with_a_t_interval(tmp_path):
     (found,) = groups(tmp_path, *(seeded(tmp_path / f"run-{seed}", seed) for seed in range(3)))
-    assert (found["name"], found["members"], found["band"]) == (
-        "seeds",
-        [0, 1, 2],
-        "95% t interval over runs",
-    )
+    assert (found["name"], found["members"]) == ("seeds", [0, 1, 2])
+    assert found["band"] == "95% t interval over runs"
     values = np.array([0.2, 0.3, 0.4])
     interval = stats.ttest_1samp(values, 0.0).confidence_interval(0.95)
     expected = [0.3, interval.low, interval.high, 3]
@@ -76,25 +73,16 @@ def test_only_runs_of_the_same_settings_are_averaged(tmp_path):
     runs = [seeded(tmp_path / f"slow-{seed}", seed) for seed in range(2)]
     runs += [seeded(tmp_path / f"fast-{seed}", seed, **other) for seed in range(2)]
     runs += [seeded(tmp_path / "alone", 0, group="another"), make_run(tmp_path / "bare", None, 1)]
-    found = groups(tmp_path, *runs)
-    assert [(one["name"], one["members"]) for one in found] == [
-        ("seeds, slow-0 ...", [0, 1]),
-        ("seeds, fast-0 ...", [2, 3]),
-    ]
+    # Without a group, the name of a run is its group.
+    runs += [seeded(tmp_path / folder, 0, name="mine", group=None) for folder in ("mine", "mine-2")]
+    found = {one["name"]: one["members"] for one in groups(tmp_path, *runs)}
+    assert found == {"seeds, slow-0 ...": [0, 1], "seeds, fast-0 ...": [2, 3], "mine": [6, 7]}
 
 
-def test_without_a_group_runs_of_one_name_are_one(tmp_path):
-    runs = [seeded(tmp_path / folder, 0, name="mine", group=None) for folder in ("mine", "mine-2")]
-    assert [one["name"] for one in groups(tmp_path, *runs)] == ["mine"]
-
-
-def test_runs_that_share_no_group_have_none(tmp_path):
+def test_runs_that_share_no_group_or_no_epoch_are_shown_one_by_one(tmp_path):
     runs = [seeded(tmp_path / name, 0, group=None) for name in ("a", "b")]
+    runs += [seeded(tmp_path / f"{epochs.start}", 0, epochs) for epochs in (range(2), range(2, 4))]
     assert groups(tmp_path, *runs) == []
-
-
-def test_runs_without_a_common_epoch_are_shown_one_by_one(tmp_path):
-    assert groups(tmp_path, seeded(tmp_path / "a", 0, range(2)), seeded(tmp_path / "b", 1, range(2, 4))) == []
 
 
 def test_a_config_that_is_not_yaml_is_refused(tmp_path):

@@ -22,6 +22,7 @@ from lookwhy.reporting.figures.epochs import agreement_over_epochs
 from lookwhy.reporting.figures.failure_curves import failure_curves
 from lookwhy.reporting.page import examples as page_examples
 from lookwhy.reporting.page.html import run_names, write_report
+from lookwhy.reporting.page.tables import caveat
 
 
 def block(page: str, name: str) -> str | None:
@@ -148,10 +149,21 @@ def test_undefined_cells_stay_undefined_and_a_map_of_zeros_zero(signed):
     assert zeros.tolist() == [0] * 5
 
 
-def test_each_image_is_there_once_and_small_for_all_questions_and_runs(tmp_path, image_folder):
+def test_each_image_is_there_once_and_small_and_one_note_stands_below_table_one_of_each_run(
+    tmp_path, image_folder
+):
+    def signed(result):
+        result.manifest["plan"] = {"compared": "signed"}
+
     Image.fromarray(picture(0, 480, 640)).save(image_folder / "0.png")
-    runs = [make_run(tmp_path / name, image_folder, epochs=1) for name in ("a", "b")]
+    runs = [
+        make_run(tmp_path / name, image_folder, 1, change) for name, change in (("a", None), ("b", signed))
+    ]
     page = write_report(runs, tmp_path / "r.html").read_text()
+    assert "these runs compared magnitudes or signed values (magnitude, signed)." in page
+    assert page.count("0.12277") == 2
+    assert page.count("0 for a model that does not listen") == 1
+    assert 'data-head="Question-specific"' in page
     questions = content(page)["questions"]
     assert [one["picture"] for one in questions[:4]] == [0, 0, 1, 1]
     assert block(page, "picture-6") is None
@@ -195,10 +207,10 @@ EVIL = "</script><script>alert(1)</script><b>&<!-- <script> \u2028 {{runs}} \\u0
 
 def test_text_of_the_data_cannot_become_markup(tmp_path, image_folder):
     def change(result):
-        result.manifest["data_note"] = result.manifest["annotators"] = result.manifest["tagger"] = EVIL
+        result.manifest |= dict.fromkeys(("data_note", "annotators", "tagger"), EVIL)
         result.summary[f"accuracy/answer_type/{EVIL}"] = 0.5
         for record in result.records:
-            record["question"] = record["predicted"] = record["question_type"] = EVIL
+            record |= dict.fromkeys(("question", "predicted", "question_type"), EVIL)
             record["words"] = [EVIL] * len(record["words"])
 
     runs = [make_run(tmp_path / "<i>run&{{runs}}", image_folder, epochs=2, change=change)]
@@ -228,14 +240,6 @@ def test_a_run_without_annotators_or_numbers_still_has_a_page(tmp_path):
     assert "<h2>Agreement at epoch" not in page
 
 
-def test_table_one_of_each_run_and_one_note_for_all(tmp_path, image_folder):
-    runs = [make_run(tmp_path / name, image_folder, epochs=1) for name in ("a", "b")]
-    page = write_report(runs, tmp_path / "r.html").read_text()
-    assert page.count("0.12277") == 2
-    assert page.count("0 for a model that does not listen") == 1
-    assert 'data-head="Question-specific"' in page
-
-
 def test_paired_differences_are_shown_with_what_was_left_out(tmp_path, image_folder):
     run = make_run(tmp_path / "a", image_folder, epochs=1)
     first, second = make_result(0).records, make_result(0).records
@@ -257,22 +261,15 @@ def test_paired_differences_are_shown_with_what_was_left_out(tmp_path, image_fol
     assert "Nothing to compare" in page
 
 
-@pytest.mark.parametrize(
-    ("manifest", "told"),
-    [
-        ({"grid": 14}, "grids of different sizes (14, 16)"),
-        ({"plan": {"compared": "signed"}}, "magnitudes or signed values (magnitude, signed)"),
-        ({}, None),
-    ],
-)
-def test_runs_measured_in_different_ways_are_told(tmp_path, image_folder, manifest, told):
-    def change(result):
-        result.manifest.update(manifest)
-
-    runs = [make_run(tmp_path / "a", image_folder, 1), make_run(tmp_path / "b", image_folder, 1, change)]
-    page = write_report(runs, tmp_path / "r.html").read_text()
-    assert ("these runs compared" in page) == (told is not None)
-    assert told is None or told in page
+def test_runs_measured_in_different_ways_are_told():
+    magnitude, grid, signed = {"grid": 16}, {"grid": 14}, {"grid": 16, "plan": {"compared": "signed"}}
+    assert caveat([magnitude, magnitude]) == ""
+    told = {
+        "grids of different sizes (14, 16)": grid,
+        "magnitudes or signed values (magnitude, signed)": signed,
+    }
+    for words, manifest in told.items():
+        assert f"these runs compared {words}." in caveat([magnitude, manifest])
 
 
 def test_of_a_very_long_run_epochs_are_left_out_evenly_and_it_is_told(tmp_path, image_folder, monkeypatch):
@@ -295,16 +292,14 @@ def test_no_run_no_analysis_and_no_place_are_refused(tmp_path, image_folder):
 
 
 def test_a_failed_write_leaves_the_old_page_and_nothing_else(tmp_path, image_folder, monkeypatch):
-    run = make_run(tmp_path / "run", image_folder, epochs=1)
-    out = tmp_path / "out" / "r.html"
+    run, out = make_run(tmp_path / "run", image_folder, epochs=1), tmp_path / "out" / "r.html"
     out.parent.mkdir()
     out.write_text("old")
-    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(LookwhyError, match="disk full"):
+    with monkeypatch.context() as broken, pytest.raises(LookwhyError, match="disk full"):
+        broken.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
         write_report([run], out)
     assert out.read_text() == "old"
     assert list(out.parent.iterdir()) == [out]
-    monkeypatch.undo()
     write_report([run], out)
     assert out.read_text() != "old"
     assert list(out.parent.iterdir()) == [out]
