@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 from made_results import make_result
@@ -50,32 +47,15 @@ def test_a_result_without_image_files_or_examples_makes_charts_alone(tmp_path):
     assert len(publish(result, tmp_path, 0, None)) == 3
 
 
-def test_without_an_experiment_wandb_is_not_imported(tmp_path):
-    script = """
-import sys
-from pathlib import Path
-sys.modules["wandb"] = None
-from made_results import make_result
-from lookwhy.reporting.publish import publish
-assert publish(make_result(), Path("."), 0, None)
-"""
-    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
-    environment = os.environ | {"PYTHONPATH": path}
-    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment, check=True, timeout=120)
-
-
-def test_image_files_lie_under_the_image_root_of_the_manifest(tmp_path, image_folder):
+def test_image_files_lie_under_the_image_root_and_the_untrained_model_has_its_own_folder(
+    tmp_path, image_folder
+):
     result = make_result(folder=image_folder)
     for record in result.records:
         record["image_file"] = record["image_file"].removeprefix(f"{image_folder}/")
-    result.manifest["image_root"] = str(image_folder)
-    assert len(publish(result, tmp_path, 0, None)) == 7
-
-
-def test_the_untrained_model_has_its_own_folder_and_name(tmp_path, image_folder):
-    result = make_result(folder=image_folder)
-    result.manifest["epoch"] = -1
+    result.manifest |= {"image_root": str(image_folder), "epoch": -1}
     written = publish(result, tmp_path, -1, None)
+    assert len(written) == 7
     assert written[0].parent == tmp_path / "analysis" / "untrained" / "figures"
 
 

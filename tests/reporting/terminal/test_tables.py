@@ -32,7 +32,7 @@ def test_table_one_shows_values_intervals_counts_controls_and_the_papers_figures
     assert all(words in text for words in ("0.12277", "0.62289", "Goyal et al. 2016", "VQA-HAT"))
 
 
-def test_simulated_annotators_have_their_name_in_the_table(result):
+def test_annotators_and_the_untrained_model_have_their_names_and_what_was_left_out_is_told(result):
     text = printed(result)
     assert "Agreement with simulated annotators, epoch 2" in text
     # The name takes two lines of its column.
@@ -41,6 +41,10 @@ def test_simulated_annotators_have_their_name_in_the_table(result):
     assert lines[first + 1].split()[0] == "annotators"
     # The paper's own annotators were human, and its figures are labelled so.
     assert text.lower().replace("human annotators: other data", "").count("human") == 0
+    told = "Left out: 1 × no annotator map. Shapes world: generated pictures, simulated annotators."
+    assert told in " ".join(text.split())
+    result.manifest["epoch"] = -1
+    assert "Agreement with simulated annotators, untrained" in printed(result)
 
 
 def test_everything_fits_a_hundred_columns_and_no_word_is_shortened(result):
@@ -99,60 +103,41 @@ def test_of_several_methods_the_best_is_bold_and_no_baseline(result):
     assert all(found["Occlusion"])
 
 
-def test_no_color_keeps_weights_and_drops_colours(result, monkeypatch):
+def test_colours_only_on_terminals_and_no_color_keeps_weights(result, monkeypatch):
+    assert "\x1b[" not in printed(result)
+
+    def codes():
+        text = printed(result, force_terminal=True, color_system="standard")
+        return {int(part) for code in re.findall(r"\x1b\[([\d;]+)m", text) for part in code.split(";")}
+
+    assert codes() & set(range(30, 98))
     monkeypatch.setenv("NO_COLOR", "1")
-    text = printed(result, force_terminal=True, color_system="standard")
-    codes = set(re.findall(r"\x1b\[([\d;]+)m", text))
-    assert codes
-    assert not any(30 <= int(part) <= 97 for code in codes for part in code.split(";"))
+    assert codes()
+    assert not codes() & set(range(30, 98))
 
 
-def test_undefined_values_are_dashes_not_errors(result):
+def test_undefined_values_are_dashes_and_an_analysis_without_numbers_says_why(result):
     for end in ("", "/ci_low", "/ci_high"):
         del result.summary[f"image/occlusion/rank_correlation{end}"]
     assert "–" in row(printed(result), "Occlusion")
-
-
-def test_an_analysis_without_numbers_says_why(result):
     text = printed(make_result(annotators=False, defined=False))
     assert "No annotator maps" in text
     assert "Predicting" not in text
 
 
-def test_what_was_left_out_and_the_note_on_the_data_are_told(result):
-    text = " ".join(printed(result).split())
-    assert "Left out: 1 × no annotator map." in text
-    assert "Shapes world: generated pictures, simulated annotators." in text
-
-
-def test_words_failure_and_accuracy_have_their_rows(result):
+def test_words_failure_and_accuracy_have_their_rows_and_brackets_in_the_data_are_no_markup(result):
+    result.summary["accuracy/answer_type/[red]x[/red]"] = 0.5
     text = printed(result)
     assert row(text, "Wh-word").split() == ["Wh-word", "39.6%", "33.0%", "12.0%", "280"]
     assert row(text, "Flips of the answer").split()[-5:] == ["69.0%", "62.0%", "0.740", "0.200", "300"]
     assert row(text, "yes/no").split() == ["yes/no", "80.00%", "3"]
-
-
-@pytest.mark.parametrize(("terminal", "coloured"), [(True, True), (False, False)])
-def test_colours_only_on_terminals(result, terminal, coloured):
-    settings = {"force_terminal": True, "color_system": "standard"} if terminal else {}
-    assert ("\x1b[" in printed(result, **settings)) == coloured
-
-
-def test_brackets_in_the_data_are_no_markup(result):
-    result.summary["accuracy/answer_type/[red]x[/red]"] = 0.5
-    assert "[red]x[/red]" in printed(result)
+    assert "[red]x[/red]" in text
 
 
 def test_a_tiny_negative_mean_is_not_minus_zero(result):
-    result.summary["image/occlusion/specificity"] = -0.0001
-    assert numbers.number(result, "image/occlusion/specificity") == "0.000"
-    result.summary["image/occlusion/specificity"] = -0.01
-    assert numbers.number(result, "image/occlusion/specificity") == "-0.010"
-
-
-def test_the_untrained_model_is_called_so(result):
-    result.manifest["epoch"] = -1
-    assert "Agreement with simulated annotators, untrained" in printed(result)
+    for value, text in ((-0.0001, "0.000"), (-0.01, "-0.010")):
+        result.summary["image/occlusion/specificity"] = value
+        assert numbers.number(result, "image/occlusion/specificity") == text
 
 
 def test_a_mean_over_other_questions_than_its_rows_says_of_how_many(result):

@@ -18,7 +18,7 @@ from made_results import make_result, save_pictures
 
 from lookwhy import store
 from lookwhy.errors import LookwhyError
-from lookwhy.reporting.wandb import charts, environment, images, log, state
+from lookwhy.reporting.wandb import environment, log, media, state
 
 SCRIPT = """
 import sys
@@ -27,10 +27,15 @@ sys.path.insert(0, sys.argv[3])
 from made_results import make_result
 from lookwhy import store
 from lookwhy.reporting.publish import publish
+
+run_folder = Path(sys.argv[1])
+bare = make_result(defined=False)
+bare.manifest["examples"] = []
+publish(bare, run_folder, 0, None)
+imported = "wandb" in sys.modules
 from lookwhy.reporting.wandb.log import log_artifact
 from lookwhy.reporting.wandb.environment import prepare_environment
 
-run_folder = Path(sys.argv[1])
 print(prepare_environment(run_folder))
 import wandb
 # As Lightning's logger does it.
@@ -49,6 +54,7 @@ for epoch in (0, 1, 2):
 (run_folder / "analysis" / ".epoch=003.77.partial" / "manifest.json").write_text("{")
 log_artifact(run_folder, run)
 run.finish()
+print("wandb imported without a run:", imported)
 """
 
 
@@ -88,6 +94,10 @@ def inspect(file: Path, environment: dict, *more: str) -> str:
     return read.stdout
 
 
+def table_of(logged, path: str) -> dict:
+    return json.loads((logged.files / path).read_text())
+
+
 @pytest.fixture(scope="module")
 def history(logged):
     """Entries that the analysis logged, one an epoch."""
@@ -108,7 +118,7 @@ def test_every_metric_is_tied_to_the_epoch_by_its_exact_name(logged, history):
     assert all(m["step_metric"] == "epoch" for m in ours)
     assert [m["glob_name"] for m in metrics if m.get("glob_name")] == ["*"], "no pattern but Lightning's"
     names = [m["name"] for m in ours]
-    assert len(names) == len(set(names)), "defined once a run"
+    assert len(names) == len(set(names)), "defined once a run, also a key that turns up later"
     assert {f"analysis/{key}" for key in make_result(2).summary} <= set(names)
     media = {key.partition("._type")[0] for item in history for key in item if key.endswith("._type")}
     assert media <= set(names)
@@ -118,7 +128,7 @@ def test_the_table_of_questions_is_new_at_every_epoch_under_one_key(logged, hist
     paths = [item["analysis/questions.path"] for item in history]
     assert len(set(paths)) == 3
     for epoch, path in enumerate(paths):
-        table = json.loads((logged.files / path).read_text())
+        table = table_of(logged, path)
         rows = [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
         assert len(rows) == 12
         assert {(row["run"], row["epoch"]) for row in rows} == {("first", epoch)}
@@ -128,9 +138,9 @@ def test_the_table_of_questions_is_new_at_every_epoch_under_one_key(logged, hist
         assert first["rho/occlusion"] == pytest.approx(0.1)
         assert first["flips/occlusion"] == 1
         assert first["flips/guided_backprop"] is None
-        assert {"top_word/word_drop", "top_tag/gradient", "ground_truth", "predicted", "confidence"} <= set(
-            first
-        )
+        assert {"top_word/word_drop", "top_tag/gradient", "ground_truth", "predicted", "confidence"} <= {
+            *first
+        }
 
 
 def test_examples_are_images_with_captions_and_of_one_size(logged, history):
@@ -148,9 +158,7 @@ def test_examples_are_images_with_captions_and_of_one_size(logged, history):
 def test_figures_and_the_chart_of_words_are_logged(logged, history):
     for name in ("most_important_words", "failure_prediction", "accuracy_by_type"):
         assert history[0][f"analysis/figures/{name}._type"] == "image-file"
-    table = json.loads(
-        (logged.files / history[0]["analysis/most_important_words/gradient_table.path"]).read_text()
-    )
+    table = table_of(logged, history[0]["analysis/most_important_words/gradient_table.path"])
     assert table["columns"] == ["run", "epoch", "part of speech", "P(most important)", "by chance", "words"]
     assert table["data"][0] == ["first", 0, "Noun", pytest.approx(0.144), 0.12, 400]
 
@@ -161,7 +169,7 @@ def test_the_curves_of_the_failure_predictor_are_charts_of_each_runs_newest_tabl
     for key, curve in expected.items():
         paths = [item[f"analysis/{key}_table.path"] for item in history]
         assert len(set(paths)) == 3
-        table = json.loads((logged.files / paths[2]).read_text())
+        table = table_of(logged, paths[2])
         x, y = ([row[column] for row in table["data"]] for column in (2, 3))
         assert (x, y) == (pytest.approx(curve["x"]), pytest.approx(curve["y"]))
         assert {(row[0], row[1]) for row in table["data"]} == {("first", 2)}
@@ -233,49 +241,31 @@ def test_the_keys_that_a_view_may_show_are_the_ones_that_are_logged(logged, hist
     assert charts <= log.logged_keys(result)
 
 
-def test_nothing_is_left_outside_the_runs_folder(logged):
+def test_nothing_is_left_outside_the_runs_folder_and_wandb_is_imported_for_a_run_alone(logged):
     assert logged.outside == []
     assert {p.name for p in logged.base.iterdir()} == {"images", "home", "tmp", "run"}
-
-
-def test_the_run_says_in_one_line_that_it_is_offline(logged):
-    assert logged.done.stdout.splitlines()[0].startswith(
-        "W&B: no API key found, so the run stays offline in "
-    )
-    assert str(logged.run / "wandb") in logged.done.stdout
+    said = logged.done.stdout
+    assert said.startswith("W&B: no API key found, so the run stays offline in ")
+    assert str(logged.run / "wandb") in said
     assert logged.done.stderr == ""
+    assert "wandb imported without a run: False" in said
 
 
 class Recorder:
-    """A stand-in for a W&B run that remembers calls."""
+    """A stand-in for a W&B run that counts calls."""
 
-    name, id = "recorder", "r1"
+    name, define_metric = "recorder", lambda *_, **__: None
 
     def __init__(self):
-        self.defined, self.logs, self.summary = [], [], {}
-
-    def define_metric(self, name, step_metric):
-        self.defined.append((name, step_metric))
-
-    def log(self, data):
-        self.logs.append(data)
-
-
-def test_a_key_that_turns_up_later_is_defined_then(tmp_path):
-    run = Recorder()
-    log.publish(make_result(defined=False), run, 0, {}, tmp_path)
-    before = len(run.defined)
-    log.publish(make_result(), run, 1, {}, tmp_path)
-    names = [name for name, _ in run.defined]
-    assert ("analysis/accuracy/overall", "epoch") in run.defined[before:]
-    assert len(names) == len(set(names))
+        self.logs, self.summary = [], {}
+        self.log = self.logs.append
 
 
 def test_long_curves_are_thinned_to_what_a_panel_shows_and_keep_their_ends():
     result = make_result()
     x = np.linspace(0, 1, 200).tolist()
     result.curves = {"failure/all/roc": {"x": x, "y": x}}
-    table = charts.charts(result, "first", 1)["failure/all/roc"].table
+    table = media.charts(result, "first", 1)["failure/all/roc"].table
     assert len(table.data) == 50
     assert [table.data[0][2:4], table.data[-1][2:4]] == [[0.0, 0.0], [1.0, 1.0]]
     assert len({row[2] for row in table.data}) == 50
@@ -315,12 +305,10 @@ def test_a_run_folder_keeps_its_run_id_unless_the_user_says_another(bare, tmp_pa
     assert not state.is_logged(tmp_path, 0, "abc"), "not to that run"
 
 
-def test_no_more_images_under_a_key_than_wandb_keeps(monkeypatch, image_folder, tmp_path):
-    monkeypatch.setattr(images, "MOST_IMAGES", 2)
-    run = Recorder()
+def test_no_more_images_under_a_key_than_wandb_keeps(monkeypatch, image_folder):
+    monkeypatch.setattr(media, "MOST_IMAGES", 2)
     pictures = {f"example_{i}": image_folder / "0.png" for i in range(100, 104)}
-    log.publish(make_result(), run, 0, pictures, tmp_path)
-    assert len(run.logs[0]["analysis/examples"]) == 2
+    assert len(media.example_images(make_result(), pictures, 0)) == 2
 
 
 @pytest.fixture
@@ -334,50 +322,51 @@ def bare(monkeypatch, tmp_path):
     return tmp_path / "home"
 
 
-def test_without_a_key_the_run_is_offline(bare, tmp_path):
+KEY = "k" * 40
+
+
+def write_settings(home: Path, text: str) -> None:
+    (home / ".config" / "wandb").mkdir(parents=True)
+    (home / ".config" / "wandb" / "settings").write_text(f"[default]\n{text}\n")
+
+
+def write_netrc(home: Path, text: str) -> None:
+    (home / ".netrc").write_text(text)
+    (home / ".netrc").chmod(0o600)
+
+
+@pytest.mark.parametrize(
+    "netrc", ["", "machine github.com\n login user\n password x\n", "default login user password x\n"]
+)
+def test_without_a_key_of_the_server_the_run_is_offline(bare, tmp_path, netrc):
+    if netrc:
+        write_netrc(bare, netrc)
     found = environment.offline_environment(tmp_path / "run")
     assert found["WANDB_MODE"] == "offline"
-    inside = [v for k, v in found.items() if k not in ("WANDB_MODE", "WANDB_SILENT")]
-    assert len(inside) == 4
-    assert all(Path(value).is_relative_to(tmp_path / "run") for value in inside)
+    folders = [value for name, value in found.items() if name.endswith("_DIR")]
+    assert len(folders) == 4
+    assert all(Path(folder).is_relative_to(tmp_path / "run") for folder in folders)
 
 
 @pytest.mark.parametrize("where", ["environment", "netrc", "old netrc", "settings"])
 def test_with_a_key_the_run_is_online(bare, tmp_path, monkeypatch, where):
+    host = "api.wandb.ai" if where == "old netrc" else urlsplit(wandb.Settings().base_url).hostname
     if where == "environment":
-        monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
-    elif "netrc" in where:
-        host = "api.wandb.ai" if where == "old netrc" else urlsplit(wandb.Settings().base_url).hostname
-        (bare / ".netrc").write_text(f"machine {host}\n login user\n password " + "k" * 40 + "\n")
-        (bare / ".netrc").chmod(0o600)
+        monkeypatch.setenv("WANDB_API_KEY", KEY)
+    elif where == "settings":
+        write_settings(bare, f"api_key = {KEY}")
     else:
-        (bare / ".config" / "wandb").mkdir(parents=True)
-        (bare / ".config" / "wandb" / "settings").write_text("[default]\napi_key = " + "k" * 40 + "\n")
+        write_netrc(bare, f"machine {host}\n login user\n password {KEY}\n")
     assert "WANDB_MODE" not in environment.offline_environment(tmp_path / "run")
-
-
-def test_a_key_of_another_server_is_no_key(bare, tmp_path):
-    (bare / ".netrc").write_text("machine github.com\n login user\n password x\n")
-    (bare / ".netrc").chmod(0o600)
-    assert environment.offline_environment(tmp_path / "run")["WANDB_MODE"] == "offline"
-
-
-def test_the_default_entry_of_netrc_is_no_key(bare, tmp_path):
-    (bare / ".netrc").write_text("default login user password x\n")
-    (bare / ".netrc").chmod(0o600)
-    assert environment.offline_environment(tmp_path / "run")["WANDB_MODE"] == "offline"
 
 
 @pytest.mark.parametrize("told", ["environment", "settings"])
 def test_the_server_that_the_user_has_chosen_is_named(bare, tmp_path, monkeypatch, told):
-    monkeypatch.setattr(os, "environ", dict(os.environ) | {"WANDB_API_KEY": "k" * 40})
+    monkeypatch.setattr(os, "environ", dict(os.environ) | {"WANDB_API_KEY": KEY})
     if told == "environment":
         os.environ["WANDB_BASE_URL"] = "https://wandb.example.org"
     else:
-        (bare / ".config" / "wandb").mkdir(parents=True)
-        (bare / ".config" / "wandb" / "settings").write_text(
-            "[default]\nbase_url = https://wandb.example.org\n"
-        )
+        write_settings(bare, "base_url = https://wandb.example.org")
     sentence = environment.prepare_environment(tmp_path / "run")
     assert "API key found, logging to https://wandb.example.org; files in" in sentence
 
@@ -391,10 +380,9 @@ def test_a_setting_that_wandb_refuses_is_one_line(bare, tmp_path, monkeypatch, v
 
 @pytest.mark.parametrize("mode", ["disabled", "online", "offline"])
 def test_what_the_user_has_set_stays(bare, tmp_path, monkeypatch, mode):
-    monkeypatch.setenv("WANDB_MODE", mode)
-    monkeypatch.setenv("WANDB_DIR", str(tmp_path / "elsewhere"))
-    monkeypatch.setattr(os, "environ", dict(os.environ))
+    elsewhere = tmp_path / "elsewhere"
+    mine = {"WANDB_MODE": mode, "WANDB_DIR": str(elsewhere)}
+    monkeypatch.setattr(os, "environ", dict(os.environ) | mine)
     sentence = environment.prepare_environment(tmp_path / "run")
-    assert os.environ["WANDB_MODE"] == mode
-    assert os.environ["WANDB_DIR"] == str(tmp_path / "elsewhere")
-    assert sentence == f"W&B: {mode}, as WANDB_MODE says; files in {tmp_path / 'elsewhere' / 'wandb'}"
+    assert {name: os.environ[name] for name in mine} == mine
+    assert sentence == f"W&B: {mode}, as WANDB_MODE says; files in {elsewhere / 'wandb'}"
