@@ -60,19 +60,27 @@ def group_of_runs(name: str, members: list[int], runs: list[Json]) -> Json:
     """
     own = [runs[at] for at in members]
     agreement: Json = {}
-    for measure, method in _key_pairs(run["agreement"] for run in own):
-        curves = [run["agreement"].get(measure, {}).get(method, []) for run in own]
-        points = [[epoch, *spread] for epoch, spread in _spreads(curves).items()]
+    for (measure, method), curves in _collect(run["agreement"] for run in own).items():
+        by_epoch = _collect({epoch: {"": value} for epoch, value, *_ in curve} for curve in curves)
+        points = [[at, *_spread(values)] for (at, _), values in sorted(by_epoch.items()) if len(values) > 1]
         if points:
             agreement.setdefault(measure, {})[method] = points
-    return {
+    levels: Json = {measure: {} for measure in own[0]["levels"]}
+    for (measure, method), values in _collect(run["levels"] for run in own).items():
+        levels[measure][method] = short(float(np.mean(values)))
+    accuracy: dict[int, Json] = {}
+    for (epoch, key), values in _collect(run["accuracy"] for run in own).items():
+        if len(values) > 1:
+            accuracy.setdefault(epoch, {})[key] = _spread(values)
+    found = {
         "name": name,
         "members": members,
         "band": _band(len(own), agreement),
         "agreement": agreement,
-        "levels": _levels([run["levels"] for run in own]),
-        "accuracy": _accuracy([run["accuracy"] for run in own]),
-    } | {key: own[0][key] for key in ("annotators", "types", "counts")}
+        "levels": levels,
+        "accuracy": accuracy,
+    }
+    return found | {key: own[0][key] for key in ("annotators", "types", "counts")}
 
 
 def _group_and_settings(config: Path) -> tuple[str, str] | None:
@@ -90,21 +98,18 @@ def _group_and_settings(config: Path) -> tuple[str, str] | None:
     return str(group), json.dumps(settings, sort_keys=True, default=str)
 
 
-def _spreads(curves: list[list[list[Any]]]) -> dict[int, list[Any]]:
-    """By epoch: mean, both ends of the spread, and the number of runs, where at least two have a value.
-
-    Args:
-        curves: for each run its points, `[epoch, value, ...]`.
-    """
-    values: dict[int, list[float]] = {}
-    for curve in curves:
-        for epoch, value, *_ in curve:
+def _collect(nested: Iterable[dict[Any, Json]]) -> dict[tuple[Any, str], list[Any]]:
+    """Defined values of several nested dictionaries by outer and inner key."""
+    found: dict[tuple[Any, str], list[Any]] = {}
+    for one in nested:
+        for outer, inner, value in ((o, i, v) for o, values in one.items() for i, v in values.items()):
             if value is not None:
-                values.setdefault(epoch, []).append(value)
-    return {epoch: _spread(values[epoch]) for epoch in sorted(values) if len(values[epoch]) > 1}
+                found.setdefault((outer, inner), []).append(value)
+    return found
 
 
 def _spread(values: list[float]) -> list[Any]:
+    """Mean, both ends of the spread, and the number of runs."""
     return [*(short(one) for one in mean_over_runs(np.array(values))), len(values)]
 
 
@@ -114,30 +119,3 @@ def _band(runs: int, agreement: Json) -> str:
         return _RANGE
     counts = {point[4] for methods in agreement.values() for points in methods.values() for point in points}
     return f"{_T_INTERVAL}, or {_RANGE} where only two have a value" if 2 in counts else _T_INTERVAL
-
-
-def _levels(levels: list[Json]) -> Json:
-    """Mean baseline of the runs that have it, by measure and baseline."""
-    found: Json = {measure: {} for measure in levels[0]}
-    for measure, method in _key_pairs(levels):
-        values = [one[measure][method] for one in levels if one[measure].get(method) is not None]
-        if values:
-            found[measure][method] = short(float(np.mean(values)))
-    return found
-
-
-def _accuracy(accuracy: list[dict[int, Json]]) -> dict[int, Json]:
-    """By epoch and type: mean, both ends of the spread, number of runs."""
-    found: dict[int, Json] = {}
-    for epoch, key in _key_pairs(accuracy):
-        values = [value for one in accuracy if (value := one.get(epoch, {}).get(key)) is not None]
-        if len(values) > 1:
-            found.setdefault(epoch, {})[key] = _spread(values)
-    return found
-
-
-def _key_pairs(nested: Iterable[dict[Any, Json]]) -> list[tuple[Any, str]]:
-    """Pairs of outer and inner key that any of the dictionaries has, each once, in their order."""
-    return list(
-        dict.fromkeys((outer, inner) for one in nested for outer, keys in one.items() for inner in keys)
-    )

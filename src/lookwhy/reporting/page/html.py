@@ -197,18 +197,14 @@ def _page(runs: list[_Run], comparisons: list[Comparison], most: int, progress: 
 def _tables(runs: list[_Run]) -> str:
     """Table 1 of each run that has one; a note shared by several stands below the last of them."""
     notes = [table_note(run.last) for run in runs]
-    found = []
+    found = ""
     for at, run in enumerate(runs):
-        table = table_one(run.last, note=notes[at] not in notes[at + 1 :])
-        if table:
+        if table := table_one(run.last, note=notes[at] not in notes[at + 1 :]):
+            epoch = max(run.folders)
+            state = "its untrained state" if epoch == store.UNTRAINED else style.epoch_name(epoch)
             name = f"{run.name}: agreement" if len(runs) > 1 else "Agreement"
-            title = escape(f"{name} at {_at(max(run.folders))}")
-            found.append(f"<section><h2>{title}</h2>{table}</section>")
-    return "".join(found)
-
-
-def _at(epoch: int) -> str:
-    return "its untrained state" if epoch == store.UNTRAINED else style.epoch_name(epoch)
+            found += f"<section><h2>{escape(f'{name} at {state}')}</h2>{table}</section>"
+    return found
 
 
 def _span(epochs: Iterable[int]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from lookwhy.keys import Row
@@ -22,6 +22,11 @@ def numbers_of_run(name: str, epochs: dict[int, AnalysisResult]) -> Json:
         epochs: analyses by epoch; only the last one needs its records.
     """
     last = epochs[max(epochs)]
+    kinds = ("answer_type", "question_type")
+
+    def by_epoch(read: Callable[[AnalysisResult], Json]) -> dict[int, Json]:
+        return {epoch: found for epoch, result in epochs.items() if (found := read(result))}
+
     return {
         "name": name,
         "epochs": sorted(epochs),
@@ -29,11 +34,11 @@ def numbers_of_run(name: str, epochs: dict[int, AnalysisResult]) -> Json:
         "tagger": str(last.manifest.get("tagger") or "an unknown tagger"),
         "agreement": _agreement(epochs),
         "levels": _levels(last),
-        "words": {epoch: words for epoch, result in epochs.items() if (words := _words(result))},
-        "accuracy": {epoch: found for epoch, result in epochs.items() if (found := _accuracy(result))},
-        "types": {kind: reading.types(last, kind) for kind in ("answer_type", "question_type")},
-        "counts": {kind: reading.count_types(last, kind) for kind in ("answer_type", "question_type")},
-        "failure": {epoch: found for epoch, result in epochs.items() if (found := _failure(result))},
+        "words": by_epoch(_words),
+        "accuracy": by_epoch(_accuracy),
+        "types": {kind: reading.types(last, kind) for kind in kinds},
+        "counts": {kind: reading.count_types(last, kind) for kind in kinds},
+        "failure": by_epoch(_failure),
     }
 
 
@@ -50,21 +55,19 @@ def curves_of(epochs: dict[int, AnalysisResult]) -> Json:
 
 
 def names_and_colours(results: Iterable[AnalysisResult]) -> Json:
-    """Names of methods, baselines, groups and feature sets, and colours of methods.
-
-    A colour is a pair for CSS's `light-dark()`.
-    """
+    """Names of methods, baselines, groups and feature sets, and colours of methods."""
     found = list(results)
     image = sorted({method for result in found for method in reading.image_methods(result)})
     words = sorted({method for result in found for method in reading.question_methods(result)})
-    groups = {group for result in found for group in reading.groups(result)}
-    sets = [name for result in found for name in reading.feature_sets(result)]
+    groups = sorted({group for result in found for group in reading.groups(result)})
+    sets = dict.fromkeys(name for result in found for name in reading.feature_sets(result))
+    colours = style.method_colours([*image, *style.BASELINES])
     return {
-        "imageMethods": named(image, style.method_colours([*image, *style.BASELINES])),
+        "imageMethods": named(image, colours),
         "wordMethods": named(words, style.method_colours(words)),
-        "baselines": named(list(style.BASELINES), style.method_colours([*image, *style.BASELINES])),
-        "groups": {group: style.in_words(group) for group in sorted(groups)},
-        "featureSets": {name: style.in_words(name) for name in dict.fromkeys(sets)},
+        "baselines": named(list(style.BASELINES), colours),
+        "groups": {group: style.in_words(group) for group in groups},
+        "featureSets": {name: style.in_words(name) for name in sets},
         "paperFailure": numbers.PAPER_FAILURE,
         "series": [style.light_dark(colour) for colour in style.SERIES],
     }
@@ -97,14 +100,9 @@ def _agreement(epochs: dict[int, AnalysisResult]) -> Json:
 
 def _levels(result: AnalysisResult) -> Json:
     """Value of each baseline by measure."""
-    found: Json = {measure: {} for measure in MEASURES}
-    rows = {(row.measure, row.method): row for row in reading.rows(result, "image")}
-    for measure, levels in found.items():
-        for method in style.BASELINES:
-            row = rows.get((measure, method))
-            if row is not None and row.value is not None:
-                levels[method] = short(row.value)
-    return found
+    rows = [row for row in reading.rows(result, "image") if row.method in style.BASELINES]
+    values = [(row.measure, row.method, short(row.value)) for row in rows if row.value is not None]
+    return {one: {method: value for measure, method, value in values if measure == one} for one in MEASURES}
 
 
 def _with_interval(row: Row) -> list[float | None]:
@@ -128,8 +126,8 @@ def _accuracy(result: AnalysisResult) -> Json:
 def _failure(result: AnalysisResult) -> Json:
     """Measures of the failure predictor by feature set; null where undefined."""
     measures = ("accuracy", "majority_accuracy", "auroc", "aurc", "n")
-    values = {(row.method, row.measure): short(row.value) for row in reading.rows(result, "failure")}
+    get = result.summary.get
     return {
-        name: {measure: values.get((name, measure)) for measure in measures}
+        name: {measure: short(get(f"failure/{name}/{measure}")) for measure in measures}
         for name in reading.feature_sets(result)
     }

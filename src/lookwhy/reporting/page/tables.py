@@ -31,13 +31,12 @@ def table_one(result: AnalysisResult, note: bool) -> str:
 def paired_table(comparisons: list[Comparison]) -> str:
     """Paired differences: one table for each comparison, one row for each difference."""
     heads = ["Measure", "Difference", "95% interval", "Questions"]
-    parts = []
+    nothing, found = _note("Nothing to compare: no question has a value on both sides."), ""
     for comparison in comparisons:
         rows = [_difference_row(difference, heads) for difference in comparison.differences]
-        nothing = _note("Nothing to compare: no question has a value on both sides.")
-        parts.append(f"<h3>{escape(comparison.title)}</h3>")
-        parts.append(_table(heads, rows, comparison.title) if rows else nothing)
-    return "".join(parts)
+        found += f"<h3>{escape(comparison.title)}</h3>"
+        found += _table(heads, rows, comparison.title) if rows else nothing
+    return found
 
 
 def caveat(manifests: Sequence[Mapping[str, Any]]) -> str:
