@@ -31,11 +31,7 @@ Runs = dict[str, dict[int, AnalysisResult]]
 """Analyses by name of the run and by epoch."""
 
 RHO = "rank_correlation"
-_BASELINE_DASHES: dict[str, Any] = {
-    "random": (0, (2, 3)),
-    "centre_prior": (0, (8, 4)),
-    "human": (0, (12, 4, 2, 4)),
-}
+_BASELINE_DASHES = {"random": (0, (2, 3)), "centre_prior": (0, (8, 4)), "human": (0, (12, 4, 2, 4))}
 """Dashes that tell baselines apart without colour."""
 _Values = dict[int, dict[tuple[str, str], Row]]
 """Measurements of a run by epoch, method and measure."""
@@ -57,12 +53,15 @@ def agreement_over_epochs(runs: Runs, width: float | None = None) -> Figure:
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(1.25, 1))
     measured = {name: {epoch: _agreement(one) for epoch, one in run.items()} for name, run in runs.items()}
     for number, (name, epochs) in enumerate(measured.items()):
-        look = {"linestyle": DASHES[number % len(DASHES)], "marker": MARKERS[number % len(MARKERS)]}
-        suffix = f", {name}" if len(runs) > 1 else ""
         for method in methods:
-            label = style.method_name(method) + suffix
-            for axes, measure in ((upper, RHO), (lower, "specificity")):
-                _curve(axes, epochs, (method, measure), colours[method], label, look)
+            look = {
+                "color": colours[method],
+                "label": style.method_name(method) + (f", {name}" if len(runs) > 1 else ""),
+                "linestyle": DASHES[number % len(DASHES)],
+                "marker": MARKERS[number % len(MARKERS)],
+            }
+            _curve(upper, epochs, (method, RHO), look)
+            _curve(lower, epochs, (method, "specificity"), look)
     if not upper.lines:
         title(figure, "Agreement with the annotators by epoch")
         figure.set_figheight(2.2)
@@ -87,17 +86,18 @@ def _describe(
     figure: Figure, upper: Axes, lower: Axes, runs: Runs, measured: dict[str, _Values], methods: list[str]
 ) -> None:
     """Name the annotators in the headings, and the runs without agreement in the footer."""
-    agreeing = {
-        name: [epoch for epoch, found in epochs.items() if any((one, RHO) in found for one in methods)]
+    agreeing = [
+        (name, epoch)
         for name, epochs in measured.items()
-    }
+        for epoch, found in epochs.items()
+        if any((method, RHO) in found for method in methods)
+    ]
     # A run without annotators has no name for them.
-    with_values = [runs[name][epoch].manifest for name, epochs in agreeing.items() for epoch in epochs]
-    who = dict.fromkeys(style.annotators(manifest).lower() for manifest in with_values)
+    who = dict.fromkeys(style.annotators(runs[name][epoch].manifest).lower() for name, epoch in agreeing)
     room = float(figure.get_figwidth()) - 0.9
     heading(upper, f"Agreement with {' and '.join(who)}", room)
     heading(lower, "Agreement that is specific to the question", room)
-    without = [name for name, epochs in agreeing.items() if not epochs]
+    without = [name for name in runs if name not in dict(agreeing)]
     left_out = f" No rank correlation is defined in: {', '.join(without)}." if without else ""
     notes = (str(one.manifest.get("data_note") or "") for run in runs.values() for one in run.values())
     footer(figure, f"Bands: 95% confidence intervals.{left_out}", notes)
@@ -127,35 +127,31 @@ def _legend(figure: Figure, panels: Sequence[Axes]) -> None:
     figure.set_figheight((5.0 if narrow(figure) else 5.4) + 0.19 * lines)
 
 
-def _curve(
-    axes: Axes, epochs: _Values, name: tuple[str, str], colour: str, label: str, look: dict[str, Any]
-) -> None:
+def _curve(axes: Axes, epochs: _Values, name: tuple[str, str], look: dict[str, Any]) -> None:
     """Draw one value by epoch with its confidence band; an epoch without the value is a gap."""
     at = sorted(epochs)
     rows = [epochs[epoch].get(name, Row("image")) for epoch in at]
-    values, low, high = (
-        np.array([[row.value, row.ci_low, row.ci_high] for row in rows], float).reshape(-1, 3).T
-    )
+    cells = [[row.value, row.ci_low, row.ci_high] for row in rows]
+    values, low, high = np.array(cells, float).reshape(-1, 3).T
     if np.isnan(values).all():
         return
-    axes.fill_between(at, low, high, color=colour, alpha=0.16, linewidth=0)
+    axes.fill_between(at, low, high, color=look["color"], alpha=0.16, linewidth=0)
     if len(at) == 1:
         # The band of a single epoch has no width: an upright line shows its interval.
-        axes.vlines(at, low, high, colour, linewidth=1.4)
-    axes.plot(at, values, color=colour, markersize=3.4, label=label, **look)
+        axes.vlines(at, low, high, look["color"], linewidth=1.4)
+    axes.plot(at, values, markersize=3.4, **look)
 
 
 def _baseline(axes: Axes, runs: Runs, measured: dict[str, _Values], method: str, colour: str) -> None:
     """Draw a level line for each run, or one line where runs agree, as they do on the same questions."""
-    levels: dict[tuple[str, float], None] = {}
+    levels: dict[str, set[float]] = {}
     for name, epochs in measured.items():
         row = epochs[max(epochs)].get((method, RHO)) if epochs else None
         if row is not None and row.value is not None:
             # Runs on other data may have other annotators, so each run names its own.
             named = style.method_name(method, runs[name][max(epochs)].manifest)
-            levels[named, round(row.value, 6)] = None
-    known: set[str] = set()
+            levels.setdefault(named, set()).add(round(row.value, 6))
     look: dict[str, Any] = {"color": colour, "linewidth": 1.6, "linestyle": _BASELINE_DASHES[method]}
-    for named, level in levels:
-        axes.axhline(level, label="_" if named in known else named, zorder=1, **look)
-        known.add(named)
+    for named, values in levels.items():
+        for number, level in enumerate(values):
+            axes.axhline(level, label="_" if number else named, zorder=1, **look)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,23 +73,14 @@ def as_json(explanation: Explanation, origin: Json) -> Json:
         "schema_version": SCHEMA_VERSION,
         **origin,
         "question": explanation.question,
-        "words": [
-            {"word": word, "known": known}
-            for word, known in zip(explanation.words, explanation.known, strict=True)
-        ],
+        "words": _by_word(explanation, "known", explanation.known),
         "target": explanation.answers[0].text,
         "answers": [
             {"answer": one.text, "probability": number(one.probability)} for one in explanation.answers
         ],
         "image_maps": [_about(one) | {"values": nested(one.values)} for one in explanation.of("image")],
         "word_importances": [
-            _about(one)
-            | {
-                "words": [
-                    {"word": word, "importance": value}
-                    for word, value in zip(explanation.words, nested(one.values), strict=True)
-                ]
-            }
+            _about(one) | {"words": _by_word(explanation, "importance", nested(one.values))}
             for one in explanation.of("question")
         ],
         "notes": list(explanation.notes),
@@ -103,6 +95,10 @@ def nested(values: np.ndarray) -> list[Any]:
 def number(value: float) -> float | None:
     """A number for strict JSON: None if it is undefined or infinite."""
     return value if math.isfinite(value) else None
+
+
+def _by_word(explanation: Explanation, name: str, values: Sequence[Any]) -> list[Json]:
+    return [{"word": word, name: value} for word, value in zip(explanation.words, values, strict=True)]
 
 
 def _about(one: Importance) -> Json:

@@ -67,14 +67,15 @@ def _panel(axes: Axes, kind: str, curves: dict[str, Curve | None]) -> None:
         if curve is None:
             continue
         colour = style.on_light(style.SERIES[number % len(style.SERIES)])
+        look: dict[str, Any] = {"color": colour, "linestyle": DASHES[number % len(DASHES)]}
         # Only calibration has few enough points to mark each of them: its bins.
-        marker: dict[str, Any] = {}
         if kind == "calibration":
-            marker = {"marker": MARKERS[number % len(MARKERS)], "markersize": 2.4}
-            _weigh(axes, curve, colour, marker["marker"])
-        dash = DASHES[number % len(DASHES)]
-        label = style.in_words(name)
-        axes.plot(curve["x"], curve["y"], color=colour, linestyle=dash, linewidth=1.5, label=label, **marker)
+            look |= {"marker": MARKERS[number % len(MARKERS)], "markersize": 2.4}
+            if n := curve.get("n"):
+                # The area of a mark grows with the number of questions of its bin.
+                area = 3 + 45 * np.asarray(n, float) / max(n)
+                axes.scatter(curve["x"], curve["y"], area, colour, look["marker"], linewidth=0)
+        axes.plot(curve["x"], curve["y"], linewidth=1.5, label=style.in_words(name), **look)
     if kind != "risk_coverage":
         axes.plot([0, 1], [0, 1], color=style.MUTED, linewidth=1, linestyle=(0, (1, 2)), zorder=1)
         axes.set_ylim(-0.02, 1.02)
@@ -85,10 +86,3 @@ def _panel(axes: Axes, kind: str, curves: dict[str, Curve | None]) -> None:
     axes.set_xticks([0, 0.5, 1])
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-
-
-def _weigh(axes: Axes, curve: Curve, colour: str, marker: str) -> None:
-    """Mark each bin with an area that grows with its number of questions."""
-    n = np.asarray(curve.get("n", []), float)
-    if len(n):
-        axes.scatter(curve["x"], curve["y"], s=3 + 45 * n / n.max(), marker=marker, color=colour, linewidth=0)

@@ -6,6 +6,7 @@ Everything drawn is read from the result. A value that is undefined there is lef
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -55,13 +56,11 @@ def most_important_words(result: AnalysisResult, width: float | None = None) -> 
         counted = f"n = {'–'.join(map(str, counts))}" if counts else ""
         labels.append(f"{style.in_words(group)}{chr(10) if upright else ', '}{counted}")
     _name_groups(axes, labels, upright, few=narrow(figure))
-    measured = (
-        "P(most important |\npart of speech)" if narrow(figure) else "P(most important | part of speech)"
-    )
+    share = f"P(most important |{chr(10) if narrow(figure) else ' '}part of speech)"
     if upright:
-        tidy(axes, up=measured, grid="y")
+        tidy(axes, up=share, grid="y")
     else:
-        tidy(axes, across=measured, grid="x")
+        tidy(axes, across=share, grid="x")
     how = "n: words. Thin lines: 95% intervals. Most frequent part of speech first."
     describe(figure, result, f"{how} Tagged by {result.manifest.get('tagger')}.")
     legends(figure, [axes], len(methods) + 1, what)
@@ -96,10 +95,8 @@ def _word_bars(
 def _name_groups(axes: Axes, labels: Sequence[str], upright: bool, few: bool) -> None:
     """Label the groups on one axis, and put percents on the other (few ticks if it is horizontal)."""
     if upright:
-        crowded = len(labels) > 9
-        axes.set_xticks(
-            range(len(labels)), labels, rotation=40 if crowded else 0, ha="right" if crowded else "center"
-        )
+        turned: dict[str, Any] = {"rotation": 40, "ha": "right"} if len(labels) > 9 else {}
+        axes.set_xticks(range(len(labels)), labels, **turned)
         axes.set_ylim(bottom=0)
     else:
         axes.set_yticks(range(len(labels)), labels)

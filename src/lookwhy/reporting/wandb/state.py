@@ -15,14 +15,12 @@ from typing import Any
 
 from lookwhy.files import atomic_path
 
-_ID_LENGTH = 8
-
 
 def run_id(run_folder: Path) -> str:
     """The id of the folder's W&B run: `WANDB_RUN_ID`, else the id of the first training, else a new one."""
     state = _read(run_folder)
     # Not from `random`, whose state belongs to the training.
-    new = "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(_ID_LENGTH))
+    new = "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(8))
     wanted = os.environ.get("WANDB_RUN_ID") or state.get("run_id") or new
     if wanted != state.get("run_id"):
         # Nothing has been logged to a new W&B run.
@@ -74,10 +72,9 @@ def _path(run_folder: Path) -> Path:
 
 def _read(run_folder: Path) -> dict[str, Any]:
     try:
-        state = json.loads(_path(run_folder).read_text())
-    except (OSError, ValueError):
+        return dict(json.loads(_path(run_folder).read_text()))
+    except (OSError, ValueError, TypeError):
         return {}
-    return state if isinstance(state, dict) else {}
 
 
 def _write(run_folder: Path, state: dict[str, Any]) -> None:
