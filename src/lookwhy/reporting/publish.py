@@ -25,16 +25,8 @@ def figures_folder(run_folder: Path, epoch: int) -> Path:
 def publish(result: AnalysisResult, run_folder: Path, epoch: int, experiment: Any | None) -> list[Path]:
     """Draw the pictures of one analysis into the run folder, and log the analysis to W&B.
 
-    Call it after `lookwhy.store.save`, which replaces the folder of the epoch.
-
-    Args:
-        result: analysis to publish.
-        run_folder: folder of the training run.
-        epoch: epoch of the analysis.
-        experiment: W&B run; None leaves W&B out.
-
-    Returns:
-        The pictures written.
+    Call it after `lookwhy.store.save`, which replaces the folder of the epoch. Without an `experiment` (a W&B
+    run), W&B is left out. Returns the pictures written.
     """
     folder = figures_folder(run_folder, epoch)
     strips, missing = catalogue.examples(result, result.manifest.get("examples", ()))

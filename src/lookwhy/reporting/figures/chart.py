@@ -61,14 +61,7 @@ def _wrapped(text: str, room: float) -> str:
 
 
 def legends(figure: Figure, panels: Sequence[Axes], columns: int, what: str) -> None:
-    """Title a figure and put a legend above each of its panels, or one for all if the figure is narrow.
-
-    Args:
-        figure: a figure without `suptitle`.
-        panels: axes with labelled lines or bars.
-        columns: largest number of columns.
-        what: title of the figure.
-    """
+    """Title a figure and put a legend above each of its panels, or one for all if the figure is narrow."""
     if narrow(figure):
         shared_legend(figure, panels, columns, what)
         return
@@ -80,11 +73,7 @@ def legends(figure: Figure, panels: Sequence[Axes], columns: int, what: str) -> 
 def shared_legend(figure: Figure, panels: Sequence[Axes], columns: int = 2, title: str = "") -> None:
     """Put one legend with the entries of all panels above them, each entry once, wrapped to the figure.
 
-    Args:
-        figure: a figure without `suptitle`, which would overlap the legend.
-        panels: axes with labelled lines or bars.
-        columns: largest number of columns.
-        title: title of the figure.
+    The legend holds the title of the figure, because it would overlap a `suptitle`.
     """
     drawn = [axes.get_legend_handles_labels() for axes in panels]
     handles = {label: handle for found in drawn for handle, label in zip(*found, strict=True)}
@@ -153,10 +142,7 @@ _REAL_TEXT: Any = {"svg.fonttype": "none", "pdf.fonttype": 42, "svg.hashsalt": "
 def save_figure(figure: Figure, path: Path, dpi: float | None = None) -> Path:
     """Write a figure atomically, in the format of the ending (.png, .svg, .pdf); equal results, equal bytes.
 
-    Args:
-        figure: figure to write.
-        path: file to write.
-        dpi: dots an inch of a .png and of pictures inside other formats; None: the figure's own.
+    `dpi`: dots an inch of a .png and of pictures inside other formats; None: the figure's own.
     """
     kind = path.suffix.lstrip(".") or "png"
     # The last few percent of compression would take half of the time.

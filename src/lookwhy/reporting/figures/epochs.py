@@ -40,9 +40,7 @@ _Values = dict[int, dict[tuple[str, str], Row]]
 def agreement_over_epochs(runs: Runs, width: float | None = None) -> Figure:
     """Rank correlation with the annotators, and how specific it is to the question, by epoch.
 
-    Args:
-        runs: analyses by name of the run and by epoch; only their scalars are read.
-        width: width in inches.
+    Only the scalars of the analyses are read; `width` in inches.
     """
     found = [result for run in runs.values() for result in run.values()]
     methods = sorted({method for result in found for method in reading.image_methods(result)})

@@ -35,9 +35,8 @@ _PANELS = {
 def failure_curves(result: AnalysisResult, width: float | None = None) -> Figure:
     """How well each feature set tells right answers from wrong ones, as the curves stored with the analysis.
 
-    Args:
-        result: analysis to draw; a result of an early version holds no curves, and the figure says so.
-        width: width in inches; in one column the three panels are stacked.
+    A result of an early version holds no curves, and the figure says so. The panels are stacked where the
+    `width` in inches is that of one column.
     """
     figure = new_figure(width or 7.2, 3.9)
     if narrow(figure):
@@ -74,7 +73,7 @@ def _panel(axes: Axes, kind: str, curves: dict[str, Curve | None]) -> None:
             if n := curve.get("n"):
                 # The area of a mark grows with the number of questions of its bin.
                 area = 3 + 45 * np.asarray(n, float) / max(n)
-                axes.scatter(curve["x"], curve["y"], area, colour, look["marker"], linewidth=0)
+                axes.scatter(curve["x"], curve["y"], area, colour, marker=look["marker"], linewidth=0)
         axes.plot(curve["x"], curve["y"], linewidth=1.5, label=style.in_words(name), **look)
     if kind != "risk_coverage":
         axes.plot([0, 1], [0, 1], color=style.MUTED, linewidth=1, linestyle=(0, (1, 2)), zorder=1)

@@ -28,10 +28,7 @@ _SIDE = round(PANEL * DPI)
 
 
 def example_strip(
-    result: AnalysisResult,
-    question_id: int,
-    image: UInt8[np.ndarray, "H W 3"],
-    width: float | None = None,
+    result: AnalysisResult, question_id: int, image: UInt8[np.ndarray, "H W 3"], width: float | None = None
 ) -> Figure:
     """One question: the image, where annotators and each method looked, and which words counted.
 
@@ -57,24 +54,20 @@ def example_strip(
     looked = _mean_annotator(result, place)
     if looked is not None:
         panels.append(_map_panel(*looked, picture, signed=False))
-    for method in reading.image_methods(result):
-        maps = result.maps.get(f"image/{method}")
-        if maps is not None:
-            rho = reading.of_method(rows, "image", method).get("rho")
-            caption = f"rank correlation {rho:.2f}" if reading.known(rho) else ""
-            if looked is not None and not caption:
-                caption = "rank correlation undefined"
-            values = maps.values[place].numpy()
-            panels.append(_map_panel(style.method_name(method), caption, values, picture, maps.signed))
+    maps = [one for _, one in sorted(result.maps.items())]
+    for one in (one for one in maps if one.domain == "image"):
+        rho = reading.of_method(rows, "image", one.method).get("rho")
+        undefined = "" if looked is None else "rank correlation undefined"
+        caption = f"rank correlation {rho:.2f}" if reading.known(rho) else undefined
+        values = one.values[place].numpy()
+        panels.append(_map_panel(style.method_name(one.method), caption, values, picture, one.signed))
     side = PANEL if width is None else fitting(width, len(panels))
     sheet = Sheet(width or _wide_enough(panels))
     _headline(sheet, rows[0], result.manifest)
     sheet.panels([replace(panel, width=side) for panel in panels], side * picture.shape[0] / picture.shape[1])
     sheet.space(0.06)
-    for method in reading.question_methods(result):
-        maps = result.maps.get(f"question/{method}")
-        if maps is not None:
-            _words(sheet, method, rows[0]["words"] or [], maps.values[place].numpy(), maps.signed)
+    for one in (one for one in maps if one.domain == "question"):
+        _words(sheet, one.method, rows[0]["words"] or [], one.values[place].numpy(), one.signed)
     sheet.text(str(result.manifest.get("data_note") or ""), style.SMALL, style.MUTED)
     return sheet.figure()
 

@@ -35,9 +35,7 @@ _GROUP = 0.75
 def most_important_words(result: AnalysisResult, width: float | None = None) -> Figure:
     """P(word is the most important of its question | its part of speech) (Figure 3 of the paper).
 
-    Args:
-        result: analysis to draw.
-        width: width in inches; without room for upright bars they are drawn horizontally.
+    The bars lie where a `width` in inches has no room for upright ones.
     """
     groups, methods = reading.groups(result), reading.question_methods(result)
     upright = width is None or (width - 1.0) / max(len(groups), 1) >= _GROUP
@@ -110,9 +108,7 @@ def _name_groups(axes: Axes, labels: Sequence[str], upright: bool, few: bool) ->
 def failure_prediction(result: AnalysisResult, width: float | None = None) -> Figure:
     """How well right and wrong answers are told apart, by the features that the predictor sees.
 
-    Args:
-        result: analysis to draw.
-        width: width in inches; in one column the two measures are stacked.
+    The two measures are stacked where the `width` in inches is that of one column.
     """
     names = reading.feature_sets(result)
     bars = 0.34 * max(len(names), 2)
@@ -149,12 +145,7 @@ def failure_prediction(result: AnalysisResult, width: float | None = None) -> Fi
 
 
 def accuracy_by_type(result: AnalysisResult, width: float | None = None) -> Figure:
-    """The official VQA accuracy: overall, by answer type and by question type.
-
-    Args:
-        result: analysis to draw.
-        width: width in inches.
-    """
+    """The official VQA accuracy: overall, by answer type and by question type; `width` in inches."""
     measured = {(row.measure, row.group): row.value for row in reading.rows(result, "accuracy")}
     overall = measured.get(("overall", ""))
     # Label, accuracy, colour and number of questions of each bar.

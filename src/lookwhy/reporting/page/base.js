@@ -12,9 +12,7 @@ const several = runs.length > 1;
 
 /**
  * An HTML element. Text is set as text only, so nothing in the data can become markup.
- * @param {string} tag
  * @param {Object<string, any>} attributes `style` may be an object; a function is a listener
- * @param {...(Node|string|null)} children
  */
 function make(tag, attributes = {}, ...children) {
   return dress(document.createElement(tag), attributes, children);
@@ -76,10 +74,7 @@ function epochSlider(id, changed) {
   return {
     element: make("label", { class: "slider" }, shown, input),
     epoch: () => epochs[input.value],
-    /**
-     * Offer other epochs. If the epoch shown is not among them, go to the last one that most runs have.
-     * @param {number[][]} each epochs of each run shown
-     */
+    /** Offer the epochs of each run. If the epoch shown is not among them, go to the last one that most runs have. */
     offer(each) {
       const kept = epochs[input.value];
       const found = [...new Set(each.flat())].sort((a, b) => a - b);
@@ -108,13 +103,7 @@ function fill(select, options) {
   if (options.some(([value]) => value === kept)) select.value = kept;
 }
 
-/**
- * The controls of a section that shows one run at one epoch.
- * @param {string} id id of the section
- * @param {number[]} possible places of the runs that have results for the section
- * @param {(run: number) => number[]} epochsOf
- * @param {(run: number, epoch: number) => void} show
- */
+/** The controls of a section that shows one run at one epoch; `possible` are the places of the runs to choose from. */
 function runAndEpoch(id, possible, epochsOf, show) {
   const place = document.querySelector(`#${id} .controls`);
   const chosen = () => Number(run.select.value);

@@ -24,10 +24,7 @@ const lookAt = (at) => ({ colour: names.series[at % 6], hatch: HATCHES[at % 4], 
  *   y: {title: string, low?: number, high?: number, share?: boolean}}} Chart `whole`: epochs; `share`: percent
  */
 
-/**
- * A line chart with its title and, on demand, a table of its numbers; its method `show` draws another chart.
- * @param {Chart} chart
- */
+/** A line chart with its title and, on demand, a table of its numbers; its method `show` draws another Chart. */
 function lineChart(chart) {
   const plot = make("div");
   const numbers = make("details", {}, make("summary", {}, "Numbers"), make("div"));
@@ -45,7 +42,6 @@ function lineChart(chart) {
   return box;
 }
 
-/** @param {Chart} chart */
 function drawLines(chart) {
   const [bottom, top] = range(chart);
   const x = (value) => (100 * (value - chart.x.low)) / (chart.x.high - chart.x.low || 1);
@@ -173,12 +169,7 @@ function lineKey({ colour, dash, marker }) {
  * @typedef {{name: string, small: string, strong?: boolean, bars: Bar[]}} BarRow
  */
 
-/**
- * Bars in HTML, so that long names wrap.
- * @param {string} label
- * @param {BarRow[]} rows
- * @param {number} high the value at the right end
- */
+/** Bars in HTML, so that long names wrap; `rows` are BarRows, and `high` is the value at the right end. */
 function barChart(label, rows, high) {
   const at = (value) => Math.min(Math.max(value / high, 0), 1) * 100 + "%";
   const part = (name, style) => make("div", { class: name, style });

@@ -4,27 +4,20 @@ const ALL = "all";
 
 function examplesSection() {
   const place = document.querySelector("#examples .browser");
-  if (!report.questions.length || !report.examples.some((one) => one.epochs.length)) {
-    place.append(make("p", {}, "No question with maps to show."));
-    return;
-  }
-  const browser = new Browser(place);
-  browser.changeRun();
+  if (report.questions.length) new Browser(place).changeRun();
+  else place.append(make("p", {}, "No question with maps to show."));
 }
 
 /** The controls, and the view of the question that they choose. */
 class Browser {
   constructor(place) {
-    const many = report.questions.length;
-    const again = () => this.refilter();
-    const types = (key) => [["", "any"], ...[...new Set(report.questions.map((one) => one[key]))].filter(Boolean).sort().map((type) => [type, type])];
-    const correct = [["", "right or wrong"], ["right", "right"], ["wrong", "wrong"]];
-    const changes = [["", "any"], ["answer", "another answer"], ["gained", "became right"], ["lost", "became wrong"]];
+    const filter = (id, name, options, all = "any") => menu("filter-" + id, name, [["", all], ...options], () => this.refilter());
+    const types = (key) => [...new Set(report.questions.map((one) => one[key]))].filter(Boolean).sort().map((type) => [type, type]);
     this.filters = {
-      correct: menu("filter-correct", "Answer", correct, again),
-      type: menu("filter-type", "Question type", types("type"), again),
-      answerType: menu("filter-answer-type", "Answer type", types("answerType"), again),
-      change: menu("filter-change", "First to last epoch", changes, again),
+      correct: filter("correct", "Answer", [["right", "right"], ["wrong", "wrong"]], "right or wrong"),
+      type: filter("type", "Question type", types("type")),
+      answerType: filter("answer-type", "Answer type", types("answerType")),
+      change: filter("change", "First to last epoch", [["answer", "another answer"], ["gained", "became right"], ["lost", "became wrong"]]),
       order: menu("order", "Order", this.orders(), () => this.reorder()),
     };
     this.found = make("output", { "aria-live": "polite" });
@@ -33,7 +26,7 @@ class Browser {
       ...Object.values(this.filters).map((one) => one.element), reset, this.found);
 
     this.run = menu("examples-run", "Run", this.runOptions(), () => this.changeRun());
-    this.question = make("select", { id: "question", "aria-label": `Question, one of up to ${many}`, change: () => this.show() });
+    this.question = make("select", { id: "question", "aria-label": `Question, one of up to ${report.questions.length}`, change: () => this.show() });
     this.before = make("button", { type: "button", id: "previous", "aria-label": "Previous question", click: () => this.step(-1) }, "←");
     this.after = make("button", { type: "button", id: "next", "aria-label": "Next question", click: () => this.step(1) }, "→");
     this.slider = epochSlider("examples-epoch", () => this.refilter(this.question.value));

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -138,7 +138,7 @@ def _found(asked: list[Question], result: AnalysisResult) -> Iterator[tuple[int,
             yield at, rows, places[one.question_id]
 
 
-def _answer(rows: list[reading.Record], methods: list[tuple[str, str]]) -> Json:
+def _answer(rows: list[reading.Record], methods: Sequence[tuple[str, str]]) -> Json:
     of_methods = [(domain, reading.of_method(rows, domain, method)) for domain, method in methods]
     return {
         "said": str(rows[0]["predicted"]),

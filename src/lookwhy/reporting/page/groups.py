@@ -51,13 +51,7 @@ def groups_of_runs(folders: list[Path], runs: list[Json]) -> list[Json]:
 
 
 def group_of_runs(name: str, members: list[int], runs: list[Json]) -> Json:
-    """Mean and spread over the runs of a group, in the form of `numbers_of_run`.
-
-    Args:
-        name: name of the group.
-        members: places of its runs in `runs`, at least two.
-        runs: numbers of all runs of the page, from `numbers_of_run`.
-    """
+    """Mean and spread over at least two of `runs`, in their form; `members` holds their places."""
     own = [runs[at] for at in members]
     agreement: Json = {}
     for (measure, method), curves in _collect(run["agreement"] for run in own).items():

@@ -9,10 +9,7 @@ const LONGEST_SIDE = 336;
 const decode = (base64) => Uint8Array.from(atob(base64), (one) => one.charCodeAt(0));
 const SCALES = Object.fromEntries(Object.entries(report.scales).map(([name, { rgb, blackInk }]) => [name, { rgb: decode(rgb), blackInk }]));
 
-/**
- * A function that reads one map after the other from a block, written by lookwhy.reporting.page.examples.pack.
- * @returns {() => HeatMap|null} null if the epoch has no such map
- */
+/** A function that reads one HeatMap after the other from a block of examples.pack; null if an epoch has none. */
 function mapReader(bytes) {
   const view = new DataView(bytes.buffer);
   let at = 0;
@@ -30,10 +27,7 @@ function mapReader(bytes) {
 
 const decoded = new Map();
 
-/**
- * All maps of a question in a run.
- * @returns {{annotators: HeatMap|null, epochs: Object<number, {image: (HeatMap|null)[], words: (HeatMap|null)[]}>}}
- */
+/** @returns {{annotators: HeatMap|null, epochs: Object<number, {image: (HeatMap|null)[], words: (HeatMap|null)[]}>}} */
 function mapsOf(run, question) {
   const key = `maps-${run}-${question}`;
   if (!decoded.has(key)) {
@@ -105,11 +99,8 @@ function enlarge(map, width, height) {
 }
 
 /**
- * Draw an image with a map over it: the image is pale, and more coloured where the map is larger.
- * @param {HTMLCanvasElement} canvas
- * @param {HTMLImageElement|null} image null: a neutral ground
- * @param {HeatMap|null} map null: the plain image
- * @param {number} opacity opacity of the strongest colour, 0..1
+ * Draw an image (null: a neutral ground) with a map over it (null: none): the image is pale, and more coloured where
+ * the map is larger. The strongest colour has `opacity`, 0..1.
  */
 function paint(canvas, image, map, opacity) {
   const ratio = image ? image.naturalHeight / image.naturalWidth : 1;

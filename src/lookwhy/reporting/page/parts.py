@@ -22,15 +22,14 @@ def fill(frame: Path, styles: Iterable[Path], scripts: Iterable[Path], filled: d
     """Make one HTML document of its files.
 
     Args:
-        frame: HTML file in which `{{name}}` marks a place; `{{style}}` and `{{script}}` are two of them.
-        styles: CSS files, in order.
-        scripts: JavaScript files, in order.
+        frame: HTML file in which `{{name}}` marks a place.
+        styles: CSS files, in order, for the place `{{style}}`.
+        scripts: JavaScript files, in order, for the place `{{script}}`.
         filled: HTML for each other place, by name.
     """
-    parts = {
-        "style": "\n".join(path.read_text(encoding="utf-8") for path in styles),
-        "script": "\n".join(path.read_text(encoding="utf-8") for path in scripts),
-    } | filled
+    files = {"style": styles, "script": scripts}
+    parts = {name: "\n".join(one.read_text(encoding="utf-8") for one in many) for name, many in files.items()}
+    parts |= filled
     # Fill in one pass: names within the filled-in text stay as they are.
     return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match.group(1)], frame.read_text(encoding="utf-8"))
 
@@ -38,9 +37,8 @@ def fill(frame: Path, styles: Iterable[Path], scripts: Iterable[Path], filled: d
 def json_block(name: str, content: Any) -> str:
     """A script element with JSON data, which browsers do not run."""
     text = json.dumps(content, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    # "<" is escaped, so no text in the data can close the block.
-    escaped = text.replace("<", "\\u003c")
-    return f'<script type="application/json" id="{name}">{escaped}</script>'
+    text = text.replace("<", "\\u003c")  # so that no text in the data can close the block
+    return f'<script type="application/json" id="{name}">{text}</script>'
 
 
 def bytes_block(name: str, content: bytes) -> str:

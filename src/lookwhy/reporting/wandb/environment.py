@@ -14,12 +14,6 @@ from lookwhy.errors import LookwhyError
 
 __all__ = ["StartError", "go_offline", "has_credentials", "offline_environment", "prepare_environment"]
 
-_INIT_SECONDS = "30"
-"""Seconds that a training waits for the server before it goes on offline; `WANDB_INIT_TIMEOUT` is obeyed."""
-
-_FINISH_SECONDS = "300"
-"""Seconds that uploads may take after a training; `WANDB_FINISH_TIMEOUT` is obeyed."""
-
 
 def offline_environment(run_folder: Path) -> dict[str, str]:
     """Environment variables that keep all W&B files inside a run folder, and W&B offline without an API key.
@@ -33,9 +27,10 @@ def offline_environment(run_folder: Path) -> dict[str, str]:
         "WANDB_DATA_DIR": str(root / "wandb" / "staging"),
         "WANDB_CACHE_DIR": str(root / "wandb" / "cache"),
         "WANDB_ARTIFACT_DIR": str(root / "wandb" / "artifacts"),
-        "WANDB_INIT_TIMEOUT": _INIT_SECONDS,
-        # By default W&B waits without end for a server that has gone.
-        "WANDB_FINISH_TIMEOUT": _FINISH_SECONDS,
+        # Seconds that a training waits for the server before it goes on offline.
+        "WANDB_INIT_TIMEOUT": "30",
+        # Seconds that uploads may take after a training: by default W&B waits without end for a lost server.
+        "WANDB_FINISH_TIMEOUT": "300",
         # W&B's reports about itself go to the same server: one that hangs would delay the end of the process.
         "WANDB_ERROR_REPORTING": "false",
     }
@@ -73,10 +68,9 @@ def go_offline(error: Exception) -> str:
 def has_credentials() -> bool:
     """Whether W&B finds credentials: in the environment, its settings file or netrc."""
     settings = _settings()
-    if settings.api_key or settings.identity_token_file:
-        return True
     try:
-        return read_netrc_auth(host=settings.base_url) is not None
+        found = settings.api_key or settings.identity_token_file or read_netrc_auth(host=settings.base_url)
+        return bool(found)
     except AuthenticationError:  # no W&B key, such as the password of netrc's `default` entry
         return False
 

@@ -46,7 +46,7 @@ def publish(
         run_folder: run folder, whose stored epochs hold the best values and which remembers what is logged.
 
     Returns:
-        Everything logged, by key; empty if this very analysis has been logged before.
+        Everything logged, by key; empty if the analysis has been logged before.
     """
     weights = result.manifest.get("weights_sha256")
     if state.is_logged(run_folder, epoch, weights):
