@@ -72,10 +72,7 @@ class Row:
 
 
 def table(summary: Mapping[str, float]) -> list[Row]:
-    """Turn flat scalars into rows, one a measurement, in the order in which their keys first appear.
-
-    Args:
-        summary: scalars by key, as in `AnalysisResult.summary`.
+    """Turn scalars by key, as in `AnalysisResult.summary`, into rows, one a measurement, in their order.
 
     Example:
         >>> table({"image/occlusion/rank_correlation": 0.3, "image/occlusion/rank_correlation/n": 8.0})[0].n

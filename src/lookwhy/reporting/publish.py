@@ -17,18 +17,13 @@ from lookwhy.types import AnalysisResult
 _log = logging.getLogger(__name__)
 
 
-def figures_folder(run_folder: Path, epoch: int) -> Path:
-    """Folder for the pictures of one epoch inside a run folder."""
-    return store.epoch_folder(run_folder, epoch) / "figures"
-
-
 def publish(result: AnalysisResult, run_folder: Path, epoch: int, experiment: Any | None) -> list[Path]:
     """Draw the pictures of one analysis into the run folder, and log the analysis to W&B.
 
     Call it after `lookwhy.store.save`, which replaces the folder of the epoch. Without an `experiment` (a W&B
     run), W&B is left out. Returns the pictures written.
     """
-    folder = figures_folder(run_folder, epoch)
+    folder = store.epoch_folder(run_folder, epoch) / "figures"
     strips, missing = catalogue.examples(result, result.manifest.get("examples", ()))
     charts = [one for one in catalogue.charts(result) if one.name in catalogue.EPOCH_CHARTS]
     drawn: dict[str, Path] = {}

@@ -81,12 +81,7 @@ def example_name(question_id: int) -> str:
 def examples(
     result: AnalysisResult, questions: Iterable[int], width: float | None = None
 ) -> tuple[list[Drawing], list[str]]:
-    """Strips of questions, each of which needs the analysis and the image file of the question.
-
-    Args:
-        result: analysis to draw.
-        questions: question ids; the usual choice is `result.manifest["examples"]`.
-        width: width in inches; None: the width that suits the panels.
+    """Strips of questions by id; the usual choice is `result.manifest["examples"]`; `width` in inches.
 
     Returns:
         The strips, and for each question without one the path of its missing image (or its id).

@@ -28,14 +28,10 @@ class Question(NamedTuple):
 
 
 def choose_questions(last: list[AnalysisResult], most: int) -> list[Question]:
-    """Choose the questions to browse: those that most runs have, a run's own examples before others.
+    """Choose at most `most` questions to browse: those that most runs have, a run's own examples first.
 
     The run with the fewest questions so far chooses next. So runs on the same data show the same questions,
-    and a run on other data has some, too.
-
-    Args:
-        last: last analysis of each run.
-        most: largest number of questions.
+    and a run on other data has some, too. `last` holds the last analysis of each run.
     """
     orders = [_in_order(result) for result in last]
     holders: dict[Question, list[int]] = {}
@@ -92,10 +88,7 @@ def examples_of_run(
 ) -> tuple[Json, list[bytes]]:
     """Content of the browser for one run: facts about its answers, and the packed maps of each question.
 
-    Args:
-        asked: questions of the page.
-        last: last analysis of the run.
-        epochs: analyses to show, in ascending order; only one at a time is held in memory.
+    `epochs` come in ascending order, and only one at a time is held in memory.
     """
     methods = sorted((one.domain, one.method) for one in last.maps.values())
     answers: list[list[Json | None]] = [[] for _ in asked]

@@ -58,9 +58,7 @@ _MOST_TYPES = 10
 def table_one(result: AnalysisResult, width: int = WIDE) -> list[Table | Text]:
     """Table 1 of the paper, with the controls that give it meaning.
 
-    Args:
-        result: analysis to show.
-        width: width of the terminal in characters; below `WIDE` the controls form a second table.
+    Below a `width` of `WIDE` characters the controls form a second table.
     """
     title, rows = table_title(result), table_rows(result)
     if not rows:
@@ -210,12 +208,7 @@ def accuracy_table(result: AnalysisResult) -> Table:
 
 
 def profile_table(seconds: dict[str, float], questions: int) -> Table:
-    """Seconds of each part of an analysis, the longest first.
-
-    Args:
-        seconds: seconds by name of the part; the name "part: inner" belongs to a part inside another.
-        questions: number of questions analysed.
-    """
+    """Seconds of each part of an analysis, the longest first; "part: inner" names a part inside another."""
     table = _new_table(
         f"Seconds of an analysis of {questions} questions",
         "Wall-clock time. Image features are cached, so a second analysis is faster.",

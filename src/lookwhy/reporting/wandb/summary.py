@@ -33,10 +33,9 @@ def direction(key: str) -> float | None:
 
 
 def best_values(summaries: Mapping[int, Mapping[str, float]]) -> dict[str, float]:
-    """`<key>/best` and `<key>/best_epoch` of each scalar that can be better or worse.
+    """`<key>/best` and `<key>/best_epoch` of each scalar that can be better or worse, from scalars by epoch.
 
-    Args:
-        summaries: scalars by epoch; the untrained model does not compete, and the first of equals is best.
+    The untrained model does not compete, and the first of equals is best.
     """
     best: dict[str, tuple[float, int]] = {}
     for epoch in sorted(epoch for epoch in summaries if epoch != store.UNTRAINED):

@@ -34,11 +34,7 @@ Section = tuple[str, list[Panel | None]]
 
 
 class Project:
-    """Keys and names that the runs of a project log.
-
-    Args:
-        results: an analysis of each run.
-    """
+    """Keys and names that the runs of a project log, from one analysis of each."""
 
     def __init__(self, results: list[AnalysisResult]) -> None:
         def each(names: Callable[[AnalysisResult], list[str]]) -> list[str]:
