@@ -30,6 +30,5 @@ def compare(runs: dict[str, Path]) -> list[Comparison]:
 
 
 def _ends(epochs: dict[int, Path]) -> tuple[tuple[int, Records], tuple[int, Records]]:
-    """First and last epoch of a run, with their records."""
     first, last = ((epoch, store.load(epochs[epoch]).records) for epoch in (min(epochs), max(epochs)))
     return first, last

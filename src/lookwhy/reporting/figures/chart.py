@@ -123,7 +123,7 @@ def describe(figure: Figure, result: AnalysisResult, text: str) -> None:
 
 
 def tidy(axes: Axes, across: str = "", up: str = "", grid: Literal["x", "y"] = "y") -> None:
-    """Label the axes and make them quiet: no box, muted ticks, a faint grid along one axis."""
+    """Label the axes and draw them plainly: no box, muted ticks, a faint grid along one axis."""
     axes.set_xlabel(across, size=style.TEXT, color=style.INK)
     axes.set_ylabel(up, size=style.TEXT, color=style.INK)
     axes.spines[["top", "right"]].set_visible(False)

@@ -109,7 +109,7 @@ def explanation_figure(
 
 
 def _wide_enough(panels: Sequence[Panel]) -> float:
-    """Width in inches of a sheet with at most five panels side by side."""
+    # At most five panels side by side.
     return 2 * MARGIN + max(len(panels[:5]), 3) * (PANEL + GAP) - GAP
 
 

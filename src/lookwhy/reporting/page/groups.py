@@ -103,12 +103,10 @@ def _collect(nested: Iterable[dict[Any, Json]]) -> dict[tuple[Any, str], list[An
 
 
 def _spread(values: list[float]) -> list[Any]:
-    """Mean, both ends of the spread, and the number of runs."""
     return [*(short(one) for one in mean_over_runs(np.array(values))), len(values)]
 
 
 def _band(runs: int, agreement: Json) -> str:
-    """The meaning of a group's band, in words."""
     if runs == 2:
         return _RANGE
     counts = {point[4] for methods in agreement.values() for points in methods.values() for point in points}

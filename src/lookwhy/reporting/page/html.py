@@ -123,7 +123,6 @@ def _pictures_until(result: AnalysisResult, folder: Path) -> float:
 
 
 def _examples(runs: list[_Run], asked: list[Question], progress: bool) -> Iterator[tuple[Json, list[bytes]]]:
-    """Content of the example browser and packed maps of each run."""
     shown = [
         shown_epochs(sorted(run.folders), bytes_of_epoch(run.last, len(asked)), len(runs)) for run in runs
     ]
