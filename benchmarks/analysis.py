@@ -118,7 +118,7 @@ def beside_the_epoch(store: Store, small_store: Store, pairs: int, small: bool) 
     seconds = store.analyse(pairs, 1).manifest["seconds"]
     parts = {name: value * PAIRS / pairs for name, value in seconds.items() if ": " not in name}
     # Not the same for each pair, and the same for any network.
-    parts["statistics"] = small_store.analyse(PAIRS, 1).manifest["seconds"]["statistics"]
+    parts["statistics"] = small_store.analyse(pairs if small else PAIRS, 1).manifest["seconds"]["statistics"]
     total = sum(parts.values())
     rows = [
         Row(f"training, {steps} steps of {BATCH} questions", f"{training:8.1f} s", "", True),

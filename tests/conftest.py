@@ -3,6 +3,7 @@
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,6 +13,9 @@ if (SHARED / "nltk_data").is_dir():
     # NLTK reads it when it is imported; else every test that tags would try a download first.
     known = os.environ.get("NLTK_DATA")
     os.environ["NLTK_DATA"] = os.pathsep.join([str(SHARED / "nltk_data"), *([known] if known else [])])
+
+# Before torch: with more threads, small matrices take longer, and processes wait for each other's threads.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Before anything of lookwhy: what its modules import first is compiled under the type checker's import hook,
 # whose cached bytecode is not the installed one. A third of a single test file's time.
@@ -46,6 +50,25 @@ def tiny_checkpoint(tiny_world, tmp_path_factory):
     from tiny_runs import make_checkpoint
 
     return make_checkpoint(tiny_world, tmp_path_factory.mktemp("run") / "runs" / "tiny")
+
+
+@pytest.fixture(scope="session")
+def trained(tiny_world, tmp_path_factory):
+    """What `python train.py` printed and left: two epochs and their analyses; tests only read it."""
+    from tiny_runs import run, train_command
+
+    folder = tmp_path_factory.mktemp("trained")
+    more = ["--trainer.max_epochs=2", "--analysis.untrained=true", "--analysis.plan.num_examples=2"]
+    done = run(train_command(tiny_world, *more), folder)
+    assert done.returncode == 0, done.stderr
+    path = folder / "runs" / "shapes"
+    return SimpleNamespace(
+        folder=folder,
+        run=path,
+        last=path / "checkpoints" / "last.ckpt",
+        stdout=done.stdout,
+        stderr=done.stderr,
+    )
 
 
 @pytest.fixture(scope="module")

@@ -1,20 +1,23 @@
-"""`python train.py` with an API key and a server that is of no use: real W&B, a stand-in for its server."""
+"""Training with an API key and a server that is of no use: real W&B, a stand-in for its server."""
 
-import subprocess
+import json
+import os
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from unittest import mock
 
 import pytest
-from test_wandb_resume import analysed
-from tiny_runs import clean_environment, train_command
+import wandb
+from tiny_runs import clean_environment, leet, run, train_command, train_options
 
 from lookwhy import store
+from lookwhy.cli.train import main as train
 
 ANSWERS = {"refuses the key": 401, "answers 500": 500, "hangs": None}
 
 
-@pytest.fixture(params=ANSWERS)
+@pytest.fixture
 def server(request):
     """Address of a server that gives one answer to everything, or none."""
     code, over = ANSWERS[request.param], threading.Event()
@@ -43,24 +46,40 @@ def server(request):
         listening.shutdown()
 
 
+def in_a_process(options, folder, environment, capfd):
+    done = run(train_command(*options), folder, **environment)
+    return done.returncode, done.stdout, done.stderr
+
+
+def in_this_process(options, folder, environment, capfd):
+    with mock.patch.dict(os.environ, clean_environment(**environment), clear=True):
+        code = train(train_options(*options, f"--runs={folder / 'runs'}"))
+        wandb.teardown()
+    return code, *capfd.readouterr()
+
+
 @pytest.mark.slow
-def test_training_goes_on_offline_and_the_run_folder_misses_nothing(tiny_world, tmp_path, server):
-    environment = clean_environment(
-        WANDB_API_KEY="a" * 40, WANDB_BASE_URL=server, WANDB_INIT_TIMEOUT="4", OMP_NUM_THREADS="1"
-    )
+@pytest.mark.parametrize(
+    ("server", "where"),
+    [("refuses the key", in_this_process), ("answers 500", in_this_process), ("hangs", in_a_process)],
+    indirect=["server"],
+)
+def test_training_goes_on_offline_and_the_run_folder_misses_nothing(
+    tiny_world, tmp_path, server, where, capfd
+):
+    environment = {"WANDB_API_KEY": "a" * 40, "WANDB_BASE_URL": server, "WANDB_INIT_TIMEOUT": "4"}
     start = time.monotonic()
-    done = subprocess.run(
-        train_command(tiny_world, "--trainer.max_epochs=1"),
-        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=200,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr
+    code, printed, errors = where([tiny_world, "--trainer.max_epochs=1"], tmp_path, environment, capfd)
+    assert code == 0, errors
+    assert "Traceback" not in errors
     assert time.monotonic() - start < 120
-    (line,) = [line for line in done.stdout.splitlines() if line.startswith(f"W&B: no run on {server} (")]
+    (line,) = [line for line in printed.splitlines() if line.startswith(f"W&B: no run on {server} (")]
     assert "the run goes on offline in" in line
-    run = tmp_path / "runs" / "shapes"
-    (offline,) = (run / "wandb").glob("offline-run-*/*.wandb")
-    assert analysed(offline) == [0]
-    assert list(store.stored_epochs(run)) == [0]
+    path = tmp_path / "runs" / "shapes"
+    (offline,) = path.glob("wandb/offline-run-*/*.wandb")
+    with leet(offline) as lines:
+        items = [json.loads(line)["history"]["item"] for line in lines if '"type":"history"' in line]
+    assert [item["epoch"] for item in items if "analysis/accuracy/overall" in item] == [0]
+    assert list(store.stored_epochs(path)) == [0]
     for name in ("config.yaml", "metrics.json", "checkpoints/last.ckpt"):
-        assert (run / name).is_file(), name
+        assert (path / name).is_file(), name
