@@ -39,7 +39,8 @@ class Mappings(pl.Callback):
 
     def on_train_end(self, trainer, pl_module):
         found = mappings(trainer.datamodule.folder / "data_img.h5")
-        Path(trainer.default_root_dir, f"mapped_{trainer.global_rank}.json").write_text(json.dumps(found))
+        folder = trainer.strategy.broadcast(trainer.default_root_dir)
+        Path(folder, f"mapped_{trainer.global_rank}.json").write_text(json.dumps(found))
 
 
 @pytest.fixture(scope="module")
