@@ -114,28 +114,20 @@ def test_each_command_shows_its_own_name(name, lookwhy, tmp_path):
 
 
 def test_an_error_names_a_command_that_is_installed(lookwhy, tmp_path):
-    done = run([lookwhy, "train", "--config", "shapes"], tmp_path)
-    assert done.returncode == 2
-    assert "run lookwhy prepare first" in done.stderr
-    assert len(done.stderr.splitlines()) == 1
-    done = run([lookwhy, "learn"], tmp_path)
-    assert done.returncode == 2
-    assert (
-        done.stderr == "lookwhy: error: expected prepare, train or analyze, found learn; see lookwhy --help\n"
-    )
+    for wrong, remedy in (
+        (["analyze", "explain"], "lookwhy analyze explain --help"),
+        (["learn"], "lookwhy --help"),
+    ):
+        done = run([lookwhy, *wrong], tmp_path)
+        assert done.returncode == 2
+        (line,) = done.stderr.splitlines()
+        assert line.endswith(f"; see {remedy}")
 
 
 @pytest.mark.slow
 def test_it_trains_and_analyses_without_the_source_tree(lookwhy, world):
-    options = [
-        "--trainer.max_epochs",
-        "1",
-        "--trainer.accelerator",
-        "cpu",
-        "--analysis.plan.num_questions",
-        "6",
-    ]
-    done = run([lookwhy, "train", "--config", "shapes", "--analysis.untrained", "false", *options], world)
+    options = "--config shapes --trainer.max_epochs 1 --trainer.accelerator cpu --analysis.untrained false"
+    done = run([lookwhy, "train", *options.split(), "--analysis.plan.num_questions", "6"], world)
     assert done.returncode == 0, done.stderr
     checkpoint = world / "runs" / "shapes" / "checkpoints" / "last.ckpt"
     assert "run folder  runs/shapes" in done.stdout

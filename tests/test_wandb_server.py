@@ -1,23 +1,19 @@
-"""Training with an API key and a server that is of no use: real W&B, a stand-in for its server."""
+"""`python train.py` with an API key and a server that is of no use: real W&B, a stand-in for its server."""
 
 import json
-import os
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from unittest import mock
 
 import pytest
-import wandb
-from tiny_runs import clean_environment, leet, run, train_command, train_options
+from tiny_runs import leet, run, train_command
 
 from lookwhy import store
-from lookwhy.cli.train import main as train
 
 ANSWERS = {"refuses the key": 401, "answers 500": 500, "hangs": None}
 
 
-@pytest.fixture
+@pytest.fixture(params=ANSWERS)
 def server(request):
     """Address of a server that gives one answer to everything, or none."""
     code, over = ANSWERS[request.param], threading.Event()
@@ -46,34 +42,15 @@ def server(request):
         listening.shutdown()
 
 
-def in_a_process(options, folder, environment, capfd):
-    done = run(train_command(*options), folder, **environment)
-    return done.returncode, done.stdout, done.stderr
-
-
-def in_this_process(options, folder, environment, capfd):
-    with mock.patch.dict(os.environ, clean_environment(**environment), clear=True):
-        code = train(train_options(*options, f"--runs={folder / 'runs'}"))
-        wandb.teardown()
-    return code, *capfd.readouterr()
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("server", "where"),
-    [("refuses the key", in_this_process), ("answers 500", in_this_process), ("hangs", in_a_process)],
-    indirect=["server"],
-)
-def test_training_goes_on_offline_and_the_run_folder_misses_nothing(
-    tiny_world, tmp_path, server, where, capfd
-):
+def test_training_goes_on_offline_and_the_run_folder_misses_nothing(tiny_world, tmp_path, server):
     environment = {"WANDB_API_KEY": "a" * 40, "WANDB_BASE_URL": server, "WANDB_INIT_TIMEOUT": "4"}
     start = time.monotonic()
-    code, printed, errors = where([tiny_world, "--trainer.max_epochs=1"], tmp_path, environment, capfd)
-    assert code == 0, errors
-    assert "Traceback" not in errors
+    done = run(train_command(tiny_world, "--trainer.max_epochs=1"), tmp_path, **environment)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
     assert time.monotonic() - start < 120
-    (line,) = [line for line in printed.splitlines() if line.startswith(f"W&B: no run on {server} (")]
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith(f"W&B: no run on {server} (")]
     assert "the run goes on offline in" in line
     path = tmp_path / "runs" / "shapes"
     (offline,) = path.glob("wandb/offline-run-*/*.wandb")
