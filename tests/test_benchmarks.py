@@ -59,14 +59,8 @@ def test_the_other_benchmarks_run(module, capsys, tmp_path):
 
 
 def test_a_quantity_that_has_no_bar_is_neither_met_nor_missed(capsys):
-    timing.print_rows(
-        "title",
-        [
-            timing.Row("a", "1 s", "", True),
-            timing.Row("b", "2 x", ">= 3 x", False),
-            timing.Row("c", "4 x", ">= 3 x", True),
-        ],
-    )
+    rows = [("a", "1 s", "", True), ("b", "2 x", ">= 3 x", False), ("c", "4 x", ">= 3 x", True)]
+    timing.print_rows("title", [timing.Row(*row) for row in rows])
     lines = capsys.readouterr().out.splitlines()
     verdicts = {line.split("│")[1].strip(): line.split("│")[4].strip() for line in lines if "│" in line}
     assert verdicts == {"a": "", "b": "NO", "c": "yes"}
