@@ -9,6 +9,7 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -63,6 +64,14 @@ def test_every_package_that_is_declared_is_imported():
 
 def test_no_extra_repeats_what_is_required():
     assert [name for name, declared in EXTRAS.items() if declared & REQUIRED] == []
+
+
+def test_the_pairs_of_torch_and_torchvision_that_are_tested_lie_in_the_declared_ranges():
+    ranges = {one.name: one.specifier for one in map(Requirement, PROJECT["dependencies"])}
+    exact = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
+    pairs = [*map(Requirement, exact), Requirement("torch==2.6.0"), Requirement("torchvision==0.21.0")]
+    assert {one.name for one in pairs} == {"torch", "torchvision"}
+    assert all(ranges[one.name].contains(next(iter(one.specifier)).version) for one in pairs)
 
 
 def test_developers_have_every_extra():
