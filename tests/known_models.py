@@ -5,6 +5,20 @@ import torch
 from lookwhy.types import VQABatch
 
 
+def draw(*shape, seed=0, dtype=torch.float64):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+class OnlyScores:
+    """A model as a black box."""
+
+    def __init__(self, model):
+        self.model = model
+
+    def answer_scores(self, image, tokens, lengths):
+        return self.model.answer_scores(image, tokens, lengths)
+
+
 def make_batch(images, tokens=((1, 2, 3),), image_ids=None, dtype=torch.float64):
     count = len(tokens)
     width = max(len(words) for words in tokens)

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tiny_runs import parse_only
 
 from lookwhy.analysis import AnalysisPlan
 from lookwhy.cli.configs import with_packaged_configs
-from lookwhy.cli.lightning import parse_only
 from lookwhy.errors import LookwhyError
 
 CONFIGS = Path(__file__).parent.parent / "configs"

@@ -30,7 +30,7 @@ def test_every_make_target_of_the_readme_is_in_the_makefile():
 def test_every_picture_is_listed_with_the_command_that_makes_it():
     import shlex
 
-    from lookwhy.cli.analyze_options import build_parser
+    from lookwhy.cli.analyze import build_parser
 
     account = (ROOT / "docs" / "figures.md").read_text()
     listed = dict(re.findall(r"^\| (docs/\S+\.png) \| `([^`]+)` \|$", account, re.M))
@@ -56,7 +56,7 @@ def test_every_picture_is_listed_with_the_command_that_makes_it():
 
 
 def test_every_command_of_the_readme_is_understood():
-    from lookwhy.cli.analyze_options import SUBCOMMANDS, build_parser
+    from lookwhy.cli.analyze import SUBCOMMANDS, build_parser
 
     lines = [line for line in README.splitlines() if line.startswith("python analyze.py ")]
     assert len(lines) >= 3

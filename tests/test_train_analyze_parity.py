@@ -7,11 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_runs import run, train_options
+from tiny_runs import parse_only, run, train_options
 
 from lookwhy import store
 from lookwhy.cli.analyze import main as analyze
-from lookwhy.cli.lightning import parse_only
 from lookwhy.cli.prepare import main as prepare
 from lookwhy.cli.train import main as train
 from lookwhy.models import load_checkpoint

@@ -1,13 +1,18 @@
 """Small real runs on the tiny shapes world."""
 
+import json
 import os
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout, suppress
+from io import StringIO
 from pathlib import Path
 
 import pytorch_lightning as pl
+import yaml
+from jsonargparse import Namespace
 
+from lookwhy.cli.lightning import train
 from lookwhy.data.datamodule import VQADataModule
 from lookwhy.models import SAN, DeeperLSTM, VQASystem
 
@@ -57,13 +62,8 @@ def leet(file, *options):
 
 
 def make_data(world, **settings):
-    options = {
-        "folder": str(world),
-        "batch_size": 32,
-        "sampling": "shuffled",
-        "annotator_maps": str(world / "annotators"),
-        "annotators": "simulated annotators",
-    }
+    options = {"folder": str(world), "batch_size": 32, "sampling": "shuffled"}
+    options |= {"annotator_maps": str(world / "annotators"), "annotators": "simulated annotators"}
     return VQADataModule(**(options | settings))
 
 
@@ -74,19 +74,10 @@ def make_head(data, kind=DeeperLSTM, **settings):
 
 
 def make_trainer(folder, epochs, callbacks, **settings):
-    quiet = {
-        "logger": False,
-        "enable_checkpointing": False,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-        "num_sanity_val_steps": 0,
-        "accelerator": "cpu",
-        "devices": 1,
-        "use_distributed_sampler": False,
-    }
-    return pl.Trainer(
-        default_root_dir=str(folder), max_epochs=epochs, callbacks=callbacks, **(quiet | settings)
-    )
+    off = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
+    quiet = dict.fromkeys([*off, "use_distributed_sampler"], False) | {"num_sanity_val_steps": 0}
+    options = quiet | {"accelerator": "cpu", "devices": 1, "default_root_dir": str(folder)} | settings
+    return pl.Trainer(max_epochs=epochs, callbacks=callbacks, **options)
 
 
 def make_checkpoint(world, run, epochs=10):
@@ -100,3 +91,11 @@ def make_checkpoint(world, run, epochs=10):
     path = run / "checkpoints" / "last.ckpt"
     trainer.save_checkpoint(path)
     return path
+
+
+def parse_only(arguments):
+    """The resolved options of `train.py`, as `--print_config` prints them."""
+    with redirect_stdout(StringIO()) as printed, suppress(SystemExit):
+        train([*arguments, "--print_config"])
+    options = {arguments[0]: yaml.safe_load(printed.getvalue())}
+    return json.loads(json.dumps(options), object_hook=lambda one: Namespace(**one))

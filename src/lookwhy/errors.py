@@ -1,4 +1,4 @@
-"""The error that people are meant to read, and the commands that it names; imports no torch."""
+"""The error for wrong input, and the names of the commands in its message; imports no torch."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ SCRIPTS = {"prepare": "data/prepare.py", "train": "train.py", "analyze": "analyz
 
 
 class LookwhyError(Exception):
-    """Wrong input: one line that says what was expected, what was found, where, and what to do.
+    """Wrong input, in one line: what was expected, what was found and where, and the remedy.
 
-    The commands print it on stderr without a traceback and leave with exit code 2.
+    The commands print it on stderr without a traceback and exit with code 2.
     """
 
 
 def command(name: Literal["prepare", "train", "analyze"]) -> str:
-    """The words that start a command, as the reader of a message can type them.
+    """A command as the reader of a message can type it.
 
     Returns:
-        `python analyze.py`, with the folder as it was typed, for whoever started a script of a clone;
-        else `lookwhy analyze`, which every installation has.
+        `python analyze.py`, with the folder as typed, if a script of a clone is running; otherwise `lookwhy
+        analyze`, which every installation has.
     """
     started = sys.argv[0] if sys.argv else ""
     folder, script = os.path.split(started)
     clone = os.path.join(folder, "..") if script == "prepare.py" else folder
     paths = {one: os.path.normpath(os.path.join(clone, path)) for one, path in SCRIPTS.items()}
-    # Other projects have a train.py, too; the three together are ours.
+    # Other projects have a train.py, too; all three scripts together are ours.
     if os.path.abspath(started) in map(os.path.abspath, paths.values()) and all(
         os.path.isfile(path) for path in paths.values()
     ):
@@ -41,9 +41,9 @@ def missing_package(packages: str, extra: str, reason: ImportError) -> LookwhyEr
     """The error of a command whose optional packages are not installed.
 
     Args:
-        packages: their names as pip knows them, with spaces between.
-        extra: name of the extra in pyproject.toml that holds them.
-        reason: what Python said.
+        packages: names for pip, separated by spaces.
+        extra: name of the extra in pyproject.toml with these packages.
+        reason: the error of the import.
     """
     return LookwhyError(
         f"expected {packages.replace(' ', ', ')} to be installed, found: {reason}; pip install {packages}, "

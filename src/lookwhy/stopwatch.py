@@ -1,4 +1,4 @@
-"""Where the time of an analysis goes: seconds by part, parts of parts included."""
+"""Time of an analysis: seconds by part, with nested parts."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import TypeVar
 
 T = TypeVar("T")
 clock: Callable[[], float] = time.perf_counter
-"""What is read; benchmarks put process time here, which others on the machine do not change."""
+"""The clock; benchmarks use process time, which other processes do not change."""
 _WITHIN: ContextVar[tuple[dict[str, float], str] | None] = ContextVar("within", default=None)
 
 
 @contextmanager
 def recording(seconds: dict[str, float]) -> Iterator[None]:
-    """Add what `part` measures inside to `seconds`."""
+    """Add the seconds of every `part` inside the context to `seconds`."""
     token = _WITHIN.set((seconds, ""))
     try:
         yield
@@ -26,9 +26,9 @@ def recording(seconds: dict[str, float]) -> Iterator[None]:
 
 @contextmanager
 def part(name: str) -> Iterator[None]:
-    """Measure a part, by the `clock`, under its name and those around it: "outer: inner".
+    """Measure a part under its name after the names of the parts around it: "outer: inner".
 
-    Nothing is measured where nobody records. A GPU's work is counted where it is waited for.
+    No-op outside `recording`. GPU time counts for the part that synchronises.
     """
     within = _WITHIN.get()
     if within is None:
@@ -45,7 +45,7 @@ def part(name: str) -> Iterator[None]:
 
 
 def part_each(name: str, items: Iterable[T]) -> Iterator[T]:
-    """The items, the making of each measured as a part."""
+    """The items; computing each one is measured as a part."""
     iterator = iter(items)
     while True:
         with part(name):

@@ -1,6 +1,6 @@
-"""AnalysisResult <-> the run folder: `analysis/epoch=003/` with its four files, and `curves.json`.
+"""Writer and reader of analyses: AnalysisResult <-> `analysis/epoch=003/` in the run folder.
 
-The folder is written under a temporary name and renamed, so a reader never meets half of one.
+The folder is written under a temporary name and renamed, so a reader never finds an incomplete one.
 """
 
 from __future__ import annotations
@@ -20,44 +20,30 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from lookwhy.errors import command
-from lookwhy.types import AnalysisResult, ImportanceMaps, LookwhyError
+from lookwhy.errors import LookwhyError, command
+from lookwhy.types import AnalysisResult, ImportanceMaps
 
 SCHEMA_VERSION = 1
 
-RECORD_COLUMNS = pa.schema(
-    [
-        ("question_id", pa.int64()),
-        ("image_id", pa.int64()),
-        ("image_file", pa.string()),
-        ("question", pa.string()),
-        ("words", pa.list_(pa.string())),
-        ("question_type", pa.string()),
-        ("answer_type", pa.string()),
-        ("ground_truth", pa.string()),
-        ("predicted", pa.string()),
-        ("confidence", pa.float64()),
-        ("accuracy", pa.float64()),
-        ("domain", pa.string()),
-        ("method", pa.string()),
-        ("rho", pa.float64()),
-        ("top_word", pa.string()),
-        ("top_tag", pa.string()),
-        ("top_group", pa.string()),
-        ("flips", pa.int64()),
-    ]
-)
-"""Columns of records.parquet. Null where a column says nothing of a method: rho of a question method,
-the top word of an image method, flips of a method that takes nothing away."""
+RECORD_COLUMNS = pa.schema([
+    ("question_id", pa.int64()), ("image_id", pa.int64()), ("image_file", pa.string()),
+    ("question", pa.string()), ("words", pa.list_(pa.string())), ("question_type", pa.string()),
+    ("answer_type", pa.string()), ("ground_truth", pa.string()), ("predicted", pa.string()),
+    ("confidence", pa.float64()), ("accuracy", pa.float64()), ("domain", pa.string()),
+    ("method", pa.string()), ("rho", pa.float64()), ("top_word", pa.string()), ("top_tag", pa.string()),
+    ("top_group", pa.string()), ("flips", pa.int64()),
+])  # fmt: skip
+"""Columns of records.parquet. Null where a column does not apply: rho of a question method, the top word of
+an image method, flips of a method that removes nothing."""
 
 UNTRAINED = -1
-"""The epoch before the first: the model as it was initialised."""
+"""Number of the epoch before the first: the initialised model."""
 
 _EPOCH = re.compile(r"epoch=(\d+)$")
 
 
 def epoch_folder(run: Path, epoch: int) -> Path:
-    """Where the analysis of one epoch lies inside a run folder; the untrained model has its own name."""
+    """Folder of one epoch's analysis inside a run folder; the untrained model has its own name."""
     return run / "analysis" / ("untrained" if epoch == UNTRAINED else f"epoch={epoch:03d}")
 
 
@@ -65,7 +51,7 @@ def stored_epochs(run: Path) -> dict[int, Path]:
     """The analysed epochs of a run and their folders, by epoch; the untrained model is epoch -1.
 
     Raises:
-        LookwhyError: the folder holds no analysis.
+        LookwhyError: the folder has no analysis.
     """
     found = {
         int(match.group(1)): path
@@ -83,7 +69,7 @@ def stored_epochs(run: Path) -> dict[int, Path]:
 
 
 def save(result: AnalysisResult, folder: Path) -> Path:
-    """Write one analysis; an older one of the same name is replaced as a whole."""
+    """Write one analysis; an older folder of the same name is replaced."""
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -105,7 +91,7 @@ def load(folder: Path) -> AnalysisResult:
     Raises:
         LookwhyError: a file is missing, damaged, or of another schema version.
     """
-    with _explaining(folder):
+    with _readable(folder):
         result = load_scalars(folder)
         result.records = pq.read_table(folder / "records.parquet").to_pylist()
         result.maps, result.human, result.question_ids = _read_maps(folder / "maps.h5")
@@ -113,7 +99,7 @@ def load(folder: Path) -> AnalysisResult:
 
 
 def load_scalars(folder: Path) -> AnalysisResult:
-    """Read one analysis without its records and maps: those of a long run would fill the memory.
+    """Read one analysis without its records and maps, which would fill the memory for a long run.
 
     Raises:
         LookwhyError: a file is missing, damaged, or of another schema version.
@@ -122,7 +108,7 @@ def load_scalars(folder: Path) -> AnalysisResult:
         if not (folder / name).is_file():
             raise LookwhyError(f"expected {name} in {folder}, found none; analyse that epoch again")
     curves = folder / "curves.json"
-    with _explaining(folder):
+    with _readable(folder):
         return AnalysisResult(
             summary=json.loads((folder / "summary.json").read_text()),
             records=[],
@@ -130,7 +116,7 @@ def load_scalars(folder: Path) -> AnalysisResult:
             human=np.zeros((0, 0, 1, 1), np.float32),
             question_ids=np.zeros(0, np.int64),
             manifest=_manifest(folder / "manifest.json"),
-            # Results of earlier versions have none.
+            # Results of earlier versions have no curves.
             curves=json.loads(curves.read_text()) if curves.is_file() else {},
         )
 
@@ -147,8 +133,8 @@ def _manifest(path: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def _explaining(folder: Path) -> Iterator[None]:
-    """Whatever a damaged file makes its reader raise is told as one thing to act on."""
+def _readable(folder: Path) -> Iterator[None]:
+    """Turn any error of reading a damaged file into one line with a remedy."""
     try:
         yield
     except (OSError, ValueError, KeyError, AttributeError) as error:

@@ -1,4 +1,4 @@
-"""The vocabulary of the project: dimensions, shape aliases and the records that pass between the rooms.
+"""The vocabulary of the project: dimensions, and the records that all packages exchange.
 
 Dimension legend, used in every annotation:
 
@@ -18,7 +18,7 @@ K     annotators of one question
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -28,31 +28,43 @@ from torch.nn import functional as F
 
 from lookwhy.errors import LookwhyError as LookwhyError
 
+Images = Float[Tensor, "B 3 H W"]
+"""Pixels in the image recipe's own input range."""
+Features = Float[Tensor, "B *D"]
+"""Image features: vectors, or grids."""
+Tokens = Int64[Tensor, "B T"]
+"""1-based word ids, left-aligned and padded with 0."""
+Lengths = Int64[Tensor, " B"]
+"""Number of words of each question, at least 1."""
+Target = Int64[Tensor, " B"]
+"""0-based id of an answer for each question."""
+Scores = Float[Tensor, "B A"]
+"""One number for each answer: probability or logit."""
 Domain = Literal["image", "question"]
-"""The thing that an importance map lies over: the cells of the image, or the words of the question."""
+"""The input that an importance map covers: the cells of the image, or the words of the question."""
 Explains = Literal["probability", "logit"]
 """The quantity of an answer that is explained."""
 Curve = dict[str, list[float]]
-"""Points of a curve: their "x" and "y", and where stated "n", the number of questions each stands for."""
+"""Points of a curve: "x", "y" and optionally "n", the number of questions of each point."""
 
 
 @dataclass
 class VQABatch:
-    """Some questions, left-aligned and padded with 0, and optional metadata.
+    """A batch of questions, left-aligned and padded with 0, and optional metadata.
 
     Attributes:
-        question_ids: the data set's own ids.
-        tokens: 1-based word ids, 0 pads.
+        question_ids: ids of the questions in the data set.
+        tokens: 1-based word ids, padded with 0.
         lengths: number of words of each question, at least 1.
-        labels: 0-based answer ids, -1 where the true answer is not among the model's answers.
-        image_ids: the data set's own image ids.
-        features: image features as the model's own tower makes them, (B, D) or a grid (B, D, h, w); None
-            where only pixels are at hand.
-        images: pixels in the image recipe's own input range; None where only features are at hand.
-        image_files: path of each image file, for pictures.
-        questions: the questions as asked.
-        answers: the ten answers of the annotators of each question.
-        question_types: as in the official annotations ("what is", "how many", ...).
+        labels: 0-based answer ids; -1 if the true answer is not among the model's answers.
+        image_ids: ids of the images in the data set.
+        features: image features of the model's own tower, (B, D) or a grid (B, D, h, w); None if only pixels
+            are available.
+        images: pixels in the image recipe's own input range; None if only features are available.
+        image_files: path of each image file, for figures.
+        questions: text of each question.
+        answers: the ten annotators' answers to each question.
+        question_types: types in the official annotations ("what is", "how many", ...).
         answer_types: "yes/no", "number" or "other".
     """
 
@@ -74,11 +86,7 @@ class VQABatch:
 
     @staticmethod
     def concatenate(parts: list[VQABatch]) -> VQABatch:
-        """The questions of several batches, in the order given, padded to the longest.
-
-        Args:
-            parts: with the same fields known of each.
-        """
+        """Join batches with the same fields, in order; questions are padded to the longest."""
         first, width = parts[0], max(part.tokens.shape[1] for part in parts)
         joined: dict[str, Any] = {}
         for name, value in vars(first).items():
@@ -104,16 +112,16 @@ class ImportanceMaps:
     """Importance of the cells of images or of the words of questions, for one method.
 
     Attributes:
-        method: name of the method, as it appears in keys ("guided_backprop").
+        method: name of the method in keys ("guided_backprop").
         domain: "image" or "question".
         values: (N, G, G) over cells, or (N, T) over words.
-        valid: where `values` means something: False past the end of a question.
+        valid: whether a value is defined: False past the end of a question.
         signed: whether a negative value means evidence against the answer; if not, values are magnitudes.
-        target: what the importance is about, in words.
-        question_ids: the question of each row.
-        answers: 0-based id of the answer each row explains.
-        flips: how many cells or words change the predicted answer when taken away; None where a
-            method takes nothing away.
+        target: description of the explained quantity.
+        question_ids: id of each row's question.
+        answers: 0-based id of each row's explained answer.
+        flips: number of cells or words whose removal changes the predicted answer; None for methods that
+            remove nothing.
     """
 
     method: str
@@ -132,49 +140,30 @@ class ImportanceMaps:
     @staticmethod
     def concatenate(parts: list[ImportanceMaps]) -> ImportanceMaps:
         """Join the rows of several batches of one method, in the order given."""
-        first = parts[0]
-        flips = [part.flips for part in parts if part.flips is not None]
-        return ImportanceMaps(
-            method=first.method,
-            domain=first.domain,
-            values=torch.cat([part.values for part in parts]),
-            valid=torch.cat([part.valid for part in parts]),
-            signed=first.signed,
-            target=first.target,
-            question_ids=torch.cat([part.question_ids for part in parts]),
-            answers=torch.cat([part.answers for part in parts]),
-            flips=torch.cat(flips) if len(flips) == len(parts) else None,
-        )
+        names = [name for name, value in vars(parts[0]).items() if isinstance(value, Tensor)]
+        joined: dict[str, Any] = {name: torch.cat([getattr(part, name) for part in parts]) for name in names}
+        return replace(parts[0], **joined)
 
     def take(self, rows: Int64[Tensor, " M"]) -> ImportanceMaps:
         """The given rows, in the given order."""
-        return ImportanceMaps(
-            method=self.method,
-            domain=self.domain,
-            values=self.values[rows],
-            valid=self.valid[rows],
-            signed=self.signed,
-            target=self.target,
-            question_ids=self.question_ids[rows],
-            answers=self.answers[rows],
-            flips=None if self.flips is None else self.flips[rows],
-        )
+        tensors = {name: value[rows] for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, **cast(dict[str, Any], tensors))
 
 
 @dataclass
 class AnalysisResult:
-    """Everything one analysis found: what the run folder holds and what the reports show.
+    """All results of one analysis, as stored in the run folder and shown in the reports.
 
     Attributes:
-        summary: flat scalars by key; a key is absent where its value is undefined.
+        summary: flat scalars by key; an undefined value has no key.
         records: one row per question x method, with the columns of `lookwhy.store.RECORD_COLUMNS`.
         maps: importance maps by "image/<method>" and "question/<method>", all in the order of
             `question_ids`.
-        human: annotator maps on the grid, NaN where a question has fewer than K; K is 0 without any.
-        question_ids: the questions analysed.
-        manifest: plan, versions, fingerprints, tagger and counts of what was excluded, with reasons.
-        curves: by "failure/<feature set>/<curve>", as `lookwhy.analysis.curves` makes them; none in
-            results of versions before.
+        human: annotator maps on the grid, NaN if a question has fewer than K; K is 0 without any.
+        question_ids: ids of the analysed questions.
+        manifest: plan, versions, fingerprints, tagger, and counts of excluded items with reasons.
+        curves: curves of `lookwhy.analysis.curves` by "failure/<feature set>/<curve>"; empty in results of
+            earlier versions.
     """
 
     summary: dict[str, float]

@@ -29,11 +29,8 @@ def test_questions_are_joined_by_id_whatever_their_order():
     found = rho_of(between_analyses(first, second))
     assert found.estimate.mean == pytest.approx(((0.9 - 0.3) + (0.4 - 0.1)) / 2)
     assert (found.estimate.n, found.unmatched) == (2, 2)
-
-
-def test_the_same_id_with_another_text_is_another_question():
-    second = records([0.5, 0.5], question="how many ?")
-    assert between_analyses(records([0.1, 0.2]), second) == []
+    # The same id with another text is another question.
+    assert between_analyses(first, records([0.1, 0.2, 0.3], ids=[7, 8, 9], question="how many ?")) == []
 
 
 def test_undefined_values_are_left_out_and_counted():
@@ -42,6 +39,9 @@ def test_undefined_values_are_left_out_and_counted():
     found = rho_of(between_analyses(first, second)).estimate
     assert (found.n, found.n_undefined) == (1, 3)
     assert found.mean == pytest.approx(0.1)
+    # Without annotators there is no difference of rank correlations.
+    found = between_analyses(records([None, None]), records([None, None]))
+    assert {one.measure for one in found} == {ACCURACY, CONFIDENCE}
 
 
 def test_the_interval_is_scipys_where_every_image_has_one_question():
@@ -59,17 +59,14 @@ def test_whole_images_are_drawn():
     images = np.repeat(np.arange(30), 4)
     shift = np.repeat(rng.normal(0.1, 0.3, 30), 4)  # questions of an image shift together
     one = rng.normal(0, 0.05, 120)
-    found = rho_of(
-        between_analyses(records(one, images=images), records(one + shift, images=images), samples=4000)
-    ).estimate
+    both = records(one, images=images), records(one + shift, images=images)
+    found = rho_of(between_analyses(*both, samples=4000)).estimate
     means = [shift.reshape(30, 4)[rng.integers(30, size=30)].mean() for _ in range(4000)]
     low, high = np.percentile(means, [2.5, 97.5])
     assert found.ci_low == pytest.approx(low, abs=0.01)
     assert found.ci_high == pytest.approx(high, abs=0.01)
-    apart = np.ptp(
-        bootstrap((shift,), np.mean, n_resamples=4000, method="percentile", rng=rng).confidence_interval
-    )
-    assert found.ci_high - found.ci_low > 1.5 * apart
+    apart = bootstrap((shift,), np.mean, n_resamples=4000, method="percentile", rng=rng).confidence_interval
+    assert found.ci_high - found.ci_low > 1.5 * np.ptp(apart)
 
 
 def test_the_interval_is_narrower_than_that_of_unpaired_values():
@@ -83,18 +80,10 @@ def test_the_interval_is_narrower_than_that_of_unpaired_values():
 
 def test_accuracy_and_confidence_are_counted_once_a_question():
     first = records([0.1, 0.2]) + records([None, None], "word_drop", domain="question")
-    second = [
-        dict(record, accuracy=1.0, confidence=0.5)
-        for record in records([0.1, 0.2]) + records([None, None], "word_drop", domain="question")
-    ]
+    second = [dict(record, accuracy=1.0, confidence=0.5) for record in first]
     found = {one.measure: one for one in between_analyses(first, second)}
     assert (found[ACCURACY].estimate.mean, found[ACCURACY].estimate.n) == (0.5, 2)
     assert (found[CONFIDENCE].estimate.mean, found[CONFIDENCE].estimate.n) == (0.25, 2)
-
-
-def test_without_annotators_there_is_no_difference_of_rank_correlations():
-    found = between_analyses(records([None, None]), records([None, None]))
-    assert {one.measure for one in found} == {ACCURACY, CONFIDENCE}
 
 
 def test_methods_of_one_analysis_are_taken_against_each_other():

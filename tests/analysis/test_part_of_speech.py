@@ -5,13 +5,14 @@ import torch
 
 from lookwhy.analysis.part_of_speech import (
     GROUP_OF,
+    GROUPS,
     Tagger,
     count_tags,
     find_tagger,
     frequent_groups,
     group_of,
     most_important_by_group,
-)
+)  # fmt: skip
 from lookwhy.types import ImportanceMaps
 
 TAGS = {
@@ -25,11 +26,7 @@ TAGS = {
     "?": ".",
 }
 BY_HAND = Tagger("by hand", lambda words: [TAGS[word] for word in words])
-QUESTIONS = [
-    ["what", "color", "is", "the", "cube", "?"],
-    ["is", "the", "cube", "red", "?"],
-    ["which", "cube"],
-]
+QUESTIONS = [one.split() for one in ("what color is the cube ?", "is the cube red ?", "which cube")]
 
 
 def word_maps(values, valid=None):
@@ -63,6 +60,9 @@ def test_groups_are_ordered_by_frequency_and_hold_only_frequent_tags():
     counts = count_tags(BY_HAND, QUESTIONS)
     assert list(frequent_groups(counts, top=15))[0] == "noun"
     assert sum(len(tags) for tags in frequent_groups(counts, top=3).values()) == 3
+    assert {group_of(tag) for tag in ("WDT", "WP", "WP$", "WRB")} == {"wh_word"}
+    assert group_of("FW") == "other"
+    assert len(GROUP_OF) == sum(map(len, GROUPS.values()))  # each tag is in one group
 
 
 def test_questions_without_a_defined_word_count_in_no_group():
@@ -71,28 +71,14 @@ def test_questions_without_a_defined_word_count_in_no_group():
     assert found == {"noun/n": 0}
 
 
-def test_wh_words_of_all_kinds_share_a_group():
-    assert {group_of(tag) for tag in ("WDT", "WP", "WP$", "WRB")} == {"wh_word"}
-    assert group_of("FW") == "other"
-    assert len(GROUP_OF) == len(set(GROUP_OF))
-
-
-def test_without_nltks_data_the_bundled_tagger_runs_and_says_so(monkeypatch):
-    def missing(name, *more, **options):
-        raise LookupError(name)
-
-    monkeypatch.setattr(nltk.data, "find", missing)
+def test_without_nltks_data_the_bundled_tagger_runs_says_so_and_gives_one_tag_a_word(monkeypatch):
+    monkeypatch.setattr(nltk.data, "path", [])
     monkeypatch.setattr(nltk, "download", lambda *more, **options: False)
     tagger = find_tagger()
     assert "TextBlob" in tagger.name
-    assert tagger.tag(["what", "color", "is", "the", "cube", "?"])[0] == "WP"
-
-
-@pytest.mark.parametrize("words", [["is", "it", "a", "cat/dog", "?"], ["what", "'s", "that", "?"], ["..."]])
-def test_the_bundled_tagger_gives_one_tag_a_word(monkeypatch, words):
-    monkeypatch.setattr(nltk.data, "find", lambda *more: (_ for _ in ()).throw(LookupError()))
-    monkeypatch.setattr(nltk, "download", lambda *more, **options: False)
-    assert len(find_tagger().tag(words)) == len(words)
+    assert tagger.tag(QUESTIONS[0])[0] == "WP"
+    for words in (["is", "it", "a", "cat/dog", "?"], ["what", "'s", "that", "?"], ["..."]):
+        assert len(tagger.tag(words)) == len(words)
 
 
 def test_nltks_tagger_runs_where_its_data_is_found(shared_data, monkeypatch):
@@ -100,4 +86,4 @@ def test_nltks_tagger_runs_where_its_data_is_found(shared_data, monkeypatch):
     tagger = find_tagger()
     assert "NLTK" in tagger.name
     assert "averaged_perceptron_tagger_eng" in tagger.name
-    assert tagger.tag(["what", "color", "is", "the", "cube", "?"]) == ["WP", "NN", "VBZ", "DT", "NN", "."]
+    assert tagger.tag(QUESTIONS[0]) == ["WP", "NN", "VBZ", "DT", "NN", "."]

@@ -1,5 +1,6 @@
 """The model's own attention as a map."""
 
+import numpy as np
 import pytest
 import torch
 from tiny_runs import make_data
@@ -20,21 +21,21 @@ def questions(tiny_world):
     head = SAN(data.vocab_size, data.num_answers, data.image_dim, regions=9, embedding_size=8, hidden_size=8)
     for parameter in head.parameters():
         parameter.data.mul_(10)
-    split = data.prepro.test
-    rows = torch.arange(len(split.question_ids))[torch.from_numpy(split.image_pos == split.image_pos[0])]
-    batch = next(iter(data.image_batches(rows.numpy(), tower.recipe)))
+    pictures = data.prepro.test.image_pos
+    batch = next(iter(data.image_batches(np.flatnonzero(pictures == pictures[0]), tower.recipe)))
     return Pipeline(tower, head).eval(), batch
 
 
 def test_the_map_is_the_last_hops_attention_on_the_grid(questions):
     model, batch = questions
-    maps = Attention(grid=3)(model, batch, torch.zeros(len(batch), dtype=torch.int64))
+    target = torch.zeros(len(batch), dtype=torch.int64)
+    maps = Attention(grid=3)(model, batch, target)
     with torch.no_grad():
         view = model.head.look(batch.features)
         attention = model.head.attend(view, model.head.read(model.head.embed(batch.tokens), batch.lengths))
     torch.testing.assert_close(maps.values.flatten(1), attention[:, -1], rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(maps.values.sum((1, 2)), torch.ones(len(batch)))
-    first = Attention(grid=3, hop=0)(model, batch, torch.zeros(len(batch), dtype=torch.int64))
+    first = Attention(grid=3, hop=0)(model, batch, target)
     torch.testing.assert_close(first.values.flatten(1), attention[:, 0], rtol=1e-4, atol=1e-6)
     assert not maps.signed
     assert "same for every answer" in maps.target

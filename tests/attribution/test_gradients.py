@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from known_models import make_batch
+from known_models import OnlyScores, make_batch
 from torch import nn
 
 from lookwhy.attribution import Deconvnet, Gradient, GuidedBackprop
+from lookwhy.errors import LookwhyError
 from lookwhy.models import DeeperLSTM, Pipeline
-from lookwhy.types import LookwhyError
 
 RULES = {
     Gradient: lambda h, g: (h > 0) * g,
@@ -85,8 +85,10 @@ def test_a_network_without_relu_modules_is_refused(method, small_batch):
         def forward(self, images):
             return torch.relu(images).flatten(1)
 
-    model = Pipeline(Functional(), DeeperLSTM(9, 5, 3 * 16 * 16, 4, 4)).double().eval()
-    with pytest.raises(LookwhyError, match=r"expected nn.ReLU modules for .*, found none"):
+    head = DeeperLSTM(9, 5, 3 * 16 * 16, 4, 4)
+    head.rectified = nn.ReLU()  # one in the head does not help
+    model = Pipeline(Functional(), head).double().eval()
+    with pytest.raises(LookwhyError, match=r"expected nn.ReLU modules for .*, found none in Functional"):
         method()(model, small_batch, torch.zeros(3, dtype=torch.int64))
 
 
@@ -103,13 +105,11 @@ def test_relu_modules_are_as_before_also_after_an_error(method, small_pipeline, 
     assert torch.equal(before, after)
 
 
-def test_a_black_box_is_refused_with_the_way_out(small_batch):
-    class BlackBox:
-        def answer_scores(self, image, tokens, lengths):
-            return torch.ones(len(tokens), 2)
-
-    with pytest.raises(LookwhyError, match="explain a black box with Occlusion or WordDrop"):
-        GuidedBackprop()(BlackBox(), small_batch, torch.zeros(3, dtype=torch.int64))
+def test_a_black_box_is_refused_with_the_way_out(small_pipeline, small_batch):
+    with pytest.raises(
+        LookwhyError, match="found OnlyScores; explain a black box with Occlusion or WordDrop"
+    ):
+        GuidedBackprop()(OnlyScores(small_pipeline), small_batch, torch.zeros(3, dtype=torch.int64))
 
 
 def test_a_confident_answer_still_has_a_gradient(small_pipeline, small_batch):

@@ -1,12 +1,12 @@
 import pytest
 import torch
-from known_models import LinearBlackBox, make_batch
+from known_models import LinearBlackBox, OnlyScores, make_batch
 
 from lookwhy.attribution import Occlusion, WordDrop, explaining
+from lookwhy.errors import LookwhyError
 from lookwhy.towers import Memory
 from lookwhy.towers.incremental import IncrementalOcclusion, occluded_images
 from lookwhy.towers.windows import cell_edges
-from lookwhy.types import LookwhyError
 
 TARGET = torch.zeros(1, dtype=torch.int64)
 
@@ -33,17 +33,11 @@ def test_a_pipeline_equals_the_black_box_way_and_its_memory_answers_again(
     small_pipeline, small_batch, tmp_path, monkeypatch
 ):
     computed, way = [], IncrementalOcclusion.clean_and_occluded
-
-    class AnyModel:
-        def answer_scores(self, image, tokens, lengths):
-            return small_pipeline.answer_scores(image, tokens, lengths)
-
     occlusion = Occlusion(grid=4)
     with explaining(small_pipeline), torch.no_grad():
-        target = small_pipeline.answer_scores(
-            small_batch.images, small_batch.tokens, small_batch.lengths
-        ).argmax(1)
-        plain = occlusion(AnyModel(), small_batch, target)
+        given = small_batch.images, small_batch.tokens, small_batch.lengths
+        target = small_pipeline.answer_scores(*given).argmax(1)
+        plain = occlusion(OnlyScores(small_pipeline), small_batch, target)
         exact = occlusion(small_pipeline, small_batch, target)
         monkeypatch.setattr(
             IncrementalOcclusion, "clean_and_occluded", lambda self, x: computed.append(1) or way(self, x)

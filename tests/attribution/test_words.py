@@ -1,6 +1,6 @@
 import pytest
 import torch
-from known_models import LinearBlackBox, make_batch
+from known_models import LinearBlackBox, OnlyScores, make_batch
 
 from lookwhy.attribution import WordDrop, WordGradient, explaining
 from lookwhy.attribution.word_drop import whole_and_without
@@ -8,12 +8,9 @@ from lookwhy.models import Pipeline
 from lookwhy.types import VQABatch
 
 
-def test_dropping_a_word_shortens_the_question():
+def test_dropping_a_word_shortens_the_question_or_makes_it_unknown():
     variants = whole_and_without(torch.tensor([5, 6, 7, 0, 0]), 3)
     assert [words.tolist() for words in variants] == [[5, 6, 7], [6, 7], [5, 7], [5, 6]]
-
-
-def test_a_word_can_be_made_unknown_instead():
     variants = whole_and_without(torch.tensor([5, 6, 7, 0]), 3, unknown=9)
     assert [words.tolist() for words in variants] == [[5, 6, 7], [9, 6, 7], [5, 9, 7], [5, 6, 9]]
     worth = torch.tensor([0.0, 0.1, -0.2, 0.4], dtype=torch.float64)
@@ -32,23 +29,16 @@ def test_importance_in_an_additive_model_is_the_worth_of_each_word():
     # Without the first word -0.1 is left and without the second 0.5, without the third 0.2: p < 0.5
     # speaks for answer 1, and the tie goes to answer 0.
     assert maps.flips.tolist() == [2]
-
-
-def test_a_question_of_one_word_is_undefined_and_not_zero():
-    model = LinearBlackBox(torch.zeros(3, 4, 4), torch.ones(10))
+    # A question of one word is undefined and not zero.
     maps = WordDrop()(model, make_batch(torch.zeros(1, 3, 4, 4), ((2,),)), torch.tensor([0]))
     assert not maps.valid.any()
 
 
 def test_pipeline_and_black_box_agree_on_dropped_words(small_pipeline, small_batch):
-    class BlackBox:
-        def answer_scores(self, image, tokens, lengths):
-            return small_pipeline.answer_scores(image, tokens, lengths)
-
     target = torch.tensor([1, 2, 3])
     with explaining(small_pipeline), torch.no_grad():
         ours = WordDrop()(small_pipeline, small_batch, target)
-        plain = WordDrop()(BlackBox(), small_batch, target)
+        plain = WordDrop()(OnlyScores(small_pipeline), small_batch, target)
     torch.testing.assert_close(ours.values, plain.values)
     assert torch.equal(ours.flips, plain.flips)
 
@@ -89,17 +79,11 @@ def test_questions_about_many_images_get_what_each_alone_would(
     monkeypatch.setattr(Pipeline, "questions_at_once", 4)  # so that one question's variants are torn apart
     target = torch.tensor([1, 2, 3])
     small_batch.features = small_pipeline.features(small_batch.images).detach()
-    parts = [
-        VQABatch(
-            question_ids=small_batch.question_ids[i : i + 1],
-            tokens=small_batch.tokens[i : i + 1, : small_batch.lengths[i]],
-            lengths=small_batch.lengths[i : i + 1],
-            labels=small_batch.labels[i : i + 1],
-            image_ids=small_batch.image_ids[i : i + 1],
-            features=small_batch.features[i : i + 1],
-        )
-        for i in range(3)
-    ]
+    small_batch.images, small_batch.questions = None, []
+    parts = []
+    for i, length in enumerate(small_batch.lengths.tolist()):
+        part = {name: x[i : i + 1] for name, x in vars(small_batch).items() if isinstance(x, torch.Tensor)}
+        parts.append(VQABatch(**part | {"tokens": part["tokens"][:, :length]}))
     together = VQABatch.concatenate(parts)
     assert torch.equal(together.tokens, small_batch.tokens)
     found = method(small_pipeline, together, target)

@@ -33,8 +33,7 @@ class Recorder(pl.Callback):
         )
 
 
-def small_plan(**settings):
-    return AnalysisPlan(num_questions=12, num_examples=2, bootstrap_samples=50, **settings)
+PLAN = {"num_questions": 12, "num_examples": 2, "bootstrap_samples": 50}
 
 
 def train(world, folder, callbacks, epochs=2):
@@ -51,14 +50,37 @@ def train(world, folder, callbacks, epochs=2):
 
 
 @pytest.mark.slow
-def test_training_is_bit_identical_with_the_callback_on_or_off(tiny_world, tmp_path):
+def test_training_is_bit_identical_with_the_callback_on_or_off_and_the_run_folder_is_complete(
+    tiny_world, tmp_path
+):
     plain, without = train(tiny_world, tmp_path / "off", [])
-    watched, with_it = train(tiny_world, tmp_path / "on", [ImportanceCallback(small_plan())])
+    watched, with_it = train(tiny_world, tmp_path / "on", [ImportanceCallback(AnalysisPlan(**PLAN))])
     assert without.losses == with_it.losses
     assert without.states == with_it.states
     for (name, a), (_, b) in zip(plain.state_dict().items(), watched.state_dict().items(), strict=True):
         assert torch.equal(a, b), name
     assert list(store.stored_epochs(tmp_path / "on")) == [-1, 0, 1]
+    check_run_folder(store.epoch_folder(tmp_path / "on", 0))
+
+
+def check_run_folder(folder):
+    """An epoch's folder holds everything that the design says."""
+    names = {path.name for path in folder.iterdir()}
+    assert {"manifest.json", "summary.json", "records.parquet", "maps.h5"} <= names
+    assert list((folder / "figures").glob("*.png"))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert (manifest["schema_version"], manifest["annotators"]) == (1, "simulated annotators")
+    assert manifest["tagger"]
+    assert manifest["plan"]["num_questions"] == 12
+    result = store.load(folder)
+    assert len(result.question_ids) == 12
+    assert len(result.records) == 12 * 4
+    methods = {"image/guided_backprop", "image/occlusion", "question/gradient", "question/word_drop"}
+    assert set(result.maps) == methods
+    assert result.human.shape == (12, 3, 16, 16)
+    for method in ("guided_backprop", "occlusion", "random", "centre_prior", "human"):
+        assert -1 <= result.summary[f"image/{method}/rank_correlation"] <= 1
+    assert {"accuracy/overall", "failure/all/n"} <= set(result.summary)
 
 
 @pytest.mark.parametrize(
@@ -77,33 +99,9 @@ def test_analyses_the_epochs_it_was_told_to(settings, expected, tiny_world, tmp_
     assert list(store.stored_epochs(tmp_path)) == expected
 
 
-def test_the_run_folder_holds_what_the_design_says(tiny_world, tmp_path):
-    train(tiny_world, tmp_path, [ImportanceCallback(small_plan(), untrained=False)], epochs=1)
-    folder = tmp_path / "analysis" / "epoch=000"
-    result = store.load(folder)
-    assert {"manifest.json", "summary.json", "records.parquet", "maps.h5"} <= {
-        p.name for p in folder.iterdir()
-    }
-    assert list((folder / "figures").glob("*.png"))
-    manifest = json.loads((folder / "manifest.json").read_text())
-    assert manifest["schema_version"] == 1
-    assert manifest["annotators"] == "simulated annotators"
-    assert manifest["tagger"]
-    assert manifest["plan"]["num_questions"] == 12
-    assert len(result.question_ids) == 12
-    assert len(result.records) == 12 * 4
-    assert set(result.maps) == {
-        "image/guided_backprop", "image/occlusion", "question/gradient", "question/word_drop"
-    }  # fmt: skip
-    assert result.human.shape == (12, 3, 16, 16)
-    for method in ("guided_backprop", "occlusion", "random", "centre_prior", "human"):
-        assert -1 <= result.summary[f"image/{method}/rank_correlation"] <= 1
-    assert {"accuracy/overall", "failure/all/n"} <= set(result.summary)
-
-
 def test_a_validation_outside_of_training_is_not_taken_for_an_epoch(tiny_world, tmp_path):
     data = make_data(tiny_world)
-    trainer = make_trainer(tmp_path, 1, [ImportanceCallback(small_plan())])
+    trainer = make_trainer(tmp_path, 1, [ImportanceCallback(AnalysisPlan(**PLAN))])
     trainer.validate(VQASystem(make_head(data)), data, verbose=False)
     assert not (tmp_path / "analysis").exists()
 

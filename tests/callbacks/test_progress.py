@@ -40,18 +40,11 @@ def train(world, folder, **settings):
     callbacks = [recorder, ImportanceCallback(plan, untrained=False), TrainingProgress()]
     trainer = make_trainer(folder, 2, callbacks, enable_progress_bar=True, **settings)
     trainer.fit(VQASystem(make_head(data), learning_rate=1e-3), data)
-    return trainer, recorder
-
-
-@pytest.fixture(scope="module")
-def on_a_terminal(tiny_world, tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch, terminal(patch, 80) as shown:
-        train(tiny_world, tmp_path_factory.mktemp("terminal"))
-    return shown
+    return recorder
 
 
 def test_without_a_terminal_an_epoch_is_one_line_and_nothing_else(tiny_world, tmp_path, capsys):
-    _, recorder = train(tiny_world, tmp_path)
+    recorder = train(tiny_world, tmp_path)
     output = capsys.readouterr()
     assert "\r" not in output.out + output.err
     assert "%|" not in output.out + output.err
@@ -70,34 +63,33 @@ def test_an_epoch_without_validation_tells_no_old_accuracy(tiny_world, tmp_path,
     assert LINE.fullmatch(second)
 
 
-def test_a_terminal_shows_what_is_computed_and_the_time_left(on_a_terminal):
-    states = on_a_terminal.states
+def test_a_terminal_shows_what_is_computed_and_the_time_left(tiny_world, tmp_path, monkeypatch):
+    with terminal(monkeypatch, 80) as shown:
+        train(tiny_world, tmp_path)
+    states = shown.states
     assert any(re.match(r"epoch 0/1: +\d+%\|.*left, loss=\d", state) for state in states)
     assert any(re.match(r"epoch 1/1: .*accuracy=\d+\.\d%, all=\d\d:\d\d left", state) for state in states)
     assert any(re.match(r"validating: +\d+%\|.*left", state) for state in states)
     for method in ("guided backprop", "occlusion", "gradient", "word drop"):
         assert any(state.startswith(f"explaining: {method}") for state in states), method
     assert any(re.search(r"explaining: .*12/12 \[\d\d:\d\d<", state) for state in states)
-
-
-def test_the_lines_stay_on_a_terminal_too(on_a_terminal):
-    assert [int(LINE.fullmatch(one)[1]) for one in on_a_terminal.states if LINE.fullmatch(one)] == [0, 1]
-
-
-def test_no_bar_is_wider_than_eighty_columns(on_a_terminal):
-    assert max(map(len, on_a_terminal.states)) <= 80
+    lines = [found for state in states if (found := LINE.fullmatch(state))]
+    assert [int(line[1]) for line in lines] == [0, 1], "the lines of a log stay on a terminal, too"
+    assert max(map(len, states)) <= 80
 
 
 def test_validation_alone_has_its_bar(tiny_world, tmp_path, monkeypatch, capsys):
     data = make_data(tiny_world)
     system = VQASystem(make_head(data))
-    with terminal(monkeypatch) as shown:
+
+    def validate():
         trainer = make_trainer(tmp_path, 1, [TrainingProgress()], enable_progress_bar=True)
         trainer.validate(system, data, verbose=False)
+
+    with terminal(monkeypatch) as shown:
+        validate()
     assert any(state.startswith("validating: ") for state in shown.states)
-    make_trainer(tmp_path, 1, [TrainingProgress()], enable_progress_bar=True).validate(
-        system, data, verbose=False
-    )
+    validate()
     assert "%|" not in "".join(capsys.readouterr())
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import re
 import subprocess
 import sys
@@ -12,11 +11,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tiny_runs import ROOT, clean_environment, parse_only
 from wandb.sdk.launch.sweeps import utils as wandb_sweeps
 
-from lookwhy.cli.lightning import parse_only
-
-ROOT = Path(__file__).parent.parent.parent
 SWEEP = "configs/sweep.yaml"
 
 AGENT = f"""
@@ -35,6 +32,18 @@ sys.exit(agent._run_processes["fr0magent"].wait())
 """The part of `wandb agent` that needs no server: it makes the command of a run, and starts it."""
 
 
+STAND_IN = """
+import json, pathlib, sys
+
+words = sys.argv[1:]
+print(json.dumps(words))
+folder = pathlib.Path("runs", words[words.index("--name") + 1])
+folder.mkdir(parents=True)
+(folder / "metrics.json").touch()
+"""
+"""A train.py that prints its arguments and leaves what a finished training leaves."""
+
+
 @pytest.fixture
 def project(tiny_world, tmp_path):
     """A folder with the project's commands and configs, the training cut down to a second."""
@@ -50,12 +59,10 @@ def project(tiny_world, tmp_path):
     return tmp_path
 
 
-def run(project, *command):
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("WANDB", "LOOKWHY_RUN"))}
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    return subprocess.run(
-        command, cwd=project, env=kept | {"PATH": path, "WANDB_MODE": "offline"}, capture_output=True, text=True, timeout=240
-    )  # fmt: skip
+def run(project, *command, **environment):
+    clean = clean_environment(WANDB_MODE="offline", **environment)
+    clean["PATH"] = f"{Path(sys.executable).parent}:{clean['PATH']}"
+    return subprocess.run(command, cwd=project, env=clean, capture_output=True, text=True, timeout=240)
 
 
 def shell_loop():
@@ -77,51 +84,53 @@ def test_every_combination_that_an_agent_gives_is_understood_by_a_training(monke
     choices = [spec["values"] for spec in sweep["parameters"].values()]
     combinations = [dict(zip(sweep["parameters"], one, strict=True)) for one in itertools.product(*choices)]
     assert len(combinations) == 8
-    for chosen in (
-        combinations[0],
-        combinations[-1],
-        combinations[0] | {"model.head.init_args.use_image": False},
-    ):
+    blind = combinations[0] | {"model.head.init_args.use_image": False}
+    for chosen in (combinations[0], combinations[-1], blind):
         command = {"args": {name: {"value": value} for name, value in chosen.items()}}
         arguments = wandb_sweeps.create_sweep_command_args(command)["args"]
         options = parse_only(["fit", *fixed, *arguments]).fit
         assert options.group == "shapes-sweep"
-        assert options.model.learning_rate == chosen["model.learning_rate"]
-        assert options.model.head.init_args.hidden_size == chosen["model.head.init_args.hidden_size"]
-        assert options.seed_everything == chosen["seed_everything"]
-    assert options.model.head.init_args.use_image is False
+        assert {name: options[name] for name in chosen} == chosen
 
 
 @pytest.mark.slow
 def test_the_sweep_file_trains_under_wandb_agent(project):
-    done = run(project, sys.executable, "-c", AGENT)
+    done = run(project, sys.executable, "-c", AGENT, WANDB_PROJECT="theirs")
     assert done.returncode == 0, done.stderr
+    assert "Ignoring" not in done.stderr
     folder = project / "runs/shapes-fr0magent"
     assert json.loads((folder / "metrics.json").read_text())["val/accuracy/overall"] >= 0
     assert saved(folder)["group"] == "shapes-sweep"
     assert saved(folder)["model"]["learning_rate"] == 0.003
     assert saved(folder)["seed_everything"] == 2
+    (file,) = (folder / "wandb").glob("offline-run-*/run-fr0magent.wandb")
+    lines = run(project, "wandb", "leet", "inspect", "--json", str(file)).stdout.splitlines()
+    logged = next(one["run"] for one in map(json.loads, lines) if one["type"] == "run")
+    assert [logged[name] for name in ("run_id", "project", "run_group")] == [
+        "fr0magent",
+        "theirs",
+        "shapes-sweep",
+    ]
+    assert logged["tags"] == ["DeeperLSTM", "shapes", "simulated annotators"]
 
 
-@pytest.mark.slow
-def test_the_loop_of_the_docs_trains_a_group_and_skips_finished_runs(project):
+def test_the_loop_of_the_docs_trains_a_group_skips_finished_runs_and_ends_with_an_error(tmp_path):
     loop = shell_loop()
     assert len(loop.splitlines()) == 3
-    for seed in (1, 3):  # finished before
-        (project / f"runs/seed-{seed}").mkdir(parents=True)
-        (project / f"runs/seed-{seed}/metrics.json").touch()
-    done = run(project, "sh", "-c", loop)
+    (tmp_path / "train.py").write_text(STAND_IN)
+    (tmp_path / "runs/seed-3").mkdir(parents=True)
+    (tmp_path / "runs/seed-3/metrics.json").touch()  # finished before
+    done = run(tmp_path, "sh", "-c", loop)
     assert done.returncode == 0, done.stderr
-    assert sorted(path.name for path in (project / "runs").iterdir()) == ["seed-1", "seed-2", "seed-3"]
-    assert saved(project / "runs/seed-2")["group"] == "seeds"
-    assert saved(project / "runs/seed-2")["seed_everything"] == 2
-    again = run(project, "sh", "-c", loop)
+    calls = [parse_only(["fit", *json.loads(line)]).fit for line in done.stdout.splitlines()]
+    expected = [(f"seed-{seed}", "seeds", seed) for seed in (1, 2)]
+    assert [(one.name, one.group, one.seed_everything) for one in calls] == expected
+    again = run(tmp_path, "sh", "-c", loop)
     assert (again.returncode, again.stdout) == (0, "")
-
-
-def test_an_error_ends_the_loop_of_the_docs(tmp_path):
+    for file in (tmp_path / "runs").glob("*/metrics.json"):
+        file.unlink()
     (tmp_path / "train.py").write_text("import sys\nsys.exit('failed')\n")
-    assert run(tmp_path, "sh", "-c", shell_loop()).stderr.count("failed") == 1
+    assert run(tmp_path, "sh", "-c", loop).stderr.count("failed") == 1
 
 
 def test_the_former_sweep_command_says_what_to_do_instead():

@@ -3,9 +3,15 @@
 import http.client
 import io
 import json
+import os
+import re
+import socket
+import subprocess
+import sys
 
 import numpy as np
 from PIL import Image
+from tiny_runs import ROOT
 from web_server import WebServer
 
 QUESTION = "What color is the ball?"
@@ -31,9 +37,20 @@ class Proxy(WebServer):
 class LiveProcess:
     """The process of `analyze.py serve`, its port, its proxy and its working directory."""
 
-    def __init__(self, process, port, proxy, folder):
-        self.process, self.port, self.proxy, self.folder = process, port, proxy, folder
-        self.url = f"http://127.0.0.1:{port}/"
+    def __init__(self, checkpoint, proxy, folder):
+        self.proxy, self.folder = proxy, folder
+        others = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
+        proxies = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), proxy.url)
+        self.process = subprocess.Popen(
+            [sys.executable, str(ROOT / "analyze.py"), "serve", str(checkpoint), "--port", "0"],
+            env=others | proxies | {"OMP_NUM_THREADS": "1"},
+            cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        line = self.process.stdout.readline()
+        found = re.search(r"http://127\.0\.0\.1:(\d+)", line)
+        assert found, (line, self.process.communicate(timeout=10)[1])
+        self.port = int(found[1])
+        self.url = f"http://127.0.0.1:{self.port}/"
 
     def ask(self, method, path, body=None, **headers):
         """Status and JSON (or bytes) of a raw request."""
@@ -45,3 +62,13 @@ class LiveProcess:
         client.close()
         is_json = reply.headers.get_content_type() == "application/json"
         return reply.status, json.loads(text) if is_json else text
+
+    def send(self, text):
+        """A connection on which this text has been sent."""
+        client = socket.create_connection(("127.0.0.1", self.port))
+        client.sendall(text.encode())
+        return client
+
+    @property
+    def half_an_upload(self):
+        return f"POST /image HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\nContent-Length: 99\r\n\r\nhalf"

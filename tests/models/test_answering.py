@@ -21,11 +21,9 @@ def data(tiny_world):
 def official_accuracy(path, data):
     """What the official evaluation does with a result file: every question id, mean of their accuracies."""
     said = {one["question_id"]: one["answer"] for one in json.loads(path.read_text())}
-    split = data.prepro.test
-    ids = split.question_ids.tolist()
+    ids, tens = data.prepro.test.question_ids.tolist(), data.prepro.test.answers10
     assert sorted(said) == sorted(ids)
-    scores = [reference_accuracy(said[i], ten) for i, ten in zip(ids, split.answers10, strict=True)]
-    return sum(scores) / len(scores)
+    return sum(reference_accuracy(said[i], ten) for i, ten in zip(ids, tens, strict=True)) / len(ids)
 
 
 def test_the_accuracy_told_is_the_official_one_of_the_file_written(data, tmp_path):

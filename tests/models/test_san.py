@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from test_deeper_lstm import QUESTIONS, sigmoid
+from test_deeper_lstm import QUESTIONS, padded, sigmoid
 from tiny_runs import make_data, make_trainer
 
 from lookwhy.errors import LookwhyError
@@ -25,13 +25,9 @@ def make(**settings):
 
 
 def inputs():
-    tokens = torch.zeros(len(QUESTIONS), 5, dtype=torch.int64)
-    for row, words in enumerate(QUESTIONS):
-        tokens[row, : len(words)] = torch.tensor(words)
-    lengths = torch.tensor([len(words) for words in QUESTIONS])
     generator = torch.Generator().manual_seed(1)
     features = torch.rand(len(QUESTIONS), 5, 2, 2, dtype=torch.float64, generator=generator)
-    return features, tokens, lengths
+    return features, *padded(QUESTIONS)
 
 
 def numpy_forward(state, grid, words):
@@ -52,13 +48,8 @@ def numpy_forward(state, grid, words):
     u, attention = h, []
     for hop in range(2):
         question = state[f"score_question.{hop}.weight"] @ u + state[f"score_question.{hop}.bias"]
-        scores = np.array(
-            [
-                state[f"score.{hop}.weight"][0]
-                @ np.tanh(state[f"score_region.{hop}.weight"] @ region + question)
-                for region in regions
-            ]
-        )
+        met = [np.tanh(state[f"score_region.{hop}.weight"] @ region + question) for region in regions]
+        scores = np.array(met) @ state[f"score.{hop}.weight"][0]
         weights = np.exp(scores - scores.max())
         attention.append(weights / weights.sum())
         u = u + sum(weight * region for weight, region in zip(attention[-1], regions, strict=True))
@@ -84,10 +75,12 @@ def test_flattened_features_are_the_same_grid():
     assert torch.equal(head(features, tokens, lengths), head(features.flatten(1), tokens, lengths))
 
 
-def test_features_that_are_no_grid_are_refused_in_one_line():
+def test_features_that_are_no_grid_and_no_hop_are_refused_in_one_line():
     with pytest.raises(LookwhyError, match="found 4097 features for 49 regions; set") as error:
         SAN(vocab_size=3, num_answers=2, image_dim=4097, regions=49)
     assert "\n" not in str(error.value)
+    with pytest.raises(LookwhyError, match="expected at least one hop, found 0"):
+        make(hops=0)
 
 
 def test_a_grid_of_another_number_of_regions_is_refused_before_training(tiny_world, tmp_path):
@@ -97,18 +90,11 @@ def test_a_grid_of_another_number_of_regions_is_refused_before_training(tiny_wor
         for split in ("images_train", "images_test"):
             rows = file[split][:]
             del file[split]
-            file[split] = rows.reshape(
-                len(rows), -1, 3, 3
-            )  # as the tiny world's are before they are flattened
+            file[split] = rows.reshape(len(rows), -1, 3, 3)  # the tiny world's own grid
     data = make_data(tmp_path, annotator_maps=None)
     head = SAN(data.vocab_size, data.num_answers, data.image_dim, regions=27, embedding_size=4, hidden_size=4)
     with pytest.raises(LookwhyError, match=r"expected 9 regions for features of \d+ x 3 x 3, found 27; set"):
         make_trainer(tmp_path, 1, []).fit(VQASystem(head), data)
-
-
-def test_no_hop_is_refused():
-    with pytest.raises(LookwhyError, match="expected at least one hop, found 0"):
-        make(hops=0)
 
 
 def test_a_question_only_model_ignores_the_image():

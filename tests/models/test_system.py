@@ -10,8 +10,8 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 from tiny_runs import make_data, make_head, make_trainer
 
+from lookwhy.errors import LookwhyError
 from lookwhy.models import SAN, DeeperLSTM, VQASystem, load_checkpoint
-from lookwhy.types import LookwhyError
 
 
 class Steps(pl.Callback):
@@ -31,13 +31,13 @@ class Steps(pl.Callback):
         self.after.append(pl_module.head.classify.weight.detach().numpy().copy())
 
 
-def fit(
-    world, folder, epochs=1, callbacks=(), ckpt_path=None, checkpointing=False, kind=DeeperLSTM, **settings
-):
+def fit(world, folder, epochs=1, callbacks=(), ckpt_path=None, save=None, kind=DeeperLSTM, **settings):
     pl.seed_everything(3)
-    data = make_data(world)
+    data, callbacks = make_data(world), list(callbacks)
     system = VQASystem(make_head(data, kind), **settings)
-    trainer = make_trainer(folder, epochs, list(callbacks), enable_checkpointing=checkpointing)
+    if save:
+        callbacks.append(ModelCheckpoint(save, save_last=True, save_on_train_epoch_end=True))
+    trainer = make_trainer(folder, epochs, callbacks, enable_checkpointing=bool(save))
     trainer.fit(system, data, ckpt_path=ckpt_path)
     return system, trainer
 
@@ -80,28 +80,19 @@ def test_the_defaults_are_the_originals(tiny_world):
 @pytest.mark.parametrize("kind", [DeeperLSTM, SAN])
 @pytest.mark.filterwarnings("ignore:Checkpoint directory:UserWarning")
 def test_a_resumed_run_ends_at_the_weights_of_an_uninterrupted_one(tiny_world, tmp_path, kind):
-    settings = {"learning_rate": 1e-3, "kind": kind}
-    whole, _ = fit(tiny_world, tmp_path / "whole", epochs=4, **settings)
-    saver = ModelCheckpoint(tmp_path / "half", save_last=True, save_on_train_epoch_end=True)
-    fit(tiny_world, tmp_path / "half", epochs=2, callbacks=[saver], checkpointing=True, **settings)
+    settings, half = {"learning_rate": 1e-3, "kind": kind}, tmp_path / "half"
+    whole, _ = fit(tiny_world, tmp_path, epochs=2, **settings)
+    fit(tiny_world, tmp_path, epochs=1, save=half, **settings)
     torch.rand(1000)  # whatever happened in between
-    resumed, trainer = fit(
-        tiny_world,
-        tmp_path / "rest",
-        epochs=4,
-        callbacks=[ModelCheckpoint(tmp_path / "half", save_last=True, save_on_train_epoch_end=True)],
-        checkpointing=True,
-        ckpt_path=str(tmp_path / "half" / "last.ckpt"),
-        **settings,
-    )
-    assert trainer.current_epoch == 4
+    last = str(half / "last.ckpt")
+    resumed, trainer = fit(tiny_world, tmp_path, epochs=2, save=half, ckpt_path=last, **settings)
+    assert trainer.current_epoch == 2
     for (name, a), (_, b) in zip(whole.state_dict().items(), resumed.state_dict().items(), strict=True):
         assert torch.equal(a, b), name
 
 
 def test_a_checkpoint_is_read_back_ready_to_answer(tiny_world, tmp_path):
-    saver = ModelCheckpoint(tmp_path, save_last=True, save_on_train_epoch_end=True)
-    system, trainer = fit(tiny_world, tmp_path, callbacks=[saver], checkpointing=True)
+    system, _ = fit(tiny_world, tmp_path, save=tmp_path)
     run = load_checkpoint(tmp_path / "last.ckpt")
     data = run.datamodule()
     data.setup()
@@ -117,21 +108,21 @@ def test_a_checkpoint_is_read_back_ready_to_answer(tiny_world, tmp_path):
     assert lengths.tolist() == [6]
 
 
-@pytest.mark.parametrize(("key", "what"), [("ix_to_word", "words"), ("ix_to_ans", "answers")])
-def test_data_that_were_prepared_otherwise_since_are_refused(tiny_world, tmp_path, key, what):
+def test_data_that_were_prepared_otherwise_since_are_refused(tiny_world, tmp_path):
     folder = tmp_path / "data"
     folder.mkdir()
     for name in ("data_prepro.json", "data_prepro.h5", "data_img.h5"):
         shutil.copy(tiny_world / name, folder)
-    saver = ModelCheckpoint(tmp_path / "run", save_last=True, save_on_train_epoch_end=True)
-    fit(folder, tmp_path, callbacks=[saver], checkpointing=True)
+    fit(folder, tmp_path, save=tmp_path / "run")
     run = load_checkpoint(tmp_path / "run/last.ckpt")
     run.datamodule()
-    names = json.loads((folder / "data_prepro.json").read_text())
-    names[key]["1"], names[key]["2"] = names[key]["2"], names[key]["1"]  # as many as before
-    (folder / "data_prepro.json").write_text(json.dumps(names))
-    with pytest.raises(LookwhyError, match=f"expected the .* {what} that .*last.ckpt was trained with"):
-        run.datamodule()
+    before = (folder / "data_prepro.json").read_text()
+    for key, what in (("ix_to_word", "words"), ("ix_to_ans", "answers")):
+        names = json.loads(before)
+        names[key]["1"], names[key]["2"] = names[key]["2"], names[key]["1"]  # as many as before
+        (folder / "data_prepro.json").write_text(json.dumps(names))
+        with pytest.raises(LookwhyError, match=f"expected the .* {what} that .*last.ckpt was trained with"):
+            run.datamodule()
 
 
 @pytest.mark.parametrize(
@@ -145,22 +136,14 @@ def test_a_file_that_is_no_checkpoint_is_refused_in_one_line(content, tmp_path):
     assert "\n" not in str(error.value)
 
 
-def test_a_folder_is_told_from_a_file_that_is_missing(tmp_path):
-    with pytest.raises(LookwhyError, match="found the folder"):
-        load_checkpoint(tmp_path)
-    with pytest.raises(LookwhyError, match="found no file"):
-        load_checkpoint(tmp_path / "last.ckpt")
-
-
-def test_a_checkpoint_of_another_program_is_refused(tmp_path):
-    torch.save({"state_dict": {}}, tmp_path / "other.ckpt")
-    with pytest.raises(LookwhyError, match="found no lookwhy entry"):
-        load_checkpoint(tmp_path / "other.ckpt")
-
-
-def test_a_missing_checkpoint_is_named(tmp_path):
-    with pytest.raises(LookwhyError, match="found no file"):
-        load_checkpoint(tmp_path / "none.ckpt")
+def test_a_folder_a_missing_file_and_another_programs_checkpoint_are_told_apart(tmp_path):
+    other = tmp_path / "other.ckpt"
+    torch.save({"state_dict": {}}, other)
+    for path, found in (
+        (tmp_path, "the folder"), (tmp_path / "last.ckpt", "no file"), (other, "no lookwhy entry"),
+    ):  # fmt: skip
+        with pytest.raises(LookwhyError, match=f"found {found}"):
+            load_checkpoint(path)
 
 
 def test_weights_that_are_not_finite_are_never_written(tiny_world, tmp_path):

@@ -14,18 +14,16 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from test_deeper_lstm import QUESTIONS, padded, sigmoid
 
 from lookwhy.cli.prepare import main
+from lookwhy.errors import LookwhyError
 from lookwhy.models import load_checkpoint
 from lookwhy.models.original.torch7 import Torch7Storage, read_torch7
-from lookwhy.types import LookwhyError
 
 E, H, L, C = 5, 4, 2, 6
 OPTIONS = ["--embedding-size", E, "--hidden-size", H, "--num-layers", L, "--common-size", C]
 KEYS = ("embedding_w_q", "encoder_w_q", "multimodal_w")
-
-
-# --- the writer ---------------------------------------------------------------------------------------------
 
 
 def i32(value):
@@ -76,9 +74,6 @@ def whole(vectors, kind="Float"):
     return table(1, [(string(key), vector(2 * i + 2, list(v), kind)) for i, (key, v) in items])
 
 
-# --- the forward pass ---------------------------------------------------------------------------------------
-
-
 def lengths_of(words, answers, width):
     lstm = sum((below + 1) * 4 * H + (H + 1) * 4 * H for below in [E] + [H] * (L - 1))
     fusion = (2 * L * H + 1) * C + (width + 1) * C + (C + 1) * answers
@@ -101,10 +96,6 @@ class Taker:
         weight, bias, self.values = np.split(self.values, [inputs * outputs, inputs * outputs + outputs])
         weight = weight.reshape(outputs, inputs)
         return lambda x: weight @ x + bias
-
-
-def sigmoid(x):
-    return 1 / (1 + np.exp(-x))
 
 
 def torch7_forward(vectors, words, answers, features, question):
@@ -134,9 +125,6 @@ def torch7_forward(vectors, words, answers, features, question):
     return answer(np.tanh(of_question(np.concatenate(joined))) * image)
 
 
-# --- import, end to end -------------------------------------------------------------------------------------
-
-
 @pytest.fixture(scope="module")
 def world(tiny_world):
     """The folder, and how many words, answers and features it has by its own files."""
@@ -152,19 +140,20 @@ def run_import(path, folder, out, options=OPTIONS):
 
 def assert_same_logits(run, vectors, sizes):
     words, answers, width = sizes
-    questions = [[3, 1, 4, 1, 5], [words, 2], [6]]
-    tokens = torch.zeros(3, 5, dtype=torch.int64)
-    for row, question in enumerate(questions):
-        tokens[row, : len(question)] = torch.tensor(question)
+    questions = [*QUESTIONS[:1], [words, 2], [6]]
     features = torch.rand(3, width, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        logits = run.head(features, tokens, torch.tensor([5, 2, 1])).numpy()
-    expected = [
-        torch7_forward(vectors, words, answers, features[row].double().numpy(), question)
-        for row, question in enumerate(questions)
-    ]
+        logits = run.head(features, *padded(questions)).numpy()
+    pairs = zip(features.double().numpy(), questions, strict=True)
+    expected = [torch7_forward(vectors, words, answers, of_image, question) for of_image, question in pairs]
     assert np.std(expected) > 0.1
     np.testing.assert_allclose(logits, expected, atol=1e-5)
+
+
+def written(folder, content):
+    """The file of a model, and the checkpoint that an import is to write."""
+    (folder / "lstm.t7").write_bytes(content)
+    return folder / "lstm.t7", folder / "new" / "lstm.ckpt"
 
 
 @pytest.mark.parametrize("kind", ["Float", "Double", "Cuda", "CudaDouble"])
@@ -173,23 +162,21 @@ def test_logits_of_an_imported_file_equal_torch7s_for_questions_of_several_lengt
 ):
     folder, sizes = world
     vectors = draw(*sizes)
-    (tmp_path / "lstm.t7").write_bytes(whole(vectors, kind))
-    out = tmp_path / "new" / "lstm.ckpt"
-    assert run_import(tmp_path / "lstm.t7", folder, out) == 0
+    path, out = written(tmp_path, whole(vectors, kind))
+    assert run_import(path, folder, out) == 0
     output = capsys.readouterr()
-    assert re.fullmatch(
-        rf"wrote {out}: \d+ parameters, {sizes[0]} words, {sizes[1]} answers; \d+ s\n", output.out
-    )
+    said = rf"wrote {out}: \d+ parameters, {sizes[0]} words, {sizes[1]} answers; \d+ s\n"
+    assert re.fullmatch(said, output.out)
     assert output.err == ""
     assert_same_logits(load_checkpoint(out), vectors, sizes)
 
 
 def test_an_imported_checkpoint_brings_what_analysis_needs(world, tmp_path):
     folder, sizes = world
-    (tmp_path / "lstm.t7").write_bytes(whole(draw(*sizes)))
+    path, out = written(tmp_path, whole(draw(*sizes)))
     options = [*OPTIONS, "--annotator-maps", folder / "annotators", "--annotators", "simulated annotators"]
-    assert run_import(tmp_path / "lstm.t7", folder, tmp_path / "a.ckpt", options) == 0
-    run = load_checkpoint(tmp_path / "a.ckpt")
+    assert run_import(path, folder, out, options) == 0
+    run = load_checkpoint(out)
     tokens, lengths, words = run.encode("What color is the cube?")
     assert run.vocabulary.decode(tokens[0].tolist()) == words
     data = run.datamodule()
@@ -212,21 +199,15 @@ def test_vectors_that_are_views_of_one_shared_storage_are_read_through_offset_an
     memory = np.full(room, 7.0, np.float32)
     memory[3 : 3 + 2 * len(first) : 2] = first
     memory[4 : 4 + 2 * len(second) : 2] = second
-    content = table(
-        1,
-        [
-            (string(KEYS[0]), tensor(2, [len(first)], [2], 4, storage(3, list(memory), "Float"))),
-            (string(KEYS[1]), tensor(4, [len(second)], [2], 5, i32(4) + i32(3))),
-            (string(KEYS[2]), vector(5, list(third))),
-            (string("note"), string("ignored")),
-        ],
-    )
-    (tmp_path / "lstm.t7").write_bytes(content)
-    assert run_import(tmp_path / "lstm.t7", folder, tmp_path / "a.ckpt") == 0
-    assert_same_logits(load_checkpoint(tmp_path / "a.ckpt"), vectors, sizes)
-
-
-# --- the reader ---------------------------------------------------------------------------------------------
+    content = table(1, [
+        (string(KEYS[0]), tensor(2, [len(first)], [2], 4, storage(3, list(memory), "Float"))),
+        (string(KEYS[1]), tensor(4, [len(second)], [2], 5, i32(4) + i32(3))),
+        (string(KEYS[2]), vector(5, list(third))),
+        (string("note"), string("ignored")),
+    ])  # fmt: skip
+    path, out = written(tmp_path, content)
+    assert run_import(path, folder, out) == 0
+    assert_same_logits(load_checkpoint(out), vectors, sizes)
 
 
 def read(tmp_path, content):
@@ -247,27 +228,14 @@ def refused(tmp_path, content):
 def test_every_kind_of_value_is_read(tmp_path):
     matrix = tensor(2, [2, 3], [3, 1], 1, storage(3, [1, 2, 3, 4, 5, 6], "Double"), "Double")
     turned = tensor(4, [3, 2], [1, 3], 1, i32(4) + i32(3), "Double")
-    content = table(
-        1,
-        [
-            (string("nothing"), i32(0)),
-            (number(2), number(-0.5)),
-            (i32(5) + i32(1), i32(5) + i32(0)),
-            (string("word"), string("size")),
-            (string("matrix"), matrix),
-            (string("turned"), turned),
-            (string("again"), i32(4) + i32(2)),
-            (string("empty"), tensor(5, [], [], 1, i32(0))),
-            (string("bare"), storage(6, [1.5], "Float")),
-            (string("self"), i32(3) + i32(1)),
-            (string("old"), i32(4) + i32(7) + text("torch.LongStorage") + i64(1) + i64(-9)),
-        ],
-    )
-    value = read(tmp_path, content)
-    assert value["nothing"] is None
-    assert value[2.0] == -0.5
-    assert value[True] is False
-    assert value["word"] == "size"
+    value = read(tmp_path, table(1, [
+        (string("nothing"), i32(0)), (number(2), number(-0.5)), (i32(5) + i32(1), i32(5) + i32(0)),
+        (string("word"), string("size")), (string("matrix"), matrix), (string("turned"), turned),
+        (string("again"), i32(4) + i32(2)), (string("empty"), tensor(5, [], [], 1, i32(0))),
+        (string("bare"), storage(6, [1.5], "Float")), (string("self"), i32(3) + i32(1)),
+        (string("old"), i32(4) + i32(7) + text("torch.LongStorage") + i64(1) + i64(-9)),
+    ]))  # fmt: skip
+    assert (value["nothing"], value[2.0], value[True], value["word"]) == (None, -0.5, False, "size")
     np.testing.assert_array_equal(value["matrix"], [[1, 2, 3], [4, 5, 6]])
     np.testing.assert_array_equal(value["turned"], [[1, 4], [2, 5], [3, 6]])
     assert value["matrix"].dtype == np.float64
@@ -361,10 +329,8 @@ def test_endless_nesting_is_one_line(tmp_path):
     read(tmp_path, nested)
     deep = b"".join(i32(3) + i32(index) + i32(1) + number(1) for index in range(100_000))
     assert "inside each other" in refused(tmp_path, deep)
-    chain = b"".join(
-        i32(4) + i32(index) + text("V 1") + text("torch.FloatTensor") + i32(0) + i64(1)
-        for index in range(100_000)
-    )
+    one = text("V 1") + text("torch.FloatTensor") + i32(0) + i64(1)
+    chain = b"".join(i32(4) + i32(index) + one for index in range(100_000))
     assert "inside each other" in refused(tmp_path, chain)
 
 
@@ -375,77 +341,57 @@ def test_a_missing_file_and_a_folder_are_one_line(tmp_path):
         assert "\n" not in str(error.value)
 
 
-# --- refusals of the import ---------------------------------------------------------------------------------
-
-
 def changed(key, change):
     def of(vectors):
-        pairs = [
-            (string(k), change(2 * i + 2, list(v)) if k == key else vector(2 * i + 2, list(v)))
-            for i, (k, v) in enumerate(vectors.items())
-        ]
-        return table(1, pairs)
+        items = enumerate(vectors.items())
+        make = {key: change}
+        return table(1, [(string(k), make.get(k, vector)(2 * i + 2, list(v))) for i, (k, v) in items])
 
     return of
 
 
+def longs(index):
+    return torch_object(index, "torch.LongStorage", i64(1, 5))
+
+
+ENCODER, FUSION = KEYS[1:]
 WRONG = {
-    "a short vector": (
-        changed("encoder_w_q", lambda i, v: vector(i, v[:-1])),
-        r"numbers in encoder_w_q for ",
-    ),
-    "a long vector": (
-        changed("multimodal_w", lambda i, v: vector(i, [*v, 0])),
-        r"numbers in multimodal_w for ",
-    ),
-    "other words": (
-        changed("embedding_w_q", lambda i, v: vector(i, v[E:])),
-        r"vocab_size \d+, .*data and the",
-    ),
-    "a word as vector": (
-        changed("encoder_w_q", lambda i, v: string("a")),
-        "floats as encoder_w_q, found str",
-    ),
+    "a short vector": (changed(ENCODER, lambda i, v: vector(i, v[:-1])), "numbers in encoder_w_q for "),
+    "a long vector": (changed(FUSION, lambda i, v: vector(i, [*v, 0])), "numbers in multimodal_w for "),
+    "other words": (changed(KEYS[0], lambda i, v: vector(i, v[E:])), r"vocab_size \d+, .*data and the"),
+    "a word as vector": (changed(ENCODER, lambda i, v: string("a")), "floats as encoder_w_q, found str"),
     "a matrix": (
-        changed("encoder_w_q", lambda i, v: tensor(i, [1, len(v)], [1, 1], 1, storage(i + 1, v, "Float"))),
+        changed(ENCODER, lambda i, v: tensor(i, [1, len(v)], [1, 1], 1, storage(i + 1, v, "Float"))),
         r"found float32 of shape \(1, ",
     ),
-    "integers": (
-        changed(
-            "encoder_w_q",
-            lambda i, v: tensor(i, [1], [1], 1, torch_object(i + 1, "torch.LongStorage", i64(1, 5)), "Long"),
-        ),
-        "found int64",
-    ),
-    "not a number": (changed("multimodal_w", lambda i, v: vector(i, [*v[1:], np.nan])), "finite numbers"),
+    "integers": (changed(ENCODER, lambda i, v: tensor(i, [1], [1], 1, longs(i + 1), "Long")), "found int64"),
+    "not a number": (changed(FUSION, lambda i, v: vector(i, [*v[1:], np.nan])), "finite numbers"),
     "beyond float32": (
-        changed("multimodal_w", lambda i, v: vector(i, [*v[1:], 1e300], "Double")),
-        "finite numbers in multimodal_w",
+        changed(FUSION, lambda i, v: vector(i, [*v[1:], 1e300], "Double")), "finite numbers in multimodal_w"
     ),
     "a missing key": (lambda v: whole({k: v[k] for k in KEYS[:2]}), "found no multimodal_w"),
     "no table": (lambda v: vector(1, v["encoder_w_q"]), "found no embedding_w_q"),
-    "a function": (lambda v: table(1, [(string("encoder_w_q"), i32(8) + i32(2))]), "never run"),
-}
+    "a function": (lambda v: table(1, [(string(ENCODER), i32(8) + i32(2))]), "never run"),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", WRONG)
 def test_a_file_of_another_model_is_refused_and_nothing_is_written(world, tmp_path, capsys, name):
     folder, sizes = world
     content, message = WRONG[name]
-    (tmp_path / "lstm.t7").write_bytes(content(draw(*sizes)))
-    assert run_import(tmp_path / "lstm.t7", folder, tmp_path / "a.ckpt") == 2
+    path, _ = written(tmp_path, content(draw(*sizes)))
+    assert run_import(path, folder, tmp_path / "a.ckpt") == 2
     output = capsys.readouterr()
     assert re.fullmatch(r"lookwhy: error: expected [^\n]+\n", output.err), output.err
     assert re.search(message, output.err)
-    assert str(tmp_path / "lstm.t7") in output.err
+    assert str(path) in output.err
     assert output.out == ""
     assert [path.name for path in tmp_path.iterdir()] == ["lstm.t7"]
 
 
 def test_the_sizes_are_the_originals_unless_they_are_stated(world, tmp_path, capsys):
     folder, sizes = world
-    (tmp_path / "lstm.t7").write_bytes(whole(draw(*sizes)))
-    assert run_import(tmp_path / "lstm.t7", folder, tmp_path / "a.ckpt", []) == 2
+    assert run_import(*written(tmp_path, whole(draw(*sizes)))[:1], folder, tmp_path / "a.ckpt", []) == 2
     stated = "embedding_size 200, hidden_size 512, num_layers 2, common_size 1024"
     assert stated in capsys.readouterr().err
 
@@ -454,12 +400,12 @@ def test_an_out_that_cannot_be_written_is_one_line_and_the_file_itself_is_never_
     world, tmp_path, capsys
 ):
     folder, sizes = world
-    path = tmp_path / "lstm.t7"
-    path.write_bytes(whole(draw(*sizes)))
+    content = whole(draw(*sizes))
+    path, _ = written(tmp_path, content)
     for out in (path, tmp_path, path / "a.ckpt", tmp_path / ("a" * 300)):
         assert run_import(path, folder, out) == 2
         assert re.fullmatch(r"lookwhy: error: expected [^\n]+\n", capsys.readouterr().err)
-    assert path.read_bytes() == whole(draw(*sizes))
+    assert path.read_bytes() == content
 
 
 def test_features_without_their_towers_stamp_as_the_originals_are_name_the_remedy(world, tmp_path, capsys):
@@ -468,6 +414,6 @@ def test_features_without_their_towers_stamp_as_the_originals_are_name_the_remed
         shutil.copy(folder / name, tmp_path)
     with h5py.File(tmp_path / "data_img.h5", "a") as file:
         del file.attrs["description"]
-    (tmp_path / "lstm.t7").write_bytes(whole(draw(*sizes)))
-    assert run_import(tmp_path / "lstm.t7", tmp_path, tmp_path / "a.ckpt") == 2
+    path, out = written(tmp_path, whole(draw(*sizes)))
+    assert run_import(path, tmp_path, out) == 2
     assert "run lookwhy prepare features" in capsys.readouterr().err

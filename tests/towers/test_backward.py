@@ -3,7 +3,7 @@
 import captum.attr
 import pytest
 import torch
-from known_models import make_batch
+from known_models import draw, make_batch
 from torch import nn
 
 from lookwhy.attribution import GuidedBackprop
@@ -40,10 +40,6 @@ def ready(make):
         elif isinstance(layer, (nn.Conv2d, nn.Linear)):
             nn.init.kaiming_normal_(layer.weight)
     return net
-
-
-def draw(*shape, seed):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 @pytest.mark.parametrize("fewest", [1, 1000], ids=["winograd", "direct"])

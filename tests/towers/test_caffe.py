@@ -4,14 +4,12 @@ import struct
 
 import pytest
 import torch
-import torchvision
+from test_image_tower import CAFFE, random_vgg
 
 from lookwhy.errors import LookwhyError
 from lookwhy.towers.caffe import read_caffemodel
 from lookwhy.towers.image_tower import build_tower
-from lookwhy.towers.recipe import ImageRecipe
 
-CAFFE = ImageRecipe("caffe", 224, 224)
 STAGES = [2, 2, 3, 3, 3]  # convolutions of VGG-16
 
 
@@ -35,10 +33,9 @@ def blob(values, old, packed=True):
         shape = b"".join(varint(i << 3) + varint(side) for i, side in enumerate(sides, 1))
     else:
         shape = message(7, message(1, b"".join(map(varint, sides))))
-    numbers = values.flatten().tolist()
     if packed:
-        return shape + message(5, struct.pack(f"<{len(numbers)}f", *numbers))
-    return shape + b"".join(varint(5 << 3 | 5) + struct.pack("<f", number) for number in numbers)
+        return shape + message(5, values.numpy().astype("<f4").tobytes())
+    return shape + b"".join(varint(5 << 3 | 5) + struct.pack("<f", x) for x in values.flatten().tolist())
 
 
 def layer(name, blobs, old):
@@ -55,8 +52,7 @@ def caffe_names(stages):
 
 @pytest.mark.parametrize("old", [True, False])
 def test_features_are_those_of_the_network_that_the_file_holds(tmp_path, old):
-    torch.manual_seed(0)
-    network = torchvision.models.vgg16(weights=None).features.eval()
+    network = random_vgg("vgg16", only_features=True)
     layers = [one for one in network if isinstance(one, torch.nn.Conv2d)]
     written = message(1, b"VGG_ILSVRC_16_layers") + layer("relu1_1", [], old)
     for name, one in zip(caffe_names(STAGES), layers, strict=True):
@@ -64,7 +60,7 @@ def test_features_are_those_of_the_network_that_the_file_holds(tmp_path, old):
     path = tmp_path / "vgg16.caffemodel"
     path.write_bytes(written)
     tower = build_tower("vgg16", "pool5", CAFFE, path)
-    pixels = 50 * torch.randn(1, 3, 64, 64)
+    pixels = 50 * torch.randn(1, 3, 32, 32)
     with torch.no_grad():
         assert torch.equal(tower(pixels), network(pixels))
     path.unlink()

@@ -5,45 +5,55 @@ import torch
 import torchvision
 from torch import nn
 
+from lookwhy.errors import LookwhyError
 from lookwhy.files import sha256_file
 from lookwhy.towers.image_tower import build_tower, tower_from_description
 from lookwhy.towers.recipe import ImageRecipe
-from lookwhy.types import LookwhyError
+from lookwhy.towers.shapes_cnn import RECIPE, build_shapes_cnn
 
 CAFFE = ImageRecipe("caffe", 224, 224)
 
 
-def saved(path, state):
-    """As weights files are passed around: in half precision."""
-    torch.save({name: value.half() for name, value in state.items()}, path)
-    return path
-
-
-def random_vgg(arch):
+def random_vgg(arch, only_features=False):
     """Torchvision's network with random weights that half precision holds exactly."""
-    torch.manual_seed(0)
-    network = getattr(torchvision.models, arch)(weights=None, init_weights=False).eval()
+    with torch.device("meta"):
+        network = getattr(torchvision.models, arch)(weights=None)
+    network = (network.features if only_features else network).to_empty(device="cpu").eval()
+    noise = 2 * torch.rand(999_983, generator=torch.Generator().manual_seed(0)) - 1
     with torch.no_grad():
         for value in network.parameters():
-            value.copy_(value.half())
+            scale = 0.05 if value.ndim == 1 else (4 / value[0].numel()) ** 0.5
+            own = (scale * noise).half().float().repeat(value.numel() // len(noise) + 1)
+            value.copy_(own[: value.numel()].view_as(value))
     return network
 
 
 @pytest.fixture(scope="module")
 def vgg16(tmp_path_factory):
-    network = random_vgg("vgg16")
-    path = saved(tmp_path_factory.mktemp("weights") / "vgg16.pt", network.state_dict())
+    network, path = random_vgg("vgg16"), tmp_path_factory.mktemp("weights") / "vgg16.pt"
+    torch.save({name: value.half() for name, value in network.state_dict().items()}, path)
     yield network, path
     path.unlink()  # a quarter of a gigabyte, which pytest would keep for three runs
+
+
+def convolutions_of(features, path):
+    torch.save({f"features.{name}": value for name, value in features.state_dict().items()}, path)
+    return path
 
 
 @pytest.fixture(scope="module")
 def convolutions(vgg16):
     network, path = vgg16
-    return saved(
-        path.with_name("convolutions.pt"),
-        {f"features.{k}": v for k, v in network.features.state_dict().items()},
-    )
+    return convolutions_of(network.features, path.with_name("convolutions.pt"))
+
+
+@pytest.fixture
+def shapes(tmp_path):
+    """The shapes world's network, its tower's description, and its file."""
+    cnn, path = build_shapes_cnn(), tmp_path / "old" / "tower.pt"
+    path.parent.mkdir()
+    torch.save(cnn.state_dict(), path)
+    return cnn, build_tower("shapes", "fc7", RECIPE, path).describe(), path
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +62,7 @@ def pixels():
 
 
 @pytest.mark.parametrize("layer", ["fc7", "pool5", "pool5_mean"])
-def test_features_are_those_of_torchvisions_own_network(vgg16, pixels, layer):
+def test_features_are_those_of_torchvisions_own_network(vgg16, convolutions, pixels, layer):
     network, path = vgg16
     if layer != "fc7":
         pixels = pixels[..., :96, :64]
@@ -63,7 +73,7 @@ def test_features_are_those_of_torchvisions_own_network(vgg16, pixels, layer):
         elif layer == "fc7":
             for step in [nn.Flatten(), *list(network.classifier)[:5]]:  # fc6 relu dropout fc7 relu
                 expected = step(expected)
-    tower = build_tower("vgg16", layer, CAFFE, path)
+    tower = build_tower("vgg16", layer, CAFFE, path if layer == "fc7" else convolutions)
     found = tower(pixels)
     assert found.shape == {"fc7": (1, 4096), "pool5": (1, 512, 3, 2), "pool5_mean": (1, 512)}[layer]
     assert found.dtype == torch.float32
@@ -72,80 +82,50 @@ def test_features_are_those_of_torchvisions_own_network(vgg16, pixels, layer):
 
 
 def test_vgg19_from_its_convolutions_alone(tmp_path, pixels):
-    torch.manual_seed(0)
-    features = torchvision.models.vgg19(weights=None, init_weights=False).features
-    path = tmp_path / "vgg19.pt"
-    torch.save({f"features.{name}": value for name, value in features.state_dict().items()}, path)
-    tower = build_tower("vgg19", "pool5", CAFFE, path)
-    pixels = pixels[..., :64, :64]
+    features, pixels = random_vgg("vgg19", only_features=True), pixels[..., :64, :64]
+    tower = build_tower("vgg19", "pool5", CAFFE, convolutions_of(features, tmp_path / "vgg19.pt"))
     with torch.no_grad():
         torch.testing.assert_close(tower(pixels), features(pixels), rtol=1e-4, atol=1e-6)
 
 
 def test_the_network_is_a_flat_sequence_of_plain_layers_without_work_in_place(convolutions):
     cnn = build_tower("vgg16", "pool5_mean", CAFFE, convolutions).network
-    assert {type(layer) for layer in cnn} == {
-        nn.Conv2d,
-        nn.ReLU,
-        nn.MaxPool2d,
-        nn.AdaptiveAvgPool2d,
-        nn.Flatten,
-    }
+    plain = {nn.Conv2d, nn.ReLU, nn.MaxPool2d, nn.AdaptiveAvgPool2d, nn.Flatten}
+    assert {type(layer) for layer in cnn} == plain
     assert not any(layer.inplace for layer in cnn if isinstance(layer, nn.ReLU))
 
 
-def test_a_tower_is_frozen_and_stays_in_eval_mode(convolutions):
+def test_a_tower_is_frozen_stays_in_eval_mode_and_draws_no_random_numbers(convolutions):
+    before = torch.get_rng_state()
     tower = build_tower("vgg16", "pool5", CAFFE, convolutions)
+    assert torch.equal(torch.get_rng_state(), before)
     outer = nn.Sequential(tower, nn.Dropout()).train()
     assert outer[1].training
     assert not any(module.training for module in tower.modules())
     assert not any(parameter.requires_grad for parameter in tower.parameters())
 
 
-def test_building_draws_no_random_numbers(convolutions):
-    before = torch.get_rng_state()
-    build_tower("vgg16", "pool5", CAFFE, convolutions)
-    assert torch.equal(torch.get_rng_state(), before)
-
-
 def test_a_description_in_plain_types_rebuilds_the_same_tower(convolutions):
     tower = build_tower("vgg16", "pool5_mean", CAFFE, convolutions)
     description = tower.describe()
     assert description == {
-        "arch": "vgg16",
-        "layer": "pool5_mean",
-        "recipe": {"name": "caffe", "height": 224, "width": 224},
-        "weights": str(convolutions),
-        "weights_sha256": sha256_file(convolutions),
-        "normalised": False,
-    }
+        "arch": "vgg16", "layer": "pool5_mean", "recipe": {"name": "caffe", "height": 224, "width": 224},
+        "weights": str(convolutions), "weights_sha256": sha256_file(convolutions), "normalised": False,
+    }  # fmt: skip
     again = tower_from_description(description, convolutions.parent)
     assert again.describe() == description
     for name, value in tower.state_dict().items():
         assert torch.equal(again.state_dict()[name], value)
 
 
-def test_the_network_of_the_shapes_world_is_rebuilt_from_its_state_dict(tmp_path):
-    from lookwhy.towers.shapes_cnn import RECIPE, build_shapes_cnn
-
-    cnn = build_shapes_cnn()
-    torch.save(cnn.state_dict(), tmp_path / "tower.pt")
-    description = build_tower("shapes", "fc7", RECIPE, tmp_path / "tower.pt").describe()
-    tower = tower_from_description(description, tmp_path)
+def test_the_shapes_worlds_network_is_rebuilt_also_where_its_folder_was_moved_to(shapes, tmp_path):
+    cnn, description, path = shapes
     images = 50 * torch.randn(2, 3, RECIPE.height, RECIPE.width)
     with torch.no_grad():
+        assert torch.equal(tower_from_description(description, tmp_path)(images), cnn(images))
+        path.parent.rename(tmp_path / "new")
+        tower = tower_from_description(description, tmp_path / "new")
         assert torch.equal(tower(images), cnn(images))
-
-
-def test_a_world_that_was_moved_brings_its_network_along(tmp_path):
-    from lookwhy.towers.shapes_cnn import RECIPE, build_shapes_cnn
-
-    old, new = tmp_path / "old", tmp_path / "new"
-    old.mkdir()
-    torch.save(build_shapes_cnn().state_dict(), old / "tower.pt")
-    description = build_tower("shapes", "fc7", RECIPE, old / "tower.pt").describe()
-    old.rename(new)
-    tower = tower_from_description(description, new)
     assert tower.weights_sha256 == description["weights_sha256"]
 
 
@@ -156,26 +136,23 @@ def fails(function, *arguments):
     return str(caught.value)
 
 
-def test_a_file_without_the_layers_asked_for_is_refused(convolutions):
-    message = fails(build_tower, "vgg16", "fc7", CAFFE, convolutions)
-    assert "classifier" in message
-    assert str(convolutions) in message
+@pytest.mark.parametrize(
+    ("arch", "layer", "said"),
+    [("vgg16", "fc7", "classifier"), ("vgg19", "pool5", "vgg19"), ("vgg16", "conv1", "found 'conv1'")],
+)
+def test_a_layer_or_network_that_the_file_lacks_is_refused(convolutions, arch, layer, said):
+    # Unchecked by the type checker, as a stamp in a file is.
+    build = getattr(build_tower, "__wrapped__", build_tower)
+    message = fails(build, arch, layer, CAFFE, convolutions)
+    assert said in message
+    assert str(convolutions) in message or layer == "conv1"
 
 
-def test_weights_of_another_network_are_refused(convolutions):
-    assert "vgg19" in fails(build_tower, "vgg19", "pool5", CAFFE, convolutions)
-
-
-def test_missing_or_changed_weights_are_refused(tmp_path):
-    from lookwhy.towers.shapes_cnn import RECIPE, build_shapes_cnn
-
-    path = tmp_path / "tower.pt"
+def test_missing_or_changed_weights_are_refused(shapes, tmp_path):
+    _, description, path = shapes
     torch.save(build_shapes_cnn().state_dict(), path)
-    description = build_tower("shapes", "fc7", RECIPE, path).describe()
-    torch.save(build_shapes_cnn().state_dict(), path)
-    assert f"expected weights with sha256 {description['weights_sha256'][:12]}" in fails(
-        tower_from_description, description, tmp_path
-    )
+    changed = f"expected weights with sha256 {description['weights_sha256'][:12]}"
+    assert changed in fails(tower_from_description, description, tmp_path)
     path.unlink()
     assert f"found no file {path}" in fails(tower_from_description, description, tmp_path)
     assert f"found no file {path}" in fails(build_tower, "shapes", "fc7", RECIPE, path)
@@ -189,12 +166,6 @@ def test_a_file_of_another_kind_is_refused(tmp_path, content):
     else:
         torch.save(content, path)
     assert f"found something else in {path}" in fails(build_tower, "vgg16", "pool5", CAFFE, path)
-
-
-def test_an_unknown_layer_is_refused(convolutions):
-    # Unchecked by the type checker, as a stamp in a file is.
-    build = getattr(build_tower, "__wrapped__", build_tower)
-    assert "found 'conv1'" in fails(build, "vgg16", "conv1", CAFFE, convolutions)
 
 
 def test_torchvisions_weights_are_refused_under_another_recipe():
@@ -215,7 +186,7 @@ def test_real_weights_give_real_features(shared_data):
     path = shared_data / "weights/vgg16_conv_bgr_caffe_fp16.pt"
     tower = build_tower("vgg16", "pool5_mean", CAFFE, path)
     image = sorted((shared_data / "vqa-mini/images/val2014").iterdir())[0]
-    features = torchvision.models.vgg16(weights=None, init_weights=False).features.eval()
+    features = random_vgg("vgg16", only_features=True)
     state = torch.load(path, weights_only=True)
     features.load_state_dict({name.removeprefix("features."): value.float() for name, value in state.items()})
     pixels = CAFFE.load(image)[None, :, 64:160, 64:160]

@@ -4,13 +4,14 @@ import logging
 
 import pytest
 import torch
+from known_models import draw
 from torch import nn
 
 from lookwhy.attribution import Deconvnet, Gradient, GuidedBackprop, Occlusion
 from lookwhy.models import Pipeline
 from lookwhy.towers import IncrementalOcclusion, Memory, Tower
 from lookwhy.towers.backward import BackwardPass
-from lookwhy.towers.relu_rules import guided
+from lookwhy.towers.relu_rules import guided, plain
 
 TARGET = torch.tensor([1, 2, 3])
 
@@ -33,10 +34,6 @@ class Functional(nn.Module):
     def forward(self, x):
         x = self.relu(self.first(x))
         return (x + self.relu(self.second(x))).mean((2, 3))
-
-
-def draw(*shape, seed):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 @pytest.mark.parametrize("method", [Gradient, GuidedBackprop, Deconvnet])
@@ -73,6 +70,58 @@ def test_any_network_is_a_tower_in_plain_batches_and_through_autograd(caplog):
     painted = images[0].clone()
     painted[:, 5:, :4] = 0
     torch.testing.assert_close(torch.stack([clean, occluded[2]]), network(torch.stack([images[0], painted])))
+
+
+class InPlace(nn.Module):
+    """Normalises its input and rectifies in place, as many published networks do."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.act = nn.Conv2d(3, 4, 3), nn.LeakyReLU(0.1, inplace=True)
+
+    def forward(self, x):
+        return self.act(self.conv(x.sub_(0.5)))
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        InPlace(),
+        nn.Sequential(nn.ReLU(inplace=True), nn.Conv2d(3, 4, 3), nn.Linear(6, 4), nn.ReLU(inplace=True)),
+    ],
+    ids=["any module", "known layers"],
+)
+def test_a_network_that_works_in_place_leaves_images_alone_and_its_gradient_is_right(network):
+    tower, image = Tower(network.double()), draw(3, 8, 8, seed=6)
+    before = image.clone()
+    expected = network(image[None].clone())
+    torch.testing.assert_close(tower(image[None]), expected)
+    clean, _ = tower.occluded(image, 2, torch.zeros(3, dtype=torch.float64))
+    features, at_pixels = tower.with_gradients([image], [1], plain)
+    torch.testing.assert_close(torch.stack([clean, features[0]]), expected.expand(2, -1, -1, -1))
+    given = draw(*features.shape, seed=7)
+    moved = [network(image[None] + sign * 1e-6 * torch.eye(8)[2].double()) for sign in (1, -1)]
+    slope = ((moved[0] - moved[1]) * given).sum() / 2e-6
+    torch.testing.assert_close(at_pixels(given)[0, :, :, 2].sum(), slope, atol=1e-6, rtol=1e-6)
+    assert torch.equal(image, before)
+
+
+def test_two_towers_may_share_a_memory():
+    memory, image = Memory(images=4), draw(3, 8, 8, seed=8).float()
+    for _ in range(2):
+        network = nn.Sequential(nn.Conv2d(3, 2, 3), nn.Flatten())
+        found = Tower(network, memory=memory).occluded(image, 2, torch.zeros(3))
+        torch.testing.assert_close(found[0], network(image[None])[0])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no second device")
+def test_a_tower_with_results_in_memory_may_move_to_another_device(small_pipeline, small_batch):
+    small_pipeline.tower.memory, methods = Memory(images=2), (Occlusion(grid=4), GuidedBackprop(grid=4))
+    before = [method(small_pipeline, small_batch, TARGET).values for method in methods]
+    small_pipeline.cuda()
+    after = [method(small_pipeline, small_batch.to("cuda"), TARGET.cuda()).values for method in methods]
+    for one, other in zip(before, after, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-5)
 
 
 def by_hooks(network, images, given):

@@ -1,14 +1,11 @@
 import pytest
 import torch
+from known_models import draw
 from torch import nn
 from torch.nn import functional as F
 
 from lookwhy.towers import winograd
 from lookwhy.towers.winograd import FullConvolution, Scratch, Tiling, suits, tiling
-
-
-def draw(*shape, seed=0, dtype=torch.float64):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
 def channels_last(x):
@@ -66,17 +63,13 @@ def test_other_weights_are_noticed():
 @pytest.mark.parametrize(
     ("layer", "expected"),
     [
-        (nn.Conv2d(4, 4, 3, padding=1), True),
-        (nn.Conv2d(4, 4, 3, padding=(0, 2), bias=False), True),
-        (nn.Conv2d(4, 4, 3, stride=2), False),
-        (nn.Conv2d(4, 4, 3, dilation=2), False),
-        (nn.Conv2d(4, 4, (3, 1)), False),
-        (nn.Conv2d(4, 4, 3, groups=2), False),
-        (nn.Conv2d(3, 4, 3), False),
-        (nn.MaxPool2d(3, 1), False),
+        (nn.Conv2d(4, 4, 3, padding=1), True), (nn.Conv2d(4, 4, 3, padding=(0, 2), bias=False), True),
+        (nn.Conv2d(4, 4, 3, stride=2), False), (nn.Conv2d(4, 4, 3, dilation=2), False),
+        (nn.Conv2d(4, 4, (3, 1)), False), (nn.Conv2d(4, 4, 3, groups=2), False),
+        (nn.Conv2d(3, 4, 3), False), (nn.MaxPool2d(3, 1), False),
     ],
     ids=str,
-)
+)  # fmt: skip
 def test_only_plain_convolutions_of_many_channels_are_taken(layer, expected, monkeypatch):
     monkeypatch.setattr(winograd, "FEWEST_CHANNELS", 4)
     assert suits(layer) == expected

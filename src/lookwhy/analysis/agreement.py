@@ -1,23 +1,23 @@
-"""Agreement of importance maps with annotators, and the controls without which it says little.
+"""Agreement of importance maps with annotators, and its controls.
 
-A frozen CNN draws the edges of every map, trained head or not, and annotators look at the middle of
-pictures. So beside the plain rank correlation with a question's own annotators stand
+A frozen CNN draws edges in every map, also without a trained head, and annotators look at the middle of
+pictures. So the rank correlation with a question's own annotators needs controls:
 
-* the map of ANOTHER QUESTION on the same image, against this question's annotators;
-* the map of ANOTHER IMAGE;
-* question-specific agreement: a map against its own question's annotators, minus the same map against
-  another question's annotators on the same image, averaged over the other questions. Zero for a model
-  that does not listen. (Averaged over all pairs of questions of an image it equals own map minus the
-  other question's map against the same annotators: the pairs are the same, named the other way round.)
-* agreement with the MEAN of the annotators' maps, each scaled to sum to one first: a single annotator's
-  map is noisy, and what several share correlates higher;
-* the baselines: a random map, a centre prior, and each annotator against each of the others (and
-  against the mean of the others).
+* `other_question`: the map of ANOTHER QUESTION on the same image, against this question's annotators;
+* `other_image`: the map of a question about ANOTHER IMAGE, against this question's annotators;
+* `specificity`: a map against its own question's annotators, minus the same map against another question's
+  annotators on the same image, averaged over the other questions. It is zero for a model that ignores the
+  question. (Averaged over all pairs of questions of an image, it equals own map minus the other question's
+  map against the same annotators.)
+* `mean_map`: agreement with the MEAN of the annotators' maps, each first scaled to sum to one. A single
+  annotator's map is noisy, so correlations with the mean are higher;
+* baselines: a random map, a centre prior, and each annotator against each of the others (and against the mean
+  of the others).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int64
@@ -26,12 +26,11 @@ from lookwhy.analysis.rank_correlation import SPEARMAN, Ranking, standardised_ra
 from lookwhy.analysis.statistics import clustered_mean, mean_of_defined
 
 CENTRE_PRIOR_WIDTH = 0.25
-"""Standard deviation of the centre prior's Gaussian, as a share of the image's side."""
+"""Standard deviation of the centre prior's Gaussian, as a fraction of the image's side."""
 
 
-@dataclass(frozen=True)
-class Agreement:
-    """Per question, NaN where undefined: see the module's text for what each is."""
+class Agreement(NamedTuple):
+    """Rank correlations of each question, NaN where undefined; the module's docstring defines them."""
 
     rank_correlation: Float[np.ndarray, " N"]
     mean_map: Float[np.ndarray, " N"]
@@ -46,14 +45,7 @@ def agreement(
     image_ids: Int64[np.ndarray, " N"],
     ranking: Ranking = SPEARMAN,
 ) -> Agreement:
-    """Agreement of one method's maps with the annotators of each question.
-
-    Args:
-        maps: of one method, already made absolute where magnitudes are to be compared.
-        human: of the annotators, NaN where one is missing.
-        image_ids: of the questions.
-        ranking: of the cells of a map.
-    """
+    """Agreement of one method's maps with each question's annotators; a missing annotator is NaN."""
     count = len(maps)
     ranks = standardised_ranks(maps.reshape(count, -1), ranking)
     annotators = standardised_ranks(human.reshape(count, human.shape[1], -1), ranking)
@@ -77,10 +69,7 @@ def agreement(
 
 
 def mean_annotator(human: Float[np.ndarray, "N K G G"]) -> Float[np.ndarray, "N G G"]:
-    """Mean of each question's annotator maps, each scaled to sum to one; NaN where there is none.
-
-    A map that is zero everywhere says nothing and is left out.
-    """
+    """Mean of each question's annotator maps, each scaled to sum to one; NaN without any but zeros."""
     totals = human.sum(axis=(2, 3), keepdims=True)
     scaled = human / np.where(totals > 0, totals, np.nan)
     return mean_of_defined(scaled, axis=1)
@@ -89,17 +78,10 @@ def mean_annotator(human: Float[np.ndarray, "N K G G"]) -> Float[np.ndarray, "N 
 def annotators_agreement(
     human: Float[np.ndarray, "N K G G"], image_ids: Int64[np.ndarray, " N"], ranking: Ranking = SPEARMAN
 ) -> Agreement:
-    """Each annotator's map against the maps of the others, averaged over annotators: the ceiling."""
-    parts = []
-    for k in range(human.shape[1]):
-        others = np.delete(human, k, axis=1)
-        parts.append(agreement(human[:, k], others, image_ids, ranking))
-    return Agreement(
-        *(
-            mean_of_defined(np.stack([getattr(part, field.name) for part in parts]), axis=0)
-            for field in fields(Agreement)
-        )
-    )
+    """Each annotator's map against the others' maps, averaged over annotators: an upper bound."""
+    pairs = ((human[:, k], np.delete(human, k, axis=1)) for k in range(human.shape[1]))
+    parts = [agreement(own, others, image_ids, ranking) for own, others in pairs]
+    return Agreement(*(mean_of_defined(np.stack(values), axis=0) for values in zip(*parts, strict=True)))
 
 
 def random_maps(question_ids: Int64[np.ndarray, " N"], grid: int, seed: int) -> Float[np.ndarray, "N G G"]:
@@ -108,7 +90,7 @@ def random_maps(question_ids: Int64[np.ndarray, " N"], grid: int, seed: int) -> 
 
 
 def centre_prior(count: int, grid: int) -> Float[np.ndarray, "N G G"]:
-    """The same Gaussian in the middle of every image."""
+    """A Gaussian in the middle of the image, the same for all questions."""
     offset = (np.arange(grid) + 0.5) / grid - 0.5
     bell = np.exp(-(offset**2) / (2 * CENTRE_PRIOR_WIDTH**2))
     return np.broadcast_to(np.outer(bell, bell), (count, grid, grid)).copy()
@@ -117,12 +99,11 @@ def centre_prior(count: int, grid: int) -> Float[np.ndarray, "N G G"]:
 def summarise(
     found: Agreement, prefix: str, image_ids: Int64[np.ndarray, " N"], samples: int, seed: int
 ) -> dict[str, float]:
-    """Flat scalars of one method: means with intervals clustered by image."""
+    """Flat scalars of one method: means, with intervals clustered by image."""
     summary: dict[str, float] = {}
-    for field in fields(found):
-        estimate = clustered_mean(getattr(found, field.name), image_ids, samples, seed)
-        key = f"{prefix}/{field.name}"
-        if estimate.n or field.name == "rank_correlation":
+    for name, values in found._asdict().items():
+        estimate, key = clustered_mean(values, image_ids, samples, seed), f"{prefix}/{name}"
+        if estimate.n or name == "rank_correlation":
             summary[f"{key}/n"] = float(estimate.n)
             summary[f"{key}/n_undefined"] = float(estimate.n_undefined)
         if estimate.n:
@@ -133,7 +114,7 @@ def summarise(
 
 
 def _question_of_another_image(image_ids: Int64[np.ndarray, " N"]) -> Int64[np.ndarray, " N"]:
-    """For each question the row of a question about the next image, round the data set."""
+    """For each question, the row of a question about the next image, cyclically."""
     images, membership = np.unique(image_ids, return_inverse=True)
     first_row = np.array([np.flatnonzero(membership == i)[0] for i in range(len(images))])
     return first_row[(membership + 1) % len(images)]

@@ -1,6 +1,6 @@
-"""How good a prediction of being right is, as curves: ROC, risk by coverage, calibration.
+"""Curves for the quality of a predicted probability of being right: ROC, risk-coverage, calibration.
 
-They are stored beside the scalars, so that a report draws them and computes nothing.
+They are stored next to the scalars, so that reports compute nothing.
 """
 
 from __future__ import annotations
@@ -11,24 +11,20 @@ from jaxtyping import Bool, Float
 from lookwhy.types import Curve
 
 MOST_POINTS = 200
-"""Of a curve: more than a chart has pixels for."""
+"""Largest number of points of a curve, about the resolution of a chart."""
 BINS = 10
-"""Of the calibration, of equal width in the predicted probability."""
+"""Number of calibration bins, of equal width in the predicted probability."""
 
 
 def failure_curves(probability: Float[np.ndarray, " N"], correct: Bool[np.ndarray, " N"]) -> dict[str, Curve]:
-    """The three curves of a prediction of being right; both outcomes must occur.
-
-    Args:
-        probability: predicted, of being right.
-        correct: whether the answer was.
+    """The three curves of the predicted probability of a right answer; both outcomes must occur.
 
     Returns:
         `roc`: true positive rate (y) by false positive rate (x); `risk_coverage`: share of wrong answers (y)
-        among the most trusted share of the questions (x); `calibration`: share of right answers (y) and
-        number of questions (n) by mean predicted probability (x) of each bin that holds a question.
+        among the share of questions (x) with the highest probabilities; `calibration`: share of right answers
+        (y) and number of questions (n) by mean probability (x), for each bin that is not empty.
     """
-    from sklearn.metrics import roc_curve  # not at the top: `failure.py` says why
+    from sklearn.metrics import roc_curve  # not at the top: see `predict_failure`
 
     false_positive, true_positive, _ = roc_curve(correct, probability)
     risk = risk_by_coverage(probability, correct)
@@ -43,10 +39,9 @@ def failure_curves(probability: Float[np.ndarray, " N"], correct: Bool[np.ndarra
 def risk_by_coverage(
     probability: Float[np.ndarray, " N"], correct: Bool[np.ndarray, " N"]
 ) -> Float[np.ndarray, " N"]:
-    """Share of wrong answers among the k most trusted questions, k = 1 .. N (Geifman & El-Yaniv 2017).
+    """Share of wrong answers among the k most probable right answers, k = 1 .. N (Geifman & El-Yaniv 2017).
 
-    Questions of equal probability are taken in the average of all their orders: each counts as wrong by
-    the tie's share of wrong answers.
+    For ties the result is the mean over all orders: each question counts as the tie's share of wrong answers.
     """
     values, tie = np.unique(-probability, return_inverse=True)
     wrong_share = np.bincount(tie, weights=~correct, minlength=len(values)) / np.bincount(tie)
@@ -55,7 +50,7 @@ def risk_by_coverage(
 
 
 def calibration(probability: Float[np.ndarray, " N"], correct: Bool[np.ndarray, " N"]) -> Curve:
-    """Share of right answers and number of questions by mean predicted probability, in equal bins."""
+    """Share of right answers and number of questions by mean probability, in bins of equal width."""
     place = np.clip((probability * BINS).astype(int), 0, BINS - 1)
     n = np.bincount(place, minlength=BINS)
     some = n > 0
@@ -65,6 +60,6 @@ def calibration(probability: Float[np.ndarray, " N"], correct: Bool[np.ndarray, 
 
 
 def _curve(x: Float[np.ndarray, " P"], y: Float[np.ndarray, " P"]) -> Curve:
-    """As lists, thinned evenly to what can be drawn; both ends stay."""
-    kept = np.unique(np.linspace(0, len(x) - 1, min(len(x), MOST_POINTS)).round().astype(int))
-    return {"x": x[kept].tolist(), "y": y[kept].tolist()}
+    """The points as lists, thinned evenly to `MOST_POINTS`; both ends stay."""
+    places = np.unique(np.linspace(0, len(x) - 1, min(len(x), MOST_POINTS)).round().astype(int))
+    return {"x": x[places].tolist(), "y": y[places].tolist()}

@@ -1,4 +1,4 @@
-"""From importance maps to numbers: a pure function of what was explained."""
+"""From importance maps to numbers, by pure functions."""
 
 from __future__ import annotations
 
@@ -31,17 +31,10 @@ def evaluate(
     groups: dict[str, list[str]],
     plan: AnalysisPlan,
 ) -> AnalysisResult:
-    """Measure explanations.
+    """Measure explanations; the result's manifest counts the excluded items by reason.
 
-    Args:
-        maps: by "image/<method>" and "question/<method>", in the order of `questions`.
-        questions: with the model's answers.
-        human: annotator maps, NaN where missing.
-        groups: part-of-speech groups and their tags, most frequent first.
-        plan: settings.
-
-    Returns:
-        The result, its manifest holding what was excluded and why.
+    The maps are by "image/<method>" and "question/<method>", all in the order of `questions`. A missing
+    annotator is NaN. `groups` are part-of-speech groups and their tags, most frequent first.
     """
     question_ids = np.array([one.question_id for one in questions], np.int64)
     image_ids = np.array([one.image_id for one in questions], np.int64)
@@ -86,7 +79,7 @@ def _accuracy(questions: list[QuestionRecord]) -> dict[str, float]:
         for kind in ("answer_type", "question_type"):
             if name := getattr(one, kind):
                 values.setdefault(f"accuracy/{kind}/{name}", []).append(one.accuracy)
-    # Added up one by one, as the official code does: the last bit of np.mean may differ.
+    # Sum one by one, as the official code does: np.mean may differ in the last bit.
     return {key: sum(found) / len(found) for key, found in values.items() if found}
 
 
@@ -102,18 +95,18 @@ def _image_agreement(
         return {}
     missing = np.isnan(human).all(axis=(1, 2, 3))
     cells = human.reshape(*human.shape[:2], -1)
-    # NaN, of an annotator who is missing, equals nothing.
+    # The comparison is False for NaN, a missing annotator.
     blank = ~missing & ~(cells.max(-1) > cells.min(-1)).any(1)
     _count(excluded, "no annotator map", int(missing.sum()))
     _count(excluded, "constant annotator maps only", int(blank.sum()))
     found: dict[str, Agreement] = {}
-    for name in (name for name, one in maps.items() if one.domain == "image"):
-        values = maps[name].values.double().numpy()
-        # The paper compares absolute values: evidence against an answer is importance, too.
+    for one in (one for one in maps.values() if one.domain == "image"):
+        values = one.values.double().numpy()
+        # The paper compares absolute values: evidence against an answer is also importance.
         compared = np.abs(values) if plan.compared == "magnitude" else values
-        found[maps[name].method] = agreement(compared, human, image_ids, plan.ranking)
-    for method, one in found.items():
-        constant = np.isnan(one.rank_correlation) & ~missing & ~blank
+        found[one.method] = agreement(compared, human, image_ids, plan.ranking)
+    for method, measured in found.items():
+        constant = np.isnan(measured.rank_correlation) & ~missing & ~blank
         _count(excluded, f"image/{method}: constant map", int(constant.sum()))
     baselines = {
         "random": random_maps(question_ids, plan.grid, plan.seed),
@@ -154,7 +147,7 @@ def _failure(
 def _examples(
     question_ids: Int64[np.ndarray, " N"], image_ids: Int64[np.ndarray, " N"], count: int
 ) -> Int64[np.ndarray, " M"]:
-    """Two questions an image, so that a reader sees whether the maps follow the question."""
+    """Two questions an image, to show whether the maps depend on the question."""
     chosen: list[int] = []
     for image in dict.fromkeys(image_ids.tolist()):
         chosen.extend(question_ids[image_ids == image][:2].tolist())

@@ -26,7 +26,7 @@ from lookwhy.errors import LookwhyError
 from lookwhy.models.checkpoint import LoadedRun
 from lookwhy.models.pipeline import Pipeline, probabilities
 from lookwhy.towers.memory import Memory
-from lookwhy.towers.windows import cell_spans
+from lookwhy.towers.windows import cell_boxes
 from lookwhy.types import ImportanceMaps, VQABatch
 
 TOP_ANSWERS = 5
@@ -34,12 +34,7 @@ TOP_ANSWERS = 5
 
 @dataclass(frozen=True)
 class ImageView:
-    """An image as the model sees it, for any number of questions.
-
-    Attributes:
-        pixels: in the recipe's own input range.
-        features: of the tower.
-    """
+    """Pixels of an image in the recipe's own input range, and its features, for any number of questions."""
 
     pixels: Float[Tensor, "3 H W"]
     features: Float[Tensor, "1 *D"]
@@ -49,13 +44,13 @@ class Explainer:
     """The model of a run and the methods of a plan; calls may come from several threads.
 
     Args:
-        run: its model answers.
-        plan: its methods explain.
-        device: where to compute.
+        run: run whose model answers.
+        plan: plan whose methods explain.
+        device: device of the computation.
         images: number of recently used images whose results stay in memory.
 
     Raises:
-        LookwhyError: the weights of the image tower are missing, or a method cannot explain this model.
+        LookwhyError: the image tower's weights are missing, or a method cannot explain this model.
     """
 
     def __init__(
@@ -73,20 +68,20 @@ class Explainer:
         occlusions = [method for method in self._methods if isinstance(method, Occlusion)]
         self.patch_rgb = (occlusions or [Occlusion(plan.grid)])[0].patch_rgb
         self._instead = next((m.unknown for m in self._methods if isinstance(m, WordDrop)), None)
-        # The tower's memory is not made for threads, and methods give rules to the ReLUs of the network.
+        # The tower's memory is not thread-safe, and methods change the rules of the network's ReLUs.
         self._lock = threading.Lock()
 
     def look(self, image: Image.Image) -> ImageView:
-        """Take in an image as `rgb_of` gives it."""
+        """Preprocess an RGB image and compute its features."""
         pixels = self.recipe.pixels(image).to(self.device)
         with self._alone(), torch.no_grad():
             return ImageView(pixels, self._model.features(pixels[None]))
 
     def explain(self, view: ImageView, question: str) -> Explanation:
-        """Answer a question about the image, and explain the likeliest answer.
+        """Answer a question about the image, and explain the most probable answer.
 
         Raises:
-            LookwhyError: the question holds no word, or a method cannot explain this model.
+            LookwhyError: the question has no word.
         """
         tokens, lengths, words = self.run.encode(question)
         batch = self._batch(view, tokens, lengths)
@@ -112,19 +107,19 @@ class Explainer:
         words: Collection[int] = (),
         asked: Sequence[int] = (),
     ) -> Change:
-        """Answer once more, without some of the image and of the question.
+        """Answer again after removing cells of the image and words of the question.
 
-        A cell is painted over as `Occlusion` does it, a word dropped as `WordDrop` does it.
+        A cell is painted over as by `Occlusion`, a word is dropped as by `WordDrop`.
 
         Args:
-            view: of the image.
-            question: the whole question.
-            cells: numbers of the plan's grid, row-major.
-            words: places in the question, from 0.
-            asked: ids of the answers whose probabilities are wanted.
+            view: the image.
+            question: the complete question.
+            cells: numbers of cells of the plan's grid, row-major.
+            words: positions in the question, from 0.
+            asked: ids of the answers whose probabilities are returned.
 
         Raises:
-            LookwhyError: a cell, word or answer that does not exist, or no word is left.
+            LookwhyError: a cell, word or answer does not exist, or no word remains.
         """
         tokens, _, read = self.run.encode(question)
         for what, numbers, end in (
@@ -132,11 +127,11 @@ class Explainer:
             ("words", words, len(read)),
             ("answers", asked, len(self.run.answers)),
         ):
-            wrong = [number for number in numbers if not 0 <= number < end]
-            if wrong:
-                raise LookwhyError(
-                    f"expected {what} from 0 to {end - 1}, found {wrong[0]}; correct the number"
-                )
+            for number in numbers:
+                if not 0 <= number < end:
+                    raise LookwhyError(
+                        f"expected {what} from 0 to {end - 1}, found {number}; correct the number"
+                    )
         left = self._without(tokens[0], set(words))
         if not len(left):
             raise LookwhyError("expected a word left to ask, found all of them dropped; take one back")
@@ -155,15 +150,7 @@ class Explainer:
 
     def _batch(self, view: ImageView, tokens: Int64[Tensor, "1 T"], lengths: Int64[Tensor, " 1"]) -> VQABatch:
         none = torch.tensor([-1])
-        batch = VQABatch(
-            question_ids=none,
-            tokens=tokens,
-            lengths=lengths,
-            labels=none,
-            image_ids=none,
-            features=view.features,
-            images=view.pixels[None],
-        )
+        batch = VQABatch(none, tokens, lengths, none, none, view.features, view.pixels[None])
         return batch.to(self.device)
 
     def _likeliest(self, scores: Float[Tensor, " A"]) -> tuple[Answer, ...]:
@@ -172,28 +159,22 @@ class Explainer:
         return tuple(Answer(self.run.answers[i], p, i) for p, i in pairs)
 
     def _without(self, tokens: Int64[Tensor, " T"], dropped: set[int]) -> Int64[Tensor, " t"]:
-        kept = [self._instead if place in dropped else token for place, token in enumerate(tokens.tolist())]
-        return torch.tensor([token for token in kept if token is not None], dtype=torch.int64)
+        left = [self._instead if place in dropped else token for place, token in enumerate(tokens.tolist())]
+        return torch.tensor([token for token in left if token is not None], dtype=torch.int64)
 
     def _painted(self, pixels: Float[Tensor, "3 H W"], cells: set[int]) -> Float[Tensor, "3 H W"]:
-        rows, columns = (cell_spans(length, self.plan.grid) for length in pixels.shape[1:])
         colour, painted = self.recipe.color(self.patch_rgb).to(pixels), pixels.clone()
-        for down, across in (divmod(cell, self.plan.grid) for cell in cells):
-            place = rows[down], columns[across]
-            painted[:, place[0].start : place[0].stop, place[1].start : place[1].stop] = colour[:, None, None]
+        boxes = cell_boxes(pixels, self.plan.grid)
+        for rows, columns in (boxes[cell] for cell in cells):
+            painted[:, rows.start : rows.stop, columns.start : columns.stop] = colour[:, None, None]
         return painted
 
 
 def _importance(one: ImportanceMaps, words: int) -> Importance:
     values = one.values.masked_fill(~one.valid, torch.nan)[0].numpy()
-    return Importance(
-        method=one.method,
-        domain=one.domain,
-        values=values if one.domain == "image" else values[:words],
-        signed=one.signed,
-        target=one.target,
-        flips=None if one.flips is None else int(one.flips[0]),
-    )
+    own = values if one.domain == "image" else values[:words]
+    flips = None if one.flips is None else int(one.flips[0])
+    return Importance(one.method, one.domain, own, one.signed, one.target, flips)
 
 
 def _notes(question: str, words: Sequence[str], known: Sequence[bool]) -> Iterator[str]:
@@ -202,7 +183,7 @@ def _notes(question: str, words: Sequence[str], known: Sequence[bool]) -> Iterat
         yield f"The model reads the first {len(words)} words, as in training; {left_out} more are left out."
     pairs = list(zip(words, known, strict=True))
     unknown = list(dict.fromkeys(word for word, is_known in pairs if not is_known))
-    # A question mark is in every vocabulary and asks nothing.
+    # Punctuation, which every vocabulary has, does not count as a known word.
     if unknown and not any(is_known and any(map(str.isalnum, word)) for word, is_known in pairs):
         yield "The model knows none of these words: unknown words are all the same to it."
     elif unknown:

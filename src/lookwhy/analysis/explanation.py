@@ -1,4 +1,4 @@
-"""What is found of one question about one image, in plain values."""
+"""The explanation of one question about one image, in plain values."""
 
 from __future__ import annotations
 
@@ -21,16 +21,7 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True)
 class Importance:
-    """What one method says of one question.
-
-    Attributes:
-        method: as in keys ("guided_backprop").
-        domain: "image" or "question".
-        values: (G, G) over cells, or one a word; NaN where undefined.
-        signed: whether a negative value means evidence against the answer.
-        target: what it is about, in words.
-        flips: how many cells or words change the answer when taken away; None for methods that take none.
-    """
+    """One row of `ImportanceMaps`: values over (G, G) cells, or one a word; NaN where undefined."""
 
     method: str
     domain: Domain
@@ -45,12 +36,12 @@ class Explanation:
     """One question about one image, answered and explained.
 
     Attributes:
-        question: as asked.
-        words: as the model read them.
-        known: which of them are in its vocabulary; it reads all others as one unknown word.
-        answers: the likeliest first, five at most; the first is the one explained.
-        maps: one a method of the plan, image methods first.
-        notes: what a reader must know beside it, in sentences.
+        question: text of the question.
+        words: the words that the model read.
+        known: whether each word is in the model's vocabulary; all others are one unknown word to it.
+        answers: at most five, most probable first; the first answer is explained.
+        maps: one map for each method of the plan, image methods first.
+        notes: sentences that a reader needs to know, for example about unknown words.
     """
 
     question: str
@@ -61,18 +52,13 @@ class Explanation:
     notes: tuple[str, ...]
 
     def of(self, domain: Domain) -> list[Importance]:
-        """What the methods for the image, or for the question, say."""
+        """The maps of the methods for the image, or of those for the question."""
         return [one for one in self.maps if one.domain == domain]
 
 
 @dataclass(frozen=True)
 class Change:
-    """The answer once cells are painted over and words are dropped.
-
-    Attributes:
-        answers: now the likeliest, five at most.
-        probabilities: now, of the answers that were asked for.
-    """
+    """The answers after a change (most probable first), and the probabilities that were asked for."""
 
     answers: tuple[Answer, ...]
     probabilities: tuple[float, ...]

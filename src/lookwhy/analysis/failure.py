@@ -1,9 +1,8 @@
-"""Predict the model's failures from how it explains itself (section 6 of the paper).
+"""Prediction of the model's failures from its explanations (section 6 of the paper).
 
-A logistic regression sees, of each question, how many cells and words flip the answer when taken away
-and what shape the maps have, and predicts whether the answer is right. Cross-validated, all questions of
-an image in one fold. Beside its accuracy stands the rate of the majority class: what always saying
-"right" (or "wrong") would reach.
+A logistic regression predicts whether an answer is right, from the number of cells and words whose removal
+changes the answer, and from the shape of the maps. In the cross-validation all questions of an image are in
+one fold. The baseline of its accuracy is the share of the majority class.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from lookwhy.types import Curve, ImportanceMaps
 
 @dataclass(frozen=True)
 class FailurePrediction:
-    """Out-of-fold quality of one feature set; `reason` says why where it could not be computed."""
+    """Out-of-fold quality of one feature set; if it is undefined, `reason` says why."""
 
     accuracy: float = np.nan
     majority_accuracy: float = np.nan
@@ -31,9 +30,9 @@ class FailurePrediction:
 
 
 def map_shape(maps: ImportanceMaps) -> Float[np.ndarray, "N 3"]:
-    """How concentrated each map is: entropy, largest share and Gini index of its magnitudes.
+    """Concentration of each map: entropy, largest share and Gini index of its magnitudes.
 
-    Entropy in units of its maximum (1 = evenly spread). A map without any magnitude counts as even.
+    Entropy is in units of its maximum (1 = uniform). A map of zeros counts as uniform.
     """
     valid = maps.valid.flatten(1).numpy()
     magnitude = np.where(valid, np.abs(maps.values.flatten(1).double().numpy()), 0.0)
@@ -57,7 +56,7 @@ def _gini(share: Float[np.ndarray, " C"]) -> float:
 def failure_features(
     maps: dict[str, ImportanceMaps], confidence: Float[np.ndarray, " N"]
 ) -> dict[str, Float[np.ndarray, "N F"]]:
-    """The feature sets: `flips`, `maps`, both as `all`, and the model's `confidence` for comparison."""
+    """Feature sets: `flips`, `maps`, both as `all`, and the model's `confidence` for comparison."""
     lengths = {name: np.maximum(found.valid.flatten(1).sum(1).numpy(), 1) for name, found in maps.items()}
     flips = [
         found.flips.numpy() / lengths[name] for name, found in sorted(maps.items()) if found.flips is not None
@@ -68,7 +67,7 @@ def failure_features(
         sets["flips"] = np.stack(flips, axis=1)
     if shapes:
         sets["maps"] = np.concatenate(shapes, axis=1)
-    if flips and shapes:
+    if flips:
         sets["all"] = np.concatenate([sets["flips"], sets["maps"]], axis=1)
     return sets
 
@@ -80,11 +79,11 @@ def predict_failure(
     folds: int = 5,
     seed: int = 0,
 ) -> FailurePrediction:
-    """Cross-validated logistic regression of being right on the features.
+    """Cross-validated logistic regression from the features to whether the answer is right.
 
-    Undefined, with a reason, where a class has fewer members than there are folds, or images are fewer.
+    The result is undefined, with a reason, if an outcome is rarer than the number of folds, or images are.
     """
-    # Here, because it takes most of a second to import, which a training without an analysis saves.
+    # Imported here: it takes almost a second, which a training without analysis saves.
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import roc_auc_score
     from sklearn.model_selection import StratifiedGroupKFold
@@ -115,5 +114,5 @@ def predict_failure(
 
 
 def area_under_risk_coverage(probability: Float[np.ndarray, " N"], correct: Bool[np.ndarray, " N"]) -> float:
-    """Mean share of wrong answers among the k most trusted questions, over k = 1 .. N (lower is better)."""
+    """Mean of `risk_by_coverage` over k = 1 .. N (lower is better)."""
     return float(risk_by_coverage(probability, correct).mean())

@@ -1,13 +1,12 @@
-"""Differences between two analyses, or two methods, of the same questions.
+"""Paired differences between two analyses, or two methods, of the same questions.
 
-Two means with two intervals say little about their difference where both are of the same questions: a
-hard question is hard for both. So questions are joined by their id, the difference is taken within each,
-and its mean gets an interval by drawing whole images (Efron & Tibshirani 1993, section 8.6).
+A hard question is hard for both, so two separate intervals overestimate the uncertainty of the difference.
+Here questions are joined by their id, the difference is computed for each, and its mean gets a bootstrap
+interval over whole images (Efron & Tibshirani 1993, section 8.6).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, NamedTuple
@@ -22,24 +21,16 @@ Records = list[dict[str, Any]]
 RHO, ACCURACY, CONFIDENCE = "rank_correlation", "accuracy", "confidence"
 
 
-class Question(NamedTuple):
-    """What joins two records: data sets count their questions alike, so the id alone is not enough."""
-
-    question_id: int
-    question: str
-
-
 @dataclass(frozen=True)
 class Difference:
-    """The mean over questions of the second value minus the first.
+    """Mean over questions of the second value minus the first.
 
     Attributes:
         measure: `rank_correlation`, `accuracy` (VQA accuracy, 0..1) or `confidence` (0..1).
-        first: method of the first value; empty where the measure has none.
+        first: method of the first value; empty if the measure has no method.
         second: method of the second value.
-        estimate: mean and 95% interval; `n` questions joined and defined in both, `n_undefined` joined but
-            undefined in one of them.
-        unmatched: questions that only one side has.
+        estimate: mean and 95% interval; `n` joined questions have both values, `n_undefined` do not.
+        unmatched: number of questions that only one side has.
     """
 
     measure: str
@@ -50,7 +41,7 @@ class Difference:
 
 
 class Comparison(NamedTuple):
-    """Differences that belong together, and a title that says which side is taken from which."""
+    """A group of differences, and a title that states which side is subtracted from which."""
 
     title: str
     differences: list[Difference]
@@ -59,38 +50,31 @@ class Comparison(NamedTuple):
 def between_analyses(first: Records, second: Records, samples: int = 1000, seed: int = 0) -> list[Difference]:
     """Second analysis minus the first: accuracy, confidence, and the rank correlation of common methods.
 
-    A measure without any question that is defined on both sides is left out.
-
-    Args:
-        first: records of one analysis.
-        second: records of the other, of another run or another epoch.
-        samples: bootstrap samples.
-        seed: of the bootstrap.
+    The two are of different runs or epochs. A measure is left out if no question has it on both sides.
     """
     found = [
         _difference(measure, "", "", _values(first, measure), _values(second, measure), samples, seed)
         for measure in (ACCURACY, CONFIDENCE)
     ]
-    common = [method for method in _image_methods(first) if method in _image_methods(second)]
-    for method in common:
-        one, other = _correlations(first, method), _correlations(second, method)
+    for method in sorted(set(_image_methods(first)) & set(_image_methods(second))):
+        one, other = _values(first, "rho", method), _values(second, "rho", method)
         found.append(_difference(RHO, method, method, one, other, samples, seed))
     return [difference for difference in found if difference.estimate.n]
 
 
 def between_methods(records: Records, samples: int = 1000, seed: int = 0) -> list[Difference]:
-    """Rank correlations of each pair of image methods of one analysis: the later name minus the earlier."""
+    """Differences of rank correlation between each two image methods, the later name minus the earlier."""
     found = [
         _difference(
-            RHO, one, other, _correlations(records, one), _correlations(records, other), samples, seed
+            RHO, one, other, _values(records, "rho", one), _values(records, "rho", other), samples, seed
         )
         for one, other in combinations(_image_methods(records), 2)
     ]
     return [difference for difference in found if difference.estimate.n]
 
 
-Values = dict[Question, tuple[float, int]]
-"""By question its value, NaN where undefined, and its image."""
+Values = dict[tuple[int, str], tuple[float, int]]
+"""Value (NaN where undefined) and image, by id and text: the ids of different data sets coincide."""
 
 
 def _difference(
@@ -103,23 +87,13 @@ def _difference(
     return Difference(measure, one, other, estimate, len(first.keys() ^ second.keys()))
 
 
-def _values(records: Records, column: str) -> Values:
-    """A column that is the same in every row of a question."""
-    return _by_question(records, column, lambda record: True)
-
-
-def _correlations(records: Records, method: str) -> Values:
-    return _by_question(
-        records, "rho", lambda record: record["domain"] == "image" and record["method"] == method
-    )
-
-
-def _by_question(records: Records, column: str, wanted: Callable[[dict[str, Any]], bool]) -> Values:
+def _values(records: Records, column: str, image_method: str = "") -> Values:
+    """A column by question; of one image method, or of any if all methods have the same values."""
     found: Values = {}
     for record in records:
-        if wanted(record):
+        if not image_method or (record["domain"], record["method"]) == ("image", image_method):
             value = record[column]
-            key = Question(int(record["question_id"]), str(record["question"]))
+            key = int(record["question_id"]), str(record["question"])
             found[key] = (float("nan") if value is None else float(value), int(record["image_id"]))
     return found
 

@@ -1,8 +1,7 @@
-"""Which parts of speech matter: P(word is the most important of its question | its tag) (Figure 3).
+"""Importance of parts of speech: P(word is the most important of its question | its tag) (Figure 3).
 
-Words are tagged with Penn Treebank tags in the context of the whole question; similar tags share a
-group. The tagger that ran is named wherever its tags are shown: two taggers agree on about 94% of the
-tags of questions, so one must never stand in for the other silently.
+Words get Penn Treebank tags in the context of the whole question; similar tags form a group. Results always
+name the tagger: two taggers agree on about 94% of the tags of questions.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ import hashlib
 import io
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,29 +38,28 @@ GROUPS: dict[str, tuple[str, ...]] = {
 }
 GROUP_OF = {tag: group for group, tags in GROUPS.items() for tag in tags}
 MAX_COUNTED = 20_000
-"""Questions whose tags are counted to find the most frequent ones; more would not change their order."""
+"""Largest number of questions for counting tags; more would not change the order of the frequent tags."""
 
 Tagged = list[tuple[str, str]]
 
 
 @dataclass(frozen=True)
 class Tagger:
-    """A named part-of-speech tagger: words of one question -> their Penn Treebank tags."""
+    """A named part-of-speech tagger, from the words of one question to their Penn Treebank tags."""
 
     name: str
     tag: Callable[[Sequence[str]], list[str]]
 
 
 def find_tagger() -> Tagger:
-    """NLTK's perceptron tagger where its data is found or can be downloaded, else TextBlob's bundled one.
+    """NLTK's perceptron tagger if its data is found or can be downloaded, otherwise TextBlob's bundled one.
 
-    The data is looked for where NLTK does: in the folders of `NLTK_DATA`, in `~/nltk_data` and so on.
+    NLTK searches its data in the folders of `NLTK_DATA`, in `~/nltk_data` and others.
     """
     import nltk
 
     resource = "averaged_perceptron_tagger_eng"
-    # Offline, nltk.download raises nothing, says False and prints why. That another tagger ran stands in the
-    # manifest and in the figure.
+    # Offline, nltk.download returns False and prints the reason.
     if _has_tagger(resource) or (
         nltk.download(resource, quiet=True, print_error_to=io.StringIO()) and _has_tagger(resource)
     ):
@@ -75,11 +74,9 @@ def _has_tagger(resource: str) -> bool:
     import nltk
 
     for name in (f"taggers/{resource}", f"taggers/{resource}.zip"):
-        try:
+        with suppress(LookupError):
             nltk.data.find(name)
-        except LookupError:
-            continue
-        return True
+            return True
     return False
 
 
@@ -89,17 +86,17 @@ def _tag_with_textblob(words: Sequence[str]) -> list[str]:
     tagged = tag(" ".join(words), tokenize=False)
     if len(tagged) == len(words):
         return [tag for _, tag in tagged]
-    # A word that the tagger splits or swallows (a slash, say): tag each by itself, keep the first tag.
+    # The tagger splits or drops a word ("cat/dog"): tag each word alone and take its first tag.
     return [next(iter(tag(word, tokenize=False)), (word, "SYM"))[1] for word in words]
 
 
 def group_of(tag: str) -> str:
-    """The group a tag belongs to; "other" for the rare rest."""
+    """Group of a tag; "other" for the rare rest."""
     return GROUP_OF.get(tag, "other")
 
 
 def count_tags(tagger: Tagger, questions: Iterable[Sequence[str]]) -> Counter[str]:
-    """How often each tag occurs in the questions; of very many, in a fixed sample chosen by hash."""
+    """Frequency of each tag in the questions, or in a fixed sample by hash if they are very many."""
     chosen = list(questions)
     if len(chosen) > MAX_COUNTED:
         chosen.sort(key=lambda words: hashlib.sha256(" ".join(words).encode()).digest())
@@ -109,7 +106,7 @@ def count_tags(tagger: Tagger, questions: Iterable[Sequence[str]]) -> Counter[st
 
 
 def frequent_groups(counts: Counter[str], top: int) -> dict[str, list[str]]:
-    """The `top` most frequent tags by group, groups by the summed frequency of their tags."""
+    """The `top` most frequent tags by group; groups ordered by the summed frequency of their tags."""
     ordered = sorted(counts, key=lambda tag: (-counts[tag], tag))[:top]
     groups: dict[str, list[str]] = {}
     for tag in ordered:
@@ -118,7 +115,7 @@ def frequent_groups(counts: Counter[str], top: int) -> dict[str, list[str]]:
 
 
 def most_important_word(importance: Float[np.ndarray, " T"], valid: Bool[np.ndarray, " T"]) -> int | None:
-    """Place of the word with the largest magnitude, the first of equals; None where nothing is defined."""
+    """Position of the first word with the largest magnitude; None if no value is defined."""
     if not valid.any():
         return None
     return int(np.where(valid, np.abs(importance), -np.inf).argmax())
@@ -132,20 +129,14 @@ def most_important_by_group(
     samples: int,
     seed: int,
 ) -> dict[str, float]:
-    """P(most important | group) over the words of all questions, with counts and what chance would give.
+    """P(most important | group) over the words of all questions, with counts and values at chance.
 
-    Args:
-        maps: of one question method.
-        tags: of each question's words, in the order of the maps.
-        groups: as `frequent_groups` gives them; words of other tags count in no group.
-        image_ids: of the questions; the bootstrap draws whole images.
-        samples: of the bootstrap.
-        seed: of the bootstrap.
+    The tags of each question's words are in the order of the maps. `groups` is a result of `frequent_groups`;
+    words with other tags are in no group. The bootstrap draws whole images.
 
     Returns:
-        `<group>` with its 95% interval `<group>/ci_low` and `/ci_high`, `<group>/n` (words of the group)
-        and `<group>/expected` (the mean of 1 / length of the question over those words: what a random
-        choice of word would give).
+        `<group>` with its 95% interval `<group>/ci_low` and `/ci_high`, `<group>/n` (words of the group) and
+        `<group>/expected` (at chance: the mean over those words of 1 / length of the question).
     """
     group_by_tag = {tag: group for group, members in groups.items() for tag in members}
     hits: defaultdict[str, list[float]] = defaultdict(list)
@@ -158,12 +149,10 @@ def most_important_by_group(
             continue
         length = int(valid.sum())
         for place, tag in enumerate(question_tags[:length]):
-            group = group_by_tag.get(tag)
-            if group is None:
-                continue
-            hits[group].append(float(place == top))
-            images[group].append(int(image_ids[row]))
-            chance[group] += 1 / length
+            if group := group_by_tag.get(tag):
+                hits[group].append(float(place == top))
+                images[group].append(int(image_ids[row]))
+                chance[group] += 1 / length
     summary: dict[str, float] = {}
     for group in groups:
         found = clustered_mean(np.array(hits[group]), np.array(images[group], np.int64), samples, seed)

@@ -1,4 +1,4 @@
-"""What an analysis does: methods, grid, which questions, and how the numbers are made."""
+"""Settings of an analysis: methods, grid, selection of questions, and statistics."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from jaxtyping import Int64
 from lookwhy.analysis.rank_correlation import Constant, Ranking, Ties
 from lookwhy.attribution import Attributor, GuidedBackprop, Occlusion, WordDrop, WordGradient
 from lookwhy.data.annotators import Resize
+from lookwhy.errors import LookwhyError
 from lookwhy.files import packaged_config
-from lookwhy.types import Domain, LookwhyError
+from lookwhy.types import Domain
 
 
 def _image_methods() -> list[Attributor]:
@@ -36,21 +37,22 @@ class AnalysisPlan:
     Attributes:
         image_methods: attribution methods for image regions.
         question_methods: attribution methods for words.
-        grid: cells along each side at which maps are compared (16 in the paper, 14 in VQA-HAT's).
-        compared: what of a map is ranked: its magnitude (the paper's "absolute value": evidence against an
-            answer is importance, too) or its signed values.
-        ties: how equal cells are ranked, as `scipy.stats.rankdata` names it; `average` is Spearman's.
-        constant_maps: what the correlation of a constant map is: `undefined`, so left out of the mean and
-            counted, or `zero`.
-        resize: how annotator maps come to the grid: `area` averages over each cell, `bilinear` interpolates.
-        num_questions: how many questions at most; None: all.
-        num_images: how many images at most; None: all.
-        num_examples: how many of them are drawn as pictures, the same at every epoch.
-        frequent_tags: how many of the most frequent part-of-speech tags are told apart.
-        folds: of the failure predictor's cross-validation.
-        correct_above: an answer counts as right from this official accuracy (0..1) on.
-        bootstrap_samples: for 95% intervals.
-        seed: of the random baseline, the bootstrap and the folds.
+        grid: cells along each side of the compared maps (16 in the paper, 14 in VQA-HAT's).
+        compared: compare magnitudes of maps (the paper: evidence against an answer is also importance) or
+            signed values.
+        ties: ranking of equal cells, by its name in `scipy.stats.rankdata`; `average` is Spearman's.
+        constant_maps: correlation of a constant map: `undefined` (counted, and left out of the mean) or
+            `zero`.
+        resize: resizing of annotator maps to the grid: `area` averages over each cell, `bilinear`
+            interpolates.
+        num_questions: largest number of questions; None: all.
+        num_images: largest number of images; None: all.
+        num_examples: number of questions shown as pictures, the same at every epoch.
+        frequent_tags: number of the most frequent part-of-speech tags that are reported.
+        folds: number of folds of the failure predictor's cross-validation.
+        correct_above: lowest official accuracy (0..1) of an answer that counts as right.
+        bootstrap_samples: number of bootstrap samples for 95% intervals.
+        seed: seed of the random baseline, the bootstrap and the folds.
     """
 
     image_methods: list[Attributor] = field(default_factory=_image_methods)
@@ -72,11 +74,11 @@ class AnalysisPlan:
     def __post_init__(self) -> None:
         for methods, domain in ((self.image_methods, "image"), (self.question_methods, "question")):
             self._check(methods, domain)  # type: ignore[arg-type]
-        self.describe()  # refuses settings that a checkpoint could not hold, before anything runs
+        self.describe()  # refuses settings that a checkpoint could not store
 
     @property
     def ranking(self) -> Ranking:
-        """How the cells of a map are ranked."""
+        """Ranking of the cells of a map."""
         return Ranking(self.ties, self.constant_maps)
 
     def _check(self, methods: list[Attributor], domain: Domain) -> None:
@@ -100,7 +102,7 @@ class AnalysisPlan:
 
     @property
     def methods(self) -> list[Attributor]:
-        """All methods, those for the image first."""
+        """All methods, image methods first."""
         return [*self.image_methods, *self.question_methods]
 
     def describe(self) -> dict[str, Any]:
@@ -114,22 +116,22 @@ class AnalysisPlan:
         """A plan from plain settings, checked option by option.
 
         Args:
-            settings: a mapping as `describe` gives it; a missing option has its default.
-            source: where the settings come from, for the error line.
+            settings: mapping in the form of `describe`; a missing option has its default.
+            source: origin of the settings, for the error line.
 
         Raises:
-            LookwhyError: an option that does not exist, or a value of another type.
+            LookwhyError: an unknown option, or a value of the wrong type.
 
         Example:
             >>> AnalysisPlan.from_dict({"grid": 16, "num_questions": 20}, "my notebook").num_questions
             20
         """
-        from jsonargparse import ArgumentError, ArgumentParser  # it takes half a second to import
+        from jsonargparse import ArgumentError, ArgumentParser  # takes half a second to import
 
         parser = ArgumentParser(exit_on_error=False)
         parser.add_class_arguments(cls, "plan")
         try:
-            config = parser.parse_object({"plan": copy.deepcopy(settings or {})})  # it changes what it reads
+            config = parser.parse_object({"plan": copy.deepcopy(settings or {})})  # jsonargparse changes it
             return parser.instantiate(config).plan
         except (ArgumentError, TypeError, ValueError) as error:
             raise LookwhyError(
@@ -142,7 +144,7 @@ class AnalysisPlan:
         """A plan from a YAML file with the options of `AnalysisPlan`.
 
         Raises:
-            LookwhyError: no such file, not YAML, or an option that does not exist.
+            LookwhyError: no such file, no YAML, an unknown option, or a value of the wrong type.
         """
         try:
             content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
@@ -154,7 +156,7 @@ class AnalysisPlan:
         return cls.from_dict(content, str(path))
 
     def on_grid(self, grid: int) -> AnalysisPlan:
-        """The same plan with another grid, in its methods too."""
+        """The same plan with another grid, also in its methods."""
         settings = self.describe()
         for method in (*settings["image_methods"], *settings["question_methods"]):
             if "grid" in method["init_args"]:
@@ -200,20 +202,19 @@ def select_questions(
     image_ids: Int64[np.ndarray, " N"],
     annotated: Set[int] | None = None,
 ) -> Int64[np.ndarray, " M"]:
-    """Rows of the questions to analyse: whole images in an order fixed by hash, until the plan is full.
+    """Rows of the questions to analyse: whole images in an order fixed by hash, up to the plan's numbers.
 
-    The choice depends on the ids alone, so it is the same at every epoch, in every run and on every
-    machine. Images are taken whole because question-specific agreement compares the questions of one
-    image.
+    The selection depends on the ids alone, so it is the same at every epoch, in every run and on every
+    machine. It takes whole images because `specificity` compares the questions of one image.
 
     Args:
-        plan: says how many.
-        question_ids: of all questions.
-        image_ids: of all questions.
-        annotated: if given, only these question ids are chosen.
+        plan: gives the numbers.
+        question_ids: id of every question.
+        image_ids: image of every question.
+        annotated: if given, only questions with these ids are selected.
 
     Returns:
-        Row numbers, questions of one image together.
+        Row numbers; the questions of one image are adjacent.
     """
     rows_of: dict[int, list[int]] = {}
     for row, (question, image) in enumerate(zip(question_ids.tolist(), image_ids.tolist(), strict=True)):

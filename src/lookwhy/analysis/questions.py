@@ -17,17 +17,17 @@ class QuestionRecord:
     """A question as the model read it, with its answers.
 
     Attributes:
-        question_id: the data set's own id.
-        image_id: the data set's own id of the image.
-        image_file: path of the image file, relative to the image root; empty where unknown.
-        question: text as asked.
+        question_id: id of the question in the data set.
+        image_id: id of the image in the data set.
+        image_file: path of the image file, relative to the image root; empty if unknown.
+        question: text of the question.
         words: the words that the model read.
         tags: part-of-speech tag of each word, in the context of the whole question.
-        question_type: as in the official annotations; empty where unknown.
-        answer_type: "yes/no", "number" or "other"; empty where unknown.
-        answers: the annotators' answers; empty where unknown.
+        question_type: type in the official annotations; empty if unknown.
+        answer_type: "yes/no", "number" or "other"; empty if unknown.
+        answers: the annotators' answers; empty if unknown.
         predicted: the model's answer.
-        confidence: its probability, 0..1.
+        confidence: probability of the model's answer, 0..1.
     """
 
     question_id: int
@@ -66,28 +66,24 @@ def question_records(
     words: Callable[[str], list[str]],
     tag: Callable[[Sequence[str]], list[str]],
 ) -> list[QuestionRecord]:
-    """The records of a batch that the model has answered.
+    """The records of a batch with the model's answers and their probabilities.
 
-    Args:
-        batch: its lists of texts may be empty; then the records hold empty texts.
-        predicted: the answer to each question.
-        confidence: its probability.
-        words: question -> words, as the model's tokens stand for.
-        tag: words of one question -> their tags.
+    If the batch has no texts, the records have empty texts. `words` splits a question as the model's tokens
+    do, and `tag` gives the tags of one question's words.
     """
     records = []
     for row in range(len(batch)):
         question, length = _at(batch.questions, row, ""), int(batch.lengths[row])
-        asked = words(question)
-        tags = tag(asked) if asked else []
-        missing = [""] * (length - len(asked))  # a batch without the text of its questions
+        own = words(question)
+        tags = tag(own) if own else []
+        missing = [""] * (length - len(own))  # a batch without the text of its questions
         records.append(
             QuestionRecord(
                 question_id=int(batch.question_ids[row]),
                 image_id=int(batch.image_ids[row]),
                 image_file=_at(batch.image_files, row, ""),
                 question=question,
-                words=(asked + missing)[:length],
+                words=(own + missing)[:length],
                 tags=(tags + missing)[:length],
                 question_type=_at(batch.question_types, row, ""),
                 answer_type=_at(batch.answer_types, row, ""),

@@ -1,8 +1,8 @@
 """Spearman's rank correlation of importance maps with annotator maps (section 5 of the paper).
 
-Cells are ranked within each map, ties sharing their mean rank, and the ranks' Pearson correlation is
-taken. A map that is constant ranks nothing: its correlation is NaN, to be counted and left out, not 0,
-which would bias the mean. Some implementations say 0 all the same; `Ranking` can.
+Cells are ranked within each map (ties get their mean rank), and the Pearson correlation of the ranks is
+computed. The correlation of a constant map is undefined: NaN, to be counted and left out, because 0 would
+bias the mean. Some implementations use 0; `Ranking` has a setting for it.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ Constant = Literal["undefined", "zero"]
 
 
 class Ranking(NamedTuple):
-    """How the cells of a map are ranked.
+    """Ranking of the cells of a map.
 
     Attributes:
-        ties: how equal cells are ranked, as `scipy.stats.rankdata` names it; `average` is Spearman's.
-        constant: what a constant map's correlation is: undefined (NaN), or zero.
+        ties: ranking of equal cells, by its name in `scipy.stats.rankdata`; `average` is Spearman's.
+        constant: correlation of a constant map: undefined (NaN), or zero.
     """
 
     ties: Ties = "average"
@@ -38,16 +38,16 @@ SPEARMAN = Ranking()
 def standardised_ranks(
     maps: Float[np.ndarray, "*N C"], ranking: Ranking = SPEARMAN
 ) -> Float[np.ndarray, "*N C"]:
-    """Ranks along the last axis, centred and of unit length, so that a dot product is a correlation.
+    """Ranks along the last axis, centred and of unit length: their dot product is the rank correlation.
 
-    A row that is constant or holds NaN becomes NaN throughout; a constant one zero, where `ranking` says so.
+    A row that is constant or has a NaN becomes all NaN; a constant row becomes zero if `ranking` says so.
     """
     maps = np.asarray(maps, np.float64)
     missing, constant = np.isnan(maps).any(-1), maps.max(-1) == maps.min(-1)
     unusable = missing | constant if ranking.constant == "undefined" else missing
     ranks = rankdata(np.where(unusable[..., None], 0.0, maps), ranking.ties, axis=-1).astype(np.float64)
     if ranking.constant == "zero":
-        ranks[constant] = 0.0  # also where ordinal ranks would tell equal cells apart
+        ranks[constant] = 0.0  # ordinal ranks of equal cells differ
     ranks -= ranks.mean(-1, keepdims=True)
     length = np.linalg.norm(ranks, axis=-1, keepdims=True)
     return np.where(unusable[..., None], np.nan, ranks / np.where(length > 0, length, 1.0))
@@ -57,15 +57,15 @@ def rank_correlation(maps: ArrayLike, human: ArrayLike) -> Float[np.ndarray, " N
     """Spearman correlation of each map with its question's annotator map or maps.
 
     Args:
-        maps: (N, G, G) or (N, C). Not made absolute here: the caller says what importance is.
-        human: of the shape of `maps`, or (N, K, G, G) for K annotators, whose correlations are
-            averaged; an annotator who is missing is NaN.
+        maps: (N, G, G) or (N, C); signed or absolute values, as the caller defines importance.
+        human: of the same shape as `maps`, or (N, K, G, G) for K annotators, whose correlations are
+            averaged; a missing annotator is NaN.
 
     Returns:
-        (N,), NaN where undefined: a constant map, or no annotator.
+        (N,), NaN where undefined: for a constant map or without annotators.
 
     Raises:
-        ValueError: the shapes do not fit.
+        ValueError: the shapes do not match.
     """
     first, second = np.asarray(maps, np.float64), np.asarray(human, np.float64)
     several = second.ndim == first.ndim + 1

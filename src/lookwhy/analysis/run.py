@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,22 +22,20 @@ from lookwhy.attribution import Attributor, explaining
 from lookwhy.attribution.base import features_of
 from lookwhy.data.tokens import tokenize
 from lookwhy.errors import LookwhyError
-from lookwhy.models.pipeline import BlackBox, Opened, opened
+from lookwhy.models.pipeline import parts_of
 from lookwhy.models.protocol import VQAModel
 from lookwhy.stopwatch import part, part_each, recording
-from lookwhy.types import AnalysisResult, ImportanceMaps, VQABatch
+from lookwhy.types import AnalysisResult, ImportanceMaps, Scores, VQABatch
 
 HumanMaps = Mapping[int, Float[np.ndarray, "K G G"]]
 """Annotator maps by question id; a question without any is absent."""
-Answered = tuple[VQABatch, Tensor]
-"""A batch with features, and the predicted answer of each question."""
 WITH_PIXELS = 4
-"""Questions explained together by the methods for the image: they bound the memory for pixels."""
+"""Number of questions that image methods explain in one call; bounds the memory for pixels."""
 
 
 @dataclass
 class Findings:
-    """Explanations of one process's share of the questions, in plain CPU tensors and lists."""
+    """Explanations of one process's share of the questions, as CPU tensors and lists."""
 
     maps: dict[str, list[ImportanceMaps]] = field(default_factory=lambda: defaultdict(list))
     records: list[QuestionRecord] = field(default_factory=list)
@@ -59,20 +58,21 @@ def run_analysis(
 ) -> AnalysisResult:
     """Explain every question of the batches and measure the explanations.
 
-    Leaves model, gradients and random state exactly as they were.
+    Model, gradients and random state are afterwards exactly as before.
 
     Args:
-        model: answers questions about images; `check` of the plan's methods says what more it must offer.
-        batches: questions with pixels; those of one image in one batch are explained together.
+        model: model to explain; it must pass `check` of every method of the plan.
+        batches: questions with pixels. All questions about an image should be in one batch, and images of
+            different sizes must be in different batches.
         plan: settings.
-        human: annotator maps, scaled to the plan's grid where they are of another size.
+        human: annotator maps; maps of another size are scaled to the plan's grid.
         answers: text of each answer id; by default the id itself.
-        words: question -> words, as the model's tokens stand for; by default the data preparation's.
+        words: question -> words, as in the model's tokens; by default `lookwhy.data.tokenize`.
         tagger: part-of-speech tagger; by default `find_tagger()`.
-        tag_counts: how frequent each tag is in the data set; by default in the questions analysed.
-        gather: brings together the findings of several processes.
-        total: number of questions, for a progress bar; None shows none.
-        max_words: width of the maps over words, where it is more than the longest question has.
+        tag_counts: frequency of each tag in the data set; by default in the analysed questions.
+        gather: collects the findings of all processes.
+        total: number of questions, for a progress bar; None: no progress bar.
+        max_words: smallest width of the maps over words.
 
     Returns:
         The result; questions in the order of their ids.
@@ -83,12 +83,12 @@ def run_analysis(
     for method in plan.methods:
         method.check(model)
     tagger = tagger or find_tagger()
-    reader = _Reader(opened(model), answers, words or tokenize, tagger)
-    findings = reader.findings
+    reader = _Reader(model, answers, words or tokenize, tagger)
+    findings, at_once = reader.findings, parts_of(model).explained_at_once
     with explaining(model), recording(findings.seconds), _bar(total) as bar:
-        for batch, target in _together(_image_maps(reader, batches, plan, bar), reader.many):
-            _explain(reader, plan.question_methods, batch, target, bar)
-            bar.update(0 if plan.image_methods else len(batch))
+        for some in _grouped(_image_maps(reader, batches, plan, bar), at_once):
+            _explain(reader, plan.question_methods, some, bar)
+            bar.update(0 if plan.image_methods else len(some.batch))
     maps, records, seconds = _join(gather(findings), max_words)
     with recording(seconds), part("statistics"):
         counts = tag_counts or Counter(tag for record in records for tag in record.tags)
@@ -107,80 +107,80 @@ def run_analysis(
     return result
 
 
+class _Predictions(NamedTuple):
+    """A batch with features, and the predicted answer of each question."""
+
+    batch: VQABatch
+    target: Int64[Tensor, " B"]
+
+    @property
+    def sizes(self) -> list[torch.Size | None]:
+        """Sizes of an image's pixels and features; only batches of equal sizes can be joined."""
+        return [None if x is None else x.shape[1:] for x in (self.batch.images, self.batch.features)]
+
+
 @dataclass
 class _Reader:
-    """The model and everything that turns its answers into records."""
+    """The model, and all that is needed to turn its answers into records."""
 
-    model: Opened
+    model: VQAModel
     answers: Sequence[str]
     words: Callable[[str], list[str]]
     tagger: Tagger
     findings: Findings = field(default_factory=Findings)
 
-    @property
-    def few(self) -> int:
-        """Questions explained together by the methods for the image; a black box may be slow with several."""
-        return 1 if isinstance(self.model, BlackBox) else WITH_PIXELS
-
-    @property
-    def many(self) -> int:
-        """Questions explained together by the methods for words, which need no pixels."""
-        return 1 if isinstance(self.model, BlackBox) else self.model.questions_at_once
-
-    def answer(self, batch: VQABatch) -> Answered:
-        """Answer a batch, record the answers, and give it its features."""
+    def answer(self, batch: VQABatch) -> _Predictions:
+        """Answer a batch, record the answers, and add its features."""
         with part("answering"):
-            batch = replace(batch, features=features_of(self.model, batch, "an analysis"))
+            batch = replace(batch, features=features_of(parts_of(self.model), batch, "an analysis"))
             confidence, target = clean_scores(self.model, batch).max(1)
         chosen = target.tolist()
         predicted = [self.answers[i] for i in chosen] if self.answers else [str(i) for i in chosen]
         self.findings.records += question_records(
             batch, predicted, confidence.tolist(), self.words, self.tagger.tag
         )
-        return batch, target
+        return _Predictions(batch, target)
 
 
 def _image_maps(
     reader: _Reader, batches: Iterable[VQABatch], plan: AnalysisPlan, bar: tqdm
-) -> Iterator[Answered]:
-    """Explain by the methods for the image, a few questions at a time; pass the batches on without pixels."""
-    answered = map(reader.answer, part_each("loading images", batches))
-    for batch, target in _together(answered, reader.few):
-        _explain(reader, plan.image_methods, batch, target, bar)
-        bar.update(len(batch) if plan.image_methods else 0)
-        yield replace(batch, images=None), target
+) -> Iterator[_Predictions]:
+    """Run the image methods on a few questions at a time; yield the same questions without pixels."""
+    predictions = map(reader.answer, part_each("loading images", batches))
+    for some in _grouped(predictions, min(WITH_PIXELS, parts_of(reader.model).explained_at_once)):
+        _explain(reader, plan.image_methods, some, bar)
+        bar.update(len(some.batch) if plan.image_methods else 0)
+        yield some._replace(batch=replace(some.batch, images=None))
 
 
-def _explain(
-    reader: _Reader,
-    methods: Sequence[Attributor],
-    batch: VQABatch,
-    target: Int64[Tensor, " B"],
-    bar: tqdm,
-) -> None:
+def _explain(reader: _Reader, methods: Sequence[Attributor], some: _Predictions, bar: tqdm) -> None:
     for method in methods:
         key = f"{method.domain}/{method.name}"
         bar.set_description(f"explaining: {method.name.replace('_', ' ')}")
         with part(key):
-            reader.findings.maps[key].append(method(reader.model, batch, target))
+            reader.findings.maps[key].append(method(reader.model, *some))
 
 
-def _together(answered: Iterable[Answered], size: int) -> Iterator[Answered]:
-    """Join batches until they hold `size` questions or more."""
-    waiting: list[Answered] = []
-    for one in answered:
-        waiting.append(one)
-        if sum(len(batch) for batch, _ in waiting) >= size:
-            yield _joined(waiting)
-            waiting = []
-    if waiting:
-        yield _joined(waiting)
+def _grouped(predictions: Iterable[_Predictions], size: int) -> Iterator[_Predictions]:
+    """Join batches until they have `size` questions or more, or the size of the images changes."""
+    group: list[_Predictions] = []
+    for one in predictions:
+        if group and one.sizes != group[0].sizes:
+            yield _joined(group)
+            group = []
+        group.append(one)
+        if sum(len(some.batch) for some in group) >= size:
+            yield _joined(group)
+            group = []
+    if group:
+        yield _joined(group)
 
 
-def _joined(answered: list[Answered]) -> Answered:
-    if len(answered) == 1:
-        return answered[0]
-    return VQABatch.concatenate([batch for batch, _ in answered]), torch.cat([t for _, t in answered])
+def _joined(group: list[_Predictions]) -> _Predictions:
+    if len(group) == 1:
+        return group[0]
+    batch = VQABatch.concatenate([some.batch for some in group])
+    return _Predictions(batch, torch.cat([some.target for some in group]))
 
 
 def _bar(total: int | None) -> tqdm:
@@ -189,22 +189,23 @@ def _bar(total: int | None) -> tqdm:
 
 
 @torch.no_grad()
-def clean_scores(model: Opened, batch: VQABatch) -> Float[Tensor, "B A"]:
-    """Probabilities of the answers from the whole images."""
-    views = model.look(features_of(model, batch, "an analysis"))
-    return model.scores(views, batch.tokens, batch.lengths)
+def clean_scores(model: VQAModel, batch: VQABatch) -> Scores:
+    """Probabilities of the answers, from the unchanged images."""
+    parts = parts_of(model)
+    views = parts.look(features_of(parts, batch, "an analysis"))
+    return parts.scores(views, batch.tokens, batch.lengths)
 
 
 def _join(
     parts: list[Findings], max_words: int
 ) -> tuple[dict[str, ImportanceMaps], list[QuestionRecord], dict[str, float]]:
-    """Findings of all processes, in the order of question ids, question maps padded to one width."""
+    """Findings of all processes in the order of question ids; question maps are padded to one width."""
     records = [record for part in parts for record in part.records]
     if not records:
         raise LookwhyError("expected questions to analyse, found none; raise num_questions in the plan")
     order = torch.tensor(np.argsort([record.question_id for record in records], kind="stable"))
-    words = [m.values.shape[1] for part in parts for some in part.maps.values() for m in some]
-    width = max([max_words, *words])
+    found = [one for part in parts for some in part.maps.values() for one in some]
+    width = max([max_words, *(one.values.shape[1] for one in found if one.domain == "question")])
     names = next(part for part in parts if part.records).maps
     maps = {}
     for name in names:
@@ -227,7 +228,7 @@ def _padded(maps: ImportanceMaps, width: int) -> ImportanceMaps:
 
 
 def _annotators(human: HumanMaps, question_ids: list[int], grid: int) -> Float[np.ndarray, "N K G G"]:
-    """Annotator maps of the questions on one grid, NaN where a question has fewer than the most."""
+    """Annotator maps of the questions on one grid; NaN where a question has fewer than the largest number."""
     most = max((len(human[i]) for i in question_ids if i in human), default=0)
     stacked = np.full((len(question_ids), most, grid, grid), np.nan, np.float32)
     for row, question_id in enumerate(question_ids):
@@ -237,7 +238,7 @@ def _annotators(human: HumanMaps, question_ids: list[int], grid: int) -> Float[n
 
 
 def scale_to_grid(one: Float[np.ndarray, "H W"], grid: int) -> Float[np.ndarray, "G G"]:
-    """The mean over each cell of the grid."""
+    """Mean of a map over each cell of the grid."""
     if one.shape == (grid, grid):
         return np.asarray(one, np.float32)
     scaled = torch.nn.functional.adaptive_avg_pool2d(torch.as_tensor(one)[None].float(), grid)

@@ -1,12 +1,12 @@
 """The fixed part of a run's analyses: the same questions, annotators, tagger and tower at every epoch.
 
-The callback and `analyze.py` both go through here, so they cannot come to different numbers.
+The callback and `analyze.py` both use it, so their numbers are the same.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -25,21 +25,21 @@ from lookwhy.models.pipeline import Pipeline
 from lookwhy.models.protocol import VQAHead
 from lookwhy.towers.image_tower import tower_from_description
 from lookwhy.towers.memory import Memory
-from lookwhy.types import AnalysisResult, VQABatch
+from lookwhy.types import AnalysisResult
 
 FEATURE_TOLERANCE = 1e-3
 """Largest relative difference allowed between stored features and the tower's own: float32 rounding."""
 
 
 class AnalysisSession:
-    """Chooses the questions once and explains them again and again.
+    """Selects the questions once and explains them at every epoch.
 
     Args:
-        data: the run's data, set up.
-        plan: what to do.
+        data: the run's data, after `setup`.
+        plan: settings of the analyses.
 
     Raises:
-        LookwhyError: no image root, a missing image, stored features that the tower does not give, or a grid
+        LookwhyError: no image root, a missing image, stored features that differ from the tower's, or a grid
             finer than the image.
     """
 
@@ -62,11 +62,16 @@ class AnalysisSession:
                 f"expected validation questions with annotator maps, found none of the question ids of "
                 f"{data.folder / 'data_prepro.h5'} in {data.annotator_maps}; correct data.annotator_maps"
             )
-        asked = split.question_ids[self.rows].tolist()
-        self.human = load_annotator_maps(files, asked, plan.grid, plan.resize)
+        chosen = split.question_ids[self.rows].tolist()
+        self.human = load_annotator_maps(files, chosen, plan.grid, plan.resize)
         self.tagger = find_tagger()
         self.tag_counts = count_tags(self.tagger, (tokenize(question) for question in split.questions))
         self._check_features()
+
+    def check(self, head: VQAHead) -> None:
+        """Refuse, before training, a head that a method of the plan cannot explain."""
+        for method in self.plan.methods:
+            method.check(Pipeline(self.tower, head))
 
     def run(
         self,
@@ -79,7 +84,7 @@ class AnalysisSession:
         world_size: int = 1,
         progress: bool = False,
     ) -> AnalysisResult:
-        """Explain the questions with the head's present weights; images are shared out over the ranks."""
+        """Explain the questions with the head's current weights; the ranks share the images."""
         batches = self.data.image_batches(self.rows, self.tower.recipe, device, rank, world_size)
         result = run_analysis(
             Pipeline(self.tower.to(device), head),
@@ -111,8 +116,8 @@ class AnalysisSession:
         }
 
     def _check_features(self) -> None:
-        """Refuse to explain features that did not come from this tower and these pictures."""
-        batch = next(iter(self._one_image()))
+        """Refuse stored features that do not come from this tower and these images."""
+        batch = next(iter(self.data.image_batches(self.rows[:1], self.tower.recipe)))
         with torch.no_grad():
             own = self.tower(batch.images[:1])  # type: ignore[index]
         stored = batch.features[:1]  # type: ignore[index]
@@ -124,9 +129,6 @@ class AnalysisSession:
                 f"relative difference of {difference:.2g} in {self.data.folder / 'data_img.h5'}; the picture "
                 f"or the recipe changed: run {command('prepare')} features again"
             )
-
-    def _one_image(self) -> Iterator[VQABatch]:
-        return self.data.image_batches(self.rows[:1], self.tower.recipe)
 
 
 def _fingerprint(head: VQAHead) -> str:

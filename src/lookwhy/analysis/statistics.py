@@ -1,4 +1,4 @@
-"""Means that leave out the undefined, with bootstrap intervals that know of clusters."""
+"""Means of defined values, with clustered bootstrap intervals."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from jaxtyping import Float, Int64
 
 
 def mean_of_defined(x: Float[np.ndarray, "..."], axis: int) -> Float[np.ndarray, "..."]:
-    """Mean over an axis leaving NaN out; NaN where nothing is left (and no warning)."""
+    """Mean over an axis without NaN values; NaN, without a warning, if there are no others."""
     defined = ~np.isnan(x)
     count = defined.sum(axis)
     total = np.where(defined, x, 0.0).sum(axis)
@@ -17,12 +17,12 @@ def mean_of_defined(x: Float[np.ndarray, "..."], axis: int) -> Float[np.ndarray,
 
 
 MOST_DRAWN = 1 << 20
-"""Clusters drawn at once: samples x clusters would not fit into memory for large data sets."""
+"""Largest number of clusters drawn at once: samples x clusters may not fit into memory."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean with its 95% interval, the number of values in it, and of those left out as undefined."""
+    """A mean with its 95% interval, the number of its values, and the number of undefined values left out."""
 
     mean: float
     ci_low: float
@@ -36,8 +36,8 @@ def clustered_mean(
 ) -> Estimate:
     """Mean of the defined values, with a percentile bootstrap over whole clusters.
 
-    Questions about one image are not independent of each other, so images are drawn, not questions.
-    The interval is NaN for fewer than two clusters.
+    Questions about one image are not independent, so the bootstrap draws images, not questions. The interval
+    is NaN for fewer than two clusters.
     """
     defined = ~np.isnan(values)
     undefined = int((~defined).sum())
@@ -67,7 +67,7 @@ def mean_over_runs(values: Float[np.ndarray, " R"]) -> tuple[float, float, float
     too wide to say anything (t = 12.7).
 
     Args:
-        values: one finite value a run, each of the same measure.
+        values: one finite value for each run.
 
     Example:
         >>> mean_over_runs(np.array([0.25, 0.75]))

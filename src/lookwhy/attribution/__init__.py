@@ -10,14 +10,6 @@ from lookwhy.attribution.word_gradient import WordGradient
 from lookwhy.towers.incremental import IncrementalOcclusion
 
 __all__ = [
-    "Attention",
-    "Attributor",
-    "Deconvnet",
-    "Gradient",
-    "GuidedBackprop",
-    "IncrementalOcclusion",
-    "Occlusion",
-    "WordDrop",
-    "WordGradient",
-    "explaining",
-]
+    "Attention", "Attributor", "Deconvnet", "Gradient", "GuidedBackprop", "IncrementalOcclusion", "Occlusion",
+    "WordDrop", "WordGradient", "explaining",
+]  # fmt: skip

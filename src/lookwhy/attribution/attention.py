@@ -1,8 +1,8 @@
 """The model's own attention, where it has one, as a map over image regions.
 
-Attention is computed on the way to the answer and not about it: it is the same for every answer, and a
-region can be attended to and still not matter (or the other way round). So it is one row of the table,
-to be read beside the methods that explain.
+Attention is a step of the forward pass, not an explanation of its result: it is the same for every answer,
+and the model can attend to a region that does not matter to the answer. Compare it with the methods that
+explain.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ import math
 from typing import Protocol, cast, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
 from lookwhy.attribution.base import Attributor, Needs, features_of, rows_by_image
 from lookwhy.errors import LookwhyError
-from lookwhy.models.pipeline import Pipeline
-from lookwhy.models.protocol import VQAModel
-from lookwhy.types import Domain, ImportanceMaps, VQABatch
+from lookwhy.models.pipeline import pipeline_of
+from lookwhy.models.protocol import VQAHead, VQAModel
+from lookwhy.types import Domain, ImportanceMaps, Target, VQABatch
 
 TARGET = "the question; attention is the same for every answer"
 
@@ -28,29 +28,17 @@ TARGET = "the question; attention is the same for every answer"
 class AttendingHead(Protocol):
     """A `VQAHead` that attends to image regions on a square grid, row-major, in one or more hops."""
 
-    def embed(self, tokens: Tensor) -> Tensor:
-        """As of a `VQAHead`."""
-        ...
-
-    def read(self, embedded: Tensor, lengths: Tensor) -> Tensor:
-        """As of a `VQAHead`."""
-        ...
-
-    def look(self, features: Tensor) -> Tensor:
-        """As of a `VQAHead`."""
-        ...
-
     def attend(self, view: Tensor, code: Tensor) -> Tensor:
-        """Attention (B, hops, regions), each hop's summing to one."""
+        """Attention (B, hops, regions); the sum over the regions is one."""
         ...
 
 
 class Attention(Attributor):
-    """Attention of one hop, brought to the grid bilinearly.
+    """Attention of one hop, interpolated bilinearly to the grid.
 
     Args:
         grid: cells along each side of the map.
-        hop: which attention layer; -1 is the last, the one before the answer.
+        hop: number of the attention layer; -1 is the last, next to the answer.
     """
 
     name = "attention"
@@ -62,31 +50,31 @@ class Attention(Attributor):
         self.grid, self.hop = grid, hop
 
     @torch.no_grad()
-    def __call__(self, model: VQAModel, batch: VQABatch, target: Int64[Tensor, " B"]) -> ImportanceMaps:
+    def __call__(self, model: VQAModel, batch: VQABatch, target: Target) -> ImportanceMaps:
         """Maps (B, grid, grid), unsigned.
 
         Raises:
-            LookwhyError: the model's head has no attention, not that hop or no square grid; or the batch
-                holds neither features nor pixels.
+            LookwhyError: the head has no attention, lacks that hop or has no square grid; or the batch has
+                neither features nor pixels.
         """
         pipeline = self._pipeline(model)
-        head = cast(AttendingHead, pipeline.head)
+        head = cast(VQAHead, pipeline.head)
         features = features_of(pipeline, batch, self.name)
         values = torch.zeros(len(batch), self.grid, self.grid)
         for rows in rows_by_image(batch):
             view = head.look(features[rows[:1].to(features.device)])
             codes = head.read(head.embed(batch.tokens[rows]), batch.lengths[rows])
-            found = head.attend(view.expand(len(rows), *view.shape[1:]), codes)
+            views = view.expand(len(rows), *view.shape[1:])
+            found = cast(AttendingHead, head).attend(views, codes)
             values[rows] = self._on_grid(found).float().cpu()
         return self._maps(batch, target, values, signed=False, target_text=TARGET)
 
     def check(self, model: VQAModel) -> None:
         """Refuse a black box, and a head without attention."""
-        super().check(model)
-        assert isinstance(model, Pipeline)
-        if not isinstance(model.head, AttendingHead):
+        head = pipeline_of(model, self.name).head
+        if not (isinstance(head, VQAHead) and isinstance(head, AttendingHead)):
             raise LookwhyError(
-                f"expected a head that attends, found {type(model.head).__name__}; take "
+                f"expected a head that attends, found {type(head).__name__}; take "
                 f"{type(self).__name__} out of image_methods, or train lookwhy.models.SAN"
             )
 

@@ -1,6 +1,6 @@
-"""The base of all attribution methods: settings in the constructor, a call on a model and a batch.
+"""The base class of all attribution methods: settings in the constructor, a call on a model and a batch.
 
-Methods are split by what they ask of a model. `needs = "scores"`: any black box with `answer_scores`
+A method declares what it needs of a model. `needs = "scores"`: any black box with `answer_scores`
 (occlusion, word drop). `needs = "gradients"`: a `Pipeline` of differentiable parts.
 """
 
@@ -14,9 +14,9 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from lookwhy.errors import LookwhyError
-from lookwhy.models.pipeline import Opened, Pipeline, opened
+from lookwhy.models.pipeline import ModelParts, Pipeline, pipeline_of
 from lookwhy.models.protocol import VQAModel
-from lookwhy.types import Domain, Explains, ImportanceMaps, VQABatch
+from lookwhy.types import Domain, Explains, Features, Images, ImportanceMaps, Target, VQABatch
 
 Needs = Literal["scores", "gradients"]
 
@@ -29,10 +29,10 @@ class Attributor(ABC):
     Attributes:
         name: name of the method in keys and files ("guided_backprop").
         domain: "image" (maps over cells; the batch needs pixels) or "question" (maps over words; features
-            do).
+            are enough).
         needs: kind of model that the method works on.
-        explains: quantity of the predicted answer that is explained. The paper: its probability, which falls
-            also where another answer gains. Its logit does not depend on the other answers.
+        explains: quantity of the predicted answer that is explained. The paper explains its probability,
+            which also falls where another answer gains. A logit does not depend on the other answers.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Attributor(ABC):
     explains: Explains = "probability"
 
     @abstractmethod
-    def __call__(self, model: VQAModel, batch: VQABatch, target: Int64[Tensor, " B"]) -> ImportanceMaps:
+    def __call__(self, model: VQAModel, batch: VQABatch, target: Target) -> ImportanceMaps:
         """Importance for the answers `target` (0-based ids), one map for each question of the batch."""
 
     def check(self, model: VQAModel) -> None:
@@ -50,22 +50,18 @@ class Attributor(ABC):
         Raises:
             LookwhyError: the method needs gradients and the model is a black box.
         """
-        if self.needs == "gradients" and not isinstance(opened(model), Pipeline):
-            raise LookwhyError(
-                f"expected a Pipeline(tower, head) for {self.name}, which needs gradients, found "
-                f"{type(model).__name__}; explain a black box with Occlusion or WordDrop"
-            )
+        if self.needs == "gradients":
+            pipeline_of(model, self.name)
 
     def _pipeline(self, model: VQAModel) -> Pipeline:
-        """The model, checked, for methods that need gradients."""
+        """The checked model, for methods that need gradients."""
         self.check(model)
-        assert isinstance(model, Pipeline)
-        return model
+        return pipeline_of(model, self.name)
 
     def _maps(
         self,
         batch: VQABatch,
-        target: Int64[Tensor, " B"],
+        target: Target,
         values: Float[Tensor, "B *cells"],
         *,
         signed: bool,
@@ -87,11 +83,11 @@ class Attributor(ABC):
         )
 
 
-def images_of(batch: VQABatch, method: str) -> Float[Tensor, "B 3 H W"]:
+def images_of(batch: VQABatch, method: str) -> Images:
     """The pixels of a batch.
 
     Raises:
-        LookwhyError: the batch holds features alone.
+        LookwhyError: the batch has features only.
     """
     if batch.images is None:
         raise LookwhyError(
@@ -101,11 +97,11 @@ def images_of(batch: VQABatch, method: str) -> Float[Tensor, "B 3 H W"]:
 
 
 @torch.no_grad()
-def features_of(model: Opened, batch: VQABatch, method: str) -> Float[Tensor, "B *D"]:
-    """Features of the image of each question: those of the batch, else computed once an image.
+def features_of(model: ModelParts, batch: VQABatch, method: str) -> Features:
+    """Image features for each question: those of the batch, or else computed once an image.
 
     Raises:
-        LookwhyError: the batch holds neither features nor pixels.
+        LookwhyError: the batch has neither features nor pixels.
     """
     if batch.features is not None:
         return batch.features

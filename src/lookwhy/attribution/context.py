@@ -1,9 +1,8 @@
-"""The one place that owns the state of the process while a model is being explained.
+"""The state of the process while a model is explained.
 
-An analysis runs in the middle of training, inside hooks that differ in what they have switched on:
-`fit` validates without inference mode, `validate` and `test` with it. Inside this context gradients
-work in all of them; after it, modes, random state and gradient mode are bit for bit as before, also
-after an error.
+An analysis runs in the middle of training, in Lightning's hooks: `fit` validates without inference mode,
+`validate` and `test` with it. Inside the context `explaining` gradients work in all of them. On exit, also
+after an error, modes, random state and gradient mode are bit for bit as before.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from torch import nn
 
 @contextmanager
 def random_state_kept() -> Iterator[None]:
-    """Whatever draws random numbers inside, the three generators go on afterwards as if it had not."""
+    """Restore the random state of Python, NumPy and torch on exit."""
     python_state, numpy_state = random.getstate(), np.random.get_state()
     try:
         with torch.random.fork_rng():
@@ -31,7 +30,7 @@ def random_state_kept() -> Iterator[None]:
 
 @contextmanager
 def explaining(model: object) -> Iterator[None]:
-    """Explain `model` without leaving a trace: eval mode, gradients available, autocast off."""
+    """Put `model` in eval mode, with gradients available and autocast off; restore everything on exit."""
     modules = list(model.modules()) if isinstance(model, nn.Module) else []
     modes = [module.training for module in modules]
     try:

@@ -1,6 +1,6 @@
 """Deconvolutional network (Zeiler & Fergus 2014), as a backward pass.
 
-In every ReLU the gradient passes where it is positive itself, whatever the unit's input was::
+In every ReLU the gradient passes where it is positive itself, for any input of the unit::
 
     G_l = [G_{l+1} > 0] G_{l+1}
 """

@@ -4,7 +4,7 @@ In every ReLU the gradient passes only where the unit was active and the gradien
 
     G_l = [h_l > 0] [G_{l+1} > 0] G_{l+1}
 
-so that only paths of positive evidence for the answer reach the pixels.
+Only paths of positive evidence for the answer reach the pixels.
 """
 
 from __future__ import annotations

@@ -5,20 +5,20 @@ The image is divided into a grid of 16x16 cells. One cell at a time is painted w
 
     R(cell) = p(answer | image) - p(answer | image with that cell painted over)
 
-for the answer predicted from the whole image. The method works on any black box. With a `Pipeline` the tower
-gives the features of the occluded images, and only the head answers again.
+for the answer predicted from the whole image. The method works on any black box. Of a
+`Pipeline`, the tower gives the features of all occluded images, and the head answers from each.
 """
 
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor
 
 from lookwhy.attribution.base import Attributor, Needs, images_of, rows_by_image
-from lookwhy.models.pipeline import Opened, opened
+from lookwhy.models.pipeline import ModelParts, parts_of
 from lookwhy.models.protocol import VQAModel
-from lookwhy.types import Domain, Explains, ImportanceMaps, VQABatch
+from lookwhy.types import Domain, Explains, ImportanceMaps, Target, VQABatch
 
 PATCH_RGB = (123.68, 116.779, 103.939)
 
@@ -30,7 +30,8 @@ class Occlusion(Attributor):
         grid: cells along each side of the image.
         patch_rgb: colour of the patch, 0-255, as red, green, blue.
         batch_size: number of occluded images that go through a black box together.
-        explains: quantity of the answer whose decrease is measured; a black box tells probabilities alone.
+        explains: quantity of the answer whose decrease is measured; a black box gives only
+            probabilities.
     """
 
     name = "occlusion"
@@ -47,13 +48,13 @@ class Occlusion(Attributor):
         self.grid, self.patch_rgb, self.batch_size, self.explains = grid, patch_rgb, batch_size, explains
 
     @torch.no_grad()
-    def __call__(self, model: VQAModel, batch: VQABatch, target: Int64[Tensor, " B"]) -> ImportanceMaps:
+    def __call__(self, model: VQAModel, batch: VQABatch, target: Target) -> ImportanceMaps:
         """Maps (B, grid, grid), signed; `flips` counts cells.
 
         Raises:
-            LookwhyError: the batch holds no pixels.
+            LookwhyError: the batch has no pixels.
         """
-        images, parts = images_of(batch, self.name), opened(model, self.batch_size)
+        images, parts = images_of(batch, self.name), parts_of(model, self.batch_size)
         values = torch.zeros(len(batch), self.grid, self.grid)
         flips = torch.zeros(len(batch), dtype=torch.int64)
         for rows in rows_by_image(batch):
@@ -67,11 +68,8 @@ class Occlusion(Attributor):
             flips[rows] = (scores[:, 1:].argmax(2) != answers[:, None]).sum(1).cpu()
         return self._maps(batch, target, values, signed=True, flips=flips)
 
-    def _fill(self, parts: Opened, image: Tensor) -> Float[Tensor, "3"]:
-        """The colour of the patch in the model's input range.
-
-        A model without a recipe is taken to be fed pixels less the mean pixel, where the patch is 0.
-        """
+    def _fill(self, parts: ModelParts, image: Tensor) -> Float[Tensor, "3"]:
+        """The patch's colour in the model's input range; without a recipe 0, the mean pixel."""
         if parts.recipe is None:
             return torch.zeros(3, dtype=image.dtype, device=image.device)
         return parts.recipe.color(self.patch_rgb).to(image)

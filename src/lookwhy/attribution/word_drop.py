@@ -1,10 +1,10 @@
 """Occlusion of words: each word dropped from the question in turn (section 3 of the paper).
 
-A word is taken out and the question gets shorter by one, so the LSTM never meets a gap::
+The question gets shorter by one word, so the LSTM never meets a gap::
 
     R(t) = p(answer | question) - p(answer | question without word t)
 
-A question of one word has nothing left to ask: its map is undefined, not zero.
+A question of one word has no word left: its map is undefined, not zero.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from lookwhy.attribution.base import Attributor, Needs, features_of
-from lookwhy.models.pipeline import opened
+from lookwhy.models.pipeline import parts_of
 from lookwhy.models.protocol import VQAModel
-from lookwhy.types import Domain, Explains, ImportanceMaps, VQABatch
+from lookwhy.types import Domain, Explains, ImportanceMaps, Target, VQABatch
 
 
 def whole_and_without(
     tokens: Int64[Tensor, " T"], length: int, unknown: int | None = None
 ) -> list[Int64[Tensor, " _"]]:
-    """The question's words, then those without the 1st, 2nd, ... of them (or with it unknown)."""
+    """The question, then the question without (or with `unknown` in place of) its 1st, 2nd, ... word."""
     words = tokens[:length]
     instead = words.new_tensor([] if unknown is None else [unknown])
     return [words, *(torch.cat([words[:place], instead, words[place + 1 :]]) for place in range(length))]
@@ -33,9 +33,9 @@ class WordDrop(Attributor):
     """Decrease of the answer's probability when a word is dropped; works on any black box.
 
     Args:
-        unknown: 1-based id of a word to put in a dropped word's place (UNK is the last of the vocabulary);
-            by default nothing is put there, and the question gets shorter, as in the paper.
-        explains: what of the answer falls; a black box tells probabilities alone.
+        unknown: 1-based id of a word that replaces the dropped word (UNK is the last of the vocabulary);
+            None: the question gets shorter, as in the paper.
+        explains: quantity of the answer whose decrease is measured; a black box gives only probabilities.
     """
 
     name = "word_drop"
@@ -46,26 +46,26 @@ class WordDrop(Attributor):
         self.unknown, self.explains = unknown, explains
 
     @torch.no_grad()
-    def __call__(self, model: VQAModel, batch: VQABatch, target: Int64[Tensor, " B"]) -> ImportanceMaps:
+    def __call__(self, model: VQAModel, batch: VQABatch, target: Target) -> ImportanceMaps:
         """Maps (B, T), signed, valid up to each question's length; flips counts words.
 
         Raises:
-            LookwhyError: the batch holds no pixels, and neither features where the model is a `Pipeline`.
+            LookwhyError: the batch has neither features nor pixels.
         """
         values = torch.zeros(batch.tokens.shape)
         valid = torch.zeros(batch.tokens.shape, dtype=torch.bool)
         flips = torch.zeros(len(batch), dtype=torch.int64)
         fewest = 2 if self.unknown is None else 1
-        asked = [row for row, length in enumerate(batch.lengths.tolist()) if length >= fewest]
+        droppable = [row for row, length in enumerate(batch.lengths.tolist()) if length >= fewest]
         variants = [
-            whole_and_without(batch.tokens[row], int(batch.lengths[row]), self.unknown) for row in asked
+            whole_and_without(batch.tokens[row], int(batch.lengths[row]), self.unknown) for row in droppable
         ]
-        owners = [row for row, many in zip(asked, variants, strict=True) for _ in many]
-        found, flipped = self._ask(
+        owners = [row for row, many in zip(droppable, variants, strict=True) for _ in many]
+        found, flipped = self._answer(
             model, batch, target, owners, [words for many in variants for words in many]
         )
         start = 0
-        for row, many in zip(asked, variants, strict=True):
+        for row, many in zip(droppable, variants, strict=True):
             whole, without = found[start], slice(start + 1, start + len(many))
             values[row, : len(many) - 1] = (whole - found[without]).float()
             valid[row, : len(many) - 1] = True
@@ -73,20 +73,20 @@ class WordDrop(Attributor):
             start += len(many)
         return self._maps(batch, target, values, signed=True, valid=valid, flips=flips)
 
-    def _ask(
+    def _answer(
         self,
         model: VQAModel,
         batch: VQABatch,
-        target: Int64[Tensor, " B"],
+        target: Target,
         owners: list[int],
         questions: list[Int64[Tensor, " _"]],
     ) -> tuple[Float[Tensor, " V"], Bool[Tensor, " V"]]:
         """Score of each owner's answer to each question, and whether another answer wins."""
         values = torch.zeros(len(questions), dtype=torch.float64)
         flipped = torch.zeros(len(questions), dtype=torch.bool)
-        parts, device = opened(model), batch.tokens.device
+        parts, device = parts_of(model), batch.tokens.device
         views = parts.look(features_of(parts, batch, self.name))
-        # Sorted by length, so that hardly any step of the reader is for a few long questions alone.
+        # Sort by length, so that short questions are not padded to long ones.
         order = sorted(range(len(questions)), key=lambda i: len(questions[i]))
         size = parts.questions_at_once
         for some in (order[i : i + size] for i in range(0, len(order), size)):

@@ -1,12 +1,13 @@
 """Gradient of the answer's probability with respect to the word embeddings (section 3 of the paper).
 
-The language path holds no ReLU, so guided backpropagation gives the true gradient here. The importance
-of word t with embedding e_t (the output of the word table, before its dropout and tanh) is the size of::
+The language path has no ReLU, so guided backpropagation and the true gradient are the same here. The
+importance of word t with embedding e_t (the output of the word table, before dropout and tanh) is the size
+of::
 
     d p(answer) / d e_t
 
-The paper does not say how a vector becomes one number; its Euclidean length does not depend on how the
-embedding's axes lie.
+The paper does not say how a vector becomes one number. The Euclidean norm does not depend on the choice of
+the embedding's axes.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from __future__ import annotations
 from typing import Literal, cast
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor
 
 from lookwhy.attribution.base import Attributor, Needs, features_of
 from lookwhy.errors import LookwhyError
-from lookwhy.models.pipeline import Pipeline, as_explained
+from lookwhy.models.pipeline import as_explained, pipeline_of
 from lookwhy.models.protocol import VQAHead, VQAModel
-from lookwhy.types import Domain, Explains, ImportanceMaps, VQABatch
+from lookwhy.types import Domain, Explains, ImportanceMaps, Target, VQABatch
 
 Norm = Literal["l2", "l1", "max"]
 
@@ -31,7 +32,7 @@ class WordGradient(Attributor):
 
     Args:
         norm: how the gradient's components become one number.
-        explains: what of the answer the gradient is of.
+        explains: quantity of the answer whose gradient is taken.
     """
 
     name = "gradient"
@@ -41,11 +42,11 @@ class WordGradient(Attributor):
     def __init__(self, norm: Norm = "l2", explains: Explains = "probability") -> None:
         self.norm, self.explains = norm, explains
 
-    def __call__(self, model: VQAModel, batch: VQABatch, target: Int64[Tensor, " B"]) -> ImportanceMaps:
+    def __call__(self, model: VQAModel, batch: VQABatch, target: Target) -> ImportanceMaps:
         """Maps (B, T), unsigned, valid up to each question's length.
 
         Raises:
-            LookwhyError: the model is not a `Pipeline` with a `VQAHead`, or the batch holds neither
+            LookwhyError: the model is not a `Pipeline` with a `VQAHead`, or the batch has neither
                 features nor pixels.
         """
         pipeline = self._pipeline(model)
@@ -64,13 +65,12 @@ class WordGradient(Attributor):
         )
 
     def check(self, model: VQAModel) -> None:
-        """Refuse a black box, and a head without separate steps."""
-        super().check(model)
-        assert isinstance(model, Pipeline)
-        if not isinstance(model.head, VQAHead):
+        """Refuse a black box, and a head that is no `VQAHead`."""
+        head = pipeline_of(model, self.name).head
+        if not isinstance(head, VQAHead):
             raise LookwhyError(
                 f"expected a VQAHead for {self.name}, which takes gradients at its word embeddings, found "
-                f"{type(model.head).__name__}; derive it from lookwhy.models.VQAHead"
+                f"{type(head).__name__}; derive it from lookwhy.models.VQAHead"
             )
 
     def _size(self, gradients: Float[Tensor, "B T E"]) -> Float[Tensor, "B T"]:

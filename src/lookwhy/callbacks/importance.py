@@ -20,17 +20,16 @@ from lookwhy.reporting.publish import publish
 
 
 class ImportanceCallback(pl.Callback):
-    """Shows, after each validation epoch, where the model looked and which words mattered.
+    """Analyses after each validation epoch where the model looks and which words matter.
 
-    Training is bit for bit what it would have been without it. The run folder is the trainer's
-    `default_root_dir`.
+    Training stays bit-identical to a training without it. The run folder is the trainer's `default_root_dir`.
 
     Args:
-        plan: what to analyse.
-        every_n_epochs: analyse every n-th epoch (the first is epoch 0), and none between.
-        epochs: analyse exactly these epochs instead.
-        untrained: also analyse the untrained model: the floor that every curve must be read against,
-            since a frozen CNN draws the edges of a map whatever the head has learned.
+        plan: settings of the analysis.
+        every_n_epochs: distance between analysed epochs; the first is epoch 0.
+        epochs: numbers of the epochs to analyse, in place of every n-th.
+        untrained: whether to analyse the untrained model, too. It is the floor of every curve, because a
+            frozen CNN draws the edges of a map, no matter what the head has learned.
     """
 
     def __init__(
@@ -45,21 +44,27 @@ class ImportanceCallback(pl.Callback):
         self._session: AnalysisSession | None = None
 
     def state_dict(self) -> dict[str, Any]:
-        """The plan goes into the checkpoint, so that analyze.py does the same."""
+        """Put the plan into the checkpoint, so that `analyze.py` analyses the same."""
         return {"plan": self.plan.describe()}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Analyse the untrained model, unless training is being resumed."""
+        """Refuse a plan that cannot explain this model; analyse it, unless training is resumed."""
+        if self.epochs == [] and not self.untrained:
+            return
+        system: VQASystem = pl_module  # type: ignore[assignment]
+        with random_state_kept():
+            self._session = AnalysisSession(system.data, self.plan)
+            self._session.check(system.head)
         if self.untrained and trainer.global_step == 0:
             self.analyse(trainer, pl_module, store.UNTRAINED)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Analyse the epoch that was just validated."""
+        """Analyse the validated epoch."""
         if self._is_due(trainer):
             self.analyse(trainer, pl_module, trainer.current_epoch)
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Keep the analyses of all epochs with the W&B run."""
+        """Log the analyses of all epochs as one artifact of the W&B run."""
         if trainer.is_global_zero and (experiment := _experiment(trainer)) is not None:
             from lookwhy.reporting.wandb.log import log_artifact  # it takes a second to import
 
@@ -72,17 +77,13 @@ class ImportanceCallback(pl.Callback):
         epoch = trainer.current_epoch
         return epoch in self.epochs if self.epochs is not None else epoch % self.every_n_epochs == 0
 
+    # Drawing pictures and writing files takes random numbers, too.
+    @random_state_kept()
     def analyse(self, trainer: pl.Trainer, pl_module: pl.LightningModule, epoch: int) -> None:
-        """Explain on every rank, store and publish on the first.
+        """Explain on every rank; store and publish on the first, while the others continue.
 
-        Every rank takes part in the gathering, also one without a question; only writing is left to
-        the first, and the others do not wait for it. Drawing pictures and writing files takes random
-        numbers, too: training goes on with the ones it would have had.
+        Every rank takes part in the gathering, even without a question of its own.
         """
-        with random_state_kept():
-            self._analyse(trainer, pl_module, epoch)
-
-    def _analyse(self, trainer: pl.Trainer, pl_module: pl.LightningModule, epoch: int) -> None:
         system: VQASystem = pl_module  # type: ignore[assignment]
         if self._session is None:
             self._session = AnalysisSession(system.data, self.plan)

@@ -1,84 +1,144 @@
 """`analyze.py`: analyses, explanations, the comparison of runs, figures, the live page, the view in W&B.
 
-What each subcommand needs is imported when it runs: torch and Lightning take seconds, `--help` needs neither.
+A subcommand imports what it needs when it runs: torch and Lightning take seconds, and `--help` needs neither.
 """
 
 from __future__ import annotations
 
 import sys
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from lookwhy.cli.analyze_options import SUBCOMMANDS, build_parser
-from lookwhy.cli.errors import run_command
-from lookwhy.errors import LookwhyError
+from lookwhy.cli.errors import OneLineParser, run_command
+from lookwhy.errors import LookwhyError, command, missing_package
+
+LIVE_IMAGES = 4
+"""Number of images whose occluded features stay in memory: 25 MB each for VGG's pool5, 4 MB for its fc7."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code: 0, 2 for wrong input, 130 when interrupted."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    if not arguments:
-        arguments = ["--help"]
+    arguments = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     if arguments[0] not in (*SUBCOMMANDS, "-h", "--help"):
         arguments.insert(0, "checkpoint")
-    # Ctrl-C is how a server ends: there is nothing to go on with.
-    told = {"resume": "the page is closed"} if arguments[0] == "serve" else {}
-    return run_command(lambda: _dispatch(build_parser().parse_args(arguments)), **told)
+    # Ctrl-C is the usual end of the live page, which has nothing to continue.
+    resume = {"resume": "the page is closed"} if arguments[0] == "serve" else {}
+    return run_command(lambda: _run(arguments), **resume)
 
 
-def _dispatch(options: Namespace) -> int:
-    commands = {
-        "checkpoint": _checkpoint,
-        "explain": _explain,
-        "compare": _compare,
-        "figures": _figures,
-        "serve": _serve,
-        "workspace": _workspace,
-    }
-    commands[options.command](options)
+def _run(arguments: list[str]) -> int:
+    options = build_parser().parse_args(arguments)
+    options.run(options)
     return 0
 
 
-def _checkpoint(options: Namespace) -> None:
-    from lookwhy.cli import commands
-
-    if options.limit is not None and options.limit < 1:
-        raise LookwhyError(f"expected --limit of at least 1, found {options.limit}; leave it out for all")
-    if options.grid is not None and options.grid < 2:
-        raise LookwhyError(f"expected --grid of at least 2, found {options.grid}; 16 is the paper's")
-    if options.data is not None:
-        unused = [f"--{name}" for name in ("plan", "limit", "grid", "profile") if getattr(options, name)]
-        if unused:
-            raise LookwhyError(
-                f"expected --data alone, which only answers questions, found {unused[0]} beside "
-                "it; leave it out, or --data"
-            )
-        commands.answer_questions(options.checkpoint, options.data, options.out, options.device)
-        return
-    commands.analyse_checkpoint(
-        options.checkpoint,
-        options.out,
-        options.plan,
-        options.limit,
-        options.grid,
-        options.device,
-        options.profile,
+def build_parser() -> OneLineParser:
+    """The parser of all subcommands; `checkpoint` is implied."""
+    parser = OneLineParser(
+        prog=command("analyze"),
+        description="Where a VQA model looks and why it answers.",
+        epilog="CKPT alone is short for checkpoint CKPT.",
     )
+    names = ",".join([*SUBCOMMANDS][1:])
+    subcommands = parser.add_subparsers(dest="command", required=True, metavar=f"{{CKPT,{names}}}")
+    for name, (summary, add_options, run) in SUBCOMMANDS.items():
+        one = subcommands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+        one.set_defaults(run=run)
+        add_options(one)
+    return parser
+
+
+def _checkpoint_options(parser: ArgumentParser) -> None:
+    add = parser.add_argument
+    add("checkpoint", type=Path, metavar="CKPT", help="runs/<name>/checkpoints/*.ckpt")
+    add("--out", type=Path, help="folder to write to (default: <run>/analyze/<checkpoint>)")
+    add("--plan", type=Path, help="YAML with the options of the plan (default: the run's)")
+    add("--limit", type=int, help="analyse at most this many questions")
+    add("--grid", type=int, help="cells along each side: 16 in the paper, 14 in VQA-HAT's")
+    add("--data", type=Path, help="only answer the second split of this prepared folder, such as a test set")
+    _add_device(parser)
+    add("--profile", action="store_true", help="print the time that each part took")
+
+
+def _add_device(parser: ArgumentParser) -> None:
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ... (default: cpu)")
+
+
+def _checkpoint(options: Namespace) -> None:
+    for name, least, advice in (("limit", 1, "leave it out for all"), ("grid", 2, "16 is the paper's")):
+        number = getattr(options, name)
+        if number is not None and number < least:
+            raise LookwhyError(f"expected --{name} of at least {least}, found {number}; {advice}")
+    if options.data is not None:
+        _refuse(options, ("plan", "limit", "grid", "profile"), "--data")
+    from lookwhy import api
+    from lookwhy.reporting.terminal.answers import print_answers
+    from lookwhy.reporting.terminal.tables import print_tables, profile_table, report_console
+
+    console = report_console()
+    if options.data is not None:
+        answers, files = api.answer(options.checkpoint, options.data, out=options.out, device=options.device)
+        print_answers(answers, files, console)
+        return
+    analysis = api.analyze(
+        options.checkpoint,
+        out=options.out,
+        plan=options.plan,
+        limit=options.limit,
+        grid=options.grid,
+        device=options.device,
+    )
+    # Printed last: stdout may be closed early (by `head`, say), and the files are complete by then.
+    print_tables(analysis, console)
+    assert analysis.answers is not None
+    print_answers(analysis.answers, analysis.result_files, console)
+    where = analysis.folder
+    console.print(f"results   {where}\npictures  {where / 'figures'}", soft_wrap=True)
+    if options.profile:
+        console.print(profile_table(analysis.seconds, len(analysis.question_ids)))
+
+
+def _refuse(options: Namespace, names: Sequence[str], alone: str, advice: str = "") -> None:
+    given = next((f"--{name}" for name in names if getattr(options, name)), None)
+    if given:
+        raise LookwhyError(f"expected {alone} alone, found {given} beside it; leave {given} out{advice}")
+
+
+def _explain_options(parser: ArgumentParser) -> None:
+    add = parser.add_argument
+    parser.description = "One question (--image, --question), or a whole list (--batch)."
+    add("checkpoint", type=Path, metavar="CKPT")
+    add("--image", type=Path, help="any picture")
+    add("--question", help='e.g. "What color is the ball?"')
+    add(
+        "--out",
+        type=Path,
+        help="file to write: .png, .svg or .pdf for a picture, .json for numbers (default: explanation.png); "
+        "with --batch a folder (default: explanations)",
+    )
+    add(
+        "--batch",
+        type=Path,
+        metavar="QUESTIONS",
+        help="a .csv, .json or .jsonl with image and question in each row, a folder with images and such a "
+        "list called questions, or official VQA questions",
+    )
+    add(
+        "--images",
+        type=Path,
+        metavar="DIR",
+        help="with --batch: folder of the images (default: the list's own; official questions need it)",
+    )
+    add("--format", help="with --batch: png, svg, pdf, json, or several by commas (default: png)")
+    add("--overwrite", action="store_true", help="with --batch: replace files that exist already")
+    _add_device(parser)
 
 
 def _explain(options: Namespace) -> None:
-    """One question, or a list of them."""
-    batch = options.batch is not None
-    wrong = ("image", "question") if batch else ("images", "format", "overwrite")
-    given = [f"--{name}" for name in wrong if getattr(options, name)]
-    if given:
-        other = "--batch" if batch else "--image and --question"
-        raise LookwhyError(
-            f"expected {other} alone, found {given[0]} beside {'it' if batch else 'them'}; leave "
-            f"{given[0]} out" + ("" if batch else ", or give --batch")
-        )
-    if batch:
+    """Explain one question, or a list of questions."""
+    if options.batch is not None:
+        _refuse(options, ("image", "question"), "--batch")
         from lookwhy.cli.batch import explain_batch
 
         explain_batch(
@@ -91,13 +151,29 @@ def _explain(options: Namespace) -> None:
             options.overwrite,
         )
         return
+    _refuse(options, ("images", "format", "overwrite"), "--image with --question", ", or give --batch")
     missing = [f"--{name}" for name in ("image", "question") if getattr(options, name) is None]
     if missing:
         raise LookwhyError(f"expected --image and --question, or --batch, found no {missing[0]}; give it")
-    from lookwhy.cli.explain import explain_question
+    from lookwhy import api
+    from lookwhy.reporting.figures.explanation import PICTURES, check_ending
 
     out = options.out or Path("explanation.png")
-    explain_question(options.checkpoint, options.image, options.question, out, options.device)
+    check_ending(out)
+    why = api.load(options.checkpoint, options.device).explain(options.image, options.question)
+    why.save(out)
+    for answer in why.answers:
+        print(f"{100 * answer.probability:5.1f}%  {answer.text}")
+    for note in why.explanation.notes:
+        print(note, file=sys.stderr)
+    print(f"{'picture' if out.suffix.lower() in PICTURES else 'numbers'}  {out}")
+
+
+def _compare_options(parser: ArgumentParser) -> None:
+    add = parser.add_argument
+    add("runs", type=Path, nargs="+", metavar="RUN", help="run folders; the first is the baseline")
+    add("--out", type=Path, default=Path("report.html"), help="page to write")
+    add("--examples", type=int, default=60, help="number of questions to browse (default: 60)")
 
 
 def _compare(options: Namespace) -> None:
@@ -106,8 +182,21 @@ def _compare(options: Namespace) -> None:
     print(f"report  {report(options.runs, options.out, options.examples)}")
 
 
+def _figures_options(parser: ArgumentParser) -> None:
+    add = parser.add_argument
+    add("runs", type=Path, nargs="+", metavar="RUN", help="run folders")
+    add("--out", type=Path, required=True, help="folder to write to")
+    add("--format", default="png", help="png, pdf, svg, with commas between (default: png)")
+    add("--epoch", type=int, help="epoch of charts and examples (default: the last; untrained: -1)")
+    add(
+        "--question", type=int, nargs="+", default=[], metavar="ID", help="examples (default: the analysis's)"
+    )
+    add("--width", choices=("single", "double"), default="double", help="width in columns of a page")
+    add("--names", nargs="+", default=[], metavar="NAME", help="names of the runs (default: their folders')")
+
+
 def _figures(options: Namespace) -> None:
-    from lookwhy.cli.figures import draw_figures, report_figures
+    from lookwhy.cli.figures import draw_figures
 
     written = draw_figures(
         options.runs,
@@ -118,16 +207,53 @@ def _figures(options: Namespace) -> None:
         options.width,
         options.names,
     )
-    report_figures(written, options.out)
+    print(f"figures  {options.out} ({len(written)} files)")
+
+
+def _serve_options(parser: ArgumentParser) -> None:
+    parser.add_argument("checkpoint", type=Path, metavar="CKPT")
+    parser.add_argument(
+        "--port", type=int, default=7860, help="port of 127.0.0.1; 0: any free one (default: 7860)"
+    )
+    _add_device(parser)
 
 
 def _serve(options: Namespace) -> None:
-    from lookwhy.cli.serve import serve
+    """Serve the live page until someone presses Ctrl-C."""
+    try:
+        from lookwhy.live.server import HOST, listen, live_app, run
+    except ModuleNotFoundError as error:
+        if str(error.name).split(".")[0] not in ("starlette", "uvicorn"):
+            raise
+        raise missing_package("starlette uvicorn", "serve", error) from error
+    from lookwhy import api
 
-    serve(options.checkpoint, options.port, options.device)
+    with listen(options.port) as listener:
+        app = live_app(api.load(options.checkpoint, options.device, LIVE_IMAGES).explainer)
+        print(f"ask at  http://{HOST}:{listener.getsockname()[1]}  (Ctrl-C ends it)", flush=True)
+        run(app, listener)
+
+
+def _workspace_options(parser: ArgumentParser) -> None:
+    add = parser.add_argument
+    add("runs", type=Path, nargs="*", metavar="RUN", help="runs whose keys are shown (default: a usual run)")
+    add("--project", default="lookwhy", help="W&B project (default: lookwhy)")
+    add("--entity", help="W&B user or team (default: the API key's own)")
+    add("--out", type=Path, help="JSON to write (default without an API key: workspace.json)")
 
 
 def _workspace(options: Namespace) -> None:
     from lookwhy.cli.workspace import save_workspace
 
     save_workspace(options.runs, options.project, options.entity, options.out)
+
+
+SUBCOMMANDS = {
+    "checkpoint": ("analyse a checkpoint as the callback did in training", _checkpoint_options, _checkpoint),
+    "explain": ("answer questions and show why, as pictures or numbers", _explain_options, _explain),
+    "compare": ("one self-contained page that compares runs over epochs", _compare_options, _compare),
+    "figures": ("every figure of runs as files for print", _figures_options, _figures),
+    "serve": ("a web page on this machine to ask and explain in", _serve_options, _serve),
+    "workspace": ("the project's saved view in W&B, or its JSON", _workspace_options, _workspace),
+}
+"""Help text, options and function of each subcommand."""

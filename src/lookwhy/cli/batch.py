@@ -1,7 +1,7 @@
-"""`analyze.py explain --batch`: a whole list of questions, image by image; what is done is not done again.
+"""`analyze.py explain --batch`: a list of questions, image by image; finished explanations are not repeated.
 
-A file's name holds a digest of all that its content depends on (checkpoint, plan, image, question), and a
-file is there whole or not at all: so a file of that name is a finished one, whoever stopped the command.
+The name of a file holds a digest of all that its content depends on (checkpoint, plan, image, question), and
+files are written atomically. A file with that name is therefore complete, even if the command was stopped.
 """
 
 from __future__ import annotations
@@ -11,31 +11,19 @@ import json
 import re
 import sys
 from collections import defaultdict
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
 from lookwhy import api
+from lookwhy.api.explaining import PictureView
+from lookwhy.cli.errors import file_endings
 from lookwhy.data.question_lists import Asked, BadRow, read_questions
 from lookwhy.errors import LookwhyError
 from lookwhy.files import atomic_path, sha256_file
 from lookwhy.reporting.figures.explanation import NUMBERS, PICTURES, Json, number
 
 INDEX, INDEX_VERSION = "index.json", 1
-
-
-@dataclass(frozen=True)
-class _Output:
-    """A question with the files that its explanation goes to."""
-
-    asked: Asked
-    files: tuple[Path, ...]
-
-    @property
-    def is_done(self) -> bool:
-        return all(file.is_file() for file in self.files)
 
 
 def explain_batch(
@@ -47,42 +35,25 @@ def explain_batch(
     device: str,
     overwrite: bool = False,
 ) -> None:
-    """Explain every question of a list; prints how many were written, skipped and could not be.
+    """Explain every question of a list; prints how many were explained, existed and failed.
 
     Raises:
         LookwhyError: some rows could not be explained (each has been reported, the others are written), or
             nothing can be: no list, no checkpoint, no place to write.
     """
-    endings = read_formats(formats)
+    endings = file_endings(formats, (*PICTURES, NUMBERS))
     rows = read_questions(source, images)
     _Batch(api.load(checkpoint, device), out, endings, overwrite).run(rows)
 
 
-def read_formats(formats: str) -> list[str]:
-    """File endings from "png,json".
-
-    Raises:
-        LookwhyError: one is not known.
-    """
-    endings = list(dict.fromkeys(f".{one.strip().lstrip('.').lower()}" for one in formats.split(",")))
-    known = (*PICTURES, NUMBERS)
-    wrong = [ending for ending in endings if ending not in known]
-    if wrong:
-        raise LookwhyError(
-            f"expected --format of {', '.join(one[1:] for one in known)}, found {wrong[0][1:]!r}; "
-            "separate several by commas"
-        )
-    return endings
-
-
 class _Batch:
-    """The state of one command: what is written, and what went wrong."""
+    """The state of one command: the index of explanations, and counts of its rows."""
 
     def __init__(self, model: api.LoadedModel, out: Path, endings: list[str], overwrite: bool) -> None:
         self._model, self._out, self._endings, self._overwrite = model, out, endings, overwrite
-        self._written: dict[str, Json] = {}
-        self._explained = self._skipped = self._bad = 0
-        self._before = _answers_before(out / INDEX)
+        self._index: dict[str, Json] = {}
+        self._explained = self._existing = self._bad = 0
+        self._before = _answers_in(out / INDEX)
 
     def run(self, rows: list[Asked | BadRow]) -> None:
         of_image: dict[Path, list[Asked]] = defaultdict(list)
@@ -94,73 +65,62 @@ class _Batch:
                 else:
                     of_image[row.image].append(row)
             try:
-                for image, asked in of_image.items():
-                    self._explain_image(image, asked, bar)
+                for questions in of_image.values():
+                    picture = None  # read when its first question needs it
+                    for row in questions:
+                        picture = self._explain(row, picture)
+                        bar.update()
             finally:
-                # Also of a part, when it is interrupted.
+                # Written after an interruption, too.
                 self._write_index()
-        self._tell(len(rows))
+        self._print_counts(len(rows))
 
-    def _explain_image(self, image: Path, asked: list[Asked], bar: Any) -> None:
-        """All questions about one image: it is read and looked at once, and not at all if all are done."""
+    def _explain(self, row: Asked, picture: PictureView | None) -> PictureView | None:
+        """Explain one question unless its files exist; returns the picture for the next one."""
         try:
-            digest = sha256_file(image)
-            outputs = [self._output(digest, one) for one in asked]
-            waiting = [one for one in outputs if self._overwrite or not one.is_done]
-            picture = self._model.look(image) if waiting else None
-        except (LookwhyError, OSError) as error:
-            for one in asked:
-                self._report(one.where, str(error))
-            bar.update(len(asked))
-            return
-        for output in outputs:
-            if output.files[0].stem in self._written:
-                self._skipped += 1  # the same row once more
-            elif picture is None or output not in waiting:
-                self._note(output, None)
-                self._skipped += 1
+            name = self._name(row)
+            files = [self._out / f"{name}{ending}" for ending in self._endings]
+            answer = self._before.get(name, {"answer": None, "probability": None})
+            if name in self._index or not (self._overwrite or not all(file.is_file() for file in files)):
+                self._existing += 1
+                why = None
             else:
-                try:
-                    why = self._model.explain(picture, output.asked.question)
-                except LookwhyError as error:
-                    self._report(output.asked.where, str(error))
-                else:
-                    self._write(output, why)
-            bar.update()
+                picture = picture or self._model.look(row.image)
+                why = self._model.explain(picture, row.question)
+        except (LookwhyError, OSError) as error:
+            self._report(row.where, str(error))
+            return picture
+        if why is not None:
+            for file in files:
+                why.save(file)
+            self._explained += 1
+            answer = {"answer": why.answer, "probability": number(why.answers[0].probability)}
+        self._index.setdefault(
+            name,
+            {
+                "name": name,
+                "row": row.where,
+                "image": str(row.image),
+                "question": row.question,
+                **answer,
+                "files": [file.name for file in files],
+            },
+        )
+        return picture
 
-    def _output(self, image_sha256: str, asked: Asked) -> _Output:
+    def _name(self, row: Asked) -> str:
+        origin = self._model.origin
         depends = [
-            self._model.origin["checkpoint_sha256"],
-            self._model.origin["plan"],
-            image_sha256,
-            asked.question,
-            asked.name,
+            origin["checkpoint_sha256"],
+            origin["plan"],
+            sha256_file(row.image),
+            row.question,
+            row.name,
         ]
         digest = hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:10]
-        name = f"{_plain(asked.name, 40)}-{digest}"
-        return _Output(asked, tuple(self._out / f"{name}{ending}" for ending in self._endings))
-
-    def _write(self, output: _Output, why: api.Why) -> None:
-        for file in output.files:
-            why.save(file)
-        self._explained += 1
-        self._note(output, why)
-
-    def _note(self, output: _Output, why: api.Why | None) -> None:
-        """Add an entry to the index; a question explained before keeps the answer of the old index."""
-        name = output.files[0].stem
-        known = self._before.get(name) or {"answer": None, "probability": None}
-        if why is not None:
-            best = why.answers[0]
-            known = {"answer": best.text, "probability": number(best.probability)}
-        self._written[name] = {
-            "name": name,
-            "row": output.asked.where,
-            "image": str(output.asked.image),
-            "question": output.asked.question,
-            **known,
-            "files": [file.name for file in output.files],
-        }
+        # A name from a list must be safe as part of a file's name.
+        plain = re.sub(r"[^\w.-]+", "_", row.name)[:40].strip("._") or "question"
+        return f"{plain}-{digest}"
 
     def _report(self, where: str, why: str) -> None:
         self._bad += 1
@@ -170,7 +130,7 @@ class _Batch:
         content = {
             "schema_version": INDEX_VERSION,
             **self._model.origin,
-            "explanations": [*self._written.values()],
+            "explanations": [*self._index.values()],
         }
         text = json.dumps(content, ensure_ascii=False, allow_nan=False, indent=1)
         try:
@@ -182,9 +142,9 @@ class _Batch:
                 "name another --out"
             ) from error
 
-    def _tell(self, rows: int) -> None:
-        if self._skipped:
-            print(f"{self._skipped} of {rows} were there already and are kept; --overwrite makes them anew")
+    def _print_counts(self, rows: int) -> None:
+        if self._existing:
+            print(f"{self._existing} of {rows} were there already and are kept; --overwrite makes them anew")
         print(f"{self._explained} explained, index  {self._out / INDEX}")
         if self._bad:
             raise LookwhyError(
@@ -193,15 +153,10 @@ class _Batch:
             )
 
 
-def _answers_before(index: Path) -> dict[str, Json]:
-    """Answers by name from an index of before; none where there is none to be read."""
+def _answers_in(index: Path) -> dict[str, Json]:
+    """Answers by name from the index of an earlier command; none if it cannot be read."""
     try:
         entries = json.loads(index.read_text(encoding="utf-8"))["explanations"]
         return {one["name"]: {key: one[key] for key in ("answer", "probability")} for one in entries}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
-
-
-def _plain(name: str, most: int) -> str:
-    """A name that is safe as part of a file's."""
-    return re.sub(r"[^\w.-]+", "_", name)[:most].strip("._") or "question"

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 from lookwhy.errors import LookwhyError
 from lookwhy.files import packaged_config
-
-_NO_TRAINING = {"analysis", "sweep"}
 
 
 def with_packaged_configs(arguments: Sequence[str]) -> list[str]:
@@ -20,23 +17,20 @@ def with_packaged_configs(arguments: Sequence[str]) -> list[str]:
     Raises:
         LookwhyError: neither a file nor a packaged config has the name.
     """
-    found, previous = [], ""
-    for word in arguments:
+    found = []
+    for previous, word in zip(["", *arguments], arguments, strict=False):
         option, equals, value = word.rpartition("=")
         is_config = previous in ("--config", "-c") or option == "--config"
-        if is_config and not os.path.exists(value):
-            word = f"{option}{equals}{_path(value)}"
-        found.append(word)
-        previous = word
+        found.append(f"{option}{equals}{_path(value)}" if is_config and not os.path.exists(value) else word)
     return found
 
 
-def _path(name: str) -> Path:
+def _path(name: str) -> str:
     folder = packaged_config("shapes").parent
-    packaged = {path.stem: path for path in folder.glob("*.yaml") if path.stem not in _NO_TRAINING}
-    if name not in packaged:
+    names = {path.stem for path in folder.glob("*.yaml")} - {"analysis", "sweep"}  # these train nothing
+    if name not in names:
         raise LookwhyError(
-            f"expected a YAML file or one of {', '.join(sorted(packaged))}, found no file {name}; "
+            f"expected a YAML file or one of {', '.join(sorted(names))}, found no file {name}; "
             "correct --config"
         )
-    return packaged[name]
+    return str(folder / f"{name}.yaml")

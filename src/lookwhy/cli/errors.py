@@ -1,4 +1,4 @@
-"""Exit codes and one-line errors, the same for every command."""
+"""Exit codes, one-line errors and the option --format, the same for every command."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class OneLineParser(argparse.ArgumentParser):
     """An ArgumentParser whose errors are one line, without the usage text."""
 
     def error(self, message: str) -> NoReturn:
-        """Raise instead of printing: `run_command` knows how to leave."""
+        """Raise the message as an error, which `run_command` prints."""
         raise LookwhyError(f"{message}; see {self.prog} --help")
 
 
 def run_command(function: Callable[[], int], resume: str = "the same command continues") -> int:
-    """Run a command and turn what people can act on into one line on stderr and an exit code.
+    """Run a command; turn wrong input and an interruption into one line on stderr and an exit code.
 
     Returns:
         The function's own code, 2 for wrong input, 130 when interrupted.
@@ -34,3 +34,19 @@ def run_command(function: Callable[[], int], resume: str = "the same command con
     except KeyboardInterrupt:
         print(f"lookwhy: interrupted; {resume}", file=sys.stderr)
         return INTERRUPTED
+
+
+def file_endings(formats: str, known: tuple[str, ...]) -> list[str]:
+    """File endings from "png,json", each once.
+
+    Raises:
+        LookwhyError: one of them is not among the known endings.
+    """
+    endings = list(dict.fromkeys(f".{one.strip().lstrip('.').lower()}" for one in formats.split(",")))
+    wrong = [ending[1:] for ending in endings if ending not in known]
+    if wrong:
+        raise LookwhyError(
+            f"expected --format of {', '.join(one[1:] for one in known)}, found {wrong[0]!r} in {formats!r}; "
+            "separate several by commas"
+        )
+    return endings

@@ -11,6 +11,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from lookwhy import store
+from lookwhy.cli.errors import file_endings
 from lookwhy.errors import LookwhyError
 from lookwhy.reporting.figures.catalogue import Drawing, charts, comparisons, examples
 from lookwhy.reporting.figures.chart import WIDTHS, save_figure
@@ -18,7 +19,6 @@ from lookwhy.reporting.page.html import run_names
 from lookwhy.reporting.style import epoch_name
 from lookwhy.types import AnalysisResult
 
-FORMATS = ("png", "pdf", "svg")
 PRINT_DPI = 200.0
 _log = logging.getLogger(__name__)
 
@@ -43,38 +43,30 @@ class Run:
 def draw_figures(
     runs: Sequence[Path],
     out: Path,
-    formats: str = "png",
-    epoch: int | None = None,
-    questions: Sequence[int] = (),
-    width: str = "double",
-    names: Sequence[str] = (),
+    formats: str,
+    epoch: int | None,
+    questions: Sequence[int],
+    width: str,
+    names: Sequence[str],
 ) -> list[Path]:
-    """Draw `agreement` for all runs together, and charts and examples for each run.
+    """Draw `agreement` for all runs together, and charts and examples for each run; returns the files.
 
-    The files of a single run lie in `out`; several runs have a folder of their name each in `out`.
-
-    Args:
-        runs: run folders.
-        out: folder to write to.
-        formats: endings separated by commas: png, pdf, svg.
-        epoch: epoch shown by charts and examples; None: the last of each run.
-        questions: question ids of the examples; empty: those that the analysis chose.
-        width: "single" or "double" column of a page.
-        names: names for the runs in legends and folders; empty: the names of the run folders.
+    The files of a single run lie in `out`; each of several runs has a folder of its name there. The other
+    arguments are the options of the command.
 
     Raises:
         LookwhyError: a run without that analysis, an unknown format or question, an unreadable image,
             or a folder that cannot be written.
     """
-    endings = _formats(formats)
-    read = _read(runs, out, epoch, names)
+    endings = file_endings(formats, (".png", ".pdf", ".svg"))
+    read = [_read(*one, epoch) for one in names_and_folders(runs, out, names)]
+    _check_questions(questions, read)
     inches = WIDTHS[width]
-    by_name = {run.name: run.epochs for run in read}
-    drawings = [(out, drawing) for drawing in comparisons(by_name, inches)]
+    drawings = [(out, one) for one in comparisons({run.name: run.epochs for run in read}, inches)]
     for run in read:
-        found = charts(run.shown, inches) + _examples(run, questions, inches)
-        drawings += [(run.folder, drawing) for drawing in found]
-    _check_found(questions, read)
+        drawings += [
+            (run.folder, one) for one in charts(run.shown, inches) + _examples(run, questions, inches)
+        ]
     written = []
     with tqdm(drawings, unit="figure", leave=False, disable=None) as bar:
         for folder, drawing in bar:
@@ -83,60 +75,52 @@ def draw_figures(
     return written
 
 
-def _formats(text: str) -> list[str]:
-    found = list(dict.fromkeys(part.strip().lower().lstrip(".") for part in text.split(",")))
-    unknown = [part for part in found if part not in FORMATS]
-    if unknown:
-        raise LookwhyError(
-            f"expected --format of {', '.join(FORMATS)}, found {unknown[0]!r} in {text!r}; put commas between"
-        )
-    return found
-
-
-def _read(runs: Sequence[Path], out: Path, epoch: int | None, names: Sequence[str]) -> list[Run]:
-    resolved = [run.resolve() for run in runs]
-    twice = next((run for run in resolved if resolved.count(run) > 1), None)
-    if twice is not None:
-        raise LookwhyError(f"expected each run once, found {twice} twice; name it once")
+def names_and_folders(runs: Sequence[Path], out: Path, names: Sequence[str]) -> list[tuple[Path, str, Path]]:
+    """The resolved path of each run, its name, and the folder for its files."""
+    usual = run_names(list(runs))
     if names and len(names) != len(runs):
         raise LookwhyError(f"expected --names of {len(runs)} runs, found {len(names)}; give one a run")
-    named = list(names) or run_names(resolved)
+    named = list(names) or usual
     # Runs whose folders have equal names are named by their paths.
     inside = [re.sub(r"[^\w.=-]+", "-", name).strip("-.") for name in named]
     if len({name.casefold() for name in inside}) < len(inside) or not all(inside):
         raise LookwhyError(f"expected names that make folders apart, found {', '.join(named)}; give --names")
-    read = []
-    for run, name, folder in zip(resolved, named, inside, strict=True):
-        epochs = store.stored_epochs(run)
-        chosen = max(epochs) if epoch is None else epoch
-        if chosen not in epochs:
-            raise LookwhyError(
-                f"expected an analysed epoch of {run}, found --epoch {epoch}; it has "
-                f"{', '.join(epoch_name(one) for one in epochs)} (untrained is -1)"
-            )
-        read.append(
-            Run(
-                name,
-                out / folder if len(runs) > 1 else out,
-                {number: store.load_scalars(path) for number, path in epochs.items()},
-                store.load(epochs[chosen]),
-            )
+    folders = [out / name for name in inside] if len(runs) > 1 else [out]
+    return list(zip((run.resolve() for run in runs), named, folders, strict=True))
+
+
+def _read(run: Path, name: str, folder: Path, epoch: int | None) -> Run:
+    epochs = store.stored_epochs(run)
+    chosen = max(epochs) if epoch is None else epoch
+    if chosen not in epochs:
+        raise LookwhyError(
+            f"expected an analysed epoch of {run}, found --epoch {epoch}; it has "
+            f"{', '.join(epoch_name(one) for one in epochs)} (untrained is -1)"
         )
-    return read
+    scalars = {number: store.load_scalars(path) for number, path in epochs.items()}
+    return Run(name, folder, scalars, store.load(epochs[chosen]))
+
+
+def _check_questions(questions: Sequence[int], runs: Sequence[Run]) -> None:
+    known = {int(one) for run in runs for one in run.shown.question_ids}
+    unknown = next((question for question in questions if question not in known), None)
+    if unknown is not None:
+        some = dict.fromkeys(str(one) for run in runs for one in run.shown.manifest.get("examples", ()))
+        raise LookwhyError(
+            f"expected the id of an analysed question, found --question {unknown}; "
+            f"{', '.join([*some][:8])} are some"
+        )
 
 
 def _examples(run: Run, questions: Sequence[int], inches: float) -> list[Drawing]:
-    """Strips of the questions asked for, or of the run's own examples whose images are there."""
-    if questions:
-        questions = [one for one in questions if one in run.shown.question_ids]
-        found, missing = examples(run.shown, questions, inches)
-        if missing:
-            raise LookwhyError(
-                f"expected the image of a question to draw, found no file {missing[0]!r}; put the images of "
-                f"{run.name} back where its analysis found them"
-            )
-        return found
-    found, missing = examples(run.shown, run.shown.manifest.get("examples", ()), inches)
+    """Strips of the questions of the command line, or of the examples of the analysis that have images."""
+    wanted = questions or run.shown.manifest.get("examples", ())
+    found, missing = examples(run.shown, [one for one in wanted if one in run.shown.question_ids], inches)
+    if missing and questions:
+        raise LookwhyError(
+            f"expected the image of a question to draw, found no file {missing[0]!r}; put the images of "
+            f"{run.name} back where its analysis found them"
+        )
     if missing:
         _log.warning(
             "%s: no figure of %d examples, their images are gone: %s", run.name, len(missing), missing[0]
@@ -144,20 +128,9 @@ def _examples(run: Run, questions: Sequence[int], inches: float) -> list[Drawing
     return found
 
 
-def _check_found(questions: Sequence[int], runs: Sequence[Run]) -> None:
-    known = {int(one) for run in runs for one in run.shown.question_ids}
-    unknown = next((question for question in questions if question not in known), None)
-    if unknown is not None:
-        examples = [str(one) for run in runs for one in run.shown.manifest.get("examples", ())]
-        raise LookwhyError(
-            f"expected the id of an analysed question, found --question {unknown}; "
-            f"{', '.join(list(dict.fromkeys(examples))[:8])} are some"
-        )
-
-
 def _save(drawing: Drawing, folder: Path, endings: Sequence[str]) -> list[Path]:
     figure = drawing.make()
-    paths = [folder / f"{drawing.name}.{ending}" for ending in endings]
+    paths = [folder / f"{drawing.name}{ending}" for ending in endings]
     try:
         return [save_figure(figure, path, PRINT_DPI) for path in paths]
     except OSError as error:
@@ -165,8 +138,3 @@ def _save(drawing: Drawing, folder: Path, endings: Sequence[str]) -> list[Path]:
             f"expected a place for figures, found that {paths[0]} cannot be written "
             f"({error.strerror or error}); give --out another"
         ) from error
-
-
-def report_figures(written: Sequence[Path], out: Path) -> None:
-    """Print where the figures lie."""
-    print(f"figures  {out} ({len(written)} files)")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 from lookwhy import __version__
 from lookwhy.cli.errors import run_command
-from lookwhy.errors import LookwhyError
+from lookwhy.errors import SCRIPTS, LookwhyError
 
 HELP = """\
 usage: lookwhy {prepare,train,analyze} ...
@@ -36,13 +37,8 @@ def main() -> int:
 
 
 def _run(name: str, arguments: Sequence[str]) -> int:
-    # Each is imported when it runs: --help answers at once.
-    if name == "prepare":
-        from lookwhy.cli.prepare import main as run
-    elif name == "train":
-        from lookwhy.cli.train import main as run
-    elif name == "analyze":
-        from lookwhy.cli.analyze import main as run
-    else:
+    if name not in SCRIPTS:
         raise LookwhyError(f"expected prepare, train or analyze, found {name}; see lookwhy --help")
-    return run(arguments)
+    # Imported when it runs, so that --help answers at once.
+    code: int = import_module(f"lookwhy.cli.{name}").main(arguments)
+    return code

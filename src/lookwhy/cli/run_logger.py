@@ -21,7 +21,7 @@ from lookwhy.reporting.wandb.environment import StartError, go_offline
 from lookwhy.reporting.wandb.state import run_id
 
 LONGEST_TAG = 64
-"""W&B refuses longer ones."""
+"""Largest number of characters that W&B accepts."""
 
 
 def is_first_process() -> bool:
@@ -45,29 +45,24 @@ class RunLogger(WandbLogger):
 
 
 def make_logger(options: Namespace, run: Path) -> WandbLogger:
-    """A logger whose run goes on with the id of the first training in this folder, also offline.
-
-    Args:
-        options: of the subcommand, resolved.
-        run: the run folder.
-    """
+    """A logger that continues the W&B run of the first training in this run folder, even offline."""
     settings: dict[str, Any] = {"tags": tags(options)}
-    # Only the first process logs, and only it may write the id down.
+    # Only the first process logs, and only it may store the id.
     own_id = run_id(run) if is_first_process() else None
     group = options.get("group") or os.environ.get("WANDB_RUN_GROUP") or options.name
     logger = RunLogger(
         name=run.name, project=options.project, save_dir=str(run), id=own_id, group=group, **settings
     )
-    # Lightning always passes this on, and W&B warns of it whatever its value.
+    # Lightning always passes it on, and W&B warns of any value.
     logger._wandb_init.pop("anonymous", None)
     if os.environ.get("WANDB_SWEEP_ID"):
-        # An agent has chosen them, and W&B warns of any other choice.
+        # The agent has chosen them, and W&B warns of another choice.
         logger._wandb_init |= {"project": None, "id": None}
     return logger
 
 
 def tags(options: Namespace) -> list[str]:
-    """The user's tags, and what a list of runs is filtered by: model, data, simulated, question-only."""
+    """Tags to filter runs by: model, data, simulated annotators, question-only, and the user's own."""
     head, data = options.model.head, options.data
     found = [head.class_path.rpartition(".")[2], Path(data.folder).name]
     if data.get("annotator_maps") and "simulated" in data.annotators:
@@ -75,17 +70,11 @@ def tags(options: Namespace) -> list[str]:
     if head.get("init_args.use_image") is False:
         found.append("question-only")
     asked = [*(options.get("tags") or ()), *os.environ.get("WANDB_TAGS", "").split(",")]
-    # Each once, in this order.
     return list(dict.fromkeys(tag.strip()[:LONGEST_TAG] for tag in (*found, *asked) if tag.strip()))
 
 
 def describe(config: Path, data: VQADataModule) -> dict[str, Any]:
-    """What a run is told apart by: every resolved option, the data's fingerprint, and versions.
-
-    Args:
-        config: the run's config.yaml.
-        data: set up.
-    """
+    """Configuration of a W&B run: the options in config.yaml, fingerprints of the data, and versions."""
     packages = ("torch", "pytorch-lightning", "wandb", "numpy")
     options: dict[str, Any] = yaml.safe_load(config.read_text())
     return options | {

@@ -45,10 +45,7 @@ class Calls:
         self._explainer.explain(self._explainer.look(gray), "what is this ?")
 
     def look(self, content: bytes) -> Json:
-        """Take in an image.
-
-        Args:
-            content: bytes of an image file.
+        """Take in the bytes of an image file.
 
         Raises:
             LookwhyError: the bytes are not an image, or it has too many pixels.
@@ -72,7 +69,7 @@ class Calls:
             LookwhyError: a field is missing or wrong.
             ForgottenError: the image must be sent again.
         """
-        key, question = _text(body, "image"), _question(body)
+        key, question = _field(body, "image", str), _question(body)
         return explanation_reply(self._explainer.explain(self._image(key), question))
 
     def change(self, body: Any) -> Json:
@@ -85,7 +82,7 @@ class Calls:
             LookwhyError: a field is missing or wrong, or no word is left.
             ForgottenError: the image must be sent again.
         """
-        key, question = _text(body, "image"), _question(body)
+        key, question = _field(body, "image", str), _question(body)
         cells, words, answers = (_numbers(body, name) for name in ("cells", "words", "answers"))
         return change_reply(self._explainer.change(self._image(key), question, cells, words, answers))
 
@@ -99,22 +96,19 @@ class Calls:
             return self._images[key]
 
 
-def _field(body: Any, name: str) -> Any:
+def _field(body: Any, name: str, kind: type) -> Any:
     if not isinstance(body, dict) or name not in body:
         raise LookwhyError(f"expected the field {name!r}, found none in the call; send it")
-    return body[name]
-
-
-def _text(body: Any, name: str) -> str:
-    value = _field(body, name)
-    if not isinstance(value, str):
-        raise LookwhyError(f"expected text as {name!r}, found {type(value).__name__}; send text")
+    value = body[name]
+    if not isinstance(value, kind):
+        wanted = "text" if kind is str else "a list of whole numbers"
+        raise LookwhyError(f"expected {wanted} as {name!r}, found {type(value).__name__}; send {wanted}")
     return value
 
 
 def _question(body: Any) -> str:
     # A lone surrogate ("\ud83d" in JSON) can be neither tokenised nor sent back.
-    question = _text(body, "question").encode("utf-8", "replace").decode("utf-8")
+    question = _field(body, "question", str).encode("utf-8", "replace").decode("utf-8")
     if len(question) > MAX_LETTERS:
         raise LookwhyError(
             f"expected a question of at most {MAX_LETTERS:,} letters, found {len(question):,}; shorten it"
@@ -123,7 +117,7 @@ def _question(body: Any) -> str:
 
 
 def _numbers(body: Any, name: str) -> list[int]:
-    values = _field(body, name)
-    if not isinstance(values, list) or any(type(value) is not int for value in values):
-        raise LookwhyError(f"expected a list of whole numbers as {name!r}, found something else; send one")
+    values: list[int] = _field(body, name, list)
+    if any(type(value) is not int for value in values):
+        raise LookwhyError(f"expected a list of whole numbers as {name!r}, found other values; send numbers")
     return values

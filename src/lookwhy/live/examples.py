@@ -12,12 +12,8 @@ from lookwhy.errors import LookwhyError
 from lookwhy.live.uploads import MAX_BYTES
 
 COUNT = 6
-MEDIA_TYPES = {
-    ".png": "image/png",
-    ".jpg": "image/jpeg",
-    ".jpeg": "image/jpeg",
-    ".webp": "image/webp",
-    ".bmp": "image/bmp",
+MEDIA_TYPES = {f".{kind}": f"image/{kind}" for kind in ("png", "jpeg", "webp", "bmp")} | {
+    ".jpg": "image/jpeg"
 }
 """Media types of the image files that can be examples."""
 
@@ -31,12 +27,7 @@ class Example:
 
 
 def find_examples(explainer: Explainer, count: int = COUNT) -> list[Example]:
-    """Choose validation questions about different images; none if the run's data is gone.
-
-    Args:
-        explainer: explainer of the run.
-        count: maximum number of examples.
-    """
+    """Choose at most `count` validation questions about different images; none if the run's data is gone."""
     data = explainer.run.data
     folder = Path(data["folder"])
     try:

@@ -13,15 +13,7 @@ from lookwhy.reporting.page.pictures import LONGEST_SIDE, small_jpeg
 
 
 def image_reply(key: str, rgb: Image.Image) -> Json:
-    """Describe an image that the server holds.
-
-    Args:
-        key: name of the image in later calls.
-        rgb: the image.
-
-    Returns:
-        The key, the size in pixels, and a picture for the page as a data URL.
-    """
+    """Describe an image: its name in later calls, its size in pixels, and a picture as a data URL."""
     shown = _shortened(rgb)
     if max(shown.size) > LONGEST_SIDE:
         kind, content = "jpeg", small_jpeg(shown)

@@ -22,7 +22,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """What needs Lightning, which takes seconds to import: only when it is asked for."""
+    """Import names that need Lightning, which takes seconds, only on first use."""
     if name == "VQASystem":
         from lookwhy.models.system import VQASystem
 

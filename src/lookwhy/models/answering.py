@@ -1,7 +1,7 @@
-"""Answers to every validation question, in the files that the official evaluation reads.
+"""Answers to every validation question, in the result files of the official evaluation.
 
-A result file is a JSON list of {"question_id", "answer"}, one for EVERY question id: the evaluation server
-refuses a file that lacks one. Multiple choice: the likeliest of the choices that the model can say.
+A result file is a JSON list of {"question_id", "answer"} with EVERY question id: the evaluation server
+refuses an incomplete file. The multiple-choice answer is the most probable choice among the model's answers.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ class Answers:
     """A model's answers to all validation questions.
 
     Attributes:
-        question_ids: in the order of the data.
-        open_ended: the likeliest answer to each.
-        multiple_choice: the likeliest of each question's choices; None where the data has no choices.
-        without_choice: multiple-choice questions of which the model can say no choice at all; they get the
-            open-ended answer.
-        accuracy: official accuracies, 0..1, by task, as `VQAAccuracy` gives them; empty without annotations.
+        question_ids: ids in the order of the data.
+        open_ended: most probable answer to each question.
+        multiple_choice: most probable of each question's choices; None if the data has no choices.
+        without_choice: number of multiple-choice questions without any choice among the model's answers;
+            they get the open-ended answer.
+        accuracy: official accuracies, 0..1, by task, from `VQAAccuracy`; empty without annotations.
     """
 
     question_ids: list[int]
@@ -43,13 +43,7 @@ class Answers:
 
 @torch.no_grad()
 def answer_all(head: VQAHead, data: VQADataModule, device: torch.device | str = "cpu") -> Answers:
-    """Answer every validation question from its stored features.
-
-    Args:
-        head: in eval mode, on the device.
-        data: set up.
-        device: where to compute.
-    """
+    """Answer every validation question of data after `setup`, by a head in eval mode on the device."""
     split, texts = data.prepro.test, data.answers
     choices = torch.from_numpy(split.choices)
     best, chosen, without = [], [], 0
@@ -62,21 +56,21 @@ def answer_all(head: VQAHead, data: VQADataModule, device: torch.device | str = 
         moved = batch.to(device)
         logits = head(moved.features, moved.tokens, moved.lengths).cpu()
         answers = [texts[i] for i in logits.argmax(1).tolist()]
-        told = {"open_ended": answers}
+        answered = {"open_ended": answers}
         best += answers
         if choices.shape[1]:
             own = choices[row : row + len(batch)]
             scores = logits.gather(1, own.clamp(min=0)).masked_fill(own < 0, -torch.inf)
             none = (own < 0).all(1).tolist()
             picked = own.gather(1, scores.argmax(1, keepdim=True))[:, 0].tolist()
-            told["multiple_choice"] = [
+            answered["multiple_choice"] = [
                 answers[i] if none[i] else texts[picked[i]] for i in range(len(answers))
             ]
-            chosen += told["multiple_choice"]
+            chosen += answered["multiple_choice"]
             without += sum(none)
         if batch.answers:
-            for task, said in told.items():
-                metrics[task].update(said, batch.answers, batch.answer_types, batch.question_types)
+            for task, texts_said in answered.items():
+                metrics[task].update(texts_said, batch.answers, batch.answer_types, batch.question_types)
         row += len(batch)
     known = [task for task in TASKS if len(metrics[task].accuracies)]
     accuracy = {task: {k: float(v) for k, v in metrics[task].compute().items()} for task in known}
@@ -90,9 +84,8 @@ def write_results(answers: Answers, folder: Path, name: str) -> list[Path]:
         if said is None:
             continue
         path = folder / f"vqa_{TASKS[task]}_{name}_results.json"
-        rows = [
-            {"question_id": i, "answer": answer} for i, answer in zip(answers.question_ids, said, strict=True)
-        ]
+        pairs = zip(answers.question_ids, said, strict=True)
+        rows = [{"question_id": i, "answer": answer} for i, answer in pairs]
         with atomic_path(path) as partial:
             partial.write_text(json.dumps(rows, ensure_ascii=False), encoding="utf-8")
         written.append(path)

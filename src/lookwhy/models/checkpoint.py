@@ -1,4 +1,4 @@
-"""Read a checkpoint back into a model that is ready to answer, without the training configuration."""
+"""Reader of checkpoints: a model ready to answer, without the training configuration."""
 
 from __future__ import annotations
 
@@ -16,26 +16,25 @@ from lookwhy import __version__
 from lookwhy.data.datamodule import VQADataModule
 from lookwhy.data.features import read_description
 from lookwhy.data.tokens import ORIGINAL_MAX_LENGTH, Vocabulary, tokenize
-from lookwhy.errors import command
+from lookwhy.errors import LookwhyError, command
 from lookwhy.models.pipeline import Pipeline
 from lookwhy.models.protocol import VQAHead
 from lookwhy.towers.image_tower import ImageTower, tower_from_description
-from lookwhy.types import LookwhyError
 
 
 @dataclass
 class LoadedRun:
-    """What a run was trained with, ready to answer.
+    """A trained model and everything that it was trained with.
 
     Attributes:
         path: the checkpoint file.
-        epoch: 0-based epoch the weights are of.
-        step: optimiser steps taken.
+        epoch: 0-based epoch of the weights.
+        step: number of optimiser steps.
         head: the trained network, in eval mode.
-        vocabulary: words it knows.
-        answers: answers it can give.
-        data: paths and notes, as `VQADataModule.describe` gives them.
-        plan: settings of the analysis that the run was trained with; empty where it had none.
+        vocabulary: words that the head knows.
+        answers: answers that the head can give.
+        data: paths and notes, from `VQADataModule.describe`.
+        plan: settings of the analysis during training; empty if there was none.
     """
 
     path: Path
@@ -48,20 +47,20 @@ class LoadedRun:
     plan: dict[str, Any]
 
     def tower(self) -> ImageTower:
-        """The image tower whose features the head was trained on, checked by its weights' sha256."""
+        """The image tower of the training features, checked by its weights' sha256."""
         folder = Path(self.data["folder"])
-        # Not known when it was trained: perhaps the features have been prepared anew since; or it says why.
+        # Features without a description during training may have one now; reading it raises the error line.
         return tower_from_description(self.data["tower"] or read_description(folder / "data_img.h5"), folder)
 
     def pipeline(self) -> Pipeline:
-        """Pixels to answers, in eval mode."""
+        """The model from pixels to answers, in eval mode."""
         return Pipeline(self.tower(), self.head).eval()
 
     def encode(self, question: str) -> tuple[Int64[Tensor, "1 T"], Int64[Tensor, " 1"], list[str]]:
-        """Tokens, length and words of one question, cut at the number of words that training saw.
+        """Tokens, length and words of one question, cut to the maximum length of the training questions.
 
         Raises:
-            LookwhyError: the question holds no word.
+            LookwhyError: the question has no word.
         """
         words = tokenize(question)[: self.data["max_length"]]
         if not words:
@@ -70,13 +69,13 @@ class LoadedRun:
         return tokens, torch.tensor([len(words)]), words
 
     def datamodule(self, other: Path | None = None) -> VQADataModule:
-        """The data it was trained and validated on, from the paths in the checkpoint.
+        """The training and validation data, from the paths in the checkpoint.
 
         Args:
             other: a folder to use instead, prepared with the same training questions.
 
         Raises:
-            LookwhyError: the folder's words or answers are others by now: its ids would be misread.
+            LookwhyError: the folder's words or answers have changed, so its ids have another meaning.
         """
         stated: dict[str, Any] = {} if other else self.data
         data = VQADataModule(
@@ -102,7 +101,7 @@ class LoadedRun:
 
 
 def describe_run(head: VQAHead, data: VQADataModule) -> dict[str, Any]:
-    """The `lookwhy` entry of a checkpoint: what analyze.py needs beside the weights, in plain types."""
+    """The `lookwhy` entry of a checkpoint: all that an analysis needs besides the weights, in plain types."""
     kind = type(head)
     if not isinstance(getattr(head, "settings", None), dict):
         raise LookwhyError(
@@ -119,43 +118,28 @@ def describe_run(head: VQAHead, data: VQADataModule) -> dict[str, Any]:
 def load_checkpoint(path: Path | str) -> LoadedRun:
     """Load a checkpoint that `train.py` or `prepare.py import` wrote.
 
-    Only tensors and plain types are read; nothing is unpickled.
+    Only tensors and plain types are loaded; no code is unpickled.
 
     Raises:
-        LookwhyError: no such file, not a checkpoint, or one of another program.
+        LookwhyError: no such file, no checkpoint, or a checkpoint of another program.
     """
     path = Path(path)
     if not path.is_file():
-        found = "the folder" if path.is_dir() else "no file"
-        raise LookwhyError(
-            f"expected a checkpoint, found {found} {path}; name one under runs/<name>/checkpoints"
-        )
+        raise _no_checkpoint(f"{'the folder' if path.is_dir() else 'no file'} {path}")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    # LookupError: an opcode that does not exist, or one that takes from an empty stack.
+    # LookupError: an unknown opcode, or one that pops from an empty stack.
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError) as error:
-        told = "" if isinstance(error, LookupError) else str(error).strip()
-        reason = told.splitlines()[0][:120] if told else "no pickle"
-        raise LookwhyError(
-            f"expected a checkpoint of {command('train')}, found something else in {path} ({reason}); "
-            "name one under runs/<name>/checkpoints"
-        ) from error
+        text = "" if isinstance(error, LookupError) else str(error).strip()
+        reason = text.splitlines()[0][:120] if text else "no pickle"
+        raise _no_checkpoint(f"something else in {path} ({reason})") from error
     if not isinstance(content, dict) or "lookwhy" not in content:
-        raise LookwhyError(
-            f"expected a checkpoint of {command('train')}, found no lookwhy entry in {path}; "
-            "name one under runs/<name>/checkpoints"
-        )
+        raise _no_checkpoint(f"no lookwhy entry in {path}")
     stored = content["lookwhy"]
     head = _build_head(stored["head"], path)
-    prefix = "head."
-    head.load_state_dict(
-        {
-            name.removeprefix(prefix): value
-            for name, value in content["state_dict"].items()
-            if name.startswith(prefix)
-        }
-    )
-    # Checkpoints of version 0.1 do not say it; their data had the original's columns.
+    weights = content["state_dict"].items()
+    head.load_state_dict({n.removeprefix("head."): value for n, value in weights if n.startswith("head.")})
+    # Checkpoints of version 0.1 do not state it; their data had the original's maximum length.
     stored["data"].setdefault("max_length", ORIGINAL_MAX_LENGTH)
     words = {str(i): word for i, word in enumerate(stored["data"]["words"], start=1)}
     return LoadedRun(
@@ -167,6 +151,12 @@ def load_checkpoint(path: Path | str) -> LoadedRun:
         answers=list(stored["data"]["answers"]),
         data=stored["data"],
         plan=next((s["plan"] for s in content.get("callbacks", {}).values() if "plan" in s), {}),
+    )
+
+
+def _no_checkpoint(found: str) -> LookwhyError:
+    return LookwhyError(
+        f"expected a checkpoint of {command('train')}, found {found}; name one under runs/<name>/checkpoints"
     )
 
 

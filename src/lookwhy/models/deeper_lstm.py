@@ -1,6 +1,6 @@
 """The baseline of the paper: deeper LSTM question encoder and normalised CNN features (Lu et al. 2015).
 
-A word is the row of a linear layer (with bias), dropped out, squashed::
+A word is a row of a linear layer with bias, followed by dropout and tanh::
 
     x_t = tanh(dropout(W_e[w_t] + b_e))                              E = 200
     c1, h1, c2, h2 = the final states of a 2-layer LSTM over x       512 each, dropout between layers
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from lookwhy.models.protocol import VQAHead
+from lookwhy.models.protocol import VQAHead, arguments_of
 
 INITIAL_RANGE = 0.08
 
@@ -30,13 +30,13 @@ class DeeperLSTM(VQAHead):
     Args:
         vocab_size: number of words; ids run from 1 to this.
         num_answers: number of answers.
-        image_dim: width of the image features; a grid is flattened, so channels x rows x columns.
+        image_dim: width of the image features; channels x rows x columns for a grid, which is flattened.
         embedding_size: width of a word embedding.
         hidden_size: units of each LSTM layer.
-        num_layers: LSTM layers.
-        common_size: width of the space where question and image meet.
+        num_layers: number of LSTM layers.
+        common_size: width of the common space of question and image.
         dropout: probability of dropping a unit, the same in all five places.
-        use_image: False leaves the image out: the question-only baseline, all else equal.
+        use_image: False: the question-only baseline, which ignores the image.
     """
 
     def __init__(
@@ -51,20 +51,10 @@ class DeeperLSTM(VQAHead):
         dropout: float = 0.5,
         use_image: bool = True,
     ) -> None:
+        self.settings = arguments_of(locals())
         super().__init__()
-        self.settings = {
-            "vocab_size": vocab_size,
-            "num_answers": num_answers,
-            "image_dim": image_dim,
-            "embedding_size": embedding_size,
-            "hidden_size": hidden_size,
-            "num_layers": num_layers,
-            "common_size": common_size,
-            "dropout": dropout,
-            "use_image": use_image,
-        }
         self.use_image = use_image
-        # A linear layer on one-hot words is a table and a bias; the table has no row for padding.
+        # A linear layer on one-hot words is a table and a bias. The table has no row for padding.
         self.word_table = nn.Embedding(vocab_size, embedding_size)
         self.word_bias = nn.Parameter(torch.empty(embedding_size))
         between = dropout if num_layers > 1 else 0.0
@@ -77,11 +67,11 @@ class DeeperLSTM(VQAHead):
             nn.init.uniform_(parameter, -INITIAL_RANGE, INITIAL_RANGE)
 
     def embed(self, tokens: Int64[Tensor, "B T"]) -> Float[Tensor, "B T E"]:
-        """Word embeddings, before their dropout and tanh. Padding borrows the first word's, never read."""
+        """Word embeddings before dropout and tanh. Padding gets the first word's, which is never read."""
         return self.word_table((tokens - 1).clamp(min=0)) + self.word_bias
 
     def read(self, embedded: Float[Tensor, "B T E"], lengths: Int64[Tensor, " B"]) -> Float[Tensor, "B C"]:
-        """The question in the common space, from the LSTM's final c1, h1, c2, h2."""
+        """Question in the common space, from the LSTM's final c1, h1, c2, h2."""
         words = torch.tanh(self.dropout(embedded))
         packed = pack_padded_sequence(words, lengths.cpu(), batch_first=True, enforce_sorted=False)
         _, (hidden, cell) = self.lstm(packed)
@@ -90,10 +80,10 @@ class DeeperLSTM(VQAHead):
         return torch.tanh(self.project_question(self.dropout(encoding)))
 
     def look(self, features: Float[Tensor, "B *D"]) -> Float[Tensor, "B C"]:
-        """The image in the common space, from its L2-normalised features."""
+        """Image in the common space, from its L2-normalised features."""
         normalised = F.normalize(features.flatten(1), dim=1)
         return torch.tanh(self.project_image(self.dropout(normalised)))
 
     def answer(self, view: Float[Tensor, "B C"], code: Float[Tensor, "B C"]) -> Float[Tensor, "B A"]:
-        """Logits of the answers from the product of image and question."""
+        """Logits of the answers, from the product of image and question."""
         return self.classify(self.dropout(view * code if self.use_image else code))

@@ -1,7 +1,7 @@
-"""Pixels -> features -> answers: a model in the parts that attribution methods use.
+"""A VQA model in the parts that attribution methods use: pixels -> features -> scores of the answers.
 
-`opened` is the one place that tells a `Pipeline` of the project's own parts from a black box. Both offer the
-same calls, so that a method which only needs scores does not care which of them it explains.
+`parts_of` is the only place that tells a `Pipeline` from a black box. Both have the same methods, so an
+attribution method that needs scores alone runs on either.
 """
 
 from __future__ import annotations
@@ -14,33 +14,39 @@ from lookwhy.models.protocol import VQAHead, VQAModel
 from lookwhy.towers.incremental import occluded_images
 from lookwhy.towers.recipe import ImageRecipe
 from lookwhy.towers.tower import CleanAndOccluded, as_tower
-from lookwhy.types import Explains
+from lookwhy.types import Explains, Features, Images, Lengths, Scores, Tokens
 
 
 def probabilities(logits: Float[Tensor, "*B A"]) -> Float[Tensor, "*B A"]:
     """Softmax in double precision.
 
-    The gradient of a confident answer is p (1 - p). In single precision 1 - p is rounded to 0 long before the
-    model is certain, and the importance map with it.
+    The gradient of a confident answer is p (1 - p). Single precision rounds 1 - p to 0 long before the model
+    is certain, and the importance map with it.
     """
     return logits.double().softmax(-1)
 
 
-class Pipeline(nn.Module):
-    """A VQA model on pixels, made of a frozen tower (pixels -> features) and a head (features -> logits).
+def as_explained(logits: Float[Tensor, "*B A"], explains: Explains) -> Float[Tensor, "*B A"]:
+    """The explained quantity of each answer, in double precision."""
+    return probabilities(logits) if explains == "probability" else logits.double()
 
-    It satisfies `VQAModel`. Its parts can be called one by one: an image goes through the tower once for all
-    its questions, and a question is read once for all its occluded images.
+
+class Pipeline(nn.Module):
+    """A VQA model on pixels: a frozen tower (pixels -> features) and a head (features -> logits).
+
+    It is a `VQAModel`. Its parts can be called one by one: an image goes through the tower once for all its
+    questions, and a question is read once for all its occluded images.
 
     Args:
         tower: a `Tower`, or any module from images (B, 3, H, W) to features (B, *D).
         head: a `VQAHead`, or any module from (features, tokens, lengths) to logits.
 
     Attributes:
-        questions_at_once: number of questions that are best answered together.
+        questions_at_once: number of questions that are answered in one call.
+        explained_at_once: number of questions that an analysis gives to a method in one call.
     """
 
-    questions_at_once = 512
+    questions_at_once = explained_at_once = 512
 
     def __init__(self, tower: nn.Module, head: nn.Module) -> None:
         super().__init__()
@@ -49,32 +55,32 @@ class Pipeline(nn.Module):
 
     @property
     def recipe(self) -> ImageRecipe | None:
-        """How pixels are fed to the tower, where that is known."""
+        """Preprocessing of the tower's images; None where unknown."""
         return self.tower.recipe
 
-    def features(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B *D"]:
+    def features(self, images: Images) -> Features:
         """Image features of the tower, not normalised."""
         return self.tower(images)
 
     def occluded(
         self, image: Float[Tensor, "3 H W"], grid: int, fill: Float[Tensor, "3"]
     ) -> CleanAndOccluded:
-        """Features of an image, and of it with each cell of a grid painted over."""
+        """See `Tower.occluded`."""
         return self.tower.occluded(image, grid, fill)
 
-    def look(self, features: Float[Tensor, "B *D"]) -> Float[Tensor, "B *view"]:
-        """The head's code of each image, to be used for all its questions."""
+    def look(self, features: Features) -> Float[Tensor, "B *view"]:
+        """The head's code of each image, the same for all questions about it."""
         return self.head.look(features) if isinstance(self.head, VQAHead) else features
 
     def scores(
-        self,
-        views: Float[Tensor, "B *view"],
-        tokens: Int64[Tensor, "B T"],
-        lengths: Int64[Tensor, " B"],
-        explains: Explains = "probability",
-    ) -> Float[Tensor, "B A"]:
-        """Probability or logit of each answer, in double precision, from what `look` gave."""
-        return as_explained(self._logits(views, tokens, lengths), explains)
+        self, views: Features, tokens: Tokens, lengths: Lengths, explains: Explains = "probability"
+    ) -> Scores:
+        """Probability or logit of each answer, in double precision, from the codes of `look`."""
+        if isinstance(self.head, VQAHead):
+            logits = self.head.answer(views, self.head.read(self.head.embed(tokens), lengths))
+        else:
+            logits = self.head(views, tokens, lengths)
+        return as_explained(logits, explains)
 
     def scores_of_pairs(
         self,
@@ -83,7 +89,7 @@ class Pipeline(nn.Module):
         lengths: Int64[Tensor, " Q"],
         explains: Explains = "probability",
     ) -> Float[Tensor, "Q M A"]:
-        """Scores for each of Q questions about each of M sets of features."""
+        """Scores of each of Q questions about each of M images, given their features."""
         pairs = (len(tokens), len(features))
         views = _columns(self.look(features), pairs)
         if isinstance(self.head, VQAHead):
@@ -93,84 +99,58 @@ class Pipeline(nn.Module):
             logits = self.head(views, _rows(tokens, pairs), _rows(lengths, pairs))
         return as_explained(logits, explains).unflatten(0, pairs)
 
-    def forward(
-        self,
-        images: Float[Tensor, "B 3 H W"],
-        tokens: Int64[Tensor, "B T"],
-        lengths: Int64[Tensor, " B"],
-    ) -> Float[Tensor, "B A"]:
+    def forward(self, images: Images, tokens: Tokens, lengths: Lengths) -> Scores:
         """Logits of the answers."""
         return self.head(self.features(images), tokens, lengths)
 
-    def answer_scores(
-        self,
-        image: Float[Tensor, "B 3 H W"],
-        tokens: Int64[Tensor, "B T"],
-        lengths: Int64[Tensor, " B"],
-    ) -> Float[Tensor, "B A"]:
+    def answer_scores(self, image: Images, tokens: Tokens, lengths: Lengths) -> Scores:
         """Probability of each answer."""
         return probabilities(self(image, tokens, lengths))
 
-    def _logits(self, views: Tensor, tokens: Tensor, lengths: Tensor) -> Tensor:
-        if isinstance(self.head, VQAHead):
-            return self.head.answer(views, self.head.read(self.head.embed(tokens), lengths))
-        return self.head(views, tokens, lengths)
-
 
 class BlackBox:
-    """Any `VQAModel` through the calls of a `Pipeline`; the pixels stand in for features.
+    """Any `VQAModel` behind the methods of a `Pipeline`; its features are the pixels themselves.
 
     Args:
         model: gives probabilities of answers and nothing else.
-        batch_size: number of images that it gets together.
+        batch_size: number of images in one call of the model.
     """
 
     questions_at_once = 16
+    explained_at_once = 1  # a slow model shows its progress question by question
 
     def __init__(self, model: VQAModel, batch_size: int = questions_at_once) -> None:
         self.model, self.batch_size = model, batch_size
         self.recipe: ImageRecipe | None = getattr(model, "recipe", None)
 
-    def features(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
+    def features(self, images: Images) -> Images:
         """The images themselves."""
         return images
 
     look = features
 
-    def answer_scores(
-        self,
-        image: Float[Tensor, "B 3 H W"],
-        tokens: Int64[Tensor, "B T"],
-        lengths: Int64[Tensor, " B"],
-    ) -> Float[Tensor, "B A"]:
-        """Probability of each answer, as the model gives it."""
-        return self.model.answer_scores(image, tokens, lengths)
-
     def occluded(
         self, image: Float[Tensor, "3 H W"], grid: int, fill: Float[Tensor, "3"]
     ) -> tuple[Float[Tensor, "3 H W"], Float[Tensor, "cells 3 H W"]]:
-        """The image, and copies with each cell of a grid painted over."""
+        """The image, and a copy for each cell of the grid with that cell painted over."""
         return image, occluded_images(image, grid, fill, slice(0, grid**2))
 
     def scores(
-        self,
-        images: Float[Tensor, "B 3 H W"],
-        tokens: Int64[Tensor, "B T"],
-        lengths: Int64[Tensor, " B"],
-        explains: Explains = "probability",
-    ) -> Float[Tensor, "B A"]:
+        self, images: Images, tokens: Tokens, lengths: Lengths, explains: Explains = "probability"
+    ) -> Scores:
         """Probability of each answer.
 
         Raises:
-            LookwhyError: logits are asked for.
+            LookwhyError: `explains` asks for logits.
         """
         if explains != "probability":
             raise LookwhyError(
                 f"expected a Pipeline(tower, head) to explain logits, found {type(self.model).__name__}, "
-                "which tells probabilities alone; leave `explains` at probability"
+                "which gives only probabilities; leave `explains` at probability"
             )
         parts = zip(*(x.split(self.batch_size) for x in (images, tokens, lengths)), strict=True)
-        return cat([self.model.answer_scores(*some) for some in parts])
+        # Clone: the model may normalise its images in place, and they are needed again.
+        return cat([self.model.answer_scores(some.clone(), *question) for some, *question in parts])
 
     def scores_of_pairs(
         self,
@@ -179,7 +159,7 @@ class BlackBox:
         lengths: Int64[Tensor, " Q"],
         explains: Explains = "probability",
     ) -> Float[Tensor, "Q M A"]:
-        """Probabilities for each of Q questions about each of M images."""
+        """Probabilities of each of Q questions about each of M images."""
         count = len(images)
         return stack(
             [
@@ -189,32 +169,40 @@ class BlackBox:
         )
 
 
-Opened = Pipeline | BlackBox
-"""A model in parts."""
+ModelParts = Pipeline | BlackBox
+"""A model as attribution methods use it."""
 
 
-def opened(model: VQAModel, batch_size: int = BlackBox.questions_at_once) -> Opened:
-    """The model in parts; anything but a `Pipeline` is a black box.
+def parts_of(model: VQAModel, batch_size: int = BlackBox.questions_at_once) -> ModelParts:
+    """A model in parts; any model but a `Pipeline` is a black box.
 
     Args:
-        model: to be explained.
-        batch_size: number of images that a black box gets together.
+        model: the model to explain.
+        batch_size: number of images in one call of a black box.
     """
-    if isinstance(model, (Pipeline, BlackBox)):
-        return model
-    return BlackBox(model, batch_size)
+    return model if isinstance(model, Pipeline) else BlackBox(model, batch_size)
 
 
-def as_explained(logits: Float[Tensor, "*B A"], explains: Explains) -> Float[Tensor, "*B A"]:
-    """The quantity that is explained of each answer, in double precision."""
-    return probabilities(logits) if explains == "probability" else logits.double()
+def pipeline_of(model: VQAModel, method: str) -> Pipeline:
+    """The model as a `Pipeline`, for a method that needs gradients.
+
+    Raises:
+        LookwhyError: the model is a black box.
+    """
+    parts = parts_of(model)
+    if isinstance(parts, BlackBox):
+        raise LookwhyError(
+            f"expected a Pipeline(tower, head) for {method}, which needs gradients, found "
+            f"{type(model).__name__}; explain a black box with Occlusion or WordDrop"
+        )
+    return parts
 
 
 def _rows(x: Tensor, pairs: tuple[int, int]) -> Tensor:
-    """x[q] for each pair (q, m), pairs in one dimension."""
+    """x[q] of each pair (q, m), pairs in one dimension."""
     return x[:, None].expand(*pairs, *x.shape[1:]).flatten(0, 1)
 
 
 def _columns(x: Tensor, pairs: tuple[int, int]) -> Tensor:
-    """x[m] for each pair (q, m), pairs in one dimension."""
+    """x[m] of each pair (q, m), pairs in one dimension."""
     return x[None].expand(*pairs, *x.shape[1:]).flatten(0, 1)

@@ -1,8 +1,8 @@
-"""What the project asks of a model.
+"""Interfaces of models.
 
-Two levels. Any model that returns answer probabilities can be explained by taking things away
-(`VQAModel`). A model built of the project's own parts can also be differentiated, and looks at an
-image once for many questions: a tower that turns pixels into features and a `VQAHead` that answers.
+A `VQAModel` returns answer probabilities; methods that remove parts of the input can explain it. A model made
+of a tower (pixels to features) and a `VQAHead` (features to answers) can also be differentiated, and
+processes an image once for many questions.
 """
 
 from __future__ import annotations
@@ -10,62 +10,57 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, Protocol, runtime_checkable
 
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor, nn
+
+from lookwhy.types import Features, Images, Lengths, Scores, Tokens
 
 
 @runtime_checkable
 class VQAModel(Protocol):
     """A black box that answers questions about images."""
 
-    def answer_scores(
-        self,
-        image: Float[Tensor, "B 3 H W"],
-        tokens: Int64[Tensor, "B T"],
-        lengths: Int64[Tensor, " B"],
-    ) -> Float[Tensor, "B A"]:
-        """Probability of each answer; images in the recipe's own input range."""
+    def answer_scores(self, image: Images, tokens: Tokens, lengths: Lengths) -> Scores:
+        """Probability of each answer; images are in the recipe's own input range."""
         ...
 
 
 class VQAHead(nn.Module, ABC):
-    """The trained part of a VQA model, in four steps that can each be done once and reused.
+    """The trained part of a VQA model, in four steps whose results can be reused.
 
-    `look` at an image once for all its questions, `read` a question once for all images it is asked
-    about (256 occluded ones, say), then `answer` for each pair.
+    `look` encodes an image once for all its questions. `read` encodes a question once for all its images
+    (256 occluded ones, for example). `answer` runs for each pair.
 
     Attributes:
-        settings: the constructor's arguments, of plain types, to build the same head again.
+        settings: the constructor's arguments, in plain types, from which a checkpoint rebuilds the head.
     """
 
     settings: dict[str, Any]
 
     def check_features(self, shape: tuple[int, ...]) -> None:
-        """Refuse, with a LookwhyError, one image's features of a shape that this head would misread."""
+        """Raise a LookwhyError if this head would misread an image's features of this shape."""
 
     @abstractmethod
-    def embed(self, tokens: Int64[Tensor, "B T"]) -> Float[Tensor, "B T E"]:
-        """Word embeddings: where the gradient of a word is taken. 0 pads get some vector, never read."""
+    def embed(self, tokens: Tokens) -> Float[Tensor, "B T E"]:
+        """Word embeddings, where the gradient of a word is taken. Padding (0) may get any vector."""
 
     @abstractmethod
-    def read(
-        self, embedded: Float[Tensor, "B T E"], lengths: Int64[Tensor, " B"]
-    ) -> Float[Tensor, "B *code"]:
+    def read(self, embedded: Float[Tensor, "B T E"], lengths: Lengths) -> Float[Tensor, "B *code"]:
         """Code of a question, from its word embeddings."""
 
     @abstractmethod
-    def look(self, features: Float[Tensor, "B *D"]) -> Float[Tensor, "B *view"]:
+    def look(self, features: Features) -> Float[Tensor, "B *view"]:
         """Code of an image, from its features."""
 
     @abstractmethod
-    def answer(self, view: Float[Tensor, "B *view"], code: Float[Tensor, "B *code"]) -> Float[Tensor, "B A"]:
-        """Logits of the answers, one row a (view, code) pair."""
+    def answer(self, view: Float[Tensor, "B *view"], code: Float[Tensor, "B *code"]) -> Scores:
+        """Logits of the answers for each (view, code) pair."""
 
-    def forward(
-        self,
-        image_features: Float[Tensor, "B *D"],
-        tokens: Int64[Tensor, "B T"],
-        lengths: Int64[Tensor, " B"],
-    ) -> Float[Tensor, "B A"]:
+    def forward(self, image_features: Features, tokens: Tokens, lengths: Lengths) -> Scores:
         """Logits of the answers. `tokens` are left-aligned 1-based word ids, `lengths` at least 1."""
         return self.answer(self.look(image_features), self.read(self.embed(tokens), lengths))
+
+
+def arguments_of(scope: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a constructor, from `locals()` in its first line."""
+    return {name: value for name, value in scope.items() if name not in ("self", "__class__")}

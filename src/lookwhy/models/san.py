@@ -10,9 +10,9 @@ Regions i = 1..m of a grid of image features f_i, a question read by an LSTM::
         u_k = u_{k-1} + sum_i a_i v_i                                 d
     logits = W_a u_K + b_a                                            A
 
-Equations 15 to 21 of the paper. Not the paper's: region features are L2-normalised (the paper's Caffe
-features are not, and a tanh saturates on them), every parameter starts uniform in +-0.08, and dropout is
-where the baseline has it, so that both models train by one recipe.
+Equations 15 to 21 of the paper. Differences to the paper: region features are L2-normalised (a tanh saturates
+on Caffe features that are not), every parameter starts uniform in +-0.08, and dropout is at the baseline's
+places, so that both models train by one recipe.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence
 
+from lookwhy.errors import LookwhyError
 from lookwhy.models.deeper_lstm import INITIAL_RANGE
-from lookwhy.models.protocol import VQAHead
-from lookwhy.types import LookwhyError
+from lookwhy.models.protocol import VQAHead, arguments_of
 
 
 class SAN(VQAHead):
@@ -37,11 +37,11 @@ class SAN(VQAHead):
         image_dim: channels x regions of the features.
         regions: cells of the feature grid, rows x columns: 196 for 14 x 14, 49 for 7 x 7.
         embedding_size: width of a word embedding.
-        hidden_size: units of the LSTM, and width of the space where question and regions meet.
-        attention_size: units that score a region.
-        hops: attention layers.
+        hidden_size: units of the LSTM, and width of the common space of question and regions.
+        attention_size: number of units that score a region.
+        hops: number of attention layers.
         dropout: probability of dropping a unit, the same everywhere.
-        use_image: False leaves the image out: the question-only baseline, all else equal.
+        use_image: False: the question-only baseline, which ignores the image.
 
     Raises:
         LookwhyError: `image_dim` is no multiple of `regions`, or there is no hop.
@@ -60,6 +60,7 @@ class SAN(VQAHead):
         dropout: float = 0.5,
         use_image: bool = True,
     ) -> None:
+        self.settings = arguments_of(locals())
         super().__init__()
         if regions < 1 or image_dim % regions:
             raise LookwhyError(
@@ -69,18 +70,6 @@ class SAN(VQAHead):
             )
         if hops < 1:
             raise LookwhyError(f"expected at least one hop, found {hops}; set model.head.init_args.hops")
-        self.settings = {
-            "vocab_size": vocab_size,
-            "num_answers": num_answers,
-            "image_dim": image_dim,
-            "regions": regions,
-            "embedding_size": embedding_size,
-            "hidden_size": hidden_size,
-            "attention_size": attention_size,
-            "hops": hops,
-            "dropout": dropout,
-            "use_image": use_image,
-        }
         self.use_image = use_image
         self.regions = regions
         self.word_table = nn.Embedding(vocab_size, embedding_size)
@@ -90,7 +79,7 @@ class SAN(VQAHead):
             nn.Linear(hidden_size, attention_size, bias=False) for _ in range(hops)
         )
         self.score_question = nn.ModuleList(nn.Linear(hidden_size, attention_size) for _ in range(hops))
-        # Without a bias: it would add the same to every region, and the softmax takes it away again.
+        # No bias: it would add the same to every region, which the softmax cancels.
         self.score = nn.ModuleList(nn.Linear(attention_size, 1, bias=False) for _ in range(hops))
         self.classify = nn.Linear(hidden_size, num_answers)
         self.dropout = nn.Dropout(dropout)
@@ -98,7 +87,7 @@ class SAN(VQAHead):
             nn.init.uniform_(parameter, -INITIAL_RANGE, INITIAL_RANGE)
 
     def check_features(self, shape: tuple[int, ...]) -> None:
-        """A grid's regions are its cells; another divisor would mix channels and places."""
+        """Refuse a grid with another number of regions: channels and places would be mixed."""
         if len(shape) == 3 and shape[1] * shape[2] != self.regions:
             raise LookwhyError(
                 f"expected {shape[1] * shape[2]} regions for features of {' x '.join(map(str, shape))}, "
@@ -106,27 +95,27 @@ class SAN(VQAHead):
             )
 
     def embed(self, tokens: Int64[Tensor, "B T"]) -> Float[Tensor, "B T E"]:
-        """Word embeddings. Padding borrows the first word's, never read."""
+        """Word embeddings. Padding gets the first word's, which is never read."""
         return self.word_table((tokens - 1).clamp(min=0))
 
     def read(self, embedded: Float[Tensor, "B T E"], lengths: Int64[Tensor, " B"]) -> Float[Tensor, "B C"]:
-        """The question: the LSTM's final h."""
+        """Code of the question: the LSTM's final h."""
         words = self.dropout(embedded)
         packed = pack_padded_sequence(words, lengths.cpu(), batch_first=True, enforce_sorted=False)
         _, (hidden, _) = self.lstm(packed)
         return hidden[-1]
 
     def look(self, features: Float[Tensor, "B *D"]) -> Float[Tensor, "B M C"]:
-        """The regions in the common space; features (B, channels, rows, columns), or those flattened."""
+        """Regions in the common space, from features (B, channels, rows, columns) or flattened ones."""
         grid = features.reshape(len(features), -1, self.regions).transpose(1, 2)
         return torch.tanh(self.project_image(self.dropout(F.normalize(grid, dim=2))))
 
     def answer(self, view: Float[Tensor, "B M C"], code: Float[Tensor, "B C"]) -> Float[Tensor, "B A"]:
-        """Logits of the answers, one row a (regions, question) pair."""
+        """Logits of the answers for each (regions, question) pair."""
         return self.classify(self.dropout(self._hop(view, code)[0] if self.use_image else code))
 
     def attend(self, view: Float[Tensor, "B M C"], code: Float[Tensor, "B C"]) -> Float[Tensor, "B K M"]:
-        """How much each hop attends to each region, row-major; sums to one over the regions."""
+        """Attention of each hop to each region, row-major; sums to one over the regions."""
         return torch.stack(self._hop(view, code)[1], dim=1)
 
     def _hop(

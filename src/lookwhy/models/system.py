@@ -1,4 +1,4 @@
-"""Training of a VQA head on precomputed features: the original's recipe as a LightningModule."""
+"""Training of a VQA head on precomputed features: the original's training recipe in Lightning."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from lookwhy.types import VQABatch
 
 
 class VQASystem(pl.LightningModule):
-    """Cross entropy over the answers; RMSprop, learning rate shrinking every step, gradients clamped.
+    """Cross entropy over the answers, RMSprop, a learning rate that decays every step, clamped gradients.
 
     The defaults are the original's (VQA_LSTM_CNN of Lu et al. 2015).
 
     Args:
-        head: the network that answers from image features.
-        learning_rate: of the first step.
-        decay: factor on the learning rate after every step.
-        alpha: RMSprop's memory.
-        eps: RMSprop's, added to the root.
-        clamp: each element of the gradient is cut to +- this.
-        seed: of dropout. Dropout is a function of seed, epoch and rank, so that a resumed run ends at the
-            weights of an uninterrupted one.
+        head: network from image features to answers.
+        learning_rate: learning rate of the first step.
+        decay: factor of the learning rate after every step.
+        alpha: smoothing constant of RMSprop.
+        eps: constant that RMSprop adds to the root.
+        clamp: bound of the absolute value of each element of the gradient.
+        seed: seed of dropout. Dropout is a function of seed, epoch and rank, so that a resumed run ends with
+            the weights of an uninterrupted run.
     """
 
     def __init__(
@@ -57,16 +57,16 @@ class VQASystem(pl.LightningModule):
 
     @property
     def data(self) -> VQADataModule:
-        """The data module that the trainer was given."""
+        """The trainer's data module."""
         return self.trainer.datamodule  # type: ignore[attr-defined]
 
     def setup(self, stage: str) -> None:
-        """Refuse, before any step, features that the head would misread and a head without settings."""
+        """Refuse, before the first step, features that the head would misread and a head without settings."""
         self.head.check_features(self.data.feature_shape)
         describe_run(self.head, self.data)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Torch7's RMSprop, and a learning rate that shrinks every step."""
+        """Torch7's RMSprop, and a learning rate that decays every step."""
         optimizer = torch.optim.RMSprop(
             self.head.parameters(), lr=self.learning_rate, alpha=self.alpha, eps=self.eps
         )
@@ -79,7 +79,7 @@ class VQASystem(pl.LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clamp by value, unless the trainer was told otherwise."""
+        """Clamp by value, unless the trainer has its own setting."""
         if gradient_clip_val is None:
             gradient_clip_val, gradient_clip_algorithm = self.clamp, "value"
         self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
@@ -97,7 +97,7 @@ class VQASystem(pl.LightningModule):
         return loss
 
     def validation_step(self, batch: VQABatch, batch_idx: int) -> None:
-        """Official accuracy of every question; loss of those whose answer the model can give."""
+        """Official accuracy of every question; loss of the questions whose answer the model can give."""
         logits = self.head(batch.features, batch.tokens, batch.lengths)
         predicted = [self.data.answers[answer] for answer in logits.argmax(1).tolist()]
         prior = [self.data.most_frequent_answer] * len(batch)
@@ -110,11 +110,7 @@ class VQASystem(pl.LightningModule):
             self.log("val/loss", loss, batch_size=answerable, sync_dist=True)
 
     def _check_loss(self, loss: Tensor, what: str) -> None:
-        """Stop before a loss that is not finite reaches the weights, an analysis or a checkpoint.
-
-        Raises:
-            LookwhyError: it is not finite.
-        """
+        """Refuse a loss that is not finite before it reaches the weights, an analysis or a checkpoint."""
         value = float(loss.detach())
         if not math.isfinite(value):
             raise self._diverged(f"a {what} that is a number", str(value))
@@ -133,7 +129,7 @@ class VQASystem(pl.LightningModule):
         )
 
     def on_validation_epoch_end(self) -> None:
-        """Log the official accuracy, overall and by type, beside the always-most-frequent-answer baseline."""
+        """Log the official accuracy, overall and by type, and the most frequent answer's as baseline."""
         for key, value in self.accuracy.compute().items():
             if not key.startswith("question_type/"):
                 self.log(f"val/accuracy/{key}", float(value), prog_bar=key == "overall")
@@ -141,19 +137,13 @@ class VQASystem(pl.LightningModule):
         self.accuracy.reset()
         self.prior_accuracy.reset()
 
-    def test_step(self, batch: VQABatch, batch_idx: int) -> None:
-        """As validation."""
-        self.validation_step(batch, batch_idx)
-
-    def on_test_epoch_end(self) -> None:
-        """As validation."""
-        self.on_validation_epoch_end()
+    test_step, on_test_epoch_end = validation_step, on_validation_epoch_end
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what analyze.py needs, in plain types, so that a checkpoint loads without unpickling code.
+        """Add all that an analysis needs, in plain types: a checkpoint loads without unpickling code.
 
         Raises:
-            LookwhyError: the last step has made weights that are not finite; an earlier checkpoint stays.
+            LookwhyError: the weights are not finite; earlier checkpoints stay.
         """
         for name, weights in self.head.named_parameters():
             if not bool(torch.isfinite(weights).all()):

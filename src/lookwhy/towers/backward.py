@@ -1,19 +1,18 @@
-"""Gradients at the pixels through a frozen CNN, from what one forward pass leaves of an image: masks.
+"""Gradients at the pixels through a frozen CNN, from masks that one forward pass stores for an image.
 
-Backwards, a convolution needs its weights, a ReLU which of its inputs were positive, a max pooling which
-input each output was. So once these are known of an image, the gradient of any answer to any question, at
-any epoch, is one pass backwards, half the work of a pass there and back, and the weights being frozen it
-takes no gradient of theirs. A bit for each unit of a ReLU and a byte for each output of a pooling are
-3 MB for an image in VGG-19.
+In the backward pass a convolution needs its weights, a ReLU needs to know which of its inputs were positive,
+and a max pooling which input became each output. With these masks the gradient of any answer to any question,
+at any epoch, is one backward pass: no forward pass, and no gradients of the frozen weights. One bit for each
+unit of a ReLU and one byte for each output of a pooling take 3 MB for an image in VGG-19.
 
-The way back through a 3x3 convolution is itself one, of the flipped kernels: `winograd.py` does it with a
-quarter of the multiplications. Any other layer that is linear (a mean, batch norm in eval mode, ...) has the
-same gradient everywhere, and autograd gives it at zero.
+The backward pass of a 3x3 convolution is a convolution with the flipped kernels: `winograd.py` does it with a
+quarter of the multiplications. Any other linear layer (a mean, batch norm in eval mode, ...) has the same
+gradient everywhere, so autograd computes it at zero.
 
-Most of the units of a network lie at its first layers, where moving them costs more than the arithmetic. So
-where windows do not overlap, a ReLU takes its turn before the pooling that follows it, on a quarter of the
-units; and the last layers, bound by reading their weights, are gone through with all gradients at once, the
-first ones with as many as a CPU's cache holds.
+Most units of a network are in its first layers, where moving data costs more than arithmetic. So where
+windows do not overlap, the rule of a ReLU is applied before the pooling that follows it, to a quarter of the
+units. The last layers are bound by reading their weights, so all gradients go through them together. In the
+first layers, only as many go together as fit in a CPU's cache.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ from lookwhy.towers.windows import flat, why_not
 from lookwhy.towers.winograd import FullConvolutions, Scratch, suits
 
 AT_ONCE = 1 << 22
-"""Numbers of a layer's input that are gone through together."""
+"""Largest number of input values of a layer that are processed together."""
 
 Shape = tuple[int, ...]
 Step = tuple[nn.Module, Shape, Shape]
@@ -42,14 +41,14 @@ Step = tuple[nn.Module, Shape, Shape]
 
 
 class BackwardPass:
-    """A frozen CNN that can be gone through backwards without going through it forwards again.
+    """Backward pass of a frozen CNN from a stored `Trace`, without a new forward pass.
 
     Args:
         cnn: images (B, 3, H, W) to features (B, *D), in eval mode.
 
     Attributes:
-        why_not: the reason why the network cannot be, empty if it can: it must be a sequence (nested or not)
-            of convolutions, ReLU, pooling, batch norm, dropout, flattening and linear layers.
+        why_not: the reason why this network is not supported; empty if it is. Supported is a sequence (nested
+            or not) of convolutions, ReLU, pooling, batch norm, dropout, flattening and linear layers.
     """
 
     def __init__(self, cnn: nn.Module) -> None:
@@ -61,7 +60,7 @@ class BackwardPass:
 
     @torch.no_grad()
     def forward(self, image: Float[Tensor, "3 H W"]) -> Trace:
-        """Features of an image and what the way back needs."""
+        """Features of an image, and the masks for the backward pass."""
         x, active, chosen = image[None], [], []
         for layer in self._layers:
             if isinstance(layer, ReluPool):
@@ -103,21 +102,21 @@ class BackwardPass:
     def backward(
         self, trace: Trace, gradients: Float[Tensor, "Q *D"], rule: Rule, image: Float[Tensor, "3 H W"]
     ) -> Float[Tensor, "Q 3 H W"]:
-        """Gradients at the pixels, from several at the features.
+        """Gradients at the pixels, from gradients at the features.
 
         Args:
-            trace: of the image they are all of; or joined, a row for each of them.
+            trace: trace of the image, or one row a gradient (see `Trace.join`).
             gradients: at the features.
-            rule: what each ReLU lets through.
-            image: only its shape counts.
+            rule: backward rule of every ReLU.
+            image: gives the shape; its values are not read.
         """
-        # What the loop has of its own it may write to.
+        # Clone: the loop below writes in place.
         return self._back(self._steps_of(image), trace.active, trace.chosen, rows(gradients).clone(), rule)
 
     def _back(
         self, steps: list[Step], active: list[Tensor], chosen: list[Tensor], g: Tensor, rule: Rule
     ) -> Float[Tensor, "Q 3 H W"]:
-        """Through these layers, last first. Maps are (Q, H, W, C), vectors (Q, D)."""
+        """Backward pass through these layers, last first. Maps are (Q, H, W, C), vectors (Q, D)."""
         active, chosen = list(active), list(chosen)
         for number, (layer, shape, _) in reversed(list(enumerate(steps))):
             most = max(AT_ONCE // prod(shape), 1)
@@ -132,7 +131,7 @@ class BackwardPass:
             elif isinstance(layer, nn.MaxPool2d):
                 g = _unpooled(g, chosen.pop(), shape)
             elif isinstance(layer, nn.Linear):
-                g = g @ layer.weight
+                g = rows(_planes(g) @ layer.weight)
             elif isinstance(layer, nn.Flatten):
                 g = rows(g.view(len(g), *shape[1:]))
             elif suits(layer) and g.device.type == "cpu":
@@ -141,7 +140,7 @@ class BackwardPass:
                 g = rows(_convolution_gradient(layer, shape, _planes(g)))
             else:
                 g = rows(_linear_gradient(layer, shape, _planes(g)))
-        return _planes(g).clone()  # it may lie in the scratch
+        return _planes(g).clone()  # g may lie in the scratch
 
     def _in_parts(
         self, steps: list[Step], active: list[Tensor], chosen: list[Tensor], g: Tensor, rule: Rule, most: int
@@ -167,11 +166,11 @@ class BackwardPass:
     def _convolved(
         self, number: int, layer: nn.Conv2d, g: Float[Tensor, "Q h w K"], shape: Shape
     ) -> Float[Tensor, "Q H W C"]:
-        # In turn in two places: each convolution reads what the one before it has written.
+        # Alternate between two buffers: each convolution reads the result of the one before it.
         later = sum(suits(one) for one in self._layers[number + 1 :])
         made = self._full.of(number, layer, f"full {later % 2}")
         down, across = cast(tuple[int, int], layer.padding)
-        # The full convolution reaches the margins, too, which are no inputs.
+        # The full convolution also covers the margins, which are no inputs.
         return made(g)[:, down : down + shape[2], across : across + shape[3]]
 
     def _steps_of(self, image: Tensor) -> list[Step]:
@@ -180,7 +179,7 @@ class BackwardPass:
             x, steps = torch.empty(1, *size, dtype=image.dtype, device="meta"), []
             for layer in self._layers:
                 before = tuple(x.shape)
-                # On the meta device nothing is computed but shapes.
+                # The meta device computes shapes only.
                 x = torch.func.functional_call(layer, _on_meta(layer), x)
                 steps.append((layer, before, tuple(x.shape)))
             self._steps[size] = steps
@@ -204,7 +203,7 @@ def _rows_shape(shape: Shape) -> Shape:
 
 
 def _unpooled(g: Float[Tensor, "Q h w C"], chosen: Tensor, shape: Shape) -> Float[Tensor, "Q H W C"]:
-    """Each output's gradient, at the input that it was."""
+    """Each output's gradient, at the input that became the output."""
     _, channels, height, width = shape
     result = g.new_zeros(len(g), height * width, channels)
     places = chosen.expand(len(g), *chosen.shape[1:])
@@ -212,7 +211,7 @@ def _unpooled(g: Float[Tensor, "Q h w C"], chosen: Tensor, shape: Shape) -> Floa
 
 
 def _convolution_gradient(layer: nn.Conv2d, shape: Shape, g: Tensor) -> Tensor:
-    # Not autograd, which would compute the output first.
+    # Not autograd, which computes the output first, nor conv2d_input: five times slower on such maps.
     stride, padding, dilation = (
         cast(tuple[int, int], x) for x in (layer.stride, layer.padding, layer.dilation)
     )
@@ -226,7 +225,7 @@ def _convolution_gradient(layer: nn.Conv2d, shape: Shape, g: Tensor) -> Tensor:
 
 
 def _linear_gradient(layer: nn.Module, shape: Shape, g: Tensor) -> Tensor:
-    """Gradient at the input of a layer that is linear, so that any input will do."""
+    """Gradient at the input of a linear layer, the same for every input."""
     with torch.enable_grad():
         x = g.new_zeros(len(g), *shape[1:]).requires_grad_()
         (found,) = torch.autograd.grad(layer(x), x, g)

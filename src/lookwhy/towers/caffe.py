@@ -1,11 +1,11 @@
-"""Caffe's `.caffemodel` files, read as weights under torchvision's names for VGG.
+"""Reader of Caffe's `.caffemodel` files: weights under torchvision's names for VGG.
 
-A `.caffemodel` is a Protocol Buffers message. Of its schema (caffe.proto) only what holds the weights is
+A `.caffemodel` is a Protocol Buffers message. Only the part of its schema (caffe.proto) with the weights is
 declared here, in both versions: `NetParameter.layers` (2) of V1LayerParameter (name 4, blobs 6), and
-`NetParameter.layer` (100) of LayerParameter (name 1, blobs 7); a blob's numbers are its `data` (5) and its
-shape is `shape.dim` (7, 1) or the older num, channels, height and width (1 to 4). All else is skipped.
+`NetParameter.layer` (100) of LayerParameter (name 1, blobs 7). A blob's numbers are its `data` (5), and its
+shape is `shape.dim` (7, 1) or the older num, channels, height and width (1 to 4). The rest is skipped.
 
-The weights see BGR pixels, 0-255 minus a mean: the recipe `caffe`.
+The weights expect BGR pixels, 0-255 minus a mean: the recipe `caffe`.
 """
 
 from __future__ import annotations
@@ -25,20 +25,16 @@ _FLOAT, _INT32, _INT64, _STRING, _MESSAGE = 2, 5, 3, 9, 11
 _SCHEMA: dict[str, list[tuple[str, int, int, bool, str]]] = {
     "BlobShape": [("dim", 1, _INT64, True, "")],
     "BlobProto": [
-        ("num", 1, _INT32, False, ""),
-        ("channels", 2, _INT32, False, ""),
-        ("height", 3, _INT32, False, ""),
-        ("width", 4, _INT32, False, ""),
-        ("data", 5, _FLOAT, True, ""),
+        ("num", 1, _INT32, False, ""), ("channels", 2, _INT32, False, ""), ("height", 3, _INT32, False, ""),
+        ("width", 4, _INT32, False, ""), ("data", 5, _FLOAT, True, ""),
         ("shape", 7, _MESSAGE, False, "BlobShape"),
     ],
     "V1LayerParameter": [("name", 4, _STRING, False, ""), ("blobs", 6, _MESSAGE, True, "BlobProto")],
     "LayerParameter": [("name", 1, _STRING, False, ""), ("blobs", 7, _MESSAGE, True, "BlobProto")],
     "NetParameter": [
-        ("layers", 2, _MESSAGE, True, "V1LayerParameter"),
-        ("layer", 100, _MESSAGE, True, "LayerParameter"),
+        ("layers", 2, _MESSAGE, True, "V1LayerParameter"), ("layer", 100, _MESSAGE, True, "LayerParameter"),
     ],
-}
+}  # fmt: skip
 """Message -> fields: name, number, type, repeated, message type. Numbers in a list are packed."""
 
 FULLY_CONNECTED = {"fc6": "classifier.0", "fc7": "classifier.3"}
@@ -49,11 +45,11 @@ def read_caffemodel(path: Path, convolutions: list[int]) -> dict[str, Tensor]:
 
     Args:
         path: the `.caffemodel`.
-        convolutions: places of the convolutions in torchvision's `features`, from the first on; the file's
-            `conv1_1`, `conv1_2`, `conv2_1`, ... are given these numbers in this order.
+        convolutions: positions of the convolutions in torchvision's `features`; the file's `conv1_1`,
+            `conv1_2`, `conv2_1`, ... get these numbers in this order.
 
     Raises:
-        LookwhyError: not a Caffe model, a blob whose shape and numbers differ, or another network; or the
+        LookwhyError: no Caffe model, a blob whose shape does not match its numbers, another network, or the
             package protobuf is not installed.
     """
     try:
@@ -67,7 +63,7 @@ def read_caffemodel(path: Path, convolutions: list[int]) -> dict[str, Tensor]:
         raise LookwhyError(
             f"expected a .caffemodel, found something else in {path} ({error}); give --weights another file"
         ) from error
-    # str: a name that is no UTF-8 comes as bytes.
+    # str: a name that is not UTF-8 is bytes.
     layers = {str(layer.name): layer for layer in (*net.layers, *net.layer) if layer.blobs}
     names = sorted(name for name in layers if name.startswith("conv"))
     if len(names) != len(convolutions):
@@ -94,7 +90,7 @@ def _tensor(blob: Any, dimensions: int, name: str, path: Path) -> Tensor:
     shape = tuple(blob.shape.dim) or (blob.num, blob.channels, blob.height, blob.width)
     # Older files state a matrix as 1 x 1 x out x in, and a bias as 1 x 1 x 1 x out.
     shape = shape[-dimensions:]
-    # Not np.array: that would hold a hundred million Python numbers at once.
+    # Not np.array: it would build a hundred million Python numbers first.
     numbers = np.fromiter(blob.data, np.float32, len(blob.data))
     if any(side < 1 for side in shape) or math.prod(shape) != len(numbers):
         raise LookwhyError(
@@ -105,7 +101,7 @@ def _tensor(blob: Any, dimensions: int, name: str, path: Path) -> Tensor:
 
 
 def _net_parameter() -> Any:
-    """The message class of a whole network."""
+    """Message class of a network."""
     from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
     file = descriptor_pb2.FileDescriptorProto(name="lookwhy_caffe.proto", package=_PACKAGE, syntax="proto2")

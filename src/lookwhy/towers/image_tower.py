@@ -1,4 +1,4 @@
-"""Image towers: frozen CNNs from pixels to features, rebuilt only from the very weights they had."""
+"""Image towers that can be rebuilt from a description, with exactly the same weights."""
 
 from __future__ import annotations
 
@@ -11,45 +11,29 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor, nn
 
+from lookwhy.errors import LookwhyError
 from lookwhy.files import sha256_file
 from lookwhy.towers.recipe import ImageRecipe
 from lookwhy.towers.shapes_cnn import build_shapes_cnn
 from lookwhy.towers.tower import Tower
-from lookwhy.types import LookwhyError
 
 Arch = Literal["vgg16", "vgg19", "shapes"]
 Layer = Literal["fc7", "pool5", "pool5_mean"]
 
 
 class ImageTower(Tower):
-    """A tower that knows where its weights came from, so that it can be built again from a description.
-
-    Args:
-        network: plain sequence of layers, pixels to features.
-        arch: name of the network.
-        layer: name of the layer whose output the features are.
-        recipe: how pixels are fed to it.
-        weights: the file its weights came from.
-        weights_sha256: of that file.
-    """
+    """A tower with the names of its network and layer, and the path and checksum of its weights."""
 
     recipe: ImageRecipe
 
     def __init__(
-        self,
-        network: nn.Sequential,
-        arch: str,
-        layer: str,
-        recipe: ImageRecipe,
-        weights: str,
-        weights_sha256: str,
+        self, network: nn.Module, arch: str, layer: str, recipe: ImageRecipe, weights: str, sha256: str
     ) -> None:
         super().__init__(network, recipe)
-        self.arch, self.layer = arch, layer
-        self.weights, self.weights_sha256 = weights, weights_sha256
+        self.arch, self.layer, self.weights, self.weights_sha256 = arch, layer, weights, sha256
 
     def describe(self) -> dict[str, Any]:
-        """The tower in plain types, enough to build it again."""
+        """The tower in plain types, enough to rebuild it."""
         return {
             "arch": self.arch,
             "layer": self.layer,
@@ -66,15 +50,15 @@ def build_tower(
     """Build a tower with its weights.
 
     Args:
-        arch: vgg16 or vgg19 as torchvision builds them, or the shapes world's own network.
+        arch: vgg16 or vgg19 of torchvision, or the shapes world's own network.
         layer: `fc7` after its ReLU (4096), `pool5` (512, 7, 7) or its spatial mean `pool5_mean` (512).
-        recipe: must be the one the weights were trained with: a file does not say.
+        recipe: preprocessing that the weights were trained with; the file does not contain it.
         weights: a state dict with torchvision's key names, half precision allowed; a `.caffemodel` of the
             same network; or "torchvision" to download torchvision's.
 
     Raises:
-        LookwhyError: the file is missing, not a state dict, or lacks layers; or torchvision's weights are
-            to see pixels otherwise than they were trained to.
+        LookwhyError: the file is missing, no state dict, or lacks layers; or torchvision's weights are
+            combined with another recipe.
     """
     if weights == "torchvision" and recipe.name != "torchvision":
         raise LookwhyError(
@@ -82,9 +66,13 @@ def build_tower(
             "leave --recipe out or give --weights a file that was trained with it"
         )
     path = _download(arch) if weights == "torchvision" else Path(weights)
+    if not path.is_file():
+        raise LookwhyError(
+            f"expected the image network's weights, found no file {path}; give --weights another"
+        )
     state = _load_caffe(path, arch) if path.suffix == ".caffemodel" else _load_state(path)
-    # On the meta device nothing is drawn at random for weights that are replaced at once: seconds saved,
-    # and the random state of a training in progress left alone.
+    # On the meta device no random weights are drawn: this saves seconds and keeps the random state of a
+    # training in progress.
     with torch.device("meta"):
         cnn = build_shapes_cnn() if arch == "shapes" else _vgg(arch, layer)
     wanted = {name: value.shape for name, value in cnn.state_dict().items()}
@@ -101,15 +89,15 @@ def build_tower(
 
 
 def tower_from_description(description: dict[str, Any], beside: Path) -> ImageTower:
-    """Rebuild the tower that features were made with.
+    """Rebuild the tower that computed the features.
 
     Args:
-        description: as `ImageTower.describe` gave it.
-        beside: folder of the features. Weights that are no longer where they were may lie there: a world
-            that was moved brings its network along.
+        description: result of `ImageTower.describe`.
+        beside: folder of the features. If the weights are no longer at their old path, a file of the same
+            name is taken from here: the network of a shapes world moves with its folder.
 
     Raises:
-        LookwhyError: its weights are missing or have changed.
+        LookwhyError: the weights are missing or have changed.
     """
     path = Path(description["weights"])
     if not path.is_file() and (beside / path.name).is_file():
@@ -139,7 +127,7 @@ def _vgg(arch: str, layer: str) -> nn.Sequential:
     network = getattr(torchvision.models, arch)(weights=None)
     steps: OrderedDict[str, nn.Module] = OrderedDict()
     for name, module in network.features.named_children():
-        # Not in place: attribution reads what goes into a ReLU.
+        # Not in place: attribution reads a ReLU's input.
         steps[f"features_{name}"] = nn.ReLU() if isinstance(module, nn.ReLU) else module
     if layer == "pool5_mean":
         steps["mean"], steps["flatten"] = nn.AdaptiveAvgPool2d(1), nn.Flatten()
@@ -155,7 +143,7 @@ def _vgg(arch: str, layer: str) -> nn.Sequential:
 
 
 def _as_flat(state: dict[str, Tensor], cnn: nn.Sequential) -> dict[str, Tensor]:
-    """Weights of torchvision's `features.0.weight` under the flat sequence's `features_0.weight`."""
+    """Rename weights from torchvision's `features.0.weight` to the flat sequence's `features_0.weight`."""
     return {name: state[key] for name in cnn.state_dict() if (key := name.replace("_", ".", 1)) in state}
 
 
@@ -164,10 +152,6 @@ def _load_caffe(path: Path, arch: str) -> dict[str, Tensor]:
 
     from lookwhy.towers.caffe import read_caffemodel
 
-    if not path.is_file():
-        raise LookwhyError(
-            f"expected the image network's weights, found no file {path}; give --weights another"
-        )
     with torch.device("meta"):
         layers = getattr(torchvision.models, arch)(weights=None).features
     return read_caffemodel(path, [i for i, layer in enumerate(layers) if isinstance(layer, nn.Conv2d)])
@@ -176,10 +160,6 @@ def _load_caffe(path: Path, arch: str) -> dict[str, Tensor]:
 def _load_state(path: Path) -> dict[str, Tensor]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise LookwhyError(
-            f"expected the image network's weights, found no file {path}; give --weights another"
-        ) from error
     except (OSError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
         raise LookwhyError(
             f"expected a PyTorch state dict, found something else in {path}; give --weights another file"

@@ -1,23 +1,23 @@
-"""Features of an image under every occlusion of a grid, exact, recomputing only what changes.
+"""Features of an image under every occlusion of a grid, exact, recomputing only changes.
 
-Occlusion (Zeiler & Fergus 2014, section 4.2; Goyal et al. 2016, section 3, a 16x16 grid) asks a CNN
-about grid*grid images that differ from one clean image in a single cell. In a stack of convolutions and
-poolings such a difference spreads slowly, so most outputs of most layers are those of the clean image.
-`windows.py` says which are not.
+Occlusion (Zeiler & Fergus 2014, section 4.2; Goyal et al. 2016, section 3, a 16x16 grid) runs a CNN on
+grid * grid images that differ from one clean image in a single cell. In a stack of convolutions and poolings
+such a change spreads slowly, so most outputs of most layers equal those of the clean image. `windows.py`
+computes which outputs can change.
 
-On a CPU each cell's own window is followed through the layers. A 3x3 convolution of many channels takes
-what has changed as a difference, to whose clean output it adds (`winograd.py`); any other layer runs on
-crops, those of equal size in one call. On a GPU, where a thousand small copies cost more than they save,
-all windows have one size (`uniform_windows.py`). Once the changes cover most of the map, or a layer mixes
-all places (flattening, a global mean), the rest of the network runs on whole maps.
+On a CPU, each cell's own window is followed through the layers. A 3x3 convolution of many channels runs on
+the difference between changed and clean inputs, and the result is added to the clean output (`winograd.py`).
+Any other layer runs on crops, all crops of one size in one call. On a GPU, where a thousand small copies cost
+more than they save, all windows have one size (`uniform_windows.py`). Once the changes cover most of the map,
+or a layer mixes all places (flattening, a global mean), the rest of the network runs on whole maps.
 """
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections import defaultdict
 from collections.abc import Callable
-from itertools import product
 
 import torch
 from jaxtyping import Float
@@ -25,22 +25,22 @@ from torch import Tensor, nn
 
 from lookwhy.errors import LookwhyError
 from lookwhy.towers import uniform_windows
-from lookwhy.towers.windows import Box, Stage, cell_spans, flat, stages_of, why_not
+from lookwhy.towers.windows import Box, Stage, cell_boxes, flat, stages_of, why_not
 from lookwhy.towers.winograd import FullConvolutions, Scratch, Tiling, suits, tiling
 
 _log = logging.getLogger(__name__)
-# Where the changes cover more than this share of a map on average, whole maps in large batches are as fast.
+# If the changes cover more than this share of a map on average, whole maps in large batches are as fast.
 DENSE_FROM = 0.8
 Change = tuple[Box, Tensor]
-"""Where an occluded image's map may differ from the clean one, and the values (h, w, C) there."""
+"""The place where an occluded image's map may differ from the clean map, and its values (h, w, C) there."""
 
 
 def occluded_images(
     image: Float[Tensor, "3 H W"], grid: int, fill: Float[Tensor, "3"], cells: slice
 ) -> Float[Tensor, "cells 3 H W"]:
-    """The image with each of some cells painted over; cell r * grid + c is in row r and column c."""
+    """One copy of the image for each cell, with it painted; cell r * grid + c is in row r, column c."""
     images = image.repeat(len(range(grid * grid)[cells]), 1, 1, 1)
-    for painted, (rows, columns) in zip(images, _cells(image, grid)[cells], strict=True):
+    for painted, (rows, columns) in zip(images, cell_boxes(image, grid)[cells], strict=True):
         painted[:, rows.start : rows.stop, columns.start : columns.stop] = fill[:, None, None]
     return images
 
@@ -49,27 +49,27 @@ def occluded_images(
 def plain_occlusion(
     cnn: nn.Module, image: Float[Tensor, "3 H W"], grid: int, fill: Float[Tensor, "3"] | None, batch: int = 16
 ) -> Float[Tensor, "cells *D"]:
-    """The output of any network for every occluded image, by running it on all of them, some at once."""
+    """The output of any network for every occluded image, computed on whole images in batches."""
     colour = image.new_zeros(3) if fill is None else fill.to(image)
     starts = range(0, grid * grid, batch)
     return torch.cat([cnn(occluded_images(image, grid, colour, slice(i, i + batch))) for i in starts])
 
 
 class IncrementalOcclusion:
-    """image -> the network's output for each of its grid * grid occlusions, row-major.
+    """image -> the network's output for each of the image's grid * grid occlusions, row-major.
 
     Args:
         cnn: images (B, 3, H, W) to features (B, *D), already in eval mode. A sequence (nested or not) of
             convolutions, ReLU, pooling, batch norm, dropout, flattening and linear layers is recomputed
-            where the image changes; any other network is run on every occluded image.
+            where the image changes; any other network runs on every occluded image.
         grid: cells along each side, with the edges of `windows.cell_edges`.
         fill: colour of the patch in the network's own input range; None: zeros.
-        memory: bytes a batched call may take; on top come all cells' changes, kept between two layers, and
-            on a CPU the transformed weights of 3x3 convolutions, nine times the weights themselves.
+        memory: bytes for one batched call. In addition, the changes of all cells are stored between two
+            layers, and on a CPU the transformed weights of 3x3 convolutions: nine times the weights' size.
 
     Attributes:
-        incremental: whether only what changes is recomputed; settled when it is made.
-        why_not: if not, the reason; otherwise empty.
+        incremental: whether only the changes are recomputed.
+        why_not: the reason if not; otherwise empty.
 
     Raises:
         LookwhyError: the grid has no cells.
@@ -78,9 +78,7 @@ class IncrementalOcclusion:
     def __init__(
         self, cnn: nn.Module, grid: int = 16, fill: Float[Tensor, "3"] | None = None, memory: int = 2**28
     ) -> None:
-        if grid < 1:
-            raise LookwhyError(f"expected a grid of 1 or more cells a side, found {grid}; 16 is usual")
-        self.cnn, self.grid, self.fill, self.memory = cnn, grid, fill, memory
+        self.cnn, self.grid, self.fill, self.memory = cnn, _checked(grid), fill, memory
         self.why_not = why_not(cnn)
         self.incremental = not self.why_not
         if self.why_not:
@@ -90,24 +88,30 @@ class IncrementalOcclusion:
         self._scratch = Scratch()
         self._full = FullConvolutions(self._scratch)
 
+    def on(self, grid: int, fill: Float[Tensor, "3"] | None) -> IncrementalOcclusion:
+        """The same network on another grid or with another colour; both share all large buffers."""
+        other = copy.copy(self)
+        other.grid, other.fill = _checked(grid), fill
+        return other
+
     def __call__(self, image: Float[Tensor, "3 H W"]) -> Float[Tensor, "cells *D"]:
-        """Features of the image, given in the network's own input range, with each cell painted over."""
+        """Features of the image, in the network's own input range, with each cell painted over."""
         return self.clean_and_occluded(image)[1]
 
     @torch.no_grad()
     def clean_and_occluded(
         self, image: Float[Tensor, "3 H W"]
     ) -> tuple[Float[Tensor, "*D"], Float[Tensor, "cells *D"]]:
-        """The same, and before it the features of the image itself, rounded alike."""
+        """Features of the image itself, and of all its occlusions, with the same rounding."""
         if not self.incremental:
             occluded = plain_occlusion(self.cnn, image, self.grid, self.fill)
-            return self.cnn(image[None])[0], occluded
+            return self.cnn(image[None].clone())[0], occluded
         colour = image.new_zeros(3) if self.fill is None else self.fill.to(image)
         clean = image.permute(1, 2, 0).clone()
         if _launches_are_dear(image.device):
             return self._uniform(clean, colour)
         rest = self._layers
-        changes = [(box, colour.expand(*map(len, box), 3)) for box in _cells(image, self.grid)]
+        changes = [(box, colour.expand(*map(len, box), 3)) for box in cell_boxes(image, self.grid)]
         for number, stage in enumerate(self._stages):
             if suits(stage.layers[0]):
                 clean, changes = self._by_differences(number, stage, clean, changes)
@@ -127,12 +131,12 @@ class IncrementalOcclusion:
     def _by_differences(
         self, number: int, stage: Stage, clean: Tensor, changes: list[Change]
     ) -> tuple[Tensor, list[Change]]:
-        """The clean map after a 3x3 convolution, and what it makes of each cell's changes.
+        """The clean map after a stage with a 3x3 convolution, and each cell's changes after it.
 
-        Row r of the convolution's output is row r - (p - 2) of the full one's, with padding p.
+        With padding p, row r of the convolution's output is row r - (p - 2) of the full convolution's.
         """
         full, (down, across) = self._full.of(number, stage.layers[0]), stage.padding
-        # The clean map directly: its error would be in every cell's outputs, that of a difference in its own.
+        # Use a direct convolution here: an error in the clean map would reach every cell.
         before = stage._replace(layers=stage.layers[:1]).run(stage.pad(clean)[None])[0]
         after = stage.run(before[None].clone(), first=1)[0]
         boxes = [stage.changed(box, after) for box, _ in changes]
@@ -163,7 +167,7 @@ class IncrementalOcclusion:
     def _by_crops(
         self, stage: Stage, padded: Tensor, after: Tensor, changes: list[Change], boxes: list[Box]
     ) -> list[Change]:
-        """What a stage makes of each cell's changes, from the clean map before, padded, and after it."""
+        """Each cell's changes after a stage, from the padded clean map before it and the one after it."""
         results = _nothing(len(changes), after)
         (top, left), (height, width, _) = stage.padding, padded.shape
         clean = padded[top : height - top, left : width - left]
@@ -194,17 +198,17 @@ class IncrementalOcclusion:
     def _finish(
         self, layers: list[nn.Module], clean: Tensor, whole: Callable[[slice], Float[Tensor, "m H W C"]]
     ) -> tuple[Float[Tensor, "*D"], Float[Tensor, "cells *D"]]:
-        """What the remaining layers make of the clean map, and of whole maps: `whole` gives some cells'."""
+        """Outputs of the remaining layers for the clean map and all cells; `whole` gives some cells' maps."""
         x, largest = clean.permute(2, 0, 1)[None].clone(), clean.numel()
         for layer in layers:
             x = layer(x)
             largest = max(largest, x.numel())
-        # What goes into a layer, what comes out, and as much again for its workspace.
+        # A layer's input, its output, and as much again for its workspace.
         step, cells = max(1, self.memory // (3 * largest * clean.element_size())), self.grid**2
         parts = [slice(start, min(start + step, cells)) for start in range(0, cells, step)]
         outputs = []
         for some in parts:
-            # The clean map in the same call: what a cell does not change is then the same to the last bit.
+            # Same call for the clean map: unchanged outputs are then equal to the last bit.
             maps = torch.cat([whole(some), clean[None]]).permute(0, 3, 1, 2)
             outputs.append(nn.Sequential(*layers)(maps))
         return outputs[0][-1], torch.cat([one[:-1] for one in outputs])
@@ -214,8 +218,14 @@ def _launches_are_dear(device: torch.device) -> bool:
     return device.type != "cpu"
 
 
+def _checked(grid: int) -> int:
+    if grid < 1:
+        raise LookwhyError(f"expected a grid of 1 or more cells a side, found {grid}; 16 is usual")
+    return grid
+
+
 def _nothing(count: int, after: Tensor) -> list[Change]:
-    """For each cell: no change of a map."""
+    """No change, for each cell."""
     return [((range(0), range(0)), after[:0, :0])] * count
 
 
@@ -225,13 +235,13 @@ def _chunks(cells: list[int], size: int) -> list[list[int]]:
 
 
 def _at(clean: Tensor, box: Box) -> Tensor:
-    """A view of a map in some rows and columns."""
+    """View of some rows and columns of a map."""
     rows, columns = box
     return clean[rows.start : rows.stop, columns.start : columns.stop]
 
 
 def _laid_over(clean: Tensor, change: Change, crop: Tensor) -> Tensor:
-    """A copy of a crop, which shares the clean map's memory, as the change would make it."""
+    """A copy of a crop of the clean map (sharing its memory) with the change applied."""
     box, values = change
     place = _at(clean, box)
     before = place.clone()
@@ -239,9 +249,3 @@ def _laid_over(clean: Tensor, change: Change, crop: Tensor) -> Tensor:
     result = crop.clone()
     place.copy_(before)
     return result
-
-
-def _cells(image: Tensor, grid: int) -> list[Box]:
-    """Rows and columns of each cell of an image (3, H, W), row-major."""
-    rows, columns = (cell_spans(length, grid) for length in image.shape[1:])
-    return list(product(rows, columns))

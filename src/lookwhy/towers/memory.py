@@ -1,11 +1,10 @@
 """Memory of a frozen network: results that depend on an image alone, for every question, epoch and run.
 
 On disk each image has one file, `<folder>/<name>-<key>/<ab>/<digest>.npz`. `key` is a digest of everything
-that the numbers depend on (the network's weights, the grid, ...), so a stale file can never match; `ab` are
-the first two digits of the image's digest, so that no folder gets too large. A file is written under another
-name
-and renamed: readers in any process find a whole file or none. Two processes that compute the same image write
-the same bytes, and the later rename wins.
+else that the numbers depend on (the network, the grid, ...), so a stale file never matches. `ab` are the
+first two digits of the image's digest, which keeps folders small. A file is written under a temporary name
+and renamed: a reader in any process finds a whole file or none. Two processes that compute the same image
+write the same bytes, and the later rename wins.
 """
 
 from __future__ import annotations
@@ -13,9 +12,9 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-import zipfile
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -31,7 +30,7 @@ Arrays = Mapping[str, np.ndarray]
 
 
 class Memory:
-    """Results by image, on disk, in RAM or nowhere.
+    """Results by image, on disk, in RAM or nowhere. Not made for several threads at once.
 
     Args:
         folder: folder of the files; None: nothing is written.
@@ -45,10 +44,10 @@ class Memory:
         0.0
     """
 
-    def __init__(self, folder: Path | None = None, images: int = 0) -> None:
-        self.folder, self.images = folder, images
-        self._recent: dict[str, OrderedDict[str, object]] = {}
-        self._disk_is_full = False
+    def __init__(self, folder: str | Path | None = None, images: int = 0) -> None:
+        self.folder, self.images = None if folder is None else Path(folder), images
+        self._recent: dict[str, OrderedDict[object, object]] = defaultdict(OrderedDict)
+        self._writes = True
 
     def recall(
         self,
@@ -59,64 +58,65 @@ class Memory:
         pack: Callable[[Result], Arrays | None],
         unpack: Callable[[Arrays], Result],
     ) -> Result:
-        """The result for an image: remembered, else made now and kept.
+        """The result for an image: from RAM or disk if it is there, else computed now and stored.
 
         A result that goes to disk is returned as it will be read later, so that an analysis does not depend
         on the runs before it.
 
         Args:
             name: kind of result, the first part of its folder's name.
-            key: everything beside the image that the result depends on, in JSON's types.
-            image: known by its content, type and shape.
+            key: everything besides the image that the result depends on, in JSON's types.
+            image: identified by its content, type and shape.
             make: computes the result.
-            pack: result to arrays; None where it cannot be stored.
-            unpack: arrays to result, the inverse of `pack`.
+            pack: converts the result to arrays; None where it cannot be stored.
+            unpack: converts arrays to the result, the inverse of `pack`.
         """
         if self.folder is None and not self.images:
             return make()
         text = json.dumps(dict(key), sort_keys=True, separators=(",", ":"), allow_nan=False)
         kind = f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
         digest = digest_of(image)
-        recent = self._recent.setdefault(kind, OrderedDict())
-        if digest in recent:
-            recent.move_to_end(digest)
-            return cast(Result, recent[digest])
-        result = make() if self.folder is None else self._through_disk(kind, digest, make, pack, unpack)
+        # The device, too: the tensors of a result in RAM lie on the image's device.
+        recent, place = self._recent[kind], (digest, image.device)
+        if place in recent:
+            recent.move_to_end(place)
+            return cast(Result, recent[place])
+        if self.folder is None:
+            result = make()
+        else:
+            result = self._through(self.folder / kind / digest[:2] / f"{digest}.npz", make, pack, unpack)
         if self.images:
-            recent[digest] = result
+            recent[place] = result
             while len(recent) > self.images:
                 recent.popitem(last=False)
         return result
 
-    def _through_disk(
+    def _through(
         self,
-        kind: str,
-        digest: str,
+        path: Path,
         make: Callable[[], Result],
         pack: Callable[[Result], Arrays | None],
         unpack: Callable[[Arrays], Result],
     ) -> Result:
-        assert self.folder is not None
-        path = self.folder / kind / digest[:2] / f"{digest}.npz"
-        with part("reading"):
-            found = _read(path)
-        if found is None:
-            result = make()
-            found = pack(result)
-            if found is None:
-                return result
-            self._write(path, found)
-        return unpack(found)
+        """The result in a file; computed and written if the file is missing or damaged in any way."""
+        with suppress(Exception):
+            return unpack(_read(path))
+        result = make()
+        arrays = pack(result)
+        if arrays is None:
+            return result
+        self._write(path, arrays)
+        return unpack(arrays)
 
     def _write(self, path: Path, arrays: Arrays) -> None:
-        if self._disk_is_full:
+        if not self._writes:
             return
         try:
             with atomic_path(path) as partial, partial.open("wb") as file:
                 np.savez(file, **cast(dict[str, np.ndarray], arrays))  # type: ignore[arg-type]
         except OSError as error:
             # A full disk costs time, not the training that this analysis is part of.
-            self._disk_is_full = True
+            self._writes = False
             warnings.warn(
                 f"expected to write {path}, found: {error.strerror or error}; results of the image network "
                 "are computed again each time from here on: make room, or make the folder writable",
@@ -125,24 +125,32 @@ class Memory:
 
 
 def digest_of(x: Tensor) -> str:
-    """32 hexadecimal digits that stand for a tensor's content, type and shape."""
+    """32 hexadecimal digits that identify a tensor's content, type and shape."""
     content = np.ascontiguousarray(x.detach().cpu().numpy())
     return hashlib.sha256(str((content.dtype, content.shape)).encode() + content.tobytes()).hexdigest()[:32]
 
 
 def fingerprint(network: nn.Module) -> str:
-    """32 hexadecimal digits that stand for a network's layers and weights."""
+    """32 hexadecimal digits that identify a network's layers, settings and weights, but not its code."""
     found = hashlib.sha256(repr(network).encode())
     for name, value in sorted(network.state_dict().items()):
         found.update(f"{name} {digest_of(value)}".encode())
+    for name, module in network.named_modules():
+        # The text of a layer of torch shows all its settings; that of another module may show none.
+        if not type(module).__module__.startswith("torch.nn."):
+            found.update(f"{name} {type(module)} {list(_settings(module))}".encode())
     return found.hexdigest()[:32]
 
 
-def _read(path: Path) -> Arrays | None:
-    """The arrays of a file; None where there is none, or a damaged one, which is computed again."""
-    try:
-        # Opened here: NumPy would leave a damaged file open.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError, AttributeError):
-        return None
+def _settings(module: nn.Module) -> Iterator[str]:
+    for name, value in sorted(vars(module).items()):
+        if isinstance(value, Tensor):
+            yield f"{name} {digest_of(value)}"
+        elif isinstance(value, (bool, int, float, str, tuple, list, dict)) and not name.startswith("_"):
+            yield f"{name} {value!r}"
+
+
+def _read(path: Path) -> Arrays:
+    # NumPy would not close a damaged file that it opens itself.
+    with part("reading"), path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}

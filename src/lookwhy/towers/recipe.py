@@ -1,7 +1,7 @@
-"""From an image file to a network's input: the two recipes that pretrained VGGs were trained with.
+"""Preprocessing from an image file to a network's input: the two recipes of pretrained VGGs.
 
-Wrong preprocessing is the classical silent error: the original model's users reached 24% or 49% instead
-of 58% with it. So a recipe is stamped into every feature file and checkpoint, and never guessed.
+Wrong preprocessing is a frequent silent error: users of the original model reached 24% or 49% instead of 58%.
+So a recipe is written into every feature file and checkpoint, and never guessed.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Any, Literal, cast
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from lookwhy.types import LookwhyError
+from lookwhy.errors import LookwhyError
 
 CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
 IMAGENET_MEAN_RGB, IMAGENET_STD_RGB = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -24,13 +24,13 @@ IMAGENET_MEAN_RGB, IMAGENET_STD_RGB = (0.485, 0.456, 0.406), (0.229, 0.224, 0.22
 
 @dataclass(frozen=True)
 class ImageRecipe:
-    """How pixels are fed to a network.
+    """Preprocessing of a network's images.
 
     Attributes:
-        name: `caffe`: BGR, 0-255, less the mean pixel; `torchvision`: RGB, 0-1, less ImageNet's mean,
+        name: `caffe`: BGR, 0-255, minus the mean pixel; `torchvision`: RGB, 0-1, minus ImageNet's mean,
             divided by its standard deviation.
         height: rows, in pixels.
-        width: columns, in pixels. An image is resized to both without keeping its aspect ratio.
+        width: columns, in pixels. An image is resized to both; its aspect ratio is not preserved.
     """
 
     name: Literal["caffe", "torchvision"] = "caffe"
@@ -40,7 +40,7 @@ class ImageRecipe:
     def load(self, path: Path) -> Float[Tensor, "3 H W"]:
         """An image file (see `read_rgb`) in the recipe's own input range.
 
-        Resized by bilinear interpolation, antialiased where it shrinks (PIL's), without a crop.
+        It is resized by PIL's bilinear interpolation with antialiasing, and not cropped.
 
         Raises:
             LookwhyError: the file is missing or damaged.
@@ -48,34 +48,26 @@ class ImageRecipe:
         return self.pixels(read_rgb(path))
 
     def pixels(self, rgb: Image.Image) -> Float[Tensor, "3 H W"]:
-        """The same of an image that is at hand as red, green and blue."""
+        """An RGB image in the recipe's own input range, resized as by `load`."""
         if rgb.size != (self.width, self.height):
             rgb = rgb.resize((self.width, self.height), Image.Resampling.BILINEAR)
         pixels = torch.from_numpy(np.array(rgb)).permute(2, 0, 1).float()
         return self._from_rgb(pixels).contiguous()
 
     def color(self, rgb: tuple[float, float, float]) -> Float[Tensor, "3"]:
-        """A colour (red, green, blue; 0-255) in the recipe's input range: for an occluding patch."""
+        """A colour (red, green, blue; 0-255) in the recipe's input range."""
         return self._from_rgb(torch.tensor(rgb)[:, None, None])[:, 0, 0]
 
-    def to_rgb(self, images: Float[Tensor, "*B 3 H W"]) -> UInt8[np.ndarray, "*B H W 3"]:
-        """Back to red, green, blue, 0-255: for pictures."""
-        if self.name == "caffe":
-            pixels = (images.cpu() + _column(CAFFE_MEAN_BGR)).flip(-3)
-        else:
-            pixels = (images.cpu() * _column(IMAGENET_STD_RGB) + _column(IMAGENET_MEAN_RGB)) * 255
-        return pixels.round().clamp(0, 255).byte().movedim(-3, -1).numpy()
-
     def to_dict(self) -> dict[str, Any]:
-        """In plain types."""
+        """The recipe in plain types."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ImageRecipe:
-        """From plain types.
+        """The recipe from plain types.
 
         Raises:
-            LookwhyError: not a recipe that is known.
+            LookwhyError: unknown name.
         """
         if values.get("name") not in ("caffe", "torchvision"):
             raise LookwhyError(
@@ -92,11 +84,11 @@ class ImageRecipe:
 
 
 Picture = str | Path | Image.Image | np.ndarray
-"""An image file's path, a PIL image, or an array (H, W, 3) of red, green and blue, uint8 0-255."""
+"""An image file's path, a PIL image, or an RGB array (H, W, 3), uint8 0-255."""
 
 
 def rgb_of(picture: Picture) -> Image.Image:
-    """Any picture as red, green, blue, the right way up.
+    """Any picture as an upright RGB image.
 
     Raises:
         LookwhyError: the file is missing or damaged, or the array has another shape or type.
@@ -115,10 +107,10 @@ def rgb_of(picture: Picture) -> Image.Image:
 
 
 def read_rgb(path: Path) -> Image.Image:
-    """An image file as red, green, blue, the right way up: what every network and picture starts from.
+    """An image file as an upright RGB image, the input of every network and figure.
 
-    Gray is repeated and 16-bit gray scaled, transparency dropped, palettes and CMYK converted; a rotation
-    that a camera noted (EXIF) is carried out.
+    Gray is repeated and 16-bit gray scaled, transparency is dropped, palettes and CMYK are converted, and the
+    camera's rotation (EXIF) is applied.
 
     Raises:
         LookwhyError: the file is missing or damaged.
@@ -138,13 +130,13 @@ def read_rgb(path: Path) -> Image.Image:
 
 
 def as_rgb(file: Image.Image) -> Image.Image:
-    """An image that was opened, as `read_rgb` gives it; damage is Pillow's own error."""
+    """A PIL image as an upright RGB image; a damaged one raises Pillow's own error."""
     picture: Image.Image = ImageOps.exif_transpose(file)
     if picture.mode.startswith("I"):
-        # 16-bit gray: PIL would cut all above 255 to white instead of scaling.
+        # 16-bit gray: PIL would clip values above 255 instead of scaling them.
         picture = Image.fromarray((np.asarray(picture) // 256).astype(np.uint8))
     elif picture.mode == "P" and "transparency" in picture.info:
-        picture = picture.convert("RGBA")  # the way to RGB that PIL does not warn about
+        picture = picture.convert("RGBA")  # directly to RGB, PIL would warn
     return picture.convert("RGB")
 
 

@@ -1,7 +1,7 @@
-"""Backward rules of a ReLU, and the context that puts one in force.
+"""Backward rules of a ReLU, and the context that applies one.
 
-With h the input of the ReLU and G the gradient that arrives at its output (equations 2 and 3 of the
-paper), a rule says what leaves at its input::
+With h the input of the ReLU and G the gradient at its output (equations 2 and 3 of the paper), a rule gives
+the gradient at its input::
 
     gradient             [h > 0] G            Simonyan et al. 2014
     deconvnet                    [G > 0] G    Zeiler & Fergus 2014
@@ -17,10 +17,10 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from lookwhy.types import LookwhyError
+from lookwhy.errors import LookwhyError
 
 Rule = Callable[[Tensor, Tensor], Tensor]
-"""From [h > 0], as booleans or as 0 and 1, and G, to what leaves at the input, written over G."""
+"""From [h > 0], as booleans or as 0 and 1, and G, to the gradient at the input, written over G."""
 
 
 def plain(active: Tensor, gradient: Tensor) -> Tensor:
@@ -44,7 +44,7 @@ def relu_modules(model: nn.Module) -> list[nn.ReLU]:
 
 
 class _RuledReLU(torch.autograd.Function):
-    """ReLU with a backward rule of its own."""
+    """ReLU with another backward rule."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, rule: Rule) -> Tensor:
@@ -55,17 +55,17 @@ class _RuledReLU(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        """What the rule lets through."""
+        """The rule's gradient."""
         (active,) = ctx.saved_tensors
-        return ctx.rule(active, grad.clone()), None  # autograd may need its own once more
+        return ctx.rule(active, grad.clone()), None  # clone: autograd may still need `grad`
 
 
 @contextmanager
 def relu_rule(model: nn.Module, rule: Rule) -> Iterator[None]:
-    """Let every ReLU module of the model use `rule`; the modules are as before afterwards.
+    """Let every ReLU module of the model use `rule` inside the context.
 
-    The forward of each module is replaced rather than hooked: a hook meets an in-place ReLU too late,
-    when its input is gone. ReLUs that are no modules cannot be reached: see `expect_relu_modules`.
+    The forward of each module is replaced. A hook would run after an in-place ReLU has overwritten its input.
+    Functional ReLUs are not affected: see `expect_relu_modules`.
     """
     modules = relu_modules(model)
 
@@ -85,8 +85,8 @@ def expect_relu_modules(model: nn.Module, method: str) -> None:
     """Refuse a model without a ReLU module.
 
     Raises:
-        LookwhyError: it holds none. Functional ReLUs cannot be given a rule, and plain gradients under
-            another name would be worse than none.
+        LookwhyError: it has none. A functional ReLU cannot get a rule, and plain gradients under the name of
+            another method would be wrong.
     """
     if not relu_modules(model):
         raise LookwhyError(

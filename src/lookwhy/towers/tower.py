@@ -1,14 +1,14 @@
 """The frozen image network of a VQA model: its features, under any change of the image, and its gradients.
 
 The network is frozen, so everything here depends on the image alone: not on the question, the epoch or the
-run. One `Memory` keeps it. Any `nn.Module` from images to features can be a tower. A sequence of common
-layers (`windows.why_not` says which) is recomputed only where an image changes (`incremental.py`) and gone
-through backwards from its masks alone (`backward.py`); any other network runs in plain batches and through
-autograd.
+run. One `Memory` stores it. Any `nn.Module` from images to features can be a tower. A sequence of common
+layers (`windows.why_not` says which) is recomputed only where an image changes (`incremental.py`), and its
+backward pass needs no forward pass (`backward.py`). Any other network runs in plain batches and autograd.
 """
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
@@ -26,6 +26,7 @@ from lookwhy.towers.relu_rules import Rule, relu_rule
 from lookwhy.towers.trace import Trace
 
 _log = logging.getLogger(__name__)
+_numbers = itertools.count()
 CleanAndOccluded = tuple[Float[Tensor, "*D"], Float[Tensor, "cells *D"]]
 AtPixels = Callable[[Float[Tensor, "Q *D"]], Float[Tensor, "Q 3 H W"]]
 """Gradients at the features to gradients at the pixels."""
@@ -36,8 +37,8 @@ class Tower(nn.Module):
 
     Args:
         network: images (B, 3, H, W) to features (B, *D). Its weights must not change afterwards.
-        recipe: how pixels are fed to it; None where that is not known.
-        memory: where results for an image are kept; by default nowhere.
+        recipe: preprocessing of the images; None where unknown.
+        memory: store for results by image; by default nothing is stored.
 
     Example:
         >>> tower = Tower(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten()))
@@ -54,42 +55,37 @@ class Tower(nn.Module):
         super().__init__()
         self.network = network.eval().requires_grad_(False)
         self.recipe, self.memory = recipe, memory or Memory()
-        self._occlusions: dict[tuple[object, ...], IncrementalOcclusion] = {}
+        self._number = next(_numbers)
 
     def train(self, mode: bool = True) -> Tower:
-        """Stays in eval mode: it is frozen."""
+        """Stay in eval mode: the tower is frozen."""
         return super().train(False)
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B *D"]:
         """Features of images in the recipe's own input range, not normalised."""
-        return self.network(images)
+        return self.network(images.clone())  # the network may work in place
 
     @torch.no_grad()
     def occluded(
         self, image: Float[Tensor, "3 H W"], grid: int, fill: Float[Tensor, "3"]
     ) -> CleanAndOccluded:
-        """Features of an image, and of it with each cell of a grid painted over, row-major.
+        """Features of an image, and of the image with each cell of a grid painted over, row-major.
 
-        Clean features are kept in single precision, and each occluded one's difference to them in half: 2 MB
-        an image for fc7 and 16x16 cells. A difference is small where the features are not, and is rounded
-        relative to itself; `make bench` prints what that does to the decrease of a probability.
+        On disk, clean features are in single precision, and each occluded one's difference to them in half:
+        2 MB an image for fc7 and 16x16 cells. A difference is small where the features are not, and its
+        rounding is relative to itself; `make bench` prints the effect on the decrease of a probability.
 
         Args:
             image: in the recipe's own input range.
             grid: cells along each side.
             fill: colour of the patch in the same range.
         """
-        colour = tuple(fill.tolist())
-        # Fill and weights may move to another device with the image.
-        settings = (grid, colour, image.device, image.dtype)
-        if settings not in self._occlusions:
-            self._occlusions[settings] = IncrementalOcclusion(self.network, grid=grid, fill=fill)
 
         def make() -> CleanAndOccluded:
             with part("network"):
-                return self._occlusions[settings].clean_and_occluded(image)
+                return self._occlusion.on(grid, fill).clean_and_occluded(image)
 
-        key = {**self._key(image), "grid": grid, "fill": list(colour)}
+        key = {**self._key, "grid": grid, "fill": fill.tolist()}
         return self.memory.recall(
             "occluded-features", key, image, make, _pack_occluded, partial(_unpack_occluded, image)
         )
@@ -107,8 +103,8 @@ class Tower(nn.Module):
         Args:
             image: in the recipe's own input range.
             masks: 1 keeps a pixel and 0 replaces it by the fill; values between mix both.
-            fill: a colour, or another image (a blurred one, say), in the same range.
-            batch_size: masked images that go through the network together; bounds the memory.
+            fill: a colour, or another image (a blurred one, for example), in the same range.
+            batch_size: number of masked images in one forward pass; bounds the memory.
         """
         instead = fill if fill.ndim == 3 else fill[:, None, None]
         shares = (some[:, None] for some in masks.split(batch_size))
@@ -117,15 +113,15 @@ class Tower(nn.Module):
     def with_gradients(
         self, images: Sequence[Float[Tensor, "3 H W"]], counts: Sequence[int], rule: Rule
     ) -> tuple[Float[Tensor, "Q *D"], AtPixels]:
-        """Features for questions about images, and the way from gradients at them to the pixels.
+        """Features for questions about images, and the backward pass from them to the pixels.
 
         Args:
             images: in the recipe's own input range, of one size.
             counts: number of questions about each image; Q is their sum.
-            rule: what each ReLU of the network lets through.
+            rule: backward rule of the network's ReLUs.
 
         Returns:
-            Features, a row a question, and a function to be called once with as many gradients.
+            Features, one row a question, and a function to be called once with as many gradients.
         """
         if self._backward is None:
             return self._through_autograd(images, counts, rule)
@@ -144,9 +140,9 @@ class Tower(nn.Module):
         self, images: Sequence[Tensor], counts: Sequence[int], rule: Rule
     ) -> tuple[Tensor, AtPixels]:
         rows = [image.expand(n, *image.shape) for image, n in zip(images, counts, strict=True)]
-        pixels = torch.cat(rows).detach().clone().requires_grad_()
+        pixels = torch.cat(rows).detach().requires_grad_()
         with torch.enable_grad(), relu_rule(self.network, rule):
-            features = self.network(pixels)
+            features = self(pixels)
 
         def at_pixels(gradients: Tensor) -> Tensor:
             (found,) = torch.autograd.grad(
@@ -164,12 +160,14 @@ class Tower(nn.Module):
             with part("network, forwards"):
                 return backward.forward(image)
 
-        # On a GPU a forward pass is quicker than reading a file.
+        # On a GPU a forward pass is faster than reading a file.
         memory = self.memory if image.device.type == "cpu" else Memory()
-        key = {**self._key(image), "form": 3}
-        return memory.recall(
-            "traces", key, image, make, Trace.pack, lambda arrays: backward.unpack(arrays, image)
-        )
+        unpack = partial(backward.unpack, image=image)
+        return memory.recall("traces", {**self._key, "form": 3}, image, make, Trace.pack, unpack)
+
+    @cached_property
+    def _occlusion(self) -> IncrementalOcclusion:
+        return IncrementalOcclusion(self.network)
 
     @cached_property
     def _backward(self) -> BackwardPass | None:
@@ -183,12 +181,14 @@ class Tower(nn.Module):
     def _fingerprint(self) -> str:
         return fingerprint(self.network)
 
-    def _key(self, image: Tensor) -> dict[str, object]:
-        return {"network": self._fingerprint} if self.memory.folder else {}
+    @property
+    def _key(self) -> dict[str, object]:
+        """The network. In RAM a number is enough, and a large network's fingerprint takes a second."""
+        return {"network": self._fingerprint if self.memory.folder else self._number}
 
 
 def as_tower(network: nn.Module) -> Tower:
-    """The network as a tower; a tower is returned as it is."""
+    """The network as a tower; a tower is returned unchanged."""
     return network if isinstance(network, Tower) else Tower(network)
 
 

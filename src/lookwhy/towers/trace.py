@@ -1,4 +1,4 @@
-"""What one forward pass through a frozen CNN leaves of an image for the way back: bits and places."""
+"""The masks that the forward pass of an image stores for its backward passes."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from torch.nn.modules.utils import _pair
 
 @dataclass
 class Trace:
-    """What a forward pass leaves of one image.
+    """Features and masks of one image.
 
     Attributes:
         features: the network's output, (1, *D).
-        active: for each ReLU, where its input was positive; maps as (1, H, W, C), for a `ReluPool` only what
-            it chose.
+        active: for each ReLU, whether its input was positive; maps as (1, H, W, C). For a `ReluPool`, only
+            for the inputs that its pooling chose.
         chosen: for each max pooling, the place (row x W + column) of the input that became each output, as
             int64 (1, h * w, C); for each `ReluPool` the place within its window, as uint8 (1, h, w, C).
     """
@@ -30,9 +30,9 @@ class Trace:
 
     @staticmethod
     def join(traces: list[Trace], counts: list[int]) -> Trace:
-        """The traces of several images, each as often as there are gradients at its features."""
+        """One trace with a row for each gradient: each image's trace `count` times."""
         if len(traces) == 1:
-            return traces[0]  # one for all of them
+            return traces[0]  # its single row serves all gradients
 
         def joined(name: str) -> list[Tensor]:
             kinds = zip(*(getattr(trace, name) for trace in traces), strict=True)
@@ -45,7 +45,7 @@ class Trace:
         return Trace(features, joined("active"), joined("chosen"))
 
     def pack(self) -> dict[str, np.ndarray]:
-        """As plain arrays, `active` a bit each and `chosen` in bytes."""
+        """The trace as plain arrays: `active` as bits, `chosen` as bytes."""
         bits = [np.packbits(active.cpu().numpy()) for active in self.active]
         places = [chosen.cpu().numpy().ravel().view(np.uint8) for chosen in self.chosen]
         nothing = np.empty(0, np.uint8)
@@ -57,10 +57,10 @@ class Trace:
 
 
 class ReluPool(nn.Module):
-    """A ReLU and a max pooling whose windows, squares side by side, do not overlap.
+    """A ReLU and a max pooling over adjacent squares that do not overlap.
 
-    Each input has at most one output then, so that backwards a rule of the ReLU gives the same before the
-    pooling as after it.
+    Each input has at most one output, so in the backward pass the ReLU's rule gives the same result before
+    the pooling as after it.
     """
 
     def __init__(self, side: int) -> None:
@@ -68,11 +68,11 @@ class ReluPool(nn.Module):
         self.side = side
 
     def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C h w"]:
-        """The largest of each window, or zero."""
+        """The largest value of each window, or zero."""
         return F.max_pool2d(x.clamp(min=0), self.side)
 
     def trace(self, x: Float[Tensor, "1 C H W"]) -> tuple[Tensor, Tensor, Tensor]:
-        """What `forward` gives, and as rows where it is positive and which place of its window it was."""
+        """Result of `forward`; and as rows, whether it is positive and its place within its window."""
         width, side = x.shape[-1], self.side
         pooled, places = F.max_pool2d(x.clamp(min=0), side, return_indices=True)
         within = (places // width % side) * side + places % width % side
@@ -81,10 +81,10 @@ class ReluPool(nn.Module):
     def back(
         self, g: Float[Tensor, "Q h w C"], chosen: Tensor, result: Float[Tensor, "Q H W C"]
     ) -> Float[Tensor, "Q H W C"]:
-        """Each output's gradient at the input that it was, written to `result`."""
+        """Each output's gradient at the input that became the output, written to `result`."""
         (_, rows, columns, _), side = g.shape, self.side
         if result.shape[1:3] != (rows * side, columns * side):
-            result.zero_()  # what no window reaches
+            result.zero_()  # for the margin that no window reaches
         windows = (
             result[:, : rows * side, : columns * side]
             .unflatten(1, (rows, side))
@@ -96,7 +96,7 @@ class ReluPool(nn.Module):
 
 
 def merged(layers: list[nn.Module]) -> list[nn.Module]:
-    """The layers, each ReLU and max pooling that a `ReluPool` can stand for as one."""
+    """The layers, with a `ReluPool` for each ReLU and max pooling that it can replace."""
     result: list[nn.Module] = []
     for layer in layers:
         if result and isinstance(result[-1], nn.ReLU) and (side := _side_by_side(layer)):
@@ -107,7 +107,7 @@ def merged(layers: list[nn.Module]) -> list[nn.Module]:
 
 
 def _side_by_side(layer: nn.Module) -> int:
-    """The side of a max pooling's windows if they are squares that touch and do not overlap, else 0."""
+    """Side of a max pooling's windows if they are adjacent squares that do not overlap, else 0."""
     if not isinstance(layer, nn.MaxPool2d) or layer.ceil_mode:
         return 0
     side = _pair(layer.kernel_size)
@@ -116,5 +116,5 @@ def _side_by_side(layer: nn.Module) -> int:
 
 
 def rows(x: Tensor) -> Tensor:
-    """(B, C, H, W) as (B, H, W, C), in memory, too; vectors as they are."""
+    """Maps (B, C, H, W) as contiguous (B, H, W, C); vectors unchanged."""
     return x.permute(0, 2, 3, 1).contiguous() if x.ndim == 4 else x

@@ -1,8 +1,8 @@
-"""All cells' windows of one size, moved through a layer in a few calls: for a GPU, where each call is dear.
+"""Windows of one size for all cells, computed in a few calls: for a GPU, where each call is expensive.
 
-The window of a cell at the border would be smaller than that of one in the middle; here it is moved inwards
-until it fits and holds clean values where nothing changed. So all windows of a grid are one tensor, and the
-inputs of the next layer are read from it and from the clean map by one lookup each::
+A cell at the border changes a smaller part of a map than a cell in the middle. Its window is moved inwards
+until it fits, and has clean values where nothing changed. So the windows of a grid are one tensor, and the
+inputs of the next layer come from it and from the clean map by one lookup each::
 
     input (i, j) of a cell  =  window[i - top, j - left]  if that lies in the window, else  clean[i, j]
 """
@@ -19,12 +19,13 @@ from lookwhy.towers.windows import Stage, cell_spans
 
 
 class UniformWindows(NamedTuple):
-    """Windows of a grid's cells into one map.
+    """Windows of a grid's cells into one map; the grid has R rows and S columns.
 
     Attributes:
-        values: of row r and column c of the grid; of one size.
-        changed: the map's rows, and columns, that may have changed, for each row and column of the grid.
-        starts: the first row of each row's windows, the first column of each column's.
+        values: contents of the window of each row and column of the grid.
+        changed: for each row and for each column of the grid, the rows and columns of the map that may have
+            changed.
+        starts: for each row of the grid the first row of its windows, and the same for columns.
     """
 
     values: Float[Tensor, "R S h w C"]
@@ -32,7 +33,7 @@ class UniformWindows(NamedTuple):
     starts: tuple[list[int], list[int]]
 
     def size_after(self, stage: Stage, after: Float[Tensor, "H W C"]) -> tuple[int, int]:
-        """Rows and columns of the windows into the map that a stage makes."""
+        """Number of rows and columns of the windows into the map after a stage."""
         rows, columns = (
             max(len(stage.span(axis, one, after.shape[axis])) for one in self.changed[axis])
             for axis in (0, 1)
@@ -42,7 +43,7 @@ class UniformWindows(NamedTuple):
     def advance(
         self, stage: Stage, padded: Float[Tensor, "H W C"], after: Float[Tensor, "H2 W2 C2"], memory: int
     ) -> UniformWindows:
-        """The windows into the map after a stage, from the clean map before it, padded, and after it."""
+        """The windows into the map after a stage, from the padded clean map before it and that after it."""
         size = self.size_after(stage, after)
         changed, starts, read = [], [], []
         for axis in (0, 1):
@@ -62,7 +63,7 @@ class UniformWindows(NamedTuple):
         return UniformWindows(torch.cat(outputs), (changed[0], changed[1]), (starts[0], starts[1]))
 
     def whole(self, clean: Float[Tensor, "H W C"], cells: slice) -> Float[Tensor, "m H W C"]:
-        """The whole map of some cells, counted row by row."""
+        """Whole maps of some cells, numbered row by row."""
         across = len(self.starts[1])
         rows, columns = (
             torch.arange(side, device=clean.device).expand(len(starts), side)
@@ -80,13 +81,13 @@ class UniformWindows(NamedTuple):
         columns: Int64[Tensor, "S w"],
         some: slice,
     ) -> Float[Tensor, "r S h w C"]:
-        """Rows and columns of a padded map as the cells see them, for some rows of the grid."""
+        """Some rows and columns of a padded map with each cell's changes, for some rows of the grid."""
         inside, places = [], []
         sides = (self.starts[0][some], self.starts[1])
-        for starts, asked, margin, side in zip(
+        for starts, wanted, margin, side in zip(
             sides, (rows, columns), padding, self.values.shape[2:4], strict=True
         ):
-            place = asked - margin - torch.tensor(starts, device=asked.device)[:, None]
+            place = wanted - margin - torch.tensor(starts, device=wanted.device)[:, None]
             inside.append((place >= 0) & (place < side))
             places.append(place.clamp(0, side - 1))
         r, c = (torch.arange(len(place), device=place.device) for place in places)
@@ -99,7 +100,7 @@ class UniformWindows(NamedTuple):
 
 
 def painted(clean: Float[Tensor, "H W 3"], grid: int, colour: Float[Tensor, "3"]) -> UniformWindows:
-    """The windows of an image whose cells are painted over; one pixel of the clean image where none is."""
+    """Windows of an image with each cell painted over; an empty cell gets one clean pixel."""
     changed, starts, read, within = [], [], [], []
     for length in clean.shape[:2]:
         spans = cell_spans(length, grid)

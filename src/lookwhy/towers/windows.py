@@ -1,21 +1,21 @@
-"""Which outputs of a layer change with which of its inputs, and the layers for which that is known.
+"""The outputs of a layer that change with some of its inputs, for the layers where that is known.
 
 Along one axis, output o of a layer with kernel k, stride s and padding p reads the inputs from o*s - p
-up to, but not including, o*s - p + k. If the inputs [a, b) have changed, the outputs that may change are
+up to, but not including, o*s - p + k. If the inputs [a, b) change, the outputs that may change are
 those with o*s - p + k > a and o*s - p < b::
 
     outputs  [ max(0, floor((a + p - k) / s) + 1),  min(size, floor((b - 1 + p) / s) + 1) )  =  [c, d)
     inputs   [ c*s - p,  (d - 1)*s - p + k )
 
-with k counted over the holes of a dilated kernel. The inputs needed are the clean ones, padded once as the
-layer pads the whole map (0, or -inf for max pooling) and cropped, with the changed values laid over; the
-layer then runs on the crop without padding, so borders are exact too. Rows and columns go alike.
+where k includes the holes of a dilated kernel. The clean map is padded once as the layer pads it (0, or -inf
+for max pooling) and cropped to the inputs needed, and the changed values are written over the crop. The layer
+then runs on the crop without padding, so borders are exact, too. Rows and columns work alike.
 """
 
 from __future__ import annotations
 
 import copy
-from itertools import pairwise, takewhile
+from itertools import pairwise, product, takewhile
 from typing import NamedTuple
 
 import torch.nn.functional as F
@@ -32,10 +32,10 @@ Box = tuple[range, range]
 
 
 def cell_edges(length: int, grid: int) -> list[int]:
-    """Where the cells along an axis begin and end: cell i is the pixels [edges[i], edges[i + 1]).
+    """Edges of the cells along an axis: cell i is the pixels [edges[i], edges[i + 1]).
 
-    The edges are round(i * length / grid), halves to even, so any grid fits any length; cells differ by
-    a pixel where it does not divide, and some are empty where there are more cells than pixels.
+    The edges are round(i * length / grid), halves to even, so any grid fits any length. Cells differ by a
+    pixel if the grid does not divide the length, and some are empty if there are more cells than pixels.
     """
     return [round(i * length / grid) for i in range(grid + 1)]
 
@@ -45,10 +45,16 @@ def cell_spans(length: int, grid: int) -> list[range]:
     return [range(*pair) for pair in pairwise(cell_edges(length, grid))]
 
 
-class Stage(NamedTuple):
-    """A layer that reads windows, or none (kernel 1), and the pointwise layers after it.
+def cell_boxes(image: Float[Tensor, "3 H W"], grid: int) -> list[Box]:
+    """Rows and columns of each cell of an image, row-major."""
+    rows, columns = (cell_spans(length, grid) for length in image.shape[1:])
+    return list(product(rows, columns))
 
-    Maps are (H, W, C) here: a crop is then copied in long runs, and convolutions are at their fastest.
+
+class Stage(NamedTuple):
+    """A layer that reads windows (kernel 1 for a pointwise layer), and the pointwise layers after it.
+
+    Maps are (H, W, C) here: crops are copied in long runs, and convolutions are fastest.
     """
 
     layers: tuple[nn.Module, ...]
@@ -57,17 +63,17 @@ class Stage(NamedTuple):
     padding: tuple[int, int] = (0, 0)
 
     def pad(self, clean: Float[Tensor, "H W C"]) -> Float[Tensor, "H2 W2 C"]:
-        """A map with the margins that the layer would give it."""
+        """A map with the layer's own padding."""
         value = float("-inf") if isinstance(self.layers[0], nn.MaxPool2d) else 0.0
         down, across = self.padding
         return F.pad(clean, (0, 0, across, across, down, down), value=value)
 
     def changed(self, box: Box, after: Tensor) -> Box:
-        """The outputs, of a map (H, W, C), that changed inputs may change: [c, d) above."""
+        """The part of the map `after` that changes in `box` may change: [c, d) above."""
         return self.span(0, box[0], after.shape[0]), self.span(1, box[1], after.shape[1])
 
     def span(self, axis: int, inputs: range, size: int) -> range:
-        """The outputs along an axis, of so many, that changed inputs may change; none for none."""
+        """The outputs along an axis of `size` outputs that changed inputs may change; none for none."""
         k, s, p = self.kernel[axis], self.stride[axis], self.padding[axis]
         if not inputs:
             return inputs
@@ -84,7 +90,7 @@ class Stage(NamedTuple):
         return padded[rows.start : rows.stop, columns.start : columns.stop]
 
     def run(self, maps: Float[Tensor, "n H W C"], first: int = 0) -> Float[Tensor, "n H2 W2 C2"]:
-        """The layers, or those from a later one on, on padded maps or crops, which they may write to."""
+        """Run the layers from number `first` on, on padded maps or crops; they may write to `maps`."""
         x = maps.permute(0, 3, 1, 2)
         for layer in self.layers[first:]:
             x = layer(x)
@@ -92,7 +98,7 @@ class Stage(NamedTuple):
 
 
 def stages_of(layers: list[nn.Module]) -> list[Stage]:
-    """The layers before the first that mixes all places, gathered into stages."""
+    """The layers before the first one that mixes all places, grouped into stages."""
     stages: list[Stage] = []
     for layer in takewhile(lambda layer: not isinstance(layer, MIXING), layers):
         if isinstance(layer, WINDOWED):
@@ -109,12 +115,12 @@ def stages_of(layers: list[nn.Module]) -> list[Stage]:
 
 
 def flat(layer: nn.Module) -> list[nn.Module]:
-    """The layers of a sequence, those of sequences in it included."""
+    """The layers of a sequence, including those of nested sequences."""
     return [leaf for part in layer for leaf in flat(part)] if isinstance(layer, nn.Sequential) else [layer]
 
 
 def why_not(layer: nn.Module) -> str:
-    """Why a network, or a layer of it, cannot be recomputed in windows; empty if it can."""
+    """The reason why a network or layer cannot be recomputed in windows; empty if it can."""
     name = type(layer).__name__
     if layer._forward_hooks or layer._forward_pre_hooks:
         return f"{name} has hooks, which may change what it computes"

@@ -1,9 +1,9 @@
 """3x3 convolutions of differences by Winograd's method: a quarter of the multiplications.
 
-A convolution is linear, so where its input changes by d its output changes by what d alone gives. Of a
-difference that is zero outside some rows and columns, only those enter, and each reaches one place
-further on every side: the full convolution. With four inputs d and a kernel g of three along one axis, the
-six outputs that they reach are (Winograd 1980; Lavin & Gray 2016, the transpose of their F(4, 3))::
+A convolution is linear: if its input changes by d, its output changes by the convolution of d. If d is zero
+outside some rows and columns, only those are read, and the result reaches one place further on every side:
+the full convolution. With four inputs d and a kernel g of three along one axis, the six outputs are (Winograd
+1980; Lavin & Gray 2016, the transpose of their F(4, 3))::
 
     y = B [(G g) * (A d)]          6 multiplications instead of 12
 
@@ -11,16 +11,16 @@ and in two dimensions 36 instead of 144 for a tile of 4x4 inputs::
 
     Y = B [(G g G') * (A D A')] B'
 
-A and G evaluate d and g as polynomials at six points, where a product of polynomials is the product of the
-values, and B finds its coefficients, which are the convolution. Over C channels in and K out the products
-become 36 matrix products, tiles x C times C x K. Tiles of a map lie side by side, and the outputs that
-neighbours share are added up. Tiles of 5x5 at seven points take 49 products instead of 225; the size is used
-that covers a map with fewer.
+A and G evaluate d and g as polynomials at six points. There the product of the polynomials is the product of
+the values, and B computes its coefficients, which are the convolution. With C channels in and K out, the
+products become 36 matrix products, tiles x C times C x K. The tiles of a map do not overlap, but their
+outputs do, and are added up. Tiles of 5x5 at seven points take 49 products instead of 225. Each map uses the
+tile size that covers it with fewer products.
 
-The usual points 0, 1, -1, 2, -2 and infinity make A, B and G of small integers, which saves work where they
-are written out as additions. Here they are matrix products, too, and points that lose less are free: those
-below were found by search among simple fractions. In single precision 4x4 tiles err by half as much as with
-the usual points, and 5x5 tiles by less than three times as much (`tests/attribution/test_winograd.py`).
+The usual points 0, 1, -1, 2, -2 and infinity make A, B and G of small integers, which saves work if they are
+written out as additions. Here they are matrix products, too, so more precise points cost nothing: those below
+were found by a search among simple fractions. In single precision the error of 4x4 tiles is half of that with
+the usual points, and the error of 5x5 tiles less than three times as large (`tests/towers/test_winograd.py`).
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ from torch import Tensor, nn
 from torch.nn.modules.utils import _pair
 
 FEWEST_CHANNELS = 32
-"""With fewer, the transforms cost what the products save."""
+"""With fewer channels, the transforms cost as much as the products save."""
 TILES_AT_ONCE = 192
-"""Few enough for their transforms to stay in a CPU's cache, enough for the products to be at full speed."""
+"""Few enough that the transforms stay in a CPU's cache, enough for full speed of the products."""
 AT = {
     4: (0, 5 / 8, -5 / 8, 3 / 2, -3 / 2),
     5: (1 / 4, -1 / 4, 7 / 8, -7 / 8, 7 / 4, -7 / 4),
 }
-"""By inputs along a side of a tile: where the polynomials are evaluated, besides at infinity."""
+"""By inputs along a side of a tile: the points of evaluation, besides infinity."""
 
 
 class Tiling(NamedTuple):
-    """How a map is cut: tiles of so many inputs a side, so many down and across."""
+    """Division of a map into tiles: inputs along a tile's side, number of tiles down and across."""
 
     size: int
     down: int
@@ -54,7 +54,7 @@ class Tiling(NamedTuple):
 
     @property
     def products(self) -> int:
-        """Multiplications for a channel in and one out."""
+        """Multiplications for one channel in and one out."""
         return self.down * self.across * (self.size + 2) ** 2
 
 
@@ -66,28 +66,29 @@ def tiling(height: int, width: int) -> Tiling:
 
 
 def _evaluate(size: int, coefficients: int) -> Float[Tensor, "points c"]:
-    """Values of x^0, x^1, ... at the points of a tile size; at infinity the highest power alone counts."""
+    """Values of x^0, x^1, ... at the points of a tile size; at infinity, of the highest power alone."""
     at_infinity = torch.eye(coefficients, dtype=torch.float64)[-1:]
     finite = torch.tensor(AT[size], dtype=torch.float64)
     return torch.cat([torch.linalg.vander(finite, N=coefficients), at_infinity])
 
 
 class Scratch:
-    """Memory that all layers share, so that nothing large is allocated in a loop."""
+    """Buffers that all layers share, so that loops allocate nothing large."""
 
     def __init__(self) -> None:
-        self._kept: dict[str, Tensor] = {}
+        self._buffers: dict[str, Tensor] = {}
 
     def take(self, name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
-        """A tensor with any content, valid until the same name is taken again."""
-        kept, size = self._kept.get(name), prod(shape)
-        if kept is None or kept.numel() < size or (kept.dtype, kept.device) != (like.dtype, like.device):
-            kept = self._kept[name] = like.new_empty(size)
-        return kept[:size].view(shape)
+        """A tensor with undefined content, valid until the same name is taken again."""
+        buffer, size = self._buffers.get(name), prod(shape)
+        kind = like.dtype, like.device
+        if buffer is None or buffer.numel() < size or (buffer.dtype, buffer.device) != kind:
+            buffer = self._buffers[name] = like.new_empty(size)
+        return buffer[:size].view(shape)
 
 
 def suits(layer: nn.Module) -> bool:
-    """Whether a layer is a convolution that `FullConvolution` can stand for, and is worth it."""
+    """Whether a layer is a convolution that `FullConvolution` computes, and faster."""
     return (
         isinstance(layer, nn.Conv2d)
         and (_pair(layer.kernel_size), _pair(layer.stride), _pair(layer.dilation)) == ((3, 3), (1, 1), (1, 1))
@@ -97,7 +98,7 @@ def suits(layer: nn.Module) -> bool:
 
 
 class _Transform:
-    """A kernel at the points of one tile size, and the matrices into the points and out of them."""
+    """A kernel's values at the points of one tile size, and the matrices into the points and back."""
 
     def __init__(self, taps: Float[Tensor, "K C 3 3"], size: int) -> None:
         a, g, b = (_evaluate(size, n).to(taps.device) for n in (size, 3, size + 2))
@@ -109,16 +110,16 @@ class _Transform:
 
 
 class FullConvolution:
-    """(n, h, w, C) -> (n, h + 2, w + 2, K): what differences add to the outputs of a 3x3 convolution.
+    """(n, h, w, C) -> (n, h + 2, w + 2, K): changes of a 3x3 convolution's outputs, from those of its inputs.
 
-    Output (i, j) is what the inputs up to (i, j) in rows i - 2 .. i and columns j - 2 .. j give, so with
-    padding p it belongs to row i - 2 + p of the convolution's own output, counted from the input's first row.
+    Output (i, j) reads the inputs in rows i - 2 .. i and columns j - 2 .. j. With padding p it belongs to row
+    i - 2 + p of the convolution's own output, counted from the first row of the given inputs.
 
     Args:
-        weight: of the convolution.
-        scratch: shared with others.
-        transposed: for gradients: from differences of the outputs to those of the inputs.
-        result: where in the scratch the result is; what is given must lie elsewhere.
+        weight: weights of the convolution.
+        scratch: buffers, which other layers may share.
+        transposed: compute gradients instead: from the outputs' to the inputs'.
+        result: name of the result's buffer; the given differences must not lie in it.
     """
 
     def __init__(
@@ -136,24 +137,24 @@ class FullConvolution:
         self._made: dict[int, _Transform] = {}
 
     def is_of(self, weight: Float[Tensor, "K C 3 3"]) -> bool:
-        """Whether it was made of just these weights."""
+        """Whether it was made from exactly these weights."""
         mine = self._weight
         return (mine.dtype, mine.device) == (weight.dtype, weight.device) and torch.equal(mine, weight)
 
     def __call__(self, d: Float[Tensor, "n h w C"], cut: Tiling | None = None) -> Float[Tensor, "n h2 w2 K"]:
-        """Full convolution; the result is scratch, valid until the next call of any that uses its place.
+        """Full convolution; the result is valid until the next call that uses the same buffer.
 
         Args:
             d: differences.
-            cut: a tiling that covers them; by default one of 4x4 tiles: a single map has too few tiles for
-                the fewer products of 5x5 ones to make up for their larger kernel.
+            cut: a tiling that covers them; by default of 4x4 tiles: with the few tiles of a single map, the
+                larger kernel of 5x5 tiles costs more than their products save.
         """
         n, h, w, channels = d.shape
         size, down, across = cut or Tiling(4, -(-h // 4), -(-w // 4))
         if size not in self._made:
             self._made[size] = _Transform(self._taps, size)
         made = self._made[size]
-        # One tile of room below and to the right, for what the last tiles reach.
+        # Space for one more tile below and to the right, which the last tiles reach.
         shape = n, down + 1, size, across + 1, size, made.kernel.shape[2]
         full = self._scratch.take(self._result, shape, d).zero_()
         if (h, w) != (down * size, across * size):
@@ -190,19 +191,14 @@ class FullConvolution:
 
 
 class FullConvolutions:
-    """The full convolutions of a network's layers, by number, each made anew where its weights have changed.
-
-    Args:
-        scratch: shared by all.
-        transposed: as of each.
-    """
+    """The full convolutions of a network's layers, by number; made again when a layer's weights change."""
 
     def __init__(self, scratch: Scratch, *, transposed: bool = False) -> None:
         self._scratch, self._transposed = scratch, transposed
         self._made: dict[int, FullConvolution] = {}
 
     def of(self, number: int, layer: nn.Module, result: str = "full") -> FullConvolution:
-        """That of a layer that `suits`."""
+        """The FullConvolution of this layer (requires `suits(layer)`)."""
         assert isinstance(layer, nn.Conv2d)
         made = self._made.get(number)
         if made is None or not made.is_of(layer.weight):
@@ -212,12 +208,12 @@ class FullConvolutions:
 
 
 def _parts(maps: int, down: int, across: int) -> Iterator[tuple[slice, slice]]:
-    """Maps and rows of tiles to take at once: several whole maps where they are small, else some rows."""
+    """Maps and rows of tiles that are processed together: several small maps, or some rows of a large one."""
     if down * across <= TILES_AT_ONCE:
         step = TILES_AT_ONCE // (down * across)
         yield from ((slice(i, min(i + step, maps)), slice(0, down)) for i in range(0, maps, step))
     else:
-        # Evenly: every part reads all of the kernel, and a small last one would read it for little.
+        # Split evenly: each part rereads the whole kernel, so a small remainder is wasteful.
         step = -(-down // max(1, round(down * across / TILES_AT_ONCE)))
         for i in range(maps):
             yield from ((slice(i, i + 1), slice(r, min(r + step, down))) for r in range(0, down, step))

@@ -1,24 +1,24 @@
 """Reader of Torch7's binary files (`torch.save` of Lua Torch): numbers, strings, tables and tensors, no code.
 
-A file is one object, and an object is a tag and its content, little endian::
+A file is one object. An object is a tag and its content, little endian::
 
     object  = int32 tag, then
       0 nil      nothing
       1 number   float64
       2 string   int32 length, bytes
       3 table    int32 index, int32 pairs, pairs x (key object, value object)
-      4 torch    int32 index, string "V 1", string class, what that class writes
+      4 torch    int32 index, string "V 1", string class, content of the class
       5 boolean  int32
     tensor  = int32 dimensions, int64 sizes, int64 strides, int64 offset (from 1), object of its storage
     storage = int64 count, raw elements
 
-An index that was seen before stands for the object read then, and nothing follows it. Functions (tags 6, 7
-and 8: Lua bytecode) are refused. Source: File.lua, generic/Tensor.c and generic/Storage.c of torch7, and
-generic/CTensor.c of cutorch, whose CudaTensor is written like a FloatTensor. A file says neither how wide
-its longs are nor its byte order: 8 bytes and little endian, as on 64-bit Linux, are assumed.
+A repeated index refers to the object read before, and no content follows it. Functions (tags 6, 7 and 8: Lua
+bytecode) are refused. Source: File.lua, generic/Tensor.c and generic/Storage.c of torch7, and
+generic/CTensor.c of cutorch, whose CudaTensor is written like a FloatTensor. A file states neither the width
+of its longs nor its byte order: 8 bytes and little endian, as on 64-bit Linux, are assumed.
 
-Nothing in a file is trusted: each size is compared with the bytes that are left before it is used, views
-must lie inside their storage, and nesting is bounded.
+No content of a file is trusted: each size is compared with the remaining bytes before use, views must lie
+inside their storage, and nesting is bounded.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from typing import Any, BinaryIO, NoReturn
 import numpy as np
 from jaxtyping import Shaped
 
-from lookwhy.types import LookwhyError
+from lookwhy.errors import LookwhyError
 
 NIL, NUMBER, STRING, TABLE, TORCH, BOOLEAN = range(6)
 FUNCTIONS = (6, 7, 8)
 MAX_DEPTH, MAX_DIMENSIONS = 32, 16
 
-# Which bytes an element takes; CUDA's classes have the same elements, plain CudaTensor those of Float.
+# Type of an element. CUDA's classes have the same elements; a plain CudaTensor has Float's.
 ELEMENTS = {
     "Byte": "u1", "Char": "i1", "Short": "<i2", "Int": "<i4", "Long": "<i8", "Float": "<f4", "Double": "<f8",
 }  # fmt: skip
@@ -48,7 +48,7 @@ ELEMENTS |= {f"Cuda{kind}": code for kind, code in ELEMENTS.items()} | {"Cuda": 
 
 @dataclass(frozen=True)
 class Torch7Storage:
-    """The flat memory that tensors are views of."""
+    """Flat memory; tensors are views of it."""
 
     values: Shaped[np.ndarray, " N"]
 
@@ -64,8 +64,8 @@ def read_torch7(path: Path) -> Torch7Value:
         Tables are dicts, tensors are arrays of their own shape and element type (CudaTensor: float32).
 
     Raises:
-        LookwhyError: no such file, cut short, damaged, not such a file, or holding a function or a class
-            that is neither tensor nor storage.
+        LookwhyError: no such file, a truncated or damaged one, another format, or a file with a function or
+            with a class other than tensor and storage.
     """
     try:
         with path.open("rb") as file:
@@ -83,7 +83,7 @@ def read_torch7(path: Path) -> Torch7Value:
 class _Reader:
     def __init__(self, file: BinaryIO, path: Path, size: int) -> None:
         self.file, self.path, self.size, self.left = file, path, size, size
-        self.seen: dict[int, Torch7Value] = {}
+        self.objects: dict[int, Torch7Value] = {}
 
     def fail(self, expected: str, found: str) -> NoReturn:
         raise LookwhyError(
@@ -92,7 +92,7 @@ class _Reader:
         )
 
     def take(self, count: int, what: str) -> bytes:
-        """The next bytes: the only place that reads, and it never asks for more than there are."""
+        """The next bytes; never asks the file for more bytes than it has."""
         if not 0 <= count <= self.left:
             self.fail(f"{what} of {count} bytes", f"{self.left} bytes left")
         taken = self.file.read(count)
@@ -112,7 +112,7 @@ class _Reader:
         try:
             return content.decode()
         except UnicodeDecodeError:
-            return content.decode("latin-1")  # at once for any bytes, and no longer than they are
+            return content.decode("latin-1")  # takes any bytes
 
     def read(self, depth: int) -> Torch7Value:
         if depth > MAX_DEPTH:
@@ -131,17 +131,17 @@ class _Reader:
         if tag not in (TABLE, TORCH):
             self.fail("a type tag from 0 to 8", str(tag))
         index = self.int32("an object's index")
-        if index in self.seen:
-            return self.seen[index]
+        if index in self.objects:
+            return self.objects[index]
         return self.table(index, depth) if tag == TABLE else self.torch_object(index, depth)
 
     def table(self, index: int, depth: int) -> dict[Any, Any]:
         pairs = self.int32("the size of a table")
-        # The shortest key and the shortest value are a tag each.
+        # The shortest pair is two tags of four bytes.
         if not 0 <= pairs <= self.left // 8:
             self.fail(f"a table that fits the {self.left} bytes left", f"one of {pairs} pairs")
         table: dict[Any, Any] = {}
-        self.seen[index] = table  # first: a table may hold itself
+        self.objects[index] = table  # before its content: a table may contain itself
         for _ in range(pairs):
             key = self.read(depth + 1)
             if not isinstance(key, bool | float | str):
@@ -161,7 +161,7 @@ class _Reader:
             value = self.storage(np.dtype(ELEMENTS[kind.removesuffix("Storage")]))
         else:
             self.fail("a tensor of numbers", f"an object of the class {name[:60]!r}")
-        self.seen[index] = value
+        self.objects[index] = value
         return value
 
     def storage(self, element: np.dtype[Any]) -> Torch7Storage:
@@ -188,7 +188,7 @@ class _Reader:
                 f"a tensor inside its storage of {len(memory.values)} elements",
                 f"sizes {sizes}, strides {strides}, offset {offset + 1}",
             )
-        # The stride of a single element is never walked, and may be anything.
+        # The stride of a dimension of size 1 is never used and may have any value.
         steps = [
             stride * element.itemsize if size > 1 else 0 for size, stride in zip(sizes, strides, strict=True)
         ]

@@ -1,22 +1,21 @@
-"""The original's trained model (a `.t7` file of VQA_LSTM_CNN, Lu et al. 2015) as a checkpoint.
+"""Import of the original's trained model (a `.t7` file of VQA_LSTM_CNN, Lu et al. 2015) as a checkpoint.
 
-Its train.lua saves a table of three flat vectors, `embedding_w_q`, `encoder_w_q` and `multimodal_w`: what
-`getParameters()` made of its three networks. A file holds no sizes and no names, only their order, which is
-written down once, in `original_layout`. Where it comes from:
+The original's train.lua saves a table of three flat vectors, `embedding_w_q`, `encoder_w_q` and
+`multimodal_w`: the results of `getParameters()` for its three networks. A file has no sizes and no names. The
+order of the parameters is written down once, in `original_layout`. Its sources:
 
-* `nn.Linear` (Module.lua of nn) gives its weight, (out, in) row by row, and then its bias.
-* An nngraph module gives its layers in topological order: depth first from the outputs, the inputs of a node
-  in the order they were passed (topsort in init.lua of graph, __init in gmodule.lua of nngraph). So in the
-  encoder (misc/LSTM.lua) the LSTM's layers follow each other, i2h before h2h, and its output layer of one
-  unit, which nothing uses, comes last; in the fusion (misc/netdef.lua, AxB) the question comes before the
-  image. An nngraph from before its pull request 22 (February 2014) went breadth first; the original is of
-  2015.
+* `nn.Linear` (Module.lua of nn) stores its weight, (out, in) row by row, and then its bias.
+* An nngraph module stores its layers in topological order: depth first from the outputs, the inputs of a node
+  in the order in which they were passed (topsort in init.lua of graph, __init in gmodule.lua of nngraph). So
+  in the encoder (misc/LSTM.lua) the LSTM's layers follow each other, i2h before h2h, and its unused output
+  layer of one unit comes last; in the fusion (misc/netdef.lua, AxB) the question comes before the image.
+  nngraph before its pull request 22 (February 2014) went breadth first; the original is from 2015.
 * The rows of i2h and h2h are input, forget and output gate (sigmoid), then the cell's input (tanh).
 * The encoding is c1, h1, c2, h2 (misc/LSTM.lua joins next_c and next_h layer by layer), as in `DeeperLSTM`.
 
-The vocabulary and the answers are not in the file either: they are those of the data_prepro.json that it was
-trained with. Another one with as many words and answers cannot be told apart, and would give nonsense.
-Trained with `-img_norm 0`, a model saw image features that were not normalised; `DeeperLSTM` always does.
+The vocabulary and the answers are in the data_prepro.json of the training, not in the `.t7` file. A different
+data_prepro.json with as many words and answers cannot be detected, and gives wrong answers. With
+`-img_norm 0` the original does not normalise image features; `DeeperLSTM` always does.
 """
 
 from __future__ import annotations
@@ -32,100 +31,61 @@ from torch import Tensor
 
 from lookwhy.data.datamodule import VQADataModule
 from lookwhy.data.features import read_description
+from lookwhy.errors import LookwhyError
 from lookwhy.files import atomic_path, sha256_file
 from lookwhy.models.checkpoint import describe_run
 from lookwhy.models.deeper_lstm import DeeperLSTM
 from lookwhy.models.original.torch7 import Torch7Value, read_torch7
-from lookwhy.types import LookwhyError
 
 UNUSED = "unused"
 # Blocks of rows of an LSTM's weights: input, forget, output, cell; nn.LSTM has the cell third.
 ORIGINAL_GATES, PYTORCH_GATES = "ifog", "ifgo"
 
 Layout = dict[str, list[tuple[str, tuple[int, ...]]]]
-"""By key of the file: the parameters of `DeeperLSTM` in the order and shapes in which the vector has them."""
+"""By key of the file: names of the parameters of `DeeperLSTM`, and shapes, in the vector's order."""
 
 
-def original_layout(
-    vocab_size: int,
-    num_answers: int,
-    image_dim: int,
-    embedding_size: int,
-    hidden_size: int,
-    num_layers: int,
-    common_size: int,
-) -> Layout:
-    """Where each parameter lies in the original's vectors; the module's docstring says how that is known."""
-    encoder: list[tuple[str, tuple[int, ...]]] = []
-    gates = 4 * hidden_size
-    for layer in range(num_layers):
-        below = hidden_size if layer else embedding_size
-        encoder += [
-            (f"lstm.weight_ih_l{layer}", (gates, below)),
-            (f"lstm.bias_ih_l{layer}", (gates,)),
-            (f"lstm.weight_hh_l{layer}", (gates, hidden_size)),
-            (f"lstm.bias_hh_l{layer}", (gates,)),
-        ]
-    return {
-        # One-hot words times a matrix: a word is a column, a row of `word_table`.
-        "embedding_w_q": [
-            ("word_table.weight", (embedding_size, vocab_size)),
-            ("word_bias", (embedding_size,)),
-        ],
-        "encoder_w_q": [*encoder, (UNUSED, (1, hidden_size)), (UNUSED, (1,))],
-        "multimodal_w": [
-            ("project_question.weight", (common_size, 2 * num_layers * hidden_size)),
-            ("project_question.bias", (common_size,)),
-            ("project_image.weight", (common_size, image_dim)),
-            ("project_image.bias", (common_size,)),
-            ("classify.weight", (num_answers, common_size)),
-            ("classify.bias", (num_answers,)),
-        ],
+def original_layout(head: DeeperLSTM) -> Layout:
+    """Position of each parameter in the original's vectors; sources are in the module's docstring."""
+    kinds = ("weight_ih", "bias_ih", "weight_hh", "bias_hh")
+    lstm = [f"lstm.{kind}_l{layer}" for layer in range(head.lstm.num_layers) for kind in kinds]
+    layers = ("project_question", "project_image", "classify")
+    names = {
+        "embedding_w_q": ["word_table.weight", "word_bias"],
+        "encoder_w_q": lstm,
+        "multimodal_w": [f"{layer}.{kind}" for layer in layers for kind in ("weight", "bias")],
     }
+    shapes = {name: tuple(value.shape) for name, value in head.state_dict().items()}
+    # One-hot words times a matrix: a word is a column, but a row of `word_table`.
+    shapes["word_table.weight"] = shapes["word_table.weight"][::-1]
+    layout = {key: [(name, shapes[name]) for name in own] for key, own in names.items()}
+    layout["encoder_w_q"] += [(UNUSED, (1, head.lstm.hidden_size)), (UNUSED, (1,))]
+    return layout
 
 
-def import_torch7(
-    path: Path,
-    data: VQADataModule,
-    out: Path,
-    *,
-    embedding_size: int = 200,
-    hidden_size: int = 512,
-    num_layers: int = 2,
-    common_size: int = 1024,
-) -> DeeperLSTM:
-    """Write a checkpoint that `load_checkpoint` reads from a file that the original's train.lua saved.
+def import_torch7(path: Path, data: VQADataModule, out: Path, **sizes: int) -> DeeperLSTM:
+    """Convert a file of the original's train.lua to a checkpoint for `load_checkpoint`.
 
     Args:
         path: the .t7 file.
-        data: vocabulary, answers and image features that it was trained with.
-        out: the checkpoint to write. Its epoch and step are 0: the file does not say them.
-        embedding_size: the original's -input_encoding_size.
-        hidden_size: its -rnn_size.
-        num_layers: its -rnn_layer.
-        common_size: its -common_embedding_size.
+        data: vocabulary, answers and image features of the training.
+        out: the checkpoint to write. Its epoch and step are 0: the file does not state them.
+        **sizes: sizes of `DeeperLSTM` that differ from its defaults: embedding_size (the original's
+            -input_encoding_size), hidden_size (-rnn_size), num_layers (-rnn_layer) and common_size
+            (-common_embedding_size).
 
     Returns:
         The network with the file's weights, in eval mode.
 
     Raises:
-        LookwhyError: not a whole Torch7 file, not one of this model, of other sizes; the data folder's
-            features are not stamped with their image tower; or `out` cannot be written.
+        LookwhyError: no complete Torch7 file, another model, other sizes; the data folder's features do not
+            name their image tower; or `out` cannot be written.
     """
-    sizes = {
-        "vocab_size": data.vocab_size,
-        "num_answers": data.num_answers,
-        "image_dim": data.image_dim,
-        "embedding_size": embedding_size,
-        "hidden_size": hidden_size,
-        "num_layers": num_layers,
-        "common_size": common_size,
-    }
-    state = _state_dict(read_torch7(path), sizes, path)
-    with torch.device("meta"):  # nothing is drawn at random for weights that are replaced at once
-        head = DeeperLSTM(**cast(dict[str, Any], sizes))
+    with torch.device("meta"):  # no random weights: they are replaced at once
+        head = DeeperLSTM(data.vocab_size, data.num_answers, data.image_dim, **cast(dict[str, Any], sizes))
+    state = _state_dict(read_torch7(path), head, path)
     head.load_state_dict(state, assign=True)
-    read_description(data.folder / "data_img.h5")  # refuses now what analyze.py could not explain later
+    read_description(data.folder / "data_img.h5")  # fail now, not at the first analysis
     stored = describe_run(head, data) | {"imported": {"file": path.name, "sha256": sha256_file(path)}}
     weights = {f"head.{name}": value for name, value in state.items()}
     try:
@@ -139,8 +99,9 @@ def import_torch7(
     return head.eval()
 
 
-def _state_dict(content: Torch7Value, sizes: dict[str, int], path: Path) -> dict[str, Tensor]:
-    layout = original_layout(**sizes)
+def _state_dict(content: Torch7Value, head: DeeperLSTM, path: Path) -> dict[str, Tensor]:
+    layout = original_layout(head)
+    sizes = {name: size for name, size in head.settings.items() if name not in ("dropout", "use_image")}
     table = content if isinstance(content, dict) else {}
     for key in layout:
         if key not in table:
@@ -163,10 +124,9 @@ def _state_dict(content: Torch7Value, sizes: dict[str, int], path: Path) -> dict
 def _vector(
     value: Any, key: str, length: int, sizes: dict[str, int], path: Path
 ) -> Float32[np.ndarray, " N"]:
-    if not isinstance(value, np.ndarray) or value.ndim != 1 or value.dtype.kind != "f":
-        found = (
-            f"{value.dtype} of shape {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
-        )
+    is_array = isinstance(value, np.ndarray)
+    if not is_array or value.ndim != 1 or value.dtype.kind != "f":
+        found = f"{value.dtype} of shape {value.shape}" if is_array else type(value).__name__
         raise LookwhyError(
             f"expected a vector of floats as {key}, found {found} in {path}; "
             "give a file that train.lua of VQA_LSTM_CNN saved"
@@ -188,7 +148,7 @@ def _vector(
 
 
 def _as_pytorch(name: str, block: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
-    """A block of the original's in the layout of the parameter of that name; a copy."""
+    """Copy of a block of the original's vector, in the layout of the parameter of that name."""
     if name == "word_table.weight":
         return block.T.copy()
     if name.startswith("lstm."):

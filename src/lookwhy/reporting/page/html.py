@@ -86,9 +86,17 @@ def write_report(
 
 
 def run_names(runs: list[Path]) -> list[str]:
-    """Names of run folders, preceded by the parent's name where two are equal."""
-    short = [run.resolve().name for run in runs]
-    long = [f"{run.resolve().parent.name}/{run.resolve().name}" for run in runs]
+    """Names of run folders, preceded by the parent's name where two are equal.
+
+    Raises:
+        LookwhyError: a folder is named twice.
+    """
+    runs = [run.resolve() for run in runs]
+    twice = next((run for run in runs if runs.count(run) > 1), None)
+    if twice is not None:
+        raise LookwhyError(f"expected each run once, found {twice} twice; name it once")
+    short = [run.name for run in runs]
+    long = [f"{run.parent.name}/{run.name}" for run in runs]
     chosen = [one if short.count(one) == 1 else other for one, other in zip(short, long, strict=True)]
     return [name if chosen.count(name) == 1 else str(run) for name, run in zip(chosen, runs, strict=True)]
 

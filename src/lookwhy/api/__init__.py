@@ -1,0 +1,249 @@
+"""The door of the package: load a model, explain its answers, analyse a checkpoint, compare runs.
+
+Notebooks reach these functions as `lookwhy.load`, `lookwhy.explain`, `lookwhy.analyze` and `lookwhy.report`.
+The commands call the same ones.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from lookwhy import keys, store
+from lookwhy.analysis import AnalysisPlan
+from lookwhy.analysis.explain import Explainer
+from lookwhy.analysis.session import AnalysisSession
+from lookwhy.api.explaining import LoadedModel, Why
+from lookwhy.data.datamodule import VQADataModule
+from lookwhy.errors import LookwhyError
+from lookwhy.models import LoadedRun, load_checkpoint
+from lookwhy.models.answering import Answers, answer_all, write_results
+from lookwhy.reporting.comparisons import compare
+from lookwhy.reporting.figures import catalogue
+from lookwhy.reporting.page.html import EXAMPLES, run_names, write_report
+from lookwhy.reporting.publish import publish
+from lookwhy.stopwatch import part, recording
+from lookwhy.towers.recipe import Picture
+from lookwhy.types import AnalysisResult
+
+Plan = AnalysisPlan | Mapping[str, Any] | str | Path
+"""A plan, its settings in plain types, or the path of a YAML file with them."""
+
+
+@dataclass
+class Analysis(AnalysisResult):
+    """The analysis of a checkpoint; `lookwhy.analyze` makes it.
+
+    Attributes:
+        folder: folder with its files and pictures.
+        answers: the model's answers to every question of the data.
+        result_files: those answers, in the files of the official evaluation.
+        seconds: where the time went, by part.
+    """
+
+    folder: Path = Path()
+    answers: Answers | None = None
+    result_files: list[Path] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def table(self) -> list[keys.Row]:
+        """All measurements, one a row; `pandas.DataFrame(result.table())` makes a table of them."""
+        return keys.table(self.summary)
+
+    def figure(self, name: str, question: int | None = None) -> Figure:
+        """A figure of the analysis.
+
+        Args:
+            name: "agreement", "most_important_words", "accuracy_by_type", "failure_prediction",
+                "failure_curves", or "example" for one question.
+            question: id of the question of an "example"; by default the first that the analysis chose.
+
+        Raises:
+            LookwhyError: no such figure or question, or an image that is missing.
+        """
+        if name == "example":
+            chosen = question if question is not None else next(iter(self.manifest["examples"]), -1)
+            found, missing = catalogue.examples(self, [chosen])
+            if missing:
+                raise LookwhyError(
+                    f"expected the image of an analysed question, found no {missing[0]}; choose another"
+                )
+            return found[0].make()
+        epochs: dict[int, AnalysisResult] = {int(self.manifest["epoch"]): self}
+        drawings = {one.name: one for one in (*catalogue.charts(self), *catalogue.comparisons({"": epochs}))}
+        if name not in drawings:
+            raise LookwhyError(
+                f"expected a figure of {', '.join([*drawings, 'example'])}, found {name!r}; name one of them"
+            )
+        return drawings[name].make()
+
+
+def load(checkpoint: str | Path, device: str = "cpu", images: int = 1) -> LoadedModel:
+    """Load a trained model with the methods of the plan that it was trained with.
+
+    Args:
+        checkpoint: file that training wrote, runs/<name>/checkpoints/*.ckpt.
+        device: device to compute on, such as "cuda".
+        images: number of recently used images whose results stay in memory.
+
+    Raises:
+        LookwhyError: no checkpoint or no such device, or the weights of the image network are missing.
+
+    Example:
+        >>> model = load("runs/demo/checkpoints/last.ckpt")  # doctest: +SKIP
+        >>> why = model.explain("cat.jpg", "What is on the mat?")  # doctest: +SKIP
+        >>> why.answer  # doctest: +SKIP
+        'cat'
+    """
+    run = _load(checkpoint, device)
+    plan = AnalysisPlan.from_dict(run.plan, str(checkpoint))
+    return LoadedModel(Explainer(run, plan, device, images), Path(checkpoint))
+
+
+def explain(model: LoadedModel | str | Path, image: Picture, question: str) -> Why:
+    """Answer one question about one image, and explain the answer.
+
+    Args:
+        model: model that `load` returned, or the path of a checkpoint; load it once to ask several questions.
+        image: image as in `LoadedModel.explain`.
+        question: question in plain text.
+
+    Raises:
+        LookwhyError: as in `load` and `LoadedModel.explain`.
+    """
+    return (model if isinstance(model, LoadedModel) else load(model)).explain(image, question)
+
+
+def analyze(
+    checkpoint: str | Path,
+    *,
+    out: str | Path | None = None,
+    plan: Plan | None = None,
+    limit: int | None = None,
+    grid: int | None = None,
+    device: str = "cpu",
+) -> Analysis:
+    """Analyse a checkpoint exactly as the callback does in training; write its files, pictures and answers.
+
+    Args:
+        checkpoint: file that training wrote.
+        out: folder to write to; by default <run>/analyze/<checkpoint>.
+        plan: settings; by default those that the run was trained with.
+        limit: largest number of questions to analyse.
+        grid: cells along each side, in place of the plan's.
+        device: device to compute on.
+
+    Raises:
+        LookwhyError: no checkpoint, a plan with unknown options, or data that are missing or changed.
+
+    Example:
+        >>> result = analyze("runs/demo/checkpoints/last.ckpt", limit=40)  # doctest: +SKIP
+        >>> result.summary["image/occlusion/rank_correlation"]  # doctest: +SKIP
+        0.258
+    """
+    seconds: dict[str, float] = {}
+    with recording(seconds):
+        with part("reading checkpoint and data"):
+            run = _load(checkpoint, device)
+            settings = _settings(run, plan, limit, grid)
+            data = run.datamodule()
+            data.setup()
+        with part("choosing and tagging questions, reading annotators"):
+            session = AnalysisSession(data, settings)
+        result = session.run(run.head, run.epoch, device=device, progress=sys.stderr.isatty())
+        result.manifest["checkpoint"] = str(Path(checkpoint).resolve())
+        base = Path(out) if out else _default_folder(run.path)
+        with part("storing and drawing"):
+            folder = store.save(result, store.epoch_folder(base, run.epoch))
+            publish(result, base, run.epoch, None)
+        with part("answering all questions of the data"):
+            answers, files = _answer_all(run, data, device, base)
+    seconds |= result.manifest["seconds"]
+    return Analysis(**vars(result), folder=folder, answers=answers, result_files=files, seconds=seconds)
+
+
+def answer(
+    checkpoint: str | Path, data: str | Path, *, out: str | Path | None = None, device: str = "cpu"
+) -> tuple[Answers, list[Path]]:
+    """Answer the second split of a prepared folder, such as a test set without annotations.
+
+    Args:
+        checkpoint: file that training wrote.
+        data: prepared folder.
+        out: folder to write to; by default <run>/analyze/<checkpoint>/<name of the prepared folder>.
+        device: device to compute on.
+
+    Returns:
+        The answers, and the files of the official evaluation that hold them.
+
+    Raises:
+        LookwhyError: no checkpoint, no such device, or no prepared folder.
+    """
+    run = _load(checkpoint, device)
+    prepared = run.datamodule(Path(data))
+    prepared.setup("predict")
+    return _answer_all(run, prepared, device, Path(out or _default_folder(run.path) / Path(data).name))
+
+
+def report(runs: Sequence[str | Path], out: str | Path = "report.html", examples: int = EXAMPLES) -> Path:
+    """Write one self-contained page that compares runs over epochs; returns its path.
+
+    Args:
+        runs: run folders; the others are compared with the first.
+        out: page to write.
+        examples: number of questions to browse.
+
+    Raises:
+        LookwhyError: a run named twice, one without any analysis, or a page that cannot be written.
+
+    Example:
+        >>> report(["runs/demo", "runs/san"], "report.html")  # doctest: +SKIP
+    """
+    if examples < 1:
+        raise LookwhyError(f"expected 1 or more examples, found {examples}; leave it out for {EXAMPLES}")
+    folders = [Path(run) for run in runs]
+    named = dict(zip(run_names(folders), folders, strict=True))
+    comparisons = compare(named) if named else []
+    return write_report(folders, Path(out), comparisons, examples, progress=sys.stderr.isatty())
+
+
+def _load(checkpoint: str | Path, device: str) -> LoadedRun:
+    """Load a checkpoint, its head on the device."""
+    run = load_checkpoint(checkpoint)
+    try:
+        run.head.to(device)
+    # A build without CUDA asserts that it has it.
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise LookwhyError(
+            f"expected a device to compute on, found no {device} ({reason}); give --device cpu"
+        ) from error
+    return run
+
+
+def _default_folder(checkpoint: Path) -> Path:
+    """Folder for the analysis of a checkpoint: <run>/analyze/<checkpoint>, or below the working directory."""
+    inside_run = checkpoint.parent.name == "checkpoints"
+    return (checkpoint.parent.parent if inside_run else Path.cwd()) / "analyze" / checkpoint.stem
+
+
+def _settings(run: LoadedRun, plan: Plan | None, limit: int | None, grid: int | None) -> AnalysisPlan:
+    if plan is None:
+        plan = AnalysisPlan.from_dict(run.plan, str(run.path))
+    elif isinstance(plan, (str, Path)):
+        plan = AnalysisPlan.from_yaml(plan)
+    elif not isinstance(plan, AnalysisPlan):
+        plan = AnalysisPlan.from_dict(plan, "plan")
+    if grid is not None:
+        plan = plan.on_grid(grid)
+    return plan if limit is None else replace(plan, num_questions=min(limit, plan.num_questions or limit))
+
+
+def _answer_all(run: LoadedRun, data: VQADataModule, device: str, folder: Path) -> tuple[Answers, list[Path]]:
+    answers = answer_all(run.head, data, device)
+    return answers, write_results(answers, folder, f"epoch={run.epoch:03d}")

@@ -1,0 +1,156 @@
+"""A model that is ready to be explained, and one explanation, as a notebook holds them."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.figure import Figure
+from PIL import Image
+
+from lookwhy import __version__
+from lookwhy.analysis.explain import Explainer, ImageView
+from lookwhy.analysis.explanation import Answer, Explanation
+from lookwhy.files import sha256_file
+from lookwhy.reporting.figures.explanation import explanation_figure, write_explanation
+from lookwhy.towers.recipe import Picture, rgb_of
+
+
+class WordImportance(NamedTuple):
+    """A word of a question and its importance; NaN where it is undefined."""
+
+    word: str
+    importance: float
+
+
+class PictureView(NamedTuple):
+    """An image as `LoadedModel.look` returns it: the picture, the model's view of it, its path or ""."""
+
+    rgb: Image.Image
+    view: ImageView
+    path: str
+
+
+class LoadedModel:
+    """A trained model, ready to answer and to be explained; `lookwhy.load` makes it.
+
+    Attributes:
+        explainer: model and methods; calls are safe in several threads.
+        checkpoint: file of the model.
+        origin: facts about both in plain types, for files that hold explanations.
+    """
+
+    def __init__(self, explainer: Explainer, checkpoint: Path) -> None:
+        self.explainer, self.checkpoint = explainer, checkpoint
+        run = explainer.run
+        self.origin: dict[str, Any] = {
+            "lookwhy": __version__,
+            "checkpoint": str(checkpoint),
+            "checkpoint_sha256": sha256_file(checkpoint),
+            "epoch": run.epoch,
+            "model": type(run.head).__name__,
+            "plan": explainer.plan.describe(),
+            "note": str(run.data.get("note") or ""),
+        }
+
+    def __repr__(self) -> str:
+        return f"<{self.origin['model']} of {self.checkpoint}, epoch {self.origin['epoch']}>"
+
+    def look(self, image: Picture | PictureView) -> PictureView:
+        """Compute once what all questions about an image need.
+
+        Raises:
+            LookwhyError: the file is missing or damaged, or the array is no picture.
+        """
+        if isinstance(image, PictureView):
+            return image
+        rgb = rgb_of(image)
+        return PictureView(
+            rgb, self.explainer.look(rgb), str(image) if isinstance(image, (str, Path)) else ""
+        )
+
+    def explain(self, image: Picture | PictureView, question: str) -> Why:
+        """Answer a question about an image, and explain the answer.
+
+        Args:
+            image: a file's path (`str` or `Path`), a PIL image, an array (H, W, 3) uint8 of red, green and
+                blue, or the result of `look`.
+            question: question in plain text.
+
+        Raises:
+            LookwhyError: the image cannot be read, or the question holds no word.
+        """
+        picture = self.look(image)
+        explanation = self.explainer.explain(picture.view, question)
+        return Why(explanation, picture.rgb, self.origin | {"image": picture.path})
+
+
+@dataclass(frozen=True, repr=False)
+class Why:
+    """One answer and its explanation; a notebook shows it as a picture.
+
+    Attributes:
+        explanation: all numbers, in plain types.
+        image: the picture asked about.
+        origin: checkpoint, plan and image that it comes from, in plain types.
+    """
+
+    explanation: Explanation
+    image: Image.Image
+    origin: dict[str, Any]
+
+    @property
+    def answer(self) -> str:
+        """The likeliest answer: the one that is explained."""
+        return self.answers[0].text
+
+    @property
+    def answers(self) -> tuple[Answer, ...]:
+        """The likeliest answers with their probabilities (0..1), five at most."""
+        return self.explanation.answers
+
+    @property
+    def maps(self) -> dict[str, Float[np.ndarray, "G G"]]:
+        """Importance of the cells of the image, by method."""
+        return {one.method: one.values for one in self.explanation.of("image")}
+
+    @property
+    def words(self) -> dict[str, list[WordImportance]]:
+        """Importance of the words of the question, by method."""
+        return {
+            one.method: [*map(WordImportance, self.explanation.words, one.values.tolist())]
+            for one in self.explanation.of("question")
+        }
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences that a reader must know, such as words that the model does not know."""
+        return (*self.explanation.notes, *self._data_notes)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the explanation: .png, .svg or .pdf as a picture, .json as numbers.
+
+        Raises:
+            LookwhyError: another ending, or a place that cannot be written to.
+        """
+        return write_explanation(Path(path), self.explanation, self.image, self.origin)
+
+    def figure(self) -> Figure:
+        """The picture as a matplotlib figure."""
+        return explanation_figure(self.explanation, np.asarray(self.image), self._data_notes)
+
+    @property
+    def _data_notes(self) -> list[str]:
+        return [self.origin["note"]] if self.origin["note"] else []
+
+    def __repr__(self) -> str:
+        return f"<{self.explanation.question!r}: {self.answer!r} ({self.answers[0].probability:.1%})>"
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.figure().savefig(buffer, format="png")
+        return buffer.getvalue()
