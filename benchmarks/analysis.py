@@ -118,7 +118,7 @@ def beside_the_epoch(store: Store, small_store: Store, pairs: int, small: bool) 
     seconds = store.analyse(pairs, 1).manifest["seconds"]
     parts = {name: value * PAIRS / pairs for name, value in seconds.items() if ": " not in name}
     # Not the same for each pair, and the same for any network.
-    parts["statistics"] = small_store.analyse(PAIRS, 1).manifest["seconds"]["statistics"]
+    parts["statistics"] = small_store.analyse(pairs if small else PAIRS, 1).manifest["seconds"]["statistics"]
     total = sum(parts.values())
     rows = [
         Row(f"training, {steps} steps of {BATCH} questions", f"{training:8.1f} s", "", True),
@@ -134,7 +134,7 @@ def beside_the_epoch(store: Store, small_store: Store, pairs: int, small: bool) 
 def growth(store: Store, small_store: Store, quick: bool) -> dict[str, Curve]:
     """Seconds by pairs, by cells along a side and by questions an image."""
     curves: dict[str, Curve] = {"Pairs (small network)": [], "Cells (VGG-19, first time)": [], "q": []}
-    for pairs in (20, 50, 100) if quick else (100, 1_000, 10_000):
+    for pairs in (5, 10, 20) if quick else (100, 1_000, 10_000):
         start = time.process_time()
         small_store.analyse(pairs, 3)
         curves["Pairs (small network)"].append((pairs, time.process_time() - start))

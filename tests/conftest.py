@@ -1,20 +1,25 @@
-"""What all tests share: a tiny shapes world, prepared once, and the real data where it is found."""
+"""Fixtures of all tests: a tiny shapes world, a training on it, a browser, and the real data if it is there."""
 
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
 SHARED = Path(os.environ.get("LOOKWHY_SHARED", ROOT.parent / "shared"))
 if (SHARED / "nltk_data").is_dir():
-    # NLTK reads it when it is imported; else every test that tags would try a download first.
+    # NLTK reads it when it is imported; otherwise every test that tags words would try a download first.
     known = os.environ.get("NLTK_DATA")
     os.environ["NLTK_DATA"] = os.pathsep.join([str(SHARED / "nltk_data"), *([known] if known else [])])
 
-# Before anything of lookwhy: what its modules import first is compiled under the type checker's import hook,
-# whose cached bytecode is not the installed one. A third of a single test file's time.
+# Read by torch when it is imported, also in the processes that tests start. On a busy machine, threads that wait
+# for each other have taken four times the CPU time of one thread.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Imported before lookwhy: the type checker's import hook compiles anew what lookwhy is the first to import, which
+# takes a third of the time of a single test file.
 import pytorch_lightning  # noqa: E402, F401
 import scipy.stats  # noqa: E402, F401
 import torchvision  # noqa: E402, F401
@@ -46,6 +51,25 @@ def tiny_checkpoint(tiny_world, tmp_path_factory):
     from tiny_runs import make_checkpoint
 
     return make_checkpoint(tiny_world, tmp_path_factory.mktemp("run") / "runs" / "tiny")
+
+
+@pytest.fixture(scope="session")
+def trained(tiny_world, tmp_path_factory):
+    """Output and run folder of `python train.py`, two epochs with their analyses; tests must not change it."""
+    from tiny_runs import run, train_command
+
+    folder = tmp_path_factory.mktemp("trained")
+    more = ["--trainer.max_epochs=2", "--analysis.untrained=true", "--analysis.plan.num_examples=2"]
+    done = run(train_command(tiny_world, *more), folder)
+    assert done.returncode == 0, done.stderr
+    path = folder / "runs" / "shapes"
+    return SimpleNamespace(
+        folder=folder,
+        run=path,
+        last=path / "checkpoints" / "last.ckpt",
+        stdout=done.stdout,
+        stderr=done.stderr,
+    )
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,8 @@ from contextlib import contextmanager
 CONTROL = re.compile(r"\x1b\[[\d;?]*[A-Za-z]")
 
 
-class Shown:
-    """What was written; whole once the terminal is closed."""
+class Screen:
+    """The text written to a terminal; complete once the terminal is closed."""
 
     def __init__(self) -> None:
         self.raw = ""
@@ -29,10 +29,10 @@ class Shown:
 
 
 @contextmanager
-def terminal(monkeypatch, columns: int = 80) -> Iterator[Shown]:
+def terminal(monkeypatch, columns: int = 80) -> Iterator[Screen]:
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    shown, parts = Shown(), []
+    shown, parts = Screen(), []
 
     def read() -> None:
         # Reading fails once the last writer is gone.
@@ -51,7 +51,7 @@ def terminal(monkeypatch, columns: int = 80) -> Iterator[Shown]:
         with os.fdopen(slave, "w", encoding="utf-8") as screen, monkeypatch.context() as patch:
             patch.setattr(sys, "stdout", screen)
             patch.setattr(sys, "stderr", screen)
-            # What rich would otherwise believe instead of the terminal.
+            # Rich would believe these instead of the terminal.
             for name in ("LINES", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE"):
                 patch.delenv(name, raising=False)
             patch.setenv("TERM", "xterm")

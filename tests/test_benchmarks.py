@@ -29,9 +29,12 @@ def test_the_epochs_of_a_config_and_its_analysis_are_measured(tiny_world, capsys
     parts = {name: value for name, value in seconds.items() if rows[name].name.startswith("  ")}
     assert {"image/guided_backprop", "image/occlusion", "question/word_drop", epoch.REST} <= set(parts)
     assert sum(parts.values()) == pytest.approx(analysis_seconds, abs=0.1)
-    share = analysis_seconds / (seconds["training"] + seconds["validation"])
-    assert seconds["analysis : epoch"] == pytest.approx(share, rel=0.1)
-    assert rows["analysis : epoch"].met == (share <= 1)
+    # Each of these three numbers is rounded to hundredths of a second, of which the tiny epoch has few.
+    epoch_seconds = seconds["training"] + seconds["validation"]
+    least = (analysis_seconds - 0.01) / (epoch_seconds + 0.01)
+    most = (analysis_seconds + 0.01) / max(epoch_seconds - 0.01, 1e-3)
+    assert least - 0.01 <= seconds["analysis : epoch"] <= most + 0.01
+    assert rows["analysis : epoch"].met == (seconds["analysis : epoch"] <= 1)
 
 
 def test_functions_are_called_in_turn_and_the_first_round_is_not_counted():
@@ -59,14 +62,8 @@ def test_the_other_benchmarks_run(module, capsys, tmp_path):
 
 
 def test_a_quantity_that_has_no_bar_is_neither_met_nor_missed(capsys):
-    timing.print_rows(
-        "title",
-        [
-            timing.Row("a", "1 s", "", True),
-            timing.Row("b", "2 x", ">= 3 x", False),
-            timing.Row("c", "4 x", ">= 3 x", True),
-        ],
-    )
+    rows = [("a", "1 s", "", True), ("b", "2 x", ">= 3 x", False), ("c", "4 x", ">= 3 x", True)]
+    timing.print_rows("title", [timing.Row(*row) for row in rows])
     lines = capsys.readouterr().out.splitlines()
     verdicts = {line.split("│")[1].strip(): line.split("│")[4].strip() for line in lines if "│" in line}
     assert verdicts == {"a": "", "b": "NO", "c": "yes"}

@@ -1,95 +1,106 @@
-"""Two real processes: every question analysed once, numbers equal to one process'."""
+"""`python train.py` with two processes, started as a user starts it."""
 
-import ast
-import subprocess
+import json
+import os
+import signal
 import sys
-import textwrap
+import time
 from pathlib import Path
+from subprocess import PIPE, Popen
 
 import numpy as np
 import pytest
+import pytorch_lightning as pl
+import yaml
+from data.test_feature_rows import mappings
+from tiny_runs import clean_environment, run, train_command, train_options
 
 from lookwhy import store
+from lookwhy.cli.train import main as train
 
-SCRIPT = """
-import sys, warnings
-warnings.filterwarnings("ignore")
-import torch
-torch.set_num_threads(1)
-sys.path.insert(0, {tests!r})
-import pytorch_lightning as pl
-from pathlib import Path
-from tiny_runs import make_data, make_head, make_trainer
-from lookwhy.analysis import AnalysisPlan
-from lookwhy.callbacks import ImportanceCallback
-from lookwhy.models import SAN, DeeperLSTM, VQASystem
+TESTS = Path(__file__).parent
+DDP = ["--trainer.devices=2", "--trainer.strategy=ddp"]
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+LAUNCHES = {
+    "ddp": ([sys.executable], DDP, "shapes"),
+    "ddp_spawn": ([sys.executable], ["--trainer.devices=2", "--trainer.strategy=ddp_spawn"], "shapes_san"),
+    "torchrun": (TORCHRUN, DDP, "shapes"),
+}
+# An analysis before the first step, of weights that do not depend on the number of processes.
+UNTRAINED = [
+    "--trainer.max_epochs=1", "--analysis.untrained=true", "--analysis.epochs=[]", "--analysis.plan.num_questions=13"
+]  # fmt: skip
+LINUX = Path("/proc/self/smaps").exists()
+"""Whether the system describes its processes."""
 
-pl.seed_everything(7)
-data = make_data(Path({world!r}))
-plan = AnalysisPlan(num_questions=13, num_examples=1, bootstrap_samples=50)
-settings = dict(devices=2, strategy="ddp_fork") if {processes} == 2 else {{}}
-trainer = make_trainer({folder!r}, 1, [ImportanceCallback(plan, epochs=[], untrained=True)], **settings)
-trainer.fit(VQASystem(make_head(data, {head})), data)
-if {processes} == 1 or trainer.is_global_zero:
-    print(float(trainer.callback_metrics["val/accuracy/overall"]))
-"""
+
+class Mappings(pl.Callback):
+    """Writes down how each process has mapped the features into its memory."""
+
+    def on_train_end(self, trainer, pl_module):
+        found = mappings(trainer.datamodule.folder / "data_img.h5")
+        folder = trainer.strategy.broadcast(trainer.default_root_dir)
+        Path(folder, f"mapped_{trainer.global_rank}.json").write_text(json.dumps(found))
+
+
+@pytest.fixture(scope="module")
+def one_process(tiny_world, tmp_path_factory):
+    """The analysis of each config's model in a single process."""
+    folder = tmp_path_factory.mktemp("one")
+    quiet = ["--trainer.logger=false", f"--runs={folder}"]
+    for config in ("shapes", "shapes_san"):
+        assert train(train_options(tiny_world, *UNTRAINED, *quiet, config=config)) == 0
+    return lambda config: store.load(store.epoch_folder(folder / config, store.UNTRAINED))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("head", ["DeeperLSTM", "SAN"])
-def test_two_processes_find_what_one_finds(tiny_world, tmp_path, head):
-    results = {}
-    for processes in (1, 2):
-        folder = tmp_path / str(processes)
-        script = textwrap.dedent(SCRIPT).format(
-            tests=str(__file__).rsplit("/", 1)[0],
-            world=str(tiny_world),
-            folder=str(folder),
-            processes=processes,
-            head=head,
-        )
-        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=200)
-        assert done.returncode == 0, done.stderr[-2000:]
-        results[processes] = store.load(store.epoch_folder(folder, store.UNTRAINED))
-    one, two = results[1], results[2]
-    assert one.question_ids.tolist() == two.question_ids.tolist()
-    assert set(one.summary) == set(two.summary)
-    for key, value in one.summary.items():
-        assert two.summary[key] == pytest.approx(value, abs=1e-5), key
+@pytest.mark.parametrize("launch", LAUNCHES)
+def test_two_processes_train_in_one_folder_and_find_what_one_finds(tiny_world, tmp_path, one_process, launch):
+    launcher, options, config = LAUNCHES[launch]
+    options = [*options, *UNTRAINED, *(["--trainer.callbacks+=test_ddp.Mappings"] if LINUX else [])]
+    # A name that is taken: all processes must move on to the same free one.
+    (tmp_path / "runs" / config / "checkpoints").mkdir(parents=True)
+    command = [*launcher, *train_command(tiny_world, *options, config=config)[1:]]
+    done = run(command, tmp_path, PYTHONPATH=os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")]))
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in (tmp_path / "runs").iterdir()} == {config, f"{config}-2"}
+    folder = tmp_path / "runs" / f"{config}-2"
+    assert "MEMBER: 2/2" in done.stderr
+    assert done.stdout.count("W&B: no API key found") == 1
+    assert done.stdout.count(f"run folder  runs/{config}-2") == 1
+    assert len(list(folder.glob("wandb/*run-*/*.wandb"))) == 1
+    assert (folder / "checkpoints" / "last.ckpt").is_file()
+    assert (folder / "metrics.json").is_file()
+    assert int(yaml.safe_load((folder / "config.yaml").read_text())["trainer"]["devices"]) == 2
+    one, two = one_process(config), store.load(store.epoch_folder(folder, store.UNTRAINED))
+    assert two.question_ids.tolist() == one.question_ids.tolist()
+    assert two.summary == pytest.approx(one.summary, abs=1e-5)
     for name, maps in one.maps.items():
         np.testing.assert_allclose(two.maps[name].values.numpy(), maps.values.numpy(), atol=1e-6)
-
-
-SHARED = """
-import sys
-sys.path.insert(0, {tests!r})
-import pytorch_lightning as pl
-import torch
-from pathlib import Path
-from data.test_feature_rows import mappings
-from tiny_runs import make_data, make_head, make_trainer
-from lookwhy.models import VQASystem
-
-torch.set_num_threads(1)
-
-class Look(pl.Callback):
-    def on_train_end(self, trainer, pl_module):
-        (Path({folder!r}) / str(trainer.global_rank)).write_text(str(mappings(Path({world!r}) / "data_img.h5")))
-
-data = make_data(Path({world!r}))
-trainer = make_trainer({folder!r}, 1, [Look()], devices=2, strategy="ddp_fork")
-trainer.fit(VQASystem(make_head(data)), data)
-"""
+    for rank in (0, 1) if LINUX else ():
+        mapped = json.loads((folder / f"mapped_{rank}.json").read_text())
+        assert mapped, "the features are mapped, and no process has a copy of its own"
+        assert all(one == ["r--s", 0] for one in mapped)
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="only Linux tells what is mapped")
-def test_two_processes_share_the_pages_of_the_features(tiny_world, tmp_path):
-    tests = str(Path(__file__).parent)
-    script = textwrap.dedent(SHARED).format(tests=tests, world=str(tiny_world), folder=str(tmp_path))
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=200)
-    assert done.returncode == 0, done.stderr[-2000:]
-    for rank in "01":
-        found = ast.literal_eval((tmp_path / rank).read_text())
-        assert found
-        assert all(one == ("r--s", 0) for one in found)
+@pytest.mark.skipif(not LINUX, reason="only Linux tells who started whom")
+def test_a_killed_process_ends_the_whole_training_with_one_line(tiny_world, tmp_path):
+    endless = ["--trainer.max_epochs=100000", "--analysis.epochs=[]", "--trainer.logger=false"]
+    process = Popen(
+        train_command(tiny_world, *DDP, *endless), cwd=tmp_path, env=clean_environment(), stdout=PIPE, stderr=PIPE,
+        text=True,
+    )  # fmt: skip
+    try:
+        line = next(line for line in process.stdout if line.startswith("epoch 2:"))
+        assert "loss" in line
+        (child,) = map(int, Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split())
+        os.kill(child, signal.SIGKILL)
+        start = time.monotonic()
+        _, errors = process.communicate(timeout=60)  # until nobody holds its stdout and stderr any more
+    finally:
+        process.kill()
+    assert time.monotonic() - start < 60
+    assert process.returncode == 2, errors
+    assert "Traceback" not in errors
+    assert "expected all processes of the training to run until its end" in errors.splitlines()[-1]

@@ -1,102 +1,112 @@
-"""Real trainings, offline: one is killed, resumed, and both parts read back as one W&B run."""
+"""Real offline trainings: one is interrupted, resumed, killed, resumed, and read back as one W&B run."""
 
 from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
+import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from subprocess import DEVNULL, PIPE, Popen
 from types import SimpleNamespace
 
 import pytest
 import yaml
-from tiny_runs import clean_environment, train_command
+from tiny_runs import clean_environment, leet, run, train_command
 
 from lookwhy import store
 from lookwhy.files import sha256_file
+from lookwhy.models import load_checkpoint
 from lookwhy.reporting.wandb.summary import best_values, read_summaries
 
-EPOCHS = 5
+ANALYSED = "analysis/accuracy/overall"
 
 
-def leet(file: Path, *more: str) -> str:
-    arguments = [str(Path(sys.executable).with_name("wandb")), "leet", "inspect", *more, "--json", str(file)]
-    return subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=True).stdout
+def logged(file: Path) -> SimpleNamespace:
+    with leet(file) as lines:
+        records = [json.loads(line) for line in lines]
+    start = next(record["run"] for record in records if record["type"] == "run")
+    history = [record["history"]["item"] for record in records if record["type"] == "history"]
+    return SimpleNamespace(records=records, run=start, history=history)
 
 
-def logged(wandb_folder: Path) -> SimpleNamespace:
-    (file,) = wandb_folder.glob("*.wandb")
-    records = [json.loads(line) for line in leet(file).splitlines() if line]
-    return SimpleNamespace(
-        records=records,
-        run=next(record["run"] for record in records if record["type"] == "run"),
-        history=[record["history"]["item"] for record in records if record["type"] == "history"],
-        summary=json.loads(leet(file, "--summary")),
-    )
+@contextmanager
+def started(command: list[str], folder: Path) -> Iterator[Popen[str]]:
+    process = Popen(command, cwd=folder, env=clean_environment(), stdout=DEVNULL, stderr=PIPE, text=True)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
 
 
-def analysed(part: Path) -> list[int]:
-    """The epochs whose analysis is in an offline run, which may be of a process that is still writing."""
-    arguments = [str(Path(sys.executable).with_name("wandb")), "leet", "inspect", "--json", str(part)]
-    read = subprocess.run(arguments, capture_output=True, text=True, timeout=60).stdout
-    items = [json.loads(line)["history"]["item"] for line in read.splitlines() if '"type":"history"' in line]
-    return [item["epoch"] for item in items if "analysis/accuracy/overall" in item]
+def wait_for(count: int, folder: Path, pattern: str, process: Popen[str]) -> list[Path]:
+    while len(found := sorted(folder.glob(pattern))) < count:
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.05)
+    return found
 
 
 @pytest.fixture(scope="module")
 def resumed(tiny_world, tmp_path_factory):
-    """A training killed after some epochs, gone on with from the checkpoint of its first one."""
+    """A training interrupted by Ctrl-C, resumed and killed, and resumed once more from the same checkpoint."""
     folder = tmp_path_factory.mktemp("resumed")
-    environment = clean_environment()
-    run = folder / "runs" / "shapes"
-    last, early = run / "checkpoints" / "last.ckpt", run / "checkpoints" / "early.ckpt"
-    process = subprocess.Popen(
-        train_command(tiny_world, "--trainer.max_epochs=200", "--tags=[mine]"), cwd=folder, env=environment,
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    deadline = time.monotonic() + 150
-    while not last.is_file() and time.monotonic() < deadline and process.poll() is None:
-        time.sleep(0.02)
+    path = folder / "runs" / "shapes"
+    last, early = path / "checkpoints" / "last.ckpt", path / "checkpoints" / "early.ckpt"
+    train = train_command(tiny_world, "--tags=[mine]", "--trainer.max_epochs=200")
+    with started(train, folder) as process:
+        wait_for(1, path, "checkpoints/last.ckpt", process)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+        interrupted = SimpleNamespace(returncode=process.returncode, stderr=errors)
     shutil.copy(last, early)
-    # W&B writes in blocks: epoch 1 is there for good only when it is in the file.
-    while time.monotonic() < deadline and process.poll() is None:
-        if 1 in analysed(next((run / "wandb").glob("offline-run-*/*.wandb"))):
-            break
-    process.kill()
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == -9, errors
-    finished = subprocess.run(
-        train_command(tiny_world, f"--trainer.max_epochs={EPOCHS}", f"--ckpt_path={early}", "--tags=[mine]"),
-        cwd=folder, env=environment, capture_output=True, text=True, timeout=200,
+    first = load_checkpoint(early).epoch + 1
+    with started([*train, f"--ckpt_path={last}"], folder) as process:
+        _, file = wait_for(2, path, "wandb/offline-run-*/*.wandb", process)
+        # W&B writes in blocks: an epoch is there for good only when it is in the file.
+        with leet(file, "--follow", "--idle-timeout", "60s") as lines:
+            items = (json.loads(line).get("history", {"item": {}})["item"] for line in lines)
+            assert any(ANALYSED in item and item["epoch"] == first for item in items)
+    done = run([*train, f"--ckpt_path={early}", f"--trainer.max_epochs={first + 2}"], folder)
+    assert done.returncode == 0, done.stderr
+    files = sorted(path.glob("wandb/offline-run-*/*.wandb"))
+    with leet(files[-1], "--summary") as lines:
+        end = json.load(lines)
+    return SimpleNamespace(
+        folder=folder, run=path, parts=[logged(file) for file in files], end=end, done=done,
+        interrupted=interrupted, first=first, epochs=first + 2,
     )  # fmt: skip
-    assert finished.returncode == 0, finished.stderr
-    parts = [logged(path) for path in sorted((run / "wandb").glob("offline-run-*"))]
-    return SimpleNamespace(folder=folder, run=run, parts=parts, finished=finished)
+
+
+def test_an_interrupted_training_leaves_with_130_and_resumes(resumed):
+    assert resumed.interrupted.returncode == 130, resumed.interrupted.stderr
+    assert "Traceback" not in resumed.interrupted.stderr
+    assert load_checkpoint(resumed.run / "checkpoints" / "last.ckpt").epoch == resumed.epochs - 1
 
 
 def test_the_resumed_training_goes_on_with_the_same_run(resumed):
-    assert len(resumed.parts) == 2
+    assert len(resumed.parts) == 3
     assert len({part.run["run_id"] for part in resumed.parts}) == 1
     assert [path.name for path in (resumed.folder / "runs").iterdir()] == ["shapes"]
-    assert "warn" not in (resumed.finished.stdout + resumed.finished.stderr).lower()
+    assert "warn" not in (resumed.done.stdout + resumed.done.stderr).lower()
 
 
 def test_every_epoch_is_logged_exactly_once(resumed):
-    first, second = (
-        [item["epoch"] for item in part.history if "analysis/accuracy/overall" in item]
-        for part in resumed.parts
-    )
-    assert {0, 1} <= set(first), "the second process came to epoch 1 again"
-    assert len(first + second) == len(set(first + second)), "none twice"
-    assert set(range(EPOCHS)) <= set(first + second), "none lost"
+    items = [[item for item in part.history if ANALYSED in item] for part in resumed.parts]
+    epochs = [[item["epoch"] for item in part] for part in items]
+    assert resumed.first in epochs[1], "the third process came to this epoch again"
+    found = sum(epochs, [])
+    assert len(found) == len(set(found)), "none twice"
+    assert set(range(resumed.epochs)) <= set(found), "none lost"
+    assert all("analysis/image/occlusion/rank_correlation" in item for part in items for item in part)
 
 
 def test_the_best_values_are_those_of_all_epochs_not_of_the_last_process(resumed):
-    expected = best_values(read_summaries(resumed.run, last=EPOCHS - 1))
+    expected = best_values(read_summaries(resumed.run, last=resumed.epochs - 1))
     assert expected
-    summary = resumed.parts[1].summary["summary"]
+    summary = resumed.end["summary"]
     assert {key: summary[f"analysis/{key}"] for key in expected} == pytest.approx(expected)
     finished = json.loads((resumed.run / "metrics.json").read_text())
     assert {key: finished[f"analysis/{key}"] for key in expected} == pytest.approx(expected)
@@ -105,15 +115,12 @@ def test_the_best_values_are_those_of_all_epochs_not_of_the_last_process(resumed
 
 def test_the_artifact_of_the_end_holds_all_epochs(resumed):
     artifacts = [
-        [
-            r["artifact"]
-            for r in part.records
-            if r["type"] == "artifact" and r["artifact"]["type"] == "analysis"
-        ]
+        [record["artifact"] for record in part.records if record["type"] == "artifact"]
         for part in resumed.parts
     ]
-    assert artifacts[0] == [], "it was killed"
-    text = json.dumps(artifacts[1])
+    analyses = [[one for one in part if one["type"] == "analysis"] for part in artifacts]
+    assert analyses[1] == [], "it was killed"
+    text = json.dumps(analyses[2])
     for epoch in store.stored_epochs(resumed.run):
         assert f"epoch={epoch:03d}/summary.json" in text
 
@@ -121,10 +128,8 @@ def test_the_artifact_of_the_end_holds_all_epochs(resumed):
 def test_group_tags_and_configuration_tell_runs_apart(resumed, tiny_world):
     for part in resumed.parts:
         assert part.run["run_group"] == "shapes"
-        assert part.run["tags"] == [
-            "DeeperLSTM", tiny_world.name, "simulated annotators", "mine"
-        ]  # fmt: skip
-    config = resumed.parts[1].summary["config"]
+        assert part.run["tags"] == ["DeeperLSTM", tiny_world.name, "simulated annotators", "mine"]
+    config = resumed.end["config"]
     stated = yaml.safe_load((resumed.run / "config.yaml").read_text())
     for name in ("model", "data", "trainer", "analysis", "seed_everything"):
         assert config[name] == stated[name], name

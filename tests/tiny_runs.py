@@ -2,8 +2,9 @@
 
 import json
 import os
+import subprocess
 import sys
-from contextlib import redirect_stdout, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from io import StringIO
 from pathlib import Path
 
@@ -18,22 +19,46 @@ from lookwhy.models import SAN, DeeperLSTM, VQASystem
 ROOT = Path(__file__).parent.parent
 
 
-def train_command(world, *more):
-    """The words of `python train.py ...`, to be run in a process of its own."""
-    sizes = ["embedding_size=12", "hidden_size=10", "common_size=16"]
+def train_options(world, *more, config="shapes"):
+    """The options of `python train.py` for a short training on a tiny world."""
+    sizes = {"embedding_size": 12, "hidden_size": 10}
+    sizes |= {"attention_size": 8} if config == "shapes_san" else {"common_size": 16}
     return [
-        sys.executable, str(ROOT / "train.py"), "--config", str(ROOT / "configs" / "shapes.yaml"),
-        f"--data.folder={world}", f"--data.annotator_maps={world / 'annotators'}",
-        *(f"--model.head.init_args.{size}" for size in sizes), "--trainer.accelerator=cpu",
+        f"--config={ROOT / 'configs' / config}.yaml", f"--data.folder={world}",
+        f"--data.annotator_maps={world / 'annotators'}", "--trainer.accelerator=cpu",
+        *(f"--model.head.init_args.{name}={size}" for name, size in sizes.items()),
         "--analysis.plan.num_questions=8", "--analysis.plan.num_examples=1", "--analysis.untrained=false",
         "--analysis.plan.bootstrap_samples=20", *more,
     ]  # fmt: skip
+
+
+def train_command(world, *more, config="shapes"):
+    """The words of `python train.py ...`, to be run in a process of its own."""
+    return [sys.executable, str(ROOT / "train.py"), *train_options(world, *more, config=config)]
 
 
 def clean_environment(**more):
     """The environment without settings of W&B or of another run."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("WANDB", "LOOKWHY_RUN"))}
     return kept | more
+
+
+def run(command, folder, **environment):
+    """Run a command in a folder, as a user does."""
+    return subprocess.run(
+        [str(word) for word in command], cwd=folder, env=clean_environment(**environment),
+        capture_output=True, text=True, timeout=200,
+    )  # fmt: skip
+
+
+@contextmanager
+def leet(file, *options):
+    """The JSON that `wandb leet inspect` prints of an offline run, to be read while it is printed."""
+    wandb = str(Path(sys.executable).with_name("wandb"))
+    command = [wandb, "leet", "inspect", *options, "--json", str(file)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        yield process.stdout
+        process.kill()
 
 
 def make_data(world, **settings):

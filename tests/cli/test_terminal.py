@@ -8,7 +8,7 @@ import zipfile
 import pytest
 from made_results import make_result, make_run
 from terminals import terminal
-from tiny_runs import train_command
+from tiny_runs import train_options
 
 from lookwhy.cli.analyze import main as analyze
 from lookwhy.cli.prepare import main as prepare
@@ -60,11 +60,9 @@ def test_drawing_figures_names_each(tmp_path, monkeypatch):
     assert any(re.match(r"drawing failure_curves: +\d+%\|.*\[\d\d:\d\d<", one) for one in shown.states)
 
 
-def test_without_a_logger_nobody_is_sent_to_its_folder(tiny_world, tmp_path, monkeypatch, capsys):
-    # Lightning calls a function of jsonargparse by its former name.
-    monkeypatch.setenv("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
-    _, _, *options = train_command(tiny_world, f"--runs={tmp_path}", "--name=quiet", "--trainer.max_epochs=1")
-    assert train([*options, "--trainer.logger=false"]) == 0
+def test_without_a_logger_nobody_is_sent_to_its_folder(tiny_world, tmp_path, capsys):
+    options = [f"--runs={tmp_path}", "--name=quiet", "--trainer.max_epochs=1", "--trainer.logger=false"]
+    assert train(train_options(tiny_world, *options)) == 0
     output = capsys.readouterr()
     assert f"run folder  {tmp_path / 'quiet'}" in output.out
     assert "wandb" not in output.out

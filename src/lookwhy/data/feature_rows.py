@@ -105,7 +105,7 @@ class FeatureRows:
         image = f" ({self.image_files[row]})" if row < len(self.image_files) else ""
         raise LookwhyError(
             f"expected finite image features, found {found} in row {row}{image} of {self.name}; "
-            "write the features of that image anew (data/prepare.py features)"
+            f"write the features of that image anew ({command('prepare')} features)"
         )
 
 
