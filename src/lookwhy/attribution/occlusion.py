@@ -5,8 +5,8 @@ The image is divided into a grid of 16x16 cells. One cell at a time is painted w
 
     R(cell) = p(answer | image) - p(answer | image with that cell painted over)
 
-for the answer predicted from the whole image. The method works on any black box. Of a
-`Pipeline`, the tower gives the features of all occluded images, and the head answers from each.
+for the answer predicted from the whole image. The method works on any black box. The
+tower of a `Pipeline` gives the features of all occluded images, and the head answers from each.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Run:
+class RunToDraw:
     """A run to draw.
 
     Attributes:
@@ -89,7 +89,7 @@ def names_and_folders(runs: Sequence[Path], out: Path, names: Sequence[str]) -> 
     return list(zip((run.resolve() for run in runs), named, folders, strict=True))
 
 
-def _read(run: Path, name: str, folder: Path, epoch: int | None) -> Run:
+def _read(run: Path, name: str, folder: Path, epoch: int | None) -> RunToDraw:
     epochs = store.stored_epochs(run)
     chosen = max(epochs) if epoch is None else epoch
     if chosen not in epochs:
@@ -98,10 +98,10 @@ def _read(run: Path, name: str, folder: Path, epoch: int | None) -> Run:
             f"{', '.join(epoch_name(one) for one in epochs)} (untrained is -1)"
         )
     scalars = {number: store.load_scalars(path) for number, path in epochs.items()}
-    return Run(name, folder, scalars, store.load(epochs[chosen]))
+    return RunToDraw(name, folder, scalars, store.load(epochs[chosen]))
 
 
-def _check_questions(questions: Sequence[int], runs: Sequence[Run]) -> None:
+def _check_questions(questions: Sequence[int], runs: Sequence[RunToDraw]) -> None:
     known = {int(one) for run in runs for one in run.shown.question_ids}
     unknown = next((question for question in questions if question not in known), None)
     if unknown is not None:
@@ -112,7 +112,7 @@ def _check_questions(questions: Sequence[int], runs: Sequence[Run]) -> None:
         )
 
 
-def _examples(run: Run, questions: Sequence[int], inches: float) -> list[Drawing]:
+def _examples(run: RunToDraw, questions: Sequence[int], inches: float) -> list[Drawing]:
     """Strips of the questions of the command line, or of the examples of the analysis that have images."""
     wanted = questions or run.shown.manifest.get("examples", ())
     found, missing = examples(run.shown, [one for one in wanted if one in run.shown.question_ids], inches)

@@ -42,7 +42,7 @@ _SCRIPTS = ("base", "charts", "agreement", "one_epoch", "heat", "panels", "examp
 
 
 @dataclass
-class _Run:
+class _PageRun:
     """A run as the page needs it: scalars and curves of all epochs, records and maps of the last."""
 
     name: str
@@ -101,12 +101,12 @@ def run_names(runs: list[Path]) -> list[str]:
     return [name if chosen.count(name) == 1 else str(run) for name, run in zip(chosen, runs, strict=True)]
 
 
-def _read(name: str, run: Path) -> _Run:
+def _read(name: str, run: Path) -> _PageRun:
     folders = store.stored_epochs(run)
     last = store.load(folders[max(folders)])
     epochs = {epoch: store.load_scalars(folder) for epoch, folder in folders.items()} | {max(folders): last}
     until = _pictures_until(last, folders[max(folders)])
-    return _Run(name, run, folders, last, reading.questions(last), epochs, until)
+    return _PageRun(name, run, folders, last, reading.questions(last), epochs, until)
 
 
 def _pictures_until(result: AnalysisResult, folder: Path) -> float:
@@ -122,13 +122,15 @@ def _pictures_until(result: AnalysisResult, folder: Path) -> float:
     return (folder / "summary.json").stat().st_mtime
 
 
-def _examples(runs: list[_Run], asked: list[Question], progress: bool) -> Iterator[tuple[Json, list[bytes]]]:
+def _examples(
+    runs: list[_PageRun], asked: list[Question], progress: bool
+) -> Iterator[tuple[Json, list[bytes]]]:
     shown = [
         shown_epochs(sorted(run.folders), bytes_of_epoch(run.last, len(asked)), len(runs)) for run in runs
     ]
     with tqdm(total=sum(map(len, shown)), desc="reading runs", unit="epoch", disable=not progress) as bar:
 
-        def load(run: _Run, epochs: list[int]) -> Iterator[tuple[int, AnalysisResult]]:
+        def load(run: _PageRun, epochs: list[int]) -> Iterator[tuple[int, AnalysisResult]]:
             for epoch in epochs:
                 yield epoch, run.last if epoch == max(run.folders) else store.load(run.folders[epoch])
                 bar.update()
@@ -138,7 +140,7 @@ def _examples(runs: list[_Run], asked: list[Question], progress: bool) -> Iterat
             yield content | {"leftOut": len(run.folders) - len(epochs)}, maps
 
 
-def _details(asked: Question, runs: list[_Run], pictures: Pictures) -> Json:
+def _details(asked: Question, runs: list[_PageRun], pictures: Pictures) -> Json:
     """Facts about a question that no epoch changes, with the first picture of it that a run still has."""
     found: Json = {}
     for run in runs:
@@ -160,7 +162,7 @@ def _details(asked: Question, runs: list[_Run], pictures: Pictures) -> Json:
     return found
 
 
-def _page(runs: list[_Run], comparisons: list[Comparison], most: int, progress: bool) -> str:
+def _page(runs: list[_PageRun], comparisons: list[Comparison], most: int, progress: bool) -> str:
     asked, pictures = choose_questions([run.last for run in runs], most), Pictures()
     questions = [_details(one, runs, pictures) for one in asked]
     examples = list(_examples(runs, asked, progress))
@@ -193,7 +195,7 @@ def _page(runs: list[_Run], comparisons: list[Comparison], most: int, progress: 
     return fill(FOLDER / "page.html", [FOLDER / "page.css"], scripts, filled)
 
 
-def _tables(runs: list[_Run]) -> str:
+def _tables(runs: list[_PageRun]) -> str:
     """Table 1 of each run that has one; a note shared by several stands below the last of them."""
     notes = [table_note(run.last) for run in runs]
     found = ""
