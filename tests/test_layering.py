@@ -8,7 +8,7 @@ import pytest
 
 SOURCE = Path(__file__).parent.parent / "src" / "lookwhy"
 ORDER = [
-    "errors", "keys", "types", "files", "stopwatch", "metrics", "towers", "data", "models", "attribution", "analysis",
+    "errors", "keys", "types", "files", "progress", "stopwatch", "metrics", "towers", "data", "models", "attribution", "analysis",
     "store", "reporting",
     "callbacks", "live", "api", "cli",
 ]  # fmt: skip

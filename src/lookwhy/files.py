@@ -7,10 +7,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-BYTES: dict[str, Any] = {"unit": "B", "unit_scale": True, "unit_divisor": 1024}
-"""How a progress bar counts bytes."""
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import sys
 import time
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -163,15 +164,10 @@ def _download(options: Namespace) -> None:
         if str(error.name).split(".")[0] not in ("requests", "filelock", "urllib3"):
             raise
         raise missing_package("requests filelock urllib3", "download", error) from error
-    download(
-        options.dataset,
-        DATASETS[options.dataset],
-        options.root,
-        options.base_url,
-        checked=not options.no_checksum,
-        timeout=float(options.timeout),
-        report=lambda line: print(line, flush=True),
-    )
+    sources = DATASETS[options.dataset]
+    if options.no_checksum:
+        sources = tuple(replace(source, checksum=None) for source in sources)
+    download(options.dataset, sources, options.root, options.base_url, float(options.timeout))
 
 
 def _check_folders(options: Namespace) -> None:
