@@ -13,11 +13,12 @@ from tqdm import tqdm
 SECONDS_BETWEEN_LINES = 60.0
 BYTES: dict[str, Any] = {"unit": "B", "unit_scale": True, "unit_divisor": 1024}
 """Options of a progress bar that counts bytes."""
+Bar = tqdm
 
 
 def progress(
     iterable: Iterable[Any] | None = None, desc: str = "", *, shown: bool = True, **options: Any
-) -> tqdm:
+) -> Bar:
     """A bar on stderr; where stderr is no terminal, a line a minute, and none if the work is over before.
 
     Args:

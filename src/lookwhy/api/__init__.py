@@ -155,7 +155,7 @@ def analyze(
             data.setup()
         with part("choosing and tagging questions, reading annotators"):
             session = AnalysisSession(data, settings)
-        result = session.run(run.head, run.epoch, device=device, progress=sys.stderr.isatty())
+        result = session.run(run.head, run.epoch, device=device, progress=True)
         result.manifest["checkpoint"] = str(Path(checkpoint).resolve())
         base = Path(out) if out else _default_folder(run.path)
         with part("storing and drawing"):
@@ -209,7 +209,7 @@ def report(runs: Sequence[str | Path], out: str | Path = "report.html", examples
     folders = [Path(run) for run in runs]
     named = dict(zip(run_names(folders), folders, strict=True))
     comparisons = compare(named) if named else []
-    return write_report(folders, Path(out), comparisons, examples, progress=sys.stderr.isatty())
+    return write_report(folders, Path(out), comparisons, examples)
 
 
 def _load(checkpoint: str | Path, device: str) -> LoadedRun:

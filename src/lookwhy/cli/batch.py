@@ -9,11 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import sys
 from collections import defaultdict
 from pathlib import Path
-
-from tqdm import tqdm
 
 from lookwhy import api
 from lookwhy.api.explaining import PictureView
@@ -21,6 +18,7 @@ from lookwhy.cli.errors import file_endings
 from lookwhy.data.question_lists import Asked, BadRow, read_questions
 from lookwhy.errors import LookwhyError
 from lookwhy.files import atomic_path, sha256_file
+from lookwhy.progress import progress, write_above
 from lookwhy.reporting.figures.explanation import NUMBERS, PICTURES, Json, number
 
 INDEX, INDEX_VERSION = "index.json", 1
@@ -57,7 +55,7 @@ class _Batch:
 
     def run(self, rows: list[Asked | BadRow]) -> None:
         of_image: dict[Path, list[Asked]] = defaultdict(list)
-        with tqdm(total=len(rows), desc="explaining", unit="question", leave=False, disable=None) as bar:
+        with progress(desc="explaining", total=len(rows), unit="question", leave=False) as bar:
             for row in rows:
                 if isinstance(row, BadRow):
                     self._report(row.where, row.why)
@@ -124,7 +122,7 @@ class _Batch:
 
     def _report(self, where: str, why: str) -> None:
         self._bad += 1
-        tqdm.write(f"{where}: {why}", file=sys.stderr)
+        write_above(f"{where}: {why}")
 
     def _write_index(self) -> None:
         content = {

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from tqdm import tqdm
-
 from lookwhy import __version__, store
 from lookwhy.analysis.paired import Comparison
 from lookwhy.errors import LookwhyError
 from lookwhy.files import atomic_path, sha256_file
+from lookwhy.progress import progress
 from lookwhy.reporting import reading, style
 from lookwhy.reporting.numbers import table_note
 from lookwhy.reporting.page.examples import (
@@ -59,7 +58,6 @@ def write_report(
     out: Path,
     comparisons: Iterable[Comparison] = (),
     examples: int = EXAMPLES,
-    progress: bool = False,
 ) -> Path:
     """Write the page atomically.
 
@@ -68,7 +66,6 @@ def write_report(
         out: the page, usually `report.html`.
         comparisons: content of the table of paired differences.
         examples: number of questions to browse.
-        progress: whether to show a progress bar.
 
     Raises:
         LookwhyError: no run is given, a folder holds no analysis, or the page cannot be written.
@@ -76,7 +73,7 @@ def write_report(
     if not runs:
         raise LookwhyError("expected at least one run folder to report on, found none; name one")
     read = [_read(name, run) for name, run in zip(run_names(runs), runs, strict=True)]
-    page = _page(read, list(comparisons), *_examples(read, examples, progress))
+    page = _page(read, list(comparisons), *_examples(read, examples))
     try:
         with atomic_path(out) as partial:
             partial.write_text(page, encoding="utf-8")
@@ -122,9 +119,7 @@ def _pictures_until(result: AnalysisResult, folder: Path) -> float:
     return (folder / "summary.json").stat().st_mtime
 
 
-def _examples(
-    runs: list[_Run], most: int, progress: bool
-) -> tuple[list[Json], list[ExamplesOfRun], Pictures]:
+def _examples(runs: list[_Run], most: int) -> tuple[list[Json], list[ExamplesOfRun], Pictures]:
     """The questions to browse, the examples of each run, and the pictures."""
     asked = choose_questions([run.last for run in runs], most)
     pictures = Pictures()
@@ -135,7 +130,7 @@ def _examples(
     }
     found = []
     total = sum(len(epochs) for epochs in shown.values())
-    with tqdm(total=total, desc="reading runs", unit="epoch", disable=not progress) as bar:
+    with progress(desc="reading runs", total=total, unit="epoch") as bar:
         for run in runs:
             one = ExamplesOfRun(asked, run.last)
             for epoch in shown[run.name]:
