@@ -50,11 +50,11 @@ class _Lines(tqdm):
     def __init__(self, iterable: Iterable[Any] | None, desc: str, **options: Any) -> None:
         self.next_line = time.monotonic() + SECONDS_BETWEEN_LINES
         # tqdm moves the cursor of its file; without columns its text has no bar.
-        super().__init__(iterable, desc, file=io.StringIO(), ncols=0, **options)
+        options |= {"file": io.StringIO(), "ncols": 0, "dynamic_ncols": False, "bar_format": None}
+        super().__init__(iterable, desc, **options | {"mininterval": SECONDS_BETWEEN_LINES / 10})
 
-    def display(self, msg: str | None = None, pos: int | None = None) -> bool:
+    def display(self, msg: str | None = None, pos: int | None = None) -> None:
         """Print the state if a line is due; tqdm calls this for each new state."""
         if msg is None and time.monotonic() >= self.next_line:
             self.next_line = time.monotonic() + SECONDS_BETWEEN_LINES
             print(self, file=sys.stderr, flush=True)
-        return True

@@ -441,9 +441,7 @@ def test_the_command_tells_what_it_wrote_and_leaves_with_2_on_errors(web, tmp_pa
     assert output.err == ""  # no progress bar where nobody watches
     assert main(["download", "vqa-v1", *arguments[2:]]) == 2
     output = capsys.readouterr()
-    assert re.fullmatch(
-        r"lookwhy: error: [^\n]+/Questions_Train_mscoco\.zip, found: 404[^\n]+\n", output.err
-    )
+    assert re.fullmatch(r"lookwhy: error: [^\n]+/Questions_Train_mscoco\.zip, found: 404[^\n]+\n", output.err)
 
 
 def test_the_published_sums_are_checked_by_the_command(web, tmp_path, capsys):
@@ -457,7 +455,9 @@ def test_the_published_sums_are_checked_by_the_command(web, tmp_path, capsys):
 
 
 def test_the_table_has_the_official_files():
-    names = {label: [source.url.rsplit("/", 1)[1] for source in sources] for label, sources in DATASETS.items()}
+    names = {
+        label: [source.url.rsplit("/", 1)[1] for source in sources] for label, sources in DATASETS.items()
+    }
     v1 = [
         f"{kind}_mscoco.zip"
         for kind in (
