@@ -17,7 +17,7 @@ from lookwhy.data.shapes.world import generate_shapes_world
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     folder = tmp_path_factory.mktemp("world")
-    generate_shapes_world(folder, 30, 30, seed=5, progress=False)
+    generate_shapes_world(folder, 30, 30, seed=5)
     return folder
 
 
@@ -26,8 +26,8 @@ def read(world, name):
 
 
 def test_the_same_seed_draws_the_same_world_and_another_seed_another(world, tmp_path):
-    generate_shapes_world(tmp_path / "same", 4, 4, seed=5, progress=False)
-    generate_shapes_world(tmp_path / "other", 4, 4, seed=6, progress=False)
+    generate_shapes_world(tmp_path / "same", 4, 4, seed=5)
+    generate_shapes_world(tmp_path / "other", 4, 4, seed=6)
     names = sorted(p.relative_to(tmp_path / "same") for p in (tmp_path / "same").rglob("*.png"))
     assert len(names) > 8
     for name in names:

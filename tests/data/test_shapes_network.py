@@ -6,9 +6,9 @@ from lookwhy.towers.shapes_cnn import build_shapes_cnn
 
 
 def test_features_name_what_stands_at_a_place_after_a_short_training(tmp_path):
-    generate_shapes_world(tmp_path, 260, 1, seed=3, progress=False)
+    generate_shapes_world(tmp_path, 260, 1, seed=3)
     before = torch.get_rng_state()
-    cnn = train_shapes_cnn(tmp_path, seed=0, epochs=6, progress=False)
+    cnn = train_shapes_cnn(tmp_path, seed=0, epochs=6)
     assert torch.equal(before, torch.get_rng_state())
     images, pairs, _ = _load_scenes(tmp_path)
     with torch.no_grad():
@@ -29,10 +29,8 @@ def test_features_name_what_stands_at_a_place_after_a_short_training(tmp_path):
 
 
 def test_training_is_deterministic_by_seed(tmp_path):
-    generate_shapes_world(tmp_path, 20, 1, seed=3, progress=False)
-    first, same, other = (
-        train_shapes_cnn(tmp_path, seed=s, epochs=1, progress=False).state_dict() for s in (0, 0, 1)
-    )
+    generate_shapes_world(tmp_path, 20, 1, seed=3)
+    first, same, other = (train_shapes_cnn(tmp_path, seed=s, epochs=1).state_dict() for s in (0, 0, 1))
     assert all(torch.equal(first[name], same[name]) for name in first)
     assert not all(torch.equal(first[name], other[name]) for name in first)
 
