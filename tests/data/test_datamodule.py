@@ -7,7 +7,7 @@ import pytest
 import torch
 from tiny_runs import make_data
 
-from lookwhy.data.datamodule import EvaluationBatches, TrainBatches
+from lookwhy.data.datamodule import TrainBatches, evaluation_batches
 from lookwhy.errors import LookwhyError
 
 
@@ -63,14 +63,14 @@ def test_each_validation_question_is_seen_once_over_all_ranks(world):
     seen = [
         row
         for rank in range(world)
-        for batch in EvaluationBatches(21, 4, rank, world)
+        for batch in evaluation_batches(21, 4, rank, world)
         for row in batch.tolist()
     ]
     assert sorted(seen) == list(range(21))
 
 
 def test_a_rank_without_any_question_gets_no_batch():
-    assert list(EvaluationBatches(2, 4, rank=3, world_size=8)) == []
+    assert evaluation_batches(2, 4, rank=3, world_size=8) == []
 
 
 def test_a_batch_is_padded_no_further_than_its_longest_question(tiny_world):

@@ -157,8 +157,7 @@ def test_a_damaged_image_is_named_and_the_work_before_it_kept(images):
     assert again.batches[0] == [40, 50]
 
 
-def test_reading_gives_both_splits_in_any_shape(images, monkeypatch):
-    monkeypatch.setattr("lookwhy.data.features.ROWS_AT_ONCE", 3)
+def test_reading_gives_both_splits_in_any_shape(images):
     grid = torch.arange(8.0).view(2, 2, 2)
     out = extract(images, lambda pixels: grid * (pixels[:, 0].mean((1, 2)) + 103.939)[:, None, None, None])
     assert feature_shape(out) == (2, 2, 2)
