@@ -15,7 +15,7 @@ from pathlib import Path
 from lookwhy import api
 from lookwhy.api.explaining import PictureView
 from lookwhy.cli.errors import file_endings
-from lookwhy.data.question_lists import Asked, BadRow, read_questions
+from lookwhy.data.question_lists import BadRow, ListedQuestion, read_questions
 from lookwhy.errors import LookwhyError
 from lookwhy.files import atomic_path, sha256_file
 from lookwhy.progress import progress, write_above
@@ -53,8 +53,8 @@ class _Batch:
         self._explained = self._existing = self._bad = 0
         self._before = _answers_in(out / INDEX)
 
-    def run(self, rows: list[Asked | BadRow]) -> None:
-        of_image: dict[Path, list[Asked]] = defaultdict(list)
+    def run(self, rows: list[ListedQuestion | BadRow]) -> None:
+        of_image: dict[Path, list[ListedQuestion]] = defaultdict(list)
         with progress(desc="explaining", total=len(rows), unit="question", leave=False) as bar:
             for row in rows:
                 if isinstance(row, BadRow):
@@ -73,7 +73,7 @@ class _Batch:
                 self._write_index()
         self._print_counts(len(rows))
 
-    def _explain(self, row: Asked, picture: PictureView | None) -> PictureView | None:
+    def _explain(self, row: ListedQuestion, picture: PictureView | None) -> PictureView | None:
         """Explain one question unless its files exist; returns the picture for the next one."""
         try:
             name = self._name(row)
@@ -106,7 +106,7 @@ class _Batch:
         )
         return picture
 
-    def _name(self, row: Asked) -> str:
+    def _name(self, row: ListedQuestion) -> str:
         origin = self._model.origin
         depends = [
             origin["checkpoint_sha256"],

@@ -162,7 +162,7 @@ def _text(value: Any) -> str:
         raise TypeError(f"{type(value).__name__} where text should be")
     text = str(value)
     if not _is_plain(text):
-        text.encode()  # half a character, as "\\ud83d" in JSON, is a UnicodeEncodeError, which is a ValueError
+        text.encode()  # half a character ("\\ud83d" in JSON) is a UnicodeEncodeError, which is a ValueError
         if "\0" in text:
             raise ValueError(f"a zero character in {text!r}")
     return text

@@ -25,11 +25,12 @@ from lookwhy.progress import progress
 
 NUM_CHOICES = 18
 """Multiple-choice answers of an official question; a file with more of them keeps them all."""
+TEXT = h5py.string_dtype()
 
 
 @dataclass(frozen=True)
 class PreparedCounts:
-    """Counts of the files that `prepare_questions` wrote; `shared` validation questions are also trained on."""
+    """Counts of what was written; `shared` validation questions are also trained on."""
 
     train_kept: int
     train_dropped: int
@@ -158,7 +159,7 @@ def _write_split(
         texts["answer_type"] = [q.answer_type for q in questions]
         texts["answers10"] = [q.answers for q in questions]
     for name, column in texts.items():
-        file.create_dataset(f"{name}_{split}", data=column, dtype=h5py.string_dtype())
+        file.create_dataset(f"{name}_{split}", data=column, dtype=TEXT)
     return list(position)
 
 
