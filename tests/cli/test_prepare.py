@@ -182,34 +182,21 @@ def test_wrong_folders_are_one_line(world, tmp_path, capsys):
     assert f"{out} cannot be made" in refused(capsys, *options, "--images", world / "images", "--out", out)
 
 
-def test_wrong_files_are_one_line(world, tmp_path, capsys):
-    where = ["--images", world / "images", "--out", tmp_path]
-    options = ["questions", *questions_of(world, train="trian"), *where]
-    assert str(world / "questions_trian.json") in refused(capsys, *options)
-    assert f"found no file {tmp_path / 'data_prepro.json'}" in refused(
-        capsys, "features", *features_of(world), *where
-    )
-
-
-def test_a_missing_image_is_one_line(world, tmp_path, capsys):
+def test_wrong_files_and_devices_are_one_line(world, tmp_path, capsys):
+    images, out = ["--images", world / "images"], ["--out", tmp_path]
+    features = ["features", *features_of(world), *out]
+    trian = ["questions", *questions_of(world, train="trian"), *images, *out]
+    assert str(world / "questions_trian.json") in refused(capsys, *trian)
+    assert f"found no file {tmp_path / 'data_prepro.json'}" in refused(capsys, *features, *images)
+    assert "found 'abacus'" in refused(capsys, *features, *images, "--device", "abacus")
+    # Weights do not tell their recipe, and it is never guessed.
+    unstated = ["--arch", "vgg16", "--layer", "pool5", "--weights", world / "vgg16.pt"]
+    assert "found no --recipe" in refused(capsys, "vqa", *questions_of(world), *unstated, *images, *out)
+    assert list(tmp_path.iterdir()) == []
     assert prepare("questions", world, tmp_path, *questions_of(world)) == 0
     capsys.readouterr()
-    where = ["--images", tmp_path, "--out", tmp_path]
-    message = refused(capsys, "features", *features_of(world), *where)
+    message = refused(capsys, *features, "--images", tmp_path)
     assert "found no val2014/COCO_val2014_000000000001.png (3 missing)" in message
-
-
-def test_the_recipe_of_a_weights_file_is_never_guessed(world, tmp_path, capsys):
-    options = [*questions_of(world), "--arch", "vgg16", "--layer", "pool5", "--weights", world / "vgg16.pt"]
-    message = refused(capsys, "vqa", *options, "--images", world / "images", "--out", tmp_path)
-    assert "found no --recipe" in message
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_device_that_is_not_there_is_one_line(world, tmp_path, capsys):
-    where = ["--images", world / "images", "--out", tmp_path]
-    message = refused(capsys, "features", *features_of(world), "--device", "abacus", *where)
-    assert "found 'abacus'" in message
 
 
 def test_help_needs_no_heavy_library():
@@ -228,8 +215,9 @@ def test_help_needs_no_heavy_library():
 
 
 def test_the_script_leaves_with_the_commands_exit_code():
-    command = [sys.executable, ROOT / "data/prepare.py", "pictures"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, ROOT / "data/prepare.py", "pictures"], capture_output=True, text=True
+    )
     assert done.returncode == 2
     assert re.fullmatch(r"lookwhy: error: [^\n]+\n", done.stderr)
 

@@ -63,6 +63,13 @@ def fetch(web, root, *sources, base_url=None):
     return output.getvalue().splitlines()
 
 
+def arrives(web, root, content=WEIGHTS):
+    """The file is here in the end; returns the lines printed."""
+    lines = fetch(web, root, source(content=content if content is WEIGHTS else None))
+    assert visible(root) == {"weights.bin": content}
+    return lines
+
+
 def refused(web, root, *sources, **options):
     with pytest.raises(LookwhyError) as caught:
         fetch(web, root, *sources, **options)
@@ -138,8 +145,7 @@ def test_maps_lie_below_the_folder_that_the_config_names_however_they_were_packe
 def test_a_broken_body_goes_on_where_it_stopped(web, tmp_path, fault, states_versions):
     web.states_versions = states_versions
     web.plan["weights.bin"] = [fault, fault]
-    lines = fetch(web, tmp_path)
-    assert visible(tmp_path) == {"weights.bin": WEIGHTS}
+    lines = arrives(web, tmp_path)
     first, second, third = starts(web)
     assert first == 0
     # Half of the rest was sent each time; at most one chunk of 64 KiB is lost where it broke.
@@ -149,58 +155,48 @@ def test_a_broken_body_goes_on_where_it_stopped(web, tmp_path, fault, states_ver
     assert sum(word in line and "going on in" in line for line in lines) == 2
 
 
-def test_breaks_without_a_new_byte_end_in_one_line(web, tmp_path):
-    web.plan["weights.bin"] = ["truncate", *["empty"] * 20]
+@pytest.mark.parametrize(
+    ("plan", "gets", "found"),
+    [
+        (
+            ["truncate", *["empty"] * 20],
+            1 + 4,
+            "IncompleteRead",
+        ),  # the first brought bytes: not one of the five
+        (["trickle"] * 20, 5, r"only \d+\.\d+B in 0\.\d s"),
+        ([503] * 20, 5, "too many 503 error responses"),
+    ],
+)
+def test_a_server_that_fails_again_and_again_ends_in_one_line(web, tmp_path, plan, gets, found):
+    web.plan["weights.bin"] = plan
     message = refused(web, tmp_path)
-    assert f"expected the file {web.url}/weights.bin, found: " in message
+    assert re.match(
+        rf"expected the file {web.url}/weights\.bin, found: .*{found}.*; check the network", message
+    )
     assert "the same command continues" in message
-    # The first brought bytes and so did not count against the five.
-    assert len(web.gets("weights.bin")) == 1 + 4
+    assert len(web.gets("weights.bin")) == gets
     web.plan.clear()
-    fetch(web, tmp_path)
-    assert starts(web)[-1] > 0
-    assert visible(tmp_path) == {"weights.bin": WEIGHTS}
+    arrives(web, tmp_path)
+    assert (starts(web)[-1] > 0) == (plan[0] != 503)
 
 
 def test_a_trickle_is_a_break_too(web, tmp_path):
     web.plan["weights.bin"] = ["trickle"]
-    lines = fetch(web, tmp_path)
-    assert visible(tmp_path) == {"weights.bin": WEIGHTS}
+    lines = arrives(web, tmp_path)
     first, second = starts(web)
     assert (first, second > 200_000) == (0, True)  # also what trickled is kept
     assert sum(bool(re.search(r"only \d+\.\d+B in 0\.\d s, .* going on in", line)) for line in lines) == 1
 
 
-def test_a_server_that_only_ever_trickles_ends_in_one_line(web, tmp_path):
-    web.plan["weights.bin"] = ["trickle"] * 20
-    assert re.search(r"found: only \d+\.\d+B in 0\.\d s; check the network", refused(web, tmp_path))
-    assert len(web.gets("weights.bin")) == 5
-    web.plan.clear()
-    fetch(web, tmp_path)
-    assert visible(tmp_path) == {"weights.bin": WEIGHTS}
-
-
-def test_a_busy_server_is_asked_again_when_it_says(web, tmp_path):
-    web.plan["weights.bin"], web.retry_after = [503], "1"
+@pytest.mark.parametrize(("asked", "longest"), [("1", 300), ("86400", 1)])
+def test_a_busy_server_is_asked_again_when_it_says_but_within_reason(
+    web, tmp_path, monkeypatch, asked, longest
+):
+    monkeypatch.setattr("lookwhy.data.download.LONGEST_WAIT", longest)
+    web.plan["weights.bin"], web.retry_after = [503], asked
     start = time.monotonic()
-    fetch(web, tmp_path)
+    arrives(web, tmp_path)
     assert time.monotonic() - start >= 1
-    assert visible(tmp_path) == {"weights.bin": WEIGHTS}
-
-
-def test_a_server_that_asks_for_a_day_is_asked_again_sooner(web, tmp_path, monkeypatch):
-    monkeypatch.setattr("lookwhy.data.download.LONGEST_WAIT", 0.5)
-    web.plan["weights.bin"], web.retry_after = [503], "86400"
-    fetch(web, tmp_path)
-    assert visible(tmp_path) == {"weights.bin": WEIGHTS}
-
-
-def test_a_server_that_stays_busy_ends_in_one_line(web, tmp_path):
-    web.plan["weights.bin"] = [503] * 20
-    message = refused(web, tmp_path)
-    assert f"expected the file {web.url}/weights.bin, found: " in message
-    assert "too many 503 error responses" in message
-    assert len(web.gets("weights.bin")) == 5
 
 
 def test_a_file_that_is_not_there_fails_at_once(web, tmp_path):
@@ -226,15 +222,13 @@ def test_an_address_that_is_none_is_one_line(web, tmp_path, address):
 
 def test_a_server_without_ranges_starts_anew(web, tmp_path):
     web.knows_ranges, web.plan["weights.bin"] = False, ["truncate"]
-    fetch(web, tmp_path)
+    arrives(web, tmp_path)
     assert len(web.gets("weights.bin")) == 2
-    assert visible(tmp_path) == {"weights.bin": WEIGHTS}
 
 
 def test_a_server_without_head_is_asked_otherwise(web, tmp_path):
     web.knows_head = False
-    assert fetch(web, tmp_path)[0] == "weights.bin: 391kB, 0.00B of it here (sha256)"
-    assert visible(tmp_path) == {"weights.bin": WEIGHTS}
+    assert arrives(web, tmp_path)[0] == "weights.bin: 391kB, 0.00B of it here (sha256)"
 
 
 @pytest.mark.parametrize("knows_if_range", [True, False])
@@ -242,28 +236,22 @@ def test_a_server_without_head_is_asked_otherwise(web, tmp_path):
 def test_a_file_that_changed_meanwhile_is_fetched_anew(web, tmp_path, new, knows_if_range):
     web.knows_if_range = knows_if_range
     web.plan["weights.bin"] = ["truncate", lambda: web.files.update({"weights.bin": new})]
-    fetch(web, tmp_path, source(content=None))
-    assert visible(tmp_path) == {"weights.bin": new}
+    arrives(web, tmp_path, new)
     # A server that knows If-Range sends the new file at once; else its answer shows that another try is needed.
     assert len(web.gets("weights.bin")) == (2 if knows_if_range else 3)
 
 
-def test_wrong_bytes_are_removed_and_not_resumed(web, tmp_path):
+@pytest.mark.parametrize("is_here", [False, True])
+def test_wrong_bytes_are_removed_and_not_resumed(web, tmp_path, is_here):
     web.files["weights.bin"] = OTHER
-    message = refused(web, tmp_path)
-    assert f"expected sha256 {hashlib.sha256(WEIGHTS).hexdigest()} of weights.bin, found " in message
-    assert hashlib.sha256(OTHER).hexdigest() in message
+    if is_here:
+        (tmp_path / "weights.bin").write_bytes(OTHER)
+    expected, found = (hashlib.sha256(content).hexdigest() for content in (WEIGHTS, OTHER))
+    assert f"expected sha256 {expected} of weights.bin, found {found} in " in refused(web, tmp_path)
     assert visible(tmp_path) == {}
     web.files["weights.bin"] = WEIGHTS
-    fetch(web, tmp_path)
-    assert starts(web) == [0, 0]
-    assert visible(tmp_path) == {"weights.bin": WEIGHTS}
-
-
-def test_wrong_bytes_that_were_here_are_found_too(web, tmp_path):
-    (tmp_path / "weights.bin").write_bytes(OTHER)
-    assert "found " + hashlib.sha256(OTHER).hexdigest() in refused(web, tmp_path)
-    assert visible(tmp_path) == {}
+    arrives(web, tmp_path)
+    assert starts(web) == ([0] if is_here else [0, 0])
 
 
 def flipped(content, position):
