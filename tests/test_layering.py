@@ -95,6 +95,8 @@ def test_lightning_and_wandb_stay_in_their_rooms(path):
         assert "pytorch_lightning" not in modules
     if not name(path).startswith("reporting/wandb/"):
         assert not {"wandb", "wandb_workspaces"} & modules
+    if name(path) not in ("progress.py", "callbacks/progress.py"):
+        assert "tqdm" not in modules  # off a terminal its bars are silent; lookwhy.progress prints lines
 
 
 @pytest.mark.parametrize("path", FILES, ids=name)
