@@ -90,16 +90,18 @@ def test_the_original_datasets_are_unsigned_one_based_and_left_aligned(prepared)
 def test_what_the_original_lacks_stands_in_further_datasets_of_both_splits(prepared):
     with h5py.File(prepared / "data_prepro.h5") as file:
         for split, entries in (("train", TRAIN[1:]), ("test", VAL)):
-            for key in ("question", "question_type", "answer_type", "answers10"):
+            texts = {
+                "question": [q["question"] for q, _ in entries],
+                "question_type": [a["question_type"] for _, a in entries],
+                "answer_type": [a["answer_type"] for _, a in entries],
+                "answers10": [[one["answer"] for one in a["answers"]] for _, a in entries],
+            }
+            for key, expected in texts.items():
                 kind = h5py.check_string_dtype(file[f"{key}_{split}"].dtype)
                 assert (kind.encoding, kind.length) == ("utf-8", None)
-            assert file[f"question_{split}"].asstr()[:].tolist() == [q["question"] for q, _ in entries]
+                assert file[f"{key}_{split}"].asstr()[:].tolist() == expected
             assert file[f"image_id_{split}"].dtype == np.int64
             assert file[f"image_id_{split}"][:].tolist() == [q["image_id"] for q, _ in entries]
-            assert file[f"answer_type_{split}"].asstr()[:].tolist() == [a["answer_type"] for _, a in entries]
-            assert file[f"answers10_{split}"].asstr()[:].tolist() == [
-                [one["answer"] for one in a["answers"]] for _, a in entries
-            ]
         assert file["label_test"].dtype == np.int64
         assert file["label_test"][:].tolist() == [1, -1, 0]
 
@@ -130,21 +132,16 @@ def test_a_test_set_without_annotations_is_prepared_without_answers(tmp_path):
     assert found.labels.tolist() == [-1, -1, -1]
 
 
-def test_the_image_folder_is_stated_and_its_png_files_are_found(tmp_path):
-    images = tmp_path / "images"
+@pytest.mark.parametrize("place", ["images", "out/images"])
+def test_the_image_folder_is_stated_and_its_png_files_are_found(tmp_path, place):
+    images = tmp_path / place
     (images / "val2014").mkdir(parents=True)
     (images / "val2014/COCO_val2014_000000000007.png").touch()
     prepare(tmp_path, image_root=images)
     found = read_prepro(tmp_path / "out")
-    assert found.image_root == str(images)
+    # Images beside the files are moved with them.
+    assert found.image_root == (str(images) if place == "images" else "images")
     assert found.test.image_files == [f"val2014/COCO_val2014_00000000000{n}" for n in ("9.jpg", "7.png")]
-
-
-def test_images_beside_the_files_are_moved_with_them(tmp_path):
-    images = tmp_path / "out" / "images"
-    (images / "val2014").mkdir(parents=True)
-    prepare(tmp_path, image_root=images)
-    assert read_prepro(tmp_path / "out").image_root == "images"
 
 
 def test_images_of_a_file_that_does_not_name_their_folder_are_refused(tmp_path):

@@ -68,9 +68,8 @@ ADVERSARIAL = [
 
 @pytest.fixture(scope="module")
 def real(shared_data):
-    return json.loads(gzip.decompress((shared_data / "vqa2-questions/annotations.json.gz").read_bytes()))[
-        "annotations"
-    ]
+    path = shared_data / "vqa2-questions/annotations.json.gz"
+    return json.loads(gzip.decompress(path.read_bytes()))["annotations"]
 
 
 def test_agrees_with_a_second_implementation_on_every_real_question(real):
@@ -111,28 +110,21 @@ def test_a_million_answers_a_minute_on_one_core(real):
     assert len(asked) / (time.process_time() - start) > 1_000_000 / 60
 
 
+def computed(*updates):
+    metric = VQAAccuracy()
+    for update in updates:
+        metric.update(*update)
+    return {key: float(value) for key, value in metric.compute().items()}
+
+
 def test_means_overall_and_by_type_over_several_batches():
-    metric = VQAAccuracy()
-    metric.update(
-        ["yes", "2"], [["yes"] * 10, ["2", "2", *"abcdefgh"]], ["yes/no", "number"], ["is it", "how many"]
-    )
-    metric.update(["no"], [["yes"] * 10], ["yes/no"], ["is it"])
-    found = {key: float(value) for key, value in metric.compute().items()}
-    assert found == pytest.approx(
-        {
-            "overall": 1.6 / 3,
-            "answer_type/yes/no": 0.5,
-            "answer_type/number": 0.6,
-            "question_type/is it": 0.5,
-            "question_type/how many": 0.6,
-        }
-    )
-
-
-def test_without_types_only_the_overall_accuracy_is_given():
-    metric = VQAAccuracy()
-    metric.update(["yes"], [["yes"] * 10])
-    assert set(metric.compute()) == {"overall"}
+    answers = [["yes"] * 10, ["2", "2", *"abcdefgh"]]
+    first = ["yes", "2"], answers, ["yes/no", "number"], ["is it", "how many"]
+    assert computed(first, (["no"], [["yes"] * 10], ["yes/no"], ["is it"])) == pytest.approx({
+        "overall": 1.6 / 3, "answer_type/yes/no": 0.5, "answer_type/number": 0.6, "question_type/is it": 0.5,
+        "question_type/how many": 0.6,
+    })  # fmt: skip
+    assert set(computed((["yes"], [["yes"] * 10]))) == {"overall"}  # without types
 
 
 def test_a_reset_forgets_and_an_empty_metric_is_undefined():
@@ -146,9 +138,7 @@ def test_a_reset_forgets_and_an_empty_metric_is_undefined():
 
 
 def test_names_of_any_language_and_length_are_kept_apart():
-    metric = VQAAccuracy()
-    metric.update(["yes"] * 2, [["yes"] * 10, ["no"] * 10], ["größe", "é" * 50], None)
-    found = metric.compute()
+    found = computed((["yes"] * 2, [["yes"] * 10, ["no"] * 10], ["größe", "é" * 50], None))
     assert found["answer_type/größe"] == 1
     assert found["answer_type/" + "é" * 32] == 0
 
@@ -162,19 +152,15 @@ def test_lists_of_unlike_length_are_refused():
 
 def score_a_share(rank, world_size, folder):
     torch.set_num_threads(1)
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=world_size
-    )
-    metric = VQAAccuracy()
-    if rank == 0:
-        metric.update(["yes"] * 3, [["yes"] * 10] * 3, ["yes/no"] * 3, ["is it"] * 3)
-    if rank == 1:
-        metric.update(["no"], [["yes"] * 10], ["yes/no"], ["does it"])
-        metric.update(["2"], [["2"] * 10], ["number"], ["how many"])
-    # The last process sees no question at all, as in an uneven last share.
+    store = f"file://{folder}/store"
+    torch.distributed.init_process_group("gloo", init_method=store, rank=rank, world_size=world_size)
+    updates = [
+        [(["yes"] * 3, [["yes"] * 10] * 3, ["yes/no"] * 3, ["is it"] * 3)],
+        [(["no"], [["yes"] * 10], ["yes/no"], ["does it"]), (["2"], [["2"] * 10], ["number"], ["how many"])],
+        [],  # the last process sees no question at all, as in an uneven last share
+    ]
     warnings.filterwarnings("ignore", ".*before the ``update``", UserWarning)
-    found = {key: float(value) for key, value in metric.compute().items()}
-    (folder / f"{rank}.json").write_text(json.dumps(found))
+    (folder / f"{rank}.json").write_text(json.dumps(computed(*updates[rank])))
     torch.distributed.destroy_process_group()
 
 
@@ -182,12 +168,8 @@ def score_a_share(rank, world_size, folder):
 def test_every_process_gets_the_figures_of_all_questions_also_one_that_saw_none(tmp_path):
     torch.multiprocessing.start_processes(score_a_share, (3, tmp_path), nprocs=3, start_method="fork")
     expected = {
-        "overall": 4 / 5,
-        "answer_type/yes/no": 3 / 4,
-        "answer_type/number": 1.0,
-        "question_type/is it": 1.0,
-        "question_type/does it": 0.0,
-        "question_type/how many": 1.0,
-    }
+        "overall": 4 / 5, "answer_type/yes/no": 3 / 4, "answer_type/number": 1.0, "question_type/is it": 1.0,
+        "question_type/does it": 0.0, "question_type/how many": 1.0,
+    }  # fmt: skip
     for rank in range(3):
         assert json.loads((tmp_path / f"{rank}.json").read_text()) == pytest.approx(expected)
