@@ -91,8 +91,8 @@ def test_files_arrive_and_archives_are_unpacked_and_removed(web, tmp_path):
     lines = fetch(web, tmp_path / "new", source(), *(source(name, content) for name, content in HAT.items()))
     assert visible(tmp_path / "new") == {"weights.bin": WEIGHTS, **WHOLE_HAT}
     # 400,000 and 300,122 bytes over 1024; the sizes are told before anything is fetched.
-    assert lines[0] == "weights.bin: 391kB, 0.00B of it here (sha256)"
-    assert lines[1] == "vqahat_train.zip: 293kB, 0.00B of it here (sha256)"
+    assert lines[0] == "weights.bin: 391kB (sha256)"
+    assert lines[1] == "vqahat_train.zip: 293kB (sha256)"
     assert re.fullmatch(r"needs \S+B to download, zips counted twice .*; \S+B free in .*/new", lines[3])
 
 
@@ -228,7 +228,7 @@ def test_a_server_without_ranges_starts_anew(web, tmp_path):
 
 def test_a_server_without_head_is_asked_otherwise(web, tmp_path):
     web.knows_head = False
-    assert arrives(web, tmp_path)[0] == "weights.bin: 391kB, 0.00B of it here (sha256)"
+    assert arrives(web, tmp_path)[0] == "weights.bin: 391kB (sha256)"
 
 
 @pytest.mark.parametrize("knows_if_range", [True, False])
@@ -404,7 +404,7 @@ def test_the_command_tells_what_it_wrote_and_leaves_with_2_on_errors(web, tmp_pa
     arguments = command(web, tmp_path)[2:]
     assert main(arguments) == 0
     output = capsys.readouterr()
-    assert "vqahat_train.zip: 293kB, 0.00B of it here (sum not checked)\n" in output.out
+    assert "vqahat_train.zip: 293kB (sum not checked)\n" in output.out
     assert re.search(rf"\nwrote {tmp_path}: vqa-hat; \d s\n$", output.out)
     assert output.err == ""  # no progress bar where nobody watches
     assert main(["download", "vqa-v1", *arguments[2:]]) == 2

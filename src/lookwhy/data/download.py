@@ -53,6 +53,7 @@ def download(
     """
     busy = (429, 500, 502, 503, 504)
     retry = Retry(ATTEMPTS - 1, backoff_factor=BACKOFF, status_forcelist=busy, retry_after_max=LONGEST_WAIT)
+    url = base_url
     try:
         root.mkdir(parents=True, exist_ok=True)
         lock = FileLock(root / f".{label}.lock")  # the kernel releases it when a process dies
@@ -69,6 +70,7 @@ def download(
             missing = [file for file in files if not file.is_complete()]
             needed = kept = 0
             for file in missing:
+                url = file.url
                 size, here = file.sizes()
                 # An unpacked zip is removed; before that, its content is taken to be as large as the zip.
                 needed = max(needed, kept + size - here + size * file.is_zip)
@@ -76,10 +78,11 @@ def download(
             if missing:
                 _require(root, needed, "to download, zips counted twice to unpack them")
             for file in missing:
+                url = file.url
                 file.fetch()
     except (requests.RequestException, *BREAKS) as error:
         raise LookwhyError(
-            f"expected the file {file.url}, found: {_reason(error)}; check the network, or give --base-url "
+            f"expected the file {url}, found: {_reason(error)}; check the network, or give --base-url "
             "of a mirror that has it; the same command continues"
         ) from error
     except OSError as error:
@@ -121,9 +124,11 @@ class _File:
             if response.status_code in (403, 405, 501):  # a server that does not offer HEAD
                 response = self.session.get(self.url, timeout=self.timeout, stream=True)
                 response.close()
-            size = max(_version(response)["size"] or 0, here)
+            size = max(_version(response).get("size", 0), here)
         algorithm = (self.source.checksum or "sum not checked").partition(":")[0]
-        _say(f"{self.name}: {readable(size)}, {readable(here)} of it here ({algorithm})")
+        stated = readable(size) if size else "size not stated"
+        stated += f", {readable(here)} of it here" if here else ""
+        _say(f"{self.name}: {stated} ({algorithm})")
         return size, here
 
     def fetch(self) -> None:
@@ -147,26 +152,29 @@ class _File:
 
     def _arrived(self) -> tuple[int, dict[str, Any]]:
         """Bytes that are here, and the version of the file that they begin; nothing without a note."""
-        known = _read_json(self.note)
-        return (self.partial.stat().st_size, known) if known and self.partial.exists() else (0, {})
+        is_known = self.note.exists() and self.partial.exists()
+        return (self.partial.stat().st_size, _read_json(self.note)) if is_known else (0, {})
 
     def _receive(self) -> None:
         """Append one answer of the server to the bytes that are here, or start anew."""
         here, known = self._arrived()
         if not here or here != known.get("size"):
             asked = {"Range": f"bytes={here}-"} if here else {}
-            if here and not (etag := known.get("etag") or "W/").startswith("W/"):
-                asked["If-Range"] = etag  # a weak one does not promise equal bytes
+            etag = known.get("etag") or "W/"
+            # A weak ETag does not promise equal bytes.
+            if here and (validator := known.get("modified") if etag.startswith("W/") else etag):
+                asked["If-Range"] = validator
             with self.session.get(self.url, headers=asked, timeout=self.timeout, stream=True) as response:
                 version = _version(response)
                 goes_on = response.headers.get("Content-Range", "").startswith(f"bytes {here}-")
+                stated = version.keys() & known.keys()  # a server may leave out one of them
                 if response.status_code == 200:
                     self.partial.unlink(missing_ok=True)  # first: the note must never vouch for older bytes
                     self.note.write_text(json.dumps(version))
-                elif version != known or not goes_on:
+                elif not goes_on or any(version[key] != known[key] for key in stated):
                     self.partial.unlink(missing_ok=True)
                     raise ConnectionError("the server's file has changed")
-                self._append(response, version["size"])
+                self._append(response, version.get("size"))
         self.partial.replace(self.path)
         self.note.unlink()
 
@@ -243,12 +251,14 @@ def _read_json(path: Path) -> Any:
 
 
 def _version(response: requests.Response) -> dict[str, Any]:
-    """ETag and size of the server's file, None where one is not stated."""
+    """ETag, Last-Modified and size of the server's file, as far as they are stated."""
     if response.status_code != 416:
         response.raise_for_status()
     headers = response.headers
     size = headers.get("Content-Range", headers.get("Content-Length", "")).rpartition("/")[2]
-    return {"etag": headers.get("ETag"), "size": int(size) if size.isdecimal() else None}
+    number = int(size) if size.isdecimal() else None
+    found = {"etag": headers.get("ETag"), "modified": headers.get("Last-Modified"), "size": number}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _reason(error: BaseException) -> str:
