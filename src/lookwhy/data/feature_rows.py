@@ -12,7 +12,7 @@ import warnings
 import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import Literal, NoReturn, cast
 
 import h5py
 import numpy as np
@@ -38,8 +38,6 @@ class FeatureRows:
         rows: all features, in RAM, mapped or on a device.
         source: the file that is mapped.
         offset: first byte of the features in that file.
-        name: dataset and file, for error lines.
-        image_files: image of each row, for error lines.
         is_checked: whether all rows are known to be finite.
     """
 
@@ -48,13 +46,12 @@ class FeatureRows:
         rows: Float[Tensor, "M *D"],
         source: MappedFile | None = None,
         offset: int = 0,
-        name: str = "the features",
-        image_files: Sequence[str] = (),
         is_checked: bool = False,
     ) -> None:
-        self.rows, self.source, self.offset = rows, source, offset
-        self.name, self.image_files, self.is_checked = name, image_files, is_checked
+        self.rows, self.source, self.offset, self.is_checked = rows, source, offset, is_checked
         self.pinned = False
+        # For error lines: dataset and file, and the image of each row.
+        self.name, self.image_files = "the features", cast(Sequence[str], ())
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -90,11 +87,8 @@ class FeatureRows:
         Raises:
             LookwhyError: a row holds NaN or an infinite value.
         """
-        if self.is_checked:
-            return
-        for start in range(0, len(self.rows), CHECKED_AT_ONCE):
-            bad = _first_not_finite(self.rows[start : start + CHECKED_AT_ONCE])
-            if bad is not None:
+        for start in range(0, 0 if self.is_checked else len(self.rows), CHECKED_AT_ONCE):
+            if (bad := _first_not_finite(self.rows[start : start + CHECKED_AT_ONCE])) is not None:
                 self._refuse(start + bad)
         self.is_checked = True
 
@@ -104,7 +98,7 @@ class FeatureRows:
         image = f" ({self.image_files[row]})" if row < len(self.image_files) else ""
         raise LookwhyError(
             f"expected finite image features, found {found} in row {row}{image} of {self.name}; "
-            "write the features of that image anew (data/prepare.py features)"
+            f"write the features of that image anew ({command('prepare')} features)"
         )
 
 
@@ -195,10 +189,6 @@ def load_features(
         LookwhyError: the file is missing, damaged or of another kind, does not fit, cannot be mapped, or
             holds a row that is not finite.
     """
-
-    def names(split: str) -> tuple[str, Sequence[str]]:
-        return f"images_{split} in {path}", (image_files or {}).get(split, ())
-
     free = free_memory() if free is None else free
     with open_features(path) as file:
         data = [file[f"images_{split}"] for split in SPLITS]
@@ -210,26 +200,26 @@ def load_features(
             f"expected contiguous, uncompressed float32 features to map, found others in {path}; write them "
             "anew (h5repack -f NONE -l CONTI) or set data.features to ram"
         )
+    found: dict[str, FeatureRows] = {}
     if keep == "mapped" or (keep == "auto" and mappable):
         source = MappedFile(path)
         if nbytes < COMFORTABLE * free:
             source.read_ahead()
-        found = {}
         for split, (offset, shape) in zip(SPLITS, layouts, strict=True):
             rows = source.map(offset, shape) if offset else torch.empty(shape)
-            found[split] = FeatureRows(rows, source, offset or 0, *names(split))
-            if source.is_read_ahead:
-                found[split].check_finite()
-        return found
-    if nbytes > free:
+            found[split] = FeatureRows(rows, source, offset or 0)
+    elif nbytes > free:
         remedy = "set data.features to mapped" if mappable else "write them anew (h5repack -f NONE -l CONTI)"
         raise LookwhyError(
             f"expected features that fit in the {free / 1e9:.1f} GB of free memory, found "
             f"{nbytes / 1e9:.1f} GB{'' if mappable else ' that cannot be mapped'} in {path}; {remedy}"
         )
-    found = {split: FeatureRows(rows, None, 0, *names(split)) for split, rows in read_features(path).items()}
-    for one in found.values():
-        one.check_finite()
+    else:
+        found = {split: FeatureRows(rows) for split, rows in read_features(path).items()}
+    for split, one in found.items():
+        one.name, one.image_files = f"images_{split} in {path}", (image_files or {}).get(split, ())
+        if one.source is None or one.source.is_read_ahead:
+            one.check_finite()
     return found
 
 
