@@ -1,6 +1,6 @@
 """The official VQA accuracy once more, written from its rules and not from the package."""
 
-from functools import lru_cache
+from functools import cache
 
 MARKS = ';/[]"{}()=+\\_->' + "<@`,?!"
 DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
@@ -8,7 +8,7 @@ NUMBERS = {word: str(number) for number, word in enumerate(DIGITS)} | {"none": "
 CONTRACTIONS = {"dont": "don't", "isnt": "isn't", "oclock": "o'clock", "thats": "that's"}
 
 
-@lru_cache(maxsize=None)
+@cache
 def reference_normal_form(text):
     """The official rules once more, character by character."""
     in_number = any(
