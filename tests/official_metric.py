@@ -1,11 +1,14 @@
 """The official VQA accuracy once more, written from its rules and not from the package."""
 
+from functools import cache
+
 MARKS = ';/[]"{}()=+\\_->' + "<@`,?!"
 DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
 NUMBERS = {word: str(number) for number, word in enumerate(DIGITS)} | {"none": "0"}
 CONTRACTIONS = {"dont": "don't", "isnt": "isn't", "oclock": "o'clock", "thats": "that's"}
 
 
+@cache
 def reference_normal_form(text):
     """The official rules once more, character by character."""
     in_number = any(

@@ -8,9 +8,8 @@ import pytest
 
 SOURCE = Path(__file__).parent.parent / "src" / "lookwhy"
 ORDER = [
-    "errors", "keys", "types", "files", "stopwatch", "metrics", "towers", "data", "models", "attribution", "analysis",
-    "store", "reporting",
-    "callbacks", "live", "api", "cli",
+    "errors", "keys", "types", "files", "progress", "stopwatch", "metrics", "towers", "data", "models",
+    "attribution", "analysis", "store", "reporting", "callbacks", "live", "api", "cli",
 ]  # fmt: skip
 LIGHTNING = ("data/datamodule.py", "models/system.py", "models/checkpoint.py", "callbacks/", "cli/")
 OWNERS = {
@@ -18,6 +17,8 @@ OWNERS = {
     "wandb": "reporting/wandb/",
     "wandb_workspaces": "reporting/wandb/",
     "starlette": "live/",
+    # Off a terminal its bars are silent; lookwhy.progress prints lines there.
+    "tqdm": ("progress.py", "callbacks/progress.py"),
     "uvicorn": "live/",
 }
 """Libraries and the only paths that may import them."""

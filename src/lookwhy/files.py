@@ -7,15 +7,11 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-BYTES: dict[str, Any] = {"unit": "B", "unit_scale": True, "unit_divisor": 1024}
-"""How a progress bar counts bytes."""
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary name in the same folder; renamed to `path` on success, removed on any error."""
+    """Yield a temporary name in the same folder; rename it to `path` on success, remove it on any error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
@@ -32,6 +28,6 @@ def sha256_file(path: Path) -> str:
 
 
 def packaged_config(name: str) -> Path:
-    """A configuration file that comes with lookwhy, such as `shapes`; relative where it lies below here."""
+    """Path of a configuration file of lookwhy, such as `shapes`; relative if it lies below here."""
     path = (Path(__file__).parent / "configs" / f"{name}.yaml").resolve()
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

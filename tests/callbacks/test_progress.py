@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 import pytorch_lightning as pl
@@ -22,11 +23,14 @@ LINE = re.compile(
 
 
 class Recorder(pl.Callback):
+    pause = 0.0
+
     def __init__(self):
         self.losses, self.accuracies = [[]], []
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
         self.losses[-1].append(float(outputs["loss"]))
+        time.sleep(self.pause)
 
     def on_train_epoch_end(self, trainer, pl_module):
         self.accuracies.append(float(trainer.callback_metrics.get("val/accuracy/overall", -1)))
@@ -54,6 +58,16 @@ def test_without_a_terminal_an_epoch_is_one_line_and_nothing_else(tiny_world, tm
     means = [sum(losses) / len(losses) for losses in recorder.losses[:2]]
     assert [float(one[2]) for one in found] == pytest.approx(means, abs=6e-4)
     assert [float(one[4]) for one in found] == pytest.approx([100 * a for a in recorder.accuracies], abs=6e-3)
+
+
+def test_without_a_terminal_a_long_epoch_tells_how_far_it_is(tiny_world, tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr("lookwhy.progress.SECONDS_BETWEEN_LINES", 0.2)
+    monkeypatch.setattr(Recorder, "pause", 0.12)
+    train(tiny_world, tmp_path)
+    lines = [line for line in capfd.readouterr().err.splitlines() if line.startswith("epoch ")]
+    steps = r" +\d+% [1-8]/8 \[00:0\d<00:0\d, +\d+\.\d\d(step/s|s/step).*\]"
+    for epoch in ("epoch 0/1:", "epoch 1/1:"):
+        assert sum(re.fullmatch(epoch + steps, line) is not None for line in lines) >= 2, lines
 
 
 def test_an_epoch_without_validation_tells_no_old_accuracy(tiny_world, tmp_path, capsys):

@@ -1,8 +1,11 @@
+import io
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import h5py
@@ -49,15 +52,26 @@ def questions_of(world, train="train"):
         "--train-annotations", world / f"annotations_{train}.json",
         "--val-questions", world / "questions_val.json",
         "--val-annotations", world / "annotations_val.json",
+        "--num-answers", 1,
     ]  # fmt: skip
 
 
-def features_of(world):
-    return ["--arch", "vgg16", "--layer", "pool5_mean", "--recipe", "caffe", "--weights", world / "vgg16.pt"]
+def features_of(world, layer="pool5_mean", size=32):
+    weights = ["--recipe", "caffe", "--weights", world / "vgg16.pt"]
+    return ["--arch", "vgg16", "--layer", layer, *weights, "--size", size]
 
 
 def prepare(command, world, out, *options):
     return main([str(part) for part in (command, *options, "--images", world / "images", "--out", out)])
+
+
+@pytest.fixture(scope="module")
+def whole(world, tmp_path_factory):
+    """Folder of the training files, and what the command printed."""
+    out = tmp_path_factory.mktemp("whole")
+    with redirect_stdout(io.StringIO()) as printed, redirect_stderr(printed):
+        assert prepare("vqa", world, out, *questions_of(world), *features_of(world)) == 0
+    return out, printed.getvalue()
 
 
 def refused(capsys, *arguments):
@@ -68,25 +82,29 @@ def refused(capsys, *arguments):
     return output.err
 
 
-def test_official_files_and_images_become_the_training_files(world, tmp_path, capsys):
-    options = [*questions_of(world), *features_of(world), "--num-answers", 1]
-    assert prepare("vqa", world, tmp_path, *options) == 0
-    output = capsys.readouterr()
+def same(one, other, name):
+    with h5py.File(one / name) as a, h5py.File(other / name) as b:
+        assert set(a) == set(b)
+        for key in a:
+            if a[key].dtype == np.float32:
+                np.testing.assert_allclose(a[key][:], b[key][:], rtol=1e-4, atol=1e-5)
+            else:
+                assert (a[key][:] == b[key][:]).all(), key
+
+
+def test_official_files_and_images_become_the_training_files(world, whole):
+    out, printed = whole
     assert re.fullmatch(
-        rf"wrote {tmp_path}: 2 questions to train on \(1 dropped, their answer is not among the 1 kept\), "
+        rf"wrote {out}: 2 questions to train on \(1 dropped, their answer is not among the 1 kept\), "
         r"1 to validate on, 5 words; 3 images, features 512 \(vgg16 pool5_mean\); \d+ s\n",
-        output.out,
+        printed,
     )
-    assert output.err == ""
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "data_img.h5",
-        "data_prepro.h5",
-        "data_prepro.json",
-    ]
-    names = json.loads((tmp_path / "data_prepro.json").read_text())
+    files = ["data_img.h5", "data_prepro.h5", "data_prepro.json"]
+    assert sorted(path.name for path in out.iterdir()) == files
+    names = json.loads((out / "data_prepro.json").read_text())
     assert names["unique_img_train"] == [f"val2014/COCO_val2014_00000000000{i}.png" for i in (1, 2)]
     assert names["image_root"] == str(world / "images")
-    with h5py.File(tmp_path / "data_prepro.h5") as questions, h5py.File(tmp_path / "data_img.h5") as images:
+    with h5py.File(out / "data_prepro.h5") as questions, h5py.File(out / "data_img.h5") as images:
         assert questions["question_id_train"][:].tolist() == [10, 20]
         assert questions["img_pos_train"][:].tolist() == [1, 2]
         assert images["images_train"].shape == (2, 512)
@@ -94,32 +112,24 @@ def test_official_files_and_images_become_the_training_files(world, tmp_path, ca
         assert images.attrs["recipe"] == "caffe"
 
 
-def test_the_two_halves_give_the_files_of_the_whole(world, tmp_path):
-    whole, halves = tmp_path / "whole", tmp_path / "halves"
-    assert prepare("vqa", world, whole, *questions_of(world), *features_of(world)) == 0
-    assert prepare("questions", world, halves, *questions_of(world)) == 0
-    assert not (halves / "data_img.h5").exists()
-    assert prepare("features", world, halves, *features_of(world), "--batch-size", 1) == 0
+def test_the_two_halves_give_the_files_of_the_whole(world, whole, tmp_path):
+    assert prepare("questions", world, tmp_path, *questions_of(world)) == 0
+    assert not (tmp_path / "data_img.h5").exists()
+    assert prepare("features", world, tmp_path, *features_of(world), "--batch-size", 1) == 0
     for name in ("data_prepro.h5", "data_img.h5"):
-        with h5py.File(whole / name) as a, h5py.File(halves / name) as b:
-            assert set(a) == set(b)
-            for key in a:
-                if a[key].dtype == np.float32:
-                    np.testing.assert_allclose(a[key][:], b[key][:], rtol=1e-4, atol=1e-5)
-                else:
-                    assert (a[key][:] == b[key][:]).all(), key
+        same(whole[0], tmp_path, name)
 
 
 def test_larger_images_give_a_finer_grid(world, tmp_path, capsys):
     assert prepare("questions", world, tmp_path, *questions_of(world)) == 0
-    grid = ["--arch", "vgg16", "--layer", "pool5", "--recipe", "caffe", "--weights", world / "vgg16.pt"]
-    assert prepare("features", world, tmp_path, *grid, "--size", 448) == 0
-    with h5py.File(tmp_path / "data_img.h5") as file:
-        assert file["images_train"].shape == (2, 512, 14, 14)
-        assert json.loads(file.attrs["description"])["recipe"]["height"] == 448
-    for more in (["--size", 230], ["--layer", "fc7", "--size", 448]):
+    for size, cells in ((64, 2), (224, 7)):
+        assert prepare("features", world, tmp_path, *features_of(world, "pool5", size)) == 0
+        with h5py.File(tmp_path / "data_img.h5") as file:
+            assert file["images_train"].shape == (2, 512, cells, cells)
+            assert json.loads(file.attrs["description"])["recipe"]["height"] == size
+    for wrong in (("pool5", 230), ("fc7", 448)):
         capsys.readouterr()
-        assert prepare("features", world, tmp_path, *grid, *more) == 2
+        assert prepare("features", world, tmp_path, *features_of(world, *wrong)) == 2
         assert "expected --size 224 for fc7" in capsys.readouterr().err
 
 
@@ -131,6 +141,18 @@ def test_the_shapes_world_goes_the_way_of_real_data(tiny_world):
         assert file.attrs["arch"] == "shapes"
         assert file["images_train"].shape[0] == len(names["unique_img_train"]) == 40
         assert file["images_test"].shape[0] == len(names["unique_img_test"]) == 12
+
+
+def test_the_same_command_makes_the_same_bytes(tmp_path, monkeypatch):
+    files = []
+    for process in (111, 222):
+        monkeypatch.setattr("os.getpid", lambda number=process: number)  # stands in temporary names
+        out = tmp_path / "world"
+        assert main(["shapes", f"--out={out}", "--train-scenes=4", "--val-scenes=2", "--epochs=1"]) == 0
+        files.append({path: path.read_bytes() for path in out.rglob("*") if path.is_file()})
+        shutil.rmtree(out)
+    assert len(files[0]) > 20
+    assert files[0] == files[1]
 
 
 @pytest.mark.parametrize(
@@ -160,68 +182,50 @@ def test_wrong_folders_are_one_line(world, tmp_path, capsys):
     assert f"{out} cannot be made" in refused(capsys, *options, "--images", world / "images", "--out", out)
 
 
-def test_wrong_files_are_one_line(world, tmp_path, capsys):
-    where = ["--images", world / "images", "--out", tmp_path]
-    options = ["questions", *questions_of(world, train="trian"), *where]
-    assert str(world / "questions_trian.json") in refused(capsys, *options)
-    assert f"found no file {tmp_path / 'data_prepro.json'}" in refused(
-        capsys, "features", *features_of(world), *where
-    )
-
-
-def test_a_missing_image_is_one_line(world, tmp_path, capsys):
+def test_wrong_files_and_devices_are_one_line(world, tmp_path, capsys):
+    images, out = ["--images", world / "images"], ["--out", tmp_path]
+    features = ["features", *features_of(world), *out]
+    trian = ["questions", *questions_of(world, train="trian"), *images, *out]
+    assert str(world / "questions_trian.json") in refused(capsys, *trian)
+    assert f"found no file {tmp_path / 'data_prepro.json'}" in refused(capsys, *features, *images)
+    assert "found 'abacus'" in refused(capsys, *features, *images, "--device", "abacus")
+    # Weights do not tell their recipe, and it is never guessed.
+    unstated = ["--arch", "vgg16", "--layer", "pool5", "--weights", world / "vgg16.pt"]
+    assert "found no --recipe" in refused(capsys, "vqa", *questions_of(world), *unstated, *images, *out)
+    assert list(tmp_path.iterdir()) == []
     assert prepare("questions", world, tmp_path, *questions_of(world)) == 0
     capsys.readouterr()
-    where = ["--images", tmp_path, "--out", tmp_path]
-    message = refused(capsys, "features", *features_of(world), *where)
+    message = refused(capsys, *features, "--images", tmp_path)
     assert "found no val2014/COCO_val2014_000000000001.png (3 missing)" in message
 
 
-def test_the_recipe_of_a_weights_file_is_never_guessed(world, tmp_path, capsys):
-    options = [*questions_of(world), "--arch", "vgg16", "--layer", "pool5", "--weights", world / "vgg16.pt"]
-    message = refused(capsys, "vqa", *options, "--images", world / "images", "--out", tmp_path)
-    assert "found no --recipe" in message
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_device_that_is_not_there_is_one_line(world, tmp_path, capsys):
-    where = ["--images", world / "images", "--out", tmp_path]
-    message = refused(capsys, "features", *features_of(world), "--device", "abacus", *where)
-    assert "found 'abacus'" in message
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [["--help"], ["vqa", "--help"], ["shapes", "--help"], ["import", "--help"], ["download", "--help"]],
-)
-def test_help_needs_no_heavy_library(arguments):
+def test_help_needs_no_heavy_library():
     watch = (
         "import sys\n"
         "from lookwhy.cli.prepare import main\n"
-        "try: main()\n"
-        "finally: print('heavy:', {'torch', 'h5py', 'nltk', 'numpy', 'requests'} & set(sys.modules))"
+        "for command in ('', 'vqa', 'shapes', 'import', 'download'):\n"
+        "    try: main([*command.split(), '--help'])\n"
+        "    except SystemExit as end: print('code:', end.code)\n"
+        "print('heavy:', {'torch', 'h5py', 'nltk', 'numpy', 'requests'} & set(sys.modules))"
     )
-    done = subprocess.run([sys.executable, "-c", watch, *arguments], capture_output=True, text=True)
-    assert done.returncode == 0
-    assert done.stdout.startswith("usage: lookwhy prepare")
-    assert "heavy: set()" in done.stdout
+    done = subprocess.run([sys.executable, "-c", watch], capture_output=True, text=True, check=True)
+    assert done.stdout.count("usage: lookwhy prepare") == done.stdout.count("code: 0") == 5
+    assert done.stdout.endswith("heavy: set()\n")
     assert done.stderr == ""
 
 
 def test_the_script_leaves_with_the_commands_exit_code():
-    command = [sys.executable, ROOT / "data/prepare.py", "pictures"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, ROOT / "data/prepare.py", "pictures"], capture_output=True, text=True
+    )
     assert done.returncode == 2
     assert re.fullmatch(r"lookwhy: error: [^\n]+\n", done.stderr)
 
 
 def test_ctrl_c_leaves_with_130_and_one_line_and_the_same_command_continues(
-    world, tmp_path, capsys, monkeypatch
+    world, whole, tmp_path, capsys, monkeypatch
 ):
     options = [*questions_of(world), *features_of(world), "--batch-size", 1]
-    whole, out = tmp_path / "whole", tmp_path / "out"
-    assert prepare("vqa", world, whole, *options) == 0
-    capsys.readouterr()
     images, forward = [], ImageTower.forward
 
     def forward_until_ctrl_c(tower, pixels):
@@ -231,14 +235,12 @@ def test_ctrl_c_leaves_with_130_and_one_line_and_the_same_command_continues(
         return forward(tower, pixels)
 
     monkeypatch.setattr(ImageTower, "forward", forward_until_ctrl_c)
-    assert prepare("vqa", world, out, *options) == 130
+    assert prepare("vqa", world, tmp_path, *options) == 130
     output = capsys.readouterr()
     assert (output.out, output.err) == ("", "lookwhy: interrupted; the same command continues\n")
-    assert not (out / "data_img.h5").exists()
-    assert prepare("vqa", world, out, *options) == 0
+    assert not (tmp_path / "data_img.h5").exists()
+    assert prepare("vqa", world, tmp_path, *options) == 0
     # The first image was not seen again: the second twice, the third once.
     assert len(images) == 4
     assert torch.equal(images[1], images[2])
-    with h5py.File(whole / "data_img.h5") as a, h5py.File(out / "data_img.h5") as b:
-        for split in ("train", "test"):
-            np.testing.assert_allclose(a[f"images_{split}"][:], b[f"images_{split}"][:], rtol=1e-4, atol=1e-5)
+    same(whole[0], tmp_path, "data_img.h5")

@@ -13,7 +13,8 @@ from tiny_runs import train_options
 from lookwhy.cli.analyze import main as analyze
 from lookwhy.cli.prepare import main as prepare
 from lookwhy.cli.train import main as train
-from lookwhy.data.archive import unpack
+from lookwhy.data.download import download
+from lookwhy.data.sources import Source
 from lookwhy.reporting.publish import publish
 from lookwhy.reporting.terminal.tables import print_tables, report_console
 
@@ -44,11 +45,9 @@ def test_unpacking_and_publishing_name_what_they_do(tmp_path, monkeypatch):
     with zipfile.ZipFile(tmp_path / "maps.zip", "w") as archive:
         archive.writestr("maps/1.png", b"x" * 4096)
     with terminal(monkeypatch, 80) as shown:
-        unpack(tmp_path / "maps.zip")
+        download("maps", [Source("http://nowhere.invalid/maps.zip")], tmp_path)
         publish(make_result(), tmp_path / "run", 2, None)
-    assert any(
-        re.match(r"unpacking maps.zip: 100%\|.*4\.00k/4\.00k \[\d\d:\d\d<", one) for one in shown.states
-    )
+    assert any(re.match(r"unpacking maps.zip: 100%\|.*1/1 \[\d\d:\d\d<", one) for one in shown.states)
     assert any(re.match(r"drawing pictures: +\d+%\|.*/3 \[\d\d:\d\d<", one) for one in shown.states)
 
 

@@ -49,7 +49,7 @@ def test_a_map_means_the_same_however_its_gray_is_stored(tmp_path, kind):
 
 def test_maps_lie_anywhere_below_the_folder_in_the_order_of_their_numbers(tmp_path):
     picture = Image.new("L", (4, 4))
-    for name in (
+    for name in [
         "b/7_10.png",
         "b/7_2.png",
         "a/c/7_3.png",
@@ -57,7 +57,7 @@ def test_maps_lie_anywhere_below_the_folder_in_the_order_of_their_numbers(tmp_pa
         "b/._7_2.png",
         "b/notes.txt",
         "b/7.png",
-    ):
+    ]:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         picture.save(tmp_path / name, "png")
     found = find_annotator_maps(tmp_path)

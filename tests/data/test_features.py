@@ -13,14 +13,8 @@ from lookwhy.towers.recipe import ImageRecipe
 from lookwhy.types import LookwhyError
 
 RECIPE = ImageRecipe("caffe", 6, 8)
-DESCRIPTION = {
-    "arch": "shapes",
-    "layer": "fc7",
-    "recipe": RECIPE.to_dict(),
-    "weights": "tower.pt",
-    "weights_sha256": "abc",
-    "normalised": False,
-}
+STAMPS = {"arch": "shapes", "layer": "fc7", "weights": "tower.pt", "weights_sha256": "abc"}
+DESCRIPTION = STAMPS | {"recipe": RECIPE.to_dict(), "normalised": False}
 FILES = {"train": [f"{i}.png" for i in range(7)], "test": ["7.png", "8.png", "0.png"]}
 
 
@@ -36,23 +30,26 @@ def images(tmp_path):
 class Forward:
     """Features that tell which image they are of: the blue it was painted with, twice over."""
 
-    def __init__(self, interrupt_at=None, error=KeyboardInterrupt):
-        self.batches, self.interrupt_at, self.error = [], interrupt_at, error
+    def __init__(self, interrupt_at=None):
+        self.batches, self.interrupt_at = [], interrupt_at
 
     def __call__(self, pixels):
         blue = (pixels[:, 0] + 103.939).mean((1, 2))
         self.batches.append(blue.round().int().tolist())
         if len(self.batches) == self.interrupt_at:
-            raise self.error
+            raise KeyboardInterrupt
         return torch.stack([blue, 2 * blue], 1)
 
 
-def extract(images, forward, description=None, **settings):
+def extract(images, forward, description=DESCRIPTION, batch_size=2):
     out = images.parent / "data_img.h5"
-    extract_features(
-        forward, description or DESCRIPTION, RECIPE, images, FILES, out, **({"batch_size": 2} | settings)
-    )
+    extract_features(forward, description, RECIPE, images, FILES, out, batch_size=batch_size)
     return out
+
+
+def interrupt(images, at, description=DESCRIPTION):
+    with pytest.raises(KeyboardInterrupt):
+        extract(images, Forward(at), description)
 
 
 def check(out):
@@ -62,9 +59,7 @@ def check(out):
             data = file[f"images_{split}"]
             assert data.dtype == np.float32
             assert data.chunks is None
-            assert set(data.attrs) == {
-                "files_sha256"
-            }  # of which images they are, and nothing left of the work
+            assert set(data.attrs) == {"files_sha256"}  # nothing is left of the work
             np.testing.assert_allclose(data[:], [[10 * i, 20 * i] for i in numbers], atol=1e-3)
 
 
@@ -81,21 +76,14 @@ def test_the_file_is_stamped_with_how_it_was_made(images):
     assert json.loads(stamps.pop("description")) == DESCRIPTION
     assert stamps.pop("image_size").tolist() == [6, 8]
     assert stamps.pop("normalised") == np.False_
-    assert stamps == {
-        "arch": "shapes",
-        "layer": "fc7",
-        "recipe": "caffe",
-        "weights": "tower.pt",
-        "weights_sha256": "abc",
-    }
+    assert stamps == STAMPS | {"recipe": "caffe"}
     assert read_description(out) == DESCRIPTION
 
 
 @pytest.mark.parametrize("interrupt_at", [1, 3, 6])
 def test_interrupted_work_is_continued_where_it_stopped(images, interrupt_at):
     out = images.parent / "data_img.h5"
-    with pytest.raises(KeyboardInterrupt):
-        extract(images, Forward(interrupt_at))
+    interrupt(images, interrupt_at)
     assert not out.exists()
     again = Forward()
     check(extract(images, again))
@@ -106,16 +94,14 @@ def test_interrupted_work_is_continued_where_it_stopped(images, interrupt_at):
 
 
 def test_work_continues_with_another_batch_size(images):
-    with pytest.raises(KeyboardInterrupt):
-        extract(images, Forward(3))
+    interrupt(images, 3)
     again = Forward()
     check(extract(images, again, batch_size=5))
     assert again.batches == [[40, 50, 60], [70, 80, 0]]
 
 
 def test_the_work_of_another_tower_is_started_over(images):
-    with pytest.raises(KeyboardInterrupt):
-        extract(images, Forward(3), DESCRIPTION | {"weights_sha256": "other"})
+    interrupt(images, 3, DESCRIPTION | {"weights_sha256": "other"})
     again = Forward()
     check(extract(images, again))
     assert len(again.batches) == 6
@@ -128,14 +114,12 @@ def test_a_damaged_partial_file_is_started_over(images):
 
 def test_the_work_of_a_running_process_is_left_alone(images):
     partial = images.parent / "data_img.h5.partial"
-    hold = (
-        f"import h5py, sys; f = h5py.File({str(partial)!r}, 'a'); print('held', flush=True); sys.stdin.read()"
-    )
+    hold = f"import h5py, sys; f = h5py.File({str(partial)!r}, 'a'); print('held', flush=True); input()"
     with subprocess.Popen([sys.executable, "-c", hold], stdin=-1, stdout=-1) as holder:
         assert holder.stdout.readline() == b"held\n"
         with pytest.raises(LookwhyError, match="found another process writing it"):
             extract(images, Forward())
-        holder.communicate()
+        holder.communicate(b"\n")
     assert partial.exists()
 
 
@@ -157,16 +141,12 @@ def test_a_damaged_image_is_named_and_the_work_before_it_kept(images):
     assert again.batches[0] == [40, 50]
 
 
-def test_reading_gives_both_splits_in_any_shape(images, monkeypatch):
-    monkeypatch.setattr("lookwhy.data.features.ROWS_AT_ONCE", 3)
+def test_reading_gives_both_splits_in_any_shape(images):
     grid = torch.arange(8.0).view(2, 2, 2)
     out = extract(images, lambda pixels: grid * (pixels[:, 0].mean((1, 2)) + 103.939)[:, None, None, None])
     assert feature_shape(out) == (2, 2, 2)
     found = read_features(out)
-    assert {split: tuple(rows.shape) for split, rows in found.items()} == {
-        "train": (7, 2, 2, 2),
-        "test": (3, 2, 2, 2),
-    }
+    assert [tuple(found[split].shape) for split in ("train", "test")] == [(7, 2, 2, 2), (3, 2, 2, 2)]
     torch.testing.assert_close(found["train"][6], 60 * grid, atol=1e-2, rtol=0)
     torch.testing.assert_close(found["test"][1], 80 * grid, atol=1e-2, rtol=0)
 

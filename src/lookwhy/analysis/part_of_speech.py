@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int64
-from tqdm import tqdm
 
 from lookwhy.analysis.statistics import clustered_mean
+from lookwhy.progress import progress
 from lookwhy.types import ImportanceMaps
 
 GROUPS: dict[str, tuple[str, ...]] = {
@@ -101,7 +101,7 @@ def count_tags(tagger: Tagger, questions: Iterable[Sequence[str]]) -> Counter[st
     if len(chosen) > MAX_COUNTED:
         chosen.sort(key=lambda words: hashlib.sha256(" ".join(words).encode()).digest())
         chosen = chosen[:MAX_COUNTED]
-    bar = tqdm(chosen, "tagging questions", unit="question", leave=False, disable=None, delay=1)
+    bar = progress(chosen, "tagging questions", unit="question", leave=False, delay=1)
     return Counter(tag for words in bar for tag in tagger.tag(words))
 
 

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
-from tqdm import tqdm
 
 from lookwhy import __version__
 from lookwhy.analysis.evaluate import evaluate
@@ -24,6 +23,7 @@ from lookwhy.data.tokens import tokenize
 from lookwhy.errors import LookwhyError
 from lookwhy.models.pipeline import parts_of
 from lookwhy.models.protocol import VQAModel
+from lookwhy.progress import Bar, progress
 from lookwhy.stopwatch import part, part_each, recording
 from lookwhy.types import AnalysisResult, ImportanceMaps, Scores, VQABatch
 
@@ -85,7 +85,8 @@ def run_analysis(
     tagger = tagger or find_tagger()
     reader = _Reader(model, answers, words or tokenize, tagger)
     findings, at_once = reader.findings, parts_of(model).explained_at_once
-    with explaining(model), recording(findings.seconds), _bar(total) as bar:
+    bar = progress(desc="explaining", shown=total is not None, total=total, unit="question", leave=False)
+    with explaining(model), recording(findings.seconds), bar:
         for some in _grouped(_image_maps(reader, batches, plan, bar), at_once):
             _explain(reader, plan.question_methods, some, bar)
             bar.update(0 if plan.image_methods else len(some.batch))
@@ -143,7 +144,7 @@ class _Reader:
 
 
 def _image_maps(
-    reader: _Reader, batches: Iterable[VQABatch], plan: AnalysisPlan, bar: tqdm
+    reader: _Reader, batches: Iterable[VQABatch], plan: AnalysisPlan, bar: Bar
 ) -> Iterator[_Predictions]:
     """Run the image methods on a few questions at a time; yield the same questions without pixels."""
     predictions = map(reader.answer, part_each("loading images", batches))
@@ -153,7 +154,7 @@ def _image_maps(
         yield some._replace(batch=replace(some.batch, images=None))
 
 
-def _explain(reader: _Reader, methods: Sequence[Attributor], some: _Predictions, bar: tqdm) -> None:
+def _explain(reader: _Reader, methods: Sequence[Attributor], some: _Predictions, bar: Bar) -> None:
     for method in methods:
         key = f"{method.domain}/{method.name}"
         bar.set_description(f"explaining: {method.name.replace('_', ' ')}")
@@ -181,11 +182,6 @@ def _joined(group: list[_Predictions]) -> _Predictions:
         return group[0]
     batch = VQABatch.concatenate([some.batch for some in group])
     return _Predictions(batch, torch.cat([some.target for some in group]))
-
-
-def _bar(total: int | None) -> tqdm:
-    disable = None if total else True
-    return tqdm(total=total, desc="explaining", unit="question", leave=False, disable=disable)
 
 
 @torch.no_grad()

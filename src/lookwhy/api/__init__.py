@@ -6,7 +6,6 @@ The commands call the same ones.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -155,7 +154,7 @@ def analyze(
             data.setup()
         with part("choosing and tagging questions, reading annotators"):
             session = AnalysisSession(data, settings)
-        result = session.run(run.head, run.epoch, device=device, progress=sys.stderr.isatty())
+        result = session.run(run.head, run.epoch, device=device, progress=True)
         result.manifest["checkpoint"] = str(Path(checkpoint).resolve())
         base = Path(out) if out else _default_folder(run.path)
         with part("storing and drawing"):
@@ -209,7 +208,7 @@ def report(runs: Sequence[str | Path], out: str | Path = "report.html", examples
     folders = [Path(run) for run in runs]
     named = dict(zip(run_names(folders), folders, strict=True))
     comparisons = compare(named) if named else []
-    return write_report(folders, Path(out), comparisons, examples, progress=sys.stderr.isatty())
+    return write_report(folders, Path(out), comparisons, examples)
 
 
 def _load(checkpoint: str | Path, device: str) -> LoadedRun:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -14,6 +13,8 @@ from pytorch_lightning.callbacks.progress.tqdm_progress import convert_inf
 from pytorch_lightning.utilities.types import STEP_OUTPUT
 from torch import Tensor
 from tqdm import tqdm
+
+from lookwhy.progress import progress
 
 LOSS, VALIDATION_LOSS, ACCURACY = "train/loss", "val/loss", "val/accuracy/overall"
 
@@ -45,11 +46,12 @@ class TrainingProgress(ProgressBar):
         self._is_enabled = False
 
     def _bar(self, name: str, batches: int | float, position: int = 0) -> Any:
-        return tqdm(
+        return progress(
             desc=name,
             total=convert_inf(batches),
+            unit="step",
             position=position,
-            disable=not (self._is_enabled and sys.stderr.isatty()),
+            shown=self._is_enabled,
             leave=False,
             dynamic_ncols=True,
             bar_format="{desc}: {percentage:3.0f}%|{bar}| {remaining} left{postfix}",

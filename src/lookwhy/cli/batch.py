@@ -9,18 +9,16 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import sys
 from collections import defaultdict
 from pathlib import Path
-
-from tqdm import tqdm
 
 from lookwhy import api
 from lookwhy.api.explaining import PictureView
 from lookwhy.cli.errors import file_endings
-from lookwhy.data.question_lists import Asked, BadRow, read_questions
+from lookwhy.data.question_lists import BadRow, ListedQuestion, read_questions
 from lookwhy.errors import LookwhyError
 from lookwhy.files import atomic_path, sha256_file
+from lookwhy.progress import progress, write_above
 from lookwhy.reporting.figures.explanation import NUMBERS, PICTURES, Json, number
 
 INDEX, INDEX_VERSION = "index.json", 1
@@ -55,9 +53,9 @@ class _Batch:
         self._explained = self._existing = self._bad = 0
         self._before = _answers_in(out / INDEX)
 
-    def run(self, rows: list[Asked | BadRow]) -> None:
-        of_image: dict[Path, list[Asked]] = defaultdict(list)
-        with tqdm(total=len(rows), desc="explaining", unit="question", leave=False, disable=None) as bar:
+    def run(self, rows: list[ListedQuestion | BadRow]) -> None:
+        of_image: dict[Path, list[ListedQuestion]] = defaultdict(list)
+        with progress(desc="explaining", total=len(rows), unit="question", leave=False) as bar:
             for row in rows:
                 if isinstance(row, BadRow):
                     self._report(row.where, row.why)
@@ -75,7 +73,7 @@ class _Batch:
                 self._write_index()
         self._print_counts(len(rows))
 
-    def _explain(self, row: Asked, picture: PictureView | None) -> PictureView | None:
+    def _explain(self, row: ListedQuestion, picture: PictureView | None) -> PictureView | None:
         """Explain one question unless its files exist; returns the picture for the next one."""
         try:
             name = self._name(row)
@@ -108,7 +106,7 @@ class _Batch:
         )
         return picture
 
-    def _name(self, row: Asked) -> str:
+    def _name(self, row: ListedQuestion) -> str:
         origin = self._model.origin
         depends = [
             origin["checkpoint_sha256"],
@@ -124,7 +122,7 @@ class _Batch:
 
     def _report(self, where: str, why: str) -> None:
         self._bad += 1
-        tqdm.write(f"{where}: {why}", file=sys.stderr)
+        write_above(f"{where}: {why}")
 
     def _write_index(self) -> None:
         content = {

@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
 from lookwhy import store
 from lookwhy.cli.errors import file_endings
 from lookwhy.errors import LookwhyError
+from lookwhy.progress import progress
 from lookwhy.reporting.figures.catalogue import Drawing, charts, comparisons, examples
 from lookwhy.reporting.figures.chart import WIDTHS, save_figure
 from lookwhy.reporting.page.html import run_names
@@ -68,7 +67,7 @@ def draw_figures(
             (run.folder, one) for one in charts(run.shown, inches) + _examples(run, questions, inches)
         ]
     written = []
-    with tqdm(drawings, unit="figure", leave=False, disable=None) as bar:
+    with progress(drawings, unit="figure", leave=False) as bar:
         for folder, drawing in bar:
             bar.set_description(f"drawing {drawing.name}")
             written += _save(drawing, folder, endings)

@@ -1,12 +1,14 @@
-"""`data/prepare.py`: from raw questions, images and the original's weights to files of this project."""
+"""`lookwhy prepare`: files of this project from raw questions, images and the original's weights."""
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import time
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,21 +21,21 @@ if TYPE_CHECKING:
 
 SPLITS, KINDS = ("train", "val"), ("questions", "annotations")
 VGG_SIZE = 224
-"""Height and width in pixels that VGG was trained with; its fully connected layers take no other."""
+"""Height and width in pixels; the fully connected layers of VGG take no other size."""
 VGG_STRIDE = 32
-"""Pixels along each side that one cell of pool5 stands for."""
+"""Side in pixels of one cell of pool5."""
 
 
 def build_parser() -> OneLineParser:
     """The parser of all subcommands."""
     parser = OneLineParser(prog=command("prepare"), description=f"Prepare data for {command('train')}.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    shapes = commands.add_parser("shapes", help="generate the embedded shapes world")
-    shapes.add_argument("--out", type=Path, default=Path("data/shapes"), help="folder (default: data/shapes)")
-    shapes.add_argument("--train-scenes", type=_positive, default=4500, help="pictures to train on (4500)")
-    shapes.add_argument("--val-scenes", type=_positive, default=300, help="pictures to validate on (300)")
-    shapes.add_argument("--seed", type=int, default=123, help="of scenes, questions and network (123)")
-    shapes.add_argument("--epochs", type=_positive, help="of the image network's training")
+    shapes = commands.add_parser("shapes", help="generate the embedded shapes world").add_argument
+    shapes("--out", type=Path, default=Path("data/shapes"), help="folder (default: data/shapes)")
+    shapes("--train-scenes", type=_positive, default=4500, help="pictures to train on (4500)")
+    shapes("--val-scenes", type=_positive, default=300, help="pictures to validate on (300)")
+    shapes("--seed", type=int, default=123, help="seed of scenes, questions and network (123)")
+    shapes("--epochs", type=_positive, default=4, help="epochs of the image network's training (4)")
     both = commands.add_parser("vqa", help="official VQA v1 or v2 JSON and images: questions, then features")
     questions = commands.add_parser("questions", help="the first half: data_prepro.h5 and .json")
     features = commands.add_parser("features", help="the second half: data_img.h5")
@@ -50,72 +52,51 @@ def build_parser() -> OneLineParser:
 
 
 def _add_import(parser: ArgumentParser) -> None:
-    parser.add_argument(
-        "checkpoint", type=Path, metavar="CKPT.t7", help="what the original's train.lua saved"
-    )
-    parser.add_argument(
-        "--data", type=Path, required=True, help="folder with the data_prepro.json that it was trained with"
-    )
-    parser.add_argument("--out", type=Path, required=True, help="checkpoint to write")
-    parser.add_argument("--images", type=Path, help="folder of the images (default: as the data says)")
-    parser.add_argument("--annotator-maps", type=Path, help="folder of <question_id>_<k>.png")
-    parser.add_argument("--annotators", default="human annotators", help="their name (human annotators)")
-    parser.add_argument("--embedding-size", type=_positive, default=200, help="of a word (200)")
-    parser.add_argument("--hidden-size", type=_positive, default=512, help="of an LSTM layer (512)")
-    parser.add_argument("--num-layers", type=_positive, default=2, help="LSTM layers (2)")
-    parser.add_argument("--common-size", type=_positive, default=1024, help="where the two meet (1024)")
+    add = parser.add_argument
+    add("checkpoint", type=Path, metavar="CKPT.t7", help="file that the original's train.lua saved")
+    add("--data", type=Path, required=True, help="folder of the data_prepro.json that it was trained with")
+    add("--out", type=Path, required=True, help="checkpoint to write")
+    add("--images", type=Path, help="folder of the images (default: as the data says)")
+    add("--annotator-maps", type=Path, help="folder of <question_id>_<k>.png")
+    add("--annotators", default="human annotators", help="name of the annotators (human annotators)")
+    add("--embedding-size", type=_positive, default=200, help="width of a word's embedding (200)")
+    add("--hidden-size", type=_positive, default=512, help="width of an LSTM layer (512)")
+    add("--num-layers", type=_positive, default=2, help="LSTM layers (2)")
+    add("--common-size", type=_positive, default=1024, help="width where question and image meet (1024)")
 
 
 def _add_download(parser: ArgumentParser) -> None:
-    parser.add_argument("dataset", choices=tuple(DATASETS), help=", ".join(DATASETS))
-    parser.add_argument("--root", type=Path, required=True, help="folder to write to")
-    parser.add_argument("--base-url", type=_web_address, help="mirror that holds the files under their names")
-    parser.add_argument(
-        "--timeout", type=_positive, default=30, help="seconds without a byte, or below 1 KiB/s (30)"
-    )
-    parser.add_argument(
-        "--no-checksum",
-        action="store_true",
-        help="for a mirror that packed the files anew: skip published sums",
-    )
+    add = parser.add_argument
+    add("dataset", choices=tuple(DATASETS), help=", ".join(DATASETS))
+    add("--root", type=Path, required=True, help="folder to write to")
+    add("--base-url", type=_web_address, help="mirror that holds the files under their names")
+    add("--timeout", type=_positive, default=30, help="seconds without a byte, or below 1 KiB/s (30)")
+    add("--no-checksum", action="store_true", help="skip published sums: for a mirror that packed files anew")
 
 
 def _add_questions(parser: ArgumentParser) -> None:
-    parser.add_argument("--train-questions", type=Path, required=True, help="official JSON, or .json.gz")
-    parser.add_argument("--train-annotations", type=Path, required=True, help="official JSON, or .json.gz")
-    parser.add_argument("--val-questions", type=Path, required=True, help="official JSON, or .json.gz")
-    parser.add_argument("--val-annotations", type=Path, help="left out for a test set without answers")
-    parser.add_argument("--num-answers", type=_positive, default=1000, help="most frequent ones kept (1000)")
-    parser.add_argument("--max-length", type=_positive, default=26, help="words of a question kept (26)")
-    parser.add_argument("--word-count-threshold", type=int, default=0, help="rarer words become UNK (0)")
+    add = parser.add_argument
+    add("--train-questions", type=Path, required=True, help="official JSON, or .json.gz")
+    add("--train-annotations", type=Path, required=True, help="official JSON, or .json.gz")
+    add("--val-questions", type=Path, required=True, help="official JSON, or .json.gz")
+    add("--val-annotations", type=Path, help="official JSON, or .json.gz; leave out if there are no answers")
+    add("--num-answers", type=_positive, default=1000, help="most frequent answers that are kept (1000)")
+    add("--max-length", type=_positive, default=26, help="words of a question that are kept (26)")
+    add("--word-count-threshold", type=int, default=0, help="rarer words become UNK (0)")
 
 
 def _add_features(parser: ArgumentParser) -> None:
-    parser.add_argument("--arch", choices=("vgg16", "vgg19"), default="vgg19", help="network (vgg19)")
-    parser.add_argument(
-        "--layer",
-        choices=("fc7", "pool5", "pool5_mean"),
-        default="fc7",
-        help="fc7 after its ReLU, the pool5 grid or its mean (fc7)",
-    )
-    parser.add_argument(
-        "--weights",
-        default="torchvision",
-        help="torchvision (downloaded), a file with its key names, or a .caffemodel",
-    )
-    parser.add_argument(
-        "--recipe",
-        choices=("caffe", "torchvision"),
-        help="how the weights were trained to see pixels; must be stated for a weights file",
-    )
-    parser.add_argument(
-        "--size",
-        type=_positive,
-        default=VGG_SIZE,
-        help="height and width that images are resized to: 448 for a 14 x 14 grid of pool5 (224, 7 x 7)",
-    )
-    parser.add_argument("--batch-size", type=_positive, default=16, help="images at once (16)")
-    parser.add_argument("--device", default="cpu", help="cpu, cuda, ... (cpu)")
+    add, layers = parser.add_argument, ("fc7", "pool5", "pool5_mean")
+    add("--arch", choices=("vgg16", "vgg19"), default="vgg19", help="network (vgg19)")
+    add("--layer", choices=layers, default="fc7", help="fc7 after its ReLU, the pool5 grid or its mean (fc7)")
+    weights = "torchvision (downloaded), a file with its key names, or a .caffemodel"
+    add("--weights", default="torchvision", help=weights)
+    recipe = "pixel format that the weights were trained with; must be stated for a weights file"
+    add("--recipe", choices=("caffe", "torchvision"), help=recipe)
+    size = "height and width that images are resized to: 448 for a 14 x 14 grid of pool5 (224, 7 x 7)"
+    add("--size", type=_positive, default=VGG_SIZE, help=size)
+    add("--batch-size", type=_positive, default=16, help="images at once (16)")
+    add("--device", default="cpu", help="cpu, cuda, ... (cpu)")
 
 
 def _positive(text: str) -> int:
@@ -140,19 +121,20 @@ def _dispatch(options: Namespace) -> int:
     start = time.monotonic()
     if options.command == "download":
         _download(options)
-        print(f"wrote {options.root}: {options.dataset}; {time.monotonic() - start:.0f} s")
-        return 0
-    _check_folders(options)
-    if options.command == "shapes":
-        done = _shapes(options)
-    elif options.command == "import":
-        done = [_import(options)]
+        written = f"{options.root}: {options.dataset}"
     else:
-        # The network first: a wrong weights file should not show after minutes of other work.
-        tower = None if options.command == "questions" else _tower(options)
-        done = [] if options.command == "features" else [_questions(options)]
-        done += [] if tower is None else [_features(options, tower)]
-    print(f"wrote {options.out}: {'; '.join(done)}; {time.monotonic() - start:.0f} s")
+        _check_folders(options)
+        if options.command == "shapes":
+            done = _shapes(options)
+        elif options.command == "import":
+            done = [_import(options)]
+        else:
+            # The network first, so that a wrong weights file shows before minutes of other work.
+            tower = None if options.command == "questions" else _tower(options)
+            done = [] if options.command == "features" else [_questions(options)]
+            done += [] if tower is None else [_features(options, tower)]
+        written = f"{options.out}: {'; '.join(done)}"
+    print(f"wrote {written}; {time.monotonic() - start:.0f} s")
     return 0
 
 
@@ -163,19 +145,14 @@ def _download(options: Namespace) -> None:
         if str(error.name).split(".")[0] not in ("requests", "filelock", "urllib3"):
             raise
         raise missing_package("requests filelock urllib3", "download", error) from error
-    download(
-        options.dataset,
-        DATASETS[options.dataset],
-        options.root,
-        options.base_url,
-        checked=not options.no_checksum,
-        timeout=float(options.timeout),
-        report=lambda line: print(line, flush=True),
-    )
+    sources = DATASETS[options.dataset]
+    if options.no_checksum:
+        sources = tuple(replace(source, checksum=None) for source in sources)
+    download(options.dataset, sources, options.root, options.base_url, float(options.timeout))
 
 
 def _check_folders(options: Namespace) -> None:
-    """Before any work is done."""
+    """Refuse wrong folders before any work."""
     images: Path | None = getattr(options, "images", None)
     if images is not None and not images.is_dir():
         raise LookwhyError(f"expected a folder of images, found none at {images}; correct --images")
@@ -206,11 +183,11 @@ def _shapes(options: Namespace) -> list[str]:
 
     out: Path = options.out
     generate_shapes_world(out, options.train_scenes, options.val_scenes, options.seed)
-    more = {} if options.epochs is None else {"epochs": options.epochs}
-    cnn = train_shapes_cnn(out, options.seed, **more)
+    weights = io.BytesIO()  # torch.save would write the name of a file into it, here that of a temporary one
+    torch.save(train_shapes_cnn(out, options.seed, options.epochs).state_dict(), weights)
     with atomic_path(out / "tower.pt") as partial:
-        torch.save(cnn.state_dict(), partial)
-    # From here on the very path that real data takes.
+        partial.write_bytes(weights.getvalue())
+    # The following steps are those of real data.
     files = {f"--{split}-{kind}": out / f"{kind}_{split}.json" for split in SPLITS for kind in KINDS}
     files |= {"--images": out / "images", "--out": out}
     given = [str(part) for option in files.items() for part in option]
@@ -233,7 +210,7 @@ def _questions(options: Namespace) -> str:
         word_count_threshold=options.word_count_threshold,
         image_root=options.images,
     )
-    # Not refused: a model may be made to learn a few questions by heart. But it should show.
+    # Not refused, because a model may be made to learn a few questions by heart. But it is reported.
     also = f" ({found.shared} of them trained on, too)" if found.shared else ""
     return (
         f"{found.train_kept} questions to train on ({found.train_dropped} dropped, their answer is not among "
@@ -247,7 +224,7 @@ def _tower(options: Namespace) -> ImageTower:
 
     weights = options.weights if options.weights == "torchvision" else Path(options.weights)
     if options.recipe is None and weights != "torchvision":
-        # Weights do not say how they see pixels, and the wrong recipe fails silently, with poor features.
+        # Weights do not state their pixel format, and a wrong one fails silently, with poor features.
         raise LookwhyError(
             f"expected the recipe that {weights} was trained with, found no --recipe; "
             "give --recipe caffe or --recipe torchvision"
@@ -261,8 +238,7 @@ def _tower(options: Namespace) -> ImageTower:
     tower = build_tower(options.arch, options.layer, recipe, weights)
     try:
         return tower.to(options.device)
-    # What PyTorch raises depends on the name and on how it was built.
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError) as error:  # depends on the name and on the build of PyTorch
         raise LookwhyError(
             f"expected a device of this machine, found {options.device!r} ({str(error).splitlines()[0]}); "
             "give --device cpu"

@@ -1,4 +1,4 @@
-"""Annotator maps: a folder of `<question_id>_<k>.png`, gray, any size, as VQA-HAT's are."""
+"""Annotator maps: a folder of `<question_id>_<k>.png`, gray, any size, as in VQA-HAT."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
-from lookwhy.types import LookwhyError
+from lookwhy.errors import LookwhyError
 
 Resize = Literal["area", "bilinear"]
 _FILTERS = {"area": Image.Resampling.BOX, "bilinear": Image.Resampling.BILINEAR}
@@ -20,24 +20,20 @@ _NAME = re.compile(r"(\d+)_(\d+)\.png$")
 
 
 def find_annotator_maps(folder: Path) -> dict[int, list[Path]]:
-    """The map files of each question, in the order of the annotators' numbers, from folders inside it, too.
+    """Map files of each question in the order of the annotators' numbers; subfolders are searched, too.
 
     Raises:
         LookwhyError: no such folder, no file in it is named <question_id>_<k>.png, or two are named alike.
     """
-    if not folder.is_dir():
-        raise LookwhyError(
-            f"expected a folder of <question_id>_<k>.png maps, found no folder {folder}; "
-            "correct data.annotator_maps or leave it out"
-        )
     numbered = sorted(
         (int(match.group(1)), int(match.group(2)), path)
         for path in folder.rglob("*.png")
         if (match := _NAME.fullmatch(path.name))
     )
     if not numbered:
+        found = f"none in {folder}" if folder.is_dir() else f"no folder {folder}"
         raise LookwhyError(
-            f"expected files named <question_id>_<k>.png, found none in {folder}; "
+            f"expected files named <question_id>_<k>.png, found {found}; "
             "correct data.annotator_maps or leave it out"
         )
     for one, other in pairwise(numbered):
@@ -58,11 +54,11 @@ def load_annotator_maps(
     """Maps of the given questions on a grid, gray levels 0-255.
 
     Args:
-        files: as `find_annotator_maps` gives them.
-        question_ids: which questions; one without a map is left out.
+        files: result of `find_annotator_maps`.
+        question_ids: questions to load; one without a map is left out.
         grid: cells along each side.
-        resize: `area` averages over each cell; `bilinear` weighs what lies around it as well (a triangle as
-            wide as two cells).
+        resize: `area` averages over each cell; `bilinear` weighs the neighbourhood, too (a triangle of the
+            width of two cells).
 
     Raises:
         LookwhyError: a file is not a picture.
@@ -81,7 +77,7 @@ def _load(path: Path, grid: int, resize: Resize) -> Float[np.ndarray, "G G"]:
                 # 16-bit gray: PIL would cut all above 255 to white instead of scaling.
                 gray = Image.fromarray(np.asarray(picture, np.float32) / 257)
             else:
-                # In float, or the averages would be rounded to 256 levels and tied.
+                # In float: averages rounded to 256 levels would be tied.
                 gray = picture.convert("L").convert("F")
     # Pillow raises SyntaxError for damaged PNG chunks.
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:

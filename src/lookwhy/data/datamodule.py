@@ -1,8 +1,8 @@
-"""The prepared files as batches: features in memory, and only index tensors travel through the loader."""
+"""Batches of the prepared files: features stay in memory, and the loader passes only row indices."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,43 +11,41 @@ import pytorch_lightning as pl
 import torch
 from jaxtyping import Int64
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Sampler
 
-from lookwhy.data.dataset import NumbersOnly, QuestionDataset
+from lookwhy.data.dataset import QuestionDataset
 from lookwhy.data.feature_rows import SPLITS, Keep, load_features, place_features
 from lookwhy.data.features import check_files, feature_shape, is_stamped, read_description
-from lookwhy.data.prepro import Prepro, SplitQuestions, join_annotations, read_prepro
-from lookwhy.data.sampling import EvaluationBatches, Sampling, TrainBatches
-from lookwhy.errors import command
+from lookwhy.data.prepro import SplitQuestions, join_annotations, read_prepro
+from lookwhy.data.sampling import Sampling, TrainBatches, evaluation_batches
+from lookwhy.errors import LookwhyError, command
 from lookwhy.towers.recipe import ImageRecipe
-from lookwhy.types import LookwhyError, VQABatch
-
-PREPRO_SPLITS = {"fit": "train", "validate": "test"}
-"""The original calls its second split "test"; with its split 1 that is VQA val2014."""
+from lookwhy.types import VQABatch
 
 
 class VQADataModule(pl.LightningDataModule):
     """Training and validation questions from a folder that `data/prepare.py` wrote, or the original's.
 
     Args:
-        folder: holds data_prepro.h5, data_prepro.json and data_img.h5.
+        folder: folder of data_prepro.h5, data_prepro.json and data_img.h5.
         batch_size: training questions a step, on each device.
         eval_batch_size: validation questions a step, on each device.
-        sampling: the original draws batches with replacement; `shuffled` sees each question once an epoch.
-        steps_per_epoch: what is called an epoch where batches are drawn with replacement, in steps; by
-            default as many as one pass over the questions takes.
+        sampling: `with_replacement` draws batches as the original does; `shuffled` sees each question once an
+            epoch.
+        steps_per_epoch: steps that count as an epoch when batches are drawn with replacement; by default as
+            many as one pass over the questions takes.
         image_root: folder of the image files; by default the one named in data_prepro.json.
-        val_questions: official JSON of the validation questions, where data_prepro.h5 holds no texts and
-            answers of them: the original's own file.
+        val_questions: official JSON of the validation questions. The original's own data_prepro.h5 needs it,
+            because it holds no texts and answers of them.
         val_annotations: official JSON of their annotations.
         annotator_maps: folder of <question_id>_<k>.png: where annotators looked.
-        annotators: what to call them in figures and tables ("human annotators").
-        note: a sentence about the data, shown wherever a figure from it is shown.
-        seed: of the order of the training questions.
-        features: where image features are kept. `mapped`: their file, as if it were memory; it may be
-            larger than the memory, and several processes share it. `ram`: a copy for each process.
-            `auto`: mapped (and read ahead, if the free memory is ample), or in RAM if the file is chunked
-            or compressed. Whichever it is, they go to a GPU once if they take less than half of it.
+        annotators: name of the annotators in figures and tables ("human annotators").
+        note: sentence about the data, shown with every figure of it.
+        seed: seed of the order of the training questions.
+        features: where image features are kept. `mapped` maps their file into memory; the file may be larger
+            than the memory, and several processes share it. `ram` makes a copy for each process. `auto` maps
+            (and reads ahead if there is ample free memory), or takes RAM if the file is chunked or
+            compressed. In each case they go to a GPU once if they take less than half of its free memory.
     """
 
     def __init__(
@@ -77,7 +75,7 @@ class VQADataModule(pl.LightningDataModule):
             )
         self.annotator_maps = Path(annotator_maps) if annotator_maps else None
         self.annotators, self.note, self.features = annotators, note, features
-        self.prepro: Prepro = read_prepro(self.folder)
+        self.prepro = read_prepro(self.folder)
         self.val_questions = Path(val_questions) if val_questions else None
         self.val_annotations = Path(val_annotations) if val_annotations else None
         if self.val_questions and self.val_annotations:
@@ -86,36 +84,32 @@ class VQADataModule(pl.LightningDataModule):
             raise LookwhyError(
                 "expected both data.val_questions and data.val_annotations, found one of them; give both"
             )
-        self.image_root = Path(image_root) if image_root else self._stated_image_root()
+        self.image_root = Path(image_root) if image_root else None
+        if not image_root and self.prepro.image_root:
+            self.image_root = self.folder / self.prepro.image_root  # an absolute path replaces the folder
         self.vocab_size = len(self.prepro.vocabulary)
         self.num_answers = len(self.prepro.answers)
         self.feature_shape = feature_shape(self.folder / "data_img.h5")
         self.image_dim = int(np.prod(self.feature_shape))
         self.datasets: dict[str, QuestionDataset] = {}
 
-    def _stated_image_root(self) -> Path | None:
-        if not self.prepro.image_root:
-            return None
-        root = Path(self.prepro.image_root)
-        return root if root.is_absolute() else self.folder / root
-
     @property
     def answers(self) -> list[str]:
-        """The answers the model can give, by 0-based id."""
+        """Answers that the model can give, by 0-based id."""
         return self.prepro.answers
 
     @property
     def max_length(self) -> int:
-        """Words of a question that the prepared files have room for; 26 in the original's."""
+        """Words of a question that the prepared files have room for; 26 in the original."""
         return self.prepro.test.tokens.shape[1]
 
     @property
     def most_frequent_answer(self) -> str:
-        """The training questions' most frequent answer: what a model that reads nothing would say."""
+        """Most frequent answer of the training questions: the best guess without reading anything."""
         return self.answers[int(np.bincount(self.prepro.train.labels).argmax())]
 
     def setup(self, stage: str | None = None) -> None:
-        """Load or map the features, once; to predict answers alone, no annotations are needed."""
+        """Load or map the features, once; stage "predict" needs no annotations."""
         if self.datasets:
             return
         if stage != "predict" and not self.prepro.test.is_annotated:
@@ -124,44 +118,37 @@ class VQADataModule(pl.LightningDataModule):
                 f"in {self.folder / 'data_prepro.h5'}; give data.val_questions and data.val_annotations, or "
                 f"write the file with {command('prepare')} questions"
             )
-        files = {split: getattr(self.prepro, split).image_files for split in SPLITS}
-        features = load_features(self.folder / "data_img.h5", self.features, image_files=files)
+        path = self.folder / "data_img.h5"
+        splits: dict[str, SplitQuestions] = {split: getattr(self.prepro, split) for split in SPLITS}
+        files = {split: questions.image_files for split, questions in splits.items()}
+        features = load_features(path, self.features, image_files=files)
         for split, rows in features.items():
-            questions: SplitQuestions = getattr(self.prepro, split)
-            expected = (len(questions.image_files), *self.feature_shape)
+            expected = (len(files[split]), *self.feature_shape)
             if rows.shape != expected:
                 raise LookwhyError(
-                    f"expected {expected[0]} images_{split} of shape {expected[1:]}, found "
-                    f"{rows.shape[0]} of {rows.shape[1:]} in {self.folder / 'data_img.h5'}; prepare "
-                    "questions and features from the same files"
+                    f"expected {expected[0]} images_{split} of shape {expected[1:]}, found {rows.shape[0]} "
+                    f"of {rows.shape[1:]} in {path}; prepare questions and features from the same files"
                 )
-        check_files(self.folder / "data_img.h5", files)
+        check_files(path, files)
         device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
         for split, rows in place_features(features, device).items():
-            self.datasets[split] = QuestionDataset(getattr(self.prepro, split), rows)
+            self.datasets[split] = QuestionDataset(splits[split], rows)
 
     def train_dataloader(self) -> DataLoader[VQABatch]:
-        """Batches of training questions."""
-        rank, world = self._place()
-        sampler = TrainBatches(
-            len(self.datasets["train"]),
-            self.batch_size,
-            self.sampling,
-            self.seed,
-            rank,
-            world,
-            self.steps_per_epoch,
-        )
-        return self._loader(NumbersOnly(self.datasets["train"]), sampler)
+        """Batches of training questions, without their texts."""
+        questions = QuestionDataset(self.prepro.train, self.datasets["train"].features, has_texts=False)
+        settings = self.batch_size, self.sampling, self.seed, *self._place(), self.steps_per_epoch
+        return self._loader(questions, TrainBatches(len(questions), *settings))
 
     def val_dataloader(self) -> DataLoader[VQABatch]:
         """All validation questions, each once."""
-        rank, world = self._place()
         questions = self.datasets["test"]
-        return self._loader(questions, EvaluationBatches(len(questions), self.eval_batch_size, rank, world))
+        return self._loader(
+            questions, evaluation_batches(len(questions), self.eval_batch_size, *self._place())
+        )
 
     def test_dataloader(self) -> DataLoader[VQABatch]:
-        """The same questions as validation: the data sets have no other public answers."""
+        """The validation questions: the data sets have no other public answers."""
         return self.val_dataloader()
 
     def image_batches(
@@ -172,13 +159,13 @@ class VQADataModule(pl.LightningDataModule):
         rank: int = 0,
         world_size: int = 1,
     ) -> Iterator[VQABatch]:
-        """Validation questions with their pixels, those of one image in one batch.
+        """Validation questions with their pixels; a batch holds the questions about one image.
 
         Args:
-            rows: of the validation questions, those of one image together.
+            rows: rows of the validation questions; the rows of one image stand together.
             recipe: how an image file becomes pixels.
-            device: where the batches go.
-            rank: of this process; the images are dealt out over the processes.
+            device: device of the batches.
+            rank: number of this process; the images are dealt out over the processes.
             world_size: number of processes.
 
         Raises:
@@ -200,27 +187,25 @@ class VQADataModule(pl.LightningDataModule):
             batch.images = image.expand(len(batch), *image.shape)
             yield batch.to(device)
 
-    def _loader(self, questions: Dataset[VQABatch], sampler: Sampler[Tensor]) -> DataLoader[VQABatch]:
+    def _loader(
+        self, questions: QuestionDataset, batches: Sampler[Tensor] | Sequence[Tensor]
+    ) -> DataLoader[VQABatch]:
         # Its own generator: a loader otherwise takes a number from the global random state at each pass.
-        return DataLoader(questions, batch_size=None, sampler=sampler, generator=torch.Generator())
+        return DataLoader(questions, batch_size=None, sampler=batches, generator=torch.Generator())
 
     def _place(self) -> tuple[int, int]:
         trainer = self.trainer
         return (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
 
     def describe(self) -> dict[str, Any]:
-        """What a checkpoint carries of its data, in plain types: paths, vocabulary, answers, image tower.
+        """Description of the data for a checkpoint, in plain types: paths, vocabulary, answers, image tower.
 
-        The tower is None where the features do not say which it was: such data can be trained on and
-        answered from, but not explained.
+        The tower is None where the features carry no stamp of it: a model of such data can be trained and can
+        answer, but its answers cannot be explained.
         """
         features = self.folder / "data_img.h5"
-        return {
-            "folder": str(self.folder.resolve()),
-            "image_root": str(self.image_root.resolve()) if self.image_root else None,
-            "val_questions": str(self.val_questions.resolve()) if self.val_questions else None,
-            "val_annotations": str(self.val_annotations.resolve()) if self.val_annotations else None,
-            "annotator_maps": str(self.annotator_maps.resolve()) if self.annotator_maps else None,
+        paths = ("folder", "image_root", "val_questions", "val_annotations", "annotator_maps")
+        return {name: str(path.resolve()) if (path := getattr(self, name)) else None for name in paths} | {
             "annotators": self.annotators,
             "note": self.note,
             "words": [self.prepro.vocabulary.decode([i])[0] for i in range(1, self.vocab_size + 1)],

@@ -17,11 +17,16 @@ from lookwhy.types import VQABatch
 
 
 class QuestionDataset(Dataset[VQABatch]):
-    """One split: indexed by a tensor of rows, gives the whole batch at once."""
+    """One split; a tensor of rows as the index gives the whole batch at once.
 
-    def __init__(self, split: SplitQuestions, features: FeatureRows) -> None:
-        self.split = split
-        self.features = features
+    Args:
+        split: the questions.
+        features: features of their images.
+        has_texts: whether batches hold texts. They are read from the file, and training needs none.
+    """
+
+    def __init__(self, split: SplitQuestions, features: FeatureRows, has_texts: bool = True) -> None:
+        self.split, self.features, self.has_texts = split, features, has_texts
         self.tokens = torch.from_numpy(np.ascontiguousarray(split.tokens))
         self.lengths = torch.from_numpy(split.lengths).clamp(min=1)
         self.labels = torch.from_numpy(split.labels)
@@ -33,24 +38,9 @@ class QuestionDataset(Dataset[VQABatch]):
         return len(self.question_ids)
 
     def __getitem__(self, rows: Int64[Tensor, " B"]) -> VQABatch:
-        """The questions in the given rows, padded no further than the longest of them."""
-
-        def pick(column: list[Any]) -> list[Any]:
-            return [column[row] for row in rows.tolist()] if column else []
-
-        return replace(
-            self.numbers(rows),
-            image_files=[self.split.image_files[image] for image in self.image_pos[rows].tolist()],
-            questions=pick(self.split.questions),
-            answers=pick(self.split.answers10),
-            question_types=pick(self.split.question_types),
-            answer_types=pick(self.split.answer_types),
-        )
-
-    def numbers(self, rows: Int64[Tensor, " B"]) -> VQABatch:
-        """The same without any text: all that a training step reads."""
+        """The questions in the given rows, padded to the longest of them."""
         lengths = self.lengths[rows]
-        return VQABatch(
+        batch = VQABatch(
             question_ids=self.question_ids[rows],
             tokens=self.tokens[rows, : int(lengths.max())],
             lengths=lengths,
@@ -58,16 +48,17 @@ class QuestionDataset(Dataset[VQABatch]):
             image_ids=self.image_ids[rows],
             features=self.features.take(self.image_pos[rows]),
         )
+        if not self.has_texts:
+            return batch
 
+        def pick(column: list[Any]) -> list[Any]:
+            return [column[row] for row in rows.tolist()] if column else []
 
-class NumbersOnly(Dataset[VQABatch]):
-    """A split without its texts, which would have to be read from the file, and are not trained on."""
-
-    def __init__(self, questions: QuestionDataset) -> None:
-        self.questions = questions
-
-    def __len__(self) -> int:
-        return len(self.questions)
-
-    def __getitem__(self, rows: Int64[Tensor, " B"]) -> VQABatch:
-        return self.questions.numbers(rows)
+        return replace(
+            batch,
+            image_files=[self.split.image_files[image] for image in self.image_pos[rows].tolist()],
+            questions=pick(self.split.questions),
+            answers=pick(self.split.answers10),
+            question_types=pick(self.split.question_types),
+            answer_types=pick(self.split.answer_types),
+        )

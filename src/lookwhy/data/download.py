@@ -1,82 +1,90 @@
-"""Download a data set: fetch its files, check the published sums, unpack the zips."""
+"""Download a data set: resume broken transfers, check the published sums, unpack the zips.
+
+Bytes that arrive go to `<file>.partial`, beside a note of the server's version of the file. The next try asks
+for the rest of that version (Range and If-Range: RFC 9110, 14.2 and 13.1.5).
+"""
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import json
+import os
 import shutil
-from collections.abc import Callable, Sequence
+import time
+import zipfile
+from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import requests
 from filelock import FileLock, Timeout
 from requests.adapters import HTTPAdapter
-from tqdm import tqdm
+from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
-from lookwhy.data.archive import is_unpacked, unpack
 from lookwhy.data.sources import Source
-from lookwhy.data.transfer import ATTEMPTS, Transfer, readable
 from lookwhy.errors import LookwhyError
-from lookwhy.files import BYTES
+from lookwhy.progress import BYTES, progress, readable
 
-LONGEST_WAIT = 300
-"""Seconds that a server may ask for between two tries (Retry-After)."""
+ATTEMPTS = 5  # in a row without progress
+BACKOFF = 1.0  # seconds before the second try; each further wait is twice as long
+SLOWEST = 1024  # bytes per second; a connection below this for a whole timeout counts as dead
+LONGEST_WAIT = 300  # seconds that a server may ask for before the next try (Retry-After)
+BREAKS = (requests.ConnectionError, HTTPError, ConnectionError, TimeoutError)
+_say = partial(print, flush=True)
 
 
 def download(
-    label: str,
-    sources: Sequence[Source],
-    root: Path,
-    base_url: str | None = None,
-    *,
-    checked: bool = True,
-    timeout: float = 30.0,
-    backoff: float = 1.0,
-    report: Callable[[str], None] = print,
+    label: str, sources: Sequence[Source], root: Path, base_url: str | None = None, timeout: float = 30.0
 ) -> None:
     """Fetch files into `root`, check them, and unpack the zips; skip what is there already.
 
     Args:
         label: name of the data set; processes that fetch the same one into the same `root` take turns.
-        sources: the files.
+        sources: the files; one without a checksum is not checked.
         root: folder, made if needed.
         base_url: address of a mirror that holds the files flat under their names.
-        checked: whether the published sums are compared.
         timeout: seconds without a byte, or below 1 KiB/s, after which a connection counts as dead.
-        backoff: seconds before the second try; each further wait is twice as long.
-        report: receives each line of progress.
 
     Raises:
         LookwhyError: a missing file, a server that fails again and again, wrong bytes, or a full disk.
     """
+    busy = (429, 500, 502, 503, 504)
+    retry = Retry(ATTEMPTS - 1, backoff_factor=BACKOFF, status_forcelist=busy, retry_after_max=LONGEST_WAIT)
+    url = base_url
     try:
         root.mkdir(parents=True, exist_ok=True)
         lock = FileLock(root / f".{label}.lock")  # the kernel releases it when a process dies
         try:
             turn = lock.acquire(blocking=False)
         except Timeout:
-            report(f"another process is fetching {label} into {root}; waiting until it is done")
+            _say(f"another process is fetching {label} into {root}; waiting until it is done")
             turn = lock.acquire()
-        with turn, _session(backoff) as session:
-            missing = [one for one in sources if not _is_here(one, root, checked, report)]
-            transfers = [
-                Transfer(one.at(base_url), root / one.name, session, timeout, report) for one in missing
-            ]
+        with turn, requests.Session() as session:
+            session.headers["Accept-Encoding"] = "identity"  # lengths and sums are those of the file itself
+            for scheme in ("http://", "https://"):
+                session.mount(scheme, HTTPAdapter(max_retries=retry))
+            files = [_File(one, root, base_url, session, timeout) for one in sources]
+            missing = [file for file in files if not file.is_complete()]
+            needed = kept = 0
+            for file in missing:
+                url = file.url
+                size, here = file.sizes()
+                # An unpacked zip is removed; before that, its content is taken to be as large as the zip.
+                needed = max(needed, kept + size - here + size * file.is_zip)
+                kept += size - here
             if missing:
-                _plan(missing, transfers, root, checked, report)
-            for source, transfer in zip(missing, transfers, strict=True):
-                path = root / source.name
-                if path.exists():
-                    _check(source, path, checked)
-                else:
-                    transfer.receive(backoff)
-                    _check(source, transfer.partial, checked)
-                    transfer.partial.replace(path)
-                    transfer.note.unlink(missing_ok=True)
-                if source.is_archive:
-                    unpack(path, source.folder, partial(_require, root, report))
+                _require(root, needed, "to download, zips counted twice to unpack them")
+            for file in missing:
+                url = file.url
+                file.fetch()
+    except (requests.RequestException, *BREAKS) as error:
+        raise LookwhyError(
+            f"expected the file {url}, found: {_reason(error)}; check the network, or give --base-url "
+            "of a mirror that has it; the same command continues"
+        ) from error
     except OSError as error:
         raise LookwhyError(
             f"expected to write to {root}, found {error.strerror or error} ({error.filename or root}); "
@@ -84,90 +92,184 @@ def download(
         ) from error
 
 
-class _Retry(Retry):
-    """Retry until an answer begins, and wait as long as a busy server asks, up to `LONGEST_WAIT`."""
+class _File:
+    """One file on its way into a folder; arguments as of `download`."""
 
-    def get_retry_after(self, response: Any) -> int | float | None:
-        asked = super().get_retry_after(response)
-        return None if asked is None else min(asked, LONGEST_WAIT)
+    def __init__(
+        self, source: Source, root: Path, base_url: str | None, session: requests.Session, timeout: float
+    ) -> None:
+        self.source, self.root, self.session, self.timeout = source, root, session, timeout
+        self.name = source.url.rsplit("/", 1)[1]
+        self.url = source.url if base_url is None else f"{base_url.rstrip('/')}/{self.name}"
+        self.is_zip = self.name.endswith(".zip")
+        self.path, self.partial = root / self.name, root / f"{self.name}.partial"
+        self.note, self.mark = root / f"{self.name}.partial.json", root / f".{self.name}.unpacked"
+
+    def is_complete(self) -> bool:
+        """Whether the file is here and right, or everything that its zip held is here."""
+        if self.is_zip:
+            names = _read_json(self.mark)
+            complete = bool(names) and all((self.root / name).exists() for name in names)
+        elif complete := self.path.exists():
+            self._check()
+        if complete:
+            _say(f"{self.name}: here already")
+        return complete
+
+    def sizes(self) -> tuple[int, int]:
+        """Bytes of the whole file, as far as they are known, and how many of them are here."""
+        here = size = self.path.stat().st_size if self.path.exists() else self._arrived()[0]
+        if not self.path.exists():
+            response = self.session.head(self.url, timeout=self.timeout, allow_redirects=True)
+            if response.status_code in (403, 405, 501):  # a server that does not offer HEAD
+                response = self.session.get(self.url, timeout=self.timeout, stream=True)
+                response.close()
+            size = max(_version(response).get("size", 0), here)
+        algorithm = (self.source.checksum or "sum not checked").partition(":")[0]
+        stated = readable(size) if size else "size not stated"
+        stated += f", {readable(here)} of it here" if here else ""
+        _say(f"{self.name}: {stated} ({algorithm})")
+        return size, here
+
+    def fetch(self) -> None:
+        """Receive the file unless it is here, check its sum, and unpack a zip."""
+        most, failures = self._arrived()[0], 0
+        while not self.path.exists():
+            try:
+                self._receive()
+            except BREAKS as error:
+                here = self._arrived()[0]
+                # At the speed of a trickle the file would never be complete: no progress.
+                failures = 1 if here > most and not isinstance(error, TimeoutError) else failures + 1
+                if failures == ATTEMPTS:
+                    raise
+                most, wait = max(most, here), BACKOFF * 2 ** (failures - 1)
+                _say(f"{self.name}: {_reason(error)}, {readable(here)} here; going on in {wait:g} s")
+                time.sleep(wait)
+        self._check()
+        if self.is_zip:
+            self._unpack()
+
+    def _arrived(self) -> tuple[int, dict[str, Any]]:
+        """Bytes that are here, and the version of the file that they begin; nothing without a note."""
+        is_known = self.note.exists() and self.partial.exists()
+        return (self.partial.stat().st_size, _read_json(self.note)) if is_known else (0, {})
+
+    def _receive(self) -> None:
+        """Append one answer of the server to the bytes that are here, or start anew."""
+        here, known = self._arrived()
+        if not here or here != known.get("size"):
+            asked = {"Range": f"bytes={here}-"} if here else {}
+            etag = known.get("etag") or "W/"
+            # A weak ETag does not promise equal bytes.
+            if here and (validator := known.get("modified") if etag.startswith("W/") else etag):
+                asked["If-Range"] = validator
+            with self.session.get(self.url, headers=asked, timeout=self.timeout, stream=True) as response:
+                version = _version(response)
+                goes_on = response.headers.get("Content-Range", "").startswith(f"bytes {here}-")
+                stated = version.keys() & known.keys()  # a server may leave out one of them
+                if response.status_code == 200:
+                    self.partial.unlink(missing_ok=True)  # first: the note must never vouch for older bytes
+                    self.note.write_text(json.dumps(version))
+                elif not goes_on or any(version[key] != known[key] for key in stated):
+                    self.partial.unlink(missing_ok=True)
+                    raise ConnectionError("the server's file has changed")
+                self._append(response, version.get("size"))
+        self.partial.replace(self.path)
+        self.note.unlink()
+
+    def _append(self, response: requests.Response, size: int | None) -> None:
+        """Write the body as it arrives; `iter_content` would wait for a full chunk, however slow."""
+        with self.partial.open("ab") as file:
+            start, counted = time.monotonic(), file.tell()
+            with progress(desc=self.name, total=size, initial=counted, **BYTES) as bar:
+                while chunk := response.raw.read1(1 << 16):
+                    bar.update(file.write(chunk))
+                    seconds, arrived = time.monotonic() - start, file.tell() - counted
+                    if seconds > self.timeout:
+                        if arrived < SLOWEST * seconds:
+                            raise TimeoutError(f"only {readable(arrived)} in {seconds:.1f} s")
+                        start, counted = time.monotonic(), file.tell()
+            if size not in (None, file.tell()):
+                raise ConnectionError("the server sent another length than it stated")
+
+    def _check(self) -> None:
+        """Compare the published sum."""
+        if self.source.checksum is not None:
+            algorithm, _, expected = self.source.checksum.partition(":")
+            with self.path.open("rb") as file:
+                found = hashlib.file_digest(file, algorithm).hexdigest()
+            if found != expected:
+                raise self._remove(f"{algorithm} {expected} of {self.name}", found)
+
+    def _remove(self, expected: str, found: str) -> LookwhyError:
+        """Remove wrong bytes, which must not be resumed; returns the error to raise."""
+        self.path.unlink()
+        return LookwhyError(
+            f"expected {expected}, found {found} in {self.path}; it was removed: run the command again, with "
+            "--base-url of another mirror if this comes back (--no-checksum if that packed the file anew)"
+        )
+
+    def _unpack(self) -> None:
+        """Put the content beside the zip once every entry passed its CRC; mark it done, remove the zip."""
+        temporary = self.root / f".{self.name}.unpacking"  # on the same disk, so that files can be renamed
+        shutil.rmtree(temporary, ignore_errors=True)  # left by a killed process
+        try:
+            self._extract(temporary)
+            names, folder = os.listdir(temporary), self.source.folder
+            inside = self.root if folder is None or names == [folder] else self.root / folder
+            shutil.copytree(temporary, inside, copy_function=os.replace, dirs_exist_ok=True)
+        except Exception as error:  # zipfile raises many kinds on garbled bytes
+            # bz2 raises OSError without a number; EINVAL is a garbled offset. Other numbers are the disk's.
+            if getattr(error, "errno", None) not in (None, errno.EINVAL):
+                raise
+            raise self._remove("a whole zip file", str(error)) from error
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        self.mark.write_text(json.dumps(names if folder is None else [folder]))
+        self.path.unlink()
+
+    def _extract(self, folder: Path) -> None:
+        with zipfile.ZipFile(self.path) as file:
+            entries = file.infolist()
+            _require(self.root, sum(entry.file_size for entry in entries), f"to unpack {self.name}")
+            if not entries:
+                raise ValueError("no file in it")
+            for entry in progress(entries, f"unpacking {self.name}", unit="file"):
+                path = PureWindowsPath(entry.filename)  # knows both slashes, and drives
+                if path.anchor or ".." in path.parts:
+                    raise ValueError(f"entry {entry.filename!r} leads outside the folder")
+                file.extract(entry, folder)
 
 
-def _session(backoff: float) -> requests.Session:
-    session = requests.Session()
-    busy = (429, 500, 502, 503, 504)
-    retry = _Retry(ATTEMPTS - 1, backoff_factor=backoff, status_forcelist=busy, raise_on_status=False)
-    session.mount("http://", HTTPAdapter(max_retries=retry))
-    session.mount("https://", HTTPAdapter(max_retries=retry))
-    session.headers["Accept-Encoding"] = "identity"  # lengths and sums are those of the file itself
-    return session
+def _read_json(path: Path) -> Any:
+    """Content of a note; empty where it is missing or damaged."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
 
 
-def _is_here(source: Source, root: Path, checked: bool, report: Callable[[str], None]) -> bool:
-    path = root / source.name
-    if source.is_archive:
-        here = is_unpacked(path)
-    elif here := path.exists():
-        _check(source, path, checked)
-    if here:
-        report(f"{source.name}: here already")
-    return here
+def _version(response: requests.Response) -> dict[str, Any]:
+    """ETag, Last-Modified and size of the server's file, as far as they are stated."""
+    if response.status_code != 416:
+        response.raise_for_status()
+    headers = response.headers
+    size = headers.get("Content-Range", headers.get("Content-Length", "")).rpartition("/")[2]
+    number = int(size) if size.isdecimal() else None
+    found = {"etag": headers.get("ETag"), "modified": headers.get("Last-Modified"), "size": number}
+    return {name: value for name, value in found.items() if value is not None}
 
 
-def _plan(
-    sources: Sequence[Source],
-    transfers: Sequence[Transfer],
-    root: Path,
-    checked: bool,
-    report: Callable[[str], None],
-) -> None:
-    """Report the sizes, and refuse at once what the disk cannot hold."""
-    needed = kept = 0
-    for source, transfer in zip(sources, transfers, strict=True):
-        path = root / source.name
-        if path.exists():
-            here = size = path.stat().st_size
-            stated = f"{readable(size)}, here already"
-        else:
-            found, here = transfer.sizes()
-            size = here if found is None else found
-            stated = "size not stated" if found is None else readable(size)
-            stated += f", {readable(here)} of it here" if here else ""
-        algorithm = (source.checksum or "no sum published").partition(":")[0]
-        report(f"{source.name}: {stated} ({algorithm if checked else 'sum not checked'})")
-        # An unpacked zip is removed. Before that, its content is taken to be as large as the zip.
-        needed = max(needed, kept + size - here + (size if source.is_archive else 0))
-        kept += size - here
-    zips = ", zips counted twice to unpack them" if any(one.is_archive for one in sources) else ""
-    _require(root, report, needed, f"to download{zips}")
+def _reason(error: BaseException) -> str:
+    """Message of the first error: requests wraps urllib3's errors, which wrap the socket's."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return " ".join(str(error).split()) or type(error).__name__
 
 
-def _require(root: Path, report: Callable[[str], None], needed: int, purpose: str) -> None:
+def _require(root: Path, needed: int, purpose: str) -> None:
     free = shutil.disk_usage(root).free
-    report(f"needs {readable(needed)} {purpose}; {readable(free)} free in {root}")
+    _say(f"needs {readable(needed)} {purpose}; {readable(free)} free in {root}")
     if needed > free:
-        raise LookwhyError(
-            f"expected {readable(needed)} free {purpose}, found {readable(free)} in {root}; "
-            "make room or give another --root; the same command continues"
-        )
-
-
-def _check(source: Source, path: Path, checked: bool) -> None:
-    if source.checksum is None or not checked:
-        return
-    algorithm, _, expected = source.checksum.partition(":")
-    digest = hashlib.new(algorithm)
-    size = path.stat().st_size
-    bar = tqdm(desc=f"checking {source.name}", total=size, leave=False, disable=None, delay=1, **BYTES)
-    with path.open("rb") as file, bar:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-            bar.update(len(chunk))
-    found = digest.hexdigest()
-    if found != expected:
-        path.unlink()  # wrong bytes must not be resumed
-        path.with_name(f"{path.name}.json").unlink(missing_ok=True)
-        raise LookwhyError(
-            f"expected {algorithm} {expected} of {source.name}, found {found} in {path}; it was removed: "
-            "run the command again, with --base-url of another mirror if this comes back, or with "
-            "--no-checksum for a mirror that packed the file anew"
-        )
+        raise OSError(errno.ENOSPC, f"{readable(free)} free of {readable(needed)} needed {purpose}")

@@ -1,8 +1,8 @@
-"""Where image features live while a model trains: a map of their file, RAM, or the accelerator.
+"""Image features of a training: in a map of their file, in RAM, or on the accelerator.
 
-A contiguous HDF5 dataset is nothing but its numbers, somewhere in the file: mapped into memory it needs no
-reading, no conversion and no copy, all processes share its pages, and it may be larger than RAM. A row costs
-the same from a map as from RAM.
+A contiguous HDF5 dataset is one block of numbers in its file. Mapped into memory it needs no reading, no
+conversion and no copy; all processes share its pages; and it may be larger than RAM. A row costs the same
+from a map as from RAM.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import warnings
 import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import Literal, NoReturn, cast
 
 import h5py
 import numpy as np
@@ -21,13 +21,12 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from lookwhy.data.features import open_features, read_features
-from lookwhy.errors import command
-from lookwhy.types import LookwhyError
+from lookwhy.errors import LookwhyError, command
 
 Keep = Literal["auto", "ram", "mapped"]
 SPLITS = ("train", "test")
 COMFORTABLE = 0.5
-"""Share of the free memory that features may take: the rest is for the model and for others."""
+"""Share of the free memory that features may take; the rest is for the model and for other processes."""
 CHECKED_AT_ONCE = 256
 """Rows checked at once: 4 MB of fc7, which fit into a processor's cache."""
 
@@ -36,11 +35,9 @@ class FeatureRows:
     """Features of one split, by row.
 
     Args:
-        rows: all of them, in RAM, mapped or on a device.
-        source: the file that they are mapped from.
-        offset: where in that file they begin.
-        name: dataset and file, for error lines.
-        image_files: image of each row, for error lines.
+        rows: all features, in RAM, mapped or on a device.
+        source: the file that is mapped.
+        offset: first byte of the features in that file.
         is_checked: whether all rows are known to be finite.
     """
 
@@ -49,29 +46,28 @@ class FeatureRows:
         rows: Float[Tensor, "M *D"],
         source: MappedFile | None = None,
         offset: int = 0,
-        name: str = "the features",
-        image_files: Sequence[str] = (),
         is_checked: bool = False,
     ) -> None:
-        self.rows, self.source, self.offset = rows, source, offset
-        self.name, self.image_files, self.is_checked = name, image_files, is_checked
+        self.rows, self.source, self.offset, self.is_checked = rows, source, offset, is_checked
         self.pinned = False
+        # For error lines: dataset and file, and the image of each row.
+        self.name, self.image_files = "the features", cast(Sequence[str], ())
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Images, and what one of them has."""
+        """Number of images, then the shape of one image's features."""
         return tuple(self.rows.shape)
 
     @property
     def nbytes(self) -> int:
-        """What they take, wherever they are."""
+        """Bytes of all features."""
         return self.rows.numel() * self.rows.element_size()
 
     def take(self, positions: Int64[Tensor, " B"]) -> Float[Tensor, "B *D"]:
-        """The given rows, on the device where the features are.
+        """The given rows, on the device of the features.
 
         Raises:
-            LookwhyError: the file that they are mapped from has been changed, or a row is not finite.
+            LookwhyError: the mapped file has been changed, or a row is not finite.
         """
         if self.source is not None:
             self.source.check_unchanged()
@@ -91,11 +87,8 @@ class FeatureRows:
         Raises:
             LookwhyError: a row holds NaN or an infinite value.
         """
-        if self.is_checked:
-            return
-        for start in range(0, len(self.rows), CHECKED_AT_ONCE):
-            bad = _first_not_finite(self.rows[start : start + CHECKED_AT_ONCE])
-            if bad is not None:
+        for start in range(0, 0 if self.is_checked else len(self.rows), CHECKED_AT_ONCE):
+            if (bad := _first_not_finite(self.rows[start : start + CHECKED_AT_ONCE])) is not None:
                 self._refuse(start + bad)
         self.is_checked = True
 
@@ -110,9 +103,9 @@ class FeatureRows:
 
 
 def _first_not_finite(rows: Float[Tensor, "N *D"]) -> int | None:
-    """Index of the first row that holds NaN or an infinite value.
+    """Index of the first row that holds NaN or an infinite value; None if all are finite.
 
-    The sum of a row shows it without a copy of the row; a sum may also overflow, so it is not the last word.
+    Sums need no copy of the rows. A sum of finite values may overflow, so a suspect row is checked again.
     """
     for row in (~torch.isfinite(rows.flatten(1).sum(1))).nonzero().flatten().tolist():
         if not bool(torch.isfinite(rows[row]).all()):
@@ -121,11 +114,11 @@ def _first_not_finite(rows: Float[Tensor, "N *D"]) -> int | None:
 
 
 class MappedFile:
-    """A file that stays as it was when it was opened, or is refused: a page that is gone kills a process."""
+    """A file mapped into memory; a changed one is refused, because reading a truncated map raises SIGBUS."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        # Open as long as the map is used: a file that takes this one's name does no harm.
+        # Open as long as the map is used: another file under this name does no harm.
         self.descriptor = os.open(path, os.O_RDONLY)
         weakref.finalize(self, os.close, self.descriptor)
         self.state = self._state()
@@ -136,10 +129,10 @@ class MappedFile:
         return found.st_size, found.st_mtime_ns
 
     def map(self, offset: int, shape: tuple[int, ...]) -> Float[Tensor, "M *D"]:
-        """Numbers from an offset on.
+        """The float32 numbers that begin at an offset.
 
         Raises:
-            LookwhyError: the file ends before them.
+            LookwhyError: the file is too short.
         """
         end = offset + 4 * int(np.prod(shape))
         if end > self.state[0]:
@@ -150,25 +143,25 @@ class MappedFile:
         with open(self.descriptor, "rb", closefd=False) as file:
             numbers = np.memmap(file, np.float32, "r", offset, shape)
         with warnings.catch_warnings():
-            # Nobody writes to it: rows are only handed out as copies.
+            # Nobody writes to the tensor: `take` returns copies.
             warnings.filterwarnings("ignore", message=".*not writable.*")
             return torch.from_numpy(numbers)
 
     def read_ahead(self) -> None:
-        """Have the kernel read all of the file, in its order: batches would ask for it here and there."""
+        """Ask the kernel to read the whole file in order; batches would read it at random places."""
         if hasattr(os, "posix_fadvise"):
             os.posix_fadvise(self.descriptor, 0, 0, os.POSIX_FADV_WILLNEED)
             self.is_read_ahead = True
 
     def expect(self, offset: int, nbytes: int, positions: Int64[Tensor, " B"]) -> None:
-        """Have the kernel read these rows at once: met one by one, their pages take ten times as long."""
+        """Ask the kernel to read these rows at once; page by page takes ten times as long."""
         if self.is_read_ahead or not hasattr(os, "posix_fadvise"):
             return
         for row in positions.tolist():
             os.posix_fadvise(self.descriptor, offset + row * nbytes, nbytes, os.POSIX_FADV_WILLNEED)
 
     def check_unchanged(self) -> None:
-        """Refuse a file that has been written to since."""
+        """Refuse a file that was written to after it was opened."""
         if self._state() != self.state:
             raise LookwhyError(
                 f"expected {self.path} unchanged while it is trained from, found it written to or cut off; "
@@ -182,24 +175,20 @@ def load_features(
     free: int | None = None,
     image_files: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, FeatureRows]:
-    """The features of both splits ("train", "test").
+    """Features of both splits ("train", "test").
 
-    Features that are held in memory or read ahead are checked here, those of a larger file when taken.
+    Features that are held in memory or read ahead are checked here, features of a larger file when taken.
 
     Args:
         path: data_img.h5.
-        keep: `mapped`, `ram`, or `auto`: mapped where the file allows it, or else in RAM.
-        free: bytes of free memory; by default what the machine says.
+        keep: `mapped`, `ram`, or `auto`: mapped if the file allows it, else in RAM.
+        free: bytes of free memory; by default as `free_memory` finds.
         image_files: image of each row, by split, for error lines.
 
     Raises:
         LookwhyError: the file is missing, damaged or of another kind, does not fit, cannot be mapped, or
             holds a row that is not finite.
     """
-
-    def names(split: str) -> tuple[str, Sequence[str]]:
-        return f"images_{split} in {path}", (image_files or {}).get(split, ())
-
     free = free_memory() if free is None else free
     with open_features(path) as file:
         data = [file[f"images_{split}"] for split in SPLITS]
@@ -211,41 +200,41 @@ def load_features(
             f"expected contiguous, uncompressed float32 features to map, found others in {path}; write them "
             "anew (h5repack -f NONE -l CONTI) or set data.features to ram"
         )
+    found: dict[str, FeatureRows] = {}
     if keep == "mapped" or (keep == "auto" and mappable):
         source = MappedFile(path)
         if nbytes < COMFORTABLE * free:
             source.read_ahead()
-        found = {}
         for split, (offset, shape) in zip(SPLITS, layouts, strict=True):
             rows = source.map(offset, shape) if offset else torch.empty(shape)
-            found[split] = FeatureRows(rows, source, offset or 0, *names(split))
-            if source.is_read_ahead:
-                found[split].check_finite()
-        return found
-    if nbytes > free:
+            found[split] = FeatureRows(rows, source, offset or 0)
+    elif nbytes > free:
         remedy = "set data.features to mapped" if mappable else "write them anew (h5repack -f NONE -l CONTI)"
         raise LookwhyError(
             f"expected features that fit in the {free / 1e9:.1f} GB of free memory, found "
             f"{nbytes / 1e9:.1f} GB{'' if mappable else ' that cannot be mapped'} in {path}; {remedy}"
         )
-    found = {split: FeatureRows(rows, None, 0, *names(split)) for split, rows in read_features(path).items()}
-    for one in found.values():
-        one.check_finite()
+    else:
+        found = {split: FeatureRows(rows) for split, rows in read_features(path).items()}
+    for split, one in found.items():
+        one.name, one.image_files = f"images_{split} in {path}", (image_files or {}).get(split, ())
+        if one.source is None or one.source.is_read_ahead:
+            one.check_finite()
     return found
 
 
 def place_features(
     features: dict[str, FeatureRows], device: torch.device, free: int | None = None
 ) -> dict[str, FeatureRows]:
-    """The same features where batches for the device are best gathered.
+    """The same features in the best place to gather batches for a device.
 
-    All of them on the device, if they fit there with as much memory left: then only indices travel.
-    Otherwise they stay, and what is gathered lies in memory that a GPU can fetch from by itself.
+    All of them go to the device if they take less than half of its free memory: then only indices travel.
+    Otherwise they stay, and `take` gathers into pinned memory, which is copied asynchronously.
 
     Args:
-        features: by split.
-        device: where the model computes.
-        free: bytes that are free there; by default what CUDA says.
+        features: features by split.
+        device: device of the model.
+        free: bytes of free memory on the device; by default as CUDA tells.
     """
     if device.type != "cuda" and free is None:
         return features
@@ -260,9 +249,9 @@ def place_features(
 
 
 def free_memory() -> int:
-    """Bytes that new data may take: what Linux says is available, within the container's limit.
+    """Bytes of memory for new data: available memory of Linux, within the container's limit.
 
-    Elsewhere the whole memory: better to try than to refuse.
+    On other systems the whole memory: better to try than to refuse.
     """
     try:
         lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
@@ -276,11 +265,11 @@ def free_memory() -> int:
 
 
 def _offset(data: h5py.Dataset) -> int | None:
-    """Where a dataset's numbers begin in its file; 0 if it has none, None if they cannot be mapped."""
+    """First byte of a dataset in its file; 0 if it is empty, None if it cannot be mapped."""
     if data.size == 0:
         return 0
     if data.chunks is not None or data.dtype != np.dtype("<f4") or np.dtype("<f4") != np.float32:
         return None
     offset = data.id.get_offset()
-    # PyTorch wants numbers to begin where numbers of their size do.
+    # PyTorch needs numbers aligned to their size.
     return None if offset is None or offset % 4 else int(offset)

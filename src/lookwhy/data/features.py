@@ -1,4 +1,4 @@
-"""`data_img.h5`: image features by split, in the original's format, stamped with how they were made."""
+"""`data_img.h5`: image features by split in the original's format, stamped with their tower and recipe."""
 
 from __future__ import annotations
 
@@ -14,13 +14,10 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from tqdm import tqdm
 
-from lookwhy.errors import command
+from lookwhy.errors import LookwhyError, command
+from lookwhy.progress import progress
 from lookwhy.towers.recipe import ImageRecipe
-from lookwhy.types import LookwhyError
-
-ROWS_AT_ONCE = 4096
 
 
 def extract_features(
@@ -32,22 +29,19 @@ def extract_features(
     out: Path,
     *,
     batch_size: int = 16,
-    progress: bool = True,
 ) -> None:
     """Write `images_train` and `images_test`, one float32 row (or grid) an image.
 
-    Can be interrupted: work goes into `<out>.partial`, which a later call with the same tower and files
-    continues, and which gets its name when it is complete.
+    An interrupted extraction leaves `<out>.partial`; a call with the same tower and files continues it.
 
     Args:
         forward: images in the recipe's range -> features.
-        description: of the tower, in plain types (`ImageTower.describe`); stamped into the file.
+        description: `ImageTower.describe()`; stamped into the file.
         recipe: how an image file becomes pixels.
         image_root: folder of the image files.
-        image_files: paths under it, by split.
+        image_files: paths below `image_root`, by split.
         out: the file to write.
         batch_size: images at once.
-        progress: show a bar where stderr is a terminal.
 
     Raises:
         LookwhyError: an image is missing or damaged, or another process is writing the same file.
@@ -62,41 +56,30 @@ def extract_features(
     with h5py.File(partial, "a") as file:
         file.attrs["stamp"] = stamp
         for split, names in image_files.items():
-            _extract_split(file, split, names, forward, recipe, image_root, batch_size, progress)
-        # Complete: what only a partial file needs goes.
+            _extract_split(file, f"images_{split}", names, forward, recipe, image_root, batch_size)
+        # Only an incomplete file needs these two.
         del file.attrs["stamp"]
         for split, names in image_files.items():
             del file[f"images_{split}"].attrs["done"]
             file[f"images_{split}"].attrs["files_sha256"] = _digest(names)
-        file.attrs["description"] = json.dumps(description)
-        for key in ("arch", "layer", "weights", "weights_sha256"):
-            file.attrs[key] = description[key]
-        file.attrs["recipe"] = recipe.name
-        file.attrs["image_size"] = (recipe.height, recipe.width)
-        file.attrs["normalised"] = False
+        known = {key: description[key] for key in ("arch", "layer", "weights", "weights_sha256")}
+        known |= {"description": json.dumps(description), "recipe": recipe.name, "normalised": False}
+        file.attrs.update(known | {"image_size": (recipe.height, recipe.width)})
     os.replace(partial, out)
 
 
 def _extract_split(
     file: h5py.File,
-    split: str,
+    key: str,
     names: list[str],
     forward: Callable[[Tensor], Tensor],
     recipe: ImageRecipe,
     image_root: Path,
     batch_size: int,
-    progress: bool,
 ) -> None:
-    key = f"images_{split}"
     done = int(file[key].attrs.get("done", 0)) if key in file else 0
-    bar = tqdm(
-        total=len(names),
-        initial=done,
-        desc=f"features {split}",
-        unit="image",
-        disable=None if progress else True,
-    )
-    with bar:
+    desc = key.replace("images_", "features ")
+    with progress(desc=desc, total=len(names), initial=done, unit="image") as bar:
         while done < len(names):
             some = names[done : done + batch_size]
             images = torch.stack([recipe.load(image_root / name) for name in some])
@@ -112,7 +95,7 @@ def _extract_split(
 
 
 def _check_images(root: Path, image_files: Mapping[str, list[str]]) -> None:
-    """Look for every image first: hours of work should not end at a missing one."""
+    """Look for every image first, so that hours of work do not end at a missing one."""
     names = list(dict.fromkeys(name for names in image_files.values() for name in names))
     missing = [name for name in names if not (root / name).is_file()]
     if missing:
@@ -140,16 +123,14 @@ def read_features(path: Path) -> dict[str, Float[Tensor, "M *D"]]:
     Raises:
         LookwhyError: the file is missing, damaged or of another kind.
     """
+    found = {}
     with open_features(path) as file:
-        return {split: _read_rows(file[f"images_{split}"]) for split in ("train", "test")}
-
-
-def _read_rows(data: h5py.Dataset) -> Float[Tensor, "M *D"]:
-    rows = torch.empty(data.shape, dtype=torch.float32)
-    for start in range(0, len(data), ROWS_AT_ONCE):
-        stop = min(start + ROWS_AT_ONCE, len(data))
-        data.read_direct(rows[start:stop].numpy(), np.s_[start:stop])
-    return rows
+        for split in ("train", "test"):
+            data = file[f"images_{split}"]
+            found[split] = torch.empty(data.shape)
+            if data.size:
+                data.read_direct(found[split].numpy())
+    return found
 
 
 def feature_shape(path: Path) -> tuple[int, ...]:
@@ -159,19 +140,19 @@ def feature_shape(path: Path) -> tuple[int, ...]:
 
 
 def check_files(path: Path, image_files: Mapping[str, list[str]]) -> None:
-    """Refuse features that are of other images than these, or in another order.
+    """Refuse features of other images than these, or in another order.
 
-    Only the original's own files do not say of which images they are: they are believed.
+    Files of the original project carry no file list and are accepted unchecked.
 
     Raises:
-        LookwhyError: the features of a split are of other images.
+        LookwhyError: the features of a split belong to other images.
     """
     with open_features(path) as file:
         for split, names in image_files.items():
             if file[f"images_{split}"].attrs.get("files_sha256", _digest(names)) != _digest(names):
                 raise LookwhyError(
-                    f"expected images_{split} of the images that the questions are about, {names[0]} first, "
-                    f"found others in {path}; run {command('prepare')} features again"
+                    f"expected images_{split} of the images of the questions, {names[0]} first, found others "
+                    f"in {path}; run {command('prepare')} features again"
                 )
 
 
@@ -180,31 +161,31 @@ def _digest(names: list[str]) -> str:
 
 
 def is_stamped(path: Path) -> bool:
-    """Whether the file says which tower its features are of; the original's own files do not."""
+    """Whether the file carries the stamp of its tower; the original's own files do not."""
     with open_features(path) as file:
         return "description" in file.attrs
 
 
 def read_description(path: Path) -> dict[str, Any]:
-    """What the file is stamped with about its tower.
+    """The stamp of the tower that made the features, as `ImageTower.describe` gave it.
 
     Raises:
-        LookwhyError: the file is not stamped: the original's own files are not.
+        LookwhyError: the file has no stamp, such as the original's own files.
     """
     with open_features(path) as file:
         if "description" not in file.attrs:
             raise LookwhyError(
                 f"expected features stamped with their tower and recipe, found no stamp in {path}; "
-                f"explanations need the pixels' way into the features: run {command('prepare')} features"
+                f"explanations need the network behind the features: run {command('prepare')} features"
             )
         return json.loads(file.attrs["description"])
 
 
 def open_features(path: Path) -> h5py.File:
-    """The file, checked to be one of features.
+    """The opened file, checked to hold features.
 
     Raises:
-        LookwhyError: it is missing, damaged or of another kind.
+        LookwhyError: the file is missing, damaged or of another kind.
     """
     try:
         file = h5py.File(path)

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lookwhy.types import LookwhyError
+from lookwhy.errors import LookwhyError
 
 NUM_ANNOTATORS = 10
 _QUESTION_IDS, _IMAGE_IDS = 1 << 32, 1 << 63
-"""Ids lie below these: data_prepro.h5 holds the original's question ids as uint32, and image ids as int64."""
+"""Upper limits of the ids: data_prepro.h5 holds question ids as uint32, and image ids as int64."""
+_MALFORMED = (KeyError, TypeError, ValueError, OverflowError)
 
 
 @dataclass(frozen=True)
@@ -24,14 +25,14 @@ class Question:
     """One question, with its annotation where there is one.
 
     Attributes:
-        question_id: the data set's own.
-        image_id: the data set's own.
-        text: as asked.
-        subtype: data_subtype of the file ("val2014"): the folder of the image; empty where it states none.
-        choices: the multiple-choice answers, where the file has them.
+        question_id: id in the data set.
+        image_id: id in the data set.
+        text: wording of the question.
+        subtype: data_subtype of the file ("val2014"), which names the folder of the image; empty if missing.
+        choices: the multiple-choice answers; empty if the file has none.
         answer: the annotators' most frequent answer; empty without an annotation.
-        answers: the annotators' ten answers; none without an annotation.
-        question_type: as annotated.
+        answers: the annotators' ten answers; empty without an annotation.
+        question_type: first words of the question, as annotated.
         answer_type: "yes/no", "number" or "other".
     """
 
@@ -48,7 +49,7 @@ class Question:
 
 @contextmanager
 def _without_collection() -> Iterator[None]:
-    """Millions of new objects and no cycle among them: looking for cycles takes as long as reading."""
+    """Switch off the search for cycles: among millions of new objects it takes as long as reading them."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -63,7 +64,7 @@ def read_official(questions: Path, annotations: Path | None) -> list[Question]:
     """Questions in the order of their file, joined with their annotations by question id.
 
     Args:
-        questions: official questions JSON; `.json.gz` is read, too.
+        questions: official questions JSON, or `.json.gz`.
         annotations: official annotations JSON; None for a test set.
 
     Raises:
@@ -74,22 +75,35 @@ def read_official(questions: Path, annotations: Path | None) -> list[Question]:
     annotated = _by_id(_read(annotations, "annotations")["annotations"], annotations) if annotations else {}
     try:
         subtype = _text(content.get("data_subtype", ""))
-    except (TypeError, ValueError) as error:
+    except _MALFORMED as error:
         raise LookwhyError(
             f"expected text as data_subtype, found {error} in {questions}; give an official questions file"
         ) from error
     result = []
     for question_id, item in _by_id(content["questions"], questions).items():
-        annotation = annotated.get(question_id)
-        if annotations and annotation is None:
-            raise LookwhyError(
-                f"expected an annotation of question {question_id} of {questions}, found none in "
-                f"{annotations}; give the two files of one split"
-            )
-        result.append(_question(item, annotation, subtype, questions, annotations))
+        try:
+            image_id = _id(item["image_id"], _IMAGE_IDS)
+            text, choices = _text(item["question"]), _texts(item.get("multiple_choices", []))
+        except _MALFORMED as error:
+            raise _malformed("question", question_id, error, questions) from error
+        annotation: tuple[Any, ...] = ()
+        if annotations:
+            if question_id not in annotated:
+                raise LookwhyError(
+                    f"expected an annotation of question {question_id} of {questions}, found none in "
+                    f"{annotations}; give the two files of one split"
+                )
+            annotation = _annotation(annotated[question_id], question_id, image_id, questions, annotations)
+        result.append(Question(question_id, image_id, text, subtype, choices, *annotation))
     if not result:
         raise LookwhyError(f"expected questions, found none in {questions}; give an official questions file")
     return result
+
+
+def find_image(root: Path | None, subtype: str, image_id: int) -> str:
+    """The image's path under the folder: `.png` if only that lies there, else the official `.jpg`."""
+    jpg, png = (image_name(subtype, image_id, suffix) for suffix in (".jpg", ".png"))
+    return png if root and not (root / jpg).is_file() and (root / png).is_file() else jpg
 
 
 def image_name(subtype: str, image_id: int, suffix: str = ".jpg") -> str:
@@ -97,41 +111,17 @@ def image_name(subtype: str, image_id: int, suffix: str = ".jpg") -> str:
     return f"{subtype}/COCO_{subtype}_{image_id:012d}{suffix}"
 
 
-def find_image(root: Path | None, subtype: str, image_id: int) -> str:
-    """The image's path under the folder: `.jpg`, or `.png` if that is what lies there.
-
-    Without a folder, the path that the official tools expect.
-    """
-    name = image_name(subtype, image_id)
-    if root is not None and not (root / name).is_file():
-        png = image_name(subtype, image_id, ".png")
-        if (root / png).is_file():
-            return png
-    return name
-
-
-def _question(
-    item: dict[str, Any],
-    annotation: dict[str, Any] | None,
-    subtype: str,
-    questions: Path,
-    annotations: Path | None,
-) -> Question:
+def _annotation(
+    item: dict[str, Any], question_id: int, image_id: int, questions: Path, annotations: Path
+) -> tuple[str, list[str], str, str]:
+    """Most frequent answer, all answers, question type and answer type."""
     try:
-        question_id, image_id = _id(item["question_id"], _QUESTION_IDS), _id(item["image_id"], _IMAGE_IDS)
-        text, choices = _text(item["question"]), _texts(item.get("multiple_choices", []))
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise _malformed("question", item, error, questions) from error
-    if annotation is None:
-        return Question(question_id, image_id, text, subtype, choices)
-    assert annotations is not None
-    try:
-        answers = _texts([one["answer"] for one in annotation["answers"]])
-        annotated_image = _id(annotation.get("image_id", image_id), _IMAGE_IDS)
-        answer = _text(annotation["multiple_choice_answer"])
-        types = _text(annotation["question_type"]), _text(annotation["answer_type"])
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise _malformed("annotation", item, error, annotations) from error
+        answers = _texts([one["answer"] for one in item["answers"]])
+        annotated_image = _id(item.get("image_id", image_id), _IMAGE_IDS)
+        answer = _text(item["multiple_choice_answer"])
+        types = _text(item["question_type"]), _text(item["answer_type"])
+    except _MALFORMED as error:
+        raise _malformed("annotation", question_id, error, annotations) from error
     if annotated_image != image_id:
         raise LookwhyError(
             f"expected the annotation of question {question_id} to be of image {image_id}, as in "
@@ -142,12 +132,10 @@ def _question(
             f"expected {NUM_ANNOTATORS} answers to question {question_id}, found {len(answers)} in "
             f"{annotations}; the official accuracy is defined for {NUM_ANNOTATORS}"
         )
-    return Question(question_id, image_id, text, subtype, choices, answer, answers, *types)
+    return answer, answers, *types
 
 
 def _id(value: Any, end: int) -> int:
-    if type(value) is int and 0 <= value < end:
-        return value
     number = int(value)
     if not 0 <= number < end or (isinstance(value, float) and number != value):
         raise ValueError(f"{value!r} is no whole number from 0 to {end - 1}")
@@ -157,7 +145,7 @@ def _id(value: Any, end: int) -> int:
 def _texts(values: Any) -> list[str]:
     if not isinstance(values, list):
         raise TypeError(f"{type(values).__name__} where a list should be")
-    # Millions of them at each start, nearly all plain: a few calls for a list instead of some for each.
+    # Millions of texts, nearly all plain: one check for a list is faster than one for each.
     with suppress(TypeError):
         if _is_plain("".join(values)):
             return values
@@ -169,30 +157,29 @@ def _is_plain(text: str) -> bool:
 
 
 def _text(value: Any) -> str:
-    """Text as it can be stored; str() of anything else would be asked and answered as a word ("None")."""
-    if type(value) is str and _is_plain(value):
-        return value
+    """Text that can be stored; other values are refused, because str() would make them a word ("None")."""
     if not isinstance(value, str | int | float):
         raise TypeError(f"{type(value).__name__} where text should be")
     text = str(value)
-    text.encode()  # half a character, as "\\ud83d" in JSON, is a UnicodeEncodeError, which is a ValueError
-    if "\0" in text:
-        raise ValueError(f"a zero character in {text!r}")
+    if not _is_plain(text):
+        text.encode()  # half a character ("\\ud83d" in JSON) is a UnicodeEncodeError, which is a ValueError
+        if "\0" in text:
+            raise ValueError(f"a zero character in {text!r}")
     return text
 
 
-def _malformed(what: str, item: dict[str, Any], error: Exception, path: Path) -> LookwhyError:
+def _malformed(kind: str, question_id: int, error: Exception, path: Path) -> LookwhyError:
     found = f"no {error}" if isinstance(error, KeyError) else f"a malformed entry ({error})"
     return LookwhyError(
-        f"expected the official fields of the {what} of question {item.get('question_id')}, found {found} in "
-        f"{path}; give an official file"
+        f"expected the official fields of the {kind} of question {question_id}, found {found} in {path}; "
+        "give an official file"
     )
 
 
 def _by_id(items: list[dict[str, Any]], path: Path) -> dict[int, dict[str, Any]]:
     try:
         found = {_id(item["question_id"], _QUESTION_IDS): item for item in items}
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
+    except _MALFORMED as error:
         raise LookwhyError(
             f"expected a question_id in every entry, found none in one ({error!r}) in {path}; "
             "give an official file"

@@ -1,7 +1,7 @@
-"""`data_prepro.h5` and `data_prepro.json`: the training files, the original's own or ours.
+"""`data_prepro.h5` and `data_prepro.json`: training files, the original's own or ours.
 
-Names, dtypes and 1-based ids are the original's (VQA_LSTM_CNN, prepro.py), so its files can be read
-unmodified and ours can be read by its descendants.
+Names, dtypes and 1-based ids are those of the original (VQA_LSTM_CNN, prepro.py). So its files can be read
+unmodified, and programs for its files can read ours.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ from jaxtyping import Int64
 
 from lookwhy.data.official import read_official
 from lookwhy.data.tokens import UNKNOWN, Vocabulary
-from lookwhy.errors import command
-from lookwhy.types import LookwhyError
+from lookwhy.errors import LookwhyError, command
 
 TEXTS = ("question", "answers10", "question_type", "answer_type")
 
@@ -33,14 +32,14 @@ class SplitQuestions:
     Attributes:
         tokens: 1-based word ids, left-aligned, 0 pads.
         lengths: words of each question.
-        labels: 0-based answer ids, -1 where the answer is not among them or not known.
+        labels: 0-based answer ids, -1 if the answer is not among them or not known.
         image_pos: 0-based row into the features and into `image_files`.
-        question_ids: the data set's own.
-        image_ids: the data set's own.
-        image_files: paths under the image folder, one a row of the features.
-        choices: 0-based ids of the multiple-choice answers, -1 where a choice is not among the answers; no
-            column where the file has none.
-        read_text: gives a column of texts by its name in the file, an empty one if the file has none.
+        question_ids: ids of the data set.
+        image_ids: ids of the data set.
+        image_files: paths under the image folder, one for each row of the features.
+        choices: 0-based ids of the multiple-choice answers, -1 if a choice is not among the answers; no
+            column if the file has none.
+        read_text: reads a column of texts by its name in the file; empty if the file has none.
         is_annotated: whether there are annotators' answers.
     """
 
@@ -55,8 +54,8 @@ class SplitQuestions:
     read_text: Callable[[str], list[Any]] = lambda name: []
     is_annotated: bool = False
 
-    # A million texts take seconds to read, and training needs none: they are read when they are asked for.
-    # All are empty in the original's own files.
+    # A million texts take seconds to read, and training needs none, so each column is read at its first use.
+    # All are empty for the original's own files.
 
     @cached_property
     def questions(self) -> list[str]:
@@ -70,18 +69,18 @@ class SplitQuestions:
 
     @cached_property
     def question_types(self) -> list[str]:
-        """As annotated."""
+        """First words of each question, as annotated."""
         return self.read_text("question_type")
 
     @cached_property
     def answer_types(self) -> list[str]:
-        """Of each question: "yes/no", "number" or "other"."""
+        """Kind of each answer: "yes/no", "number" or "other"."""
         return self.read_text("answer_type")
 
 
 @dataclass
 class Prepro:
-    """Both splits, the words and the answers. The original calls its second split "test"."""
+    """Both splits, the words and the answers. The original calls the validation split "test"."""
 
     train: SplitQuestions
     test: SplitQuestions
@@ -106,9 +105,8 @@ def read_prepro(folder: Path) -> Prepro:
             )
     except FileNotFoundError as error:
         raise _missing(path) from error
-    # Of a dataset that is not there h5py's KeyError says which.
     except (OSError, KeyError, ValueError) as error:
-        reason = error.args[0] if isinstance(error, KeyError) else error
+        reason = error.args[0] if isinstance(error, KeyError) else error  # names the missing dataset
         raise LookwhyError(
             f"expected the datasets of data_prepro.h5, found something else in {path} ({reason}); "
             f"run {command('prepare')} again"
@@ -122,7 +120,7 @@ def read_prepro(folder: Path) -> Prepro:
 
 
 def join_annotations(prepro: Prepro, questions: Path, annotations: Path) -> None:
-    """Add what the original's own files lack: text, types and answers of each validation question.
+    """Add the texts, types and answers of the validation questions, which the original's own files lack.
 
     Args:
         prepro: changed in place; its second split is joined by question id.
@@ -130,7 +128,7 @@ def join_annotations(prepro: Prepro, questions: Path, annotations: Path) -> None
         annotations: official JSON of their annotations.
 
     Raises:
-        LookwhyError: a file is not what it should be, or a question is in neither.
+        LookwhyError: a file is of another kind (see `read_official`), or a question is missing.
     """
     asked = {question.question_id: question for question in read_official(questions, annotations)}
     split = prepro.test
@@ -148,8 +146,8 @@ def join_annotations(prepro: Prepro, questions: Path, annotations: Path) -> None
     split.is_annotated = True
     split.question_types = [question.question_type for question in found]
     split.answer_types = [question.answer_type for question in found]
-    place = {answer: i for i, answer in enumerate(prepro.answers)}
-    split.labels = np.array([place.get(question.answer, -1) for question in found], np.int64)
+    answer_ids = {answer: i for i, answer in enumerate(prepro.answers)}
+    split.labels = np.array([answer_ids.get(question.answer, -1) for question in found], np.int64)
 
 
 def _read_split(file: h5py.File, path: Path, split: str, image_files: list[str]) -> SplitQuestions:
@@ -166,9 +164,8 @@ def _read_split(file: h5py.File, path: Path, split: str, image_files: list[str])
         labels = numbers("answers").ravel() - 1
     else:
         labels = numbers("label_test") if "label_test" in file else np.full(rows, -1)
-    choices = numbers(f"MC_ans_{split}") - 1 if f"MC_ans_{split}" in file else np.empty((rows, 0), np.int64)
-    # An open-ended file has the column, too, and nothing in it.
-    choices = choices if (choices >= 0).any() else np.empty((rows, 0), np.int64)
+    key = f"MC_ans_{split}"
+    choices = numbers(key) - 1 if key in file else np.empty((rows, 0), np.int64)
     key = f"image_id_{split}"
     columns: dict[str, Any] = {
         "tokens": numbers(f"ques_{split}"),
@@ -177,7 +174,8 @@ def _read_split(file: h5py.File, path: Path, split: str, image_files: list[str])
         "image_pos": image_pos,
         "question_ids": numbers(f"question_id_{split}").ravel(),
         "image_ids": numbers(key) if key in file else _ids_of_files(image_files)[image_pos],
-        "choices": choices,
+        # An open-ended file has the column, too, but it is empty.
+        "choices": choices if (choices >= 0).any() else np.empty((rows, 0), np.int64),
     }
     shapes = {name: column.shape for name, column in columns.items()}
     texts = {name: file[f"{name}_{split}"].shape for name in TEXTS if f"{name}_{split}" in file}
@@ -214,16 +212,13 @@ def _read_text(path: Path, split: str, shapes: dict[str, tuple[int, ...]], name:
 
 
 def _ids_of_files(image_files: list[str]) -> Int64[np.ndarray, " M"]:
-    """Image ids where only the files are known, as in the original: the COCO id at the end of the name.
-
-    Files that are not named so are numbered.
-    """
+    """COCO id at the end of each file's name, or the file's number; the original's files state no ids."""
     ends = [re.search(r"(\d+)$", Path(name).stem) for name in image_files]
     return np.array([int(end[1]) if end else i for i, end in enumerate(ends)], np.int64)
 
 
 def _numbered(values: dict[str, str], folder: Path) -> list[str]:
-    """The values of {"1": .., "2": .., ...} in their order."""
+    """Values of {"1": .., "2": .., ...} in their order."""
     try:
         return [str(values[str(i)]) for i in range(1, len(values) + 1)]
     except (KeyError, TypeError) as error:

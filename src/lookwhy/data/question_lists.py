@@ -1,7 +1,6 @@
 """Lists of images and questions that people write: CSV, JSON, JSON lines, or the official VQA questions.
 
-Read row by row: one that cannot be used says so by file and line (in JSON, where lines mean nothing, by
-file and entry), and the others are still there.
+A row that cannot be used is reported by file and line (in JSON by file and entry). The others still count.
 """
 
 from __future__ import annotations
@@ -15,22 +14,21 @@ from pathlib import Path
 from typing import Any
 
 from lookwhy.data.official import find_image
-from lookwhy.errors import command
-from lookwhy.types import LookwhyError
+from lookwhy.errors import LookwhyError, command
 
 NAMES = ("questions.csv", "questions.json", "questions.jsonl")
 IMAGE, QUESTION, ID = "image", "question", "question_id"
 
 
 @dataclass(frozen=True)
-class Asked:
+class ListedQuestion:
     """A question about an image file.
 
     Attributes:
-        where: the row it was read from, "questions.csv:7".
+        where: the row of the list, "questions.csv:7".
         image: path of the image file.
-        question: as asked.
-        name: what to call it in file names: its id, where it has one, else the image's name.
+        question: wording of the question.
+        name: stem for output files: the question's id if it has one, else the image's name.
     """
 
     where: str
@@ -41,13 +39,13 @@ class Asked:
 
 @dataclass(frozen=True)
 class BadRow:
-    """A row that cannot be asked, and why."""
+    """A row that cannot be used, and why."""
 
     where: str
     why: str
 
 
-Row = Asked | BadRow
+Row = ListedQuestion | BadRow
 
 
 def read_questions(source: Path, images: Path | None = None) -> list[Row]:
@@ -56,33 +54,37 @@ def read_questions(source: Path, images: Path | None = None) -> list[Row]:
     Args:
         source: a `.csv`, `.json` or `.jsonl` with an image and a question in each row; official VQA
             questions; or a folder that holds images and one list called `questions`.
-        images: folder of the images: of a list's own, by default the one that it lies in; of official
-            questions, the folder of the official tools.
+        images: folder of the images. The default is the folder of the list; official questions need the
+            folder of the official tools.
 
     Raises:
         LookwhyError: there is no list, it cannot be read at all, or it is empty.
     """
     file = _list_in(source) if source.is_dir() else source
     text = _read(file)
-    root = images or file.parent
     if file.suffix.lower() == ".csv":
-        rows = _csv(file, text, root)
+        entries = _csv(file, text)
     elif file.suffix.lower() == ".jsonl":
-        rows = _json_lines(file, text, root)
+        entries = _json_lines(file, text)
     else:
-        rows = _json(file, text, root, images)
-    found = list(rows)
-    if not found:
+        entries = _json(file, text, images)
+    root = images or file.parent
+    rows = [entry if isinstance(entry, BadRow) else _row(*entry, root) for entry in entries]
+    if not rows:
         raise LookwhyError(f"expected questions, found none in {file}; add a row")
-    return found
+    return rows
+
+
+Entries = Iterator[tuple[str, Any] | BadRow]
+"""Place and content of each row, or what is wrong with it."""
 
 
 def _list_in(folder: Path) -> Path:
     found = [folder / name for name in NAMES if (folder / name).is_file()]
     if len(found) != 1:
-        told = " and ".join(path.name for path in found) or "none"
+        names = " and ".join(path.name for path in found) or "none"
         raise LookwhyError(
-            f"expected one of {', '.join(NAMES)} beside the images, found {told} in {folder}; name the file"
+            f"expected one of {', '.join(NAMES)} beside the images, found {names} in {folder}; name the file"
         )
     return found[0]
 
@@ -102,7 +104,7 @@ def _read(file: Path) -> str:
         ) from error
 
 
-def _csv(file: Path, text: str, root: Path) -> Iterator[Row]:
+def _csv(file: Path, text: str) -> Entries:
     lines = io.StringIO(text, newline="").readlines()
     header, at = _cells(lines, 0)
     names = [name.strip().lower() for name in header] if isinstance(header, list) else []
@@ -118,13 +120,13 @@ def _csv(file: Path, text: str, root: Path) -> Iterator[Row]:
         if isinstance(cells, str):
             yield BadRow(where, f"expected a row of CSV, found {cells}; correct its quotes")
         elif any(cell.strip() for cell in cells):
-            yield _row(where, dict(zip(names, cells, strict=False)), root)
+            yield where, dict(zip(names, cells, strict=False))
 
 
 def _cells(lines: list[str], start: int) -> tuple[list[str] | str, int]:
-    """The row that begins in a line, or what is wrong with it, and the line after it.
+    """The row that begins in a line, or its error, and the number of the line after it.
 
-    A quote that nobody closes swallows what follows it, so after an error the next line is a row again.
+    A quote without its end swallows all that follows, so after an error the next line begins a row again.
     """
     reader = csv.reader((lines[at] for at in range(start, len(lines))), strict=True)
     try:
@@ -133,19 +135,17 @@ def _cells(lines: list[str], start: int) -> tuple[list[str] | str, int]:
         return str(error), start + 1
 
 
-def _json_lines(file: Path, text: str, root: Path) -> Iterator[Row]:
+def _json_lines(file: Path, text: str) -> Entries:
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             where = f"{file}:{number}"
             try:
-                content = json.loads(line)
+                yield where, json.loads(line)
             except (ValueError, RecursionError) as error:
                 yield BadRow(where, f"expected JSON in the line, found something else ({error}); correct it")
-                continue
-            yield _row(where, content, root)
 
 
-def _json(file: Path, text: str, root: Path, images: Path | None) -> Iterator[Row]:
+def _json(file: Path, text: str, images: Path | None) -> Entries:
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -167,17 +167,13 @@ def _json(file: Path, text: str, root: Path, images: Path | None) -> Iterator[Ro
                 raise LookwhyError(
                     f"expected the folder of the official images for {file}, found none stated; give --images"
                 )
-            yield _official(where, entry, subtype, images)
-        else:
-            yield _row(where, entry, root)
-
-
-def _official(where: str, entry: dict[str, Any], subtype: str, images: Path) -> Row:
-    try:
-        image_id = int(entry["image_id"])
-    except (TypeError, ValueError, OverflowError):
-        return BadRow(where, f"expected a number as image_id, found {entry['image_id']!r}; correct it")
-    return _row(where, entry | {IMAGE: find_image(images, subtype, image_id)}, images)
+            try:
+                entry[IMAGE] = find_image(images, subtype, int(entry["image_id"]))
+            except (TypeError, ValueError, OverflowError):
+                found = f"found {entry['image_id']!r}; correct it"
+                yield BadRow(where, f"expected a number as image_id, {found}")
+                continue
+        yield where, entry
 
 
 def _row(where: str, entry: Any, root: Path) -> Row:
@@ -189,13 +185,10 @@ def _row(where: str, entry: Any, root: Path) -> Row:
             found = "none" if value is None or value == "" else repr(value)
             return BadRow(where, f"expected text as {name}, found {found}; fill it in")
     image, question = entry[IMAGE].strip(), " ".join(entry[QUESTION].split())
-    if not _is_file(root / image):
-        return BadRow(where, f"expected an image, found no file {root / image!s}; correct the path")
-    return Asked(where, root / image, question, str(entry.get(ID) or Path(image).stem))
-
-
-def _is_file(path: Path) -> bool:
     try:
-        return path.is_file()
+        exists = (root / image).is_file()
     except (OSError, ValueError):  # a name too long, or with a zero character
-        return False
+        exists = False
+    if not exists:
+        return BadRow(where, f"expected an image, found no file {root / image!s}; correct the path")
+    return ListedQuestion(where, root / image, question, str(entry.get(ID) or Path(image).stem))

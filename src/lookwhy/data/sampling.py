@@ -1,4 +1,4 @@
-"""Which questions go into which batch, on which process."""
+"""Choice of the questions of each batch, on each process."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ Sampling = Literal["with_replacement", "shuffled"]
 class TrainBatches(Sampler[Tensor]):
     """Row indices of each batch of an epoch: a function of seed, epoch and rank alone.
 
-    So a resumed run draws what the uninterrupted one would have drawn, whatever else used the global
-    random state. Every rank gets the same number of batches.
+    So a resumed run draws the batches of the uninterrupted one, however the global random state was used.
+    Every rank gets the same number of batches.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class TrainBatches(Sampler[Tensor]):
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning at the start of each epoch."""
+        """Choose the epoch; Lightning calls this at the start of each."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -54,15 +54,7 @@ class TrainBatches(Sampler[Tensor]):
             yield torch.from_numpy(batch)
 
 
-class EvaluationBatches(Sampler[Tensor]):
-    """Each question exactly once, spread over the ranks; shares may be uneven."""
-
-    def __init__(self, rows: int, batch_size: int, rank: int = 0, world_size: int = 1) -> None:
-        self.share = torch.arange(rows)[rank::world_size]
-        self.batch_size = batch_size
-
-    def __len__(self) -> int:
-        return -(-len(self.share) // self.batch_size)
-
-    def __iter__(self) -> Iterator[Tensor]:
-        return iter(self.share.split(self.batch_size) if len(self.share) else [])
+def evaluation_batches(rows: int, batch_size: int, rank: int = 0, world_size: int = 1) -> list[Tensor]:
+    """Row indices of each batch of a rank: each question once over all ranks, whose shares may be uneven."""
+    share = torch.arange(rows)[rank::world_size]
+    return list(share.split(batch_size)) if len(share) else []

@@ -13,7 +13,7 @@ ORIGINAL_MAX_LENGTH = 26
 def tokenize(question: str) -> list[str]:
     """Lower-cased words and punctuation marks, by NLTK's word_tokenize on the whole question.
 
-    `preserve_line` leaves out the sentence splitter and with it the need for any NLTK data.
+    `preserve_line` skips the sentence splitter, the only part that needs NLTK data.
     """
     from nltk.tokenize import word_tokenize
 
@@ -43,13 +43,13 @@ class Vocabulary:
         return len(self._words)
 
     def encode(self, words: Sequence[str]) -> list[int]:
-        """Ids of the words; UNK's (the last) for a word never seen."""
+        """Ids of the words; an unknown word gets the id of UNK."""
         return [self._ids.get(word, len(self._words)) for word in words]
 
     def decode(self, ids: Iterable[int]) -> list[str]:
-        """Words of the ids; padding (0) is left out."""
+        """Words of the ids, without padding."""
         return [self._words[i - 1] for i in ids if i > 0]
 
     def ix_to_word(self) -> dict[str, str]:
-        """As data_prepro.json holds it."""
+        """The words by number, as data_prepro.json holds them."""
         return {str(i): word for i, word in enumerate(self._words, start=1)}

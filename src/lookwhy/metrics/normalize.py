@@ -1,10 +1,10 @@
 r"""Answer normalisation of the official VQA evaluation, quirks included (vqaEval.py, Antol et al. 2015).
 
-Answers of leaderboards were compared this way, so the quirks are part of the definition:
+Leaderboards compare answers this way, so the quirks are part of the definition:
 
-* the pattern for periods is `(?!<=\d)(\.)(?!\d)`: a negative look-ahead where a look-behind was meant,
-  so only a period that no digit FOLLOWS is removed;
-* a flag was passed where `count` belongs, so at most 32 periods are removed;
+* the pattern for periods is `(?!<=\d)(\.)(?!\d)`, with a negative look-ahead in place of a look-behind, so
+  only a period that no digit FOLLOWS is removed;
+* a flag was passed as `count`, so at most 32 periods are removed;
 * a punctuation mark is deleted if it touches a space anywhere in the answer, or if the answer has
   digits, comma, digits somewhere; else it becomes a space.
 """
@@ -57,13 +57,13 @@ _CONTRACTIONS = {
 
 
 def clean_space(text: str) -> str:
-    """Newlines and tabs become spaces, the ends are trimmed: done to every answer."""
+    """Turn newlines and tabs into spaces and trim the ends, as for every answer."""
     return text.replace("\n", " ").replace("\t", " ").strip()
 
 
 @lru_cache(maxsize=1 << 20)
 def normalize_answer(text: str) -> str:
-    """Punctuation, number words, articles and contractions as the official evaluation treats them."""
+    """Normalise punctuation, number words, articles and contractions as the official evaluation does."""
     return _process_words(_process_punctuation(clean_space(text)))
 
 

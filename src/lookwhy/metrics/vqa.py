@@ -15,7 +15,7 @@ from torchmetrics.utilities.data import dim_zero_cat
 from lookwhy.metrics.normalize import clean_space, normalize_answer
 
 NAME_BYTES = 64
-"""Bytes of a type's name that are told apart; the longest official one has 24."""
+"""Bytes of a type's name that distinguish it; the longest official one has 24."""
 
 
 def vqa_accuracy(answer: str, answers: list[str]) -> float:
@@ -33,16 +33,16 @@ def vqa_accuracy(answer: str, answers: list[str]) -> float:
     if len(set(truth)) > 1:
         answer, truth = normalize_answer(answer), [normalize_answer(one) for one in truth]
     matches = truth.count(answer)
-    # An annotator who matches leaves one match fewer among the others. Summed in the annotators' order,
-    # as the official code does, so that the last bit is the same.
+    # An annotator who matches leaves one match fewer among the others. The sum is in the annotators' order,
+    # as in the official code, so that the last bit is the same.
     return sum(min(1.0, (matches - (one == answer)) / 3) for one in truth) / len(truth)
 
 
 class VQAAccuracy(Metric):
-    """Official accuracy overall, by answer type and by question type, 0..1; right over several processes.
+    """Official accuracy overall, by answer type and by question type, 0..1, over one or more processes.
 
-    `compute` returns {"overall": .., "answer_type/<t>": .., "question_type/<t>": ..}; "overall" is NaN
-    where no process saw a question.
+    `compute` returns {"overall": .., "answer_type/<t>": .., "question_type/<t>": ..}; "overall" is NaN if no
+    process saw a question.
     """
 
     full_state_update = False
@@ -71,13 +71,13 @@ class VQAAccuracy(Metric):
         self._append(values, answer_types, question_types)
 
     def compute(self) -> dict[str, Tensor]:
-        """Mean accuracies in double precision, on the CPU; a type is present if any process saw it."""
+        """Mean accuracies in double precision on the CPU; a type is present if any process saw it."""
         if len(self.accuracies) == 0:  # a tensor, once gathered from several processes
             return {"overall": torch.tensor(torch.nan, dtype=torch.float64)}
         accuracies = dim_zero_cat(self.accuracies).double().cpu()
         result = {"overall": _mean(accuracies)}
         for kind in ("answer_type", "question_type"):
-            # On the CPU: not every accelerator can find the unique rows of a table.
+            # On the CPU, because some accelerators cannot find the unique rows of a table.
             names, rows = dim_zero_cat(getattr(self, f"{kind}s")).cpu().unique(dim=0, return_inverse=True)
             for number, code in enumerate(names):
                 if name := bytes(code[code > 0].tolist()).decode(errors="ignore"):
@@ -85,9 +85,9 @@ class VQAAccuracy(Metric):
         return result
 
     def sync(self, *args: Any, **kwargs: Any) -> None:
-        """Gather the questions of all processes, also where one of them saw none."""
-        # Torchmetrics hands over a flat float tensor for an empty state; the names of the others are rows
-        # of bytes, and collectives of unlike tensors abort.
+        """Gather the questions of all processes, even if one of them saw none."""
+        # Torchmetrics sends a flat float tensor for an empty state, but names are rows of bytes, and
+        # collectives abort on tensors of different kinds.
         if not self.accuracies:
             self._append([], None, None)
         super().sync(*args, **kwargs)
@@ -102,7 +102,7 @@ class VQAAccuracy(Metric):
         self.question_types.append(self._encode(question_types, len(values)))
 
     def _encode(self, names: Sequence[str] | None, count: int) -> Tensor:
-        """Names as rows of bytes: tensors can be gathered from processes that met different names."""
+        """Names as rows of bytes, which can be gathered from processes that met different names."""
         names = [""] * count if names is None else names
         if len(names) != count:
             raise ValueError(f"expected the type of each of {count} questions, found {len(names)} types")
@@ -112,6 +112,6 @@ class VQAAccuracy(Metric):
 
 
 def _mean(values: Float64[Tensor, " N"]) -> Float64[Tensor, ""]:
-    # Added up one by one, as the official code does, so that the last bit is the same.
+    # Added one by one, as in the official code, so that the last bit is the same.
     mean = sum(values.tolist()) / len(values) if len(values) else torch.nan
     return torch.tensor(mean, dtype=torch.float64)

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
 from lookwhy.data.datamodule import VQADataModule
 from lookwhy.files import atomic_path
 from lookwhy.metrics import VQAAccuracy
 from lookwhy.models.protocol import VQAHead
+from lookwhy.progress import progress
 
 TASKS = {"open_ended": "OpenEnded", "multiple_choice": "MultipleChoice"}
 
@@ -49,9 +49,7 @@ def answer_all(head: VQAHead, data: VQADataModule, device: torch.device | str = 
     best, chosen, without = [], [], 0
     metrics = {task: VQAAccuracy() for task in TASKS}
     row = 0
-    loader = tqdm(
-        data.val_dataloader(), "answering all questions", unit="batch", leave=False, disable=None, delay=1
-    )
+    loader = progress(data.val_dataloader(), "answering all questions", unit="batch", leave=False, delay=1)
     for batch in loader:
         moved = batch.to(device)
         logits = head(moved.features, moved.tokens, moved.lengths).cpu()

@@ -6,10 +6,9 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from lookwhy import store
 from lookwhy.errors import LookwhyError
+from lookwhy.progress import progress
 from lookwhy.reporting.figures import catalogue
 from lookwhy.reporting.figures.chart import save_figure
 from lookwhy.types import AnalysisResult
@@ -27,7 +26,7 @@ def publish(result: AnalysisResult, run_folder: Path, epoch: int, experiment: An
     strips, missing = catalogue.examples(result, result.manifest.get("examples", ()))
     charts = [one for one in catalogue.charts(result) if one.name in catalogue.EPOCH_CHARTS]
     drawn: dict[str, Path] = {}
-    for drawing in tqdm([*strips, *charts], "drawing pictures", unit="picture", leave=False, disable=None):
+    for drawing in progress([*strips, *charts], "drawing pictures", unit="picture", leave=False):
         try:
             figure = drawing.make()
         except LookwhyError as error:

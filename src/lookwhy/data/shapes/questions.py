@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,180 +11,168 @@ from lookwhy.data.shapes.scene import COLORS, SHAPES, TEXTURES, Thing
 
 SIDES = ("left", "middle", "right")
 DIRECTIONS = {"left of": (0, -1), "right of": (0, 1), "above": (-1, 0), "below": (1, 0)}
+YES_NO = ("yes", "no")
 
 
 @dataclass(frozen=True)
-class Asked:
+class SceneQuestion:
     """One question about a scene.
 
     Attributes:
-        text: as asked.
+        text: wording of the question.
         answer: the true answer.
-        question_type: how it begins, as in the official annotations.
+        question_type: first words of the question, as in the official annotations.
         answer_type: "yes/no", "number" or "other".
         needed: numbers of the things that have to be looked at.
-        wrong: what an inattentive annotator could say instead.
+        wrong: answers of an inattentive annotator; the true one among them is ignored.
     """
 
     text: str
     answer: str
     question_type: str
     answer_type: str
-    needed: list[int] = field(default_factory=list)
-    wrong: tuple[str, ...] = ()
+    needed: list[int]
+    wrong: Sequence[str]
 
 
-Family = Callable[[list[Thing], np.random.Generator], Asked | None]
+Family = Callable[[list[Thing], np.random.Generator], SceneQuestion | None]
 
 
-def ask(things: list[Thing], count: int, random: np.random.Generator) -> list[Asked]:
+def ask(things: list[Thing], count: int, random: np.random.Generator) -> list[SceneQuestion]:
     """Different questions about a scene, of families drawn at random, all unambiguous."""
-    found: dict[str, Asked] = {}
+    found: dict[str, SceneQuestion] = {}
     for _ in range(20 * count):
         family = FAMILIES[int(random.choice(len(FAMILIES), p=WEIGHTS))]
-        asked = family(things, random)
-        if asked is not None:
-            found.setdefault(asked.text, asked)
+        question = family(things, random)
+        if question is not None:
+            found.setdefault(question.text, question)
         if len(found) == count:
             break
     return list(found.values())
 
 
-def _pick(random: np.random.Generator, options: list[str] | tuple[str, ...]) -> str:
-    return str(options[int(random.integers(len(options)))])
+def _pick(random: np.random.Generator, options: Sequence[str]) -> str:
+    return options[int(random.integers(len(options)))]
 
 
-def _name(things: list[Thing], number: int, random: np.random.Generator) -> str | None:
-    """Words that mean this thing alone, without giving its colour away: "cube", "large cube"; or None."""
+def _name(things: list[Thing], number: int) -> str | None:
+    """Words for this thing alone that do not give its colour away ("cube", "large cube"), or None."""
     thing = things[number]
     same = [other for other in things if other.shape == thing.shape]
     if len(same) == 1:
         return thing.shape
-    if sum(other.size == thing.size for other in same) == 1:
-        return f"{thing.size} {thing.shape}"
-    if sum(other.texture == thing.texture for other in same) == 1:
-        return f"{thing.texture} {thing.shape}"
+    for mark in ("size", "texture"):
+        if sum(getattr(other, mark) == getattr(thing, mark) for other in same) == 1:
+            return f"{getattr(thing, mark)} {thing.shape}"
     return None
 
 
-def _any(things: list[Thing], random: np.random.Generator) -> int:
-    return int(random.integers(len(things)))
+def _any(things: list[Thing], random: np.random.Generator) -> tuple[int, Thing]:
+    number = int(random.integers(len(things)))
+    return number, things[number]
 
 
-def _color(things: list[Thing], random: np.random.Generator) -> Asked | None:
-    number = _any(things, random)
-    name = _name(things, number, random)
-    if name is None:
+def _color(things: list[Thing], random: np.random.Generator) -> SceneQuestion | None:
+    number, thing = _any(things, random)
+    if (name := _name(things, number)) is None:
         return None
     text = _pick(random, [f"What color is the {name}?", f"What is the color of the {name}?"])
     kind = "what color is the" if text.startswith("What color") else "what is the"
-    return Asked(text, things[number].color, kind, "other", [number], tuple(COLORS))
+    return SceneQuestion(text, thing.color, kind, "other", [number], tuple(COLORS))
 
 
-def _shape(things: list[Thing], random: np.random.Generator) -> Asked | None:
-    number = _any(things, random)
-    thing = things[number]
+def _shape(things: list[Thing], random: np.random.Generator) -> SceneQuestion | None:
+    number, thing = _any(things, random)
     if sum(other.color == thing.color for other in things) > 1:
         return None
-    text = _pick(
-        random, [f"What is the {thing.color} object?", f"Which shape does the {thing.color} thing have?"]
-    )
+    color = thing.color
+    text = _pick(random, [f"What is the {color} object?", f"Which shape does the {color} thing have?"])
     kind = "what is the" if text.startswith("What") else "which"
-    return Asked(text, thing.shape, kind, "other", [number], SHAPES)
+    return SceneQuestion(text, thing.shape, kind, "other", [number], SHAPES)
 
 
-def _count(things: list[Thing], random: np.random.Generator) -> Asked | None:
+def _count(things: list[Thing], random: np.random.Generator) -> SceneQuestion:
     if random.random() < 0.5:
         shape = _pick(random, SHAPES)
         needed = [i for i, thing in enumerate(things) if thing.shape == shape]
-        what = f"{shape}s"
+        text = f"How many {shape}s are there?"
     else:
         color = _pick(random, list(COLORS))
         needed = [i for i, thing in enumerate(things) if thing.color == color]
-        what = f"{color} objects"
-    answer = len(needed)
-    wrong = (str(answer + 1), str(max(answer - 1, 0)))
-    # Finding none means having looked everywhere.
-    return Asked(
-        f"How many {what} are there?",
-        str(answer),
-        "how many",
-        "number",
-        needed or list(range(len(things))),
-        wrong,
-    )
+        text = f"How many {color} objects are there?"
+    count = len(needed)
+    wrong = (str(count + 1), str(max(count - 1, 0)))
+    return SceneQuestion(text, str(count), "how many", "number", _or_all(needed, things), wrong)
 
 
-def _exists(things: list[Thing], random: np.random.Generator) -> Asked | None:
+def _exists(things: list[Thing], random: np.random.Generator) -> SceneQuestion:
     if random.random() < 0.5:
-        thing = things[_any(things, random)]
-        color, shape = thing.color, thing.shape
+        name = _any(things, random)[1].name
     else:
-        color, shape = _pick(random, list(COLORS)), _pick(random, SHAPES)
-    needed = [i for i, thing in enumerate(things) if (thing.color, thing.shape) == (color, shape)]
-    text = _pick(random, [f"Is there a {color} {shape}?", f"Can you see a {color} {shape}?"])
+        name = f"{_pick(random, list(COLORS))} {_pick(random, SHAPES)}"
+    needed = [i for i, thing in enumerate(things) if thing.name == name]
+    text = _pick(random, [f"Is there a {name}?", f"Can you see a {name}?"])
     kind = "is there a" if text.startswith("Is") else "can you"
     answer = "yes" if needed else "no"
-    return Asked(text, answer, kind, "yes/no", needed or list(range(len(things))), ("yes", "no"))
+    return SceneQuestion(text, answer, kind, "yes/no", _or_all(needed, things), YES_NO)
 
 
-def _relation(things: list[Thing], random: np.random.Generator) -> Asked | None:
-    number = _any(things, random)
-    base = things[number]
-    if sum((other.color, other.shape) == (base.color, base.shape) for other in things) > 1:
-        return None
+def _or_all(needed: list[int], things: list[Thing]) -> list[int]:
+    """The things found; all if there are none, because the annotator had to look everywhere."""
+    return needed or list(range(len(things)))
+
+
+def _unique(family: Callable[..., SceneQuestion | None]) -> Family:
+    """A family of questions about one thing that its colour and shape name unambiguously."""
+
+    def ask_about_one(things: list[Thing], random: np.random.Generator) -> SceneQuestion | None:
+        number, thing = _any(things, random)
+        is_unique = sum(other.name == thing.name for other in things) == 1
+        return family(things, number, thing, random) if is_unique else None
+
+    return ask_about_one
+
+
+@_unique
+def _relation(
+    things: list[Thing], number: int, base: Thing, random: np.random.Generator
+) -> SceneQuestion | None:
     direction = _pick(random, list(DIRECTIONS))
     down, right = DIRECTIONS[direction]
-    beside = [
-        i
-        for i, thing in enumerate(things)
-        if (thing.row, thing.column) == (base.row + down, base.column + right)
-    ]
+    place = base.row + down, base.column + right
+    beside = [i for i, thing in enumerate(things) if (thing.row, thing.column) == place]
     if not beside:
         return None
-    other = things[beside[0]]
-    wrong: tuple[str, ...]
+    needed, other = [number, beside[0]], things[beside[0]]
     if random.random() < 0.5:
-        text, answer, wrong = f"What is {direction} the {base.color} {base.shape}?", other.shape, SHAPES
-        kind = "what is"
-    else:
-        text = f"What color is the thing {direction} the {base.color} {base.shape}?"
-        answer, wrong, kind = other.color, tuple(COLORS), "what color is the"
-    return Asked(text, answer, kind, "other", [number, beside[0]], wrong)
+        text = f"What is {direction} the {base.name}?"
+        return SceneQuestion(text, other.shape, "what is", "other", needed, SHAPES)
+    text = f"What color is the thing {direction} the {base.name}?"
+    return SceneQuestion(text, other.color, "what color is the", "other", needed, tuple(COLORS))
 
 
-def _side(things: list[Thing], random: np.random.Generator) -> Asked | None:
-    number = _any(things, random)
-    thing = things[number]
-    if sum((other.color, other.shape) == (thing.color, thing.shape) for other in things) > 1:
-        return None
-    text = f"On which side is the {thing.color} {thing.shape}?"
-    return Asked(text, SIDES[thing.column], "on which side", "other", [number], SIDES)
+@_unique
+def _side(things: list[Thing], number: int, thing: Thing, random: np.random.Generator) -> SceneQuestion:
+    text = f"On which side is the {thing.name}?"
+    return SceneQuestion(text, SIDES[thing.column], "on which side", "other", [number], SIDES)
 
 
-def _size(things: list[Thing], random: np.random.Generator) -> Asked | None:
-    number = _any(things, random)
-    thing = things[number]
-    if sum((other.color, other.shape) == (thing.color, thing.shape) for other in things) > 1:
-        return None
-    text = f"Is the {thing.color} {thing.shape} large or small?"
-    return Asked(text, thing.size, "is the", "other", [number], ("large", "small"))
+@_unique
+def _size(things: list[Thing], number: int, thing: Thing, random: np.random.Generator) -> SceneQuestion:
+    text = f"Is the {thing.name} large or small?"
+    return SceneQuestion(text, thing.size, "is the", "other", [number], ("large", "small"))
 
 
-def _texture(things: list[Thing], random: np.random.Generator) -> Asked | None:
-    number = _any(things, random)
-    thing = things[number]
-    if sum((other.color, other.shape) == (thing.color, thing.shape) for other in things) > 1:
-        return None
+@_unique
+def _texture(things: list[Thing], number: int, thing: Thing, random: np.random.Generator) -> SceneQuestion:
     pattern = _pick(random, TEXTURES)
     answer = "yes" if thing.texture == pattern else "no"
-    text = f"Is the {thing.color} {thing.shape} {pattern}?"
-    return Asked(text, answer, "is the", "yes/no", [number], ("yes", "no"))
+    return SceneQuestion(f"Is the {thing.name} {pattern}?", answer, "is the", "yes/no", [number], YES_NO)
 
 
-def _same_color(things: list[Thing], random: np.random.Generator) -> Asked | None:
+def _same_color(things: list[Thing], random: np.random.Generator) -> SceneQuestion | None:
     first, second = (int(i) for i in random.choice(len(things), 2, replace=False))
-    names = [_name(things, i, random) for i in (first, second)]
+    names = [_name(things, i) for i in (first, second)]
     if None in names:
         return None
     answer = "yes" if things[first].color == things[second].color else "no"
@@ -192,7 +180,7 @@ def _same_color(things: list[Thing], random: np.random.Generator) -> Asked | Non
     if answer == "no" and random.random() < 0.6:
         return None
     text = f"Are the {names[0]} and the {names[1]} equally colored?"
-    return Asked(text, answer, "are the", "yes/no", [first, second], ("yes", "no"))
+    return SceneQuestion(text, answer, "are the", "yes/no", [first, second], YES_NO)
 
 
 FAMILIES: tuple[Family, ...] = (

@@ -1,13 +1,12 @@
 """Scenes of the shapes world: a few objects on a 3x3 grid of places, and their pictures.
 
-The background is a gray texture around the mean pixel that occlusion paints with. A patch that is
-foreign to the picture acts as a new object: on a light background occlusion maps are worse than useless.
+The background is a gray texture around the mean pixel, which is also the colour of occlusion patches. On a
+light background a patch would look like a new object, and occlusion maps would be misleading.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -31,7 +30,11 @@ SIZES: dict[str, float] = {"small": 5.5, "large": 9.0}
 TEXTURES = ("plain", "striped")
 FAVOURITES = {"ball": "red", "cube": "blue", "cone": "yellow"}
 FAVOURITE = 0.4
-"""Share of the things that have their shape's favourite colour; the colour of the rest is drawn evenly."""
+"""Share of the things in the favourite colour of their shape; the rest have any colour equally often.
+
+Without such a bias a question's noun alone predicts nothing. A model that multiplies question and image must
+then learn both at once, and its training stays on a plateau for very long.
+"""
 
 MEAN_PIXEL = (123.68, 116.779, 103.939)
 _OVERSAMPLING = 4
@@ -46,10 +49,10 @@ class Thing:
         color: one of COLORS.
         size: one of SIZES.
         texture: one of TEXTURES.
-        row: of its place, 0 is at the top.
-        column: of its place, 0 is at the left.
-        x: centre in pixels from the left.
-        y: centre in pixels from the top.
+        row: row of its place, 0 at the top.
+        column: column of its place, 0 at the left.
+        x: centre, pixels from the left.
+        y: centre, pixels from the top.
     """
 
     shape: str
@@ -61,45 +64,27 @@ class Thing:
     x: float
     y: float
 
-    def to_dict(self) -> dict[str, Any]:
-        """In plain types."""
-        return dict(vars(self))
+    @property
+    def name(self) -> str:
+        """Colour and shape: "red cube"."""
+        return f"{self.color} {self.shape}"
 
 
 def make_scene(random: np.random.Generator) -> list[Thing]:
-    """Two to five things, more often few, in different places, jittered about the middle of each."""
+    """Two to five things, few more often than many, each near the middle of a place of its own."""
     count = int(random.choice([2, 3, 4, 5], p=[0.4, 0.3, 0.2, 0.1]))
     places = random.choice(PLACES * PLACES, size=count, replace=False)
     step = SIDE / PLACES
     things = []
     for place in sorted(int(p) for p in places):
         row, column = divmod(place, PLACES)
-        jitter = random.uniform(-1.5, 1.5, size=2)
+        right, down = random.uniform(-1.5, 1.5, size=2)
+        x, y = float((column + 0.5) * step + right), float((row + 0.5) * step + down)
         shape = str(random.choice(SHAPES))
-        things.append(
-            Thing(
-                shape=shape,
-                color=_color_of(shape, random),
-                size=str(random.choice(list(SIZES))),
-                texture=str(random.choice(TEXTURES)),
-                row=row,
-                column=column,
-                x=float((column + 0.5) * step + jitter[0]),
-                y=float((row + 0.5) * step + jitter[1]),
-            )
-        )
+        color = FAVOURITES[shape] if random.random() < FAVOURITE else str(random.choice(list(COLORS)))
+        size, texture = str(random.choice(list(SIZES))), str(random.choice(TEXTURES))
+        things.append(Thing(shape, color, size, texture, row, column, x, y))
     return things
-
-
-def _color_of(shape: str, random: np.random.Generator) -> str:
-    """A colour; each shape has a favourite, as things in the world do.
-
-    Without any such bias a question's noun tells nothing by itself, and a model that multiplies question
-    and image must find both at once or neither: training stays on that plateau for very long.
-    """
-    if random.random() < FAVOURITE:
-        return FAVOURITES[shape]
-    return str(random.choice(list(COLORS)))
 
 
 def draw_scene(things: list[Thing], random: np.random.Generator) -> Image.Image:
@@ -114,7 +99,7 @@ def draw_scene(things: list[Thing], random: np.random.Generator) -> Image.Image:
 
 
 def mask_of(thing: Thing) -> Float[np.ndarray, "64 64"]:
-    """Which pixels the thing covers, 0..1."""
+    """Share of each pixel that the thing covers, 0..1."""
     mask = _silhouette(thing).resize((SIDE, SIDE), Image.Resampling.BOX)
     return np.asarray(mask, np.float64) / 255
 
@@ -122,7 +107,7 @@ def mask_of(thing: Thing) -> Float[np.ndarray, "64 64"]:
 def _background(random: np.random.Generator) -> UInt8[np.ndarray, "64 64 3"]:
     waves = gaussian_filter(random.normal(0, 1, (SIDE, SIDE)), 3)
     texture = 9 * waves / waves.std() + random.normal(0, 5, (SIDE, SIDE))
-    # Less its own mean: the background of every picture lies around the mean pixel.
+    # Without its own mean, so that the background of every picture lies around the mean pixel.
     pixels = np.array(MEAN_PIXEL) + (texture - texture.mean())[..., None]
     return np.clip(np.round(pixels), 0, 255).astype(np.uint8)
 

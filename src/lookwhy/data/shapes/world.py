@@ -1,12 +1,13 @@
 """The shapes world: generated pictures and questions in the official VQA formats, deterministic by seed.
 
-What real data cannot tell is known here: which things a question needs. Three SIMULATED annotators per
-validation question "reveal" those things, each in its own imprecise way, in the format of VQA-HAT.
+The generator knows which things a question needs. For each validation question it writes the maps of three
+SIMULATED annotators, who "reveal" those things imprecisely, in the format of VQA-HAT.
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,12 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 from scipy.ndimage import gaussian_filter, shift
-from tqdm import tqdm
 
 from lookwhy.data.official import image_name
-from lookwhy.data.shapes.questions import Asked, ask
+from lookwhy.data.shapes.questions import SceneQuestion, ask
 from lookwhy.data.shapes.scene import Thing, draw_scene, make_scene, mask_of
 from lookwhy.files import atomic_path
+from lookwhy.progress import progress
 from lookwhy.towers.shapes_cnn import SIDE
 
 QUESTIONS_PER_SCENE = 6
@@ -27,32 +28,26 @@ ANNOTATORS = 3
 FIRST_IMAGE_ID = {"train": 1, "val": 500_001}
 
 
-def generate_shapes_world(
-    out: Path, train_scenes: int, val_scenes: int, seed: int, progress: bool = True
-) -> None:
+def generate_shapes_world(out: Path, train_scenes: int, val_scenes: int, seed: int) -> None:
     """Write pictures, official questions and annotations, simulated annotator maps and the scenes.
 
     Args:
         out: folder; `images/`, `annotators/`, `questions_*.json`, `annotations_*.json`, `scenes_*.json`.
-        train_scenes: pictures to train on.
-        val_scenes: pictures to validate on.
-        seed: of everything.
-        progress: show a bar where stderr is a terminal.
+        train_scenes: number of pictures to train on.
+        val_scenes: number of pictures to validate on.
+        seed: seed of scenes, questions, answers and maps.
     """
     for number, (split, count) in enumerate((("train", train_scenes), ("val", val_scenes))):
         questions: list[dict[str, Any]] = []
         annotations: list[dict[str, Any]] = []
         scenes: dict[str, list[dict[str, Any]]] = {}
-        folder = out / "images" / f"shapes_{split}"
-        folder.mkdir(parents=True, exist_ok=True)
-        bar = tqdm(range(count), f"drawing {split}", unit="scene", disable=None if progress else True)
-        for scene in bar:
+        for scene in progress(range(count), f"drawing {split}", unit="scene"):
             image_id = FIRST_IMAGE_ID[split] + scene
             random = np.random.default_rng([seed, number, scene])
             things = make_scene(random)
             name = image_name(f"shapes_{split}", image_id, ".png")
             _save(draw_scene(things, random), out / "images" / name)
-            scenes[str(image_id)] = [thing.to_dict() for thing in things]
+            scenes[str(image_id)] = [asdict(thing) for thing in things]
             for k, asked in enumerate(ask(things, QUESTIONS_PER_SCENE, random)):
                 question_id = image_id * 1000 + k
                 questions.append({"image_id": image_id, "question": asked.text, "question_id": question_id})
@@ -63,8 +58,10 @@ def generate_shapes_world(
         _write_json(out / f"scenes_{split}.json", scenes)
 
 
-def _annotation(question_id: int, image_id: int, asked: Asked, random: np.random.Generator) -> dict[str, Any]:
-    """Ten answers, of which one or two are now and then mistaken."""
+def _annotation(
+    question_id: int, image_id: int, asked: SceneQuestion, random: np.random.Generator
+) -> dict[str, Any]:
+    """Ten answers; now and then one or two of them are mistaken."""
     mistaken = int(random.choice([0, 1, 2], p=[0.65, 0.25, 0.1]))
     others = [answer for answer in asked.wrong if answer != asked.answer]
     answers = [asked.answer] * (10 - mistaken)
@@ -83,9 +80,8 @@ def _annotation(question_id: int, image_id: int, asked: Asked, random: np.random
 
 
 def _write_maps(
-    folder: Path, question_id: int, things: list[Thing], asked: Asked, random: np.random.Generator
+    folder: Path, question_id: int, things: list[Thing], asked: SceneQuestion, random: np.random.Generator
 ) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
     needed = [mask_of(things[i]) for i in asked.needed]
     for k in range(1, ANNOTATORS + 1):
         picture = Image.fromarray(simulated_reveal(needed, random))
@@ -100,7 +96,12 @@ def _save(picture: Image.Image, path: Path) -> None:
 def simulated_reveal(
     needed: list[Float[np.ndarray, "64 64"]], random: np.random.Generator
 ) -> UInt8[np.ndarray, "64 64"]:
-    """Where one simulated annotator looked: the needed things, off centre, blurred, sometimes astray."""
+    """Map of one simulated annotator: the needed things, shifted and blurred, sometimes a wrong place too.
+
+    Args:
+        needed: mask of each needed thing, 0..1.
+        random: source of the imprecision.
+    """
     seen = np.zeros((SIDE, SIDE))
     kept = [mask for mask in needed if len(needed) == 1 or random.random() > 0.1] or needed[:1]
     for mask in kept:
@@ -109,10 +110,9 @@ def simulated_reveal(
     if random.random() < 0.2:
         y, x = random.integers(8, SIDE - 8, 2)
         seen[y - 4 : y + 4, x - 4 : x + 4] += 0.5
-    # A sharp look and the wide, faint sweep of the eye around it.
-    blurred = gaussian_filter(seen, random.uniform(2.0, 4.0)) + 0.4 * gaussian_filter(
-        seen, random.uniform(9, 13)
-    )
+    # A sharp spot, and a wide, faint one around it.
+    sharp = gaussian_filter(seen, random.uniform(2.0, 4.0))
+    blurred = sharp + 0.4 * gaussian_filter(seen, random.uniform(9, 13))
     return np.round(255 * blurred / blurred.max()).astype(np.uint8)
 
 

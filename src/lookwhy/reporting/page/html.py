@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from tqdm import tqdm
-
 from lookwhy import __version__, store
 from lookwhy.analysis.paired import Comparison
 from lookwhy.errors import LookwhyError
 from lookwhy.files import atomic_path, sha256_file
+from lookwhy.progress import progress
 from lookwhy.reporting import reading, style
 from lookwhy.reporting.numbers import table_note
 from lookwhy.reporting.page.examples import (
@@ -59,7 +58,6 @@ def write_report(
     out: Path,
     comparisons: Iterable[Comparison] = (),
     examples: int = EXAMPLES,
-    progress: bool = False,
 ) -> Path:
     """Write the page atomically.
 
@@ -68,7 +66,6 @@ def write_report(
         out: the page, usually `report.html`.
         comparisons: content of the table of paired differences.
         examples: number of questions to browse.
-        progress: whether to show a progress bar.
 
     Raises:
         LookwhyError: no run is given, a folder holds no analysis, or the page cannot be written.
@@ -76,7 +73,7 @@ def write_report(
     if not runs:
         raise LookwhyError("expected at least one run folder to report on, found none; name one")
     read = [_read(name, run) for name, run in zip(run_names(runs), runs, strict=True)]
-    page = _page(read, list(comparisons), examples, progress)
+    page = _page(read, list(comparisons), examples)
     try:
         with atomic_path(out) as partial:
             partial.write_text(page, encoding="utf-8")
@@ -122,13 +119,11 @@ def _pictures_until(result: AnalysisResult, folder: Path) -> float:
     return (folder / "summary.json").stat().st_mtime
 
 
-def _examples(
-    runs: list[_PageRun], asked: list[Question], progress: bool
-) -> Iterator[tuple[Json, list[bytes]]]:
+def _examples(runs: list[_PageRun], asked: list[Question]) -> Iterator[tuple[Json, list[bytes]]]:
     shown = [
         shown_epochs(sorted(run.folders), bytes_of_epoch(run.last, len(asked)), len(runs)) for run in runs
     ]
-    with tqdm(total=sum(map(len, shown)), desc="reading runs", unit="epoch", disable=not progress) as bar:
+    with progress(desc="reading runs", total=sum(map(len, shown)), unit="epoch") as bar:
 
         def load(run: _PageRun, epochs: list[int]) -> Iterator[tuple[int, AnalysisResult]]:
             for epoch in epochs:
@@ -162,10 +157,10 @@ def _details(asked: Question, runs: list[_PageRun], pictures: Pictures) -> Json:
     return found
 
 
-def _page(runs: list[_PageRun], comparisons: list[Comparison], most: int, progress: bool) -> str:
+def _page(runs: list[_PageRun], comparisons: list[Comparison], most: int) -> str:
     asked, pictures = choose_questions([run.last for run in runs], most), Pictures()
     questions = [_details(one, runs, pictures) for one in asked]
-    examples = list(_examples(runs, asked, progress))
+    examples = list(_examples(runs, asked))
     numbers = [numbers_of_run(run.name, run.epochs) for run in runs]
     notes = dict.fromkeys(str(run.last.manifest.get("data_note") or "") for run in runs)
     content = {

@@ -1,0 +1,60 @@
+"""Progress of long work: a bar on a terminal, and a plain line a minute elsewhere (nohup, Slurm, a pipe)."""
+
+from __future__ import annotations
+
+import io
+import sys
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from tqdm import tqdm
+
+SECONDS_BETWEEN_LINES = 60.0
+BYTES: dict[str, Any] = {"unit": "B", "unit_scale": True, "unit_divisor": 1024}
+"""Options of a progress bar that counts bytes."""
+Bar = tqdm
+
+
+def progress(
+    iterable: Iterable[Any] | None = None, desc: str = "", *, shown: bool = True, **options: Any
+) -> Bar:
+    """A bar on stderr; where stderr is no terminal, a line a minute, and none if the work is over before.
+
+    Args:
+        iterable: objects to pass on one by one; None where the caller calls `update`.
+        desc: short name of the work.
+        shown: whether to show anything; False in all processes of a run but one.
+        options: other options of `tqdm.tqdm`.
+
+    Example:
+        >>> sum(progress([1, 2, 3], "adding", leave=False))
+        6
+    """
+    if not shown or sys.stderr.isatty():
+        return tqdm(iterable, desc, disable=not shown, **options)
+    return _Lines(iterable, desc, **options)
+
+
+def readable(count: int) -> str:
+    """A number of bytes in powers of 1024, as the bars write it: "293kB"."""
+    return tqdm.format_sizeof(count, "B", 1024)
+
+
+def write_above(line: str) -> None:
+    """Print a line on stderr, above the bars."""
+    tqdm.write(line, file=sys.stderr)
+
+
+class _Lines(tqdm):
+    def __init__(self, iterable: Iterable[Any] | None, desc: str, **options: Any) -> None:
+        self.next_line = time.monotonic() + SECONDS_BETWEEN_LINES
+        # tqdm moves the cursor of its file; without columns its text has no bar.
+        options |= {"file": io.StringIO(), "ncols": 0, "dynamic_ncols": False, "bar_format": None}
+        super().__init__(iterable, desc, **options | {"mininterval": SECONDS_BETWEEN_LINES / 10})
+
+    def display(self, msg: str | None = None, pos: int | None = None) -> None:
+        """Print the state if a line is due; tqdm calls this for each new state."""
+        if msg is None and time.monotonic() >= self.next_line:
+            self.next_line = time.monotonic() + SECONDS_BETWEEN_LINES
+            print(self, file=sys.stderr, flush=True)
