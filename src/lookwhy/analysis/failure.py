@@ -1,4 +1,4 @@
-"""Predict the model's failures from how it explains itself (section 6 of the paper).
+"""Predict the model's failures from how it explains itself (section 4.2 of the paper).
 
 A logistic regression sees, of each question, how many cells and words flip the answer when taken away
 and what shape the maps have, and predicts whether the answer is right. Cross-validated, all questions of

@@ -51,6 +51,11 @@ class AnalysisPlan:
         correct_above: an answer counts as right from this official accuracy (0..1) on.
         bootstrap_samples: for 95% intervals.
         seed: of the random baseline, the bootstrap and the folds.
+
+    Example:
+        >>> plan = AnalysisPlan(image_methods=[Occlusion(grid=14)], grid=14)
+        >>> [method.name for method in plan.methods]
+        ['occlusion', 'gradient', 'word_drop']
     """
 
     image_methods: list[Attributor] = field(default_factory=_image_methods)

@@ -1,4 +1,4 @@
-"""Spearman's rank correlation of importance maps with annotator maps (section 5 of the paper).
+"""Spearman's rank correlation of importance maps with annotator maps (section 4.1 of the paper).
 
 Cells are ranked within each map, ties sharing their mean rank, and the ranks' Pearson correlation is
 taken. A map that is constant ranks nothing: its correlation is NaN, to be counted and left out, not 0,
@@ -66,6 +66,11 @@ def rank_correlation(maps: ArrayLike, human: ArrayLike) -> Float[np.ndarray, " N
 
     Raises:
         ValueError: the shapes do not fit.
+
+    Example:
+        >>> maps = np.array([[[0.9, 0.1], [0.3, 0.2]], [[1.0, 1.0], [1.0, 1.0]]])
+        >>> rank_correlation(maps, 2 * maps)
+        array([ 1., nan])
     """
     first, second = np.asarray(maps, np.float64), np.asarray(human, np.float64)
     several = second.ndim == first.ndim + 1

@@ -51,6 +51,10 @@ class Attention(Attributor):
     Args:
         grid: cells along each side of the map.
         hop: which attention layer; -1 is the last, the one before the answer.
+
+    Example:
+        >>> Attention(grid=4)(attending_model, batch, target).values.shape
+        torch.Size([3, 4, 4])
     """
 
     name = "attention"

@@ -31,6 +31,10 @@ class Occlusion(Attributor):
         patch_rgb: colour of the patch, 0-255, as red, green, blue.
         batch_size: number of occluded images that go through a black box together.
         explains: quantity of the answer whose decrease is measured; a black box tells probabilities alone.
+
+    Example:
+        >>> Occlusion(grid=4)(model, batch, target).values.shape
+        torch.Size([3, 4, 4])
     """
 
     name = "occlusion"

@@ -36,6 +36,10 @@ class WordDrop(Attributor):
         unknown: 1-based id of a word to put in a dropped word's place (UNK is the last of the vocabulary);
             by default nothing is put there, and the question gets shorter, as in the paper.
         explains: what of the answer falls; a black box tells probabilities alone.
+
+    Example:
+        >>> WordDrop()(model, batch, target).values.shape
+        torch.Size([3, 4])
     """
 
     name = "word_drop"

@@ -32,6 +32,10 @@ class WordGradient(Attributor):
     Args:
         norm: how the gradient's components become one number.
         explains: what of the answer the gradient is of.
+
+    Example:
+        >>> WordGradient()(model, batch, target).values.shape
+        torch.Size([3, 4])
     """
 
     name = "gradient"
