@@ -4,6 +4,7 @@ import ast
 import json
 import re
 import runpy
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -30,10 +31,10 @@ def demo(tiny_world, tiny_checkpoint, tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo")
     (folder / "data").mkdir()
     (folder / "data" / "shapes").symlink_to(tiny_world)
-    for run in ("demo", "question_only"):
-        (folder / "runs" / run).mkdir(parents=True)
-        (folder / "runs" / run / "checkpoints").symlink_to(tiny_checkpoint.parent)
-        lookwhy.analyze(tiny_checkpoint, out=folder / "runs" / run, limit=4)
+    run = folder / "runs" / "demo"
+    lookwhy.analyze(tiny_checkpoint, out=run, limit=4)
+    (run / "checkpoints").symlink_to(tiny_checkpoint.parent)
+    shutil.copytree(run, folder / "runs" / "question_only", symlinks=True)
     return folder
 
 
