@@ -15,10 +15,9 @@ import numpy as np
 import pytest
 import yaml
 from test_layering import FILES, ORDER, imports, room
-from tiny_runs import clean_environment, make_data, make_trainer
+from tiny_runs import clean_environment, make_data, make_trainer, parse_only
 
 from lookwhy.cli.analyze import build_parser
-from lookwhy.cli.lightning import parse_only
 from lookwhy.errors import LookwhyError
 from lookwhy.models import VQASystem
 

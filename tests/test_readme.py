@@ -6,10 +6,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from tiny_runs import parse_only
 
 from lookwhy.cli import prepare
 from lookwhy.cli.analyze import SUBCOMMANDS, build_parser
-from lookwhy.cli.lightning import parse_only
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

@@ -1,11 +1,17 @@
 """Small real runs on the tiny shapes world."""
 
+import json
 import os
 import sys
+from contextlib import redirect_stdout, suppress
+from io import StringIO
 from pathlib import Path
 
 import pytorch_lightning as pl
+import yaml
+from jsonargparse import Namespace
 
+from lookwhy.cli.lightning import train
 from lookwhy.data.datamodule import VQADataModule
 from lookwhy.models import SAN, DeeperLSTM, VQASystem
 
@@ -74,3 +80,11 @@ def make_checkpoint(world, run, epochs=10):
     path = run / "checkpoints" / "last.ckpt"
     trainer.save_checkpoint(path)
     return path
+
+
+def parse_only(arguments):
+    """The resolved options of `train.py`, as `--print_config` prints them."""
+    with redirect_stdout(StringIO()) as printed, suppress(SystemExit):
+        train([*arguments, "--print_config"])
+    options = {arguments[0]: yaml.safe_load(printed.getvalue())}
+    return json.loads(json.dumps(options), object_hook=lambda one: Namespace(**one))
