@@ -1,43 +1,148 @@
-"""The README's commands and files exist."""
+"""The README and the pages of docs: their commands parse, their files exist, and their lines fit."""
 
 import re
+import shlex
+import subprocess
 from pathlib import Path
+
+import pytest
+from tiny_runs import parse_only
+
+from lookwhy.cli import prepare
+from lookwhy.cli.analyze import SUBCOMMANDS, build_parser
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "configs/README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+
+OTHERS = {"make", "source", "python", "python3.11", "pip", ".venv/bin/pip", "wandb", "d", "seed", "test"}
+"""First words of commands that are not the project's own; `d` and `seed` are the variables of two loops."""
 
 
-def test_every_file_the_readme_names_exists():
-    named = set(re.findall(r"`((?:src|configs|tests|docs|data)/[\w./-]+\.(?:py|yaml|md|png))`", README))
-    named |= set(re.findall(r"\]\(([\w./-]+)\)", README))
-    assert len(named) > 8
-    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
+def name(page):
+    return str(page.relative_to(ROOT))
 
 
-def test_every_file_that_the_account_of_the_paper_names_exists():
-    named = set(re.findall(r"`((?:src|tests)/[\w./]+\.py)`", (ROOT / "docs" / "paper.md").read_text()))
-    assert len(named) > 20
-    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
+def code_blocks(page):
+    """Language and content of each code block; one inside a list without its indent."""
+    found = re.findall(r"^( *)```(\w*)[^\n]*\n(.*?)^ *```$", page.read_text(), re.M | re.S)
+    return [(language, re.sub(f"^{indent}", "", content, flags=re.M)) for indent, language, content in found]
+
+
+def commands(page):
+    """The words of every command in the blocks for the shell; several lines may be one command."""
+    for language, content in code_blocks(page):
+        if not language:
+            subprocess.run(["bash", "-n"], input=content, text=True, check=True)
+            lexer = shlex.shlex(content.replace("\\\n", " "), posix=True, punctuation_chars=";|&\n")
+            lexer.whitespace, lexer.whitespace_split, lexer.commenters = " \t", True, ""
+            words = []
+            for word in [*lexer, "\n"]:
+                if set(word) <= set(";|&\n"):
+                    yield words
+                    words = []
+                elif word not in ("do", "done", "for", "break") or words:
+                    words.append(word)
+
+
+def parse(words):
+    """Whether the words are a command of this project; parses it, and fails where it has a wrong option."""
+    program, *arguments = words
+    if program == "lookwhy":
+        program, *arguments = arguments
+    elif program == "python" and arguments[0] in ("train.py", "analyze.py", "data/prepare.py"):
+        program, *arguments = Path(arguments[0]).stem, *arguments[1:]
+    if program == "train":
+        config = arguments[arguments.index("--config") + 1]
+        arguments[arguments.index("--config") + 1] = str(
+            ROOT / "configs" / Path(config).with_suffix(".yaml").name
+        )
+        arguments = [re.sub(r"\$\w+", "1", word) for word in arguments]
+        parse_only(["fit", *arguments])
+    elif program == "analyze":
+        build_parser().parse_args(arguments if arguments[0] in SUBCOMMANDS else ["checkpoint", *arguments])
+    elif program == "prepare":
+        prepare.build_parser().parse_args([word.replace("$d", "coco") for word in arguments])
+    else:
+        return False
+    return True
+
+
+# test_contributing.py runs the commands of CONTRIBUTING.md.
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "CONTRIBUTING.md"], ids=name)
+def test_every_command_of_a_page_is_understood(page):
+    for words in filter(None, commands(page)):
+        if not parse(words):
+            assert words[0] in OTHERS, words
+
+
+def test_the_readme_sets_up_and_then_shows_each_command():
+    first, second, *others = commands(ROOT / "README.md")
+    assert [first, second] == [["make", "demo"], ["source", ".venv/bin/activate"]]
+    shown = {tuple(words[1:3]) for words in others if words}
+    assert {("analyze.py", name) for name in set(SUBCOMMANDS) - {"checkpoint"}} <= shown
+    assert {("data/prepare.py", "vqa"), ("train.py", "--config"), ("prepare", "shapes")} <= shown
+
+
+def test_a_wrong_option_of_a_command_is_found():
+    for command in ("analyze.py compare a --outt b", "data/prepare.py shapes --size x"):
+        with pytest.raises(Exception, match="--outt|--size"):
+            parse(["python", *command.split()])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_file_that_a_page_links_or_names_exists(page):
+    text = page.read_text()
+    links = {link for link in re.findall(r"\]\(([^)#]+)[^)]*\)", text) if "://" not in link}
+    assert [link for link in sorted(links) if not (page.parent / link).exists()] == []
+    named = set(
+        re.findall(r"`((?:src|configs|tests|docs|benchmarks|data)/[\w./-]+\.(?:py|yaml|md|png))`", text)
+    )
+    assert [path for path in sorted(named) if not (ROOT / path).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_no_line_of_code_is_wider_than_a_screen(page):
+    assert [
+        line for _, content in code_blocks(page) for line in content.splitlines() if len(line) > 120
+    ] == []
+
+
+def test_the_tree_names_files_that_exist_each_with_a_phrase():
+    (tree,) = re.findall(r"^## The tree\n\n```text\n(.*?)^```", README, re.M | re.S)
+    folder, found = ROOT, []
+    for line in tree.splitlines():
+        path, phrase = re.fullmatch(r" *(\S+)(?:  +(\S.*))?", line).groups()
+        inside = folder if line.startswith(" ") else ROOT
+        assert (inside / path).exists(), path
+        assert phrase or path == "src/lookwhy/"
+        folder = inside / path if not line.startswith(" ") else folder
+        found.append((inside / path).resolve())
+    own = [path for path in (ROOT / "src/lookwhy").iterdir() if (path / "__init__.py").exists()]
+    assert {path.resolve() for path in own} <= set(found)
 
 
 def test_every_make_target_of_the_readme_is_in_the_makefile():
-    targets = set(re.findall(r"`?make (\w+)", README))
+    targets = set(re.findall(r"(?:^|`)make ([a-z]+)(?=`|$)", README, re.M))
     assert {"demo", "test"} <= targets
     for target in targets:
         assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.M), target
 
 
 def test_every_picture_is_listed_with_the_command_that_makes_it():
-    import shlex
-
-    from lookwhy.cli.analyze import build_parser
-
     account = (ROOT / "docs" / "figures.md").read_text()
     listed = dict(re.findall(r"^\| (docs/\S+\.png) \| `([^`]+)` \|$", account, re.M))
-    shown = {"docs/" + name for name in re.findall(r"!\[[^\]]*\]\((?:docs/)?([\w./-]+\.png)\)", README)}
-    for page in (ROOT / "docs").glob("*.md"):
-        shown |= {"docs/" + name for name in re.findall(r"!\[[^\]]*\]\(([\w./-]+\.png)\)", page.read_text())}
-    assert {"docs/example.png", "docs/agreement.png", "docs/performance.png"} <= shown
+    shown = {
+        "docs/" + Path(one).name
+        for page in PAGES
+        for one in re.findall(r"!\[[^\]]*\]\(([\w./-]+\.png)\)", page.read_text())
+    }
+    assert {"docs/example.png", "docs/agreement.png", "docs/performance.png", "docs/methods.png"} <= shown
     assert shown <= set(listed)
     makefile = (ROOT / "Makefile").read_text()
     for picture, command in listed.items():
@@ -51,24 +156,8 @@ def test_every_picture_is_listed_with_the_command_that_makes_it():
             assert picture in words
             module = words[2].replace(".", "/") + "/__main__.py" if words[1] == "-m" else words[1]
             assert (ROOT / module).is_file(), command
-    for line in re.findall(r"^python analyze\.py (.*)$", account, re.M):
-        build_parser().parse_args(shlex.split(line))
-
-
-def test_every_command_of_the_readme_is_understood():
-    from lookwhy.cli.analyze import SUBCOMMANDS, build_parser
-
-    lines = [line for line in README.splitlines() if line.startswith("python analyze.py ")]
-    assert len(lines) >= 3
-    for line in lines:
-        import shlex
-
-        arguments = shlex.split(line)[2:]
-        if arguments[0] not in SUBCOMMANDS:
-            arguments.insert(0, "checkpoint")
-        build_parser().parse_args(arguments)
 
 
 def test_no_page_installs_a_name_that_is_on_no_index():
-    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+    for page in PAGES:
         assert not re.search(r"pip install '?lookwhy", page.read_text()), page

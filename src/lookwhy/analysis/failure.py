@@ -1,4 +1,4 @@
-"""Prediction of the model's failures from its explanations (section 6 of the paper).
+"""Prediction of the model's failures from its explanations (section 4.2 of the paper).
 
 A logistic regression predicts whether an answer is right, from the number of cells and words whose removal
 changes the answer, and from the shape of the maps. In the cross-validation all questions of an image are in

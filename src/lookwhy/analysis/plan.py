@@ -53,6 +53,11 @@ class AnalysisPlan:
         correct_above: lowest official accuracy (0..1) of an answer that counts as right.
         bootstrap_samples: number of bootstrap samples for 95% intervals.
         seed: seed of the random baseline, the bootstrap and the folds.
+
+    Example:
+        >>> plan = AnalysisPlan(image_methods=[Occlusion(grid=14)], grid=14)
+        >>> [method.name for method in plan.methods]
+        ['occlusion', 'gradient', 'word_drop']
     """
 
     image_methods: list[Attributor] = field(default_factory=_image_methods)

@@ -1,4 +1,4 @@
-"""Spearman's rank correlation of importance maps with annotator maps (section 5 of the paper).
+"""Spearman's rank correlation of importance maps with annotator maps (section 4.1 of the paper).
 
 Cells are ranked within each map (ties get their mean rank), and the Pearson correlation of the ranks is
 computed. The correlation of a constant map is undefined: NaN, to be counted and left out, because 0 would
@@ -66,6 +66,11 @@ def rank_correlation(maps: ArrayLike, human: ArrayLike) -> Float[np.ndarray, " N
 
     Raises:
         ValueError: the shapes do not match.
+
+    Example:
+        >>> maps = np.array([[[0.9, 0.1], [0.3, 0.2]], [[1.0, 1.0], [1.0, 1.0]]])
+        >>> rank_correlation(maps, 2 * maps)
+        array([ 1., nan])
     """
     first, second = np.asarray(maps, np.float64), np.asarray(human, np.float64)
     several = second.ndim == first.ndim + 1

@@ -79,6 +79,12 @@ def run_analysis(
 
     Raises:
         LookwhyError: no question at all, or a method cannot explain this model.
+
+    Example:
+        >>> from lookwhy.attribution import Occlusion
+        >>> plan = AnalysisPlan(image_methods=[Occlusion(grid=4)], question_methods=[], grid=4)
+        >>> run_analysis(model, [batch], plan).maps["image/occlusion"].values.shape
+        torch.Size([3, 4, 4])
     """
     for method in plan.methods:
         method.check(model)

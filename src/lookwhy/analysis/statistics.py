@@ -38,6 +38,10 @@ def clustered_mean(
 
     Questions about one image are not independent, so the bootstrap draws images, not questions. The interval
     is NaN for fewer than two clusters.
+
+    Example:
+        >>> clustered_mean(np.array([0.0, 1.0, np.nan]), np.array([7, 7, 8])).n_undefined
+        1
     """
     defined = ~np.isnan(values)
     undefined = int((~defined).sum())

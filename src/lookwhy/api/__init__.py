@@ -114,6 +114,12 @@ def explain(model: LoadedModel | str | Path, image: Picture, question: str) -> W
 
     Raises:
         LookwhyError: as in `load` and `LoadedModel.explain`.
+
+    Example:
+        >>> import numpy as np
+        >>> why = explain(checkpoint, np.zeros((96, 96, 3), np.uint8), "is there a ball ?")
+        >>> why.words["word_drop"][3].word
+        'ball'
     """
     return (model if isinstance(model, LoadedModel) else load(model)).explain(image, question)
 

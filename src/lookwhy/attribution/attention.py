@@ -39,6 +39,10 @@ class Attention(Attributor):
     Args:
         grid: cells along each side of the map.
         hop: number of the attention layer; -1 is the last, next to the answer.
+
+    Example:
+        >>> Attention(grid=4)(attending_model, batch, target).values.shape
+        torch.Size([3, 4, 4])
     """
 
     name = "attention"

@@ -33,6 +33,9 @@ class Attributor(ABC):
         needs: kind of model that the method works on.
         explains: quantity of the predicted answer that is explained. The paper explains its probability,
             which also falls where another answer gains. A logit does not depend on the other answers.
+
+    In the examples of the methods `model` is a `Pipeline`, `batch` holds three questions with their pixels,
+    and `target` the predicted answers.
     """
 
     name: str

@@ -12,7 +12,12 @@ from lookwhy.towers.relu_rules import Rule, deconv
 
 
 class Deconvnet(Gradient):
-    """Magnitude of the deconvnet's pixel signal, averaged over the cells of a grid."""
+    """Magnitude of the deconvnet's pixel signal, averaged over the cells of a grid.
+
+    Example:
+        >>> Deconvnet(grid=4)(model, batch, target).values.shape
+        torch.Size([3, 4, 4])
+    """
 
     name = "deconvnet"
     rule: Rule = staticmethod(deconv)

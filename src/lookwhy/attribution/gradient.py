@@ -38,6 +38,10 @@ class Gradient(Attributor):
         batch_size: number of questions that go through the network together; bounds memory.
         pool: how the pixels of a cell become one value.
         explains: quantity of the answer whose gradient is taken.
+
+    Example:
+        >>> Gradient(grid=4)(model, batch, target).values.shape
+        torch.Size([3, 4, 4])
     """
 
     name = "gradient"

@@ -14,7 +14,12 @@ from lookwhy.towers.relu_rules import Rule, guided
 
 
 class GuidedBackprop(Gradient):
-    """Magnitude of the guided pixel gradient, averaged over the cells of a grid."""
+    """Magnitude of the guided pixel gradient, averaged over the cells of a grid.
+
+    Example:
+        >>> GuidedBackprop(grid=4)(model, batch, target).values.shape
+        torch.Size([3, 4, 4])
+    """
 
     name = "guided_backprop"
     rule: Rule = staticmethod(guided)

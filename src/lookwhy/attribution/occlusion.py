@@ -32,6 +32,10 @@ class Occlusion(Attributor):
         batch_size: number of occluded images that go through a black box together.
         explains: quantity of the answer whose decrease is measured; a black box gives only
             probabilities.
+
+    Example:
+        >>> Occlusion(grid=4)(model, batch, target).values.shape
+        torch.Size([3, 4, 4])
     """
 
     name = "occlusion"

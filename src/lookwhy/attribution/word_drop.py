@@ -36,6 +36,10 @@ class WordDrop(Attributor):
         unknown: 1-based id of a word that replaces the dropped word (UNK is the last of the vocabulary);
             None: the question gets shorter, as in the paper.
         explains: quantity of the answer whose decrease is measured; a black box gives only probabilities.
+
+    Example:
+        >>> WordDrop()(model, batch, target).values.shape
+        torch.Size([3, 4])
     """
 
     name = "word_drop"

@@ -33,6 +33,10 @@ class WordGradient(Attributor):
     Args:
         norm: how the gradient's components become one number.
         explains: quantity of the answer whose gradient is taken.
+
+    Example:
+        >>> WordGradient()(model, batch, target).values.shape
+        torch.Size([3, 4])
     """
 
     name = "gradient"

@@ -14,6 +14,10 @@ def tokenize(question: str) -> list[str]:
     """Lower-cased words and punctuation marks, by NLTK's word_tokenize on the whole question.
 
     `preserve_line` skips the sentence splitter, the only part that needs NLTK data.
+
+    Example:
+        >>> tokenize("What's on the mat?")
+        ['what', "'s", 'on', 'the', 'mat', '?']
     """
     from nltk.tokenize import word_tokenize
 
@@ -25,6 +29,11 @@ class Vocabulary:
 
     Args:
         ix_to_word: {"1": "the", ..., "N": "UNK"}, as data_prepro.json holds it.
+
+    Example:
+        >>> vocabulary = Vocabulary({"1": "the", "2": "cat", "3": "UNK"})
+        >>> vocabulary.encode(["the", "dog"])
+        [1, 3]
     """
 
     def __init__(self, ix_to_word: Mapping[str, str]) -> None:

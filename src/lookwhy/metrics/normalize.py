@@ -63,7 +63,12 @@ def clean_space(text: str) -> str:
 
 @lru_cache(maxsize=1 << 20)
 def normalize_answer(text: str) -> str:
-    """Normalise punctuation, number words, articles and contractions as the official evaluation does."""
+    """Normalise punctuation, number words, articles and contractions as the official evaluation does.
+
+    Example:
+        >>> normalize_answer("The two dogs.")
+        '2 dogs'
+    """
     return _process_words(_process_punctuation(clean_space(text)))
 
 

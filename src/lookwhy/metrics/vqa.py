@@ -26,6 +26,10 @@ def vqa_accuracy(answer: str, answers: list[str]) -> float:
 
     Raises:
         ValueError: there are no annotators' answers.
+
+    Example:
+        >>> vqa_accuracy("red", ["red"] * 3 + ["blue"] * 7)
+        0.9
     """
     if not answers:
         raise ValueError("expected the annotators' answers, found none")
@@ -43,6 +47,12 @@ class VQAAccuracy(Metric):
 
     `compute` returns {"overall": .., "answer_type/<t>": .., "question_type/<t>": ..}; "overall" is NaN if no
     process saw a question.
+
+    Example:
+        >>> accuracy = VQAAccuracy()
+        >>> accuracy.update(["red", "2"], [["red"] * 10, ["3"] * 10], answer_types=["other", "number"])
+        >>> {key: float(value) for key, value in accuracy.compute().items()}
+        {'overall': 0.5, 'answer_type/number': 0.0, 'answer_type/other': 1.0}
     """
 
     full_state_update = False

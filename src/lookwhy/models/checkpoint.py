@@ -122,6 +122,11 @@ def load_checkpoint(path: Path | str) -> LoadedRun:
 
     Raises:
         LookwhyError: no such file, no checkpoint, or a checkpoint of another program.
+
+    Example:
+        >>> run = load_checkpoint(checkpoint)  # runs/demo/checkpoints/last.ckpt
+        >>> run.encode("what color is the ball ?")[2]
+        ['what', 'color', 'is', 'the', 'ball', '?']
     """
     path = Path(path)
     if not path.is_file():

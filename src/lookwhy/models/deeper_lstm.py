@@ -37,6 +37,11 @@ class DeeperLSTM(VQAHead):
         common_size: width of the common space of question and image.
         dropout: probability of dropping a unit, the same in all five places.
         use_image: False: the question-only baseline, which ignores the image.
+
+    Example:
+        >>> head = DeeperLSTM(vocab_size=9, num_answers=5, image_dim=32, hidden_size=4)
+        >>> head(torch.rand(2, 32), torch.tensor([[1, 2, 3], [4, 5, 0]]), torch.tensor([3, 2])).shape
+        torch.Size([2, 5])
     """
 
     def __init__(

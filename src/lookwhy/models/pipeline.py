@@ -44,6 +44,14 @@ class Pipeline(nn.Module):
     Attributes:
         questions_at_once: number of questions that are answered in one call.
         explained_at_once: number of questions that an analysis gives to a method in one call.
+
+    Example:
+        >>> import torch
+        >>> from lookwhy.models import DeeperLSTM
+        >>> pixels, words = torch.rand(1, 3, 4, 4), torch.tensor([[1, 2]])
+        >>> model = Pipeline(nn.Flatten(), DeeperLSTM(vocab_size=9, num_answers=5, image_dim=48))
+        >>> model.answer_scores(pixels, words, torch.tensor([2])).shape
+        torch.Size([1, 5])
     """
 
     questions_at_once = explained_at_once = 512

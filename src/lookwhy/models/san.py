@@ -45,6 +45,11 @@ class SAN(VQAHead):
 
     Raises:
         LookwhyError: `image_dim` is no multiple of `regions`, or there is no hop.
+
+    Example:
+        >>> head = SAN(vocab_size=9, num_answers=5, image_dim=8 * 9, regions=9, hidden_size=4)
+        >>> head(torch.rand(2, 8, 3, 3), torch.tensor([[1, 2, 3], [4, 5, 0]]), torch.tensor([3, 2])).shape
+        torch.Size([2, 5])
     """
 
     def __init__(

@@ -15,7 +15,7 @@ The number for attention is the one that the paper quotes for a stacked attentio
 VQA-HAT published about +0.25 for such a model (Das et al. 2016)."""
 PAPER_SOURCE = "Goyal et al. 2016, VQA v1 + VQA-HAT"
 PAPER_FAILURE = "72%"
-"""Accuracy of predicting success or failure, section 6 of the same paper."""
+"""Accuracy of predicting success or failure, section 4.2 of the same paper."""
 NOTHING = "–"
 
 

@@ -73,6 +73,11 @@ class IncrementalOcclusion:
 
     Raises:
         LookwhyError: the grid has no cells.
+
+    Example:
+        >>> network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten()).eval()
+        >>> IncrementalOcclusion(network, grid=2)(torch.rand(3, 6, 6)).shape
+        torch.Size([4, 128])
     """
 
     def __init__(

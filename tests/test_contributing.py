@@ -1,0 +1,205 @@
+"""CONTRIBUTING.md: its picture is the imports, and its steps work as they stand on a copy of the project."""
+
+import doctest
+import importlib
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from test_layering import FILES, ORDER, imports, room
+from tiny_runs import clean_environment, make_data, make_trainer, parse_only
+
+from lookwhy.cli.analyze import build_parser
+from lookwhy.errors import LookwhyError
+from lookwhy.models import VQASystem
+
+ROOT = Path(__file__).parent.parent
+PAGE = (ROOT / "CONTRIBUTING.md").read_text()
+
+
+def arrows():
+    """A line for each room with the rooms that it imports, without those that another of them imports, too."""
+    direct = {one: set() for one in ORDER}
+    for path in FILES:
+        if (own := room(path)) != "__init__":
+            found = {module.split(".")[1] for module in imports(path) if module.startswith("lookwhy.")}
+            direct[own] |= found & set(ORDER) - {own}
+    below = {}
+    for one, found in direct.items():
+        assert found <= below.keys(), f"{one} imports a room that comes after it"
+        below[one] = found.union(*(below[other] for other in found))
+        if drawn := found.difference(*(below[other] for other in found)):
+            yield f"  {one} --> {' & '.join(sorted(drawn, key=ORDER.index))}"
+
+
+def test_the_picture_of_the_rooms_is_that_of_the_imports():
+    (picture,) = re.findall(r"^```mermaid\nflowchart BT\n(.*?)^```", PAGE, re.M | re.S)
+    assert picture.splitlines() == list(arrows())
+
+
+def section(title):
+    """The code blocks of a section, in order: language, file and content."""
+    (text,) = re.findall(rf"^## {title}\n(.*?)^## ", PAGE, re.M | re.S)
+    blocks = re.findall(r"^ {3}```(\w*) ?(\S*)\n(.*?)^ {3}```$", text, re.M | re.S)
+    return [(language, name, re.sub("^   ", "", content, flags=re.M)) for language, name, content in blocks]
+
+
+def commands(title):
+    texts = (content for language, _, content in section(title) if not language)
+    return [shlex.split(line) for text in texts for line in text.replace("\\\n", "").splitlines()]
+
+
+class Clone:
+    """A copy of the project with a tiny world, where a contributor works."""
+
+    def __init__(self, folder, world):
+        self.folder = folder
+        shutil.copytree(
+            ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")
+        )
+        for name in ("train.py", "analyze.py"):
+            shutil.copy(ROOT / name, folder)
+        (folder / "configs").mkdir()
+        config = yaml.safe_load((ROOT / "configs/shapes.yaml").read_text())
+        config["trainer"] |= {"accelerator": "cpu", "max_epochs": 1}
+        config["model"]["head"]["init_args"] = {"hidden_size": 10}
+        config["analysis"] = {
+            "untrained": False,
+            "plan": {"num_questions": 8, "num_examples": 1, "bootstrap_samples": 20},
+        }
+        (folder / "configs/shapes.yaml").write_text(yaml.safe_dump(config))
+        (folder / "data").mkdir()
+        (folder / "data/shapes").symlink_to(world)
+
+    def write(self, title):
+        """Write the section's files, and put its added lines where its diffs say."""
+        for language, name, content in section(title):
+            if language == "python":
+                (self.folder / name).write_text(content)
+            elif language == "diff":
+                path = self.folder / "src/lookwhy/analysis/evaluate.py"
+                before = "".join(line[1:] + "\n" for line in content.splitlines() if line[0] == " ")
+                assert path.read_text().count(before) == 1, f"not once in evaluate.py: {before}"
+                after = "".join(line[1:] + "\n" for line in content.splitlines())
+                path.write_text(path.read_text().replace(before, after))
+
+    def run(self, words):
+        environment = clean_environment(PYTHONPATH=str(self.folder / "src"), WANDB_MODE="offline")
+        assert words[0] == "python"
+        done = subprocess.run(
+            [sys.executable, *words[1:]],
+            cwd=self.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def summary(self, path):
+        return json.loads((self.folder / path / "epoch=000" / "summary.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def clone(tiny_world, tmp_path_factory):
+    return Clone(tmp_path_factory.mktemp("clone"), tiny_world)
+
+
+@pytest.fixture
+def own_modules(clone, monkeypatch):
+    """The contributor's files can be imported here, and are forgotten afterwards."""
+    monkeypatch.chdir(clone.folder)
+    monkeypatch.syspath_prepend(str(clone.folder))
+    yield
+    for name in [name for name in sys.modules if name.startswith("my_")]:
+        del sys.modules[name]
+
+
+@pytest.fixture(scope="module")
+def trained(clone):
+    """The steps for a method and a head. The second training is the first with another head."""
+    clone.write("Add an attribution method")
+    clone.write("Add a head")
+    (training,) = commands("Add a head")
+    clone.run(training)
+    return clone.folder / "runs/bag/checkpoints/last.ckpt"
+
+
+@pytest.mark.slow
+def test_a_method_and_a_head_of_ones_own_are_trained_and_analysed(clone, trained, own_modules):
+    summary = clone.summary("runs/bag/analysis")
+    assert -1 <= summary["image/gradient_times_input/rank_correlation"] <= 1
+    assert "image/occlusion/rank_correlation" not in summary
+    training, analysis = commands("Add an attribution method")
+    (with_head,) = commands("Add a head")
+    assert training[:4] == with_head[:4]
+    assert training[6:] == with_head[6:8]
+    methods = parse_only(["fit", *training[2:]]).fit.analysis.plan.image_methods
+    assert [method.class_path for method in methods] == ["my_method.GradientTimesInput"]
+    build_parser().parse_args(["checkpoint", *analysis[2:]])
+
+
+@pytest.mark.slow
+def test_a_measure_of_ones_own_stands_in_every_analysis(clone, trained):
+    clone.write("Add a measure")
+    (analysis,) = commands("Add a measure")
+    clone.run(analysis)
+    found, before = clone.summary("runs/bag/analyze/last/analysis"), clone.summary("runs/bag/analysis")
+    new = {key for key in found if "half_mass" in key}
+    assert new == {f"image/gradient_times_input/half_mass{end}" for end in ("", "/ci_low", "/ci_high", "/n")}
+    assert 0 < found["image/gradient_times_input/half_mass"] < 0.5
+    # The map of this method still needs gradients: analyze.py gives the numbers of the training all the same.
+    assert {key: found[key] for key in found.keys() - new} == before
+
+
+def test_the_example_of_the_measure_is_true(clone):
+    (code,) = (content for language, name, content in section("Add a measure") if language == "python")
+    names = {}
+    exec(compile(code, "half_mass.py", "exec"), names)
+    test = doctest.DocTestFinder().find(names["half_mass"], "half_mass", globs=names | {"np": np})[0]
+    assert doctest.DocTestRunner().run(test) == doctest.TestResults(0, 1)
+    assert np.isnan(names["half_mass"](np.zeros((1, 2, 2)))).all()
+
+
+@pytest.mark.slow
+def test_a_tower_of_ones_own_gives_features_and_is_explained(clone, own_modules, capsys):
+    clone.write("Add a tower")
+    features, training, analysis = commands("Add a tower")
+    assert features == ["python", "my_features.py"]
+    importlib.import_module("my_features")
+    clone.run(training)
+    assert analysis == ["python", "my_analysis.py"]
+    capsys.readouterr()
+    found = importlib.import_module("my_analysis").result
+    assert capsys.readouterr().out.endswith("torch.Size([8, 16, 16])\n")
+    assert set(found.maps) == {
+        "image/guided_backprop", "image/occlusion", "question/gradient", "question/word_drop"
+    }  # fmt: skip
+    assert found.maps["image/guided_backprop"].values.gt(0).any()
+    assert list((clone.folder / "data/mine/cache").glob("occluded-features-*/*/*.npz"))
+
+
+def test_a_head_without_settings_is_refused_before_the_first_step(tiny_world, tmp_path):
+    names = {}
+    (code,) = (content for language, _, content in section("Add a head") if language == "python")
+    without = re.sub(r" +self\.settings = \{.*?\}\n", "", code, flags=re.S)
+    assert "self.settings" in code
+    assert "self.settings" not in without
+    exec(compile(textwrap.dedent(without), "my_head.py", "exec"), names)
+    data = make_data(tiny_world)
+    system = VQASystem(names["BagOfWords"](data.vocab_size, data.num_answers, data.image_dim))
+    trainer = make_trainer(tmp_path, 1, [])
+    with pytest.raises(
+        LookwhyError, match=r"expected BagOfWords\.settings, .* found none; set it in __init__"
+    ):
+        trainer.fit(system, data)
+    assert trainer.global_step == 0
