@@ -26,8 +26,6 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
-from lookwhy.errors import LookwhyError as LookwhyError
-
 Images = Float[Tensor, "B 3 H W"]
 """Pixels in the image recipe's own input range."""
 Features = Float[Tensor, "B *D"]

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from lookwhy.data.annotators import find_annotator_maps, load_annotator_maps
-from lookwhy.types import LookwhyError
+from lookwhy.errors import LookwhyError
 
 
 @pytest.fixture

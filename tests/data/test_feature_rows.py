@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from lookwhy.data.feature_rows import free_memory, load_features, place_features
-from lookwhy.types import LookwhyError
+from lookwhy.errors import LookwhyError
 
 SHAPES = {"train": (37, 6, 2, 2), "test": (11, 6, 2, 2)}
 POSITIONS = torch.tensor([5, 0, 10, 10, 3])

@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 
 from lookwhy.data.features import extract_features, feature_shape, read_description, read_features
+from lookwhy.errors import LookwhyError
 from lookwhy.towers.recipe import ImageRecipe
-from lookwhy.types import LookwhyError
 
 RECIPE = ImageRecipe("caffe", 6, 8)
 STAMPS = {"arch": "shapes", "layer": "fc7", "weights": "tower.pt", "weights_sha256": "abc"}

@@ -5,7 +5,7 @@ import pytest
 from official_files import entry, write_official
 
 from lookwhy.data.official import Question, find_image, image_name, read_official
-from lookwhy.types import LookwhyError
+from lookwhy.errors import LookwhyError
 
 TEN = ["red", *["blue"] * 9]
 

@@ -9,7 +9,7 @@ from official_files import entry, write_official
 from lookwhy.data import prepro_writer
 from lookwhy.data.prepro import read_prepro
 from lookwhy.data.prepro_writer import prepare_questions
-from lookwhy.types import LookwhyError
+from lookwhy.errors import LookwhyError
 
 LONG = " ".join(["word"] * 30)
 TRAIN = [

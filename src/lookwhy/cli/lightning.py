@@ -23,13 +23,13 @@ from lookwhy.callbacks import ImportanceCallback
 from lookwhy.callbacks.progress import progress_bars
 from lookwhy.cli.run_logger import describe, is_first_process, make_logger
 from lookwhy.data.datamodule import VQADataModule
+from lookwhy.errors import LookwhyError
 from lookwhy.files import atomic_path
 from lookwhy.models.system import VQASystem
 from lookwhy.reporting.terminal.tables import print_tables, report_console
 from lookwhy.reporting.wandb.environment import prepare_environment
 from lookwhy.reporting.wandb.state import forget_lost
 from lookwhy.reporting.wandb.summary import best_values, read_summaries
-from lookwhy.types import LookwhyError
 
 SUBCOMMANDS = ("fit", "validate", "test")
 METRICS = "metrics.json"
