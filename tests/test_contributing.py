@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from test_layering import FILES, ORDER, imports, room
+from test_layering import FILES, IMPORTS, ORDER, room
 from tiny_runs import clean_environment, make_data, make_trainer, parse_only
 
 from lookwhy.cli.analyze import build_parser
@@ -28,9 +28,9 @@ PAGE = (ROOT / "CONTRIBUTING.md").read_text()
 def arrows():
     """A line for each room with the rooms that it imports, without those that another of them imports, too."""
     direct = {one: set() for one in ORDER}
-    for path in FILES:
-        if (own := room(path)) != "__init__":
-            found = {module.split(".")[1] for module in imports(path) if module.startswith("lookwhy.")}
+    for name in FILES:
+        if (own := room(name)) != "__init__":
+            found = {module.split(".")[1] for module in IMPORTS[name] if module.startswith("lookwhy.")}
             direct[own] |= found & set(ORDER) - {own}
     below = {}
     for one, found in direct.items():
