@@ -138,7 +138,7 @@ def growth(store: Store, small_store: Store, quick: bool) -> dict[str, Curve]:
         start = time.process_time()
         small_store.analyse(pairs, 3)
         curves["Pairs (small network)"].append((pairs, time.process_time() - start))
-    image, cnn = store.pictures[0], store.model.tower
+    image, cnn = store.pictures[0], store.model.tower.network
     for grid in (4, 8) if quick else (8, 14, 16, 28):
         occlude = IncrementalOcclusion(cnn, grid, FILL)
         occlude(image)
