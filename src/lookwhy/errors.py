@@ -8,7 +8,7 @@ import sys
 from typing import Literal
 
 SCRIPTS = {"prepare": "data/prepare.py", "train": "train.py", "analyze": "analyze.py"}
-"""Each command of `lookwhy` and the script of a clone that runs the same."""
+"""For each command of `lookwhy`, the script in a clone of the repository that does the same."""
 
 
 class LookwhyError(Exception):
@@ -19,17 +19,17 @@ class LookwhyError(Exception):
 
 
 def command(name: Literal["prepare", "train", "analyze"]) -> str:
-    """A command as the reader of a message can type it.
+    """Text of a command, as the reader of an error message can type it.
 
     Returns:
-        `python analyze.py`, with the folder as typed, if a script of a clone is running; otherwise `lookwhy
-        analyze`, which every installation has.
+        For "analyze": `python analyze.py`, with the folder that the user typed, if a script of a clone is
+        running; otherwise `lookwhy analyze`, which works in every installation.
     """
     started = sys.argv[0] if sys.argv else ""
     folder, script = os.path.split(started)
     clone = os.path.join(folder, "..") if script == "prepare.py" else folder
     paths = {one: os.path.normpath(os.path.join(clone, path)) for one, path in SCRIPTS.items()}
-    # Other projects have a train.py, too; all three scripts together are ours.
+    # Other projects may have a train.py, too, so all three scripts must exist.
     if os.path.abspath(started) in map(os.path.abspath, paths.values()) and all(
         os.path.isfile(path) for path in paths.values()
     ):
@@ -38,12 +38,12 @@ def command(name: Literal["prepare", "train", "analyze"]) -> str:
 
 
 def missing_package(packages: str, extra: str, reason: ImportError) -> LookwhyError:
-    """The error of a command whose optional packages are not installed.
+    """Build the error for a command whose optional packages are not installed.
 
     Args:
         packages: names for pip, separated by spaces.
         extra: name of the extra in pyproject.toml with these packages.
-        reason: the error of the import.
+        reason: error raised by the import.
     """
     return LookwhyError(
         f"expected {packages.replace(' ', ', ')} to be installed, found: {reason}; pip install {packages}, "

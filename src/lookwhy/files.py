@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and their fingerprints."""
+"""Atomic writes and checksums of files, and the paths of packaged configurations."""
 
 from __future__ import annotations
 
@@ -28,6 +28,6 @@ def sha256_file(path: Path) -> str:
 
 
 def packaged_config(name: str) -> Path:
-    """Path of a configuration file of lookwhy, such as `shapes`; relative if it lies below here."""
+    """Path of a packaged configuration such as `shapes`; relative if it is below the current folder."""
     path = (Path(__file__).parent / "configs" / f"{name}.yaml").resolve()
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -1,20 +1,21 @@
-"""The keys of a result's scalars, read in one place.
+"""Parser for the keys of a result's scalars.
 
-A key of `summary.json` names the parts of a measurement, separated by slashes::
+A key in `summary.json` names the parts of a measurement, separated by slashes::
 
     image/<method>/<measure>                          agreement with the annotators
     image/<method>/localisation/<measure>             agreement with exact masks
     question/<method>/most_important/<group>          P(most important | part of speech)
     <domain>/<method>/faithfulness/<measure>
     <domain>/<method>/sanity/<what is random>/<measure>
-    failure/<feature set>/<measure>                   also the names of the curves
+    failure/<feature set>/<measure>                   also the keys of the curves
     selective/<score>/<measure>
     accuracy/overall, accuracy/<kind of type>/<type>
     modality/text_share
     slice/<by>/<value>/<any key above>
 
-Values that belong to a measurement follow its key: `/ci_low`, `/ci_high`, `/n`, `/n_undefined`, `/expected`.
-A type or the value of a slice may hold a slash itself ("yes/no"), so a key must not be split at each slash.
+Further values of a measurement add an ending to its key: `/ci_low`, `/ci_high`, `/n`, `/n_undefined` or
+`/expected`. A type or the value of a slice may contain a slash ("yes/no"), so splitting a key at every slash
+would be wrong.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from functools import lru_cache
 from typing import Any
 
 FIELDS = ("ci_low", "ci_high", "n", "n_undefined", "expected")
-"""Endings of the values that belong to a measurement."""
+"""Endings of the keys of a measurement's further values."""
 
 _BY_METHOD = ("image", "question", "failure", "selective")
 _DOMAINS = (*_BY_METHOD, "accuracy", "modality")
@@ -39,8 +40,8 @@ class Row:
         domain: first part of the key: "image", "question", "failure", "accuracy", ...
         method: attribution method, feature set or score; empty where the domain has none.
         measure: for example "rank_correlation", "faithfulness/deletion", "overall" or "answer_type".
-        group: part of speech, type of the questions, or what a sanity check makes random; else empty.
-        slice: the questions measured, as (by, value), for example ("answer_type", "yes/no"); None for all.
+        group: part of speech, type of the questions, or the part that a sanity check randomises; else empty.
+        slice: subset of the questions as (by, value), for example ("answer_type", "yes/no"); None: all.
         value: the measured value; None where it is undefined.
         ci_low: lower end of the 95% interval; None without an interval.
         ci_high: upper end of the 95% interval.
@@ -63,7 +64,7 @@ class Row:
 
     @property
     def key(self) -> str:
-        """The key of the value, as it stands in `summary.json`."""
+        """Key of the value in `summary.json`."""
         family, _, measure = self.measure.rpartition("/")
         # Only a sanity check names its group before the measure.
         parts = [family, self.group, measure] if family == "sanity" else [self.measure, self.group]
@@ -72,7 +73,7 @@ class Row:
 
 
 def table(summary: Mapping[str, float]) -> list[Row]:
-    """Turn scalars by key, as in `AnalysisResult.summary`, into rows, one a measurement, in their order.
+    """Convert scalars by key (`AnalysisResult.summary`) to one row per measurement, in the same order.
 
     Example:
         >>> table({"image/occlusion/rank_correlation": 0.3, "image/occlusion/rank_correlation/n": 8.0})[0].n
@@ -89,9 +90,9 @@ def table(summary: Mapping[str, float]) -> list[Row]:
 
 @lru_cache(maxsize=10_000)
 def parse(key: str) -> tuple[Row, str]:
-    """Split one key into the row it belongs to (without values) and the field of that row.
+    """Split a key into its row (without values) and the name of the row's field that holds the value.
 
-    A key of an unknown form keeps its text: its first part is the domain, the rest the measure.
+    In a key of an unknown form, the first part is the domain and the rest is the measure.
 
     Example:
         >>> row, field = parse("slice/answer_type/yes/no/image/occlusion/rank_correlation/ci_low")
@@ -100,7 +101,7 @@ def parse(key: str) -> tuple[Row, str]:
     """
     parts = key.split("/")
     if parts[0] == "slice":
-        # The value of a slice ends where a key that is whole begins.
+        # The value of the slice ends where the remaining parts are a valid key by themselves.
         for at in range(3, len(parts)):
             if parts[at] in _DOMAINS and (found := _measurement(parts[at:])):
                 row, field = found
@@ -109,13 +110,13 @@ def parse(key: str) -> tuple[Row, str]:
 
 
 def _measurement(parts: list[str]) -> tuple[Row, str] | None:
-    """A key without its slice; None for a key of an unknown form."""
+    """Row and field of a key without its slice; None if the form of the key is unknown."""
     domain, rest = parts[0], parts[1:]
     if domain == "accuracy" and len(rest) > 1 and rest[0] != "overall":
-        # A type may be called anything, also "n": it takes all that is left, and has no further fields.
+        # A type may have any name, even "n". So all remaining parts are the type, and none is a field.
         return Row(domain, measure=rest[0], group="/".join(rest[1:])), "value"
     method = rest.pop(0) if domain in _BY_METHOD and rest else ""
-    # A last part such as "n" is a field only behind a measure: `failure/<feature set>/n` is a measure itself.
+    # A last part such as "n" is a field only after a measure. In `failure/<feature set>/n` it is the measure.
     field = rest.pop() if len(rest) > 1 and rest[-1] in FIELDS else "value"
     if domain not in _DOMAINS or not rest:
         return None

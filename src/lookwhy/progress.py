@@ -1,4 +1,4 @@
-"""Progress of long work: a bar on a terminal, and a plain line a minute elsewhere (nohup, Slurm, a pipe)."""
+"""Progress of long work: a bar on a terminal; elsewhere (nohup, Slurm, a pipe) one plain line per minute."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ Bar = tqdm
 def progress(
     iterable: Iterable[Any] | None = None, desc: str = "", *, shown: bool = True, **options: Any
 ) -> Bar:
-    """A bar on stderr; where stderr is no terminal, a line a minute, and none if the work is over before.
+    """Show a progress bar on stderr, or one line per minute if stderr is not a terminal.
 
     Args:
-        iterable: objects to pass on one by one; None where the caller calls `update`.
+        iterable: objects that the bar yields one by one; None if the caller calls `update`.
         desc: short name of the work.
-        shown: whether to show anything; False in all processes of a run but one.
+        shown: whether to show anything; only one process of a run should.
         options: other options of `tqdm.tqdm`.
 
     Example:
@@ -37,7 +37,7 @@ def progress(
 
 
 def readable(count: int) -> str:
-    """A number of bytes in powers of 1024, as the bars write it: "293kB"."""
+    """Format a number of bytes as the bars do, in powers of 1024: "293kB"."""
     return tqdm.format_sizeof(count, "B", 1024)
 
 
@@ -49,7 +49,7 @@ def write_above(line: str) -> None:
 class _Lines(tqdm):
     def __init__(self, iterable: Iterable[Any] | None, desc: str, **options: Any) -> None:
         self.next_line = time.monotonic() + SECONDS_BETWEEN_LINES
-        # tqdm moves the cursor of its file; without columns its text has no bar.
+        # A dummy file, because tqdm moves the cursor of its file. With 0 columns its text has no bar.
         options |= {"file": io.StringIO(), "ncols": 0, "dynamic_ncols": False, "bar_format": None}
         super().__init__(iterable, desc, **options | {"mininterval": SECONDS_BETWEEN_LINES / 10})
 

@@ -1,4 +1,4 @@
-"""Time of an analysis: seconds by part, with nested parts."""
+"""Time of an analysis: seconds of each part; parts can be nested."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 clock: Callable[[], float] = time.perf_counter
-"""The clock; benchmarks use process time, which other processes do not change."""
+"""Clock in seconds. Benchmarks replace it by process time, which other processes do not affect."""
 _WITHIN: ContextVar[tuple[dict[str, float], str] | None] = ContextVar("within", default=None)
 
 
@@ -26,7 +26,7 @@ def recording(seconds: dict[str, float]) -> Iterator[None]:
 
 @contextmanager
 def part(name: str) -> Iterator[None]:
-    """Measure a part under its name after the names of the parts around it: "outer: inner".
+    """Measure the seconds of a part. The key of a nested part is "outer: inner".
 
     No-op outside `recording`. GPU time counts for the part that synchronises.
     """
@@ -45,7 +45,7 @@ def part(name: str) -> Iterator[None]:
 
 
 def part_each(name: str, items: Iterable[T]) -> Iterator[T]:
-    """The items; computing each one is measured as a part."""
+    """Yield the items, and measure the computation of each one as a part."""
     iterator = iter(items)
     while True:
         with part(name):

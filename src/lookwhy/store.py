@@ -1,6 +1,6 @@
 """Writer and reader of analyses: AnalysisResult <-> `analysis/epoch=003/` in the run folder.
 
-The folder is written under a temporary name and renamed, so a reader never finds an incomplete one.
+A folder is written under a temporary name and then renamed, so a reader never finds an incomplete one.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ RECORD_COLUMNS = pa.schema([
     ("method", pa.string()), ("rho", pa.float64()), ("top_word", pa.string()), ("top_tag", pa.string()),
     ("top_group", pa.string()), ("flips", pa.int64()),
 ])  # fmt: skip
-"""Columns of records.parquet. Null where a column does not apply: rho of a question method, the top word of
-an image method, flips of a method that removes nothing."""
+"""Columns of records.parquet. A value is null if its column does not apply to the method: `rho` for a
+question method, `top_word` for an image method, `flips` for a method that removes nothing."""
 
 UNTRAINED = -1
-"""Number of the epoch before the first: the initialised model."""
+"""Epoch number of the initialised model, before any training."""
 
 _EPOCH = re.compile(r"epoch=(\d+)$")
 
 
 def epoch_folder(run: Path, epoch: int) -> Path:
-    """Folder of one epoch's analysis inside a run folder; the untrained model has its own name."""
+    """Folder of one epoch's analysis inside a run folder; `analysis/untrained` for the untrained model."""
     return run / "analysis" / ("untrained" if epoch == UNTRAINED else f"epoch={epoch:03d}")
 
 
 def stored_epochs(run: Path) -> dict[int, Path]:
-    """The analysed epochs of a run and their folders, by epoch; the untrained model is epoch -1.
+    """Folders of a run's analyses by epoch, in order; the untrained model is epoch -1.
 
     Raises:
         LookwhyError: the folder has no analysis.
@@ -99,7 +99,7 @@ def load(folder: Path) -> AnalysisResult:
 
 
 def load_scalars(folder: Path) -> AnalysisResult:
-    """Read one analysis without its records and maps, which would fill the memory for a long run.
+    """Read one analysis without records and maps. Those of all epochs of a long run may not fit in memory.
 
     Raises:
         LookwhyError: a file is missing, damaged, or of another schema version.
@@ -134,7 +134,7 @@ def _manifest(path: Path) -> dict[str, Any]:
 
 @contextmanager
 def _readable(folder: Path) -> Iterator[None]:
-    """Turn any error of reading a damaged file into one line with a remedy."""
+    """Convert the errors of reading a damaged file to one line with a remedy."""
     try:
         yield
     except (OSError, ValueError, KeyError, AttributeError) as error:

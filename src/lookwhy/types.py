@@ -1,18 +1,18 @@
-"""The vocabulary of the project: dimensions, and the records that all packages exchange.
+"""Types that all subpackages share: shapes of tensors, batches, importance maps and results.
 
-Dimension legend, used in every annotation:
+Letters for dimensions, used in every annotation:
 
-====  =========================================================================
+====  ==================================================================================
 B     questions in a batch
 N     questions in an analysis
-T     words of a question, padded (26 in the original's files)
+T     words of a question, padded (26 in the files of the original project, VQA_LSTM_CNN)
 A     answers the model can give
 D     width of an image feature vector (4096 for fc7)
 E     width of a word embedding
 H W   height and width of an image in pixels
 G     cells along one side of the importance grid (16 in the paper)
 K     annotators of one question
-====  =========================================================================
+====  ==================================================================================
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 Images = Float[Tensor, "B 3 H W"]
-"""Pixels in the image recipe's own input range."""
+"""Pixels in the input range of the model's `ImageRecipe`."""
 Features = Float[Tensor, "B *D"]
 """Image features: vectors, or grids."""
 Tokens = Int64[Tensor, "B T"]
@@ -41,7 +41,7 @@ Scores = Float[Tensor, "B A"]
 Domain = Literal["image", "question"]
 """The input that an importance map covers: the cells of the image, or the words of the question."""
 Explains = Literal["probability", "logit"]
-"""The quantity of an answer that is explained."""
+"""Quantity of an answer that a method explains."""
 Curve = dict[str, list[float]]
 """Points of a curve: "x", "y" and optionally "n", the number of questions of each point."""
 
@@ -56,12 +56,12 @@ class VQABatch:
         lengths: number of words of each question, at least 1.
         labels: 0-based answer ids; -1 if the true answer is not among the model's answers.
         image_ids: ids of the images in the data set.
-        features: image features of the model's own tower, (B, D) or a grid (B, D, h, w); None if only pixels
-            are available.
-        images: pixels in the image recipe's own input range; None if only features are available.
+        features: image features of the model's image network (tower), (B, D) or a grid (B, D, h, w); None if
+            only pixels are available.
+        images: pixels in the input range of the model's `ImageRecipe`; None if only features are available.
         image_files: path of each image file, for figures.
         questions: text of each question.
-        answers: the ten annotators' answers to each question.
+        answers: answers of the ten annotators to each question.
         question_types: types in the official annotations ("what is", "how many", ...).
         answer_types: "yes/no", "number" or "other".
     """
@@ -112,9 +112,9 @@ class ImportanceMaps:
     Attributes:
         method: name of the method in keys ("guided_backprop").
         domain: "image" or "question".
-        values: (N, G, G) over cells, or (N, T) over words.
+        values: importance, (N, G, G) over cells or (N, T) over words.
         valid: whether a value is defined: False past the end of a question.
-        signed: whether a negative value means evidence against the answer; if not, values are magnitudes.
+        signed: True if a negative value means evidence against the answer; False if values are magnitudes.
         target: description of the explained quantity.
         question_ids: id of each row's question.
         answers: 0-based id of each row's explained answer.
@@ -157,7 +157,8 @@ class AnalysisResult:
         records: one row per question x method, with the columns of `lookwhy.store.RECORD_COLUMNS`.
         maps: importance maps by "image/<method>" and "question/<method>", all in the order of
             `question_ids`.
-        human: annotator maps on the grid, NaN if a question has fewer than K; K is 0 without any.
+        human: annotator maps on the grid. A question with fewer than K maps has NaN instead; K is 0 if no
+            question has a map.
         question_ids: ids of the analysed questions.
         manifest: plan, versions, fingerprints, tagger, and counts of excluded items with reasons.
         curves: curves of `lookwhy.analysis.curves` by "failure/<feature set>/<curve>"; empty in results of

@@ -1,14 +1,15 @@
 """Agreement of importance maps with annotators, and its controls.
 
-A frozen CNN draws edges in every map, also without a trained head, and annotators look at the middle of
-pictures. So the rank correlation with a question's own annotators needs controls:
+Even a wrong map can agree with annotators: a frozen CNN shows edges in every map, also if the head is not
+trained, and annotators tend to look at the middle of an image. So the rank correlation with a question's own
+annotators needs controls:
 
 * `other_question`: the map of ANOTHER QUESTION on the same image, against this question's annotators;
 * `other_image`: the map of a question about ANOTHER IMAGE, against this question's annotators;
 * `specificity`: a map against its own question's annotators, minus the same map against another question's
   annotators on the same image, averaged over the other questions. It is zero for a model that ignores the
-  question. (Averaged over all pairs of questions of an image, it equals own map minus the other question's
-  map against the same annotators.)
+  question. (Averaged over all pairs of questions of an image, it equals `rank_correlation` minus
+  `other_question`.)
 * `mean_map`: agreement with the MEAN of the annotators' maps, each first scaled to sum to one. A single
   annotator's map is noisy, so correlations with the mean are higher;
 * baselines: a random map, a centre prior, and each annotator against each of the others (and against the mean
@@ -69,7 +70,7 @@ def agreement(
 
 
 def mean_annotator(human: Float[np.ndarray, "N K G G"]) -> Float[np.ndarray, "N G G"]:
-    """Mean of each question's annotator maps, each scaled to sum to one; NaN without any but zeros."""
+    """Mean of each question's annotator maps, each scaled to sum to one; NaN if all are zero or missing."""
     totals = human.sum(axis=(2, 3), keepdims=True)
     scaled = human / np.where(totals > 0, totals, np.nan)
     return mean_of_defined(scaled, axis=1)
@@ -78,14 +79,14 @@ def mean_annotator(human: Float[np.ndarray, "N K G G"]) -> Float[np.ndarray, "N 
 def annotators_agreement(
     human: Float[np.ndarray, "N K G G"], image_ids: Int64[np.ndarray, " N"], ranking: Ranking = SPEARMAN
 ) -> Agreement:
-    """Each annotator's map against the others' maps, averaged over annotators: an upper bound."""
+    """Agreement of each annotator with the others, averaged over annotators: an upper bound for methods."""
     pairs = ((human[:, k], np.delete(human, k, axis=1)) for k in range(human.shape[1]))
     parts = [agreement(own, others, image_ids, ranking) for own, others in pairs]
     return Agreement(*(mean_of_defined(np.stack(values), axis=0) for values in zip(*parts, strict=True)))
 
 
 def random_maps(question_ids: Int64[np.ndarray, " N"], grid: int, seed: int) -> Float[np.ndarray, "N G G"]:
-    """A random map for each question, the same at every epoch."""
+    """A random map for each question, from seed and question id: the same at every epoch."""
     return np.stack([np.random.default_rng([seed, int(i)]).random((grid, grid)) for i in question_ids])
 
 
@@ -99,7 +100,7 @@ def centre_prior(count: int, grid: int) -> Float[np.ndarray, "N G G"]:
 def summarise(
     found: Agreement, prefix: str, image_ids: Int64[np.ndarray, " N"], samples: int, seed: int
 ) -> dict[str, float]:
-    """Flat scalars of one method: means, with intervals clustered by image."""
+    """Flat scalars of one method: means and their intervals, clustered by image."""
     summary: dict[str, float] = {}
     for name, values in found._asdict().items():
         estimate, key = clustered_mean(values, image_ids, samples, seed), f"{prefix}/{name}"

@@ -1,6 +1,6 @@
-"""Curves for the quality of a predicted probability of being right: ROC, risk-coverage, calibration.
+"""Curves that evaluate the predicted probability of a right answer: ROC, risk-coverage, calibration.
 
-They are stored next to the scalars, so that reports compute nothing.
+The curves are stored with the scalars, so that reports only draw them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from lookwhy.types import Curve
 
 MOST_POINTS = 200
-"""Largest number of points of a curve, about the resolution of a chart."""
+"""Largest number of points of a curve; a chart cannot show many more."""
 BINS = 10
 """Number of calibration bins, of equal width in the predicted probability."""
 
@@ -39,9 +39,10 @@ def failure_curves(probability: Float[np.ndarray, " N"], correct: Bool[np.ndarra
 def risk_by_coverage(
     probability: Float[np.ndarray, " N"], correct: Bool[np.ndarray, " N"]
 ) -> Float[np.ndarray, " N"]:
-    """Share of wrong answers among the k most probable right answers, k = 1 .. N (Geifman & El-Yaniv 2017).
+    """Share of wrong answers among the k highest probabilities, k = 1 .. N (Geifman & El-Yaniv 2017).
 
-    For ties the result is the mean over all orders: each question counts as the tie's share of wrong answers.
+    For equal probabilities the result is the mean over all their orders: each of these questions counts as
+    their common share of wrong answers.
     """
     values, tie = np.unique(-probability, return_inverse=True)
     wrong_share = np.bincount(tie, weights=~correct, minlength=len(values)) / np.bincount(tie)

@@ -1,4 +1,4 @@
-"""From importance maps to numbers, by pure functions."""
+"""Evaluation of importance maps: accuracy, agreement, parts of speech and failure prediction."""
 
 from __future__ import annotations
 
@@ -33,8 +33,12 @@ def evaluate(
 ) -> AnalysisResult:
     """Measure explanations; the result's manifest counts the excluded items by reason.
 
-    The maps are by "image/<method>" and "question/<method>", all in the order of `questions`. A missing
-    annotator is NaN. `groups` are part-of-speech groups and their tags, most frequent first.
+    Args:
+        maps: maps by "image/<method>" and "question/<method>", all in the order of `questions`.
+        questions: questions with the model's answers.
+        human: annotator maps; a missing annotator is NaN.
+        groups: part-of-speech groups and their tags, most frequent first.
+        plan: settings.
     """
     question_ids = np.array([one.question_id for one in questions], np.int64)
     image_ids = np.array([one.image_id for one in questions], np.int64)
@@ -79,7 +83,7 @@ def _accuracy(questions: list[QuestionRecord]) -> dict[str, float]:
         for kind in ("answer_type", "question_type"):
             if name := getattr(one, kind):
                 values.setdefault(f"accuracy/{kind}/{name}", []).append(one.accuracy)
-    # Sum one by one, as the official code does: np.mean may differ in the last bit.
+    # Add one by one, as the official code does: np.mean may differ in the last bit.
     return {key: sum(found) / len(found) for key, found in values.items() if found}
 
 
@@ -95,7 +99,7 @@ def _image_agreement(
         return {}
     missing = np.isnan(human).all(axis=(1, 2, 3))
     cells = human.reshape(*human.shape[:2], -1)
-    # The comparison is False for NaN, a missing annotator.
+    # A missing annotator is NaN, and a comparison with NaN is False.
     blank = ~missing & ~(cells.max(-1) > cells.min(-1)).any(1)
     _count(excluded, "no annotator map", int(missing.sum()))
     _count(excluded, "constant annotator maps only", int(blank.sum()))
@@ -147,7 +151,7 @@ def _failure(
 def _examples(
     question_ids: Int64[np.ndarray, " N"], image_ids: Int64[np.ndarray, " N"], count: int
 ) -> Int64[np.ndarray, " M"]:
-    """Two questions an image, to show whether the maps depend on the question."""
+    """Ids of the questions shown as pictures: two per image, to show whether maps depend on the question."""
     chosen: list[int] = []
     for image in dict.fromkeys(image_ids.tolist()):
         chosen.extend(question_ids[image_ids == image][:2].tolist())

@@ -1,8 +1,8 @@
 """One image and one question: answer it, explain the answer, and answer again with parts removed.
 
-The command, the batch, the live page and `lookwhy.load` all explain through here. Results that depend on the
-image alone (its features, those of its occluded versions, its traces) are computed once for all questions
-about it.
+The command `explain`, its batch mode, the live page and `lookwhy.load` all use this module. Results that
+depend on the image alone (its features, the features of its occluded copies, the masks for gradients) are
+computed once for all questions about the image.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ TOP_ANSWERS = 5
 
 @dataclass(frozen=True)
 class ImageView:
-    """Pixels of an image in the recipe's own input range, and its features, for any number of questions."""
+    """An image for any number of questions: its features, and its pixels in the recipe's input range."""
 
     pixels: Float[Tensor, "3 H W"]
     features: Float[Tensor, "1 *D"]
 
 
 class Explainer:
-    """The model of a run and the methods of a plan; calls may come from several threads.
+    """Answers and explains questions with the model of a run and the methods of a plan; thread-safe.
 
     Args:
         run: run whose model answers.
@@ -115,7 +115,7 @@ class Explainer:
             view: the image.
             question: the complete question.
             cells: numbers of cells of the plan's grid, row-major.
-            words: positions in the question, from 0.
+            words: positions of words in the question, from 0.
             asked: ids of the answers whose probabilities are returned.
 
         Raises:

@@ -21,7 +21,7 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True)
 class Importance:
-    """One row of `ImportanceMaps`: values over (G, G) cells, or one a word; NaN where undefined."""
+    """One row of `ImportanceMaps`: values over (G, G) cells, or one value per word; NaN if undefined."""
 
     method: str
     domain: Domain
@@ -38,10 +38,10 @@ class Explanation:
     Attributes:
         question: text of the question.
         words: the words that the model read.
-        known: whether each word is in the model's vocabulary; all others are one unknown word to it.
+        known: whether each word is in the model's vocabulary; the model reads all other words as UNK.
         answers: at most five, most probable first; the first answer is explained.
         maps: one map for each method of the plan, image methods first.
-        notes: sentences that a reader needs to know, for example about unknown words.
+        notes: remarks for the reader, for example about unknown words.
     """
 
     question: str
@@ -52,13 +52,13 @@ class Explanation:
     notes: tuple[str, ...]
 
     def of(self, domain: Domain) -> list[Importance]:
-        """The maps of the methods for the image, or of those for the question."""
+        """The maps of one domain: of the image methods, or of the question methods."""
         return [one for one in self.maps if one.domain == domain]
 
 
 @dataclass(frozen=True)
 class Change:
-    """The answers after a change (most probable first), and the probabilities that were asked for."""
+    """Result of `Explainer.change`: answers, most probable first, and the probabilities for `asked`."""
 
     answers: tuple[Answer, ...]
     probabilities: tuple[float, ...]

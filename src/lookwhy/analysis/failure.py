@@ -2,7 +2,7 @@
 
 A logistic regression predicts whether an answer is right, from the number of cells and words whose removal
 changes the answer, and from the shape of the maps. In the cross-validation all questions of an image are in
-one fold. The baseline of its accuracy is the share of the majority class.
+one fold. The baseline for the accuracy of this prediction is the share of the majority class.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from lookwhy.types import Curve, ImportanceMaps
 
 @dataclass(frozen=True)
 class FailurePrediction:
-    """Out-of-fold quality of one feature set; if it is undefined, `reason` says why."""
+    """Cross-validated quality of one feature set; if it is undefined, `reason` says why."""
 
     accuracy: float = np.nan
     majority_accuracy: float = np.nan
@@ -32,7 +32,7 @@ class FailurePrediction:
 def map_shape(maps: ImportanceMaps) -> Float[np.ndarray, "N 3"]:
     """Concentration of each map: entropy, largest share and Gini index of its magnitudes.
 
-    Entropy is in units of its maximum (1 = uniform). A map of zeros counts as uniform.
+    Entropy is divided by its maximum (1 = uniform). A map of zeros counts as uniform.
     """
     valid = maps.valid.flatten(1).numpy()
     magnitude = np.where(valid, np.abs(maps.values.flatten(1).double().numpy()), 0.0)
@@ -56,7 +56,7 @@ def _gini(share: Float[np.ndarray, " C"]) -> float:
 def failure_features(
     maps: dict[str, ImportanceMaps], confidence: Float[np.ndarray, " N"]
 ) -> dict[str, Float[np.ndarray, "N F"]]:
-    """Feature sets: `flips`, `maps`, both as `all`, and the model's `confidence` for comparison."""
+    """Feature sets by name: `flips`, `maps`, both as `all`, and the model's `confidence` for comparison."""
     lengths = {name: np.maximum(found.valid.flatten(1).sum(1).numpy(), 1) for name, found in maps.items()}
     flips = [
         found.flips.numpy() / lengths[name] for name, found in sorted(maps.items()) if found.flips is not None
@@ -81,9 +81,10 @@ def predict_failure(
 ) -> FailurePrediction:
     """Cross-validated logistic regression from the features to whether the answer is right.
 
-    The result is undefined, with a reason, if an outcome is rarer than the number of folds, or images are.
+    The result is undefined, with a reason, if there are fewer right answers, wrong answers or images than
+    folds, or if a fold trains on one outcome only.
     """
-    # Imported here: it takes almost a second, which a training without analysis saves.
+    # Import here: it takes almost a second, and training without analysis does not need it.
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import roc_auc_score
     from sklearn.model_selection import StratifiedGroupKFold

@@ -1,8 +1,8 @@
 """Paired differences between two analyses, or two methods, of the same questions.
 
-A hard question is hard for both, so two separate intervals overestimate the uncertainty of the difference.
-Here questions are joined by their id, the difference is computed for each, and its mean gets a bootstrap
-interval over whole images (Efron & Tibshirani 1993, section 8.6).
+A hard question is hard for both sides, so two separate intervals overestimate the uncertainty of the
+difference. Here questions are joined by id and text, and the difference is computed for each question. The
+mean difference gets a bootstrap interval over whole images (Efron & Tibshirani 1993, section 8.6).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Difference:
         measure: `rank_correlation`, `accuracy` (VQA accuracy, 0..1) or `confidence` (0..1).
         first: method of the first value; empty if the measure has no method.
         second: method of the second value.
-        estimate: mean and 95% interval; `n` joined questions have both values, `n_undefined` do not.
+        estimate: mean and 95% interval; `n` joined questions have both values, `n_undefined` lack one.
         unmatched: number of questions that only one side has.
     """
 
@@ -50,7 +50,7 @@ class Comparison(NamedTuple):
 def between_analyses(first: Records, second: Records, samples: int = 1000, seed: int = 0) -> list[Difference]:
     """Second analysis minus the first: accuracy, confidence, and the rank correlation of common methods.
 
-    The two are of different runs or epochs. A measure is left out if no question has it on both sides.
+    The analyses are from different runs or epochs. A measure is left out if no question has it in both.
     """
     found = [
         _difference(measure, "", "", _values(first, measure), _values(second, measure), samples, seed)
@@ -74,7 +74,7 @@ def between_methods(records: Records, samples: int = 1000, seed: int = 0) -> lis
 
 
 Values = dict[tuple[int, str], tuple[float, int]]
-"""Value (NaN where undefined) and image, by id and text: the ids of different data sets coincide."""
+"""For each question (id, text): value (NaN if undefined) and image id. Different data sets share ids."""
 
 
 def _difference(
@@ -88,7 +88,7 @@ def _difference(
 
 
 def _values(records: Records, column: str, image_method: str = "") -> Values:
-    """A column by question; of one image method, or of any if all methods have the same values."""
+    """Values of a column by question, of one image method; of any row if all methods have equal values."""
     found: Values = {}
     for record in records:
         if not image_method or (record["domain"], record["method"]) == ("image", image_method):

@@ -1,7 +1,7 @@
 """Importance of parts of speech: P(word is the most important of its question | its tag) (Figure 3).
 
 Words get Penn Treebank tags in the context of the whole question; similar tags form a group. Results always
-name the tagger: two taggers agree on about 94% of the tags of questions.
+name the tagger, because two taggers agree on only about 94% of the tags of questions.
 """
 
 from __future__ import annotations
@@ -38,23 +38,24 @@ GROUPS: dict[str, tuple[str, ...]] = {
 }
 GROUP_OF = {tag: group for group, tags in GROUPS.items() for tag in tags}
 MAX_COUNTED = 20_000
-"""Largest number of questions for counting tags; more would not change the order of the frequent tags."""
+"""Largest number of questions for counting tags; more would not change the order of frequent tags."""
 
 Tagged = list[tuple[str, str]]
 
 
 @dataclass(frozen=True)
 class Tagger:
-    """A named part-of-speech tagger, from the words of one question to their Penn Treebank tags."""
+    """A part-of-speech tagger: `tag` maps the words of one question to their Penn Treebank tags."""
 
     name: str
     tag: Callable[[Sequence[str]], list[str]]
 
 
 def find_tagger() -> Tagger:
-    """NLTK's perceptron tagger if its data is found or can be downloaded, otherwise TextBlob's bundled one.
+    """NLTK's perceptron tagger if its data is found or can be downloaded, otherwise TextBlob's tagger.
 
-    NLTK searches its data in the folders of `NLTK_DATA`, in `~/nltk_data` and others.
+    NLTK looks for its data in the folders of `NLTK_DATA`, in `~/nltk_data` and others. The data of TextBlob's
+    tagger is part of its package.
     """
     import nltk
 
@@ -91,12 +92,12 @@ def _tag_with_textblob(words: Sequence[str]) -> list[str]:
 
 
 def group_of(tag: str) -> str:
-    """Group of a tag; "other" for the rare rest."""
+    """Group of a tag; "other" for a tag in no group."""
     return GROUP_OF.get(tag, "other")
 
 
 def count_tags(tagger: Tagger, questions: Iterable[Sequence[str]]) -> Counter[str]:
-    """Frequency of each tag in the questions, or in a fixed sample by hash if they are very many."""
+    """Frequency of each tag in the questions; in a fixed sample if there are more than `MAX_COUNTED`."""
     chosen = list(questions)
     if len(chosen) > MAX_COUNTED:
         chosen.sort(key=lambda words: hashlib.sha256(" ".join(words).encode()).digest())
@@ -135,8 +136,9 @@ def most_important_by_group(
     words with other tags are in no group. The bootstrap draws whole images.
 
     Returns:
-        `<group>` with its 95% interval `<group>/ci_low` and `/ci_high`, `<group>/n` (words of the group) and
-        `<group>/expected` (at chance: the mean over those words of 1 / length of the question).
+        Scalars by key: `<group>` with its 95% interval `<group>/ci_low` and `<group>/ci_high`, `<group>/n`
+        (number of words of the group) and `<group>/expected` (value at chance: the mean over those words of
+        1 / length of the question).
     """
     group_by_tag = {tag: group for group, members in groups.items() for tag in members}
     hits: defaultdict[str, list[float]] = defaultdict(list)

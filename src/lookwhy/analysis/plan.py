@@ -37,10 +37,10 @@ class AnalysisPlan:
     Attributes:
         image_methods: attribution methods for image regions.
         question_methods: attribution methods for words.
-        grid: cells along each side of the compared maps (16 in the paper, 14 in VQA-HAT's).
-        compared: compare magnitudes of maps (the paper: evidence against an answer is also importance) or
-            signed values.
-        ties: ranking of equal cells, by its name in `scipy.stats.rankdata`; `average` is Spearman's.
+        grid: cells along each side of the compared maps (16 in the paper, 14 in VQA-HAT).
+        compared: compare magnitudes of maps, as in the paper (evidence against an answer is also importance),
+            or signed values.
+        ties: rank of equal cells, a method of `scipy.stats.rankdata`; `average` is Spearman's.
         constant_maps: correlation of a constant map: `undefined` (counted, and left out of the mean) or
             `zero`.
         resize: resizing of annotator maps to the grid: `area` averages over each cell, `bilinear`
@@ -118,11 +118,11 @@ class AnalysisPlan:
 
     @classmethod
     def from_dict(cls, settings: object, source: str) -> AnalysisPlan:
-        """A plan from plain settings, checked option by option.
+        """Build a plan from plain settings, and check every option.
 
         Args:
-            settings: mapping in the form of `describe`; a missing option has its default.
-            source: origin of the settings, for the error line.
+            settings: mapping in the form of `describe`; a missing option gets its default.
+            source: name of the place that the settings come from, for the error line.
 
         Raises:
             LookwhyError: an unknown option, or a value of the wrong type.
@@ -146,10 +146,11 @@ class AnalysisPlan:
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> AnalysisPlan:
-        """A plan from a YAML file with the options of `AnalysisPlan`.
+        """Read a plan from a YAML file with the options of `AnalysisPlan`.
 
         Raises:
-            LookwhyError: no such file, no YAML, an unknown option, or a value of the wrong type.
+            LookwhyError: the file does not exist or is no YAML, or it has an unknown option or a value of the
+                wrong type.
         """
         try:
             content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
@@ -207,13 +208,14 @@ def select_questions(
     image_ids: Int64[np.ndarray, " N"],
     annotated: Set[int] | None = None,
 ) -> Int64[np.ndarray, " M"]:
-    """Rows of the questions to analyse: whole images in an order fixed by hash, up to the plan's numbers.
+    """Rows of the questions to analyse: image by image, in an order fixed by hash, up to the plan's limits.
 
     The selection depends on the ids alone, so it is the same at every epoch, in every run and on every
-    machine. It takes whole images because `specificity` compares the questions of one image.
+    machine. It takes all questions of an image together (only the last image may be cut), because
+    `specificity` compares the questions of one image.
 
     Args:
-        plan: gives the numbers.
+        plan: limits, `num_questions` and `num_images`.
         question_ids: id of every question.
         image_ids: image of every question.
         annotated: if given, only questions with these ids are selected.

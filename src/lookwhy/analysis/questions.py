@@ -66,10 +66,14 @@ def question_records(
     words: Callable[[str], list[str]],
     tag: Callable[[Sequence[str]], list[str]],
 ) -> list[QuestionRecord]:
-    """The records of a batch with the model's answers and their probabilities.
+    """Make the records of a batch.
 
-    If the batch has no texts, the records have empty texts. `words` splits a question as the model's tokens
-    do, and `tag` gives the tags of one question's words.
+    Args:
+        batch: the questions. If it has no texts, the texts of the records are empty.
+        predicted: the model's answer to each question.
+        confidence: probability of each answer, 0..1.
+        words: function that splits a question into the same words as the model's tokens.
+        tag: function from the words of one question to their part-of-speech tags.
     """
     records = []
     for row in range(len(batch)):

@@ -1,8 +1,8 @@
 """Spearman's rank correlation of importance maps with annotator maps (section 4.1 of the paper).
 
-Cells are ranked within each map (ties get their mean rank), and the Pearson correlation of the ranks is
-computed. The correlation of a constant map is undefined: NaN, to be counted and left out, because 0 would
-bias the mean. Some implementations use 0; `Ranking` has a setting for it.
+Cells are ranked within each map (equal cells get their mean rank), and the Pearson correlation of the ranks
+is computed. The correlation of a constant map is undefined (NaN). Such maps are counted and left out of the
+mean, because a value of 0 would bias it. Some implementations use 0; `Ranking` has a setting for that.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Ranking(NamedTuple):
     """Ranking of the cells of a map.
 
     Attributes:
-        ties: ranking of equal cells, by its name in `scipy.stats.rankdata`; `average` is Spearman's.
+        ties: rank of equal cells, a method of `scipy.stats.rankdata`; `average` is Spearman's.
         constant: correlation of a constant map: undefined (NaN), or zero.
     """
 
@@ -40,7 +40,7 @@ def standardised_ranks(
 ) -> Float[np.ndarray, "*N C"]:
     """Ranks along the last axis, centred and of unit length: their dot product is the rank correlation.
 
-    A row that is constant or has a NaN becomes all NaN; a constant row becomes zero if `ranking` says so.
+    A row with a NaN becomes all NaN. A constant row becomes all NaN or all zeros, as `ranking.constant` says.
     """
     maps = np.asarray(maps, np.float64)
     missing, constant = np.isnan(maps).any(-1), maps.max(-1) == maps.min(-1)
@@ -58,8 +58,8 @@ def rank_correlation(maps: ArrayLike, human: ArrayLike) -> Float[np.ndarray, " N
 
     Args:
         maps: (N, G, G) or (N, C); signed or absolute values, as the caller defines importance.
-        human: of the same shape as `maps`, or (N, K, G, G) for K annotators, whose correlations are
-            averaged; a missing annotator is NaN.
+        human: annotator maps of the same shape as `maps`, or (N, K, G, G) for K annotators, whose
+            correlations are averaged; a missing annotator is NaN.
 
     Returns:
         (N,), NaN where undefined: for a constant map or without annotators.

@@ -58,7 +58,7 @@ def run_analysis(
 ) -> AnalysisResult:
     """Explain every question of the batches and measure the explanations.
 
-    Model, gradients and random state are afterwards exactly as before.
+    The model, its gradients and the random state are unchanged on exit.
 
     Args:
         model: model to explain; it must pass `check` of every method of the plan.
@@ -67,18 +67,19 @@ def run_analysis(
         plan: settings.
         human: annotator maps; maps of another size are scaled to the plan's grid.
         answers: text of each answer id; by default the id itself.
-        words: question -> words, as in the model's tokens; by default `lookwhy.data.tokenize`.
+        words: function that splits a question into the same words as the model's tokens; by default
+            `lookwhy.data.tokenize`.
         tagger: part-of-speech tagger; by default `find_tagger()`.
         tag_counts: frequency of each tag in the data set; by default in the analysed questions.
-        gather: collects the findings of all processes.
+        gather: function from the findings of this process to those of all processes.
         total: number of questions, for a progress bar; None: no progress bar.
-        max_words: smallest width of the maps over words.
+        max_words: smallest number of columns of the maps over words.
 
     Returns:
-        The result; questions in the order of their ids.
+        The result, with the questions in the order of their ids.
 
     Raises:
-        LookwhyError: no question at all, or a method cannot explain this model.
+        LookwhyError: there is no question, or a method cannot explain this model.
 
     Example:
         >>> from lookwhy.attribution import Occlusion
@@ -128,7 +129,7 @@ class _Predictions(NamedTuple):
 
 @dataclass
 class _Reader:
-    """The model, and all that is needed to turn its answers into records."""
+    """The model, and all that is needed to make records from its answers."""
 
     model: VQAModel
     answers: Sequence[str]
@@ -152,7 +153,7 @@ class _Reader:
 def _image_maps(
     reader: _Reader, batches: Iterable[VQABatch], plan: AnalysisPlan, bar: Bar
 ) -> Iterator[_Predictions]:
-    """Run the image methods on a few questions at a time; yield the same questions without pixels."""
+    """Run the image methods on a few questions at a time; yield these questions without their pixels."""
     predictions = map(reader.answer, part_each("loading images", batches))
     for some in _grouped(predictions, min(WITH_PIXELS, parts_of(reader.model).explained_at_once)):
         _explain(reader, plan.image_methods, some, bar)
@@ -230,7 +231,7 @@ def _padded(maps: ImportanceMaps, width: int) -> ImportanceMaps:
 
 
 def _annotators(human: HumanMaps, question_ids: list[int], grid: int) -> Float[np.ndarray, "N K G G"]:
-    """Annotator maps of the questions on one grid; NaN where a question has fewer than the largest number."""
+    """Annotator maps of the questions on one grid; NaN in place of the maps that a question lacks."""
     most = max((len(human[i]) for i in question_ids if i in human), default=0)
     stacked = np.full((len(question_ids), most, grid, grid), np.nan, np.float32)
     for row, question_id in enumerate(question_ids):

@@ -1,6 +1,6 @@
 """The fixed part of a run's analyses: the same questions, annotators, tagger and tower at every epoch.
 
-The callback and `analyze.py` both use it, so their numbers are the same.
+The training callback and `analyze.py` both use this module, so their numbers are the same.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class AnalysisSession:
         self._check_features()
 
     def check(self, head: VQAHead) -> None:
-        """Refuse, before training, a head that a method of the plan cannot explain."""
+        """Raise an error, before training, if a method of the plan cannot explain this head."""
         for method in self.plan.methods:
             method.check(Pipeline(self.tower, head))
 
@@ -84,7 +84,7 @@ class AnalysisSession:
         world_size: int = 1,
         progress: bool = False,
     ) -> AnalysisResult:
-        """Explain the questions with the head's current weights; the ranks share the images."""
+        """Explain the questions with the head's current weights; each process takes a part of the images."""
         batches = self.data.image_batches(self.rows, self.tower.recipe, device, rank, world_size)
         result = run_analysis(
             Pipeline(self.tower.to(device), head),
@@ -116,7 +116,7 @@ class AnalysisSession:
         }
 
     def _check_features(self) -> None:
-        """Refuse stored features that do not come from this tower and these images."""
+        """Raise an error if the stored features do not come from this tower and these images."""
         batch = next(iter(self.data.image_batches(self.rows[:1], self.tower.recipe)))
         with torch.no_grad():
             own = self.tower(batch.images[:1])  # type: ignore[index]

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int64
 
 
 def mean_of_defined(x: Float[np.ndarray, "..."], axis: int) -> Float[np.ndarray, "..."]:
-    """Mean over an axis without NaN values; NaN, without a warning, if there are no others."""
+    """Mean over an axis, ignoring NaN; NaN, without a warning, if all values are NaN."""
     defined = ~np.isnan(x)
     count = defined.sum(axis)
     total = np.where(defined, x, 0.0).sum(axis)
@@ -17,7 +17,7 @@ def mean_of_defined(x: Float[np.ndarray, "..."], axis: int) -> Float[np.ndarray,
 
 
 MOST_DRAWN = 1 << 20
-"""Largest number of clusters drawn at once: samples x clusters may not fit into memory."""
+"""Largest number of clusters drawn at once; bounds the memory."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,8 @@ def mean_over_runs(values: Float[np.ndarray, " R"]) -> tuple[float, float, float
     """Mean of at least two runs, with the lower and upper end of its spread over runs.
 
     Three or more runs: the 95% t interval of the mean, `mean ± t(0.975, R - 1) s / sqrt(R)`, where `s` is the
-    sample's standard deviation. Two runs: the smaller and the larger value; a t interval of two values is
-    too wide to say anything (t = 12.7).
+    sample's standard deviation. Two runs: the smaller and the larger value, because a t interval of two
+    values is too wide to be useful (t = 12.7).
 
     Args:
         values: one finite value for each run.

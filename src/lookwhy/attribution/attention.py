@@ -1,8 +1,8 @@
-"""The model's own attention, where it has one, as a map over image regions.
+"""Attention of a model that has attention layers, as a map over image regions.
 
-Attention is a step of the forward pass, not an explanation of its result: it is the same for every answer,
-and the model can attend to a region that does not matter to the answer. Compare it with the methods that
-explain.
+Attention is a step of the forward pass, not an explanation of its result. It is the same for every answer,
+and the model can attend to a region that does not matter to the answer. Compare it with the other methods,
+which explain the answer.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Attention(Attributor):
         return self._maps(batch, target, values, signed=False, target_text=TARGET)
 
     def check(self, model: VQAModel) -> None:
-        """Refuse a black box, and a head without attention."""
+        """Raise a LookwhyError for a black box, or a head without attention."""
         head = pipeline_of(model, self.name).head
         if not (isinstance(head, VQAHead) and isinstance(head, AttendingHead)):
             raise LookwhyError(

@@ -1,6 +1,6 @@
-"""The base class of all attribution methods: settings in the constructor, a call on a model and a batch.
+"""The base class of all attribution methods. A method gets its settings when it is made, and is then called.
 
-A method declares what it needs of a model. `needs = "scores"`: any black box with `answer_scores`
+A method declares the kind of model that it works on. `needs = "scores"`: any black box with `answer_scores`
 (occlusion, word drop). `needs = "gradients"`: a `Pipeline` of differentiable parts.
 """
 
@@ -24,7 +24,8 @@ Needs = Literal["scores", "gradients"]
 class Attributor(ABC):
     """One attribution method.
 
-    Every attribute that does not begin with an underscore is a setting of a plain type: a plan stores it.
+    Every attribute whose name does not begin with an underscore is a setting. A plan stores the settings, so
+    their types must be plain.
 
     Attributes:
         name: name of the method in keys and files ("guided_backprop").
@@ -32,7 +33,7 @@ class Attributor(ABC):
             are enough).
         needs: kind of model that the method works on.
         explains: quantity of the predicted answer that is explained. The paper explains its probability,
-            which also falls where another answer gains. A logit does not depend on the other answers.
+            which also falls if another answer gains. A logit does not depend on the other answers.
 
     In the examples of the methods `model` is a `Pipeline`, `batch` holds three questions with their pixels,
     and `target` the predicted answers.
@@ -48,7 +49,7 @@ class Attributor(ABC):
         """Importance for the answers `target` (0-based ids), one map for each question of the batch."""
 
     def check(self, model: VQAModel) -> None:
-        """Refuse a model that this method cannot explain; called before an analysis starts.
+        """Raise an error for a model that this method cannot explain; called before an analysis starts.
 
         Raises:
             LookwhyError: the method needs gradients and the model is a black box.
@@ -72,7 +73,7 @@ class Attributor(ABC):
         flips: Int64[Tensor, " B"] | None = None,
         target_text: str | None = None,
     ) -> ImportanceMaps:
-        """The values as importance maps on the CPU; without `valid` every cell is defined."""
+        """Importance maps on the CPU from these values; without `valid`, every value is defined."""
         return ImportanceMaps(
             method=self.name,
             domain=self.domain,
@@ -101,7 +102,7 @@ def images_of(batch: VQABatch, method: str) -> Images:
 
 @torch.no_grad()
 def features_of(model: ModelParts, batch: VQABatch, method: str) -> Features:
-    """Image features for each question: those of the batch, or else computed once an image.
+    """Image features for each question, from the batch or computed once per image.
 
     Raises:
         LookwhyError: the batch has neither features nor pixels.

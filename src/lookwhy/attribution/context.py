@@ -1,8 +1,8 @@
 """The state of the process while a model is explained.
 
 An analysis runs in the middle of training, in Lightning's hooks: `fit` validates without inference mode,
-`validate` and `test` with it. Inside the context `explaining` gradients work in all of them. On exit, also
-after an error, modes, random state and gradient mode are bit for bit as before.
+`validate` and `test` use it. Inside the context `explaining`, gradients work in each case. On exit, also
+after an error, train and eval modes, random state and gradient mode are exactly as before.
 """
 
 from __future__ import annotations

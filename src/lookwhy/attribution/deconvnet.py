@@ -1,6 +1,6 @@
 """Deconvolutional network (Zeiler & Fergus 2014), as a backward pass.
 
-In every ReLU the gradient passes where it is positive itself, for any input of the unit::
+At every ReLU the gradient passes if the gradient is positive, for any input of the ReLU::
 
     G_l = [G_{l+1} > 0] G_{l+1}
 """
@@ -12,7 +12,7 @@ from lookwhy.towers.relu_rules import Rule, deconv
 
 
 class Deconvnet(Gradient):
-    """Magnitude of the deconvnet's pixel signal, averaged over the cells of a grid.
+    """Magnitude of the deconvnet's pixel gradient, averaged over each cell of a grid.
 
     Example:
         >>> Deconvnet(grid=4)(model, batch, target).values.shape

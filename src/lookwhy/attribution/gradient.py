@@ -2,11 +2,11 @@
 
     R(pixel) = max over channels |d p(answer) / d pixel|
 
-and the mean of R over each cell of the grid. Every ReLU passes the gradient where its input was positive, as
-the true derivative does. Deconvnet and GuidedBackprop change this rule and share everything else.
+The importance of a cell is the mean of R over its pixels. Every ReLU passes the gradient if its input was
+positive, as the true derivative does. Deconvnet and GuidedBackprop change only this rule.
 
-The gradient goes back through the head, which changes with the question and the epoch, and then through the
-frozen tower, whose part depends on the image alone.
+The gradient passes back through the head, which differs by question and epoch, and then through the frozen
+tower. The masks of the tower's backward pass depend on the image alone.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Pool = Literal["mean", "max"]
 
 
 class Gradient(Attributor):
-    """Magnitude of the pixel gradient, averaged over the cells of a grid.
+    """Magnitude of the pixel gradient, averaged over each cell of a grid.
 
     Args:
         grid: cells along each side of the map.
@@ -76,7 +76,7 @@ class Gradient(Attributor):
         return self._maps(batch, target, pool(sizes, self.grid), signed=False)
 
     def check(self, model: VQAModel) -> None:
-        """Refuse a black box, and a tower without ReLU modules unless the rule is the plain one."""
+        """Raise an error for a black box, or (if the rule is not `plain`) a tower without ReLU modules."""
         pipeline = pipeline_of(model, self.name)
         if self.rule is not plain:
             expect_relu_modules(pipeline.tower.network, self.name)
@@ -108,8 +108,8 @@ class Gradient(Attributor):
         with relu_rule(pipeline.head, self.rule):
             scores = as_explained(pipeline.head(leaf, tokens, lengths), self.explains)
             chosen = scores.gather(1, target[:, None]).sum()
-            # Not .backward(): it would leave gradients in the parameters, which training would use.
-            # A question-only model does not read the image: its gradient is zero, not an error.
+            # Not .backward(): it would leave gradients in the parameters, and training would use them.
+            # allow_unused: the gradient of a question-only model is zero, not an error.
             (gradients,) = torch.autograd.grad(chosen, leaf, allow_unused=True, materialize_grads=True)
         return gradients
 

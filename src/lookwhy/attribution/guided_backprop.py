@@ -1,6 +1,6 @@
 """Guided backpropagation (Springenberg et al. 2014; equation 3 of the paper).
 
-In every ReLU the gradient passes only where the unit was active and the gradient is positive::
+At every ReLU the gradient passes only if the input was positive and the gradient is positive::
 
     G_l = [h_l > 0] [G_{l+1} > 0] G_{l+1}
 
@@ -14,7 +14,7 @@ from lookwhy.towers.relu_rules import Rule, guided
 
 
 class GuidedBackprop(Gradient):
-    """Magnitude of the guided pixel gradient, averaged over the cells of a grid.
+    """Magnitude of the guided pixel gradient, averaged over each cell of a grid.
 
     Example:
         >>> GuidedBackprop(grid=4)(model, batch, target).values.shape

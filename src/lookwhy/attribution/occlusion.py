@@ -5,8 +5,8 @@ The image is divided into a grid of 16x16 cells. One cell at a time is painted w
 
     R(cell) = p(answer | image) - p(answer | image with that cell painted over)
 
-for the answer predicted from the whole image. The method works on any black box. The
-tower of a `Pipeline` gives the features of all occluded images, and the head answers from each.
+for the answer predicted from the whole image. The method works on any black box. For a `Pipeline`, the tower
+computes the features of all occluded images once, and the head answers every question from them.
 """
 
 from __future__ import annotations
@@ -30,8 +30,7 @@ class Occlusion(Attributor):
         grid: cells along each side of the image.
         patch_rgb: colour of the patch, 0-255, as red, green, blue.
         batch_size: number of occluded images that go through a black box together.
-        explains: quantity of the answer whose decrease is measured; a black box gives only
-            probabilities.
+        explains: quantity of the answer whose decrease is measured; a black box gives only probabilities.
 
     Example:
         >>> Occlusion(grid=4)(model, batch, target).values.shape
@@ -73,7 +72,7 @@ class Occlusion(Attributor):
         return self._maps(batch, target, values, signed=True, flips=flips)
 
     def _fill(self, parts: ModelParts, image: Tensor) -> Float[Tensor, "3"]:
-        """The patch's colour in the model's input range; without a recipe 0, the mean pixel."""
+        """Colour of the patch in the model's input range; 0, the mean of normalised pixels, if unknown."""
         if parts.recipe is None:
             return torch.zeros(3, dtype=image.dtype, device=image.device)
         return parts.recipe.color(self.patch_rgb).to(image)

@@ -1,6 +1,6 @@
-"""Occlusion of words: each word dropped from the question in turn (section 3 of the paper).
+"""Occlusion of words: each word is dropped from the question in turn (section 3 of the paper).
 
-The question gets shorter by one word, so the LSTM never meets a gap::
+The question gets shorter by one word, so the LSTM never reads a gap::
 
     R(t) = p(answer | question) - p(answer | question without word t)
 
@@ -23,7 +23,7 @@ from lookwhy.types import Domain, Explains, ImportanceMaps, Target, VQABatch
 def whole_and_without(
     tokens: Int64[Tensor, " T"], length: int, unknown: int | None = None
 ) -> list[Int64[Tensor, " _"]]:
-    """The question, then the question without (or with `unknown` in place of) its 1st, 2nd, ... word."""
+    """The question, and a copy for each word that lacks the word (or has `unknown` in its place)."""
     words = tokens[:length]
     instead = words.new_tensor([] if unknown is None else [unknown])
     return [words, *(torch.cat([words[:place], instead, words[place + 1 :]]) for place in range(length))]
@@ -51,7 +51,7 @@ class WordDrop(Attributor):
 
     @torch.no_grad()
     def __call__(self, model: VQAModel, batch: VQABatch, target: Target) -> ImportanceMaps:
-        """Maps (B, T), signed, valid up to each question's length; flips counts words.
+        """Maps (B, T), signed, valid up to each question's length; `flips` counts words.
 
         Raises:
             LookwhyError: the batch has neither features nor pixels.
@@ -85,12 +85,15 @@ class WordDrop(Attributor):
         owners: list[int],
         questions: list[Int64[Tensor, " _"]],
     ) -> tuple[Float[Tensor, " V"], Bool[Tensor, " V"]]:
-        """Score of each owner's answer to each question, and whether another answer wins."""
+        """For each changed question, the score of the explained answer, and whether another answer wins.
+
+        `owners` has the row in the batch of each changed question.
+        """
         values = torch.zeros(len(questions), dtype=torch.float64)
         flipped = torch.zeros(len(questions), dtype=torch.bool)
         parts, device = parts_of(model), batch.tokens.device
         views = parts.look(features_of(parts, batch, self.name))
-        # Sort by length, so that short questions are not padded to long ones.
+        # Sort by length, so that short questions are not padded to the length of long ones.
         order = sorted(range(len(questions)), key=lambda i: len(questions[i]))
         size = parts.questions_at_once
         for some in (order[i : i + size] for i in range(0, len(order), size)):

@@ -6,8 +6,8 @@ of::
 
     d p(answer) / d e_t
 
-The paper does not say how a vector becomes one number. The Euclidean norm does not depend on the choice of
-the embedding's axes.
+The paper does not say how this vector becomes one number. The default is the Euclidean norm, which does not
+change if the embedding space is rotated.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class WordGradient(Attributor):
         )
 
     def check(self, model: VQAModel) -> None:
-        """Refuse a black box, and a head that is no `VQAHead`."""
+        """Raise a LookwhyError for a black box, or a head that is no `VQAHead`."""
         head = pipeline_of(model, self.name).head
         if not isinstance(head, VQAHead):
             raise LookwhyError(

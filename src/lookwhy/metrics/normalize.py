@@ -1,12 +1,12 @@
 r"""Answer normalisation of the official VQA evaluation, quirks included (vqaEval.py, Antol et al. 2015).
 
-Leaderboards compare answers this way, so the quirks are part of the definition:
+Leaderboards compare answers this way, so the quirks of the official code are part of the definition:
 
-* the pattern for periods is `(?!<=\d)(\.)(?!\d)`, with a negative look-ahead in place of a look-behind, so
-  only a period that no digit FOLLOWS is removed;
-* a flag was passed as `count`, so at most 32 periods are removed;
-* a punctuation mark is deleted if it touches a space anywhere in the answer, or if the answer has
-  digits, comma, digits somewhere; else it becomes a space.
+* its pattern for periods is `(?!<=\d)(\.)(?!\d)`, with a negative look-ahead instead of a look-behind, so a
+  period is removed unless a digit FOLLOWS it;
+* it passes a flag of `re` as the argument `count`, so at most 32 periods are removed;
+* a punctuation mark is deleted if it stands next to a space anywhere in the answer, or if the answer contains
+  a comma between two digits; otherwise the mark becomes a space.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ _CONTRACTIONS = {
 
 
 def clean_space(text: str) -> str:
-    """Turn newlines and tabs into spaces and trim the ends, as for every answer."""
+    """Replace newlines and tabs by spaces and strip the ends, as the official code does to every answer."""
     return text.replace("\n", " ").replace("\t", " ").strip()
 
 

@@ -1,4 +1,4 @@
-"""The official VQA accuracy (Antol et al. 2015): agreement with ten annotators, each against the others."""
+"""The official VQA accuracy (Antol et al. 2015): agreement with ten annotators, leaving out each in turn."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from torchmetrics.utilities.data import dim_zero_cat
 from lookwhy.metrics.normalize import clean_space, normalize_answer
 
 NAME_BYTES = 64
-"""Bytes of a type's name that distinguish it; the longest official one has 24."""
+"""Largest number of bytes of a type's name; longer names are cut. The longest official name has 24."""
 
 
 def vqa_accuracy(answer: str, answers: list[str]) -> float:
     """Accuracy of one answer, 0..1.
 
-    For each annotator: min(1, matches among the OTHER annotators / 3); the mean over annotators. Answers
-    are normalised only if the annotators did not all write the same.
+    It is the mean over annotators of min(1, matches among the OTHER annotators / 3). Answers are normalised
+    only if the annotators gave different answers.
 
     Raises:
         ValueError: there are no annotators' answers.
@@ -37,8 +37,8 @@ def vqa_accuracy(answer: str, answers: list[str]) -> float:
     if len(set(truth)) > 1:
         answer, truth = normalize_answer(answer), [normalize_answer(one) for one in truth]
     matches = truth.count(answer)
-    # An annotator who matches leaves one match fewer among the others. The sum is in the annotators' order,
-    # as in the official code, so that the last bit is the same.
+    # If an annotator matches, the others have one match less. The sum is in the annotators' order, as in the
+    # official code, so that the result is equal to the last bit.
     return sum(min(1.0, (matches - (one == answer)) / 3) for one in truth) / len(truth)
 
 
@@ -82,12 +82,12 @@ class VQAAccuracy(Metric):
 
     def compute(self) -> dict[str, Tensor]:
         """Mean accuracies in double precision on the CPU; a type is present if any process saw it."""
-        if len(self.accuracies) == 0:  # a tensor, once gathered from several processes
+        if len(self.accuracies) == 0:  # a list, or a tensor after a gather
             return {"overall": torch.tensor(torch.nan, dtype=torch.float64)}
         accuracies = dim_zero_cat(self.accuracies).double().cpu()
         result = {"overall": _mean(accuracies)}
         for kind in ("answer_type", "question_type"):
-            # On the CPU, because some accelerators cannot find the unique rows of a table.
+            # On the CPU, because some accelerators lack `unique` over rows.
             names, rows = dim_zero_cat(getattr(self, f"{kind}s")).cpu().unique(dim=0, return_inverse=True)
             for number, code in enumerate(names):
                 if name := bytes(code[code > 0].tolist()).decode(errors="ignore"):
@@ -96,8 +96,8 @@ class VQAAccuracy(Metric):
 
     def sync(self, *args: Any, **kwargs: Any) -> None:
         """Gather the questions of all processes, even if one of them saw none."""
-        # Torchmetrics sends a flat float tensor for an empty state, but names are rows of bytes, and
-        # collectives abort on tensors of different kinds.
+        # For an empty state, torchmetrics sends a flat tensor of floats. Names are rows of bytes, and
+        # collectives abort if processes send tensors of different types.
         if not self.accuracies:
             self._append([], None, None)
         super().sync(*args, **kwargs)
@@ -112,16 +112,16 @@ class VQAAccuracy(Metric):
         self.question_types.append(self._encode(question_types, len(values)))
 
     def _encode(self, names: Sequence[str] | None, count: int) -> Tensor:
-        """Names as rows of bytes, which can be gathered from processes that met different names."""
+        """Encode names as rows of bytes, so that processes with different names can gather them."""
         names = [""] * count if names is None else names
         if len(names) != count:
             raise ValueError(f"expected the type of each of {count} questions, found {len(names)} types")
-        # NumPy's S type pads with zeros and cuts what is longer.
+        # NumPy's S type pads short names with zeros and cuts long ones.
         codes = np.array([name.encode() for name in names], f"S{NAME_BYTES}").view(np.uint8)
         return torch.from_numpy(codes.reshape(count, NAME_BYTES)).to(self.device)
 
 
 def _mean(values: Float64[Tensor, " N"]) -> Float64[Tensor, ""]:
-    # Added one by one, as in the official code, so that the last bit is the same.
+    # Add one by one, as the official code does, so that the result is equal to the last bit.
     mean = sum(values.tolist()) / len(values) if len(values) else torch.nan
     return torch.tensor(mean, dtype=torch.float64)

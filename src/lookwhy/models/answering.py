@@ -1,7 +1,8 @@
 """Answers to every validation question, in the result files of the official evaluation.
 
 A result file is a JSON list of {"question_id", "answer"} with EVERY question id: the evaluation server
-refuses an incomplete file. The multiple-choice answer is the most probable choice among the model's answers.
+refuses an incomplete file. The multiple-choice answer is the most probable of the question's choices that the
+model can give.
 """
 
 from __future__ import annotations
@@ -43,7 +44,13 @@ class Answers:
 
 @torch.no_grad()
 def answer_all(head: VQAHead, data: VQADataModule, device: torch.device | str = "cpu") -> Answers:
-    """Answer every validation question of data after `setup`, by a head in eval mode on the device."""
+    """Answer every validation question.
+
+    Args:
+        head: network in eval mode, on `device`.
+        data: data module after `setup`.
+        device: device of the computation.
+    """
     split, texts = data.prepro.test, data.answers
     choices = torch.from_numpy(split.choices)
     best, chosen, without = [], [], 0
@@ -76,7 +83,7 @@ def answer_all(head: VQAHead, data: VQADataModule, device: torch.device | str = 
 
 
 def write_results(answers: Answers, folder: Path, name: str) -> list[Path]:
-    """Write the result files of both tasks, `vqa_<task>_<name>_results.json`; returns their paths."""
+    """Write the result files of both tasks, `vqa_<task>_<name>_results.json`, and return their paths."""
     written = []
     for task, said in (("open_ended", answers.open_ended), ("multiple_choice", answers.multiple_choice)):
         if said is None:

@@ -1,4 +1,4 @@
-"""Reader of checkpoints: a model ready to answer, without the training configuration."""
+"""Reader of checkpoints: it builds a trained model without the configuration of the training."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from lookwhy.towers.image_tower import ImageTower, tower_from_description
 
 @dataclass
 class LoadedRun:
-    """A trained model and everything that it was trained with.
+    """A trained model, its words and answers, and the description of its data.
 
     Attributes:
         path: the checkpoint file.
@@ -33,7 +33,7 @@ class LoadedRun:
         head: the trained network, in eval mode.
         vocabulary: words that the head knows.
         answers: answers that the head can give.
-        data: paths and notes, from `VQADataModule.describe`.
+        data: description of the training data, from `VQADataModule.describe`.
         plan: settings of the analysis during training; empty if there was none.
     """
 
@@ -47,9 +47,9 @@ class LoadedRun:
     plan: dict[str, Any]
 
     def tower(self) -> ImageTower:
-        """The image tower of the training features, checked by its weights' sha256."""
+        """Image network (tower) that computed the training features; its weights' sha256 is checked."""
         folder = Path(self.data["folder"])
-        # Features without a description during training may have one now; reading it raises the error line.
+        # Features that had no description during training may have one now. If not, reading it raises.
         return tower_from_description(self.data["tower"] or read_description(folder / "data_img.h5"), folder)
 
     def pipeline(self) -> Pipeline:
@@ -75,7 +75,7 @@ class LoadedRun:
             other: a folder to use instead, prepared with the same training questions.
 
         Raises:
-            LookwhyError: the folder's words or answers have changed, so its ids have another meaning.
+            LookwhyError: the folder's words or answers differ from the model's, so ids do not match.
         """
         stated: dict[str, Any] = {} if other else self.data
         data = VQADataModule(
@@ -101,7 +101,7 @@ class LoadedRun:
 
 
 def describe_run(head: VQAHead, data: VQADataModule) -> dict[str, Any]:
-    """The `lookwhy` entry of a checkpoint: all that an analysis needs besides the weights, in plain types."""
+    """The `lookwhy` entry of a checkpoint: all that an analysis needs except the weights, in plain types."""
     kind = type(head)
     if not isinstance(getattr(head, "settings", None), dict):
         raise LookwhyError(
@@ -121,7 +121,7 @@ def load_checkpoint(path: Path | str) -> LoadedRun:
     Only tensors and plain types are loaded; no code is unpickled.
 
     Raises:
-        LookwhyError: no such file, no checkpoint, or a checkpoint of another program.
+        LookwhyError: the file does not exist, is no checkpoint, or is a checkpoint of another program.
 
     Example:
         >>> run = load_checkpoint(checkpoint)  # runs/demo/checkpoints/last.ckpt
@@ -133,7 +133,7 @@ def load_checkpoint(path: Path | str) -> LoadedRun:
         raise _no_checkpoint(f"{'the folder' if path.is_dir() else 'no file'} {path}")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    # LookupError: an unknown opcode, or one that pops from an empty stack.
+    # LookupError: a pickle with an unknown opcode, or with one that pops from an empty stack.
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError) as error:
         text = "" if isinstance(error, LookupError) else str(error).strip()
         reason = text.splitlines()[0][:120] if text else "no pickle"
@@ -144,7 +144,7 @@ def load_checkpoint(path: Path | str) -> LoadedRun:
     head = _build_head(stored["head"], path)
     weights = content["state_dict"].items()
     head.load_state_dict({n.removeprefix("head."): value for n, value in weights if n.startswith("head.")})
-    # Checkpoints of version 0.1 do not state it; their data had the original's maximum length.
+    # Early checkpoints lack this entry; the maximum length was always 26 then.
     stored["data"].setdefault("max_length", ORIGINAL_MAX_LENGTH)
     words = {str(i): word for i, word in enumerate(stored["data"]["words"], start=1)}
     return LoadedRun(

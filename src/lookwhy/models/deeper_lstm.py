@@ -1,6 +1,6 @@
 """The baseline of the paper: deeper LSTM question encoder and normalised CNN features (Lu et al. 2015).
 
-A word is a row of a linear layer with bias, followed by dropout and tanh::
+A word embedding is a linear layer on the one-hot word, followed by dropout and tanh::
 
     x_t = tanh(dropout(W_e[w_t] + b_e))                              E = 200
     c1, h1, c2, h2 = the final states of a 2-layer LSTM over x       512 each, dropout between layers
@@ -36,7 +36,7 @@ class DeeperLSTM(VQAHead):
         num_layers: number of LSTM layers.
         common_size: width of the common space of question and image.
         dropout: probability of dropping a unit, the same in all five places.
-        use_image: False: the question-only baseline, which ignores the image.
+        use_image: whether to use the image; False gives the question-only baseline.
 
     Example:
         >>> head = DeeperLSTM(vocab_size=9, num_answers=5, image_dim=32, hidden_size=4)
@@ -59,7 +59,7 @@ class DeeperLSTM(VQAHead):
         self.settings = arguments_of(locals())
         super().__init__()
         self.use_image = use_image
-        # A linear layer on one-hot words is a table and a bias. The table has no row for padding.
+        # A linear layer on one-hot words is an embedding table plus a bias. The table has no padding row.
         self.word_table = nn.Embedding(vocab_size, embedding_size)
         self.word_bias = nn.Parameter(torch.empty(embedding_size))
         between = dropout if num_layers > 1 else 0.0
@@ -72,11 +72,11 @@ class DeeperLSTM(VQAHead):
             nn.init.uniform_(parameter, -INITIAL_RANGE, INITIAL_RANGE)
 
     def embed(self, tokens: Int64[Tensor, "B T"]) -> Float[Tensor, "B T E"]:
-        """Word embeddings before dropout and tanh. Padding gets the first word's, which is never read."""
+        """Word embeddings before dropout and tanh. Padding gets the embedding of word 1; nothing reads it."""
         return self.word_table((tokens - 1).clamp(min=0)) + self.word_bias
 
     def read(self, embedded: Float[Tensor, "B T E"], lengths: Int64[Tensor, " B"]) -> Float[Tensor, "B C"]:
-        """Question in the common space, from the LSTM's final c1, h1, c2, h2."""
+        """Code of the question: the LSTM's final c1, h1, c2, h2, projected to the common space."""
         words = torch.tanh(self.dropout(embedded))
         packed = pack_padded_sequence(words, lengths.cpu(), batch_first=True, enforce_sorted=False)
         _, (hidden, cell) = self.lstm(packed)
@@ -85,10 +85,10 @@ class DeeperLSTM(VQAHead):
         return torch.tanh(self.project_question(self.dropout(encoding)))
 
     def look(self, features: Float[Tensor, "B *D"]) -> Float[Tensor, "B C"]:
-        """Image in the common space, from its L2-normalised features."""
+        """Code of the image: its L2-normalised features, projected to the common space."""
         normalised = F.normalize(features.flatten(1), dim=1)
         return torch.tanh(self.project_image(self.dropout(normalised)))
 
     def answer(self, view: Float[Tensor, "B C"], code: Float[Tensor, "B C"]) -> Float[Tensor, "B A"]:
-        """Logits of the answers, from the product of image and question."""
+        """Logits of the answers, from the elementwise product of the two codes."""
         return self.classify(self.dropout(view * code if self.use_image else code))

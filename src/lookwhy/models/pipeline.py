@@ -1,7 +1,7 @@
 """A VQA model in the parts that attribution methods use: pixels -> features -> scores of the answers.
 
-`parts_of` is the only place that tells a `Pipeline` from a black box. Both have the same methods, so an
-attribution method that needs scores alone runs on either.
+A model is a `Pipeline` of differentiable parts or a `BlackBox`; `parts_of` decides. Both classes have the
+same methods, so an attribution method that needs only scores runs on both.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from lookwhy.types import Explains, Features, Images, Lengths, Scores, Tokens
 def probabilities(logits: Float[Tensor, "*B A"]) -> Float[Tensor, "*B A"]:
     """Softmax in double precision.
 
-    The gradient of a confident answer is p (1 - p). Single precision rounds 1 - p to 0 long before the model
-    is certain, and the importance map with it.
+    The derivative of p with respect to its logit is p (1 - p). For a confident answer, single precision
+    rounds 1 - p to 0, and the importance map would become zero.
     """
     return logits.double().softmax(-1)
 
 
 def as_explained(logits: Float[Tensor, "*B A"], explains: Explains) -> Float[Tensor, "*B A"]:
-    """The explained quantity of each answer, in double precision."""
+    """Probability or logit of each answer, in double precision."""
     return probabilities(logits) if explains == "probability" else logits.double()
 
 
 class Pipeline(nn.Module):
     """A VQA model on pixels: a frozen tower (pixels -> features) and a head (features -> logits).
 
-    It is a `VQAModel`. Its parts can be called one by one: an image goes through the tower once for all its
-    questions, and a question is read once for all its occluded images.
+    A pipeline is a `VQAModel` whose parts can be called one by one. So the tower processes an image once for
+    all its questions, and the head encodes a question once for all occluded images.
 
     Args:
         tower: a `Tower`, or any module from images (B, 3, H, W) to features (B, *D).
@@ -43,7 +43,7 @@ class Pipeline(nn.Module):
 
     Attributes:
         questions_at_once: number of questions that are answered in one call.
-        explained_at_once: number of questions that an analysis gives to a method in one call.
+        explained_at_once: number of questions that a method explains in one call of an analysis.
 
     Example:
         >>> import torch
@@ -63,7 +63,7 @@ class Pipeline(nn.Module):
 
     @property
     def recipe(self) -> ImageRecipe | None:
-        """Preprocessing of the tower's images; None where unknown."""
+        """Preprocessing of the tower's images; None if unknown."""
         return self.tower.recipe
 
     def features(self, images: Images) -> Features:
@@ -77,13 +77,13 @@ class Pipeline(nn.Module):
         return self.tower.occluded(image, grid, fill)
 
     def look(self, features: Features) -> Float[Tensor, "B *view"]:
-        """The head's code of each image, the same for all questions about it."""
+        """Code of each image from the head, for all questions about it."""
         return self.head.look(features) if isinstance(self.head, VQAHead) else features
 
     def scores(
         self, views: Features, tokens: Tokens, lengths: Lengths, explains: Explains = "probability"
     ) -> Scores:
-        """Probability or logit of each answer, in double precision, from the codes of `look`."""
+        """Probability or logit of each answer, in double precision, from image codes that `look` returned."""
         if isinstance(self.head, VQAHead):
             logits = self.head.answer(views, self.head.read(self.head.embed(tokens), lengths))
         else:
@@ -117,10 +117,10 @@ class Pipeline(nn.Module):
 
 
 class BlackBox:
-    """Any `VQAModel` behind the methods of a `Pipeline`; its features are the pixels themselves.
+    """Any `VQAModel`, with the same methods as a `Pipeline`; its features are the pixels themselves.
 
     Args:
-        model: gives probabilities of answers and nothing else.
+        model: model that returns only probabilities of answers.
         batch_size: number of images in one call of the model.
     """
 
@@ -140,7 +140,7 @@ class BlackBox:
     def occluded(
         self, image: Float[Tensor, "3 H W"], grid: int, fill: Float[Tensor, "3"]
     ) -> tuple[Float[Tensor, "3 H W"], Float[Tensor, "cells 3 H W"]]:
-        """The image, and a copy for each cell of the grid with that cell painted over."""
+        """The image, and for each cell of the grid a copy with that cell painted over."""
         return image, occluded_images(image, grid, fill, slice(0, grid**2))
 
     def scores(
@@ -178,11 +178,11 @@ class BlackBox:
 
 
 ModelParts = Pipeline | BlackBox
-"""A model as attribution methods use it."""
+"""A model with the methods that attribution methods call."""
 
 
 def parts_of(model: VQAModel, batch_size: int = BlackBox.questions_at_once) -> ModelParts:
-    """A model in parts; any model but a `Pipeline` is a black box.
+    """The model itself if it is a `Pipeline`; any other model as a `BlackBox`.
 
     Args:
         model: the model to explain.
@@ -207,10 +207,10 @@ def pipeline_of(model: VQAModel, method: str) -> Pipeline:
 
 
 def _rows(x: Tensor, pairs: tuple[int, int]) -> Tensor:
-    """x[q] of each pair (q, m), pairs in one dimension."""
+    """x[q] for each pair (q, m); the pairs are the first dimension."""
     return x[:, None].expand(*pairs, *x.shape[1:]).flatten(0, 1)
 
 
 def _columns(x: Tensor, pairs: tuple[int, int]) -> Tensor:
-    """x[m] of each pair (q, m), pairs in one dimension."""
+    """x[m] for each pair (q, m); the pairs are the first dimension."""
     return x[None].expand(*pairs, *x.shape[1:]).flatten(0, 1)

@@ -1,7 +1,7 @@
 """Interfaces of models.
 
-A `VQAModel` returns answer probabilities; methods that remove parts of the input can explain it. A model made
-of a tower (pixels to features) and a `VQAHead` (features to answers) can also be differentiated, and
+A `VQAModel` returns probabilities of answers, which is enough for methods that remove parts of the input. A
+model made of a tower (pixels to features) and a `VQAHead` (features to answers) also has gradients, and it
 processes an image once for many questions.
 """
 
@@ -21,7 +21,7 @@ class VQAModel(Protocol):
     """A black box that answers questions about images."""
 
     def answer_scores(self, image: Images, tokens: Tokens, lengths: Lengths) -> Scores:
-        """Probability of each answer; images are in the recipe's own input range."""
+        """Probability of each answer. Images are in the input range of the model's `ImageRecipe`."""
         ...
 
 
@@ -29,7 +29,7 @@ class VQAHead(nn.Module, ABC):
     """The trained part of a VQA model, in four steps whose results can be reused.
 
     `look` encodes an image once for all its questions. `read` encodes a question once for all its images
-    (256 occluded ones, for example). `answer` runs for each pair.
+    (for example 256 occluded copies). `answer` runs for each pair of these two codes.
 
     Attributes:
         settings: the constructor's arguments, in plain types, from which a checkpoint rebuilds the head.
@@ -42,7 +42,7 @@ class VQAHead(nn.Module, ABC):
 
     @abstractmethod
     def embed(self, tokens: Tokens) -> Float[Tensor, "B T E"]:
-        """Word embeddings, where the gradient of a word is taken. Padding (0) may get any vector."""
+        """Word embeddings; the gradient of a word is computed here. Padding (0) may get any vector."""
 
     @abstractmethod
     def read(self, embedded: Float[Tensor, "B T E"], lengths: Lengths) -> Float[Tensor, "B *code"]:
@@ -62,5 +62,5 @@ class VQAHead(nn.Module, ABC):
 
 
 def arguments_of(scope: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of a constructor, from `locals()` in its first line."""
+    """The arguments of a constructor by name, from `locals()` called in its first line."""
     return {name: value for name, value in scope.items() if name not in ("self", "__class__")}

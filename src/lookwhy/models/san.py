@@ -10,9 +10,9 @@ Regions i = 1..m of a grid of image features f_i, a question read by an LSTM::
         u_k = u_{k-1} + sum_i a_i v_i                                 d
     logits = W_a u_K + b_a                                            A
 
-Equations 15 to 21 of the paper. Differences to the paper: region features are L2-normalised (a tanh saturates
-on Caffe features that are not), every parameter starts uniform in +-0.08, and dropout is at the baseline's
-places, so that both models train by one recipe.
+These are equations 15 to 21 of the SAN paper, with two changes. Region features are L2-normalised, because
+the tanh saturates on unnormalised Caffe features. Every parameter starts uniform in +-0.08 and dropout is in
+the same places as in `DeeperLSTM`, so that both models train with the same settings.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ class SAN(VQAHead):
     Args:
         vocab_size: number of words; ids run from 1 to this.
         num_answers: number of answers.
-        image_dim: channels x regions of the features.
+        image_dim: size of the image features, channels x regions.
         regions: cells of the feature grid, rows x columns: 196 for 14 x 14, 49 for 7 x 7.
         embedding_size: width of a word embedding.
         hidden_size: units of the LSTM, and width of the common space of question and regions.
         attention_size: number of units that score a region.
         hops: number of attention layers.
         dropout: probability of dropping a unit, the same everywhere.
-        use_image: False: the question-only baseline, which ignores the image.
+        use_image: whether to use the image; False gives the question-only baseline.
 
     Raises:
-        LookwhyError: `image_dim` is no multiple of `regions`, or there is no hop.
+        LookwhyError: `image_dim` is no multiple of `regions`, or `hops` is less than 1.
 
     Example:
         >>> head = SAN(vocab_size=9, num_answers=5, image_dim=8 * 9, regions=9, hidden_size=4)
@@ -92,7 +92,7 @@ class SAN(VQAHead):
             nn.init.uniform_(parameter, -INITIAL_RANGE, INITIAL_RANGE)
 
     def check_features(self, shape: tuple[int, ...]) -> None:
-        """Refuse a grid with another number of regions: channels and places would be mixed."""
+        """Raise an error for a grid with another number of regions: `look` would mix channels and regions."""
         if len(shape) == 3 and shape[1] * shape[2] != self.regions:
             raise LookwhyError(
                 f"expected {shape[1] * shape[2]} regions for features of {' x '.join(map(str, shape))}, "
@@ -100,7 +100,7 @@ class SAN(VQAHead):
             )
 
     def embed(self, tokens: Int64[Tensor, "B T"]) -> Float[Tensor, "B T E"]:
-        """Word embeddings. Padding gets the first word's, which is never read."""
+        """Word embeddings. Padding gets the embedding of word 1; nothing reads it."""
         return self.word_table((tokens - 1).clamp(min=0))
 
     def read(self, embedded: Float[Tensor, "B T E"], lengths: Int64[Tensor, " B"]) -> Float[Tensor, "B C"]:
@@ -111,7 +111,7 @@ class SAN(VQAHead):
         return hidden[-1]
 
     def look(self, features: Float[Tensor, "B *D"]) -> Float[Tensor, "B M C"]:
-        """Regions in the common space, from features (B, channels, rows, columns) or flattened ones."""
+        """Codes of the regions, from features (B, channels, rows, columns) or flattened features."""
         grid = features.reshape(len(features), -1, self.regions).transpose(1, 2)
         return torch.tanh(self.project_image(self.dropout(F.normalize(grid, dim=2))))
 
@@ -120,7 +120,7 @@ class SAN(VQAHead):
         return self.classify(self.dropout(self._hop(view, code)[0] if self.use_image else code))
 
     def attend(self, view: Float[Tensor, "B M C"], code: Float[Tensor, "B C"]) -> Float[Tensor, "B K M"]:
-        """Attention of each hop to each region, row-major; sums to one over the regions."""
+        """Attention of each hop to each region, row-major; the sum over the regions is one."""
         return torch.stack(self._hop(view, code)[1], dim=1)
 
     def _hop(

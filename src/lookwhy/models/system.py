@@ -1,4 +1,4 @@
-"""Training of a VQA head on precomputed features: the original's training recipe in Lightning."""
+"""Training of a VQA head on precomputed features: the original project's settings, in Lightning."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from lookwhy.models.protocol import VQAHead
 from lookwhy.types import VQABatch
 
 LOSS_READ_EVERY = 50
-"""Training steps on a GPU between two looks at the loss."""
+"""On a GPU, number of training steps between two checks that the loss is finite."""
 
 
 class VQASystem(pl.LightningModule):
-    """Cross entropy over the answers, RMSprop, a learning rate that decays every step, clamped gradients.
+    """Training with cross entropy over the answers, RMSprop, decaying learning rate and clamped gradients.
 
-    The defaults are the original's (VQA_LSTM_CNN of Lu et al. 2015).
+    The defaults are those of the original project (VQA_LSTM_CNN of Lu et al. 2015).
 
     Args:
         head: network from image features to answers.
         learning_rate: learning rate of the first step.
         decay: factor of the learning rate after every step.
         alpha: smoothing constant of RMSprop.
-        eps: constant that RMSprop adds to the root.
-        clamp: bound of the absolute value of each element of the gradient.
+        eps: constant that RMSprop adds to the denominator.
+        clamp: largest absolute value of each element of the gradient.
         seed: seed of dropout. Dropout is a function of seed, epoch and rank, so that a resumed run ends with
             the weights of an uninterrupted run.
     """
@@ -64,12 +64,12 @@ class VQASystem(pl.LightningModule):
         return self.trainer.datamodule  # type: ignore[attr-defined]
 
     def setup(self, stage: str) -> None:
-        """Refuse, before the first step, features that the head would misread and a head without settings."""
+        """Check before the first step that the head can read the features and has settings."""
         self.head.check_features(self.data.feature_shape)
         describe_run(self.head, self.data)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Torch7's RMSprop, and a learning rate that decays every step."""
+        """RMSprop as in Torch7, and a learning rate that decays after every step."""
         optimizer = torch.optim.RMSprop(
             self.head.parameters(), lr=self.learning_rate, alpha=self.alpha, eps=self.eps
         )
@@ -88,21 +88,22 @@ class VQASystem(pl.LightningModule):
         self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def on_train_epoch_start(self) -> None:
-        """Make dropout a function of seed, epoch and rank."""
+        """Set torch's seed from `seed`, epoch and rank, so that dropout depends on nothing else."""
         words = np.random.SeedSequence([self.seed, self.current_epoch, self.global_rank])
         torch.manual_seed(int(words.generate_state(1, np.uint64)[0] >> np.uint64(1)))
 
     def training_step(self, batch: VQABatch, batch_idx: int) -> Tensor:
         """Cross entropy of one batch."""
         loss = F.cross_entropy(self.head(batch.features, batch.tokens, batch.lengths), batch.labels)
-        # Reading a loss waits for a GPU, so there it is read now and then: weights keep a NaN until then.
+        # Reading the loss waits for the GPU, so the loss is checked rarely there. A NaN stays in the weights,
+        # so a later check still finds it.
         if loss.device.type == "cpu" or self.global_step % LOSS_READ_EVERY == 0:
             self._check_loss(loss, "loss")
         self.log("train/loss", loss, on_step=True, on_epoch=False, batch_size=len(batch), prog_bar=True)
         return loss
 
     def validation_step(self, batch: VQABatch, batch_idx: int) -> None:
-        """Official accuracy of every question; loss of the questions whose answer the model can give."""
+        """Update the accuracy with all questions; log the loss of those whose answer the model can give."""
         logits = self.head(batch.features, batch.tokens, batch.lengths)
         predicted = [self.data.answers[answer] for answer in logits.argmax(1).tolist()]
         prior = [self.data.most_frequent_answer] * len(batch)
@@ -115,7 +116,7 @@ class VQASystem(pl.LightningModule):
             self.log("val/loss", loss, batch_size=answerable, sync_dist=True)
 
     def _check_loss(self, loss: Tensor, what: str) -> None:
-        """Refuse a loss that is not finite before it reaches the weights, an analysis or a checkpoint."""
+        """Raise an error if the loss is not finite, before an analysis or a checkpoint uses the weights."""
         value = float(loss.detach())
         if not math.isfinite(value):
             raise self._diverged(f"a {what} that is a number", str(value))
@@ -134,7 +135,7 @@ class VQASystem(pl.LightningModule):
         )
 
     def on_validation_epoch_end(self) -> None:
-        """Log the official accuracy, overall and by type, and the most frequent answer's as baseline."""
+        """Log the accuracy, overall and by answer type, and the baseline: always the most frequent answer."""
         for key, value in self.accuracy.compute().items():
             if not key.startswith("question_type/"):
                 self.log(f"val/accuracy/{key}", float(value), prog_bar=key == "overall")
@@ -145,10 +146,10 @@ class VQASystem(pl.LightningModule):
     test_step, on_test_epoch_end = validation_step, on_validation_epoch_end
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add all that an analysis needs, in plain types: a checkpoint loads without unpickling code.
+        """Add all that an analysis needs, in plain types, so that loading a checkpoint runs no pickled code.
 
         Raises:
-            LookwhyError: the weights are not finite; earlier checkpoints stay.
+            LookwhyError: the weights are not finite. Earlier checkpoints are kept.
         """
         for name, weights in self.head.named_parameters():
             if not bool(torch.isfinite(weights).all()):

@@ -1,18 +1,20 @@
 """Gradients at the pixels through a frozen CNN, from masks that one forward pass stores for an image.
 
-In the backward pass a convolution needs its weights, a ReLU needs to know which of its inputs were positive,
-and a max pooling which input became each output. With these masks the gradient of any answer to any question,
-at any epoch, is one backward pass: no forward pass, and no gradients of the frozen weights. One bit for each
-unit of a ReLU and one byte for each output of a pooling take 3 MB for an image in VGG-19.
+In the backward pass a convolution needs its weights. A ReLU needs to know which of its inputs were positive,
+and a max pooling needs to know which input became each output. With these masks the gradient of any answer to
+any question, at any epoch, takes one backward pass. It needs no new forward pass and no gradients of the
+frozen weights. The masks have one bit for each unit of a ReLU and one byte for each output of a pooling: 3 MB
+for an image in VGG-19.
 
 The backward pass of a 3x3 convolution is a convolution with the flipped kernels: `winograd.py` does it with a
-quarter of the multiplications. Any other linear layer (a mean, batch norm in eval mode, ...) has the same
-gradient everywhere, so autograd computes it at zero.
+quarter of the multiplications. The derivative of any other linear layer (mean, batch norm in eval mode, ...)
+does not depend on the input, so autograd computes it for an input of zeros.
 
-Most units of a network are in its first layers, where moving data costs more than arithmetic. So where
-windows do not overlap, the rule of a ReLU is applied before the pooling that follows it, to a quarter of the
-units. The last layers are bound by reading their weights, so all gradients go through them together. In the
-first layers, only as many go together as fit in a CPU's cache.
+Most units of a network are in its first layers, where moving data costs more than arithmetic. So if the
+windows of a pooling do not overlap, the rule of the preceding ReLU is applied at the outputs of the pooling,
+which are a quarter of the units (`ReluPool`). In the last layers, reading the weights takes the most time,
+so all gradients go through these layers together. In the first layers, only as many gradients go together as
+fit in a CPU's cache.
 """
 
 from __future__ import annotations
@@ -47,8 +49,9 @@ class BackwardPass:
         cnn: images (B, 3, H, W) to features (B, *D), in eval mode.
 
     Attributes:
-        why_not: the reason why this network is not supported; empty if it is. Supported is a sequence (nested
-            or not) of convolutions, ReLU, pooling, batch norm, dropout, flattening and linear layers.
+        why_not: the reason why this network is not supported; empty if it is supported. A supported network
+            is a sequence (nested or not) of convolutions, ReLU, pooling, batch norm, dropout, flattening and
+            linear layers.
     """
 
     def __init__(self, cnn: nn.Module) -> None:
@@ -105,10 +108,10 @@ class BackwardPass:
         """Gradients at the pixels, from gradients at the features.
 
         Args:
-            trace: trace of the image, or one row a gradient (see `Trace.join`).
-            gradients: at the features.
+            trace: trace of the image, or a trace with one row per gradient (see `Trace.join`).
+            gradients: gradients at the features.
             rule: backward rule of every ReLU.
-            image: gives the shape; its values are not read.
+            image: any image of the same shape; its values are not read.
         """
         # Clone: the loop below writes in place.
         return self._back(self._steps_of(image), trace.active, trace.chosen, rows(gradients).clone(), rule)
@@ -116,7 +119,7 @@ class BackwardPass:
     def _back(
         self, steps: list[Step], active: list[Tensor], chosen: list[Tensor], g: Tensor, rule: Rule
     ) -> Float[Tensor, "Q 3 H W"]:
-        """Backward pass through these layers, last first. Maps are (Q, H, W, C), vectors (Q, D)."""
+        """Backward pass through these layers, from the last. Maps are (Q, H, W, C), vectors (Q, D)."""
         active, chosen = list(active), list(chosen)
         for number, (layer, shape, _) in reversed(list(enumerate(steps))):
             most = max(AT_ONCE // prod(shape), 1)
@@ -140,12 +143,12 @@ class BackwardPass:
                 g = rows(_convolution_gradient(layer, shape, _planes(g)))
             else:
                 g = rows(_linear_gradient(layer, shape, _planes(g)))
-        return _planes(g).clone()  # g may lie in the scratch
+        return _planes(g).clone()  # g may be a shared buffer
 
     def _in_parts(
         self, steps: list[Step], active: list[Tensor], chosen: list[Tensor], g: Tensor, rule: Rule, most: int
     ) -> Float[Tensor, "Q 3 H W"]:
-        g = g.clone()  # each part overwrites the scratch
+        g = g.clone()  # each part overwrites the shared buffers
 
         def part(x: Tensor, start: int) -> Tensor:
             return x if len(x) == 1 else x[start : start + most]
@@ -170,7 +173,7 @@ class BackwardPass:
         later = sum(suits(one) for one in self._layers[number + 1 :])
         made = self._full.of(number, layer, f"full {later % 2}")
         down, across = cast(tuple[int, int], layer.padding)
-        # The full convolution also covers the margins, which are no inputs.
+        # The full convolution also returns gradients of the padding; cut them off.
         return made(g)[:, down : down + shape[2], across : across + shape[3]]
 
     def _steps_of(self, image: Tensor) -> list[Step]:
@@ -203,7 +206,7 @@ def _rows_shape(shape: Shape) -> Shape:
 
 
 def _unpooled(g: Float[Tensor, "Q h w C"], chosen: Tensor, shape: Shape) -> Float[Tensor, "Q H W C"]:
-    """Each output's gradient, at the input that became the output."""
+    """Move the gradient of each output to the input that became this output."""
     _, channels, height, width = shape
     result = g.new_zeros(len(g), height * width, channels)
     places = chosen.expand(len(g), *chosen.shape[1:])
@@ -211,7 +214,7 @@ def _unpooled(g: Float[Tensor, "Q h w C"], chosen: Tensor, shape: Shape) -> Floa
 
 
 def _convolution_gradient(layer: nn.Conv2d, shape: Shape, g: Tensor) -> Tensor:
-    # Not autograd, which computes the output first, nor conv2d_input: five times slower on such maps.
+    # Autograd would compute the output first. torch.nn.grad.conv2d_input is five times slower on such maps.
     stride, padding, dilation = (
         cast(tuple[int, int], x) for x in (layer.stride, layer.padding, layer.dilation)
     )
@@ -225,7 +228,7 @@ def _convolution_gradient(layer: nn.Conv2d, shape: Shape, g: Tensor) -> Tensor:
 
 
 def _linear_gradient(layer: nn.Module, shape: Shape, g: Tensor) -> Tensor:
-    """Gradient at the input of a linear layer, the same for every input."""
+    """Gradient at the input of a linear layer, which does not depend on the values of the input."""
     with torch.enable_grad():
         x = g.new_zeros(len(g), *shape[1:]).requires_grad_()
         (found,) = torch.autograd.grad(layer(x), x, g)

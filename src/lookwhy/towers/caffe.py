@@ -1,11 +1,11 @@
 """Reader of Caffe's `.caffemodel` files: weights under torchvision's names for VGG.
 
 A `.caffemodel` is a Protocol Buffers message. Only the part of its schema (caffe.proto) with the weights is
-declared here, in both versions: `NetParameter.layers` (2) of V1LayerParameter (name 4, blobs 6), and
+declared here. It has two versions: `NetParameter.layers` (field 2) of V1LayerParameter (name 4, blobs 6), and
 `NetParameter.layer` (100) of LayerParameter (name 1, blobs 7). A blob's numbers are its `data` (5), and its
-shape is `shape.dim` (7, 1) or the older num, channels, height and width (1 to 4). The rest is skipped.
+shape is `shape.dim` (7, 1) or the older num, channels, height and width (1 to 4). Other fields are skipped.
 
-The weights expect BGR pixels, 0-255 minus a mean: the recipe `caffe`.
+The weights expect BGR pixels, 0-255 minus a mean: the image recipe `caffe`.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ _SCHEMA: dict[str, list[tuple[str, int, int, bool, str]]] = {
         ("layers", 2, _MESSAGE, True, "V1LayerParameter"), ("layer", 100, _MESSAGE, True, "LayerParameter"),
     ],
 }  # fmt: skip
-"""Message -> fields: name, number, type, repeated, message type. Numbers in a list are packed."""
+"""Fields of each message: name, number, type, repeated, message type. Repeated numbers are packed."""
 
 FULLY_CONNECTED = {"fc6": "classifier.0", "fc7": "classifier.3"}
 
 
 def read_caffemodel(path: Path, convolutions: list[int]) -> dict[str, Tensor]:
-    """Weights and biases of a VGG under torchvision's names.
+    """Read the weights and biases of a VGG, under torchvision's names.
 
     Args:
         path: the `.caffemodel`.
@@ -49,8 +49,8 @@ def read_caffemodel(path: Path, convolutions: list[int]) -> dict[str, Tensor]:
             `conv1_2`, `conv2_1`, ... get these numbers in this order.
 
     Raises:
-        LookwhyError: no Caffe model, a blob whose shape does not match its numbers, another network, or the
-            package protobuf is not installed.
+        LookwhyError: the file is no Caffe model, is of another network, or has a blob whose shape does not
+            match its numbers; or the package protobuf is not installed.
     """
     try:
         from google.protobuf.message import DecodeError
@@ -61,15 +61,15 @@ def read_caffemodel(path: Path, convolutions: list[int]) -> dict[str, Tensor]:
         net.ParseFromString(path.read_bytes())
     except (OSError, DecodeError, ValueError) as error:
         raise LookwhyError(
-            f"expected a .caffemodel, found something else in {path} ({error}); give --weights another file"
+            f"expected a .caffemodel, found something else in {path} ({error}); give another --weights"
         ) from error
-    # str: a name that is not UTF-8 is bytes.
+    # str, because protobuf returns a name that is not UTF-8 as bytes.
     layers = {str(layer.name): layer for layer in (*net.layers, *net.layer) if layer.blobs}
     names = sorted(name for name in layers if name.startswith("conv"))
     if len(names) != len(convolutions):
         raise LookwhyError(
             f"expected {len(convolutions)} convolutions conv1_1, conv1_2, ..., found {len(names)} in {path}; "
-            "choose the --arch that the file is of"
+            "choose the --arch of that file"
         )
     places = {name: f"features.{place}" for name, place in zip(names, convolutions, strict=True)}
     places |= {name: place for name, place in FULLY_CONNECTED.items() if name in layers}
@@ -78,7 +78,7 @@ def read_caffemodel(path: Path, convolutions: list[int]) -> dict[str, Tensor]:
         if len(layers[name].blobs) < 2:
             raise LookwhyError(
                 f"expected weights and biases in {name}, found {len(layers[name].blobs)} blob in {path}; "
-                "give --weights another file"
+                "give another --weights"
             )
         weight, bias = layers[name].blobs[:2]
         state[f"{place}.weight"] = _tensor(weight, 4 if place.startswith("features") else 2, name, path)
@@ -101,7 +101,7 @@ def _tensor(blob: Any, dimensions: int, name: str, path: Path) -> Tensor:
 
 
 def _net_parameter() -> Any:
-    """Message class of a network."""
+    """Build the class of the protobuf message NetParameter."""
     from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
     file = descriptor_pb2.FileDescriptorProto(name="lookwhy_caffe.proto", package=_PACKAGE, syntax="proto2")

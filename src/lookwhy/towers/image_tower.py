@@ -1,4 +1,4 @@
-"""Image towers that can be rebuilt from a description, with exactly the same weights."""
+"""Image networks (towers) that can be rebuilt from a description, with exactly the same weights."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Layer = Literal["fc7", "pool5", "pool5_mean"]
 
 
 class ImageTower(Tower):
-    """A tower with the names of its network and layer, and the path and checksum of its weights."""
+    """A tower that knows the names of its network and layer, and the path and sha256 of its weights."""
 
     recipe: ImageRecipe
 
@@ -33,7 +33,7 @@ class ImageTower(Tower):
         self.arch, self.layer, self.weights, self.weights_sha256 = arch, layer, weights, sha256
 
     def describe(self) -> dict[str, Any]:
-        """The tower in plain types, enough to rebuild it."""
+        """Description of the tower in plain types, enough to rebuild it."""
         return {
             "arch": self.arch,
             "layer": self.layer,
@@ -50,25 +50,25 @@ def build_tower(
     """Build a tower with its weights.
 
     Args:
-        arch: vgg16 or vgg19 of torchvision, or the shapes world's own network.
+        arch: vgg16 or vgg19 of torchvision, or `shapes`, the small network of the synthetic shapes data.
         layer: `fc7` after its ReLU (4096), `pool5` (512, 7, 7) or its spatial mean `pool5_mean` (512).
         recipe: preprocessing that the weights were trained with; the file does not contain it.
         weights: a state dict with torchvision's key names, half precision allowed; a `.caffemodel` of the
             same network; or "torchvision" to download torchvision's.
 
     Raises:
-        LookwhyError: the file is missing, no state dict, or lacks layers; or torchvision's weights are
+        LookwhyError: the file is missing, is no state dict or lacks layers; or torchvision's weights are
             combined with another recipe.
     """
     if weights == "torchvision" and recipe.name != "torchvision":
         raise LookwhyError(
             f"expected the recipe torchvision with torchvision's weights, found {recipe.name}; "
-            "leave --recipe out or give --weights a file that was trained with it"
+            "leave out --recipe, or give a file as --weights that was trained with that recipe"
         )
     path = _download(arch) if weights == "torchvision" else Path(weights)
     if not path.is_file():
         raise LookwhyError(
-            f"expected the image network's weights, found no file {path}; give --weights another"
+            f"expected the image network's weights, found no file {path}; give another --weights"
         )
     state = _load_caffe(path, arch) if path.suffix == ".caffemodel" else _load_state(path)
     # On the meta device no random weights are drawn: this saves seconds and keeps the random state of a
@@ -93,8 +93,8 @@ def tower_from_description(description: dict[str, Any], beside: Path) -> ImageTo
 
     Args:
         description: result of `ImageTower.describe`.
-        beside: folder of the features. If the weights are no longer at their old path, a file of the same
-            name is taken from here: the network of a shapes world moves with its folder.
+        beside: folder of the features. If the weights are not at their old path, a file of the same name is
+            taken from this folder, because the folder of a data set may move together with its weights.
 
     Raises:
         LookwhyError: the weights are missing or have changed.
@@ -162,11 +162,11 @@ def _load_state(path: Path) -> dict[str, Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
         raise LookwhyError(
-            f"expected a PyTorch state dict, found something else in {path}; give --weights another file"
+            f"expected a PyTorch state dict, found something else in {path}; give another --weights"
         ) from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise LookwhyError(
-            f"expected a state dict of tensors, found something else in {path}; give --weights another file"
+            f"expected a state dict of tensors, found something else in {path}; give another --weights"
         )
     return state
 
@@ -180,7 +180,7 @@ def _download(arch: str) -> Path:
         weights.get_state_dict(progress=sys.stderr.isatty(), check_hash=True)
     except OSError as error:
         raise LookwhyError(
-            f"expected to download {weights.url}, found no way to ({error}); fetch it elsewhere and give "
-            "--weights the file"
+            f"expected to download {weights.url}, found: {error}; download it elsewhere and give the file as "
+            "--weights"
         ) from error
     return path

@@ -1,15 +1,16 @@
-"""Features of an image under every occlusion of a grid, exact, recomputing only changes.
+"""Exact features of an image under every occlusion of a grid, recomputing only what changes.
 
 Occlusion (Zeiler & Fergus 2014, section 4.2; Goyal et al. 2016, section 3, a 16x16 grid) runs a CNN on
 grid * grid images that differ from one clean image in a single cell. In a stack of convolutions and poolings
 such a change spreads slowly, so most outputs of most layers equal those of the clean image. `windows.py`
 computes which outputs can change.
 
-On a CPU, each cell's own window is followed through the layers. A 3x3 convolution of many channels runs on
-the difference between changed and clean inputs, and the result is added to the clean output (`winograd.py`).
-Any other layer runs on crops, all crops of one size in one call. On a GPU, where a thousand small copies cost
-more than they save, all windows have one size (`uniform_windows.py`). Once the changes cover most of the map,
-or a layer mixes all places (flattening, a global mean), the rest of the network runs on whole maps.
+On a CPU, each cell has its own window (the part of a map that can change) in every layer. A 3x3 convolution
+of many channels runs on the difference between changed and clean inputs, and the result is added to the clean
+output (`winograd.py`). Any other layer runs on crops, all crops of one size in one call. On a GPU, a thousand
+small copies would cost more time than they save, so all windows have one size (`uniform_windows.py`). When
+the changes cover most of the map, or a layer mixes all places (flattening, a global mean), the rest of the
+network runs on whole maps.
 """
 
 from __future__ import annotations
@@ -29,16 +30,16 @@ from lookwhy.towers.windows import Box, Stage, cell_boxes, flat, stages_of, why_
 from lookwhy.towers.winograd import FullConvolutions, Scratch, Tiling, suits, tiling
 
 _log = logging.getLogger(__name__)
-# If the changes cover more than this share of a map on average, whole maps in large batches are as fast.
+# If the changes cover on average more than this share of a map, whole maps in large batches are as fast.
 DENSE_FROM = 0.8
 Change = tuple[Box, Tensor]
-"""The place where an occluded image's map may differ from the clean map, and its values (h, w, C) there."""
+"""Box where the map of an occluded image may differ from the clean map, and its values (h, w, C) there."""
 
 
 def occluded_images(
     image: Float[Tensor, "3 H W"], grid: int, fill: Float[Tensor, "3"], cells: slice
 ) -> Float[Tensor, "cells 3 H W"]:
-    """One copy of the image for each cell, with it painted; cell r * grid + c is in row r, column c."""
+    """A copy of the image for each cell, with that cell painted; cell r * grid + c is in row r, column c."""
     images = image.repeat(len(range(grid * grid)[cells]), 1, 1, 1)
     for painted, (rows, columns) in zip(images, cell_boxes(image, grid)[cells], strict=True):
         painted[:, rows.start : rows.stop, columns.start : columns.stop] = fill[:, None, None]
@@ -56,20 +57,20 @@ def plain_occlusion(
 
 
 class IncrementalOcclusion:
-    """image -> the network's output for each of the image's grid * grid occlusions, row-major.
+    """Function from an image to the network's outputs for its grid * grid occlusions, row-major.
 
     Args:
         cnn: images (B, 3, H, W) to features (B, *D), already in eval mode. A sequence (nested or not) of
-            convolutions, ReLU, pooling, batch norm, dropout, flattening and linear layers is recomputed
+            convolutions, ReLU, pooling, batch norm, dropout, flattening and linear layers is recomputed only
             where the image changes; any other network runs on every occluded image.
         grid: cells along each side, with the edges of `windows.cell_edges`.
         fill: colour of the patch in the network's own input range; None: zeros.
-        memory: bytes for one batched call. In addition, the changes of all cells are stored between two
-            layers, and on a CPU the transformed weights of 3x3 convolutions: nine times the weights' size.
+        memory: number of bytes for one batched call. More memory holds the changes of all cells between two
+            layers and, on a CPU, the transformed weights of 3x3 convolutions: nine times the weights' size.
 
     Attributes:
         incremental: whether only the changes are recomputed.
-        why_not: the reason if not; otherwise empty.
+        why_not: the reason if `incremental` is False; otherwise empty.
 
     Raises:
         LookwhyError: the grid has no cells.
@@ -94,7 +95,7 @@ class IncrementalOcclusion:
         self._full = FullConvolutions(self._scratch)
 
     def on(self, grid: int, fill: Float[Tensor, "3"] | None) -> IncrementalOcclusion:
-        """The same network on another grid or with another colour; both share all large buffers."""
+        """The same network with another grid and colour; both objects share all large buffers."""
         other = copy.copy(self)
         other.grid, other.fill = _checked(grid), fill
         return other
@@ -138,7 +139,7 @@ class IncrementalOcclusion:
     ) -> tuple[Tensor, list[Change]]:
         """The clean map after a stage with a 3x3 convolution, and each cell's changes after it.
 
-        With padding p, row r of the convolution's output is row r - (p - 2) of the full convolution's.
+        With padding p, row r of the convolution's output is row r + 2 - p of the full convolution's output.
         """
         full, (down, across) = self._full.of(number, stage.layers[0]), stage.padding
         # Use a direct convolution here: an error in the clean map would reach every cell.
@@ -172,7 +173,7 @@ class IncrementalOcclusion:
     def _by_crops(
         self, stage: Stage, padded: Tensor, after: Tensor, changes: list[Change], boxes: list[Box]
     ) -> list[Change]:
-        """Each cell's changes after a stage, from the padded clean map before it and the one after it."""
+        """Each cell's changes after a stage, from the clean maps before it (padded) and after it."""
         results = _nothing(len(changes), after)
         (top, left), (height, width, _) = stage.padding, padded.shape
         clean = padded[top : height - top, left : width - left]
@@ -208,12 +209,12 @@ class IncrementalOcclusion:
         for layer in layers:
             x = layer(x)
             largest = max(largest, x.numel())
-        # A layer's input, its output, and as much again for its workspace.
+        # Factor 3: a layer's input, its output and its workspace.
         step, cells = max(1, self.memory // (3 * largest * clean.element_size())), self.grid**2
         parts = [slice(start, min(start + step, cells)) for start in range(0, cells, step)]
         outputs = []
         for some in parts:
-            # Same call for the clean map: unchanged outputs are then equal to the last bit.
+            # The clean map is in the same call, so that unchanged outputs are equal to the last bit.
             maps = torch.cat([whole(some), clean[None]]).permute(0, 3, 1, 2)
             outputs.append(nn.Sequential(*layers)(maps))
         return outputs[0][-1], torch.cat([one[:-1] for one in outputs])
@@ -230,7 +231,7 @@ def _checked(grid: int) -> int:
 
 
 def _nothing(count: int, after: Tensor) -> list[Change]:
-    """No change, for each cell."""
+    """An empty change for each cell."""
     return [((range(0), range(0)), after[:0, :0])] * count
 
 
@@ -246,7 +247,7 @@ def _at(clean: Tensor, box: Box) -> Tensor:
 
 
 def _laid_over(clean: Tensor, change: Change, crop: Tensor) -> Tensor:
-    """A copy of a crop of the clean map (sharing its memory) with the change applied."""
+    """Copy of `crop`, a view of the clean map, with the change applied; the clean map stays as it was."""
     box, values = change
     place = _at(clean, box)
     before = place.clone()

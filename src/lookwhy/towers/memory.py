@@ -1,10 +1,10 @@
-"""Memory of a frozen network: results that depend on an image alone, for every question, epoch and run.
+"""Cache of a frozen network's results for each image, which every question, epoch and run can use.
 
 On disk each image has one file, `<folder>/<name>-<key>/<ab>/<digest>.npz`. `key` is a digest of everything
 else that the numbers depend on (the network, the grid, ...), so a stale file never matches. `ab` are the
 first two digits of the image's digest, which keeps folders small. A file is written under a temporary name
-and renamed: a reader in any process finds a whole file or none. Two processes that compute the same image
-write the same bytes, and the later rename wins.
+and then renamed, so a reader in any process finds a complete file or none. Two processes that compute the
+same image write the same bytes, and the later rename wins.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ Arrays = Mapping[str, np.ndarray]
 
 
 class Memory:
-    """Results by image, on disk, in RAM or nowhere. Not made for several threads at once.
+    """Cache of results by image, on disk, in RAM, both or neither. Not thread-safe.
 
     Args:
         folder: folder of the files; None: nothing is written.
-        images: number of recently used images whose results stay in RAM (per kind of result).
+        images: number of recently used images whose results stay in RAM, for each kind of result.
 
     Example:
         >>> memory = Memory(images=1)
@@ -60,16 +60,16 @@ class Memory:
     ) -> Result:
         """The result for an image: from RAM or disk if it is there, else computed now and stored.
 
-        A result that goes to disk is returned as it will be read later, so that an analysis does not depend
-        on the runs before it.
+        A result that is written to disk is returned as it will be read back (it may be rounded), so that an
+        analysis does not depend on what earlier runs stored.
 
         Args:
             name: kind of result, the first part of its folder's name.
             key: everything besides the image that the result depends on, in JSON's types.
-            image: identified by its content, type and shape.
-            make: computes the result.
-            pack: converts the result to arrays; None where it cannot be stored.
-            unpack: converts arrays to the result, the inverse of `pack`.
+            image: the image, identified by its content, type and shape.
+            make: function that computes the result.
+            pack: function that converts the result to arrays, or returns None if it cannot be stored.
+            unpack: function that converts the arrays of `pack` back to the result.
         """
         if self.folder is None and not self.images:
             return make()
@@ -115,7 +115,7 @@ class Memory:
             with atomic_path(path) as partial, partial.open("wb") as file:
                 np.savez(file, **cast(dict[str, np.ndarray], arrays))  # type: ignore[arg-type]
         except OSError as error:
-            # A full disk costs time, not the training that this analysis is part of.
+            # A full disk must not stop a training: warn, and go on without writing.
             self._writes = False
             warnings.warn(
                 f"expected to write {path}, found: {error.strerror or error}; results of the image network "
@@ -136,7 +136,7 @@ def fingerprint(network: nn.Module) -> str:
     for name, value in sorted(network.state_dict().items()):
         found.update(f"{name} {digest_of(value)}".encode())
     for name, module in network.named_modules():
-        # The text of a layer of torch shows all its settings; that of another module may show none.
+        # The repr of a torch layer shows all its settings; the repr of another module may show none.
         if not type(module).__module__.startswith("torch.nn."):
             found.update(f"{name} {type(module)} {list(_settings(module))}".encode())
     return found.hexdigest()[:32]
@@ -151,6 +151,6 @@ def _settings(module: nn.Module) -> Iterator[str]:
 
 
 def _read(path: Path) -> Arrays:
-    # NumPy would not close a damaged file that it opens itself.
+    # Open the file here: NumPy does not close a damaged file that it opened itself.
     with part("reading"), path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         return {name: archive[name] for name in archive.files}

@@ -1,7 +1,7 @@
 """Preprocessing from an image file to a network's input: the two recipes of pretrained VGGs.
 
-Wrong preprocessing is a frequent silent error: users of the original model reached 24% or 49% instead of 58%.
-So a recipe is written into every feature file and checkpoint, and never guessed.
+Wrong preprocessing is a frequent silent error: users of the original model got 24% or 49% accuracy instead of
+58%. So a recipe is written into every feature file and checkpoint, and never guessed.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ class ImageRecipe:
     width: int = 224
 
     def load(self, path: Path) -> Float[Tensor, "3 H W"]:
-        """An image file (see `read_rgb`) in the recipe's own input range.
+        """Load an image file (see `read_rgb`) as pixels in the recipe's input range.
 
-        It is resized by PIL's bilinear interpolation with antialiasing, and not cropped.
+        The image is resized by PIL's bilinear interpolation with antialiasing, and not cropped.
 
         Raises:
             LookwhyError: the file is missing or damaged.
@@ -48,7 +48,7 @@ class ImageRecipe:
         return self.pixels(read_rgb(path))
 
     def pixels(self, rgb: Image.Image) -> Float[Tensor, "3 H W"]:
-        """An RGB image in the recipe's own input range, resized as by `load`."""
+        """Convert an RGB image to pixels in the recipe's input range, resized as in `load`."""
         if rgb.size != (self.width, self.height):
             rgb = rgb.resize((self.width, self.height), Image.Resampling.BILINEAR)
         pixels = torch.from_numpy(np.array(rgb)).permute(2, 0, 1).float()
@@ -67,7 +67,7 @@ class ImageRecipe:
         """The recipe from plain types.
 
         Raises:
-            LookwhyError: unknown name.
+            LookwhyError: the name is unknown.
         """
         if values.get("name") not in ("caffe", "torchvision"):
             raise LookwhyError(
@@ -88,7 +88,7 @@ Picture = str | Path | Image.Image | np.ndarray
 
 
 def rgb_of(picture: Picture) -> Image.Image:
-    """Any picture as an upright RGB image.
+    """Convert any picture to an upright RGB image.
 
     Raises:
         LookwhyError: the file is missing or damaged, or the array has another shape or type.
@@ -107,10 +107,10 @@ def rgb_of(picture: Picture) -> Image.Image:
 
 
 def read_rgb(path: Path) -> Image.Image:
-    """An image file as an upright RGB image, the input of every network and figure.
+    """Read an image file as an upright RGB image, the input of every network and figure.
 
-    Gray is repeated and 16-bit gray scaled, transparency is dropped, palettes and CMYK are converted, and the
-    camera's rotation (EXIF) is applied.
+    Gray is repeated in three channels, 16-bit gray is scaled to 8 bits, transparency is dropped, palettes and
+    CMYK are converted, and the camera's rotation (EXIF) is applied.
 
     Raises:
         LookwhyError: the file is missing or damaged.
@@ -130,13 +130,13 @@ def read_rgb(path: Path) -> Image.Image:
 
 
 def as_rgb(file: Image.Image) -> Image.Image:
-    """A PIL image as an upright RGB image; a damaged one raises Pillow's own error."""
+    """Convert a PIL image to an upright RGB image; a damaged image raises Pillow's own error."""
     picture: Image.Image = ImageOps.exif_transpose(file)
     if picture.mode.startswith("I"):
         # 16-bit gray: PIL would clip values above 255 instead of scaling them.
         picture = Image.fromarray((np.asarray(picture) // 256).astype(np.uint8))
     elif picture.mode == "P" and "transparency" in picture.info:
-        picture = picture.convert("RGBA")  # directly to RGB, PIL would warn
+        picture = picture.convert("RGBA")  # PIL warns if it converts directly to RGB
     return picture.convert("RGB")
 
 

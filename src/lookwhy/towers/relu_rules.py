@@ -20,21 +20,21 @@ from torch import Tensor, nn
 from lookwhy.errors import LookwhyError
 
 Rule = Callable[[Tensor, Tensor], Tensor]
-"""From [h > 0], as booleans or as 0 and 1, and G, to the gradient at the input, written over G."""
+"""Function of [h > 0] (booleans, or 0 and 1) and G that overwrites G with the gradient at the input."""
 
 
 def plain(active: Tensor, gradient: Tensor) -> Tensor:
-    """[h > 0] G."""
+    """The true derivative: [h > 0] G."""
     return gradient.mul_(active)
 
 
 def deconv(active: Tensor, gradient: Tensor) -> Tensor:
-    """[G > 0] G."""
+    """The rule of deconvnet: [G > 0] G."""
     return gradient.clamp_(min=0)
 
 
 def guided(active: Tensor, gradient: Tensor) -> Tensor:
-    """[h > 0] [G > 0] G."""
+    """The rule of guided backpropagation: [h > 0] [G > 0] G."""
     return gradient.clamp_(min=0).mul_(active)
 
 
@@ -48,14 +48,12 @@ class _RuledReLU(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, rule: Rule) -> Tensor:
-        """The ordinary ReLU."""
         ctx.save_for_backward(x > 0)
         ctx.rule = rule
         return x.clamp(min=0)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        """The rule's gradient."""
         (active,) = ctx.saved_tensors
         return ctx.rule(active, grad.clone()), None  # clone: autograd may still need `grad`
 
@@ -64,8 +62,8 @@ class _RuledReLU(torch.autograd.Function):
 def relu_rule(model: nn.Module, rule: Rule) -> Iterator[None]:
     """Let every ReLU module of the model use `rule` inside the context.
 
-    The forward of each module is replaced. A hook would run after an in-place ReLU has overwritten its input.
-    Functional ReLUs are not affected: see `expect_relu_modules`.
+    The context replaces `forward` of each module. A hook would be too late: an in-place ReLU has overwritten
+    its input by then. Functional ReLUs are not affected: see `expect_relu_modules`.
     """
     modules = relu_modules(model)
 
@@ -82,11 +80,11 @@ def relu_rule(model: nn.Module, rule: Rule) -> Iterator[None]:
 
 
 def expect_relu_modules(model: nn.Module, method: str) -> None:
-    """Refuse a model without a ReLU module.
+    """Raise an error for a model without a ReLU module.
 
     Raises:
-        LookwhyError: it has none. A functional ReLU cannot get a rule, and plain gradients under the name of
-            another method would be wrong.
+        LookwhyError: the model has none. A functional ReLU cannot get a rule, and the method would return
+            plain gradients under its name.
     """
     if not relu_modules(model):
         raise LookwhyError(

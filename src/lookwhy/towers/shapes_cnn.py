@@ -1,7 +1,7 @@
-"""The image network of the shapes world: a small VGG-style CNN for pictures of 64x64 pixels.
+"""The image network of the synthetic shapes data: a small VGG-style CNN for pictures of 64x64 pixels.
 
 Four 3x3 convolutions with pooling reduce a picture to a 3x3 grid, one cell for each place of a scene. A 1x1
-layer computes the features of each place. `lookwhy.data.shapes.network` trains it.
+convolution computes the features of each place. `lookwhy.data.shapes.network` trains the network.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ SIDE = 64
 """Height and width of a picture, in pixels."""
 RECIPE = ImageRecipe("caffe", SIDE, SIDE)
 CHANNELS = 96
-"""Features of each place; the feature vector has CHANNELS x 3 x 3 numbers."""
+"""Number of features of each place; the feature vector has CHANNELS x 3 x 3 numbers."""
 
 
 def build_shapes_cnn() -> nn.Sequential:

@@ -1,9 +1,10 @@
-"""The frozen image network of a VQA model: its features, under any change of the image, and its gradients.
+"""The tower, the frozen image network of a VQA model: features, also of changed images, and pixel gradients.
 
-The network is frozen, so everything here depends on the image alone: not on the question, the epoch or the
-run. One `Memory` stores it. Any `nn.Module` from images to features can be a tower. A sequence of common
-layers (`windows.why_not` says which) is recomputed only where an image changes (`incremental.py`), and its
-backward pass needs no forward pass (`backward.py`). Any other network runs in plain batches and autograd.
+The network is frozen, so its results for an image do not depend on the question, the epoch or the run, and a
+`Memory` can store them. Any `nn.Module` from images to features can be a tower. A sequence of common layers
+(see `windows.why_not`) is recomputed only where an image changes (`incremental.py`), and its backward pass
+needs no new forward pass (`backward.py`). For any other network, occluded images run in plain batches, and
+gradients come from autograd.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _log = logging.getLogger(__name__)
 _numbers = itertools.count()
 CleanAndOccluded = tuple[Float[Tensor, "*D"], Float[Tensor, "cells *D"]]
 AtPixels = Callable[[Float[Tensor, "Q *D"]], Float[Tensor, "Q 3 H W"]]
-"""Gradients at the features to gradients at the pixels."""
+"""Function from gradients at the features to gradients at the pixels."""
 
 
 class Tower(nn.Module):
@@ -37,7 +38,7 @@ class Tower(nn.Module):
 
     Args:
         network: images (B, 3, H, W) to features (B, *D). Its weights must not change afterwards.
-        recipe: preprocessing of the images; None where unknown.
+        recipe: preprocessing of the images; None if unknown.
         memory: store for results by image; by default nothing is stored.
 
     Example:
@@ -71,12 +72,12 @@ class Tower(nn.Module):
     ) -> CleanAndOccluded:
         """Features of an image, and of the image with each cell of a grid painted over, row-major.
 
-        On disk, clean features are in single precision, and each occluded one's difference to them in half:
-        2 MB an image for fc7 and 16x16 cells. A difference is small where the features are not, and its
-        rounding is relative to itself; `make bench` prints the effect on the decrease of a probability.
+        On disk, the clean features are float32, and the differences of the occluded features from them are
+        float16: 2 MB per image for fc7 and 16x16 cells. A rounding error is relative to its difference, and
+        most differences are small. `make bench` prints the effect on the decrease of a probability.
 
         Args:
-            image: in the recipe's own input range.
+            image: pixels in the recipe's input range.
             grid: cells along each side.
             fill: colour of the patch in the same range.
         """
@@ -101,8 +102,8 @@ class Tower(nn.Module):
         """Features of an image under any set of masks.
 
         Args:
-            image: in the recipe's own input range.
-            masks: 1 keeps a pixel and 0 replaces it by the fill; values between mix both.
+            image: pixels in the recipe's input range.
+            masks: 1 keeps a pixel and 0 replaces it by the fill; values between 0 and 1 mix both.
             fill: a colour, or another image (a blurred one, for example), in the same range.
             batch_size: number of masked images in one forward pass; bounds the memory.
         """
@@ -113,15 +114,16 @@ class Tower(nn.Module):
     def with_gradients(
         self, images: Sequence[Float[Tensor, "3 H W"]], counts: Sequence[int], rule: Rule
     ) -> tuple[Float[Tensor, "Q *D"], AtPixels]:
-        """Features for questions about images, and the backward pass from them to the pixels.
+        """Features for questions about images, and the backward pass from the features to the pixels.
 
         Args:
-            images: in the recipe's own input range, of one size.
+            images: pixels in the recipe's input range, all of one size.
             counts: number of questions about each image; Q is their sum.
             rule: backward rule of the network's ReLUs.
 
         Returns:
-            Features, one row a question, and a function to be called once with as many gradients.
+            Features with one row per question, and a function from as many gradients at the features to
+            gradients at the pixels. It can be called only once.
         """
         if self._backward is None:
             return self._through_autograd(images, counts, rule)
@@ -183,7 +185,7 @@ class Tower(nn.Module):
 
     @property
     def _key(self) -> dict[str, object]:
-        """The network. In RAM a number is enough, and a large network's fingerprint takes a second."""
+        """Key of the network: in RAM a number, on disk its fingerprint, which may take a second."""
         return {"network": self._fingerprint if self.memory.folder else self._number}
 
 
@@ -196,7 +198,7 @@ def _pack_occluded(found: CleanAndOccluded) -> Arrays | None:
     clean, occluded = found
     differences = (occluded - clean).half()
     if not differences.isfinite().all():
-        return None  # beyond the range of half precision: computed each time
+        return None  # beyond the range of float16: not stored, but computed each time
     return {"clean": clean.cpu().numpy(), "differences": differences.cpu().numpy()}
 
 

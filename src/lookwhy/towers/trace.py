@@ -1,4 +1,4 @@
-"""The masks that the forward pass of an image stores for its backward passes."""
+"""The masks that one forward pass of an image stores for all its backward passes."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class Trace:
 
     Attributes:
         features: the network's output, (1, *D).
-        active: for each ReLU, whether its input was positive; maps as (1, H, W, C). For a `ReluPool`, only
-            for the inputs that its pooling chose.
+        active: for each ReLU, whether each input was positive; maps are (1, H, W, C). A `ReluPool` has these
+            values only for the inputs that its pooling chose.
         chosen: for each max pooling, the place (row x W + column) of the input that became each output, as
-            int64 (1, h * w, C); for each `ReluPool` the place within its window, as uint8 (1, h, w, C).
+            int64 (1, h * w, C). For each `ReluPool`, its place within its window, as uint8 (1, h, w, C).
     """
 
     features: Tensor
@@ -30,7 +30,7 @@ class Trace:
 
     @staticmethod
     def join(traces: list[Trace], counts: list[int]) -> Trace:
-        """One trace with a row for each gradient: each image's trace `count` times."""
+        """Join traces into one with a row for each gradient: trace number i is repeated counts[i] times."""
         if len(traces) == 1:
             return traces[0]  # its single row serves all gradients
 
@@ -59,8 +59,8 @@ class Trace:
 class ReluPool(nn.Module):
     """A ReLU and a max pooling over adjacent squares that do not overlap.
 
-    Each input has at most one output, so in the backward pass the ReLU's rule gives the same result before
-    the pooling as after it.
+    Each input belongs to at most one output. So in the backward pass, the ReLU's rule gives the same result
+    at the outputs of the pooling as at its inputs.
     """
 
     def __init__(self, side: int) -> None:
@@ -72,7 +72,7 @@ class ReluPool(nn.Module):
         return F.max_pool2d(x.clamp(min=0), self.side)
 
     def trace(self, x: Float[Tensor, "1 C H W"]) -> tuple[Tensor, Tensor, Tensor]:
-        """Result of `forward`; and as rows, whether it is positive and its place within its window."""
+        """Result of `forward`, and as `rows`: whether each value is positive, and its place in its window."""
         width, side = x.shape[-1], self.side
         pooled, places = F.max_pool2d(x.clamp(min=0), side, return_indices=True)
         within = (places // width % side) * side + places % width % side
@@ -81,10 +81,10 @@ class ReluPool(nn.Module):
     def back(
         self, g: Float[Tensor, "Q h w C"], chosen: Tensor, result: Float[Tensor, "Q H W C"]
     ) -> Float[Tensor, "Q H W C"]:
-        """Each output's gradient at the input that became the output, written to `result`."""
+        """Write the gradient of each output to the input that became this output, in `result`."""
         (_, rows, columns, _), side = g.shape, self.side
         if result.shape[1:3] != (rows * side, columns * side):
-            result.zero_()  # for the margin that no window reaches
+            result.zero_()  # clears the margin that no window covers
         windows = (
             result[:, : rows * side, : columns * side]
             .unflatten(1, (rows, side))

@@ -1,8 +1,9 @@
 """Windows of one size for all cells, computed in a few calls: for a GPU, where each call is expensive.
 
-A cell at the border changes a smaller part of a map than a cell in the middle. Its window is moved inwards
-until it fits, and has clean values where nothing changed. So the windows of a grid are one tensor, and the
-inputs of the next layer come from it and from the clean map by one lookup each::
+A window is the part of a map that the occlusion of one cell can change. A cell at the border changes less of
+the map than a cell in the middle. Its window is moved inwards until it fits, and has clean values where
+nothing changed. So the windows of all cells are one tensor. The inputs of the next layer are read from
+this tensor and from the clean map, by one indexing operation each::
 
     input (i, j) of a cell  =  window[i - top, j - left]  if that lies in the window, else  clean[i, j]
 """
@@ -22,10 +23,9 @@ class UniformWindows(NamedTuple):
     """Windows of a grid's cells into one map; the grid has R rows and S columns.
 
     Attributes:
-        values: contents of the window of each row and column of the grid.
-        changed: for each row and for each column of the grid, the rows and columns of the map that may have
-            changed.
-        starts: for each row of the grid the first row of its windows, and the same for columns.
+        values: content of the window of each cell.
+        changed: for each row of the grid, the rows of the map that may have changed; the same for columns.
+        starts: for each row of the grid, the first row of its windows; the same for columns.
     """
 
     values: Float[Tensor, "R S h w C"]
@@ -43,7 +43,7 @@ class UniformWindows(NamedTuple):
     def advance(
         self, stage: Stage, padded: Float[Tensor, "H W C"], after: Float[Tensor, "H2 W2 C2"], memory: int
     ) -> UniformWindows:
-        """The windows into the map after a stage, from the padded clean map before it and that after it."""
+        """Windows into the map after a stage, from the clean maps before it (padded) and after it."""
         size = self.size_after(stage, after)
         changed, starts, read = [], [], []
         for axis in (0, 1):
@@ -81,7 +81,7 @@ class UniformWindows(NamedTuple):
         columns: Int64[Tensor, "S w"],
         some: slice,
     ) -> Float[Tensor, "r S h w C"]:
-        """Some rows and columns of a padded map with each cell's changes, for some rows of the grid."""
+        """Read rows and columns of the padded map, with each cell's changes, for some rows of the grid."""
         inside, places = [], []
         sides = (self.starts[0][some], self.starts[1])
         for starts, wanted, margin, side in zip(

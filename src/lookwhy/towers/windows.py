@@ -1,4 +1,4 @@
-"""The outputs of a layer that change with some of its inputs, for the layers where that is known.
+"""The outputs of a layer that can change if some of its inputs change, for common types of layers.
 
 Along one axis, output o of a layer with kernel k, stride s and padding p reads the inputs from o*s - p
 up to, but not including, o*s - p + k. If the inputs [a, b) change, the outputs that may change are
@@ -7,9 +7,10 @@ those with o*s - p + k > a and o*s - p < b::
     outputs  [ max(0, floor((a + p - k) / s) + 1),  min(size, floor((b - 1 + p) / s) + 1) )  =  [c, d)
     inputs   [ c*s - p,  (d - 1)*s - p + k )
 
-where k includes the holes of a dilated kernel. The clean map is padded once as the layer pads it (0, or -inf
-for max pooling) and cropped to the inputs needed, and the changed values are written over the crop. The layer
-then runs on the crop without padding, so borders are exact, too. Rows and columns work alike.
+where k includes the holes of a dilated kernel. To compute these outputs, the clean map is padded once as the
+layer pads it (0, or -inf for max pooling) and cropped to the inputs that are read. The changed values are
+written over the crop. The layer then runs on the crop without padding, so borders are exact, too. The rules
+for rows and for columns are the same.
 """
 
 from __future__ import annotations
@@ -34,8 +35,9 @@ Box = tuple[range, range]
 def cell_edges(length: int, grid: int) -> list[int]:
     """Edges of the cells along an axis: cell i is the pixels [edges[i], edges[i + 1]).
 
-    The edges are round(i * length / grid), halves to even, so any grid fits any length. Cells differ by a
-    pixel if the grid does not divide the length, and some are empty if there are more cells than pixels.
+    The edges are round(i * length / grid), with half rounded to even, so any grid fits any length. The sizes
+    of cells differ by a pixel if the grid does not divide the length. Some cells are empty if there are more
+    cells than pixels.
     """
     return [round(i * length / grid) for i in range(grid + 1)]
 
@@ -54,7 +56,7 @@ def cell_boxes(image: Float[Tensor, "3 H W"], grid: int) -> list[Box]:
 class Stage(NamedTuple):
     """A layer that reads windows (kernel 1 for a pointwise layer), and the pointwise layers after it.
 
-    Maps are (H, W, C) here: crops are copied in long runs, and convolutions are fastest.
+    Maps are (H, W, C), because then crops are copied in long runs and convolutions are fastest.
     """
 
     layers: tuple[nn.Module, ...]
@@ -63,29 +65,29 @@ class Stage(NamedTuple):
     padding: tuple[int, int] = (0, 0)
 
     def pad(self, clean: Float[Tensor, "H W C"]) -> Float[Tensor, "H2 W2 C"]:
-        """A map with the layer's own padding."""
+        """Add the layer's own padding to a map."""
         value = float("-inf") if isinstance(self.layers[0], nn.MaxPool2d) else 0.0
         down, across = self.padding
         return F.pad(clean, (0, 0, across, across, down, down), value=value)
 
     def changed(self, box: Box, after: Tensor) -> Box:
-        """The part of the map `after` that changes in `box` may change: [c, d) above."""
+        """Part of the map `after` that can change if `box` changes: [c, d) in the module's docstring."""
         return self.span(0, box[0], after.shape[0]), self.span(1, box[1], after.shape[1])
 
     def span(self, axis: int, inputs: range, size: int) -> range:
-        """The outputs along an axis of `size` outputs that changed inputs may change; none for none."""
+        """Outputs that can change if `inputs` change, along an axis with `size` outputs; empty if none."""
         k, s, p = self.kernel[axis], self.stride[axis], self.padding[axis]
         if not inputs:
             return inputs
         return range(max(0, (inputs.start + p - k) // s + 1), min(size, (inputs.stop - 1 + p) // s + 1))
 
     def needed(self, axis: int, outputs: range) -> range:
-        """The padded inputs along an axis that some outputs read."""
+        """Padded inputs that `outputs` read, along an axis."""
         s = self.stride[axis]
         return range(outputs.start * s, (outputs.stop - 1) * s + self.kernel[axis])
 
     def crop(self, padded: Float[Tensor, "H2 W2 C"], outputs: Box) -> Float[Tensor, "h w C"]:
-        """The part of a padded map that some outputs read."""
+        """Part of a padded map that `outputs` read."""
         rows, columns = (self.needed(axis, outputs[axis]) for axis in (0, 1))
         return padded[rows.start : rows.stop, columns.start : columns.stop]
 

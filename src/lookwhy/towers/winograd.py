@@ -1,9 +1,9 @@
 """3x3 convolutions of differences by Winograd's method: a quarter of the multiplications.
 
 A convolution is linear: if its input changes by d, its output changes by the convolution of d. If d is zero
-outside some rows and columns, only those are read, and the result reaches one place further on every side:
-the full convolution. With four inputs d and a kernel g of three along one axis, the six outputs are (Winograd
-1980; Lavin & Gray 2016, the transpose of their F(4, 3))::
+outside some rows and columns, only those rows and columns are read, and the result reaches one place further
+on every side. This is the full convolution. Along one axis, with four inputs d and a kernel g of size three,
+its six outputs are (Winograd 1980; Lavin & Gray 2016, the transpose of their F(4, 3))::
 
     y = B [(G g) * (A d)]          6 multiplications instead of 12
 
@@ -11,16 +11,17 @@ and in two dimensions 36 instead of 144 for a tile of 4x4 inputs::
 
     Y = B [(G g G') * (A D A')] B'
 
-A and G evaluate d and g as polynomials at six points. There the product of the polynomials is the product of
-the values, and B computes its coefficients, which are the convolution. With C channels in and K out, the
-products become 36 matrix products, tiles x C times C x K. The tiles of a map do not overlap, but their
-outputs do, and are added up. Tiles of 5x5 at seven points take 49 products instead of 225. Each map uses the
-tile size that covers it with fewer products.
+A and G evaluate d and g, read as polynomials, at six points. At each point the value of the product of the
+polynomials is the product of their values. B computes the coefficients of the product, which are the
+convolution. With C channels in and K out, the products become 36 matrix products, tiles x C times C x K. The
+tiles of a map do not overlap, but their outputs overlap and are added. Tiles of 5x5 at seven points take 49
+products instead of 225. Each map uses the tile size that covers it with fewer products.
 
-The usual points 0, 1, -1, 2, -2 and infinity make A, B and G of small integers, which saves work if they are
-written out as additions. Here they are matrix products, too, so more precise points cost nothing: those below
-were found by a search among simple fractions. In single precision the error of 4x4 tiles is half of that with
-the usual points, and the error of 5x5 tiles less than three times as large (`tests/towers/test_winograd.py`).
+With the usual points 0, 1, -1, 2, -2 and infinity, A, B and G contain small integers. This saves work if they
+are written out as additions. Here they are matrix products, too, so other points cost the same. The points
+below are more precise; they were found by a search among simple fractions. In single precision, the error of
+4x4 tiles is about half of the error with the usual points. The error of 5x5 tiles is less than three times
+that of 4x4 tiles (`tests/towers/test_winograd.py`).
 """
 
 from __future__ import annotations
@@ -37,12 +38,12 @@ from torch.nn.modules.utils import _pair
 FEWEST_CHANNELS = 32
 """With fewer channels, the transforms cost as much as the products save."""
 TILES_AT_ONCE = 192
-"""Few enough that the transforms stay in a CPU's cache, enough for full speed of the products."""
+"""Tiles in one call: few enough for a CPU's cache, and enough for the full speed of matrix products."""
 AT = {
     4: (0, 5 / 8, -5 / 8, 3 / 2, -3 / 2),
     5: (1 / 4, -1 / 4, 7 / 8, -7 / 8, 7 / 4, -7 / 4),
 }
-"""By inputs along a side of a tile: the points of evaluation, besides infinity."""
+"""Points of evaluation besides infinity, by the number of inputs along a tile's side."""
 
 
 class Tiling(NamedTuple):
@@ -66,7 +67,7 @@ def tiling(height: int, width: int) -> Tiling:
 
 
 def _evaluate(size: int, coefficients: int) -> Float[Tensor, "points c"]:
-    """Values of x^0, x^1, ... at the points of a tile size; at infinity, of the highest power alone."""
+    """Values of x^0, x^1, ... at the points of a tile size; at infinity, only the highest power counts."""
     at_infinity = torch.eye(coefficients, dtype=torch.float64)[-1:]
     finite = torch.tensor(AT[size], dtype=torch.float64)
     return torch.cat([torch.linalg.vander(finite, N=coefficients), at_infinity])
@@ -88,7 +89,7 @@ class Scratch:
 
 
 def suits(layer: nn.Module) -> bool:
-    """Whether a layer is a convolution that `FullConvolution` computes, and faster."""
+    """Whether a layer is a convolution that `FullConvolution` can compute, and faster than torch."""
     return (
         isinstance(layer, nn.Conv2d)
         and (_pair(layer.kernel_size), _pair(layer.stride), _pair(layer.dilation)) == ((3, 3), (1, 1), (1, 1))
@@ -98,7 +99,7 @@ def suits(layer: nn.Module) -> bool:
 
 
 class _Transform:
-    """A kernel's values at the points of one tile size, and the matrices into the points and back."""
+    """A kernel's values at the points of one tile size, and the matrices to these points and back."""
 
     def __init__(self, taps: Float[Tensor, "K C 3 3"], size: int) -> None:
         a, g, b = (_evaluate(size, n).to(taps.device) for n in (size, 3, size + 2))
@@ -110,16 +111,17 @@ class _Transform:
 
 
 class FullConvolution:
-    """(n, h, w, C) -> (n, h + 2, w + 2, K): changes of a 3x3 convolution's outputs, from those of its inputs.
+    """Changes of a 3x3 convolution's outputs, from changes of its inputs.
 
-    Output (i, j) reads the inputs in rows i - 2 .. i and columns j - 2 .. j. With padding p it belongs to row
-    i - 2 + p of the convolution's own output, counted from the first row of the given inputs.
+    Inputs are (n, h, w, C), outputs are (n, h + 2, w + 2, K). Output (i, j) reads the inputs in rows
+    i - 2 .. i and columns j - 2 .. j. If the convolution has padding p and the given inputs begin in its
+    input row r, then output row i belongs to row r + i - 2 + p of the convolution's own output.
 
     Args:
         weight: weights of the convolution.
         scratch: buffers, which other layers may share.
-        transposed: compute gradients instead: from the outputs' to the inputs'.
-        result: name of the result's buffer; the given differences must not lie in it.
+        transposed: compute gradients at the inputs from gradients at the outputs instead.
+        result: name of the result's buffer; the argument of a call must not be in the same buffer.
     """
 
     def __init__(
@@ -131,13 +133,13 @@ class FullConvolution:
         result: str = "full",
     ) -> None:
         self._weight = weight.detach().clone()
-        # A convolution layer correlates: input i meets weight k on the way to output i - k.
+        # nn.Conv2d computes a correlation: output i - k contains weight k times input i.
         self._taps = self._weight.transpose(0, 1) if transposed else self._weight.flip(2, 3)
         self._scratch, self._result = scratch, result
         self._made: dict[int, _Transform] = {}
 
     def is_of(self, weight: Float[Tensor, "K C 3 3"]) -> bool:
-        """Whether it was made from exactly these weights."""
+        """Whether this object was made from exactly these weights."""
         mine = self._weight
         return (mine.dtype, mine.device) == (weight.dtype, weight.device) and torch.equal(mine, weight)
 
@@ -145,16 +147,16 @@ class FullConvolution:
         """Full convolution; the result is valid until the next call that uses the same buffer.
 
         Args:
-            d: differences.
-            cut: a tiling that covers them; by default of 4x4 tiles: with the few tiles of a single map, the
-                larger kernel of 5x5 tiles costs more than their products save.
+            d: differences of the inputs, zero outside these rows and columns.
+            cut: tiling that covers `d`; by default of 4x4 tiles. (For the few tiles of a single map, reading
+                the larger kernel of 5x5 tiles costs more than these tiles save.)
         """
         n, h, w, channels = d.shape
         size, down, across = cut or Tiling(4, -(-h // 4), -(-w // 4))
         if size not in self._made:
             self._made[size] = _Transform(self._taps, size)
         made = self._made[size]
-        # Space for one more tile below and to the right, which the last tiles reach.
+        # One more tile below and to the right, for the outputs of the last tiles.
         shape = n, down + 1, size, across + 1, size, made.kernel.shape[2]
         full = self._scratch.take(self._result, shape, d).zero_()
         if (h, w) != (down * size, across * size):
@@ -191,7 +193,7 @@ class FullConvolution:
 
 
 class FullConvolutions:
-    """The full convolutions of a network's layers, by number; made again when a layer's weights change."""
+    """The full convolutions of a network's layers, by layer number; made again if its weights change."""
 
     def __init__(self, scratch: Scratch, *, transposed: bool = False) -> None:
         self._scratch, self._transposed = scratch, transposed

@@ -14,11 +14,11 @@ A file is one object. An object is a tag and its content, little endian::
 
 A repeated index refers to the object read before, and no content follows it. Functions (tags 6, 7 and 8: Lua
 bytecode) are refused. Source: File.lua, generic/Tensor.c and generic/Storage.c of torch7, and
-generic/CTensor.c of cutorch, whose CudaTensor is written like a FloatTensor. A file states neither the width
-of its longs nor its byte order: 8 bytes and little endian, as on 64-bit Linux, are assumed.
+generic/CTensor.c of cutorch, whose CudaTensor is written like a FloatTensor. A file states neither its byte
+order nor the width of a long. The reader assumes little endian and 8 bytes, as on 64-bit Linux.
 
-No content of a file is trusted: each size is compared with the remaining bytes before use, views must lie
-inside their storage, and nesting is bounded.
+A file may be damaged or malicious. So each size is compared with the remaining bytes before use, tensors must
+lie inside their storage, and nesting is limited.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ NIL, NUMBER, STRING, TABLE, TORCH, BOOLEAN = range(6)
 FUNCTIONS = (6, 7, 8)
 MAX_DEPTH, MAX_DIMENSIONS = 32, 16
 
-# Type of an element. CUDA's classes have the same elements; a plain CudaTensor has Float's.
+# NumPy type of the elements, by tensor class. CUDA classes have the same types; CudaTensor is float32.
 ELEMENTS = {
     "Byte": "u1", "Char": "i1", "Short": "<i2", "Int": "<i4", "Long": "<i8", "Float": "<f4", "Double": "<f8",
 }  # fmt: skip
@@ -58,14 +58,15 @@ Torch7Value = None | bool | float | str | dict[Any, Any] | np.ndarray | Torch7St
 
 
 def read_torch7(path: Path) -> Torch7Value:
-    """Read the one object in a file that Lua Torch's `torch.save` wrote in binary.
+    """Read the object in a file that Lua Torch's `torch.save` wrote in binary.
 
     Returns:
-        Tables are dicts, tensors are arrays of their own shape and element type (CudaTensor: float32).
+        The object. Tables are dicts; tensors are arrays of the same shape and element type (CudaTensor:
+        float32).
 
     Raises:
-        LookwhyError: no such file, a truncated or damaged one, another format, or a file with a function or
-            with a class other than tensor and storage.
+        LookwhyError: the file does not exist, is truncated or damaged, has another format, or contains a
+            function or a class other than tensor and storage.
     """
     try:
         with path.open("rb") as file:
@@ -92,7 +93,7 @@ class _Reader:
         )
 
     def take(self, count: int, what: str) -> bytes:
-        """The next bytes; never asks the file for more bytes than it has."""
+        """Read the next `count` bytes, after checking that the file has that many."""
         if not 0 <= count <= self.left:
             self.fail(f"{what} of {count} bytes", f"{self.left} bytes left")
         taken = self.file.read(count)
@@ -112,7 +113,7 @@ class _Reader:
         try:
             return content.decode()
         except UnicodeDecodeError:
-            return content.decode("latin-1")  # takes any bytes
+            return content.decode("latin-1")  # valid for any bytes
 
     def read(self, depth: int) -> Torch7Value:
         if depth > MAX_DEPTH:

@@ -1,21 +1,22 @@
 """Import of the original's trained model (a `.t7` file of VQA_LSTM_CNN, Lu et al. 2015) as a checkpoint.
 
 The original's train.lua saves a table of three flat vectors, `embedding_w_q`, `encoder_w_q` and
-`multimodal_w`: the results of `getParameters()` for its three networks. A file has no sizes and no names. The
-order of the parameters is written down once, in `original_layout`. Its sources:
+`multimodal_w`: the results of `getParameters()` for its three networks. The file contains neither sizes nor
+names of the parameters. `original_layout` defines their order, from these sources:
 
 * `nn.Linear` (Module.lua of nn) stores its weight, (out, in) row by row, and then its bias.
-* An nngraph module stores its layers in topological order: depth first from the outputs, the inputs of a node
-  in the order in which they were passed (topsort in init.lua of graph, __init in gmodule.lua of nngraph). So
-  in the encoder (misc/LSTM.lua) the LSTM's layers follow each other, i2h before h2h, and its unused output
-  layer of one unit comes last; in the fusion (misc/netdef.lua, AxB) the question comes before the image.
-  nngraph before its pull request 22 (February 2014) went breadth first; the original is from 2015.
+* An nngraph module stores its layers in topological order: depth first from the outputs, with the inputs of
+  a node in the order in which they were passed (topsort in init.lua of graph, __init in gmodule.lua of
+  nngraph). In the encoder (misc/LSTM.lua) this gives the LSTM's layers one after the other, i2h before h2h,
+  and last an unused output layer of one unit. In the fusion (misc/netdef.lua, AxB) the question comes before
+  the image. (nngraph went breadth first until its pull request 22 in February 2014; the original is from
+  2015.)
 * The rows of i2h and h2h are input, forget and output gate (sigmoid), then the cell's input (tanh).
-* The encoding is c1, h1, c2, h2 (misc/LSTM.lua joins next_c and next_h layer by layer), as in `DeeperLSTM`.
+* The encoding is c1, h1, c2, h2, as in `DeeperLSTM`: misc/LSTM.lua joins next_c and next_h layer by layer.
 
-The vocabulary and the answers are in the data_prepro.json of the training, not in the `.t7` file. A different
-data_prepro.json with as many words and answers cannot be detected, and gives wrong answers. With
-`-img_norm 0` the original does not normalise image features; `DeeperLSTM` always does.
+The vocabulary and the answers are in the data_prepro.json of the training, not in the `.t7` file. A wrong
+data_prepro.json with the same numbers of words and answers cannot be detected, and the model then gives wrong
+answers. With `-img_norm 0` the original does not normalise image features; `DeeperLSTM` always does.
 """
 
 from __future__ import annotations
@@ -38,15 +39,15 @@ from lookwhy.models.deeper_lstm import DeeperLSTM
 from lookwhy.models.original.torch7 import Torch7Value, read_torch7
 
 UNUSED = "unused"
-# Blocks of rows of an LSTM's weights: input, forget, output, cell; nn.LSTM has the cell third.
+# Order of the blocks of rows in an LSTM's weights: i input gate, f forget gate, o output gate, g cell input.
 ORIGINAL_GATES, PYTORCH_GATES = "ifog", "ifgo"
 
 Layout = dict[str, list[tuple[str, tuple[int, ...]]]]
-"""By key of the file: names of the parameters of `DeeperLSTM`, and shapes, in the vector's order."""
+"""For each key of the file, the (parameter of `DeeperLSTM`, shape) pairs in the order of the vector."""
 
 
 def original_layout(head: DeeperLSTM) -> Layout:
-    """Position of each parameter in the original's vectors; sources are in the module's docstring."""
+    """Order and shapes of the parameters in the original's vectors (sources: the module's docstring)."""
     kinds = ("weight_ih", "bias_ih", "weight_hh", "bias_hh")
     lstm = [f"lstm.{kind}_l{layer}" for layer in range(head.lstm.num_layers) for kind in kinds]
     layers = ("project_question", "project_image", "classify")
@@ -56,7 +57,7 @@ def original_layout(head: DeeperLSTM) -> Layout:
         "multimodal_w": [f"{layer}.{kind}" for layer in layers for kind in ("weight", "bias")],
     }
     shapes = {name: tuple(value.shape) for name, value in head.state_dict().items()}
-    # One-hot words times a matrix: a word is a column, but a row of `word_table`.
+    # The original multiplies one-hot words by a matrix: there a word is a column, in `word_table` a row.
     shapes["word_table.weight"] = shapes["word_table.weight"][::-1]
     layout = {key: [(name, shapes[name]) for name in own] for key, own in names.items()}
     layout["encoder_w_q"] += [(UNUSED, (1, head.lstm.hidden_size)), (UNUSED, (1,))]
@@ -64,12 +65,12 @@ def original_layout(head: DeeperLSTM) -> Layout:
 
 
 def import_torch7(path: Path, data: VQADataModule, out: Path, **sizes: int) -> DeeperLSTM:
-    """Convert a file of the original's train.lua to a checkpoint for `load_checkpoint`.
+    """Convert a file that the original's train.lua saved to a checkpoint for `load_checkpoint`.
 
     Args:
         path: the .t7 file.
         data: vocabulary, answers and image features of the training.
-        out: the checkpoint to write. Its epoch and step are 0: the file does not state them.
+        out: the checkpoint to write. Its epoch and step are 0, because the file does not state them.
         **sizes: sizes of `DeeperLSTM` that differ from its defaults: embedding_size (the original's
             -input_encoding_size), hidden_size (-rnn_size), num_layers (-rnn_layer) and common_size
             (-common_embedding_size).
@@ -78,10 +79,10 @@ def import_torch7(path: Path, data: VQADataModule, out: Path, **sizes: int) -> D
         The network with the file's weights, in eval mode.
 
     Raises:
-        LookwhyError: no complete Torch7 file, another model, other sizes; the data folder's features do not
-            name their image tower; or `out` cannot be written.
+        LookwhyError: `path` is no complete Torch7 file, or has another model or other sizes; the features in
+            the data folder do not name their image tower; or `out` cannot be written.
     """
-    with torch.device("meta"):  # no random weights: they are replaced at once
+    with torch.device("meta"):  # skip the initialisation: all weights are replaced
         head = DeeperLSTM(data.vocab_size, data.num_answers, data.image_dim, **cast(dict[str, Any], sizes))
     state = _state_dict(read_torch7(path), head, path)
     head.load_state_dict(state, assign=True)
@@ -94,7 +95,7 @@ def import_torch7(path: Path, data: VQADataModule, out: Path, **sizes: int) -> D
     except (OSError, RuntimeError) as error:
         raise LookwhyError(
             f"expected to write {out}, found that it cannot be written ({str(error).splitlines()[0]}); "
-            "give --out another"
+            "give another --out"
         ) from error
     return head.eval()
 
@@ -148,7 +149,7 @@ def _vector(
 
 
 def _as_pytorch(name: str, block: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
-    """Copy of a block of the original's vector, in the layout of the parameter of that name."""
+    """Copy of a block of the original's vector, in PyTorch's layout of the parameter `name`."""
     if name == "word_table.weight":
         return block.T.copy()
     if name.startswith("lstm."):
