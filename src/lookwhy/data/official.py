@@ -181,7 +181,7 @@ def _by_id(items: list[dict[str, Any]], path: Path) -> dict[int, dict[str, Any]]
         found = {_id(item["question_id"], _QUESTION_IDS): item for item in items}
     except _MALFORMED as error:
         raise LookwhyError(
-            f"expected a question_id in every entry, found an entry without it ({error!r}) in {path}; "
+            f"expected a question_id in every entry, found one without a valid id ({error!r}) in {path}; "
             "give an official file"
         ) from error
     if len(found) != len(items):

@@ -3,7 +3,7 @@
 Both splits have extra datasets, which the original ignores: `question`, `question_type` and `answer_type`
 (N,) and the ten answers `answers10` (N, 10), all UTF-8 strings of any length; and `image_id` (N,) int64. The
 validation split also has `label_test` (N,) int64, the 0-based answer or -1. Validation questions cannot be
-scored without them. A test set without annotations has only `question` and the ids.
+scored without these datasets. A test set without annotations has only `question` and the ids.
 """
 
 from __future__ import annotations

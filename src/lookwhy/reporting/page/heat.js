@@ -9,7 +9,7 @@ const LONGEST_SIDE = 336;
 const decode = (base64) => Uint8Array.from(atob(base64), (one) => one.charCodeAt(0));
 const SCALES = Object.fromEntries(Object.entries(report.scales).map(([name, { rgb, blackInk }]) => [name, { rgb: decode(rgb), blackInk }]));
 
-/** Makes a function that reads the next HeatMap of a block (see examples.pack); null if an epoch has no map. */
+/** Makes a function that reads the next HeatMap of a block (examples.pack); null if an epoch has no map. */
 function mapReader(bytes) {
   const view = new DataView(bytes.buffer);
   let at = 0;
