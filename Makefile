@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 .PHONY: demo test bench docs-figures clean
 .DELETE_ON_ERROR:
 
-# The stamp is newer than what it was installed from, so a second call installs nothing.
+# The stamp file records the last installation, so that a second call installs nothing.
 $(STAMP): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "lookwhy needs Python 3.11 or newer: make PYTHON=python3.x"; exit 2; }
 	$(PYTHON) -m venv .venv
@@ -16,11 +16,11 @@ $(STAMP): pyproject.toml constraints.txt
 data/shapes/data_img.h5: | $(STAMP)
 	$(BIN)/python data/prepare.py shapes --out data/shapes
 
-# The second run sees no picture, so there is no place in one to explain.
+# The question-only run sees no picture, so it has no image methods and no example pictures.
 QUESTION_ONLY := --model.head.init_args.use_image false --trainer.max_epochs 8 \
 	--analysis.plan.image_methods '[]' --analysis.plan.num_examples 0
 
-# Two runs of the shapes world, the second without the picture, and the page that compares them.
+# Train twice on the shapes world, the second time without pictures, and write the page that compares both.
 demo: $(STAMP) data/shapes/data_img.h5
 	$(BIN)/python train.py --config configs/shapes.yaml --name demo
 	$(BIN)/python train.py --config configs/shapes.yaml --name question_only $(QUESTION_ONLY)
@@ -33,13 +33,13 @@ test: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/pytest
 
-# Ratios, each beside its bar, on one thread; Captum is installed for it. Half an hour. With a picture:
+# Speed ratios on one thread, each with its limit; installs Captum and takes half an hour. With a figure:
 # make bench FLAGS='--plot docs/performance.png'
 bench: $(STAMP)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	$(BIN)/python -m benchmarks $(FLAGS)
 
-# The pictures of README and docs, from the runs that docs/figures.md tells how to make.
+# The pictures in README and docs; docs/figures.md explains how to make the runs that they need.
 DOCS_RUNS ?= runs/demo runs/shapes_san
 DOCS_NAMES ?= DeeperLSTM SAN
 DOCS_QUESTION ?= 500036000

@@ -1,7 +1,7 @@
-"""The door of the package: load a model, explain its answers, analyse a checkpoint, compare runs.
+"""Public functions of the package: load a model, explain its answers, analyse a checkpoint, compare runs.
 
-Notebooks reach these functions as `lookwhy.load`, `lookwhy.explain`, `lookwhy.analyze` and `lookwhy.report`.
-The commands call the same ones.
+Notebooks call them as `lookwhy.load`, `lookwhy.explain`, `lookwhy.analyze` and `lookwhy.report`. The commands
+call the same functions.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class Analysis(AnalysisResult):
     Attributes:
         folder: folder with its files and pictures.
         answers: the model's answers to every question of the data.
-        result_files: those answers, in the files of the official evaluation.
-        seconds: where the time went, by part.
+        result_files: files with these answers, in the format of the official evaluation.
+        seconds: seconds that each part of the analysis took.
     """
 
     folder: Path = Path()
@@ -51,11 +51,11 @@ class Analysis(AnalysisResult):
     seconds: dict[str, float] = field(default_factory=dict)
 
     def table(self) -> list[keys.Row]:
-        """All measurements, one a row; `pandas.DataFrame(result.table())` makes a table of them."""
+        """All measurements as rows; `pandas.DataFrame(result.table())` makes a table of them."""
         return keys.table(self.summary)
 
     def figure(self, name: str, question: int | None = None) -> Figure:
-        """A figure of the analysis.
+        """Draw a figure of the analysis.
 
         Args:
             name: "agreement", "most_important_words", "accuracy_by_type", "failure_prediction",
@@ -63,7 +63,7 @@ class Analysis(AnalysisResult):
             question: id of the question of an "example"; by default the first that the analysis chose.
 
         Raises:
-            LookwhyError: no such figure or question, or an image that is missing.
+            LookwhyError: the figure or the question does not exist, or its image is missing.
         """
         if name == "example":
             chosen = question if question is not None else next(iter(self.manifest["examples"]), -1)
@@ -91,7 +91,7 @@ def load(checkpoint: str | Path, device: str = "cpu", images: int = 1) -> Loaded
         images: number of recently used images whose results stay in memory.
 
     Raises:
-        LookwhyError: no checkpoint or no such device, or the weights of the image network are missing.
+        LookwhyError: the checkpoint, the device or the weights of the image network cannot be found.
 
     Example:
         >>> model = load("runs/demo/checkpoints/last.ckpt")  # doctest: +SKIP
@@ -144,7 +144,8 @@ def analyze(
         device: device to compute on.
 
     Raises:
-        LookwhyError: no checkpoint, a plan with unknown options, or data that are missing or changed.
+        LookwhyError: the checkpoint or the data are missing, the data have changed, or the plan has unknown
+            options.
 
     Example:
         >>> result = analyze("runs/demo/checkpoints/last.ckpt", limit=40)  # doctest: +SKIP
@@ -175,7 +176,7 @@ def analyze(
 def answer(
     checkpoint: str | Path, data: str | Path, *, out: str | Path | None = None, device: str = "cpu"
 ) -> tuple[Answers, list[Path]]:
-    """Answer the second split of a prepared folder, such as a test set without annotations.
+    """Answer the second split of a prepared folder (validation questions, or a test set without annotations).
 
     Args:
         checkpoint: file that training wrote.
@@ -187,7 +188,7 @@ def answer(
         The answers, and the files of the official evaluation that hold them.
 
     Raises:
-        LookwhyError: no checkpoint, no such device, or no prepared folder.
+        LookwhyError: the checkpoint, the device or the prepared folder does not exist.
     """
     run = _load(checkpoint, device)
     prepared = run.datamodule(Path(data))
@@ -204,7 +205,7 @@ def report(runs: Sequence[str | Path], out: str | Path = "report.html", examples
         examples: number of questions to browse.
 
     Raises:
-        LookwhyError: a run named twice, one without any analysis, or a page that cannot be written.
+        LookwhyError: a run is named twice or has no analysis, or the page cannot be written.
 
     Example:
         >>> report(["runs/demo", "runs/san"], "report.html")  # doctest: +SKIP
@@ -218,11 +219,11 @@ def report(runs: Sequence[str | Path], out: str | Path = "report.html", examples
 
 
 def _load(checkpoint: str | Path, device: str) -> LoadedRun:
-    """Load a checkpoint, its head on the device."""
+    """Load a checkpoint and move its head to the device."""
     run = load_checkpoint(checkpoint)
     try:
         run.head.to(device)
-    # A build without CUDA asserts that it has it.
+    # PyTorch without CUDA raises AssertionError for a CUDA device.
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).strip().split("\n")[0]
         raise LookwhyError(

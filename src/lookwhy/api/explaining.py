@@ -1,4 +1,4 @@
-"""A model that is ready to be explained, and one explanation, as a notebook holds them."""
+"""Classes for notebooks: a loaded model, and the explanation of one answer."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ class PictureView(NamedTuple):
 
 
 class LoadedModel:
-    """A trained model, ready to answer and to be explained; `lookwhy.load` makes it.
+    """A trained model that answers questions and explains its answers; `lookwhy.load` makes it.
 
     Attributes:
-        explainer: model and methods; calls are safe in several threads.
+        explainer: model and methods; several threads may call it.
         checkpoint: file of the model.
-        origin: facts about both in plain types, for files that hold explanations.
+        origin: checkpoint, plan and versions in plain types, to be written into files with explanations.
     """
 
     def __init__(self, explainer: Explainer, checkpoint: Path) -> None:
@@ -61,10 +61,10 @@ class LoadedModel:
         return f"<{self.origin['model']} of {self.checkpoint}, epoch {self.origin['epoch']}>"
 
     def look(self, image: Picture | PictureView) -> PictureView:
-        """Compute once what all questions about an image need.
+        """Compute the part of an explanation that all questions about an image share.
 
         Raises:
-            LookwhyError: the file is missing or damaged, or the array is no picture.
+            LookwhyError: the file is missing or damaged, or the array is not a picture.
         """
         if isinstance(image, PictureView):
             return image
@@ -105,12 +105,12 @@ class Why:
 
     @property
     def answer(self) -> str:
-        """The likeliest answer: the one that is explained."""
+        """The most probable answer, which is the one explained."""
         return self.answers[0].text
 
     @property
     def answers(self) -> tuple[Answer, ...]:
-        """The likeliest answers with their probabilities (0..1), five at most."""
+        """The most probable answers with their probabilities (0..1), five at most."""
         return self.explanation.answers
 
     @property
@@ -128,14 +128,14 @@ class Why:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Sentences that a reader must know, such as words that the model does not know."""
+        """Notes for the reader, such as which words the model does not know."""
         return (*self.explanation.notes, *self._data_notes)
 
     def save(self, path: str | Path) -> Path:
         """Write the explanation: .png, .svg or .pdf as a picture, .json as numbers.
 
         Raises:
-            LookwhyError: another ending, or a place that cannot be written to.
+            LookwhyError: the ending is another one, or the file cannot be written.
         """
         return write_explanation(Path(path), self.explanation, self.image, self.origin)
 

@@ -1,4 +1,4 @@
-"""The analysis callback: a guard, then explain, store and publish."""
+"""The callback that analyses a model during its training: explain, store and publish."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ from lookwhy.reporting.publish import publish
 
 
 class ImportanceCallback(pl.Callback):
-    """Analyses after each validation epoch where the model looks and which words matter.
+    """Analyses where the model looks and which words matter, after each validation epoch.
 
-    Training stays bit-identical to a training without it. The run folder is the trainer's `default_root_dir`.
+    Training stays bit-identical to training without this callback. The run folder is the trainer's
+    `default_root_dir`.
 
     Args:
         plan: settings of the analysis.
-        every_n_epochs: distance between analysed epochs; the first is epoch 0.
+        every_n_epochs: analyse every n-th epoch; the first is epoch 0.
         epochs: numbers of the epochs to analyse, in place of every n-th.
-        untrained: whether to analyse the untrained model, too. It is the floor of every curve, because a
-            frozen CNN draws the edges of a map, no matter what the head has learned.
+        untrained: whether to analyse the model before training, too. Its values are the baseline of every
+            curve: a frozen CNN gives maps with the edges of the image even if the head has learned nothing.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class ImportanceCallback(pl.Callback):
         return {"plan": self.plan.describe()}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Refuse a plan that cannot explain this model; analyse it, unless training is resumed."""
+        """Refuse a plan that cannot explain this model; analyse the untrained model unless resuming."""
         if self.epochs == [] and not self.untrained:
             return
         system: VQASystem = pl_module  # type: ignore[assignment]
@@ -77,7 +78,7 @@ class ImportanceCallback(pl.Callback):
         epoch = trainer.current_epoch
         return epoch in self.epochs if self.epochs is not None else epoch % self.every_n_epochs == 0
 
-    # Drawing pictures and writing files takes random numbers, too.
+    # Drawing pictures and writing files use random numbers, too.
     @random_state_kept()
     def analyse(self, trainer: pl.Trainer, pl_module: pl.LightningModule, epoch: int) -> None:
         """Explain on every rank; store and publish on the first, while the others continue.

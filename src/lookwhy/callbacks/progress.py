@@ -20,10 +20,10 @@ LOSS, VALIDATION_LOSS, ACCURACY = "train/loss", "val/loss", "val/accuracy/overal
 
 
 class TrainingProgress(ProgressBar):
-    """Bars on stderr if it is a terminal, and a line for each epoch on stdout, which stays in a log.
+    """Bars on stderr if it is a terminal, and on stdout a line for each epoch, which also suits log files.
 
-    Lightning's own bars write to stdout, even into a file, and state only the time left of the epoch. The
-    bars of rich overwrite the bars of the analysis.
+    Lightning's default bars write to stdout, even into a file, and show only the remaining time of the epoch.
+    Its RichProgressBar overwrites the bars of the analysis.
     """
 
     def __init__(self) -> None:
@@ -70,7 +70,7 @@ class TrainingProgress(ProgressBar):
         """Add the loss, and move the bar at most ten times a second."""
         loss = outputs["loss"] if isinstance(outputs, Mapping) else outputs
         if isinstance(loss, Tensor):
-            # The sum stays on the device: reading it from a GPU would wait for every step.
+            # The sum stays on the device: reading it from a GPU at every step would slow training down.
             self._losses = loss.detach() if self._losses is None else self._losses + loss.detach()
             self._steps += 1
         if self._epoch_bar.update():
@@ -127,14 +127,14 @@ class TrainingProgress(ProgressBar):
         return f"epoch {trainer.current_epoch}: {', '.join([*parts, f'{self._last_seconds:.1f} s'])}"
 
     def _numbers(self, trainer: pl.Trainer) -> dict[str, str]:
-        """Loss, accuracy, and the time left of the whole training."""
+        """Loss, accuracy, and the remaining time of the whole training."""
         found, shown = trainer.callback_metrics, {}
         if LOSS in found:
             shown["loss"] = f"{float(found[LOSS]):.3f}"
         if ACCURACY in found:
             shown["accuracy"] = f"{float(found[ACCURACY]):.1%}"
         if self._last_seconds is not None and _epochs(trainer):
-            # Assumes that each epoch takes as long as the last one, with its validation and analysis.
+            # Assumes that each epoch, with its validation and analysis, takes as long as the last one.
             epochs = _epochs(trainer) - trainer.current_epoch
             left = max(epochs * self._last_seconds - (time.monotonic() - self._start), 0.0)
             shown["all"] = f"{tqdm.format_interval(left)} left"
@@ -142,12 +142,12 @@ class TrainingProgress(ProgressBar):
 
 
 def _epochs(trainer: pl.Trainer) -> int:
-    """Number of epochs of the training; 0 if something else ends it."""
+    """Number of epochs of the training; 0 if it is not limited."""
     return max(trainer.max_epochs or 0, 0)
 
 
 def progress_bars(trainer: Namespace) -> list[pl.Callback]:
-    """The progress bar of a training, unless the trainer's options switch bars off or hold another."""
+    """The progress bar to add to a trainer; none if its options switch bars off or name another bar."""
     callbacks = trainer.get("callbacks") or []
     own = callbacks if isinstance(callbacks, list) else [callbacks]
     if trainer.get("enable_progress_bar") is False or any(isinstance(one, ProgressBar) for one in own):

@@ -1,6 +1,7 @@
 """`analyze.py`: analyses, explanations, the comparison of runs, figures, the live page, the view in W&B.
 
-A subcommand imports what it needs when it runs: torch and Lightning take seconds, and `--help` needs neither.
+Each subcommand imports its modules when it runs: importing torch and Lightning takes seconds, and `--help`
+needs neither.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     if arguments[0] not in (*SUBCOMMANDS, "-h", "--help"):
         arguments.insert(0, "checkpoint")
-    # Ctrl-C is the usual end of the live page, which has nothing to continue.
+    # Ctrl-C is the usual way to end the live page; there is no work to continue.
     resume = {"resume": "the page is closed"} if arguments[0] == "serve" else {}
     return run_command(lambda: _run(arguments), **resume)
 
@@ -34,7 +35,7 @@ def _run(arguments: list[str]) -> int:
 
 
 def build_parser() -> OneLineParser:
-    """The parser of all subcommands; `checkpoint` is implied."""
+    """Build the parser of all subcommands; `checkpoint` is implied."""
     parser = OneLineParser(
         prog=command("analyze"),
         description="Where a VQA model looks and why it answers.",
@@ -55,7 +56,7 @@ def _checkpoint_options(parser: ArgumentParser) -> None:
     add("--out", type=Path, help="folder to write to (default: <run>/analyze/<checkpoint>)")
     add("--plan", type=Path, help="YAML with the options of the plan (default: the run's)")
     add("--limit", type=int, help="analyse at most this many questions")
-    add("--grid", type=int, help="cells along each side: 16 in the paper, 14 in VQA-HAT's")
+    add("--grid", type=int, help="cells along each side: 16 in Goyal et al. 2016, 14 in the VQA-HAT paper")
     add("--data", type=Path, help="only answer the second split of this prepared folder, such as a test set")
     _add_device(parser)
     add("--profile", action="store_true", help="print the time that each part took")
@@ -189,10 +190,15 @@ def _figures_options(parser: ArgumentParser) -> None:
     add("--format", default="png", help="png, pdf, svg, with commas between (default: png)")
     add("--epoch", type=int, help="epoch of charts and examples (default: the last; untrained: -1)")
     add(
-        "--question", type=int, nargs="+", default=[], metavar="ID", help="examples (default: the analysis's)"
+        "--question",
+        type=int,
+        nargs="+",
+        default=[],
+        metavar="ID",
+        help="examples (default: those of the analysis)",
     )
-    add("--width", choices=("single", "double"), default="double", help="width in columns of a page")
-    add("--names", nargs="+", default=[], metavar="NAME", help="names of the runs (default: their folders')")
+    add("--width", choices=("single", "double"), default="double", help="one or two columns of a page")
+    add("--names", nargs="+", default=[], metavar="NAME", help="names of the runs (default: folder names)")
 
 
 def _figures(options: Namespace) -> None:
@@ -236,9 +242,9 @@ def _serve(options: Namespace) -> None:
 
 def _workspace_options(parser: ArgumentParser) -> None:
     add = parser.add_argument
-    add("runs", type=Path, nargs="*", metavar="RUN", help="runs whose keys are shown (default: a usual run)")
+    add("runs", type=Path, nargs="*", metavar="RUN", help="runs to take keys from (default: a default plan)")
     add("--project", default="lookwhy", help="W&B project (default: lookwhy)")
-    add("--entity", help="W&B user or team (default: the API key's own)")
+    add("--entity", help="W&B user or team (default: owner of the API key)")
     add("--out", type=Path, help="JSON to write (default without an API key: workspace.json)")
 
 
@@ -252,8 +258,8 @@ SUBCOMMANDS = {
     "checkpoint": ("analyse a checkpoint as the callback did in training", _checkpoint_options, _checkpoint),
     "explain": ("answer questions and show why, as pictures or numbers", _explain_options, _explain),
     "compare": ("one self-contained page that compares runs over epochs", _compare_options, _compare),
-    "figures": ("every figure of runs as files for print", _figures_options, _figures),
-    "serve": ("a web page on this machine to ask and explain in", _serve_options, _serve),
+    "figures": ("all figures of one or several runs, as files for print", _figures_options, _figures),
+    "serve": ("a web page on this machine to ask your own questions", _serve_options, _serve),
     "workspace": ("the project's saved view in W&B, or its JSON", _workspace_options, _workspace),
 }
 """Help text, options and function of each subcommand."""

@@ -1,7 +1,7 @@
 """`analyze.py explain --batch`: a list of questions, image by image; finished explanations are not repeated.
 
-The name of a file holds a digest of all that its content depends on (checkpoint, plan, image, question), and
-files are written atomically. A file with that name is therefore complete, even if the command was stopped.
+The name of a file contains a digest of checkpoint, plan, image and question, on which its content depends.
+Files are written atomically. So a file with that name is complete, even if the command was stopped.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def explain_batch(
     """Explain every question of a list; prints how many were explained, existed and failed.
 
     Raises:
-        LookwhyError: some rows could not be explained (each has been reported, the others are written), or
-            nothing can be: no list, no checkpoint, no place to write.
+        LookwhyError: some rows could not be explained (each has been reported, and the others are written),
+            or the list, the checkpoint or the output folder cannot be used.
     """
     endings = file_endings(formats, (*PICTURES, NUMBERS))
     rows = read_questions(source, images)
@@ -45,7 +45,7 @@ def explain_batch(
 
 
 class _Batch:
-    """The state of one command: the index of explanations, and counts of its rows."""
+    """The state of one command: the index of its explanations, and the counts of its rows."""
 
     def __init__(self, model: api.LoadedModel, out: Path, endings: list[str], overwrite: bool) -> None:
         self._model, self._out, self._endings, self._overwrite = model, out, endings, overwrite

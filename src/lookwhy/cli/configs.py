@@ -12,7 +12,7 @@ from lookwhy.files import packaged_config
 def with_packaged_configs(arguments: Sequence[str]) -> list[str]:
     """Replace each name of a packaged config by its path, in `--config shapes` and in `--config=shapes`.
 
-    A file of the same name in the working directory wins.
+    A file of the same name in the working directory takes precedence.
 
     Raises:
         LookwhyError: neither a file nor a packaged config has the name.

@@ -50,12 +50,12 @@ def draw_figures(
 ) -> list[Path]:
     """Draw `agreement` for all runs together, and charts and examples for each run; returns the files.
 
-    The files of a single run lie in `out`; each of several runs has a folder of its name there. The other
-    arguments are the options of the command.
+    The files of a single run are written to `out`; those of several runs to a folder of each run's name
+    inside `out`. The other arguments are the options of the command.
 
     Raises:
-        LookwhyError: a run without that analysis, an unknown format or question, an unreadable image,
-            or a folder that cannot be written.
+        LookwhyError: a run has no analysis of that epoch, a format or question is unknown, an image cannot be
+            read, or a folder cannot be written.
     """
     endings = file_endings(formats, (".png", ".pdf", ".svg"))
     read = [_read(*one, epoch) for one in names_and_folders(runs, out, names)]
@@ -78,9 +78,9 @@ def names_and_folders(runs: Sequence[Path], out: Path, names: Sequence[str]) -> 
     """The resolved path of each run, its name, and the folder for its files."""
     usual = run_names(list(runs))
     if names and len(names) != len(runs):
-        raise LookwhyError(f"expected --names of {len(runs)} runs, found {len(names)}; give one a run")
+        raise LookwhyError(f"expected --names of {len(runs)} runs, found {len(names)}; name each run")
     named = list(names) or usual
-    # Runs whose folders have equal names are named by their paths.
+    # The name of a run may be a path, if several folders have equal names.
     inside = [re.sub(r"[^\w.=-]+", "-", name).strip("-.") for name in named]
     if len({name.casefold() for name in inside}) < len(inside) or not all(inside):
         raise LookwhyError(f"expected names that make folders apart, found {', '.join(named)}; give --names")
@@ -112,7 +112,7 @@ def _check_questions(questions: Sequence[int], runs: Sequence[RunToDraw]) -> Non
 
 
 def _examples(run: RunToDraw, questions: Sequence[int], inches: float) -> list[Drawing]:
-    """Strips of the questions of the command line, or of the examples of the analysis that have images."""
+    """Figures of the questions given as options, or of the analysis's examples whose images exist."""
     wanted = questions or run.shown.manifest.get("examples", ())
     found, missing = examples(run.shown, [one for one in wanted if one in run.shown.question_ids], inches)
     if missing and questions:
@@ -135,5 +135,5 @@ def _save(drawing: Drawing, folder: Path, endings: Sequence[str]) -> list[Path]:
     except OSError as error:
         raise LookwhyError(
             f"expected a place for figures, found that {paths[0]} cannot be written "
-            f"({error.strerror or error}); give --out another"
+            f"({error.strerror or error}); give another --out"
         ) from error

@@ -40,7 +40,7 @@ STRICT = {"exit_on_error": False, "allow_abbrev": False}
 
 _OWN_ERROR = f"{LookwhyError.__module__}.{LookwhyError.__name__}: "
 _LOST_CONNECTION = ("Connection reset by peer", "Connection closed by peer", "Broken pipe")
-"""Words in the error of a process that waits for a process that has ended (gloo)."""
+"""Phrases in the error of a process (from gloo) when another process of the training has ended."""
 
 
 class RunFolderConfig(SaveConfigCallback):
@@ -65,7 +65,7 @@ class TrainCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse the given arguments without Lightning's warning that `sys.argv` holds arguments as well.
 
-        They must stay there: the strategy `ddp` starts further processes with the command line in `sys.argv`.
+        `sys.argv` must keep them: the strategy `ddp` starts further processes with that command line.
         """
         self.config = parser.parse_args(args)
 
@@ -88,7 +88,7 @@ class TrainCLI(LightningCLI):
             help="W&B tags beside the model's class, the data's folder and the like, e.g. '[first, mine]'",
         )
         parser.add_lightning_class_args(ImportanceCallback, "analysis")
-        # Options in place of objects, so that config.yaml holds all of them and can train again.
+        # The default is plain options, not objects: so config.yaml holds them all and can be trained from.
         parser.set_defaults({"analysis.plan": AnalysisPlan().describe()})
         for argument in ("vocab_size", "num_answers", "image_dim"):
             target = f"model.head.init_args.{argument}"
@@ -111,7 +111,7 @@ class TrainCLI(LightningCLI):
         trainer = super().instantiate_trainer(**kwargs)
         for callback in trainer.checkpoint_callbacks:
             if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
-                # Without it the logger puts them under its own project and run id.
+                # By default, checkpoints go to a folder named after the logger's project and run id.
                 callback.dirpath = str(run / "checkpoints")
         return trainer
 
@@ -126,7 +126,7 @@ class TrainCLI(LightningCLI):
         checkpoint = self._get(self.config, "ckpt_path")
         wanted = Path(self._get(self.config, "runs")) / self._get(self.config, "name")
         if "WANDB_SWEEP_ID" in os.environ:
-            # Agents start at the same time, so the run's id makes their names unique.
+            # Sweep agents may start at the same time; the id of the W&B run makes the names unique.
             wanted = wanted.with_name(f"{wanted.name}-{os.environ.get('WANDB_RUN_ID', '')}")
         if checkpoint and Path(checkpoint).parent.name == "checkpoints":
             run = Path(checkpoint).parent.parent
@@ -149,7 +149,7 @@ def _checkpoints() -> list[pl.Callback]:
         mode="max",
         save_on_train_epoch_end=True,
     )
-    # `save_last` of the first one would save the last epoch that was best.
+    # `save_last` of the first callback would save its latest best epoch, not the last epoch.
     last = ModelCheckpoint(filename="last", enable_version_counter=False, save_on_train_epoch_end=True)
     return [best, last]
 
@@ -198,8 +198,8 @@ def _failed_process(error: Exception) -> Exception:
         return LookwhyError(_one_line(found))  # the strategy ddp_spawn quotes the traceback of the process
     if isinstance(error, ProcessExitedException) or any(words in text for words in _LOST_CONNECTION):
         return LookwhyError(
-            "expected all processes of the training to run until its end, found that one has ended before; "
-            "its own message, if any, says why; resume with --ckpt_path and the run's checkpoints/last.ckpt"
+            "expected all processes of the training to run until its end, found that one ended early; its "
+            "own error line, if any, says why; resume with --ckpt_path and the run's checkpoints/last.ckpt"
         )
     return error
 
@@ -207,7 +207,7 @@ def _failed_process(error: Exception) -> Exception:
 def _write_metrics(run: Path, trainer: pl.Trainer) -> None:
     """Write the last and best values by their W&B names; the file marks the training as finished."""
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-    # Later epochs belong to a longer training before this one resumed from an earlier checkpoint.
+    # Later epochs are left over from an earlier training, if this one resumed from a checkpoint before them.
     summaries = read_summaries(run, last=trainer.current_epoch - 1)
     if summaries:
         analysed = summaries[max(summaries)] | best_values(summaries)
@@ -250,10 +250,10 @@ def _quieten() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in (
         ".*LeafSpec.*",
-        # One process is enough: a batch is an index into memory (see VQADataModule).
+        # Loader workers are not needed: a batch is an index into memory (see VQADataModule).
         ".*does not have many workers.*",
         ".*Checkpoint directory .* exists and is not empty.*",
-        # The accuracies are metrics that have already been joined over the processes.
+        # The accuracies are torchmetrics, which are already synchronised over the processes.
         r".*use `self.log\('val/accuracy.*sync_dist=True.*",
     ):
         warnings.filterwarnings("ignore", message=message)

@@ -1,4 +1,4 @@
-"""`lookwhy prepare`: files of this project from raw questions, images and the original's weights."""
+"""`lookwhy prepare`: makes training files from questions and images, and imports or downloads files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ VGG_STRIDE = 32
 
 
 def build_parser() -> OneLineParser:
-    """The parser of all subcommands."""
+    """Build the parser of all subcommands."""
     parser = OneLineParser(prog=command("prepare"), description=f"Prepare data for {command('train')}.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     shapes = commands.add_parser("shapes", help="generate the embedded shapes world").add_argument
@@ -37,8 +37,8 @@ def build_parser() -> OneLineParser:
     shapes("--seed", type=int, default=123, help="seed of scenes, questions and network (123)")
     shapes("--epochs", type=_positive, default=4, help="epochs of the image network's training (4)")
     both = commands.add_parser("vqa", help="official VQA v1 or v2 JSON and images: questions, then features")
-    questions = commands.add_parser("questions", help="the first half: data_prepro.h5 and .json")
-    features = commands.add_parser("features", help="the second half: data_img.h5")
+    questions = commands.add_parser("questions", help="vqa without features: data_prepro.h5 and .json")
+    features = commands.add_parser("features", help="vqa without questions: data_img.h5")
     for one in (both, questions):
         _add_questions(one)
     for one in (both, features):
@@ -56,13 +56,13 @@ def _add_import(parser: ArgumentParser) -> None:
     add("checkpoint", type=Path, metavar="CKPT.t7", help="file that the original's train.lua saved")
     add("--data", type=Path, required=True, help="folder of the data_prepro.json that it was trained with")
     add("--out", type=Path, required=True, help="checkpoint to write")
-    add("--images", type=Path, help="folder of the images (default: as the data says)")
+    add("--images", type=Path, help="folder of the images (default: the one in data_prepro.json)")
     add("--annotator-maps", type=Path, help="folder of <question_id>_<k>.png")
     add("--annotators", default="human annotators", help="name of the annotators (human annotators)")
     add("--embedding-size", type=_positive, default=200, help="width of a word's embedding (200)")
     add("--hidden-size", type=_positive, default=512, help="width of an LSTM layer (512)")
     add("--num-layers", type=_positive, default=2, help="LSTM layers (2)")
-    add("--common-size", type=_positive, default=1024, help="width where question and image meet (1024)")
+    add("--common-size", type=_positive, default=1024, help="width of the joint embedding (1024)")
 
 
 def _add_download(parser: ArgumentParser) -> None:
@@ -70,8 +70,8 @@ def _add_download(parser: ArgumentParser) -> None:
     add("dataset", choices=tuple(DATASETS), help=", ".join(DATASETS))
     add("--root", type=Path, required=True, help="folder to write to")
     add("--base-url", type=_web_address, help="mirror that holds the files under their names")
-    add("--timeout", type=_positive, default=30, help="seconds without a byte, or below 1 KiB/s (30)")
-    add("--no-checksum", action="store_true", help="skip published sums: for a mirror that packed files anew")
+    add("--timeout", type=_positive, default=30, help="reconnect after this many seconds below 1 KiB/s (30)")
+    add("--no-checksum", action="store_true", help="skip the checksums: for a mirror that repacked the files")
 
 
 def _add_questions(parser: ArgumentParser) -> None:
@@ -80,9 +80,9 @@ def _add_questions(parser: ArgumentParser) -> None:
     add("--train-annotations", type=Path, required=True, help="official JSON, or .json.gz")
     add("--val-questions", type=Path, required=True, help="official JSON, or .json.gz")
     add("--val-annotations", type=Path, help="official JSON, or .json.gz; leave out if there are no answers")
-    add("--num-answers", type=_positive, default=1000, help="most frequent answers that are kept (1000)")
+    add("--num-answers", type=_positive, default=1000, help="number of most frequent answers to keep (1000)")
     add("--max-length", type=_positive, default=26, help="words of a question that are kept (26)")
-    add("--word-count-threshold", type=int, default=0, help="rarer words become UNK (0)")
+    add("--word-count-threshold", type=int, default=0, help="words seen this often or less become UNK (0)")
 
 
 def _add_features(parser: ArgumentParser) -> None:
@@ -93,9 +93,9 @@ def _add_features(parser: ArgumentParser) -> None:
     add("--weights", default="torchvision", help=weights)
     recipe = "pixel format that the weights were trained with; must be stated for a weights file"
     add("--recipe", choices=("caffe", "torchvision"), help=recipe)
-    size = "height and width that images are resized to: 448 for a 14 x 14 grid of pool5 (224, 7 x 7)"
+    size = "height and width of resized images: 448 for a 14 x 14 grid of pool5 (224: 7 x 7)"
     add("--size", type=_positive, default=VGG_SIZE, help=size)
-    add("--batch-size", type=_positive, default=16, help="images at once (16)")
+    add("--batch-size", type=_positive, default=16, help="images in one forward pass (16)")
     add("--device", default="cpu", help="cpu, cuda, ... (cpu)")
 
 
@@ -129,7 +129,7 @@ def _dispatch(options: Namespace) -> int:
         elif options.command == "import":
             done = [_import(options)]
         else:
-            # The network first, so that a wrong weights file shows before minutes of other work.
+            # Load the network first, so that a wrong weights file is reported before minutes of work.
             tower = None if options.command == "questions" else _tower(options)
             done = [] if options.command == "features" else [_questions(options)]
             done += [] if tower is None else [_features(options, tower)]
@@ -160,7 +160,7 @@ def _check_folders(options: Namespace) -> None:
     if options.command == "import":
         if os.path.isdir(out) or out.resolve() == options.checkpoint.resolve():
             raise LookwhyError(
-                f"expected a new file to write, found {out}; give --out another, like lstm.ckpt"
+                f"expected a new file to write, found {out}; give another --out, such as lstm.ckpt"
             )
         out = out.parent
     try:
@@ -168,7 +168,7 @@ def _check_folders(options: Namespace) -> None:
     except OSError as error:
         raise LookwhyError(
             f"expected a folder to write to, found that {out} cannot be made "
-            f"({error.strerror}); give --out another"
+            f"({error.strerror}); give another --out"
         ) from error
 
 
@@ -183,11 +183,11 @@ def _shapes(options: Namespace) -> list[str]:
 
     out: Path = options.out
     generate_shapes_world(out, options.train_scenes, options.val_scenes, options.seed)
-    weights = io.BytesIO()  # torch.save would write the name of a file into it, here that of a temporary one
+    weights = io.BytesIO()  # not a file: torch.save would write the name of the temporary file into it
     torch.save(train_shapes_cnn(out, options.seed, options.epochs).state_dict(), weights)
     with atomic_path(out / "tower.pt") as partial:
         partial.write_bytes(weights.getvalue())
-    # The following steps are those of real data.
+    # The following steps are the same as for real data.
     files = {f"--{split}-{kind}": out / f"{kind}_{split}.json" for split in SPLITS for kind in KINDS}
     files |= {"--images": out / "images", "--out": out}
     given = [str(part) for option in files.items() for part in option]
@@ -210,7 +210,7 @@ def _questions(options: Namespace) -> str:
         word_count_threshold=options.word_count_threshold,
         image_root=options.images,
     )
-    # Not refused, because a model may be made to learn a few questions by heart. But it is reported.
+    # Reported but not refused: someone may want to overfit a model on a few questions.
     also = f" ({found.shared} of them trained on, too)" if found.shared else ""
     return (
         f"{found.train_kept} questions to train on ({found.train_dropped} dropped, their answer is not among "
@@ -238,7 +238,7 @@ def _tower(options: Namespace) -> ImageTower:
     tower = build_tower(options.arch, options.layer, recipe, weights)
     try:
         return tower.to(options.device)
-    except (RuntimeError, AssertionError) as error:  # depends on the name and on the build of PyTorch
+    except (RuntimeError, AssertionError) as error:  # the class depends on device and build of PyTorch
         raise LookwhyError(
             f"expected a device of this machine, found {options.device!r} ({str(error).splitlines()[0]}); "
             "give --device cpu"

@@ -21,7 +21,7 @@ from lookwhy.reporting.wandb.environment import StartError, go_offline
 from lookwhy.reporting.wandb.state import run_id
 
 LONGEST_TAG = 64
-"""Largest number of characters that W&B accepts."""
+"""Largest number of characters of a tag that W&B accepts."""
 
 
 def is_first_process() -> bool:
@@ -45,7 +45,7 @@ class RunLogger(WandbLogger):
 
 
 def make_logger(options: Namespace, run: Path) -> WandbLogger:
-    """A logger that continues the W&B run of the first training in this run folder, even offline."""
+    """Make a logger; all trainings in one run folder continue the same W&B run, even offline."""
     settings: dict[str, Any] = {"tags": tags(options)}
     # Only the first process logs, and only it may store the id.
     own_id = run_id(run) if is_first_process() else None
@@ -53,10 +53,10 @@ def make_logger(options: Namespace, run: Path) -> WandbLogger:
     logger = RunLogger(
         name=run.name, project=options.project, save_dir=str(run), id=own_id, group=group, **settings
     )
-    # Lightning always passes it on, and W&B warns of any value.
+    # Lightning always passes this argument, and W&B warns about any value of it.
     logger._wandb_init.pop("anonymous", None)
     if os.environ.get("WANDB_SWEEP_ID"):
-        # The agent has chosen them, and W&B warns of another choice.
+        # The sweep agent has chosen project and id, and W&B warns about any other value.
         logger._wandb_init |= {"project": None, "id": None}
     return logger
 

@@ -22,7 +22,7 @@ Train a VQA model and analyse it at every validation epoch. `fit` is implied.
   --data.folder DIR        files written by {prepare}
   --trainer.max_epochs N   number of epochs
 
-Every option with its type and meaning: {train} fit --help (takes as long as its imports do).
+Every option with its type and meaning: {train} fit --help (takes some seconds).
 Many trainings in one group, with W&B or in a shell loop: docs/dashboards.md.
 """
 

@@ -20,10 +20,11 @@ _NAME = re.compile(r"(\d+)_(\d+)\.png$")
 
 
 def find_annotator_maps(folder: Path) -> dict[int, list[Path]]:
-    """Map files of each question in the order of the annotators' numbers; subfolders are searched, too.
+    """Find the map files of each question, in subfolders, too; sorted by the number of the annotator.
 
     Raises:
-        LookwhyError: no such folder, no file in it is named <question_id>_<k>.png, or two are named alike.
+        LookwhyError: the folder does not exist, holds no file named <question_id>_<k>.png, or holds two files
+            of one name.
     """
     numbered = sorted(
         (int(match.group(1)), int(match.group(2)), path)
@@ -51,14 +52,14 @@ def find_annotator_maps(folder: Path) -> dict[int, list[Path]]:
 def load_annotator_maps(
     files: dict[int, list[Path]], question_ids: Iterable[int], grid: int, resize: Resize = "area"
 ) -> dict[int, Float[np.ndarray, "K G G"]]:
-    """Maps of the given questions on a grid, gray levels 0-255.
+    """Load the maps of the given questions by id, resized to a grid; gray levels 0-255.
 
     Args:
         files: result of `find_annotator_maps`.
         question_ids: questions to load; one without a map is left out.
         grid: cells along each side.
-        resize: `area` averages over each cell; `bilinear` weighs the neighbourhood, too (a triangle of the
-            width of two cells).
+        resize: `area` averages over each cell; `bilinear` also weights the neighbouring cells (triangle
+            filter, two cells wide).
 
     Raises:
         LookwhyError: a file is not a picture.
@@ -74,10 +75,10 @@ def _load(path: Path, grid: int, resize: Resize) -> Float[np.ndarray, "G G"]:
     try:
         with Image.open(path) as picture:
             if picture.mode.startswith("I"):
-                # 16-bit gray: PIL would cut all above 255 to white instead of scaling.
+                # 16-bit gray: scaled here, because PIL would clip values above 255 to white.
                 gray = Image.fromarray(np.asarray(picture, np.float32) / 257)
             else:
-                # In float: averages rounded to 256 levels would be tied.
+                # Resize in float: averages rounded to 256 levels would make cells equal.
                 gray = picture.convert("L").convert("F")
     # Pillow raises SyntaxError for damaged PNG chunks.
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:

@@ -1,4 +1,4 @@
-"""Batches of the prepared files: features stay in memory, and the loader passes only row indices."""
+"""Batches from the prepared files. Features stay in memory, and the loader passes only row indices."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from lookwhy.types import VQABatch
 
 
 class VQADataModule(pl.LightningDataModule):
-    """Training and validation questions from a folder that `data/prepare.py` wrote, or the original's.
+    """Training and validation questions from files of `data/prepare.py` or of the original (VQA_LSTM_CNN).
 
     Args:
         folder: folder of data_prepro.h5, data_prepro.json and data_img.h5.
@@ -32,20 +32,20 @@ class VQADataModule(pl.LightningDataModule):
         eval_batch_size: validation questions a step, on each device.
         sampling: `with_replacement` draws batches as the original does; `shuffled` sees each question once an
             epoch.
-        steps_per_epoch: steps that count as an epoch when batches are drawn with replacement; by default as
-            many as one pass over the questions takes.
+        steps_per_epoch: steps of an epoch when batches are drawn with replacement; by default the number of
+            steps of one pass over the questions.
         image_root: folder of the image files; by default the one named in data_prepro.json.
-        val_questions: official JSON of the validation questions. The original's own data_prepro.h5 needs it,
-            because it holds no texts and answers of them.
+        val_questions: official JSON of the validation questions. Needed with the original's data_prepro.h5,
+            which holds neither their texts nor their answers.
         val_annotations: official JSON of their annotations.
-        annotator_maps: folder of <question_id>_<k>.png: where annotators looked.
+        annotator_maps: folder of the annotator maps, <question_id>_<k>.png.
         annotators: name of the annotators in figures and tables ("human annotators").
-        note: sentence about the data, shown with every figure of it.
+        note: sentence about the data, shown in every figure.
         seed: seed of the order of the training questions.
         features: where image features are kept. `mapped` maps their file into memory; the file may be larger
-            than the memory, and several processes share it. `ram` makes a copy for each process. `auto` maps
-            (and reads ahead if there is ample free memory), or takes RAM if the file is chunked or
-            compressed. In each case they go to a GPU once if they take less than half of its free memory.
+            than the memory, and several processes share it. `ram` makes a copy for each process. `auto` is
+            `mapped`, or `ram` if the file is chunked or compressed. In all three cases, features that take
+            less than half of the free memory of a GPU are copied to the GPU at the start.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class VQADataModule(pl.LightningDataModule):
         if steps_per_epoch is not None and (sampling != "with_replacement" or steps_per_epoch < 1):
             raise LookwhyError(
                 "expected data.steps_per_epoch of at least 1 with data.sampling with_replacement, found "
-                f"{steps_per_epoch} with {sampling}; leave it out, and an epoch is one pass"
+                f"{steps_per_epoch} with {sampling}; leave it out for epochs of one pass"
             )
         self.annotator_maps = Path(annotator_maps) if annotator_maps else None
         self.annotators, self.note, self.features = annotators, note, features
@@ -100,7 +100,7 @@ class VQADataModule(pl.LightningDataModule):
 
     @property
     def max_length(self) -> int:
-        """Words of a question that the prepared files have room for; 26 in the original."""
+        """Maximum number of words of a question in the prepared files; 26 in the original."""
         return self.prepro.test.tokens.shape[1]
 
     @property
@@ -109,7 +109,7 @@ class VQADataModule(pl.LightningDataModule):
         return self.answers[int(np.bincount(self.prepro.train.labels).argmax())]
 
     def setup(self, stage: str | None = None) -> None:
-        """Load or map the features, once; stage "predict" needs no annotations."""
+        """Load or map the features at the first call; stage "predict" needs no annotations."""
         if self.datasets:
             return
         if stage != "predict" and not self.prepro.test.is_annotated:
@@ -141,14 +141,14 @@ class VQADataModule(pl.LightningDataModule):
         return self._loader(questions, TrainBatches(len(questions), *settings))
 
     def val_dataloader(self) -> DataLoader[VQABatch]:
-        """All validation questions, each once."""
+        """Batches of all validation questions, each question once."""
         questions = self.datasets["test"]
         return self._loader(
             questions, evaluation_batches(len(questions), self.eval_batch_size, *self._place())
         )
 
     def test_dataloader(self) -> DataLoader[VQABatch]:
-        """The validation questions: the data sets have no other public answers."""
+        """Batches of the validation questions: the test questions have no public answers."""
         return self.val_dataloader()
 
     def image_batches(
@@ -162,10 +162,10 @@ class VQADataModule(pl.LightningDataModule):
         """Validation questions with their pixels; a batch holds the questions about one image.
 
         Args:
-            rows: rows of the validation questions; the rows of one image stand together.
+            rows: row indices of validation questions, grouped by image.
             recipe: how an image file becomes pixels.
             device: device of the batches.
-            rank: number of this process; the images are dealt out over the processes.
+            rank: number of this process; the processes take the images in turn.
             world_size: number of processes.
 
         Raises:
@@ -190,7 +190,7 @@ class VQADataModule(pl.LightningDataModule):
     def _loader(
         self, questions: QuestionDataset, batches: Sampler[Tensor] | Sequence[Tensor]
     ) -> DataLoader[VQABatch]:
-        # Its own generator: a loader otherwise takes a number from the global random state at each pass.
+        # Without its own generator, a loader draws from the global random state at each pass.
         return DataLoader(questions, batch_size=None, sampler=batches, generator=torch.Generator())
 
     def _place(self) -> tuple[int, int]:
@@ -200,8 +200,8 @@ class VQADataModule(pl.LightningDataModule):
     def describe(self) -> dict[str, Any]:
         """Description of the data for a checkpoint, in plain types: paths, vocabulary, answers, image tower.
 
-        The tower is None where the features carry no stamp of it: a model of such data can be trained and can
-        answer, but its answers cannot be explained.
+        The tower is the image network behind the features; None if the file does not name it. A model can
+        be trained on such features and can answer, but its answers cannot be explained.
         """
         features = self.folder / "data_img.h5"
         paths = ("folder", "image_root", "val_questions", "val_annotations", "annotator_maps")

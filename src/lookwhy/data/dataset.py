@@ -1,4 +1,4 @@
-"""One split of the questions, a batch at a time."""
+"""A dataset of the questions of one split, indexed by batch."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from lookwhy.types import VQABatch
 
 
 class QuestionDataset(Dataset[VQABatch]):
-    """One split; a tensor of rows as the index gives the whole batch at once.
+    """Questions of one split; the index is a tensor of rows, and the item is their batch.
 
     Args:
         split: the questions.
         features: features of their images.
-        has_texts: whether batches hold texts. They are read from the file, and training needs none.
+        has_texts: whether batches hold texts. Training needs none, and reading them takes time.
     """
 
     def __init__(self, split: SplitQuestions, features: FeatureRows, has_texts: bool = True) -> None:

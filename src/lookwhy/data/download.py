@@ -1,7 +1,7 @@
-"""Download a data set: resume broken transfers, check the published sums, unpack the zips.
+"""Download a data set: resume broken transfers, verify the published checksums, unpack the zips.
 
-Bytes that arrive go to `<file>.partial`, beside a note of the server's version of the file. The next try asks
-for the rest of that version (Range and If-Range: RFC 9110, 14.2 and 13.1.5).
+Received bytes are written to `<file>.partial`. A note beside it (JSON) holds the version of the file on the
+server. The next attempt requests the rest of that version (Range and If-Range: RFC 9110, 14.2 and 13.1.5).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from lookwhy.data.sources import Source
 from lookwhy.errors import LookwhyError
 from lookwhy.progress import BYTES, progress, readable
 
-ATTEMPTS = 5  # in a row without progress
+ATTEMPTS = 5  # consecutive attempts without progress
 BACKOFF = 1.0  # seconds before the second try; each further wait is twice as long
 SLOWEST = 1024  # bytes per second; a connection below this for a whole timeout counts as dead
 LONGEST_WAIT = 300  # seconds that a server may ask for before the next try (Retry-After)
@@ -39,17 +39,17 @@ _say = partial(print, flush=True)
 def download(
     label: str, sources: Sequence[Source], root: Path, base_url: str | None = None, timeout: float = 30.0
 ) -> None:
-    """Fetch files into `root`, check them, and unpack the zips; skip what is there already.
+    """Download files into `root`, verify them, and unpack the zips; skip files that are there already.
 
     Args:
         label: name of the data set; processes that fetch the same one into the same `root` take turns.
         sources: the files; one without a checksum is not checked.
         root: folder, made if needed.
-        base_url: address of a mirror that holds the files flat under their names.
+        base_url: address of a mirror that holds the files, by their names, in one folder.
         timeout: seconds without a byte, or below 1 KiB/s, after which a connection counts as dead.
 
     Raises:
-        LookwhyError: a missing file, a server that fails again and again, wrong bytes, or a full disk.
+        LookwhyError: the server lacks a file or keeps failing, a checksum differs, or the disk is full.
     """
     busy = (429, 500, 502, 503, 504)
     retry = Retry(ATTEMPTS - 1, backoff_factor=BACKOFF, status_forcelist=busy, retry_after_max=LONGEST_WAIT)
@@ -63,7 +63,7 @@ def download(
             _say(f"another process is fetching {label} into {root}; waiting until it is done")
             turn = lock.acquire()
         with turn, requests.Session() as session:
-            session.headers["Accept-Encoding"] = "identity"  # lengths and sums are those of the file itself
+            session.headers["Accept-Encoding"] = "identity"  # so that Content-Length is the file's size
             for scheme in ("http://", "https://"):
                 session.mount(scheme, HTTPAdapter(max_retries=retry))
             files = [_File(one, root, base_url, session, timeout) for one in sources]
@@ -72,7 +72,7 @@ def download(
             for file in missing:
                 url = file.url
                 size, here = file.sizes()
-                # An unpacked zip is removed; before that, its content is taken to be as large as the zip.
+                # A zip is deleted only after unpacking; its content is assumed to be as large as the zip.
                 needed = max(needed, kept + size - here + size * file.is_zip)
                 kept += size - here
             if missing:
@@ -93,7 +93,7 @@ def download(
 
 
 class _File:
-    """One file on its way into a folder; arguments as of `download`."""
+    """One file to download; the arguments are those of `download`."""
 
     def __init__(
         self, source: Source, root: Path, base_url: str | None, session: requests.Session, timeout: float
@@ -106,7 +106,7 @@ class _File:
         self.note, self.mark = root / f"{self.name}.partial.json", root / f".{self.name}.unpacked"
 
     def is_complete(self) -> bool:
-        """Whether the file is here and right, or everything that its zip held is here."""
+        """Whether the file exists and is correct; for a zip, whether its unpacked content exists."""
         if self.is_zip:
             names = _read_json(self.mark)
             complete = bool(names) and all((self.root / name).exists() for name in names)
@@ -117,7 +117,7 @@ class _File:
         return complete
 
     def sizes(self) -> tuple[int, int]:
-        """Bytes of the whole file, as far as they are known, and how many of them are here."""
+        """Size of the whole file in bytes, as far as it is known, and number of bytes already on disk."""
         here = size = self.path.stat().st_size if self.path.exists() else self._arrived()[0]
         if not self.path.exists():
             response = self.session.head(self.url, timeout=self.timeout, allow_redirects=True)
@@ -132,14 +132,14 @@ class _File:
         return size, here
 
     def fetch(self) -> None:
-        """Receive the file unless it is here, check its sum, and unpack a zip."""
+        """Download the file unless it exists, verify its checksum, and unpack it if it is a zip."""
         most, failures = self._arrived()[0], 0
         while not self.path.exists():
             try:
                 self._receive()
             except BREAKS as error:
                 here = self._arrived()[0]
-                # At the speed of a trickle the file would never be complete: no progress.
+                # A timeout is no progress: at such a speed the file would never be complete.
                 failures = 1 if here > most and not isinstance(error, TimeoutError) else failures + 1
                 if failures == ATTEMPTS:
                     raise
@@ -151,12 +151,12 @@ class _File:
             self._unpack()
 
     def _arrived(self) -> tuple[int, dict[str, Any]]:
-        """Bytes that are here, and the version of the file that they begin; nothing without a note."""
+        """Number of bytes on disk, and the version of the file that they belong to; 0, {} without a note."""
         is_known = self.note.exists() and self.partial.exists()
         return (self.partial.stat().st_size, _read_json(self.note)) if is_known else (0, {})
 
     def _receive(self) -> None:
-        """Append one answer of the server to the bytes that are here, or start anew."""
+        """Append one response of the server to the partial file, or start that file again."""
         here, known = self._arrived()
         if not here or here != known.get("size"):
             asked = {"Range": f"bytes={here}-"} if here else {}
@@ -167,9 +167,9 @@ class _File:
             with self.session.get(self.url, headers=asked, timeout=self.timeout, stream=True) as response:
                 version = _version(response)
                 goes_on = response.headers.get("Content-Range", "").startswith(f"bytes {here}-")
-                stated = version.keys() & known.keys()  # a server may leave out one of them
+                stated = version.keys() & known.keys()  # a server may omit some of these headers
                 if response.status_code == 200:
-                    self.partial.unlink(missing_ok=True)  # first: the note must never vouch for older bytes
+                    self.partial.unlink(missing_ok=True)  # before the note, which must not describe old bytes
                     self.note.write_text(json.dumps(version))
                 elif not goes_on or any(version[key] != known[key] for key in stated):
                     self.partial.unlink(missing_ok=True)
@@ -179,7 +179,7 @@ class _File:
         self.note.unlink()
 
     def _append(self, response: requests.Response, size: int | None) -> None:
-        """Write the body as it arrives; `iter_content` would wait for a full chunk, however slow."""
+        """Write the body as it arrives; `iter_content` would wait until a whole chunk is full."""
         with self.partial.open("ab") as file:
             start, counted = time.monotonic(), file.tell()
             with progress(desc=self.name, total=size, initial=counted, **BYTES) as bar:
@@ -194,7 +194,7 @@ class _File:
                 raise ConnectionError("the server sent another length than it stated")
 
     def _check(self) -> None:
-        """Compare the published sum."""
+        """Compare the file with the published checksum, if there is one."""
         if self.source.checksum is not None:
             algorithm, _, expected = self.source.checksum.partition(":")
             with self.path.open("rb") as file:
@@ -203,15 +203,15 @@ class _File:
                 raise self._remove(f"{algorithm} {expected} of {self.name}", found)
 
     def _remove(self, expected: str, found: str) -> LookwhyError:
-        """Remove wrong bytes, which must not be resumed; returns the error to raise."""
+        """Delete a wrong file, so that no later attempt resumes it; returns the error to raise."""
         self.path.unlink()
         return LookwhyError(
-            f"expected {expected}, found {found} in {self.path}; it was removed: run the command again, with "
-            "--base-url of another mirror if this comes back (--no-checksum if that packed the file anew)"
+            f"expected {expected}, found {found} in {self.path}; it was removed: run the command again; if "
+            "this repeats, give --base-url of another mirror (and --no-checksum if it repacked the file)"
         )
 
     def _unpack(self) -> None:
-        """Put the content beside the zip once every entry passed its CRC; mark it done, remove the zip."""
+        """Extract the zip (which checks every CRC), move its content into the folder, delete the zip."""
         temporary = self.root / f".{self.name}.unpacking"  # on the same disk, so that files can be renamed
         shutil.rmtree(temporary, ignore_errors=True)  # left by a killed process
         try:
@@ -220,7 +220,7 @@ class _File:
             inside = self.root if folder is None or names == [folder] else self.root / folder
             shutil.copytree(temporary, inside, copy_function=os.replace, dirs_exist_ok=True)
         except Exception as error:  # zipfile raises many kinds on garbled bytes
-            # bz2 raises OSError without a number; EINVAL is a garbled offset. Other numbers are the disk's.
+            # Damaged bytes raise OSError without an errno (bz2) or with EINVAL. Other errnos mean the disk.
             if getattr(error, "errno", None) not in (None, errno.EINVAL):
                 raise
             raise self._remove("a whole zip file", str(error)) from error
@@ -236,14 +236,14 @@ class _File:
             if not entries:
                 raise ValueError("no file in it")
             for entry in progress(entries, f"unpacking {self.name}", unit="file"):
-                path = PureWindowsPath(entry.filename)  # knows both slashes, and drives
+                path = PureWindowsPath(entry.filename)  # understands both slashes and drive letters
                 if path.anchor or ".." in path.parts:
                     raise ValueError(f"entry {entry.filename!r} leads outside the folder")
                 file.extract(entry, folder)
 
 
 def _read_json(path: Path) -> Any:
-    """Content of a note; empty where it is missing or damaged."""
+    """Content of a JSON file; empty if it is missing or damaged."""
     try:
         return json.loads(path.read_text())
     except (OSError, ValueError):
@@ -251,7 +251,7 @@ def _read_json(path: Path) -> Any:
 
 
 def _version(response: requests.Response) -> dict[str, Any]:
-    """ETag, Last-Modified and size of the server's file, as far as they are stated."""
+    """ETag, Last-Modified and size of the file on the server, without those that the response omits."""
     if response.status_code != 416:
         response.raise_for_status()
     headers = response.headers
@@ -262,7 +262,7 @@ def _version(response: requests.Response) -> dict[str, Any]:
 
 
 def _reason(error: BaseException) -> str:
-    """Message of the first error: requests wraps urllib3's errors, which wrap the socket's."""
+    """Message of the original error: requests wraps errors of urllib3, which wrap errors of the socket."""
     while error.__context__ is not None:
         error = error.__context__
     return " ".join(str(error).split()) or type(error).__name__

@@ -1,8 +1,8 @@
-"""Image features of a training: in a map of their file, in RAM, or on the accelerator.
+"""Image features for training: mapped from their file, in RAM, or on the GPU.
 
-A contiguous HDF5 dataset is one block of numbers in its file. Mapped into memory it needs no reading, no
-conversion and no copy; all processes share its pages; and it may be larger than RAM. A row costs the same
-from a map as from RAM.
+A contiguous HDF5 dataset is one block of numbers in its file. The block can be mapped into memory without
+reading, converting or copying it. All processes share the pages of the map, and the file may be larger than
+RAM. Taking a row from the map costs the same as from RAM.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class FeatureRows:
         return taken
 
     def check_finite(self) -> None:
-        """Read all rows once, in the order of the file.
+        """Check all rows, in the order of the file.
 
         Raises:
             LookwhyError: a row holds NaN or an infinite value.
@@ -105,7 +105,8 @@ class FeatureRows:
 def _first_not_finite(rows: Float[Tensor, "N *D"]) -> int | None:
     """Index of the first row that holds NaN or an infinite value; None if all are finite.
 
-    Sums need no copy of the rows. A sum of finite values may overflow, so a suspect row is checked again.
+    The sum of each row is tested first, because that needs no copy of the rows. A sum of finite values may
+    overflow, so the values of a suspect row are tested one by one.
     """
     for row in (~torch.isfinite(rows.flatten(1).sum(1))).nonzero().flatten().tolist():
         if not bool(torch.isfinite(rows[row]).all()):
@@ -114,11 +115,11 @@ def _first_not_finite(rows: Float[Tensor, "N *D"]) -> int | None:
 
 
 class MappedFile:
-    """A file mapped into memory; a changed one is refused, because reading a truncated map raises SIGBUS."""
+    """A file mapped into memory. A changed file is refused: reading a truncated map raises SIGBUS."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        # Open as long as the map is used: another file under this name does no harm.
+        # The file stays open while the map is used, so a new file under the same name does no harm.
         self.descriptor = os.open(path, os.O_RDONLY)
         weakref.finalize(self, os.close, self.descriptor)
         self.state = self._state()
@@ -148,7 +149,7 @@ class MappedFile:
             return torch.from_numpy(numbers)
 
     def read_ahead(self) -> None:
-        """Ask the kernel to read the whole file in order; batches would read it at random places."""
+        """Ask the kernel to read the whole file in order, before batches read it in random order."""
         if hasattr(os, "posix_fadvise"):
             os.posix_fadvise(self.descriptor, 0, 0, os.POSIX_FADV_WILLNEED)
             self.is_read_ahead = True
@@ -164,7 +165,7 @@ class MappedFile:
         """Refuse a file that was written to after it was opened."""
         if self._state() != self.state:
             raise LookwhyError(
-                f"expected {self.path} unchanged while it is trained from, found it written to or cut off; "
+                f"expected {self.path} to stay unchanged during training, found it written to or cut off; "
                 "restore it and resume from the last checkpoint, or set data.features to ram"
             )
 
@@ -175,15 +176,16 @@ def load_features(
     free: int | None = None,
     image_files: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, FeatureRows]:
-    """Features of both splits ("train", "test").
+    """Load or map the features of both splits ("train", "test").
 
-    Features that are held in memory or read ahead are checked here, features of a larger file when taken.
+    Features in RAM, or in a map that is read ahead, are checked here. Rows of a larger file are checked when
+    they are taken.
 
     Args:
         path: data_img.h5.
         keep: `mapped`, `ram`, or `auto`: mapped if the file allows it, else in RAM.
-        free: bytes of free memory; by default as `free_memory` finds.
-        image_files: image of each row, by split, for error lines.
+        free: bytes of free memory; by default the result of `free_memory`.
+        image_files: image of each row, by split, to be named in error lines.
 
     Raises:
         LookwhyError: the file is missing, damaged or of another kind, does not fit, cannot be mapped, or
@@ -226,22 +228,23 @@ def load_features(
 def place_features(
     features: dict[str, FeatureRows], device: torch.device, free: int | None = None
 ) -> dict[str, FeatureRows]:
-    """The same features in the best place to gather batches for a device.
+    """Copy the features to a device if they fit; otherwise prepare fast copies of batches.
 
-    All of them go to the device if they take less than half of its free memory: then only indices travel.
-    Otherwise they stay, and `take` gathers into pinned memory, which is copied asynchronously.
+    Features that take less than half of the device's free memory are copied to it. Then each batch needs only
+    its row indices to be copied. Other features stay, and `take` gathers batches in pinned memory, which is
+    copied asynchronously.
 
     Args:
         features: features by split.
         device: device of the model.
-        free: bytes of free memory on the device; by default as CUDA tells.
+        free: bytes of free memory on the device; by default the number that CUDA reports.
     """
     if device.type != "cuda" and free is None:
         return features
     free = torch.cuda.mem_get_info(device)[0] if free is None else free
     if sum(one.nbytes for one in features.values()) < COMFORTABLE * free:
         for one in features.values():
-            one.check_finite()  # rows on the device are not checked again: each batch would wait for it
+            one.check_finite()  # on the CPU, once: a check on the device would make each batch wait
         return {split: FeatureRows(one.rows.to(device), is_checked=True) for split, one in features.items()}
     for one in features.values():
         one.pinned = device.type == "cuda"
@@ -249,9 +252,9 @@ def place_features(
 
 
 def free_memory() -> int:
-    """Bytes of memory for new data: available memory of Linux, within the container's limit.
+    """Bytes of memory for new data: the available memory on Linux, within the limit of the container.
 
-    On other systems the whole memory: better to try than to refuse.
+    Other systems do not report it. There the result is the whole memory, so that nothing is refused too soon.
     """
     try:
         lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())

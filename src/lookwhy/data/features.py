@@ -1,4 +1,7 @@
-"""`data_img.h5`: image features by split in the original's format, stamped with their tower and recipe."""
+"""`data_img.h5`: image features by split, in the format of the original (VQA_LSTM_CNN).
+
+The file is stamped with its tower (the image network) and its recipe (how an image file becomes pixels).
+"""
 
 from __future__ import annotations
 
@@ -36,12 +39,12 @@ def extract_features(
 
     Args:
         forward: images in the recipe's range -> features.
-        description: `ImageTower.describe()`; stamped into the file.
+        description: result of `ImageTower.describe()`, stored in the file as its stamp.
         recipe: how an image file becomes pixels.
         image_root: folder of the image files.
         image_files: paths below `image_root`, by split.
         out: the file to write.
-        batch_size: images at once.
+        batch_size: images in one forward pass.
 
     Raises:
         LookwhyError: an image is missing or damaged, or another process is writing the same file.
@@ -57,7 +60,7 @@ def extract_features(
         file.attrs["stamp"] = stamp
         for split, names in image_files.items():
             _extract_split(file, f"images_{split}", names, forward, recipe, image_root, batch_size)
-        # Only an incomplete file needs these two.
+        # Only an incomplete file needs `stamp` and `done`.
         del file.attrs["stamp"]
         for split, names in image_files.items():
             del file[f"images_{split}"].attrs["done"]
@@ -95,7 +98,7 @@ def _extract_split(
 
 
 def _check_images(root: Path, image_files: Mapping[str, list[str]]) -> None:
-    """Look for every image first, so that hours of work do not end at a missing one."""
+    """Look for every image first, so that hours of work are not lost at a missing one."""
     names = list(dict.fromkeys(name for names in image_files.values() for name in names))
     missing = [name for name in names if not (root / name).is_file()]
     if missing:
@@ -118,7 +121,7 @@ def _continues(partial: Path, stamp: str) -> bool:
 
 
 def read_features(path: Path) -> dict[str, Float[Tensor, "M *D"]]:
-    """All features by split ("train", "test"), in memory.
+    """Read all features into memory, by split ("train", "test").
 
     Raises:
         LookwhyError: the file is missing, damaged or of another kind.
@@ -140,7 +143,7 @@ def feature_shape(path: Path) -> tuple[int, ...]:
 
 
 def check_files(path: Path, image_files: Mapping[str, list[str]]) -> None:
-    """Refuse features of other images than these, or in another order.
+    """Refuse features that belong to other images than these, or to these in another order.
 
     Files of the original project carry no file list and are accepted unchecked.
 
@@ -167,7 +170,7 @@ def is_stamped(path: Path) -> bool:
 
 
 def read_description(path: Path) -> dict[str, Any]:
-    """The stamp of the tower that made the features, as `ImageTower.describe` gave it.
+    """Read the stamp of the file: the `ImageTower.describe()` of the network that made the features.
 
     Raises:
         LookwhyError: the file has no stamp, such as the original's own files.
@@ -182,7 +185,7 @@ def read_description(path: Path) -> dict[str, Any]:
 
 
 def open_features(path: Path) -> h5py.File:
-    """The opened file, checked to hold features.
+    """Open the file, and check that it holds features.
 
     Raises:
         LookwhyError: the file is missing, damaged or of another kind.
@@ -201,7 +204,7 @@ def open_features(path: Path) -> h5py.File:
     if "images_train" not in file or "images_test" not in file:
         file.close()
         raise LookwhyError(
-            f"expected images_train and images_test, found neither or one in {path}; "
+            f"expected images_train and images_test, found at most one of them in {path}; "
             f"run {command('prepare')} features again"
         )
     return file

@@ -49,7 +49,7 @@ class Question:
 
 @contextmanager
 def _without_collection() -> Iterator[None]:
-    """Switch off the search for cycles: among millions of new objects it takes as long as reading them."""
+    """Switch off the cyclic garbage collector: with millions of new objects it would double the time."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -61,15 +61,15 @@ def _without_collection() -> Iterator[None]:
 
 @_without_collection()
 def read_official(questions: Path, annotations: Path | None) -> list[Question]:
-    """Questions in the order of their file, joined with their annotations by question id.
+    """Read questions in the order of their file, joined with their annotations by question id.
 
     Args:
         questions: official questions JSON, or `.json.gz`.
         annotations: official annotations JSON; None for a test set.
 
     Raises:
-        LookwhyError: a file is missing, not JSON or of another kind, an id stands twice, or a question
-            has no annotation, one of another image, or one without its fields or its ten answers.
+        LookwhyError: a file is missing, not JSON or of another kind; an id is repeated; or the annotation of
+            a question is missing, belongs to another image, or lacks a field or some of the ten answers.
     """
     content = _read(questions, "questions")
     annotated = _by_id(_read(annotations, "annotations")["annotations"], annotations) if annotations else {}
@@ -101,7 +101,7 @@ def read_official(questions: Path, annotations: Path | None) -> list[Question]:
 
 
 def find_image(root: Path | None, subtype: str, image_id: int) -> str:
-    """The image's path under the folder: `.png` if only that lies there, else the official `.jpg`."""
+    """Path of an image under the folder: `.png` if only that file exists, else the official `.jpg`."""
     jpg, png = (image_name(subtype, image_id, suffix) for suffix in (".jpg", ".png"))
     return png if root and not (root / jpg).is_file() and (root / png).is_file() else jpg
 
@@ -145,7 +145,7 @@ def _id(value: Any, end: int) -> int:
 def _texts(values: Any) -> list[str]:
     if not isinstance(values, list):
         raise TypeError(f"{type(values).__name__} where a list should be")
-    # Millions of texts, nearly all plain: one check for a list is faster than one for each.
+    # There are millions of texts, nearly all plain: checking a whole list at once is faster.
     with suppress(TypeError):
         if _is_plain("".join(values)):
             return values
@@ -157,12 +157,12 @@ def _is_plain(text: str) -> bool:
 
 
 def _text(value: Any) -> str:
-    """Text that can be stored; other values are refused, because str() would make them a word ("None")."""
+    """Convert text or a number to text that can be stored; refuse other values ("None" would be a word)."""
     if not isinstance(value, str | int | float):
         raise TypeError(f"{type(value).__name__} where text should be")
     text = str(value)
     if not _is_plain(text):
-        text.encode()  # half a character ("\\ud83d" in JSON) is a UnicodeEncodeError, which is a ValueError
+        text.encode()  # a lone surrogate ("\\ud83d" in JSON) raises UnicodeEncodeError, a ValueError
         if "\0" in text:
             raise ValueError(f"a zero character in {text!r}")
     return text
@@ -181,7 +181,7 @@ def _by_id(items: list[dict[str, Any]], path: Path) -> dict[int, dict[str, Any]]
         found = {_id(item["question_id"], _QUESTION_IDS): item for item in items}
     except _MALFORMED as error:
         raise LookwhyError(
-            f"expected a question_id in every entry, found none in one ({error!r}) in {path}; "
+            f"expected a question_id in every entry, found one without a valid id ({error!r}) in {path}; "
             "give an official file"
         ) from error
     if len(found) != len(items):

@@ -1,7 +1,7 @@
-"""`data_prepro.h5` and `data_prepro.json`: training files, the original's own or ours.
+"""Reads `data_prepro.h5` and `data_prepro.json`, the training files of the original or of this package.
 
-Names, dtypes and 1-based ids are those of the original (VQA_LSTM_CNN, prepro.py). So its files can be read
-unmodified, and programs for its files can read ours.
+Names, dtypes and 1-based ids are those of the original (VQA_LSTM_CNN, prepro.py). So this package can read
+the original's files unmodified, and programs for the original's files can read ours.
 """
 
 from __future__ import annotations
@@ -33,14 +33,15 @@ class SplitQuestions:
         tokens: 1-based word ids, left-aligned, 0 pads.
         lengths: words of each question.
         labels: 0-based answer ids, -1 if the answer is not among them or not known.
-        image_pos: 0-based row into the features and into `image_files`.
+        image_pos: 0-based index into the features and into `image_files`.
         question_ids: ids of the data set.
         image_ids: ids of the data set.
         image_files: paths under the image folder, one for each row of the features.
-        choices: 0-based ids of the multiple-choice answers, -1 if a choice is not among the answers; no
-            column if the file has none.
-        read_text: reads a column of texts by its name in the file; empty if the file has none.
-        is_annotated: whether there are annotators' answers.
+        choices: 0-based ids of the multiple-choice answers, -1 if a choice is not among the answers; (N, 0)
+            if the file has no choices.
+        read_text: function that reads a column of texts by its name in the file; it returns an empty list if
+            the file has no such column.
+        is_annotated: whether the annotators' answers are known.
     """
 
     tokens: Int64[np.ndarray, "N T"]
@@ -93,7 +94,7 @@ def read_prepro(folder: Path) -> Prepro:
     """Read the files of a folder, ours or the original's.
 
     Raises:
-        LookwhyError: a file is missing, damaged, lacks something or contradicts itself.
+        LookwhyError: a file is missing, damaged, incomplete or inconsistent.
     """
     names = _read_json(folder / "data_prepro.json")
     path = folder / "data_prepro.h5"
@@ -123,8 +124,8 @@ def join_annotations(prepro: Prepro, questions: Path, annotations: Path) -> None
     """Add the texts, types and answers of the validation questions, which the original's own files lack.
 
     Args:
-        prepro: changed in place; its second split is joined by question id.
-        questions: official JSON of the validation questions; may hold more.
+        prepro: data whose validation split is changed in place.
+        questions: official JSON of the validation questions, joined by question id; others are ignored.
         annotations: official JSON of their annotations.
 
     Raises:
@@ -174,7 +175,7 @@ def _read_split(file: h5py.File, path: Path, split: str, image_files: list[str])
         "image_pos": image_pos,
         "question_ids": numbers(f"question_id_{split}").ravel(),
         "image_ids": numbers(key) if key in file else _ids_of_files(image_files)[image_pos],
-        # An open-ended file has the column, too, but it is empty.
+        # Open-ended files have this column, too, without any choice in it.
         "choices": choices if (choices >= 0).any() else np.empty((rows, 0), np.int64),
     }
     shapes = {name: column.shape for name, column in columns.items()}
@@ -212,13 +213,13 @@ def _read_text(path: Path, split: str, shapes: dict[str, tuple[int, ...]], name:
 
 
 def _ids_of_files(image_files: list[str]) -> Int64[np.ndarray, " M"]:
-    """COCO id at the end of each file's name, or the file's number; the original's files state no ids."""
+    """COCO id at the end of each file name, else the index of the file; the original's files hold no ids."""
     ends = [re.search(r"(\d+)$", Path(name).stem) for name in image_files]
     return np.array([int(end[1]) if end else i for i, end in enumerate(ends)], np.int64)
 
 
 def _numbered(values: dict[str, str], folder: Path) -> list[str]:
-    """Values of {"1": .., "2": .., ...} in their order."""
+    """Values of {"1": .., "2": .., ...} in the order of their numbers."""
     try:
         return [str(values[str(i)]) for i in range(1, len(values) + 1)]
     except (KeyError, TypeError) as error:

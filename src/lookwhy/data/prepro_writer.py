@@ -1,9 +1,9 @@
-"""Official JSON -> `data_prepro.h5` and `data_prepro.json`, in the original's format.
+"""Official JSON -> `data_prepro.h5` and `data_prepro.json`, as in the original (VQA_LSTM_CNN, prepro.py).
 
-Extra datasets, which the original ignores, hold the rest for either split: `question`, `question_type` and
-`answer_type` (N,) and the ten answers `answers10` (N, 10), all UTF-8 strings of any length; `image_id` (N,)
-int64; and `label_test` (N,) int64, the 0-based answer or -1. Validation questions cannot be scored without
-them. A test set without annotations has only `question` and the ids.
+Both splits have extra datasets, which the original ignores: `question`, `question_type` and `answer_type`
+(N,) and the ten answers `answers10` (N, 10), all UTF-8 strings of any length; and `image_id` (N,) int64. The
+validation split also has `label_test` (N,) int64, the 0-based answer or -1. Validation questions cannot be
+scored without these datasets. A test set without annotations has only `question` and the ids.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ TEXT = h5py.string_dtype()
 
 @dataclass(frozen=True)
 class PreparedCounts:
-    """Counts of what was written; `shared` validation questions are also trained on."""
+    """Counts of what was written; `shared` is the number of validation questions that are also trained on."""
 
     train_kept: int
     train_dropped: int
@@ -65,12 +65,13 @@ def prepare_questions(
         val_annotations: official JSON of the validation questions; None if they have no public answers.
         out: folder to write to.
         num_answers: number of answers that the model can give.
-        max_length: words of a question that are kept.
+        max_length: number of words to keep of a question.
         word_count_threshold: a word seen no more often than this in training becomes UNK.
-        image_root: folder of the images, stated in the JSON; searched for `.png` files.
+        image_root: folder of the images, written into the JSON; an image may be `.jpg` or `.png`.
 
     Raises:
-        LookwhyError: wrong input files (see `read_official`), or images that cannot be named.
+        LookwhyError: an input file is wrong (see `read_official`), or lacks the "data_subtype" that image
+            paths begin with.
     """
     train = read_official(train_questions, train_annotations)
     val = read_official(val_questions, val_annotations)
@@ -164,7 +165,7 @@ def _write_split(
 
 
 def _stated(image_root: Path | None, out: Path) -> str:
-    """Path of the images, relative if they lie in the folder of the files, so that both can move together."""
+    """Path of the images, relative if they are inside the output folder, so that the folder can be moved."""
     if image_root is None:
         return ""
     root, folder = image_root.resolve(), out.resolve()

@@ -1,6 +1,7 @@
-"""Lists of images and questions that people write: CSV, JSON, JSON lines, or the official VQA questions.
+"""Reads users' lists of images and questions: CSV, JSON, JSON lines, or the official VQA questions.
 
-A row that cannot be used is reported by file and line (in JSON by file and entry). The others still count.
+A row that cannot be used is reported with file and line (in JSON, with file and entry). The other rows are
+still used.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class ListedQuestion:
     """A question about an image file.
 
     Attributes:
-        where: the row of the list, "questions.csv:7".
+        where: place of the row, such as "questions.csv:7".
         image: path of the image file.
         question: wording of the question.
         name: stem for output files: the question's id if it has one, else the image's name.
@@ -49,13 +50,13 @@ Row = ListedQuestion | BadRow
 
 
 def read_questions(source: Path, images: Path | None = None) -> list[Row]:
-    """The rows of a list of questions, good and bad, in their order.
+    """Read the rows of a list of questions, good and bad, in their order.
 
     Args:
         source: a `.csv`, `.json` or `.jsonl` with an image and a question in each row; official VQA
             questions; or a folder that holds images and one list called `questions`.
-        images: folder of the images. The default is the folder of the list; official questions need the
-            folder of the official tools.
+        images: folder of the images. The default is the folder of the list. Official questions have no
+            default: give the folder of <data_subtype>/*.jpg.
 
     Raises:
         LookwhyError: there is no list, it cannot be read at all, or it is empty.
@@ -76,7 +77,7 @@ def read_questions(source: Path, images: Path | None = None) -> list[Row]:
 
 
 Entries = Iterator[tuple[str, Any] | BadRow]
-"""Place and content of each row, or what is wrong with it."""
+"""Place and content of each row, or a BadRow."""
 
 
 def _list_in(folder: Path) -> Path:
@@ -124,9 +125,9 @@ def _csv(file: Path, text: str) -> Entries:
 
 
 def _cells(lines: list[str], start: int) -> tuple[list[str] | str, int]:
-    """The row that begins in a line, or its error, and the number of the line after it.
+    """Parse the row that begins in line `start`; returns the row or its error, and the next line's index.
 
-    A quote without its end swallows all that follows, so after an error the next line begins a row again.
+    An unclosed quote would swallow all following lines, so after an error the next line begins a new row.
     """
     reader = csv.reader((lines[at] for at in range(start, len(lines))), strict=True)
     try:
@@ -187,7 +188,7 @@ def _row(where: str, entry: Any, root: Path) -> Row:
     image, question = entry[IMAGE].strip(), " ".join(entry[QUESTION].split())
     try:
         exists = (root / image).is_file()
-    except (OSError, ValueError):  # a name too long, or with a zero character
+    except (OSError, ValueError):  # the name is too long or holds a zero character
         exists = False
     if not exists:
         return BadRow(where, f"expected an image, found no file {root / image!s}; correct the path")

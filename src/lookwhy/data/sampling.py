@@ -1,4 +1,4 @@
-"""Choice of the questions of each batch, on each process."""
+"""Row indices of the questions of each batch, for each process."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ Sampling = Literal["with_replacement", "shuffled"]
 
 
 class TrainBatches(Sampler[Tensor]):
-    """Row indices of each batch of an epoch: a function of seed, epoch and rank alone.
+    """Row indices of each training batch of an epoch; they depend only on seed, epoch and rank.
 
-    So a resumed run draws the batches of the uninterrupted one, however the global random state was used.
+    So a resumed run draws the same batches as an uninterrupted run, independent of the global random state.
     Every rank gets the same number of batches.
     """
 
@@ -55,6 +55,6 @@ class TrainBatches(Sampler[Tensor]):
 
 
 def evaluation_batches(rows: int, batch_size: int, rank: int = 0, world_size: int = 1) -> list[Tensor]:
-    """Row indices of each batch of a rank: each question once over all ranks, whose shares may be uneven."""
+    """Row indices of each evaluation batch of a rank; each question is on exactly one rank."""
     share = torch.arange(rows)[rank::world_size]
     return list(share.split(batch_size)) if len(share) else []

@@ -13,7 +13,8 @@ class Source:
     Attributes:
         url: address; its last part is the file's name.
         checksum: `algorithm:hexadecimal digest`, algorithms as in hashlib; None where none is published.
-        folder: folder for a zip's content, however it was packed; None keeps the zip's own folders.
+        folder: folder for the content of a zip, whether or not the zip contains that folder; None keeps the
+            paths in the zip.
     """
 
     url: str
@@ -23,4 +24,4 @@ class Source:
 
 _TABLE = yaml.safe_load(Path(__file__).with_name("sources.yaml").read_text(encoding="utf-8"))
 DATASETS = {label: tuple(Source(**entry) for entry in entries) for label, entries in _TABLE.items()}
-"""Files by the name of the data set that the command takes."""
+"""Files of each data set, by the name that `prepare.py download` takes."""

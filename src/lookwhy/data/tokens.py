@@ -1,4 +1,4 @@
-"""Words and their ids, as the original's prepro.py makes them."""
+"""Words and their ids, as in prepro.py of the original (VQA_LSTM_CNN)."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 UNKNOWN = "UNK"
 ORIGINAL_MAX_LENGTH = 26
-"""Words of a question that the original's files have room for."""
+"""Maximum number of words of a question in the original's files."""
 
 
 def tokenize(question: str) -> list[str]:
-    """Lower-cased words and punctuation marks, by NLTK's word_tokenize on the whole question.
+    """Split a question into lower-case words and punctuation marks with NLTK's word_tokenize.
 
     `preserve_line` skips the sentence splitter, the only part that needs NLTK data.
 
@@ -25,7 +25,7 @@ def tokenize(question: str) -> list[str]:
 
 
 class Vocabulary:
-    """Word <-> 1-based id. The last word is "UNK", which stands for all others; id 0 is padding.
+    """Words and their 1-based ids. The last word is "UNK", which stands for all others; id 0 is padding.
 
     Args:
         ix_to_word: {"1": "the", ..., "N": "UNK"}, as data_prepro.json holds it.
@@ -42,7 +42,7 @@ class Vocabulary:
 
     @classmethod
     def from_questions(cls, questions: Iterable[Sequence[str]], threshold: int = 0) -> Vocabulary:
-        """Words seen more than `threshold` times, most frequent first, and UNK."""
+        """Make a vocabulary of the words seen more than `threshold` times, most frequent first, and UNK."""
         counts = Counter(word for words in questions for word in words)
         kept = sorted((word for word in counts if counts[word] > threshold), key=lambda w: (-counts[w], w))
         kept = [word for word in kept if word != UNKNOWN] + [UNKNOWN]
@@ -60,5 +60,5 @@ class Vocabulary:
         return [self._words[i - 1] for i in ids if i > 0]
 
     def ix_to_word(self) -> dict[str, str]:
-        """The words by number, as data_prepro.json holds them."""
+        """Words by id, in the form of data_prepro.json."""
         return {str(i): word for i, word in enumerate(self._words, start=1)}

@@ -1,7 +1,8 @@
 """The calls of the live page: take in an image, answer and explain, answer again without some parts.
 
-Each call carries everything that its answer depends on, so tabs are independent. The server holds only the
-images sent last, under a digest of their bytes; a page whose image is gone sends it again.
+Each call carries everything that its answer depends on, so browser tabs are independent. The server keeps
+only the most recent images, by a digest of their bytes. A page sends an image again if the server no longer
+has it.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Calls:
         self._explainer.explain(self._explainer.look(gray), "what is this ?")
 
     def look(self, content: bytes) -> Json:
-        """Take in the bytes of an image file.
+        """Decode an image file and keep the image for later calls.
 
         Raises:
             LookwhyError: the bytes are not an image, or it has too many pixels.

@@ -27,7 +27,7 @@ class Example:
 
 
 def find_examples(explainer: Explainer, count: int = COUNT) -> list[Example]:
-    """Choose at most `count` validation questions about different images; none if the run's data is gone."""
+    """Choose at most `count` validation questions about different images; none if the data is missing."""
     data = explainer.run.data
     folder = Path(data["folder"])
     try:
@@ -46,6 +46,6 @@ def find_examples(explainer: Explainer, count: int = COUNT) -> list[Example]:
     for name, choices in questions_of.items():
         path = folder / image_root / name
         if path.suffix.lower() in MEDIA_TYPES and path.is_file() and path.stat().st_size <= MAX_BYTES:
-            # Rotate through an image's questions: in the official files the first ones are alike.
+            # Not always the first question of an image: in the official files these are alike.
             examples.append(Example(choices[len(examples) % len(choices)], path))
     return examples[:count]

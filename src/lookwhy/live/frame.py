@@ -53,6 +53,6 @@ def live_page(explainer: Explainer, examples: list[Example]) -> str:
 
 
 def _run_name(checkpoint: Path) -> str:
-    """Return the name of the run folder, or of the file where the checkpoint is in no run folder."""
+    """Return the name of the run folder, or of the file if the checkpoint is not in a run folder."""
     path = checkpoint.resolve()
     return path.parent.parent.name if path.parent.name == "checkpoints" else checkpoint.stem

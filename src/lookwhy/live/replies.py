@@ -18,7 +18,7 @@ def image_reply(key: str, rgb: Image.Image) -> Json:
     if max(shown.size) > LONGEST_SIDE:
         kind, content = "jpeg", small_jpeg(shown)
     else:
-        # The page enlarges a small image, and with it every JPEG artefact.
+        # PNG, because the page enlarges small images, which would make JPEG artefacts visible.
         kind, buffer = "png", io.BytesIO()
         shown.save(buffer, "PNG")
         content = buffer.getvalue()

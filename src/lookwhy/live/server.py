@@ -95,7 +95,7 @@ def live_app(explainer: Explainer) -> Starlette:
     """
     calls, examples = Calls(explainer), find_examples(explainer)
     calls.warm_up()
-    # Pillow warns of large images on stderr; `read_upload` refuses smaller ones already.
+    # Pillow warns about very large images on stderr; the limit of `read_upload` is lower.
     warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
     app = Starlette(
         routes=_routes(calls, live_page(explainer, examples), examples),
@@ -122,7 +122,7 @@ def run(app: ASGIApp, listener: socket.socket) -> None:
     """
     config = uvicorn.Config(
         app,
-        # One choice of each, whatever else is installed.
+        # Fixed choices, independent of other installed packages.
         loop="asyncio",
         http="h11",
         ws="none",
@@ -130,7 +130,7 @@ def run(app: ASGIApp, listener: socket.socket) -> None:
         proxy_headers=False,
         server_header=False,
         access_log=False,
-        # Bad requests are answered, not reported on the terminal; `_failure` prints what is our fault.
+        # Bad requests get a reply but no log line; `_failure` prints errors of this server.
         log_config=None,
         log_level="critical",
         # An upload that stalls must not keep Ctrl-C waiting.
@@ -176,7 +176,7 @@ def _routes(calls: Calls, page: str, examples: list[Example]) -> list[Route]:
 
 
 async def _body(request: Request, limit: int, refusal: str) -> bytes:
-    """Read a body of at most `limit` bytes; larger ones are never held.
+    """Read a body of at most `limit` bytes; the rest of a larger body is not kept.
 
     Raises:
         TooLargeError: the body is larger; the message is `refusal`.
@@ -188,7 +188,7 @@ async def _body(request: Request, limit: int, refusal: str) -> bytes:
         if size <= limit:
             parts.append(part)
         elif size > 8 * limit:
-            break  # keep reading up to here: a browser receives no answer while it sends
+            break  # read on until here, because a browser receives the reply only after sending
     if size > limit:
         raise TooLargeError(refusal)
     return b"".join(parts)

@@ -13,7 +13,7 @@ from lookwhy.errors import LookwhyError
 from lookwhy.towers.recipe import as_rgb
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
-"""Pillow's names of the formats accepted; no other decoder runs."""
+"""Accepted formats, by Pillow's names; no other decoder runs."""
 FORMATS_TEXT = "a JPEG, PNG, WebP or BMP image"
 MAX_BYTES, MAX_PIXELS = 10 * 2**20, 40_000_000
 _ONE_AT_A_TIME = threading.Lock()
@@ -31,11 +31,11 @@ _DECODER_ERRORS = (
     struct.error,
     zlib.error,
 )
-"""Errors that Pillow's decoders raise on bytes made to break them."""
+"""Errors that Pillow's decoders raise on malicious bytes."""
 
 
 def read_upload(content: bytes) -> Image.Image:
-    """Decode an image file to RGB, turned upright as its EXIF data says; the first frame of several.
+    """Decode an image file (an animation: its first frame) to RGB, rotated as its EXIF data says.
 
     Args:
         content: bytes of the file; the server limits their number to `MAX_BYTES`.

@@ -10,7 +10,7 @@ from lookwhy.reporting.style import epoch_name
 
 
 def compare(runs: dict[str, Path]) -> list[Comparison]:
-    """Paired differences: each run against the first; in each, last against first epoch, and methods."""
+    """Compute paired differences of runs (each against the first), epochs (last against first), methods."""
     ends = {name: _ends(store.stored_epochs(run)) for name, run in runs.items()}
     baseline, *others = ends
     base_epoch, base_records = ends[baseline][1]

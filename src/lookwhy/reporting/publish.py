@@ -1,4 +1,4 @@
-"""Publishes one analysis: pictures into the run folder, and everything to W&B if there is a run."""
+"""Publishes one analysis: draws pictures into the run folder, and logs everything if there is a W&B run."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _log = logging.getLogger(__name__)
 def publish(result: AnalysisResult, run_folder: Path, epoch: int, experiment: Any | None) -> list[Path]:
     """Draw the pictures of one analysis into the run folder, and log the analysis to W&B.
 
-    Call it after `lookwhy.store.save`, which replaces the folder of the epoch. Without an `experiment` (a W&B
-    run), W&B is left out. Returns the pictures written.
+    Call it after `lookwhy.store.save`, which replaces the folder of the epoch. `experiment` is the W&B run;
+    None logs nothing. Returns the paths of the pictures.
     """
     folder = store.epoch_folder(run_folder, epoch) / "figures"
     strips, missing = catalogue.examples(result, result.manifest.get("examples", ()))

@@ -66,7 +66,7 @@ def curves(result: AnalysisResult) -> dict[str, dict[str, Curve]]:
 
 
 def types(result: AnalysisResult, kind: str) -> list[str]:
-    """Types of one kind ("answer_type" or "question_type"), those with the most questions first."""
+    """Types of one kind ("answer_type" or "question_type"), sorted by number of questions, largest first."""
     counts = count_types(result, kind)
     names = [row.group for row in rows(result, "accuracy") if row.measure == kind]
     return sorted(names, key=lambda name: (-counts.get(name, 0), name))
@@ -79,7 +79,7 @@ def count_types(result: AnalysisResult, kind: str) -> dict[str, int]:
 
 
 def questions(result: AnalysisResult) -> dict[int, list[Record]]:
-    """Records by question id, one a method."""
+    """Records by question id; each question has one record for each method."""
     found: dict[int, list[Record]] = {}
     for record in result.records:
         found.setdefault(int(record["question_id"]), []).append(record)

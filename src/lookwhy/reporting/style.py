@@ -1,8 +1,9 @@
 """Style of all reports: colours, sizes, and the words shown for each name.
 
-Series have the colours of Okabe and Ito, which can be told apart with any colour vision. Magnitudes run from
-light (nothing) to dark (most) through a perceptually uniform map, so that they read the same over pictures,
-behind words and in print. Signed values run from blue (against the answer) to red (for it).
+Series have the colours of Okabe and Ito, which can be told apart with any colour vision. The colours of
+magnitudes run from light (nothing) to dark (most) through a perceptually uniform map, so that they look the
+same over pictures, behind words and in print. Those of signed values run from blue (against the answer) to
+red (for it).
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """The image network of the shapes world: a small VGG-style CNN, trained to name the thing at each place.
 
-Four 3x3 convolutions with pooling bring a 64x64 picture to a 3x3 grid, one cell a place. A 1x1 layer gives
-each place its features. In training, a linear layer reads shape x colour, size and texture from every place.
-So each picture counts as nine examples, and the features hold shape AND colour together, as a question such
-as "what color is the cube?" needs. The linear layer is thrown away afterwards.
+Four 3x3 convolutions with pooling reduce a 64x64 picture to a 3x3 grid, one cell for each place. A 1x1 layer
+computes the features of each place. In training, a linear layer predicts the pair of shape and colour, the
+size and the texture at every place. So each picture gives nine training examples. The features encode shape
+and colour together, which questions such as "what color is the cube?" need. The linear layer is discarded
+after training.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from lookwhy.progress import progress
 from lookwhy.towers.shapes_cnn import CHANNELS, RECIPE, build_shapes_cnn
 
 PIXEL_SCALE = 64.0
-"""Divisor of the pixels, which reach +-128; the weights of the first layer contain it."""
+"""Divisor of the pixel values, which reach +-128; it is part of the weights of the first layer."""
 
 LEARNING_RATE = 3e-3
 SPARSENESS = 0.03
@@ -31,7 +32,7 @@ SPARSENESS = 0.03
 
 PAIRS = len(SHAPES) * len(COLORS)
 READINGS = PAIRS + 3
-"""Logits of a place: each pair of shape and colour, nothing, large, striped."""
+"""Number of logits at a place: each pair of shape and colour, nothing, large, striped."""
 BATCH_SIZE = 64
 
 
@@ -40,11 +41,11 @@ def train_shapes_cnn(world: Path, seed: int, epochs: int = 4) -> nn.Sequential:
 
     Args:
         world: folder that `generate_shapes_world` wrote.
-        seed: seed of initialisation and order.
+        seed: seed of the initial weights and of the order of the scenes.
         epochs: passes over the scenes.
     """
     images, pairs, marks = _load_scenes(world)
-    # A quarter less time than with channels first; the result differs by rounding only.
+    # Takes a quarter less time than channels first; results differ only by rounding.
     images = images.contiguous(memory_format=torch.channels_last)
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng():
@@ -69,7 +70,7 @@ def train_shapes_cnn(world: Path, seed: int, epochs: int = 4) -> nn.Sequential:
             for rows in torch.randperm(len(images), generator=generator).split(BATCH_SIZE):
                 features = cnn(images[rows]).view(-1, CHANNELS, PLACES, PLACES)
                 loss = _reading_loss(reading(features), pairs[rows], marks[rows])
-                # Sparse features differ from picture to picture; a head cannot use what all pictures share.
+                # Sparse features differ between pictures; features that all pictures share are useless.
                 loss = loss + SPARSENESS * features.mean()
                 optimizer.zero_grad()
                 loss.backward()
@@ -83,7 +84,7 @@ def train_shapes_cnn(world: Path, seed: int, epochs: int = 4) -> nn.Sequential:
 def _reading_loss(
     logits: Float[Tensor, "B R 3 3"], pairs: Int64[Tensor, "B 3 3"], marks: Float[Tensor, "B 2 3 3"]
 ) -> Float[Tensor, ""]:
-    """Cross entropy of the pair at each place, and of size and texture where something stands."""
+    """Cross entropy of the pair at each place, and of size and texture at places with a thing."""
     named = F.cross_entropy(logits[:, : PAIRS + 1], pairs)
     there = (pairs < PAIRS)[:, None].expand_as(marks)
     return named + F.binary_cross_entropy_with_logits(logits[:, PAIRS + 1 :][there], marks[there])
@@ -92,7 +93,7 @@ def _reading_loss(
 def _load_scenes(
     world: Path,
 ) -> tuple[Float[Tensor, "N 3 H W"], Int64[Tensor, "N 3 3"], Float[Tensor, "N 2 3 3"]]:
-    """Pictures, the pair at each place (PAIRS where nothing stands), and large/striped at each place."""
+    """Pictures; the pair at each place (PAIRS if it is empty); whether its thing is large, and striped."""
     scenes = json.loads((world / "scenes_train.json").read_text())
     images = torch.stack(
         [RECIPE.load(world / "images" / image_name("shapes_train", int(i), ".png")) for i in scenes]

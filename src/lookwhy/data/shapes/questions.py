@@ -1,4 +1,4 @@
-"""Questions about a scene of the shapes world, their answers and the things that each one needs."""
+"""Questions about a scene of the shapes world, their answers, and the things that an answer depends on."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class SceneQuestion:
         answer: the true answer.
         question_type: first words of the question, as in the official annotations.
         answer_type: "yes/no", "number" or "other".
-        needed: numbers of the things that have to be looked at.
-        wrong: answers of an inattentive annotator; the true one among them is ignored.
+        needed: indices of the things that one must look at to answer.
+        wrong: possible answers of an inattentive annotator; the true answer among them is ignored.
     """
 
     text: str
@@ -39,7 +39,7 @@ Family = Callable[[list[Thing], np.random.Generator], SceneQuestion | None]
 
 
 def ask(things: list[Thing], count: int, random: np.random.Generator) -> list[SceneQuestion]:
-    """Different questions about a scene, of families drawn at random, all unambiguous."""
+    """Make up to `count` different, unambiguous questions about a scene, of randomly drawn families."""
     found: dict[str, SceneQuestion] = {}
     for _ in range(20 * count):
         family = FAMILIES[int(random.choice(len(FAMILIES), p=WEIGHTS))]
@@ -56,7 +56,7 @@ def _pick(random: np.random.Generator, options: Sequence[str]) -> str:
 
 
 def _name(things: list[Thing], number: int) -> str | None:
-    """Words for this thing alone that do not give its colour away ("cube", "large cube"), or None."""
+    """A name that only this thing has, without its colour ("cube", "large cube"); None if there is none."""
     thing = things[number]
     same = [other for other in things if other.shape == thing.shape]
     if len(same) == 1:
@@ -118,12 +118,12 @@ def _exists(things: list[Thing], random: np.random.Generator) -> SceneQuestion:
 
 
 def _or_all(needed: list[int], things: list[Thing]) -> list[int]:
-    """The things found; all if there are none, because the annotator had to look everywhere."""
+    """The found things, or all things if none was found, because the annotator had to look everywhere."""
     return needed or list(range(len(things)))
 
 
 def _unique(family: Callable[..., SceneQuestion | None]) -> Family:
-    """A family of questions about one thing that its colour and shape name unambiguously."""
+    """Make a family of questions about one thing, which colour and shape must identify."""
 
     def ask_about_one(things: list[Thing], random: np.random.Generator) -> SceneQuestion | None:
         number, thing = _any(things, random)
@@ -176,7 +176,7 @@ def _same_color(things: list[Thing], random: np.random.Generator) -> SceneQuesti
     if None in names:
         return None
     answer = "yes" if things[first].color == things[second].color else "no"
-    # Few pairs match by chance: most of those that do not are left out, for balance.
+    # Few pairs have equal colours by chance, so most of the other pairs are dropped for balance.
     if answer == "no" and random.random() < 0.6:
         return None
     text = f"Are the {names[0]} and the {names[1]} equally colored?"

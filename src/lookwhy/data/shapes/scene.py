@@ -71,7 +71,7 @@ class Thing:
 
 
 def make_scene(random: np.random.Generator) -> list[Thing]:
-    """Two to five things, few more often than many, each near the middle of a place of its own."""
+    """Draw a scene of two to five things (fewer are more likely), each near the middle of its own place."""
     count = int(random.choice([2, 3, 4, 5], p=[0.4, 0.3, 0.2, 0.1]))
     places = random.choice(PLACES * PLACES, size=count, replace=False)
     step = SIDE / PLACES
@@ -88,7 +88,7 @@ def make_scene(random: np.random.Generator) -> list[Thing]:
 
 
 def draw_scene(things: list[Thing], random: np.random.Generator) -> Image.Image:
-    """The picture of a scene, RGB, SIDE x SIDE."""
+    """Draw the picture of a scene: RGB, SIDE x SIDE pixels."""
     picture = Image.fromarray(_background(random))
     large = picture.resize((SIDE * _OVERSAMPLING,) * 2, Image.Resampling.BICUBIC)
     for thing in things:
@@ -107,7 +107,7 @@ def mask_of(thing: Thing) -> Float[np.ndarray, "64 64"]:
 def _background(random: np.random.Generator) -> UInt8[np.ndarray, "64 64 3"]:
     waves = gaussian_filter(random.normal(0, 1, (SIDE, SIDE)), 3)
     texture = 9 * waves / waves.std() + random.normal(0, 5, (SIDE, SIDE))
-    # Without its own mean, so that the background of every picture lies around the mean pixel.
+    # The texture's mean is subtracted, so that every background lies around the mean pixel.
     pixels = np.array(MEAN_PIXEL) + (texture - texture.mean())[..., None]
     return np.clip(np.round(pixels), 0, 255).astype(np.uint8)
 

@@ -61,7 +61,7 @@ def generate_shapes_world(out: Path, train_scenes: int, val_scenes: int, seed: i
 def _annotation(
     question_id: int, image_id: int, asked: SceneQuestion, random: np.random.Generator
 ) -> dict[str, Any]:
-    """Ten answers; now and then one or two of them are mistaken."""
+    """An official annotation with ten answers, of which sometimes one or two are wrong."""
     mistaken = int(random.choice([0, 1, 2], p=[0.65, 0.25, 0.1]))
     others = [answer for answer in asked.wrong if answer != asked.answer]
     answers = [asked.answer] * (10 - mistaken)
@@ -96,11 +96,11 @@ def _save(picture: Image.Image, path: Path) -> None:
 def simulated_reveal(
     needed: list[Float[np.ndarray, "64 64"]], random: np.random.Generator
 ) -> UInt8[np.ndarray, "64 64"]:
-    """Map of one simulated annotator: the needed things, shifted and blurred, sometimes a wrong place too.
+    """Map of one simulated annotator: the needed things, shifted and blurred; sometimes also a wrong place.
 
     Args:
         needed: mask of each needed thing, 0..1.
-        random: source of the imprecision.
+        random: generator of the errors.
     """
     seen = np.zeros((SIDE, SIDE))
     kept = [mask for mask in needed if len(needed) == 1 or random.random() > 0.1] or needed[:1]

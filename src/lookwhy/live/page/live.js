@@ -39,8 +39,8 @@ class LivePage {
   }
 
   /**
-   * Does some work with the server, and shows its status and its refusals. Later work overrides earlier.
-   * @param {(isLast: () => boolean) => Promise<void>} act `isLast` says whether no later work has begun
+   * Runs a task that calls the server, and shows its status and refusals. A newer task overrides older ones.
+   * @param {(isLast: () => boolean) => Promise<void>} act the task; `isLast`: whether it is the newest
    * @param {string} place id of the element for refusals
    */
   async work(status, act, place = "error") {
@@ -113,7 +113,7 @@ class LivePage {
     this.panels.show(sent.picture, explained.maps.filter(({ domain }) => domain === "image"));
     wordRows(at("spoken"), explained, (word) => this.toggle(this.words, word));
     this.show();
-    // A phone's screen ends above the answer.
+    // On a phone the answer is below the visible part of the page.
     if (at("result").getBoundingClientRect().top > 0.7 * window.innerHeight) at("result").scrollIntoView();
   }
 
@@ -129,7 +129,7 @@ class LivePage {
     this.askAgain();
   }
 
-  /** Asks again without the cells and words that are gone. */
+  /** Asks again without the removed cells and words. */
   askAgain() {
     if (!this.cells.size && !this.words.size) {
       this.turn++;
@@ -146,7 +146,7 @@ class LivePage {
       try {
         change = await this.asked.ask("change", { question: explained.question, ...gone });
       } catch (error) {
-        // Return to the state of the bars: the next click starts from it.
+        // Restore the state that the bars show, because the next click starts from it.
         if (isLast()) this.restore();
         throw error;
       }

@@ -1,4 +1,4 @@
-// Calls to the server. It keeps no state of a page, only the images sent last.
+// Calls to the server. The server keeps no state of a page, only the most recent images.
 
 /** A refusal by the server or by this page, in words for the reader; `status` is HTTP's, or 0. */
 class Refusal extends Error {

@@ -2,7 +2,8 @@
 
 /**
  * @typedef {{text: string, probability: number|null, id: number}} Answer
- * @typedef {{answers: Answer[], probabilities: (number|null)[]}} Change the best answers now; the present probabilities of the answers before
+ * @typedef {{answers: Answer[], probabilities: (number|null)[]}} Change
+ *   `answers`: the best ones after the change; `probabilities`: the new ones of the earlier answers
  */
 
 /** Converts a map of the server to the form that `heat.js` draws: scaled to a peak of 1. */
@@ -13,7 +14,7 @@ function heatMap({ domain, signed, values }) {
 }
 
 /**
- * Draws answers as bars: the bar is the probability now, the mark the one before.
+ * Draws answers as bars: the bar is the new probability, the mark is the earlier one.
  * @param {Answer[]} before
  * @param {Change|null} change
  */
@@ -50,7 +51,7 @@ function answerSentence(place, { answers }, change, cells, words) {
 }
 
 /**
- * The image under each method's map. Every picture takes clicks; the first one takes the keyboard, too.
+ * The image under each method's map. All pictures react to clicks, and the first one to the keyboard, too.
  * @param {(cell: number) => void} toggle
  * @param {(cell: number) => void} pointed
  */

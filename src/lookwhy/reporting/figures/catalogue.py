@@ -29,10 +29,10 @@ class Entry:
     """One kind of figure.
 
     Attributes:
-        name: name of the file and of the image in W&B; strips of questions add the question's id.
+        name: name of the file and of the image in W&B; the figure of a question adds the question's id.
         needs: "runs" (all epochs of all runs), "analysis" (one of them), or "question" (one analysis, one of
             its questions and its image).
-        draw: the function that draws it; its last argument is the width in inches (None: what suits it).
+        draw: the function that draws it; its last argument is the width in inches (None: chosen by it).
         each_epoch: whether it is drawn into the run folder and logged to W&B at every epoch.
     """
 
@@ -57,7 +57,7 @@ EPOCH_CHARTS = tuple(one.name for one in FIGURES if one.needs == "analysis" and 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure that is made when its turn comes, because hundreds at once would fill the memory."""
+    """A figure that `make` draws on demand, because hundreds of figures at once would fill the memory."""
 
     name: str
     make: Callable[[], Figure]
@@ -74,17 +74,17 @@ def comparisons(runs: Runs, width: float | None = None) -> list[Drawing]:
 
 
 def example_name(question_id: int) -> str:
-    """Name of the strip of one question."""
+    """Name of the figure of one question."""
     return f"example_{question_id}"
 
 
 def examples(
     result: AnalysisResult, questions: Iterable[int], width: float | None = None
 ) -> tuple[list[Drawing], list[str]]:
-    """Strips of questions by id; the usual choice is `result.manifest["examples"]`; `width` in inches.
+    """Figures ("strips") of questions by id, usually of `result.manifest["examples"]`; `width` in inches.
 
     Returns:
-        The strips, and for each question without one the path of its missing image (or its id).
+        The figures, and for each question without a figure the path of its missing image (or its id).
     """
     records, found, missing = reading.questions(result), [], []
     for question in dict.fromkeys(questions):
@@ -97,5 +97,5 @@ def examples(
 
 
 def _strip(result: AnalysisResult, question: int, path: str, width: float | None) -> Figure:
-    # The network reads its images with the same function, so a rotated photograph lies under its maps.
+    # The network reads images with the same function, so maps and picture agree for rotated photographs.
     return example_strip(result, question, np.array(read_rgb(Path(path))), width)

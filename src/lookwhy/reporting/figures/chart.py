@@ -140,12 +140,12 @@ _REAL_TEXT: Any = {"svg.fonttype": "none", "pdf.fonttype": 42, "svg.hashsalt": "
 
 
 def save_figure(figure: Figure, path: Path, dpi: float | None = None) -> Path:
-    """Write a figure atomically, in the format of the ending (.png, .svg, .pdf); equal results, equal bytes.
+    """Write a figure atomically, in the format of the ending (.png, .svg, .pdf); the bytes are reproducible.
 
     `dpi`: dots an inch of a .png and of pictures inside other formats; None: the figure's own.
     """
     kind = path.suffix.lstrip(".") or "png"
-    # The last few percent of compression would take half of the time.
+    # Full compression would make files a few percent smaller and take twice the time.
     more: dict[str, Any] = {"pil_kwargs": {"compress_level": 3}} if kind == "png" else {}
     with (
         atomic_path(path) as partial,
@@ -153,7 +153,7 @@ def save_figure(figure: Figure, path: Path, dpi: float | None = None) -> Path:
         warnings.catch_warnings(),
         matplotlib.rc_context(_REAL_TEXT),
     ):
-        # A letter that the font lacks is drawn as a box.
+        # Characters that the font lacks are drawn as boxes.
         warnings.filterwarnings("ignore", message="Glyph .* missing")
         figure.savefig(
             file, format=kind, metadata=_NO_DATE.get(kind), dpi=figure.dpi if dpi is None else dpi, **more

@@ -38,7 +38,7 @@ _Values = dict[int, dict[tuple[str, str], Row]]
 
 
 def agreement_over_epochs(runs: Runs, width: float | None = None) -> Figure:
-    """Rank correlation with the annotators, and how specific it is to the question, by epoch.
+    """Draw the rank correlation with the annotators, and how specific it is to the question, by epoch.
 
     Only the scalars of the analyses are read; `width` in inches.
     """
@@ -135,13 +135,13 @@ def _curve(axes: Axes, epochs: _Values, name: tuple[str, str], look: dict[str, A
         return
     axes.fill_between(at, low, high, color=look["color"], alpha=0.16, linewidth=0)
     if len(at) == 1:
-        # The band of a single epoch has no width: an upright line shows its interval.
+        # The band of a single epoch has no width, so a vertical line shows its interval.
         axes.vlines(at, low, high, look["color"], linewidth=1.4)
     axes.plot(at, values, markersize=3.4, **look)
 
 
 def _baseline(axes: Axes, runs: Runs, measured: dict[str, _Values], method: str, colour: str) -> None:
-    """Draw a level line for each run, or one line where runs agree, as they do on the same questions."""
+    """Draw a horizontal line for each run; runs with the same value (same questions) share one line."""
     levels: dict[str, set[float]] = {}
     for name, epochs in measured.items():
         row = epochs[max(epochs)].get((method, RHO)) if epochs else None

@@ -42,8 +42,8 @@ def write_explanation(path: Path, explanation: Explanation, image: Image.Image, 
         path: file with an ending of `PICTURES` or `NUMBERS`.
         explanation: explanation to write.
         image: the picture asked about, of any size.
-        origin: origin of the explanation in plain types; its keys stand first in the numbers, its "note" is
-            shown in a picture.
+        origin: origin of the explanation in plain types. Its keys come first in a JSON file; a picture shows
+            only its "note".
 
     Raises:
         LookwhyError: the ending is unknown, or the file cannot be written.
@@ -67,7 +67,7 @@ def write_explanation(path: Path, explanation: Explanation, image: Image.Image, 
 def as_json(explanation: Explanation, origin: Json) -> Json:
     """Turn an explanation into JSON types; undefined values become null.
 
-    A map is a list of the rows of the grid, from the top. Each importance of a word stands with its word.
+    A map is a list of the rows of the grid, from the top. The importance of a word is stored with the word.
     """
     return {
         "schema_version": SCHEMA_VERSION,

@@ -33,10 +33,10 @@ _PANELS = {
 
 
 def failure_curves(result: AnalysisResult, width: float | None = None) -> Figure:
-    """How well each feature set tells right answers from wrong ones, as the curves stored with the analysis.
+    """Draw the stored curves of the failure predictor: how well each feature set finds wrong answers.
 
-    A result of an early version holds no curves, and the figure says so. The panels are stacked where the
-    `width` in inches is that of one column.
+    A result of an early version holds no curves, and the figure says so. The panels are stacked if `width`
+    (in inches) is that of a narrow figure (see `chart.narrow`).
     """
     figure = new_figure(width or 7.2, 3.9)
     if narrow(figure):
@@ -67,7 +67,7 @@ def _panel(axes: Axes, kind: str, curves: dict[str, Curve | None]) -> None:
             continue
         colour = style.on_light(style.SERIES[number % len(style.SERIES)])
         look: dict[str, Any] = {"color": colour, "linestyle": DASHES[number % len(DASHES)]}
-        # Only calibration has few enough points to mark each of them: its bins.
+        # Only calibration has few enough points (its bins) to mark each of them.
         if kind == "calibration":
             look |= {"marker": MARKERS[number % len(MARKERS)], "markersize": 2.4}
             if n := curve.get("n"):

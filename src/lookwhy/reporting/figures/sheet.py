@@ -1,7 +1,7 @@
-"""A figure that is filled from top to bottom and is as tall as its content, so that no text is cut off.
+"""A figure that is filled from top to bottom and grows with its content, so that no text is cut off.
 
-Charts are laid out by matplotlib. Questions, answers and words may have any length, so a sheet measures and
-wraps every text before it makes the figure.
+matplotlib lays out charts, but not texts of any length such as questions, answers and words. So a sheet
+measures and wraps every text before it makes the figure.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _WORD, _PAD, _LINE = 10.5, 0.36, 0.31
 def text_width(text: str, size: float, weight: str = "normal") -> float:
     """Width in inches of one line of text, plus 3% for hinting."""
     with warnings.catch_warnings():
-        # A letter that the font lacks is drawn as a box.
+        # Characters that the font lacks are drawn as boxes.
         warnings.filterwarnings("ignore", message="Glyph .* missing")
         font = FontProperties(size=size, weight=weight)
         width, _, _ = text_to_path.get_text_width_height_descent(text, font, ismath=False)
@@ -90,7 +90,7 @@ class Panel:
 
 
 def fitting(width: float, count: int) -> float:
-    """Width of each of `count` panels on a sheet: the fewest readable rows, filled equally."""
+    """Width of each of `count` panels: they fill as few rows as possible, evenly, and stay readable."""
     room = width - 2 * MARGIN + GAP
     columns = max(min(count, int(room / (_SMALLEST + GAP))), 1)
     rows = -(-count // columns)
@@ -134,7 +134,7 @@ class Sheet:
             label: name to the left of the words, or above them on a narrow sheet.
             scale: meaning of the colours.
             words: words in their order.
-            shades: place of each word on the colours, 0..1; None where undefined.
+            shades: position of each word on the colour scale, 0..1; None where undefined.
             top: index of the most important word, which gets a frame.
         """
         beside = self.width >= _NARROW
@@ -199,7 +199,7 @@ class Sheet:
         self._axes(draw, x, y, width, 0.08)
         low = shorten(scale.low, SMALL, width * 0.5)
         high = shorten(scale.high, SMALL, width - text_width(low, SMALL) - 0.06)
-        # On one baseline: aligned by their tops, words with and without ascenders would not be level.
+        # Aligned by the baseline: aligned by their tops, words with and without ascenders would not be level.
         for text, place, side in ((low, x, "left"), (high, x + width, "right")):
             self._put(text, place, y + 0.1 + 0.95 * SMALL / 72, SMALL, MUTED, ha=side)
         return 0.1 + SMALL * _LEADING + 0.04

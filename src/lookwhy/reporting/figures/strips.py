@@ -1,6 +1,6 @@
-"""Pictures of single questions: where the model looked, and which words counted.
+"""Figures ("strips") of single questions: where the model looked, and which words counted.
 
-No function uses pyplot, so a figure is freed with its last reference.
+No function uses pyplot, which would keep figures in memory.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from lookwhy.types import AnalysisResult
 MAGNITUDES = Scale(style.MAGNITUDE, "nothing", "most")
 EVIDENCE = Scale(style.SIGNED, "against", "for the answer")
 _SIDE = round(PANEL * DPI)
-"""Pixels of the longer side of a picture: as many as a panel is drawn with."""
+"""Longer side of a picture in pixels, the number that a panel is drawn with."""
 
 
 def example_strip(
     result: AnalysisResult, question_id: int, image: UInt8[np.ndarray, "H W 3"], width: float | None = None
 ) -> Figure:
-    """One question: the image, where annotators and each method looked, and which words counted.
+    """Draw one question: the image, where annotators and each method looked, and which words counted.
 
     Args:
         result: analysis to draw.
@@ -48,7 +48,7 @@ def example_strip(
             f"its {len(result.question_ids)} question ids are in records.parquet"
         )
     place = int(np.flatnonzero(result.question_ids == question_id)[0])
-    # Print has more dots an inch, so it gets twice the pixels.
+    # A given width means print, which has more dots per inch and gets twice the pixels.
     picture = _fit(image, _SIDE if width is None else 2 * _SIDE)
     panels = [Panel("Image", lambda axes: _show(axes, picture))]
     looked = _mean_annotator(result, place)
@@ -75,7 +75,7 @@ def example_strip(
 def explanation_figure(
     explanation: Explanation, image: UInt8[np.ndarray, "H W 3"], notes: Sequence[str] = ()
 ) -> Figure:
-    """One explanation: the answer to a question about an image, where the model looked, which words counted.
+    """Draw one explanation: the answer, where the model looked, and which words counted.
 
     Args:
         explanation: answers and importance maps.
@@ -116,7 +116,7 @@ def _wide_enough(panels: Sequence[Panel]) -> float:
 def blend(
     picture: UInt8[np.ndarray, "H W 3"], values: Float[np.ndarray, "G G"], signed: bool
 ) -> Float[np.ndarray, "H W 3"]:
-    """Lay a map over a pale picture: the more a place counts, the stronger its colour."""
+    """Lay a map over a pale picture: the more important a place, the stronger its colour."""
     size = (picture.shape[1], picture.shape[0])
     scaled = Image.fromarray(_scaled(values).astype(np.float32)).resize(size, Image.Resampling.BICUBIC)
     smooth = np.clip(np.asarray(scaled), -1.0, 1.0)

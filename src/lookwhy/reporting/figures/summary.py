@@ -29,13 +29,13 @@ from lookwhy.types import AnalysisResult
 
 _MOST_TYPES = 20
 _GROUP = 0.75
-"""Width in inches that a part of speech needs below upright bars."""
+"""Width in inches that the name of a part of speech needs below vertical bars."""
 
 
 def most_important_words(result: AnalysisResult, width: float | None = None) -> Figure:
     """P(word is the most important of its question | its part of speech) (Figure 3 of the paper).
 
-    The bars lie where a `width` in inches has no room for upright ones.
+    The bars are horizontal if `width` (in inches) is too small for vertical ones.
     """
     groups, methods = reading.groups(result), reading.question_methods(result)
     upright = width is None or (width - 1.0) / max(len(groups), 1) >= _GROUP
@@ -106,9 +106,9 @@ def _name_groups(axes: Axes, labels: Sequence[str], upright: bool, few: bool) ->
 
 
 def failure_prediction(result: AnalysisResult, width: float | None = None) -> Figure:
-    """How well right and wrong answers are told apart, by the features that the predictor sees.
+    """Draw how well the failure predictor tells right from wrong answers, by the features that it sees.
 
-    The two measures are stacked where the `width` in inches is that of one column.
+    The two measures are stacked if `width` (in inches) is that of a narrow figure (see `chart.narrow`).
     """
     names = reading.feature_sets(result)
     bars = 0.34 * max(len(names), 2)
@@ -145,7 +145,7 @@ def failure_prediction(result: AnalysisResult, width: float | None = None) -> Fi
 
 
 def accuracy_by_type(result: AnalysisResult, width: float | None = None) -> Figure:
-    """The official VQA accuracy: overall, by answer type and by question type; `width` in inches."""
+    """Draw the official VQA accuracy: overall, by answer type and by question type; `width` in inches."""
     measured = {(row.measure, row.group): row.value for row in reading.rows(result, "accuracy")}
     overall = measured.get(("overall", ""))
     # Label, accuracy, colour and number of questions of each bar.
@@ -187,7 +187,7 @@ def _share_axis(axes: Axes, end: float, words: str = "") -> None:
 def _value_labels(
     axes: Axes, values: Sequence[float], form: str, marks: Sequence[float] | None = None
 ) -> None:
-    """Write values behind their bars, or behind the mark of a bar where the mark would cross them."""
+    """Write each value after the end of its bar, or after the bar's mark if the mark would cross it."""
     for row, value in enumerate(values):
         if not np.isnan(value):
             mark = np.nan if marks is None else marks[row]

@@ -1,1 +1,1 @@
-"""The self-contained report page: its frame, looks and scripts, and the data written between them."""
+"""The self-contained report page: its frame, styles and scripts, and the data written into it."""

@@ -1,4 +1,4 @@
-// Agreement over epochs: colour tells the method, dash and marker the run or group; level lines are baselines.
+// Agreement over epochs. Colour: method; dashes and marker: run or group; horizontal lines: baselines.
 
 const MEASURES = [
   ["rank_correlation", "Agreement with the annotators", "Rank correlation ρ"],
@@ -58,7 +58,7 @@ function agreementChart([measure, title, axis], hidden) {
   const epochs = methods.flatMap((points) => points.map(([epoch]) => epoch));
   const [low, high] = [Math.min(...epochs), Math.max(...epochs)];
   const room = low === high ? 1 : 0;
-  // The points of a single epoch stand side by side; else they would cover each other.
+  // The points of a single epoch are drawn side by side, because they would cover each other.
   if (room) lines.forEach((line, at) => { line.shift = (at - (lines.length - 1) / 2) * 11; });
   return {
     title, label: `${title} by epoch: ${lines.length} lines; their numbers are in the table below it`,
@@ -74,7 +74,7 @@ function agreementPoint([x, y, low, high, n]) {
   return { x, y, low, high, note: [interval, known(n) ? count(n, "run") : ""].filter(Boolean).join(", ") };
 }
 
-/** Baselines of the series shown; one line where several agree, as they do on the same questions. */
+/** Baselines of the series shown; series with equal values (the same questions) share one line. */
 function levels(measure, hidden) {
   const found = new Map();
   for (const method of Object.keys(LEVEL_DASHES).filter((one) => !hidden.has(one))) {
@@ -87,7 +87,7 @@ function levels(measure, hidden) {
   return [...found.values()];
 }
 
-/** Legends whose entries switch their lines on and off. */
+/** Legends with checkboxes that show and hide lines. */
 function agreementToggles(hidden, show) {
   const entry = (key, look, text) => {
     const change = ({ target }) => { if (target.checked) hidden.delete(key); else hidden.add(key); show(); };

@@ -1,4 +1,4 @@
-// Shared by all sections: the data, elements, numbers as text, a run menu with an epoch slider.
+// Parts that all sections share: the data, elements, numbers as text, a run menu with an epoch slider.
 
 /** Content of a data block, parsed when a section asks for it; null if the page has no such block. */
 function readJson(id) {
@@ -89,7 +89,7 @@ function epochSlider(id, changed) {
   };
 }
 
-/** A menu with its name before it; each of `options` is a value and its text. */
+/** A menu with its label; each of `options` is a value and its text. */
 function menu(id, name, options, changed) {
   const select = make("select", { id, change: changed });
   fill(select, options);
@@ -103,7 +103,7 @@ function fill(select, options) {
   if (options.some(([value]) => value === kept)) select.value = kept;
 }
 
-/** The controls of a section that shows one run at one epoch; `possible` are the places of the runs to choose from. */
+/** The controls of a section that shows one run at one epoch; `possible`: indices of the runs offered. */
 function runAndEpoch(id, possible, epochsOf, show) {
   const place = document.querySelector(`#${id} .controls`);
   const chosen = () => Number(run.select.value);

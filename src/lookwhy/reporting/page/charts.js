@@ -10,12 +10,12 @@ const MARKERS = [
   "M0 -4.6l4.2 4.6l-4.2 4.6l-4.2 -4.6z",
 ];
 
-/** Look of the run, group or feature set at a place of its list. */
+/** Colour, hatch, dash and marker of a run, group or feature set, by its index. */
 const lookAt = (at) => ({ colour: names.series[at % 6], hatch: HATCHES[at % 4], dash: DASHES[at % 4], marker: at % 4 });
 
 /**
  * @typedef {{x: number, y: number|null, low?: number|null, high?: number|null, note?: string}} Point
- *   `note` stands behind the value: its interval or its count.
+ *   `note` is shown after the value: its interval or its count.
  * @typedef {{name: string, colour: string, dash: string, marker: number|null, points: Point[], shift?: number}} Line
  *   `shift` in pixels to the right.
  * @typedef {{name: string, y: number, colour: string, dash: string}} Level a horizontal line
@@ -46,7 +46,7 @@ function drawLines(chart) {
   const [bottom, top] = range(chart);
   const x = (value) => (100 * (value - chart.x.low)) / (chart.x.high - chart.x.low || 1);
   const y = (value) => (100 * (top - value)) / (top - bottom || 1);
-  // Paths know no percentages: they are drawn in a square of 100 that is stretched, their strokes are not.
+  // SVG paths cannot use percentages: they lie in a 100 x 100 box that is stretched without their strokes.
   const paths = draw("svg", { viewBox: "0 0 100 100", preserveAspectRatio: "none" });
   const diagonal = { class: "axis", d: `M${x(0)} ${y(0)}L${x(1)} ${y(1)}`, "stroke-dasharray": "3 3" };
   if (chart.diagonal) paths.append(draw("path", diagonal));
@@ -103,7 +103,7 @@ function xAxis(chart, x) {
   // Fewer percentages than epochs fit beside each other on a phone.
   const wanted = chart.x.whole ? Math.min(6, Math.max(chart.x.high, 1)) : 4;
   const found = ticks(Math.max(chart.x.low, 0), chart.x.high, wanted)
-    // The word "untrained" is wide: ticks that it would cover give way.
+    // The word "untrained" is wide: ticks that it would cover are left out.
     .filter(({ value }) => !untrained || x(value) > 30)
     .flatMap(({ value, digits }) => mark(value, chart.x.share ? percent(value) : value.toFixed(digits)));
   return untrained ? [...mark(-1, "untrained", "start"), ...found] : found;
@@ -119,7 +119,7 @@ function curvePath(points, x, y) {
   return points.map((p, at) => (known(p.y) ? `${at && known(points[at - 1].y) ? "L" : "M"}${x(p.x)} ${y(p.y)}` : "")).join("");
 }
 
-/** An interval's band: between two neighbours that have one, a quadrangle. */
+/** The band of the intervals: a quadrilateral between each two neighbouring points that have one. */
 function bandPath(points, x, y) {
   return points.slice(1).map((p, at) => {
     const before = points[at];
@@ -128,7 +128,7 @@ function bandPath(points, x, y) {
   }).join("");
 }
 
-/** Markers with their tooltips; a point that is alone has its interval as an upright line. */
+/** Markers with their tooltips; an isolated point shows its interval as a vertical line. */
 function pointMarkers({ name, colour, marker, points, shift = 0 }, chart, x, y) {
   const group = draw("g", { transform: `translate(${shift} 0)` });
   const inBand = (p) => known(p?.low);
@@ -156,7 +156,7 @@ function numbersTable(chart) {
     table({}, ["Line", chart.x.title, "Value", chart.noteTitle], [...points, ...levels]));
 }
 
-/** A short piece of a line for a legend. */
+/** A sample of a line for a legend. */
 function lineKey({ colour, dash, marker }) {
   const line = draw("line", { class: "curve", x2: 30, y1: 7, y2: 7, "stroke-dasharray": dash, style: { stroke: colour } });
   const place = { d: MARKERS[marker], transform: "translate(15 7)", style: { fill: colour } };
@@ -184,7 +184,7 @@ function barChart(label, rows, high) {
     make("div", {}, ...row.bars.map(track)))));
 }
 
-/** A legend: what each look means. */
+/** A legend: a sample of each line or bar, and its name. */
 function legend(keys) {
   return make("ul", { class: "keys" }, ...keys.map(([look, text]) => make("li", { class: "key" }, look, text)));
 }

@@ -1,4 +1,4 @@
-// The example browser: a question, an epoch, methods; filters and order over the questions.
+// The example browser: choice of a question, an epoch and methods; filters and sort order of the questions.
 
 const ALL = "all";
 
@@ -57,7 +57,7 @@ class Browser {
     return text ? [make("p", { class: "note" }, `Left out here to keep the page small: ${text}.`)] : [];
   }
 
-  /** Places of the runs shown. */
+  /** Indices of the runs shown. */
   runs() {
     return this.run.select.value === ALL ? runs.map((_, at) => at) : [Number(this.run.select.value)];
   }

@@ -1,4 +1,4 @@
-"""The example browser of the report page: its choice of questions, their answers, their maps in few bytes."""
+"""Data of the report page's example browser: chosen questions, their answers, and packed maps."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lookwhy.reporting.page.numbers import Json, short
 from lookwhy.types import AnalysisResult
 
 MOST_MAP_BYTES = 8_000_000
-"""Bytes of all maps of a page (a third more in base64); beyond it, epochs are left out evenly."""
+"""Largest size of all maps of a page in bytes (base64 adds a third); above it, epochs are thinned evenly."""
 
 _SIGNED, _WORDS = 1, 2
 
@@ -28,10 +28,11 @@ class Question(NamedTuple):
 
 
 def choose_questions(last: list[AnalysisResult], most: int) -> list[Question]:
-    """Choose at most `most` questions to browse: those that most runs have, a run's own examples first.
+    """Choose at most `most` questions to browse; `last` holds the last analysis of each run.
 
-    The run with the fewest questions so far chooses next. So runs on the same data show the same questions,
-    and a run on other data has some, too. `last` holds the last analysis of each run.
+    The run with the fewest chosen questions so far chooses next. It takes a question that as many runs as
+    possible have, its own examples first. So runs on the same data show the same questions, and a run on
+    other data shows some, too.
     """
     orders = [_in_order(result) for result in last]
     holders: dict[Question, list[int]] = {}
@@ -70,7 +71,7 @@ def _in_order(result: AnalysisResult) -> list[Question]:
 
 
 def shown_epochs(epochs: list[int], bytes_each: int, runs: int) -> list[int]:
-    """Epochs whose maps fit the page: all, or an even choice with the first and the last."""
+    """Epochs whose maps fit the page: all, or evenly spaced ones from the first to the last."""
     room = max(MOST_MAP_BYTES // max(bytes_each * runs, 1), 2)
     if len(epochs) <= room:
         return epochs
@@ -123,7 +124,7 @@ def examples_of_run(
 
 
 def _found(asked: list[Question], result: AnalysisResult) -> Iterator[tuple[int, list[reading.Record], int]]:
-    """Questions that an analysis has: place on the page, records, place in the analysis."""
+    """Questions that an analysis has: index on the page, records, index in the analysis."""
     records = reading.questions(result)
     places = {question_id: place for place, question_id in enumerate(result.question_ids.tolist())}
     for at, one in enumerate(asked):

@@ -1,4 +1,4 @@
-"""Groups of runs that differ in their seed alone: on the page, one curve with the spread over runs."""
+"""Groups of runs that differ only in their seed; the page shows a group as one curve with its spread."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def groups_of_runs(folders: list[Path], runs: list[Json]) -> list[Json]:
     found = [(group, at) for (group, _), at in members.items() if len(at) > 1]
     names = [group for group, _ in found]
     groups = [
-        # Two groups of one name are told apart by their first run.
+        # Two groups of the same name are distinguished by the names of their first runs.
         group_of_runs(group if names.count(group) == 1 else f"{group}, {runs[at[0]]['name']} ...", at, runs)
         for group, at in found
     ]
@@ -51,7 +51,7 @@ def groups_of_runs(folders: list[Path], runs: list[Json]) -> list[Json]:
 
 
 def group_of_runs(name: str, members: list[int], runs: list[Json]) -> Json:
-    """Mean and spread over at least two of `runs`, in their form; `members` holds their places."""
+    """Mean and spread over some of `runs`, in the same form as a run; `members` holds their indices."""
     own = [runs[at] for at in members]
     agreement: Json = {}
     for (measure, method), curves in _collect(run["agreement"] for run in own).items():

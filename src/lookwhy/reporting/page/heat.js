@@ -9,7 +9,7 @@ const LONGEST_SIDE = 336;
 const decode = (base64) => Uint8Array.from(atob(base64), (one) => one.charCodeAt(0));
 const SCALES = Object.fromEntries(Object.entries(report.scales).map(([name, { rgb, blackInk }]) => [name, { rgb: decode(rgb), blackInk }]));
 
-/** A function that reads one HeatMap after the other from a block of examples.pack; null if an epoch has none. */
+/** Makes a function that reads the next HeatMap of a block (examples.pack); null if an epoch has no map. */
 function mapReader(bytes) {
   const view = new DataView(bytes.buffer);
   let at = 0;
@@ -99,8 +99,8 @@ function enlarge(map, width, height) {
 }
 
 /**
- * Draw an image (null: a neutral ground) with a map over it (null: none): the image is pale, and more coloured where
- * the map is larger. The strongest colour has `opacity`, 0..1.
+ * Draw a pale image (null: a neutral background) with a map over it (null: none). The larger a value of the
+ * map, the stronger its colour; the largest value is drawn with `opacity`, 0..1.
  */
 function paint(canvas, image, map, opacity) {
   const ratio = image ? image.naturalHeight / image.naturalWidth : 1;
@@ -132,7 +132,7 @@ function blend(data, values, signed, opacity) {
   }
 }
 
-/** For 1025 values from -1 to 1: how much of the image shows through, and the red, green and blue over it. */
+/** For 1025 values from -1 to 1: the visible share of the image, and the red, green and blue over it. */
 function inks(signed, opacity) {
   const { rgb } = SCALES[signed ? "signed" : "magnitude"];
   const found = new Float32Array(4 * 1025);
@@ -156,14 +156,14 @@ function colourOfStep(step, signed) {
 /** Colour and ink of a value within -1..1, for words. */
 const colourOf = (value, signed) => colourOfStep(stepOf(value, signed), signed);
 
-/** A key to the colours. */
+/** The legend of the colours. */
 function scaleKey(signed) {
   const stops = [0, 32, 64, 96, 128, 160, 192, 224, 255].map((step) => colourOfStep(step, signed).ground);
   const [low, high] = signed ? ["against", "for the answer"] : ["nothing", "most"];
   return make("div", { class: "scale" }, low, make("i", { style: { background: `linear-gradient(90deg, ${stops.join(", ")})` } }), high);
 }
 
-/** A map's largest value, and its undefined cells. */
+/** A sentence with the largest value of a map and the number of its undefined cells. */
 function mapNote(map) {
   if (!map) return "no map at this epoch";
   const undefinedCells = map.values.filter(Number.isNaN).length;

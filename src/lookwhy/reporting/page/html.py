@@ -107,10 +107,11 @@ def _read(name: str, run: Path) -> _PageRun:
 
 
 def _pictures_until(result: AnalysisResult, folder: Path) -> float:
-    """Time in seconds since 1970; a newer image file may not be the one that was analysed.
+    """Latest time of an image file that the page may show, in seconds since 1970.
 
-    A data set that was made again has other pictures under the same names. A copied data set has new file
-    times only: if its questions are byte for byte those of the analysis, so are its images.
+    A newer file may not be the one that was analysed: a data set that was generated again has other pictures
+    under the same names. A copied data set has only new file times: if its questions are byte for byte those
+    of the analysis, its images are taken to be the same, and any time is accepted.
     """
     data = result.manifest.get("data") or {}
     questions = Path(str(data.get("folder"))) / "data_prepro.h5"
@@ -136,7 +137,7 @@ def _examples(runs: list[_PageRun], asked: list[Question]) -> Iterator[tuple[Jso
 
 
 def _details(asked: Question, runs: list[_PageRun], pictures: Pictures) -> Json:
-    """Facts about a question that no epoch changes, with the first picture of it that a run still has."""
+    """Facts about a question that are the same at every epoch, and the first available picture of it."""
     found: Json = {}
     for run in runs:
         rows = rows_of(run.records, asked)
@@ -191,7 +192,7 @@ def _page(runs: list[_PageRun], comparisons: list[Comparison], most: int) -> str
 
 
 def _tables(runs: list[_PageRun]) -> str:
-    """Table 1 of each run that has one; a note shared by several stands below the last of them."""
+    """Table 1 of each run that has one; tables with the same note show it once, below the last of them."""
     notes = [table_note(run.last) for run in runs]
     found = ""
     for at, run in enumerate(runs):

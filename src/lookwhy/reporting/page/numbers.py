@@ -15,7 +15,7 @@ MEASURES = ("rank_correlation", "mean_map", "specificity")
 
 
 def numbers_of_run(name: str, epochs: dict[int, AnalysisResult]) -> Json:
-    """Every scalar of a run that a chart of the page shows, by epoch; only the last one needs its records."""
+    """All scalars of a run that the page's charts show, by epoch; only the last epoch needs its records."""
     last = epochs[max(epochs)]
     kinds = ("answer_type", "question_type")
 

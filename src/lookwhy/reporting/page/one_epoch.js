@@ -3,11 +3,11 @@
 const epochsOf = (results) => Object.keys(results).map(Number).sort((a, b) => a - b);
 const runsWith = (part) => runs.map((_, at) => at).filter((at) => epochsOf(runs[at][part]).length);
 
-/** Run and epoch in words, because there are no controls on paper. */
+/** Run and epoch in words, for print, where the controls are not shown. */
 const shownAs = (run, epoch) => (several ? `${runs[run].name}, ${epochName(epoch)}` : sentence(epochName(epoch)));
 const noteBelow = (text) => make("p", { class: "note" }, text);
 
-/** A section without results says why. */
+/** Shows in a section without results why it has none. */
 function nothing(id, why) {
   document.querySelector(`#${id} .drawn`).append(make("p", {}, why));
 }
@@ -58,7 +58,7 @@ function accuracySection() {
   const slider = epochSlider("accuracy-epoch", () => show(slider.epoch()));
   document.querySelector("#accuracy .controls").append(slider.element);
   const show = (epoch) => {
-    // All runs stand side by side; the note names those without an analysis of this epoch.
+    // All runs are shown side by side; the note names those without an analysis of this epoch.
     const shown = possible.filter((one) => one.accuracy[epoch]);
     const missing = possible.filter((one) => !one.accuracy[epoch]).map((one) => one.name).join(", ");
     const keys = legend(shown.map((one) => [swatch(seriesLook(one)), one.name]));
@@ -73,7 +73,7 @@ function accuracySection() {
   show(slider.epoch());
 }
 
-/** The most frequent types; the others (a data set may have dozens) on demand. */
+/** The most frequent types; the other types (a data set may have dozens) are shown on demand. */
 function accuracyBars(shown, epoch) {
   const rows = accuracyRows(shown, epoch);
   const bars = (some) => barChart(`VQA accuracy by type, ${epochName(epoch)}`, some, 1);
@@ -119,7 +119,7 @@ function failureSection() {
     curves[run] ??= readJson("curves-" + run);
     const found = runs[run].failure[epoch];
     const wanted = curves[run][epoch] && FAILURE_CURVES.map((kind) => failureChart(kind, curves[run][epoch], epoch));
-    // The same charts show another epoch, so that an open table of numbers stays open.
+    // The charts are reused for another epoch, so that an open table of numbers stays open.
     if (charts) wanted?.forEach((chart, at) => charts[at].show(chart));
     else charts = wanted?.map(lineChart);
     const keys = Object.keys(found).map((set) => [lineKey(featureLook(set)), names.featureSets[set]]);
@@ -137,7 +137,7 @@ const featureLook = (set) => lookAt(Object.keys(names.featureSets).indexOf(set))
 
 /** @returns {Chart} */
 function failureChart([key, title, across, up], stored, epoch) {
-  // Calibration has few points, which are marked; the other two have hundreds.
+  // Only the few points of calibration get markers; the other two curves have hundreds of points.
   const plain = key === "calibration" ? { dash: "" } : { marker: null };
   const lines = Object.entries(stored).filter(([, curves]) => curves[key]).map(([set, { [key]: { x, y, n } }]) => ({
     name: names.featureSets[set] ?? set, ...featureLook(set), ...plain,

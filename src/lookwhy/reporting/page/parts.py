@@ -1,4 +1,4 @@
-"""Joins the files of a page to one HTML document, and writes data blocks for it."""
+"""Joins the files of a page into one HTML document, and writes its data blocks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FOLDER = Path(__file__).parent
 
 
 def fill(frame: Path, styles: Iterable[Path], scripts: Iterable[Path], filled: dict[str, str]) -> str:
-    """Make one HTML document of its files.
+    """Make one HTML document from a frame, styles, scripts and other content.
 
     Args:
         frame: HTML file in which `{{name}}` marks a place.

@@ -38,7 +38,7 @@ class Pictures:
             try:
                 if os.path.getmtime(path) > until:
                     return None, _CHANGED
-                # The network reads images with the same function: a rotated photograph lies under its maps.
+                # The network uses the same function, so maps and picture agree for rotated photographs.
                 small = small_jpeg(read_rgb(Path(path)))
             except (OSError, LookwhyError):
                 return None, "Image not found"

@@ -109,9 +109,9 @@ def _best(result: AnalysisResult, keys: Mapping[str, str], lowest: bool = False)
 
 
 def _mark(result: AnalysisResult, key: str, level: float | None) -> Text:
-    """The mark of an interval that lies above or below a level; empty if it holds it or is undefined."""
+    """Mark of an interval that excludes a level; empty if it contains the level or is undefined."""
     low, high = (result.summary.get(f"{key}/{end}") for end in ("ci_low", "ci_high"))
-    # Rounded as they are shown: an interval of rounding errors around 0 excludes nothing.
+    # Compare the values as shown, so that rounding errors around 0 do not exclude 0.
     if low is None or high is None or level is None or round(low, 3) <= round(level, 3) <= round(high, 3):
         return Text()
     return Text(MARK, style=GOOD if low > level else BAD)
@@ -158,7 +158,7 @@ def words_table(result: AnalysisResult) -> Table:
 
 
 def failure_table(result: AnalysisResult) -> Table:
-    """How well the predictor tells right answers from wrong ones, by the features that it sees."""
+    """How well the failure predictor tells right from wrong answers, by the features that it sees."""
     table = _new_table(
         "Predicting whether the answer is right",
         "Cross-validated. Bold: the best. AURC: area under the risk-coverage curve, lower is better. "
@@ -233,7 +233,7 @@ def profile_table(seconds: dict[str, float], questions: int) -> Table:
 
 
 def report_console() -> Console:
-    """A console as wide as the terminal, or as the tables where there is none (a file, a pipe)."""
+    """A console as wide as the terminal; as wide as the tables if stdout is a file or a pipe."""
     console = Console()
     return console if console.is_terminal else Console(width=WIDE)
 

@@ -1,4 +1,4 @@
-"""Places of a run's W&B files, and whether the run goes to a server: settled before the run starts."""
+"""Chooses, before a run starts, the folders of its W&B files and whether it is sent to a server."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def offline_environment(run_folder: Path) -> dict[str, str]:
         "WANDB_INIT_TIMEOUT": "30",
         # Seconds that uploads may take after a training: by default W&B waits without end for a lost server.
         "WANDB_FINISH_TIMEOUT": "300",
-        # W&B's reports about itself go to the same server: one that hangs would delay the end of the process.
+        # W&B sends its own error reports to the same server: a server that hangs would delay the exit.
         "WANDB_ERROR_REPORTING": "false",
     }
     if not os.environ.get("WANDB_MODE") and not has_credentials():
@@ -41,7 +41,7 @@ def offline_environment(run_folder: Path) -> dict[str, str]:
 
 
 def prepare_environment(run_folder: Path) -> str:
-    """Set these variables before a run starts; returns one sentence about where the run goes."""
+    """Set the variables of `offline_environment`; returns one sentence about where the run goes."""
     chosen = os.environ.get("WANDB_MODE")
     os.environ.update(offline_environment(run_folder))
     folder = Path(os.environ["WANDB_DIR"]) / "wandb"
@@ -53,8 +53,8 @@ def prepare_environment(run_folder: Path) -> str:
 
 
 def go_offline(error: Exception) -> str:
-    """Prepare for an offline run after the server did not start it; returns one sentence about that."""
-    wandb.teardown()  # its service would refuse the id of the run that failed
+    """Switch to offline mode after the server refused a run; returns one sentence about it."""
+    wandb.teardown()  # the running service would refuse the id of the failed run
     os.environ["WANDB_MODE"] = "offline"
     # The message without its line breaks and without W&B's advice.
     reason = " ".join(str(error).partition("\nConsider")[0].split()).removesuffix(".")

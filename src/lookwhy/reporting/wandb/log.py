@@ -41,9 +41,10 @@ def publish(
     Args:
         result: analysis to log.
         experiment: W&B run, as `wandb.init` or `WandbLogger.experiment` returns it.
-        epoch: place on the axis.
+        epoch: epoch of the analysis, its position on the x axis.
         pictures: PNG files by the names of `lookwhy.reporting.figures.catalogue`.
-        run_folder: run folder, whose stored epochs hold the best values and which remembers what is logged.
+        run_folder: run folder; the best values are read from its stored epochs, and a file in it records
+            which epochs are logged.
 
     Returns:
         Everything logged, by key; empty if the analysis has been logged before.
@@ -108,7 +109,7 @@ def _keep_best(experiment: Any, run_folder: Path, epoch: int) -> None:
 
 
 def _define(experiment: Any, names: Mapping[str, Any]) -> None:
-    """Tie each metric to the epoch once a run; a key may first appear at a later epoch."""
+    """Make the epoch the x axis of each metric, once a run; a metric may first appear at a later epoch."""
     known = _defined.setdefault(experiment, set())
     # W&B logs the rows of a custom chart under the chart's key with this ending.
     tables = [f"{name}_table" for name, value in names.items() if isinstance(value, CustomChart)]

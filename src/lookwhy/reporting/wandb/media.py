@@ -103,7 +103,7 @@ def figure_images(pictures: Mapping[str, Path], epoch: int) -> dict[str, wandb.I
 
 
 def example_images(result: AnalysisResult, pictures: Mapping[str, Path], epoch: int) -> list[wandb.Image]:
-    """The strips of the example questions, which are the same questions at every epoch."""
+    """Figures of the example questions, which are the same questions at every epoch."""
     records = reading.questions(result)
     found = [
         (pictures[name], _caption(records[question], epoch))
@@ -133,7 +133,7 @@ def _size(path: Path) -> tuple[int, int]:
 
 
 def _framed(path: Path, frame: tuple[int, int]) -> Any:
-    """The picture on a ground of the frame's size; a file of that size is not encoded again."""
+    """The picture on a blank canvas of the frame's size; the path itself if the file has that size."""
     with Image.open(path) as picture:
         if picture.size == frame:
             return str(path)

@@ -1,4 +1,4 @@
-"""State of the W&B run that a run folder keeps, so that a resumed training continues the same W&B run."""
+"""A file in the run folder with the state of its W&B run, so that a resumed training continues that run."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def run_id(run_folder: Path) -> str:
     new = "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(8))
     wanted = os.environ.get("WANDB_RUN_ID") or state.get("run_id") or new
     if wanted != state.get("run_id"):
-        # Nothing has been logged to a new W&B run.
+        # A new W&B run begins with nothing logged.
         _write(run_folder, {"run_id": wanted, "logged": {}})
     return str(wanted)
 
 
 def is_logged(run_folder: Path, epoch: int, weights: str | None) -> bool:
-    """Whether this very analysis (by the fingerprint of the weights) is in the W&B run already.
+    """Whether an analysis of this epoch with these weights (their SHA-256) is in the W&B run already.
 
     A training that was killed between an analysis and its checkpoint repeats the epoch when resumed.
     """
