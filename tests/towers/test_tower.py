@@ -179,3 +179,7 @@ def test_the_memory_in_ram_rounds_nothing(small_pipeline, small_batch):
     small_pipeline.tower.memory = Memory(images=2)
     for _ in range(2):
         assert torch.equal(Occlusion(grid=4)(small_pipeline, small_batch, TARGET).values, exact.values)
+
+
+def test_a_tower_made_of_a_tower_is_recomputed_in_windows_too(small_pipeline):
+    assert Tower(small_pipeline.tower)._occlusion.incremental

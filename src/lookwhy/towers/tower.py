@@ -50,11 +50,15 @@ class Tower(nn.Module):
         torch.Size([4, 128])
     """
 
+    network: nn.Module
+
     def __init__(
         self, network: nn.Module, recipe: ImageRecipe | None = None, memory: Memory | None = None
     ) -> None:
         super().__init__()
-        self.network = network.eval().requires_grad_(False)
+        # A tower in a tower would hide its layers from the engines.
+        inner: nn.Module = network.network if isinstance(network, Tower) else network
+        self.network = inner.eval().requires_grad_(False)
         self.recipe, self.memory = recipe, memory or Memory()
         self._number = next(_numbers)
 
