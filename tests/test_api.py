@@ -59,8 +59,14 @@ def test_an_image_may_be_a_path_a_text_a_picture_or_an_array(model, picture, why
 
 @pytest.mark.parametrize(
     "image",
-    [np.zeros((4, 4)), np.zeros((4, 4, 3)), np.zeros((4, 4, 4), np.uint8), np.zeros((3, 4, 4), np.uint8)],
-    ids=["gray", "float", "alpha", "channels first"],
+    [
+        np.zeros((4, 4)),
+        np.zeros((4, 4, 3)),
+        np.zeros((4, 4, 4), np.uint8),
+        np.zeros((3, 4, 4), np.uint8),
+        np.zeros((0, 4, 3), np.uint8),
+    ],
+    ids=["gray", "float", "alpha", "channels first", "empty"],
 )
 def test_an_array_that_is_no_picture_is_refused(model, image):
     with pytest.raises(LookwhyError, match=r"expected an array \(H, W, 3\) of uint8"):
@@ -111,6 +117,7 @@ def test_an_analysis_is_a_result_with_a_table_and_figures(analysis):
     with pytest.raises(LookwhyError, match="found no question 77"):
         result.figure("example", question=77)
     assert all(path.is_file() for path in result.result_files)
+    assert repr(result).startswith("<analysis of 6 questions, image/guided_backprop, ")
 
 
 def test_a_plan_may_be_given_in_plain_types(tiny_checkpoint, tmp_path):
@@ -121,11 +128,16 @@ def test_a_plan_may_be_given_in_plain_types(tiny_checkpoint, tmp_path):
         lookwhy.analyze(tiny_checkpoint, out=tmp_path, plan={"num_question": 4})
     with pytest.raises(LookwhyError, match="expected a device to compute on, found no warp9"):
         lookwhy.load(tiny_checkpoint, device="warp9")
+    with pytest.raises(LookwhyError, match="expected a limit of at least 1 question, found 0"):
+        lookwhy.analyze(tiny_checkpoint, out=tmp_path, limit=0)
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(LookwhyError, match="expected a folder to write to, found .*; give another --out"):
+        lookwhy.analyze(tiny_checkpoint, out=tmp_path / "file", limit=2)
 
 
 def test_a_report_compares_runs(analysis, tmp_path):
     run = analysis.folder.parent.parent
-    page = lookwhy.report([str(run)], str(tmp_path / "page.html"), examples=2)
+    page = lookwhy.report(str(run), str(tmp_path / "page.html"), examples=2)
     assert page.read_text().lower().startswith("<!doctype html>")
     with pytest.raises(LookwhyError, match="twice; name it once"):
         lookwhy.report([run, run], tmp_path / "page.html")

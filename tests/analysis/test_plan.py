@@ -38,6 +38,8 @@ def test_only_annotated_questions_are_chosen_where_there_are_some():
     [
         ({"image_methods": [WordDrop()]}, "move it to question_methods"),
         ({"grid": 14}, "expected grid 14 as in the plan, found grid 16"),
+        ({"num_questions": 0}, "expected num_questions of at least 1, found 0"),
+        ({"num_images": -1}, "expected num_images of at least 1, found -1"),
         ({"image_methods": [Occlusion(), Occlusion(patch_rgb=(0.0, 0.0, 0.0))]}, "found occlusion 2 times"),
     ],
 )

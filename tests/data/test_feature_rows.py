@@ -120,7 +120,9 @@ def test_a_file_cut_off_is_refused_in_one_line(path):
 def test_a_file_cut_off_or_written_to_while_it_is_trained_from_is_an_error_and_no_crash(path, size):
     features = load_features(path, "mapped")
     os.utime(path, (1, 1)) if size is None else os.truncate(path, size)
-    with pytest.raises(LookwhyError, match="unchanged during training, found it written to or cut off") as error:
+    with pytest.raises(
+        LookwhyError, match="unchanged during training, found it written to or cut off"
+    ) as error:
         features["train"].take(POSITIONS)
     assert "\n" not in str(error.value)
 

@@ -181,5 +181,8 @@ def test_the_memory_in_ram_rounds_nothing(small_pipeline, small_batch):
         assert torch.equal(Occlusion(grid=4)(small_pipeline, small_batch, TARGET).values, exact.values)
 
 
-def test_a_tower_made_of_a_tower_is_recomputed_in_windows_too(small_pipeline):
-    assert Tower(small_pipeline.tower)._occlusion.incremental
+def test_a_tower_made_of_a_tower_keeps_its_memory_and_is_recomputed_in_windows(small_pipeline, tmp_path):
+    small_pipeline.tower.memory = memory = Memory(tmp_path)
+    outer = Tower(small_pipeline.tower)
+    assert outer._occlusion.incremental
+    assert outer.memory is memory

@@ -77,6 +77,10 @@ class AnalysisPlan:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for name in ("num_questions", "num_images"):
+            number = getattr(self, name)
+            if number is not None and number < 1:
+                raise LookwhyError(f"expected {name} of at least 1, found {number}; leave it out for all")
         for methods, domain in ((self.image_methods, "image"), (self.question_methods, "question")):
             self._check(methods, domain)  # type: ignore[arg-type]
         self.describe()  # refuses settings that a checkpoint could not store

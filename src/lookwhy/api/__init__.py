@@ -34,7 +34,7 @@ Plan = AnalysisPlan | Mapping[str, Any] | str | Path
 """A plan, its settings in plain types, or the path of a YAML file with them."""
 
 
-@dataclass
+@dataclass(repr=False)
 class Analysis(AnalysisResult):
     """The analysis of a checkpoint; `lookwhy.analyze` makes it.
 
@@ -49,6 +49,9 @@ class Analysis(AnalysisResult):
     answers: Answers | None = None
     result_files: list[Path] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"<analysis of {len(self.question_ids)} questions, {', '.join(self.maps)}, in {self.folder}>"
 
     def table(self) -> list[keys.Row]:
         """All measurements as rows; `pandas.DataFrame(result.table())` makes a table of them."""
@@ -157,13 +160,13 @@ def analyze(
         with part("reading checkpoint and data"):
             run = _load(checkpoint, device)
             settings = _settings(run, plan, limit, grid)
+            base = _folder(Path(out) if out else _default_folder(run.path))
             data = run.datamodule()
             data.setup()
         with part("choosing and tagging questions, reading annotators"):
             session = AnalysisSession(data, settings)
         result = session.run(run.head, run.epoch, device=device, progress=True)
         result.manifest["checkpoint"] = str(Path(checkpoint).resolve())
-        base = Path(out) if out else _default_folder(run.path)
         with part("storing and drawing"):
             folder = store.save(result, store.epoch_folder(base, run.epoch))
             publish(result, base, run.epoch, None)
@@ -196,11 +199,13 @@ def answer(
     return _answer_all(run, prepared, device, Path(out or _default_folder(run.path) / Path(data).name))
 
 
-def report(runs: Sequence[str | Path], out: str | Path = "report.html", examples: int = EXAMPLES) -> Path:
+def report(
+    runs: str | Path | Sequence[str | Path], out: str | Path = "report.html", examples: int = EXAMPLES
+) -> Path:
     """Write one self-contained page that compares runs over epochs; returns its path.
 
     Args:
-        runs: run folders; the others are compared with the first.
+        runs: one run folder or several; the others are compared with the first.
         out: page to write.
         examples: number of questions to browse.
 
@@ -212,7 +217,7 @@ def report(runs: Sequence[str | Path], out: str | Path = "report.html", examples
     """
     if examples < 1:
         raise LookwhyError(f"expected 1 or more examples, found {examples}; leave it out for {EXAMPLES}")
-    folders = [Path(run) for run in runs]
+    folders = [Path(run) for run in ([runs] if isinstance(runs, (str, Path)) else runs)]
     named = dict(zip(run_names(folders), folders, strict=True))
     comparisons = compare(named) if named else []
     return write_report(folders, Path(out), comparisons, examples)
@@ -238,6 +243,17 @@ def _default_folder(checkpoint: Path) -> Path:
     return (checkpoint.parent.parent if inside_run else Path.cwd()) / "analyze" / checkpoint.stem
 
 
+def _folder(path: Path) -> Path:
+    """Make the folder to write to, before an analysis that could take hours."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LookwhyError(
+            f"expected a folder to write to, found {error.strerror or error} at {path}; give another --out"
+        ) from error
+    return path
+
+
 def _settings(run: LoadedRun, plan: Plan | None, limit: int | None, grid: int | None) -> AnalysisPlan:
     if plan is None:
         plan = AnalysisPlan.from_dict(run.plan, str(run.path))
@@ -245,6 +261,8 @@ def _settings(run: LoadedRun, plan: Plan | None, limit: int | None, grid: int | 
         plan = AnalysisPlan.from_yaml(plan)
     elif not isinstance(plan, AnalysisPlan):
         plan = AnalysisPlan.from_dict(plan, "plan")
+    if limit is not None and limit < 1:
+        raise LookwhyError(f"expected a limit of at least 1 question, found {limit}; leave it out for all")
     if grid is not None:
         plan = plan.on_grid(grid)
     return plan if limit is None else replace(plan, num_questions=min(limit, plan.num_questions or limit))

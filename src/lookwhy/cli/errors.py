@@ -28,12 +28,22 @@ def run_command(function: Callable[[], int], resume: str = "the same command con
     """
     try:
         return function()
-    except LookwhyError as error:
-        print(f"lookwhy: error: {error}", file=sys.stderr)
-        return WRONG_INPUT
     except KeyboardInterrupt:
         print(f"lookwhy: interrupted; {resume}", file=sys.stderr)
         return INTERRUPTED
+    except Exception as error:
+        found = _own(error)
+        if found is None:
+            raise
+        print(f"lookwhy: error: {found}", file=sys.stderr)
+        return WRONG_INPUT
+
+
+def _own(error: BaseException | None) -> LookwhyError | None:
+    """The LookwhyError that an error is, or that caused it: a parser wraps it in an error of its own."""
+    while error is not None and not isinstance(error, LookwhyError):
+        error = error.__cause__
+    return error
 
 
 def file_endings(formats: str, known: tuple[str, ...]) -> list[str]:

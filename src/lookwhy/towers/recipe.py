@@ -94,11 +94,11 @@ def rgb_of(picture: Picture) -> Image.Image:
         LookwhyError: the file is missing or damaged, or the array has another shape or type.
     """
     if isinstance(picture, (str, Path)):
-        return read_rgb(Path(picture))
+        return read_rgb(Path(picture).expanduser())
     if isinstance(picture, Image.Image):
         return as_rgb(picture)
     found = np.asarray(picture)
-    if found.dtype != np.uint8 or found.ndim != 3 or found.shape[2] != 3:
+    if found.dtype != np.uint8 or found.ndim != 3 or found.shape[2] != 3 or not found.size:
         raise LookwhyError(
             f"expected an array (H, W, 3) of uint8, red, green and blue, found {found.dtype} of the shape "
             f"{found.shape}; convert it, or give a path or a PIL image"

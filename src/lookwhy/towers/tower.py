@@ -51,14 +51,18 @@ class Tower(nn.Module):
     """
 
     network: nn.Module
+    recipe: ImageRecipe | None
+    memory: Memory
 
     def __init__(
         self, network: nn.Module, recipe: ImageRecipe | None = None, memory: Memory | None = None
     ) -> None:
         super().__init__()
         # A tower in a tower would hide its layers from the engines.
-        inner: nn.Module = network.network if isinstance(network, Tower) else network
-        self.network = inner.eval().requires_grad_(False)
+        if isinstance(network, Tower):
+            recipe, memory = recipe or network.recipe, memory or network.memory
+            network = network.network
+        self.network = network.eval().requires_grad_(False)
         self.recipe, self.memory = recipe, memory or Memory()
         self._number = next(_numbers)
 
