@@ -124,6 +124,12 @@ class TrainCLI(LightningCLI):
         if RUN_FOLDER in os.environ:
             return Path(os.environ[RUN_FOLDER])
         checkpoint = self._get(self.config, "ckpt_path")
+        # A word without a folder may be one of Lightning's own, such as "last"; it also reads addresses.
+        is_path = checkpoint and "://" not in checkpoint and Path(checkpoint).parent != Path()
+        if is_path and not Path(checkpoint).is_file():
+            raise LookwhyError(
+                f"expected a checkpoint to resume from, found no file {checkpoint}; correct --ckpt_path"
+            )
         wanted = Path(self._get(self.config, "runs")) / self._get(self.config, "name")
         if "WANDB_SWEEP_ID" in os.environ:
             # Sweep agents may start at the same time; the id of the W&B run makes the names unique.

@@ -39,7 +39,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return run_command(_refuse_sweep)
     if arguments[0] not in SUBCOMMANDS:
         arguments.insert(0, "fit")
-    return run_command(lambda: _train(arguments))
+    # The same command again would start a new run.
+    return run_command(
+        lambda: _train(arguments),
+        resume="the same command with --ckpt_path and the run folder's checkpoints/last.ckpt continues",
+    )
 
 
 def _train(arguments: list[str]) -> int:
