@@ -17,9 +17,10 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils.rnn import pack_padded_sequence
 
+from lookwhy.models.final_states import final_states
 from lookwhy.models.protocol import VQAHead, arguments_of
+from lookwhy.towers.products import Linear
 
 INITIAL_RANGE = 0.08
 
@@ -65,7 +66,7 @@ class DeeperLSTM(VQAHead):
         between = dropout if num_layers > 1 else 0.0
         self.lstm = nn.LSTM(embedding_size, hidden_size, num_layers, batch_first=True, dropout=between)
         self.project_question = nn.Linear(2 * num_layers * hidden_size, common_size)
-        self.project_image = nn.Linear(image_dim, common_size)
+        self.project_image = Linear(image_dim, common_size)
         self.classify = nn.Linear(common_size, num_answers)
         self.dropout = nn.Dropout(dropout)
         for parameter in self.parameters():
@@ -78,8 +79,7 @@ class DeeperLSTM(VQAHead):
     def read(self, embedded: Float[Tensor, "B T E"], lengths: Int64[Tensor, " B"]) -> Float[Tensor, "B C"]:
         """Code of the question: the LSTM's final c1, h1, c2, h2, projected to the common space."""
         words = torch.tanh(self.dropout(embedded))
-        packed = pack_padded_sequence(words, lengths.cpu(), batch_first=True, enforce_sorted=False)
-        _, (hidden, cell) = self.lstm(packed)
+        hidden, cell = final_states(self.lstm, words, lengths)
         states = torch.stack([cell, hidden], dim=1)  # (layers, c then h, B, hidden)
         encoding = states.permute(2, 0, 1, 3).flatten(1)
         return torch.tanh(self.project_question(self.dropout(encoding)))

@@ -21,10 +21,10 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils.rnn import pack_padded_sequence
 
 from lookwhy.errors import LookwhyError
 from lookwhy.models.deeper_lstm import INITIAL_RANGE
+from lookwhy.models.final_states import final_states
 from lookwhy.models.protocol import VQAHead, arguments_of
 
 
@@ -106,8 +106,7 @@ class SAN(VQAHead):
     def read(self, embedded: Float[Tensor, "B T E"], lengths: Int64[Tensor, " B"]) -> Float[Tensor, "B C"]:
         """Code of the question: the LSTM's final h."""
         words = self.dropout(embedded)
-        packed = pack_padded_sequence(words, lengths.cpu(), batch_first=True, enforce_sorted=False)
-        _, (hidden, _) = self.lstm(packed)
+        hidden, _ = final_states(self.lstm, words, lengths)
         return hidden[-1]
 
     def look(self, features: Float[Tensor, "B *D"]) -> Float[Tensor, "B M C"]:

@@ -29,6 +29,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from lookwhy.towers.products import linear
 from lookwhy.towers.relu_rules import Rule
 from lookwhy.towers.trace import ReluPool, Trace, merged, rows
 from lookwhy.towers.windows import flat, why_not
@@ -134,7 +135,7 @@ class BackwardPass:
             elif isinstance(layer, nn.MaxPool2d):
                 g = _unpooled(g, chosen.pop(), shape)
             elif isinstance(layer, nn.Linear):
-                g = rows(_planes(g) @ layer.weight)
+                g = rows(linear(_planes(g), layer.weight.t()))
             elif isinstance(layer, nn.Flatten):
                 g = rows(g.view(len(g), *shape[1:]))
             elif suits(layer) and g.device.type == "cpu":

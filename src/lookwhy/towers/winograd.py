@@ -35,6 +35,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.modules.utils import _pair
 
+from lookwhy.towers.products import FixedMatrices
+
 FEWEST_CHANNELS = 32
 """With fewer channels, the transforms cost as much as the products save."""
 TILES_AT_ONCE = 192
@@ -104,9 +106,9 @@ class _Transform:
     def __init__(self, taps: Float[Tensor, "K C 3 3"], size: int) -> None:
         a, g, b = (_evaluate(size, n).to(taps.device) for n in (size, 3, size + 2))
         b = b.inverse()
-        points = torch.einsum("pk,oikl,ql->pqio", g, taps.detach().double(), g)
-        self.size = size
-        self.kernel = points.flatten(0, 1).to(taps.dtype).contiguous()
+        points = torch.einsum("pk,oikl,ql->pqoi", g, taps.detach().double(), g)
+        self.size, self.outputs = size, len(taps)
+        self.kernels = FixedMatrices(points.flatten(0, 1).to(taps.dtype).contiguous())
         self.into, self.out_of = torch.kron(a, a).to(taps.dtype), torch.kron(b, b).to(taps.dtype)
 
 
@@ -157,7 +159,7 @@ class FullConvolution:
             self._made[size] = _Transform(self._taps, size)
         made = self._made[size]
         # One more tile below and to the right, for the outputs of the last tiles.
-        shape = n, down + 1, size, across + 1, size, made.kernel.shape[2]
+        shape = n, down + 1, size, across + 1, size, made.outputs
         full = self._scratch.take(self._result, shape, d).zero_()
         if (h, w) != (down * size, across * size):
             padded = self._scratch.take("padded", (n, down * size, across * size, channels), d)
@@ -179,14 +181,14 @@ class FullConvolution:
     def _tiles(
         self, made: _Transform, tiles: Float[Tensor, "m t size u size C"]
     ) -> Float[Tensor, "points points m t u K"]:
-        take, (m, t, size, u, _, channels), outputs = self._scratch.take, tiles.shape, made.kernel.shape[2]
+        take, (m, t, size, u, _, channels), outputs = self._scratch.take, tiles.shape, made.outputs
         count, points = m * t * u, (size + 2) ** 2
         first = take("tiles", (size, size, m, t, u, channels), tiles)
         first.copy_(tiles.permute(2, 4, 0, 1, 3, 5))
         into = take("points", (points, count * channels), tiles)
         torch.mm(made.into, first.view(size**2, -1), out=into)
         products = take("products", (points, count, outputs), tiles)
-        torch.bmm(into.view(points, count, channels), made.kernel, out=products)
+        made.kernels.multiply(into.view(points, count, channels), out=products)
         result = take("points", (points, count * outputs), tiles)
         torch.mm(made.out_of, products.view(points, -1), out=result)
         return result.view(size + 2, size + 2, m, t, u, outputs)

@@ -1,0 +1,72 @@
+"""Products with fixed weights, by the faster of the two libraries that PyTorch brings for a CPU.
+
+PyTorch computes matrix products in float32 with MKL, which uses AVX-512 only on Intel's processors. oneDNN,
+which PyTorch brings for convolutions, uses it on every processor that has it. PyTorch itself takes oneDNN for
+linear layers in compiled models only, through the operators that are used here.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+_ONEDNN = (
+    torch.backends.mkldnn.is_available()
+    and torch.backends.cpu.get_cpu_capability() == "AVX512"
+    and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+)
+
+
+def linear(
+    x: Float[Tensor, "*B C"], weight: Float[Tensor, "K C"], bias: Float[Tensor, "K"] | None = None
+) -> Float[Tensor, "*B K"]:
+    """Result of `torch.nn.functional.linear`, without a gradient.
+
+    Example:
+        >>> linear(torch.ones(2, 3), torch.ones(4, 3)).shape
+        torch.Size([2, 4])
+    """
+    return _by_onednn(x, weight, bias) if _suits(weight) else F.linear(x, weight, bias)
+
+
+class Linear(nn.Linear):
+    """A linear layer that computes with the faster library where no gradient is asked for."""
+
+    def forward(self, x: Float[Tensor, "*B C"]) -> Float[Tensor, "*B K"]:
+        """Result of `torch.nn.Linear`."""
+        if torch.is_grad_enabled() or x.dtype != torch.float32:
+            return super().forward(x)
+        return linear(x, self.weight, self.bias)
+
+
+class FixedMatrices:
+    """Several matrices, each of which multiplies its own rows in every call.
+
+    Args:
+        weights: the matrices, transposed as the weights of linear layers are.
+    """
+
+    def __init__(self, weights: Float[Tensor, "P K C"]) -> None:
+        self._weights, self._reordered = weights, []
+        if _suits(weights):
+            self._weights = weights[:, :, :0]  # the copies in the library's own order are enough
+            self._reordered = [torch.ops.mkldnn._reorder_linear_weight(one, None) for one in weights]
+
+    def multiply(self, x: Float[Tensor, "P n C"], out: Float[Tensor, "P n K"]) -> None:
+        """Write the products into `out`."""
+        if not self._reordered:
+            torch.bmm(x, self._weights.transpose(1, 2), out=out)
+        for product, rows, weight in zip(out, x, self._reordered, strict=False):
+            product.copy_(_by_onednn(rows, weight, None))
+
+
+def _suits(weight: Tensor) -> bool:
+    # oneDNN reads other strides a thousand times as slowly.
+    dense = weight.is_contiguous() or weight.mT.is_contiguous()
+    return _ONEDNN and dense and weight.dtype == torch.float32 and weight.device.type == "cpu"
+
+
+def _by_onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
