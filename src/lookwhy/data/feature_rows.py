@@ -11,8 +11,9 @@ import os
 import warnings
 import weakref
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NoReturn, cast
+from typing import Literal, NoReturn
 
 import h5py
 import numpy as np
@@ -31,27 +32,27 @@ CHECKED_AT_ONCE = 256
 """Rows checked at once: 4 MB of fc7, which fit into a processor's cache."""
 
 
+@dataclass(eq=False)
 class FeatureRows:
     """Features of one split, by row.
 
-    Args:
+    Attributes:
         rows: all features, in RAM, mapped or on a device.
         source: the file that is mapped.
         offset: first byte of the features in that file.
         is_checked: whether all rows are known to be finite.
+        pinned: whether `take` gathers rows in pinned memory.
+        name: dataset and file, for error lines.
+        image_files: image of each row, for error lines; empty if unknown.
     """
 
-    def __init__(
-        self,
-        rows: Float[Tensor, "M *D"],
-        source: MappedFile | None = None,
-        offset: int = 0,
-        is_checked: bool = False,
-    ) -> None:
-        self.rows, self.source, self.offset, self.is_checked = rows, source, offset, is_checked
-        self.pinned = False
-        # For error lines: dataset and file, and the image of each row.
-        self.name, self.image_files = "the features", cast(Sequence[str], ())
+    rows: Float[Tensor, "M *D"]
+    source: MappedFile | None = None
+    offset: int = 0
+    is_checked: bool = False
+    pinned: bool = False
+    name: str = "the features"
+    image_files: Sequence[str] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -73,9 +74,8 @@ class FeatureRows:
             self.source.check_unchanged()
             self.source.expect(self.offset, self.nbytes // max(1, len(self.rows)), positions)
         positions = positions.to(self.rows.device, non_blocking=True)
-        out = None
-        if self.pinned:
-            out = torch.empty((len(positions), *self.rows.shape[1:]), pin_memory=True)
+        shape = (len(positions), *self.shape[1:])
+        out = torch.empty(shape, pin_memory=True) if self.pinned else None
         taken = torch.index_select(self.rows, 0, positions, out=out)
         if not self.is_checked and (bad := _first_not_finite(taken)) is not None:
             self._refuse(int(positions[bad]))
@@ -118,12 +118,10 @@ class MappedFile:
     """A file mapped into memory. A changed file is refused: reading a truncated map raises SIGBUS."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
         # The file stays open while the map is used, so a new file under the same name does no harm.
-        self.descriptor = os.open(path, os.O_RDONLY)
+        self.path, self.descriptor = path, os.open(path, os.O_RDONLY)
         weakref.finalize(self, os.close, self.descriptor)
-        self.state = self._state()
-        self.is_read_ahead = False
+        self.state, self.is_read_ahead = self._state(), False
 
     def _state(self) -> tuple[int, int]:
         found = os.fstat(self.descriptor)
@@ -219,7 +217,8 @@ def load_features(
     else:
         found = {split: FeatureRows(rows) for split, rows in read_features(path).items()}
     for split, one in found.items():
-        one.name, one.image_files = f"images_{split} in {path}", (image_files or {}).get(split, ())
+        one.name = f"images_{split} in {path}"
+        one.image_files = (image_files or {}).get(split, ())
         if one.source is None or one.source.is_read_ahead:
             one.check_finite()
     return found

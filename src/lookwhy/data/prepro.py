@@ -57,26 +57,14 @@ class SplitQuestions:
 
     # A million texts take seconds to read, and training needs none, so each column is read at its first use.
     # All are empty for the original's own files.
-
-    @cached_property
-    def questions(self) -> list[str]:
-        """Text of each question."""
-        return self.read_text("question")
-
-    @cached_property
-    def answers10(self) -> list[list[str]]:
-        """The annotators' answers to each question."""
-        return self.read_text("answers10")
-
-    @cached_property
-    def question_types(self) -> list[str]:
-        """First words of each question, as annotated."""
-        return self.read_text("question_type")
-
-    @cached_property
-    def answer_types(self) -> list[str]:
-        """Kind of each answer: "yes/no", "number" or "other"."""
-        return self.read_text("answer_type")
+    questions = cached_property[list[str]](lambda self: self.read_text("question"))
+    """Text of each question."""
+    answers10 = cached_property[list[list[str]]](lambda self: self.read_text("answers10"))
+    """The annotators' answers to each question."""
+    question_types = cached_property[list[str]](lambda self: self.read_text("question_type"))
+    """First words of each question, as annotated."""
+    answer_types = cached_property[list[str]](lambda self: self.read_text("answer_type"))
+    """Kind of each answer: "yes/no", "number" or "other"."""
 
 
 @dataclass

@@ -12,6 +12,10 @@ from lookwhy.data.shapes.scene import COLORS, SHAPES, TEXTURES, Thing
 SIDES = ("left", "middle", "right")
 DIRECTIONS = {"left of": (0, -1), "right of": (0, 1), "above": (-1, 0), "below": (1, 0)}
 YES_NO = ("yes", "no")
+QUESTION_TYPES = (
+    "what color is the", "what is the", "what is", "which", "how many", "is there a", "is the", "can you",
+    "are the", "on which side",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -21,18 +25,25 @@ class SceneQuestion:
     Attributes:
         text: wording of the question.
         answer: the true answer.
-        question_type: first words of the question, as in the official annotations.
-        answer_type: "yes/no", "number" or "other".
         needed: indices of the things that one must look at to answer.
         wrong: possible answers of an inattentive annotator; the true answer among them is ignored.
     """
 
     text: str
     answer: str
-    question_type: str
-    answer_type: str
     needed: list[int]
     wrong: Sequence[str]
+
+    @property
+    def question_type(self) -> str:
+        """First words of the question, as in the official annotations."""
+        return next(words for words in QUESTION_TYPES if self.text.lower().startswith(words))
+
+    @property
+    def answer_type(self) -> str:
+        """Kind of the answer: "yes/no", "number" or "other"."""
+        kind = "number" if self.answer.isdecimal() else "other"
+        return "yes/no" if self.answer in YES_NO else kind
 
 
 Family = Callable[[list[Thing], np.random.Generator], SceneQuestion | None]
@@ -77,8 +88,7 @@ def _color(things: list[Thing], random: np.random.Generator) -> SceneQuestion | 
     if (name := _name(things, number)) is None:
         return None
     text = _pick(random, [f"What color is the {name}?", f"What is the color of the {name}?"])
-    kind = "what color is the" if text.startswith("What color") else "what is the"
-    return SceneQuestion(text, thing.color, kind, "other", [number], tuple(COLORS))
+    return SceneQuestion(text, thing.color, [number], tuple(COLORS))
 
 
 def _shape(things: list[Thing], random: np.random.Generator) -> SceneQuestion | None:
@@ -87,8 +97,7 @@ def _shape(things: list[Thing], random: np.random.Generator) -> SceneQuestion | 
         return None
     color = thing.color
     text = _pick(random, [f"What is the {color} object?", f"Which shape does the {color} thing have?"])
-    kind = "what is the" if text.startswith("What") else "which"
-    return SceneQuestion(text, thing.shape, kind, "other", [number], SHAPES)
+    return SceneQuestion(text, thing.shape, [number], SHAPES)
 
 
 def _count(things: list[Thing], random: np.random.Generator) -> SceneQuestion:
@@ -102,7 +111,7 @@ def _count(things: list[Thing], random: np.random.Generator) -> SceneQuestion:
         text = f"How many {color} objects are there?"
     count = len(needed)
     wrong = (str(count + 1), str(max(count - 1, 0)))
-    return SceneQuestion(text, str(count), "how many", "number", _or_all(needed, things), wrong)
+    return SceneQuestion(text, str(count), _or_all(needed, things), wrong)
 
 
 def _exists(things: list[Thing], random: np.random.Generator) -> SceneQuestion:
@@ -112,9 +121,7 @@ def _exists(things: list[Thing], random: np.random.Generator) -> SceneQuestion:
         name = f"{_pick(random, list(COLORS))} {_pick(random, SHAPES)}"
     needed = [i for i, thing in enumerate(things) if thing.name == name]
     text = _pick(random, [f"Is there a {name}?", f"Can you see a {name}?"])
-    kind = "is there a" if text.startswith("Is") else "can you"
-    answer = "yes" if needed else "no"
-    return SceneQuestion(text, answer, kind, "yes/no", _or_all(needed, things), YES_NO)
+    return SceneQuestion(text, "yes" if needed else "no", _or_all(needed, things), YES_NO)
 
 
 def _or_all(needed: list[int], things: list[Thing]) -> list[int]:
@@ -146,28 +153,26 @@ def _relation(
     needed, other = [number, beside[0]], things[beside[0]]
     if random.random() < 0.5:
         text = f"What is {direction} the {base.name}?"
-        return SceneQuestion(text, other.shape, "what is", "other", needed, SHAPES)
+        return SceneQuestion(text, other.shape, needed, SHAPES)
     text = f"What color is the thing {direction} the {base.name}?"
-    return SceneQuestion(text, other.color, "what color is the", "other", needed, tuple(COLORS))
+    return SceneQuestion(text, other.color, needed, tuple(COLORS))
 
 
 @_unique
 def _side(things: list[Thing], number: int, thing: Thing, random: np.random.Generator) -> SceneQuestion:
-    text = f"On which side is the {thing.name}?"
-    return SceneQuestion(text, SIDES[thing.column], "on which side", "other", [number], SIDES)
+    return SceneQuestion(f"On which side is the {thing.name}?", SIDES[thing.column], [number], SIDES)
 
 
 @_unique
 def _size(things: list[Thing], number: int, thing: Thing, random: np.random.Generator) -> SceneQuestion:
-    text = f"Is the {thing.name} large or small?"
-    return SceneQuestion(text, thing.size, "is the", "other", [number], ("large", "small"))
+    return SceneQuestion(f"Is the {thing.name} large or small?", thing.size, [number], ("large", "small"))
 
 
 @_unique
 def _texture(things: list[Thing], number: int, thing: Thing, random: np.random.Generator) -> SceneQuestion:
     pattern = _pick(random, TEXTURES)
     answer = "yes" if thing.texture == pattern else "no"
-    return SceneQuestion(f"Is the {thing.name} {pattern}?", answer, "is the", "yes/no", [number], YES_NO)
+    return SceneQuestion(f"Is the {thing.name} {pattern}?", answer, [number], YES_NO)
 
 
 def _same_color(things: list[Thing], random: np.random.Generator) -> SceneQuestion | None:
@@ -180,7 +185,7 @@ def _same_color(things: list[Thing], random: np.random.Generator) -> SceneQuesti
     if answer == "no" and random.random() < 0.6:
         return None
     text = f"Are the {names[0]} and the {names[1]} equally colored?"
-    return SceneQuestion(text, answer, "are the", "yes/no", [first, second], YES_NO)
+    return SceneQuestion(text, answer, [first, second], YES_NO)
 
 
 FAMILIES: tuple[Family, ...] = (
