@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import Literal
 
 import h5py
 import numpy as np
@@ -22,10 +22,10 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from lookwhy.data.features import open_features, read_features
+from lookwhy.data.prepro import SPLITS
 from lookwhy.errors import LookwhyError, command
 
 Keep = Literal["auto", "ram", "mapped"]
-SPLITS = ("train", "test")
 COMFORTABLE = 0.5
 """Share of the free memory that features may take; the rest is for the model and for other processes."""
 CHECKED_AT_ONCE = 256
@@ -71,14 +71,13 @@ class FeatureRows:
             LookwhyError: the mapped file has been changed, or a row is not finite.
         """
         if self.source is not None:
-            self.source.check_unchanged()
-            self.source.expect(self.offset, self.nbytes // max(1, len(self.rows)), positions)
+            self.source.prepare(self.offset, self.nbytes // max(1, len(self.rows)), positions)
         positions = positions.to(self.rows.device, non_blocking=True)
         shape = (len(positions), *self.shape[1:])
         out = torch.empty(shape, pin_memory=True) if self.pinned else None
         taken = torch.index_select(self.rows, 0, positions, out=out)
-        if not self.is_checked and (bad := _first_not_finite(taken)) is not None:
-            self._refuse(int(positions[bad]))
+        if not self.is_checked:
+            self._refuse_not_finite(taken, positions)
         return taken
 
     def check_finite(self) -> None:
@@ -87,31 +86,24 @@ class FeatureRows:
         Raises:
             LookwhyError: a row holds NaN or an infinite value.
         """
-        for start in range(0, 0 if self.is_checked else len(self.rows), CHECKED_AT_ONCE):
-            if (bad := _first_not_finite(self.rows[start : start + CHECKED_AT_ONCE])) is not None:
-                self._refuse(start + bad)
+        if not self.is_checked:
+            numbers = torch.arange(len(self.rows)).split(CHECKED_AT_ONCE)
+            for rows, some in zip(self.rows.split(CHECKED_AT_ONCE), numbers, strict=True):
+                self._refuse_not_finite(rows, some)
         self.is_checked = True
 
-    def _refuse(self, row: int) -> NoReturn:
-        values = self.rows[row]
-        found = "NaN" if bool(values.isnan().any()) else "an infinite value"
-        image = f" ({self.image_files[row]})" if row < len(self.image_files) else ""
-        raise LookwhyError(
-            f"expected finite image features, found {found} in row {row}{image} of {self.name}; "
-            f"write the features of that image anew ({command('prepare')} features)"
-        )
-
-
-def _first_not_finite(rows: Float[Tensor, "N *D"]) -> int | None:
-    """Index of the first row that holds NaN or an infinite value; None if all are finite.
-
-    The sum of each row is tested first, because that needs no copy of the rows. A sum of finite values may
-    overflow, so the values of a suspect row are tested one by one.
-    """
-    for row in (~torch.isfinite(rows.flatten(1).sum(1))).nonzero().flatten().tolist():
-        if not bool(torch.isfinite(rows[row]).all()):
-            return int(row)
-    return None
+    def _refuse_not_finite(self, rows: Float[Tensor, "B *D"], numbers: Int64[Tensor, " B"]) -> None:
+        # The sum of each row comes first, because it needs no copy of the rows. A sum of finite values may
+        # overflow, so the values of a suspect row are tested one by one.
+        for suspect in (~torch.isfinite(rows.flatten(1).sum(1))).nonzero().flatten().tolist():
+            values, row = rows[suspect], int(numbers[suspect])
+            if not bool(torch.isfinite(values).all()):
+                found = "NaN" if bool(values.isnan().any()) else "an infinite value"
+                image = f" ({self.image_files[row]})" if row < len(self.image_files) else ""
+                raise LookwhyError(
+                    f"expected finite image features, found {found} in row {row}{image} of {self.name}; "
+                    f"write the features of that image anew ({command('prepare')} features)"
+                )
 
 
 class MappedFile:
@@ -152,20 +144,20 @@ class MappedFile:
             os.posix_fadvise(self.descriptor, 0, 0, os.POSIX_FADV_WILLNEED)
             self.is_read_ahead = True
 
-    def expect(self, offset: int, nbytes: int, positions: Int64[Tensor, " B"]) -> None:
-        """Ask the kernel to read these rows at once; page by page takes ten times as long."""
-        if self.is_read_ahead or not hasattr(os, "posix_fadvise"):
-            return
-        for row in positions.tolist():
-            os.posix_fadvise(self.descriptor, offset + row * nbytes, nbytes, os.POSIX_FADV_WILLNEED)
+    def prepare(self, offset: int, nbytes: int, positions: Int64[Tensor, " B"]) -> None:
+        """Ask the kernel to read these rows at once; page by page takes ten times as long.
 
-    def check_unchanged(self) -> None:
-        """Refuse a file that was written to after it was opened."""
+        Raises:
+            LookwhyError: the file was written to after it was opened.
+        """
         if self._state() != self.state:
             raise LookwhyError(
                 f"expected {self.path} to stay unchanged during training, found it written to or cut off; "
                 "restore it and resume from the last checkpoint, or set data.features to ram"
             )
+        if not self.is_read_ahead and hasattr(os, "posix_fadvise"):
+            for row in positions.tolist():
+                os.posix_fadvise(self.descriptor, offset + row * nbytes, nbytes, os.POSIX_FADV_WILLNEED)
 
 
 def load_features(
@@ -195,13 +187,15 @@ def load_features(
         nbytes = sum(4 * one.size for one in data)
         layouts = [(_offset(one), one.shape) for one in data]
     mappable = all(offset is not None for offset, _ in layouts)
+    if keep == "auto" and mappable:
+        keep = "mapped"
     if keep == "mapped" and not mappable:
         raise LookwhyError(
             f"expected contiguous, uncompressed float32 features to map, found others in {path}; write them "
             "anew (h5repack -f NONE -l CONTI) or set data.features to ram"
         )
     found: dict[str, FeatureRows] = {}
-    if keep == "mapped" or (keep == "auto" and mappable):
+    if keep == "mapped":
         source = MappedFile(path)
         if nbytes < COMFORTABLE * free:
             source.read_ahead()

@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from lookwhy.data.prepro import SPLITS
 from lookwhy.errors import LookwhyError, command
 from lookwhy.progress import progress
 from lookwhy.towers.recipe import ImageRecipe
@@ -128,7 +129,7 @@ def read_features(path: Path) -> dict[str, Float[Tensor, "M *D"]]:
     """
     found = {}
     with open_features(path) as file:
-        for split in ("train", "test"):
+        for split in SPLITS:
             data = file[f"images_{split}"]
             found[split] = torch.empty(data.shape)
             if data.size:

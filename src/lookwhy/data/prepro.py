@@ -22,6 +22,7 @@ from lookwhy.data.official import read_official
 from lookwhy.data.tokens import UNKNOWN, Vocabulary
 from lookwhy.errors import LookwhyError, command
 
+SPLITS = ("train", "test")
 TEXTS = ("question", "answers10", "question_type", "answer_type")
 
 
@@ -84,27 +85,28 @@ def read_prepro(folder: Path) -> Prepro:
     Raises:
         LookwhyError: a file is missing, damaged, incomplete or inconsistent.
     """
-    names = _read_json(folder / "data_prepro.json")
-    path = folder / "data_prepro.h5"
+    json_path, path = folder / "data_prepro.json", folder / "data_prepro.h5"
+    for one in (json_path, path):
+        if not one.is_file():
+            raise LookwhyError(
+                f"expected prepared data, found no file {one}; run {command('prepare')} first "
+                f"({command('prepare')} shapes --out data/shapes needs no download)"
+            )
+    names = _read_json(json_path)
     try:
         with h5py.File(path) as file:
-            train, test = (
-                _read_split(file, path, split, list(names[f"unique_img_{split}"]))
-                for split in ("train", "test")
-            )
-    except FileNotFoundError as error:
-        raise _missing(path) from error
+            train, test = (_read_split(file, path, split, names[f"unique_img_{split}"]) for split in SPLITS)
     except (OSError, KeyError, ValueError) as error:
         reason = error.args[0] if isinstance(error, KeyError) else error  # names the missing dataset
         raise LookwhyError(
             f"expected the datasets of data_prepro.h5, found something else in {path} ({reason}); "
             f"run {command('prepare')} again"
         ) from error
-    words = _numbered(names["ix_to_word"], folder)
+    words = _numbered(names["ix_to_word"], json_path)
     if not words or words[-1] != UNKNOWN:
         words.append(UNKNOWN)
     vocabulary = Vocabulary({str(i): word for i, word in enumerate(words, start=1)})
-    answers = _numbered(names["ix_to_ans"], folder)
+    answers = _numbered(names["ix_to_ans"], json_path)
     return Prepro(train, test, vocabulary, answers, str(names.get("image_root", "")))
 
 
@@ -153,16 +155,15 @@ def _read_split(file: h5py.File, path: Path, split: str, image_files: list[str])
         labels = numbers("answers").ravel() - 1
     else:
         labels = numbers("label_test") if "label_test" in file else np.full(rows, -1)
-    key = f"MC_ans_{split}"
-    choices = numbers(key) - 1 if key in file else np.empty((rows, 0), np.int64)
-    key = f"image_id_{split}"
+    choices = numbers(f"MC_ans_{split}") - 1 if f"MC_ans_{split}" in file else np.empty((rows, 0), np.int64)
+    ids = f"image_id_{split}"
     columns: dict[str, Any] = {
         "tokens": numbers(f"ques_{split}"),
         "lengths": numbers(f"ques_length_{split}").ravel(),
         "labels": labels,
         "image_pos": image_pos,
         "question_ids": numbers(f"question_id_{split}").ravel(),
-        "image_ids": numbers(key) if key in file else _ids_of_files(image_files)[image_pos],
+        "image_ids": numbers(ids) if ids in file else _ids_of_files(image_files)[image_pos],
         # Open-ended files have this column, too, without any choice in it.
         "choices": choices if (choices >= 0).any() else np.empty((rows, 0), np.int64),
     }
@@ -206,14 +207,14 @@ def _ids_of_files(image_files: list[str]) -> Int64[np.ndarray, " M"]:
     return np.array([int(end[1]) if end else i for i, end in enumerate(ends)], np.int64)
 
 
-def _numbered(values: dict[str, str], folder: Path) -> list[str]:
+def _numbered(values: dict[str, str], path: Path) -> list[str]:
     """Values of {"1": .., "2": .., ...} in the order of their numbers."""
     try:
         return [str(values[str(i)]) for i in range(1, len(values) + 1)]
     except (KeyError, TypeError) as error:
         raise LookwhyError(
-            f"expected words and answers numbered from 1, found no number {error} in "
-            f"{folder / 'data_prepro.json'}; run {command('prepare')} questions again"
+            f"expected words and answers numbered from 1, found no number {error} in {path}; "
+            f"run {command('prepare')} questions again"
         ) from error
 
 
@@ -221,8 +222,6 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         missing = {"ix_to_word", "ix_to_ans", "unique_img_train", "unique_img_test"} - set(content)
-    except FileNotFoundError as error:
-        raise _missing(path) from error
     except (OSError, ValueError, TypeError) as error:
         raise LookwhyError(
             f"expected JSON, found something else in {path} ({error}); run {command('prepare')} again"
@@ -233,10 +232,3 @@ def _read_json(path: Path) -> dict[str, Any]:
             f"run {command('prepare')} questions again"
         )
     return content
-
-
-def _missing(path: Path) -> LookwhyError:
-    return LookwhyError(
-        f"expected prepared data, found no file {path}; run {command('prepare')} first "
-        f"({command('prepare')} shapes --out data/shapes needs no download)"
-    )
