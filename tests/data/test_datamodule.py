@@ -32,11 +32,10 @@ def test_shuffled_batches_hold_each_question_once_and_drawn_ones_are_full_and_re
 
 
 def test_an_epoch_with_replacement_is_as_many_steps_as_asked_for():
-    batches = drawn(sampling="with_replacement", steps=25)
-    assert [len(batch) for batch in batches] == [10] * 25
-    shares = [drawn(sampling="with_replacement", steps=25, rank=rank, world_size=2) for rank in range(2)]
-    assert [[len(batch) for batch in share] for share in shares] == [[10] * 25] * 2
-    assert shares[0] != shares[1]
+    ranks = {"world_size": 1}, {"world_size": 2, "rank": 0}, {"world_size": 2, "rank": 1}
+    shares = [drawn(sampling="with_replacement", steps=25, **rank) for rank in ranks]
+    assert [[len(batch) for batch in share] for share in shares] == [[10] * 25] * 3
+    assert shares[1] != shares[2]
 
 
 def test_an_epoch_of_shuffled_questions_has_its_own_length(tiny_world):

@@ -53,16 +53,13 @@ def path(tmp_path):
     return write(tmp_path / "data_img.h5")
 
 
-def test_mapped_and_ram_features_are_bit_for_bit_what_the_file_holds(path):
-    for keep in ("auto", "mapped", "ram"):
-        found = load_features(path, keep)
-        assert {split: rows.shape for split, rows in found.items()} == SHAPES
-        check(found, path)
-
-
-def test_a_file_behind_a_user_block_is_mapped_where_its_numbers_are(tmp_path):
-    path = write(tmp_path / "data_img.h5", userblock_size=1024)
-    check(load_features(path, "mapped"), path)
+@pytest.mark.parametrize("userblock_size", [0, 1024])
+@pytest.mark.parametrize("keep", ["auto", "mapped", "ram"])
+def test_mapped_and_ram_features_are_bit_for_bit_those_of_the_file(tmp_path, keep, userblock_size):
+    path = write(tmp_path / "data_img.h5", userblock_size=userblock_size)
+    found = load_features(path, keep)
+    assert {split: rows.shape for split, rows in found.items()} == SHAPES
+    check(found, path)
 
 
 def test_features_larger_than_the_memory_are_mapped_and_their_rows_read_as_they_are_needed(path):
@@ -120,9 +117,8 @@ def test_a_file_cut_off_is_refused_in_one_line(path):
 def test_a_file_cut_off_or_written_to_while_it_is_trained_from_is_an_error_and_no_crash(path, size):
     features = load_features(path, "mapped")
     os.utime(path, (1, 1)) if size is None else os.truncate(path, size)
-    with pytest.raises(
-        LookwhyError, match="unchanged during training, found it written to or cut off"
-    ) as error:
+    found = "unchanged during training, found it written to or cut off"
+    with pytest.raises(LookwhyError, match=found) as error:
         features["train"].take(POSITIONS)
     assert "\n" not in str(error.value)
 
@@ -169,10 +165,12 @@ def test_rows_of_a_file_larger_than_the_memory_are_checked_when_they_are_taken(p
         file["images_test"][7, 3] = np.nan
     rows = load_features(path, "mapped", free=1000)["test"]
     assert len(rows.take(POSITIONS)) == 5
-    with pytest.raises(LookwhyError, match="found NaN in row 7 of images_test"):
-        rows.take(torch.tensor([2, 7]))
-    with pytest.raises(LookwhyError, match="found NaN in row 7 of images_test"):
-        place_features({"test": rows}, torch.device("meta"), free=10**9)
+    for checks in (
+        lambda: rows.take(torch.tensor([2, 7])),
+        lambda: place_features({"test": rows}, torch.device("meta"), free=10**9),
+    ):
+        with pytest.raises(LookwhyError, match="found NaN in row 7 of images_test"):
+            checks()
 
 
 def test_finite_values_whose_sum_overflows_are_not_refused(path):
