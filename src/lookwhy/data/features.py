@@ -127,14 +127,9 @@ def read_features(path: Path) -> dict[str, Float[Tensor, "M *D"]]:
     Raises:
         LookwhyError: the file is missing, damaged or of another kind.
     """
-    found = {}
     with open_features(path) as file:
-        for split in SPLITS:
-            data = file[f"images_{split}"]
-            found[split] = torch.empty(data.shape)
-            if data.size:
-                data.read_direct(found[split].numpy())
-    return found
+        data = {split: file[f"images_{split}"].astype(np.float32) for split in SPLITS}
+        return {split: torch.from_numpy(data[split][:]) for split in SPLITS}
 
 
 def feature_shape(path: Path) -> tuple[int, ...]:

@@ -83,19 +83,20 @@ def prepare_questions(
     vocabulary = Vocabulary.from_questions(words, word_count_threshold)
     files: dict[str, list[str]] = {}
     with atomic_path(out / "data_prepro.h5") as partial, h5py.File(partial, "w") as file:
-        for split, questions, tokenized in (
-            ("train", kept, words),
-            ("test", val, _tokenized(val, "validation")),
-        ):
-            ids = [vocabulary.encode(question) for question in tokenized]
+        tokenized = {"train": words, "test": _tokenized(val, "validation")}
+        for split, questions in (("train", kept), ("test", val)):
+            ids = [vocabulary.encode(question) for question in tokenized[split]]
             files[split] = _write_split(file, split, questions, ids, image_root, answer_ids, max_length)
+    stated = str(image_root.resolve()) if image_root else ""
+    if image_root and image_root.resolve().is_relative_to(out.resolve()):
+        stated = str(image_root.resolve().relative_to(out.resolve()))  # so that the folder can be moved
     content = {
         "ix_to_word": vocabulary.ix_to_word(),
         "ix_to_ans": {str(i): answer for i, answer in enumerate(answers, start=1)},
         "unique_img_train": files["train"],
         "unique_img_test": files["test"],
         "split_names": ["train", "test"],
-        "image_root": _stated(image_root, out),
+        "image_root": stated,
     }
     with atomic_path(out / "data_prepro.json") as partial:
         partial.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
@@ -162,11 +163,3 @@ def _write_split(
     for name, column in texts.items():
         file.create_dataset(f"{name}_{split}", data=column, dtype=TEXT)
     return list(position)
-
-
-def _stated(image_root: Path | None, out: Path) -> str:
-    """Path of the images, relative if they are inside the output folder, so that the folder can be moved."""
-    if image_root is None:
-        return ""
-    root, folder = image_root.resolve(), out.resolve()
-    return str(root.relative_to(folder) if root.is_relative_to(folder) else root)

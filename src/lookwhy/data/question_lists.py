@@ -11,6 +11,7 @@ import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,12 +64,8 @@ def read_questions(source: Path, images: Path | None = None) -> list[Row]:
     """
     file = _list_in(source) if source.is_dir() else source
     text = _read(file)
-    if file.suffix.lower() == ".csv":
-        entries = _csv(file, text)
-    elif file.suffix.lower() == ".jsonl":
-        entries = _json_lines(file, text)
-    else:
-        entries = _json(file, text, images)
+    readers = {".csv": _csv, ".jsonl": _json_lines}
+    entries = readers.get(file.suffix.lower(), partial(_json, images))(file, text)
     root = images or file.parent
     rows = [entry if isinstance(entry, BadRow) else _row(*entry, root) for entry in entries]
     if not rows:
@@ -146,7 +143,7 @@ def _json_lines(file: Path, text: str) -> Entries:
                 yield BadRow(where, f"expected JSON in the line, found something else ({error}); correct it")
 
 
-def _json(file: Path, text: str, images: Path | None) -> Entries:
+def _json(images: Path | None, file: Path, text: str) -> Entries:
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:

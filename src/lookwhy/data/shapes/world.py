@@ -89,7 +89,7 @@ def _annotation(
 def _write_maps(
     folder: Path, question_id: int, things: list[Thing], asked: SceneQuestion, random: np.random.Generator
 ) -> None:
-    needed = [mask_of(things[i]) for i in asked.needed]
+    needed = [mask_of(things[i]) for i in asked.needed or range(len(things))]
     for k in range(1, ANNOTATORS + 1):
         picture = Image.fromarray(simulated_reveal(needed, random))
         _save(picture, folder / f"{question_id}_{k}.png")
