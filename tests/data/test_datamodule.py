@@ -1,10 +1,10 @@
 import json
-import shutil
 
 import h5py
 import numpy as np
 import pytest
 import torch
+from official_files import copy_prepared
 from tiny_runs import make_data
 
 from lookwhy.data.datamodule import TrainBatches, evaluation_batches
@@ -110,10 +110,8 @@ def test_training_batches_have_every_number_and_no_text(tiny_world):
 
 
 def test_features_of_another_shape_than_when_the_run_began_are_refused(tiny_world, tmp_path):
-    folder = tmp_path / "world"
-    shutil.copytree(tiny_world, folder)
-    data = make_data(folder)
-    with h5py.File(folder / "data_img.h5", "a") as file:
+    data = make_data(copy_prepared(tiny_world, tmp_path), annotator_maps=None)
+    with h5py.File(tmp_path / "data_img.h5", "a") as file:
         for split in ("train", "test"):
             count = len(file[f"images_{split}"])
             del file[f"images_{split}"]
@@ -134,8 +132,7 @@ def test_pixels_and_stored_features_belong_together(tiny_world):
 
 
 def test_features_of_other_images_of_the_same_number_are_refused(tiny_world, tmp_path):
-    for name in ("data_prepro.h5", "data_prepro.json", "data_img.h5"):
-        shutil.copy(tiny_world / name, tmp_path)
+    copy_prepared(tiny_world, tmp_path)
     content = json.loads((tmp_path / "data_prepro.json").read_text())
     images = content["unique_img_test"]
     images[0], images[1] = images[1], images[0]

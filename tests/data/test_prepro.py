@@ -4,7 +4,7 @@ import json
 import h5py
 import numpy as np
 import pytest
-from official_files import entry, write_official
+from official_files import entry, write_official, write_original
 
 from lookwhy.data import prepro_writer
 from lookwhy.data.prepro import read_prepro
@@ -157,36 +157,23 @@ def test_an_interruption_leaves_the_files_of_before(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def original(tmp_path):
-    """As the original's prepro.py writes it: words in any order, no further datasets or keys."""
-    names = {
-        "ix_to_word": {"2": "what", "1": "is", "3": "UNK"},
-        "ix_to_ans": {"1": "no", "2": "yes"},
-        "unique_img_train": ["train2014/COCO_train2014_000000000009.jpg", "pictures/cat.png"],
-        "unique_img_test": [f"val2014/COCO_val2014_000000000{i}.jpg" for i in (131, 400)],
-    }
-    (tmp_path / "data_prepro.json").write_text(json.dumps(names))
-    with h5py.File(tmp_path / "data_prepro.h5", "w") as file:
-        for split, rows in (("train", 2), ("test", 3)):
-            file[f"ques_{split}"] = np.pad(np.full((rows, 2), 2, np.uint32), ((0, 0), (0, 24)))
-            file[f"ques_length_{split}"] = np.full(rows, 2, np.uint32)
-            file[f"question_id_{split}"] = np.arange(rows, dtype=np.uint32) + 40
-        file["img_pos_train"] = np.array([1, 2], np.uint32)
-        file["img_pos_test"] = np.array([2, 1, 2], np.uint32)
-        file["answers"] = np.array([2, 1], np.uint32)
-        file["MC_ans_test"] = np.zeros((3, 18), np.uint32)
-    return tmp_path
+def original(prepared, tmp_path):
+    """The prepared questions in the original's files, one image without digits at its name's end."""
+    folder = write_original(prepared, tmp_path / "original")
+    path = folder / "data_prepro.json"
+    path.write_text(path.read_text().replace("train2014/COCO_train2014_000000000003.jpg", "pictures/cat.png"))
+    return folder
 
 
 def test_the_original_files_are_read_unmodified(original):
     found = read_prepro(original)
-    assert (found.train.labels.tolist(), found.test.labels.tolist()) == ([1, 0], [-1, -1, -1])
-    assert found.test.image_pos.tolist() == [1, 0, 1]
+    assert (found.train.labels.tolist(), found.test.labels.tolist()) == ([0, 1, 0], [-1, -1, -1])
+    assert found.test.image_pos.tolist() == [0, 1, 0]
     # A name without digits at its end: the row's number.
-    assert (found.train.image_ids.tolist(), found.test.image_ids.tolist()) == ([9, 1], [400, 131, 400])
+    assert (found.train.image_ids.tolist(), found.test.image_ids.tolist()) == ([5, 5, 1], [9, 7, 9])
     assert found.test.questions == found.test.answers10 == found.train.question_types == []
-    assert found.vocabulary.decode(found.train.tokens[0].tolist()) == ["what", "what"]
-    assert found.answers == ["no", "yes"]
+    assert found.vocabulary.decode(found.train.tokens[0].tolist()) == ["is", "it", "red", "?"]
+    assert found.answers == ["yes", "no"]
 
 
 def fails(folder, found):
@@ -223,7 +210,7 @@ def test_a_missing_or_damaged_file_is_named(original, name):
         ("img_pos_test", None, "img_pos_test"),
         ("img_pos_test", np.uint32([3, 1, 2]), "points outside the 2 images"),
         ("img_pos_train", np.uint32([0, 1]), "points outside the 2 images"),
-        ("ques_length_train", np.uint32([1, 1, 1]), "3 lengths of 2 questions"),
+        ("ques_length_train", np.uint32([1, 1]), "2 lengths of 3 questions"),
         ("answers10_test", ["a?", "b?"], "2 answers10 of 3 questions"),
         ("answers10_test", ["a?", "b?", "c?"], "without a column for each annotator"),
     ],
@@ -237,7 +224,7 @@ def test_a_missing_key_and_a_gap_in_the_numbers_are_named(original):
     path = original / "data_prepro.json"
     whole = path.read_text()
     for old, new, found in (
-        ('"2": "yes"', '"3": "yes"', "'2'"),
+        ('"2": "no"', '"3": "no"', "'2'"),
         ("unique_img_test", "other", "unique_img_test"),
     ):
         path.write_text(whole.replace(old, new))

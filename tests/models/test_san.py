@@ -1,12 +1,11 @@
 """SAN against a forward pass written in NumPy from the equations of the paper."""
 
-import shutil
-
 import h5py
 import numpy as np
 import pytest
 import test_deeper_lstm as deeper_lstm
 import torch
+from official_files import copy_prepared
 from test_deeper_lstm import QUESTIONS, linear, numpy_lstm, padded
 from tiny_runs import make_data, make_trainer
 
@@ -70,8 +69,7 @@ def test_features_that_are_no_grid_and_no_hop_are_refused_in_one_line():
 
 
 def test_a_grid_of_another_number_of_regions_is_refused_before_training(tiny_world, tmp_path):
-    for name in ("data_prepro.h5", "data_prepro.json", "data_img.h5"):
-        shutil.copy(tiny_world / name, tmp_path)
+    copy_prepared(tiny_world, tmp_path)
     with h5py.File(tmp_path / "data_img.h5", "a") as file:
         for split in ("images_train", "images_test"):
             rows = file[split][:]

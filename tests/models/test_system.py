@@ -1,12 +1,12 @@
 """The recipe of the original, step by step, against NumPy."""
 
 import json
-import shutil
 
 import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+from official_files import copy_prepared
 from pytorch_lightning.callbacks import ModelCheckpoint
 from tiny_runs import make_data, make_head, make_trainer
 
@@ -109,10 +109,7 @@ def test_a_checkpoint_is_read_back_ready_to_answer(tiny_world, tmp_path):
 
 
 def test_data_that_were_prepared_otherwise_since_are_refused(tiny_world, tmp_path):
-    folder = tmp_path / "data"
-    folder.mkdir()
-    for name in ("data_prepro.json", "data_prepro.h5", "data_img.h5"):
-        shutil.copy(tiny_world / name, folder)
+    folder = copy_prepared(tiny_world, tmp_path / "data")
     fit(folder, tmp_path, save=tmp_path / "run")
     run = load_checkpoint(tmp_path / "run/last.ckpt")
     run.datamodule()

@@ -7,7 +7,6 @@ own order, so that neither shares the mapping under test.
 import itertools
 import json
 import re
-import shutil
 import struct
 import time
 
@@ -15,6 +14,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from official_files import copy_prepared
 from test_deeper_lstm import QUESTIONS, numpy_lstm, padded
 
 from lookwhy.cli.prepare import main
@@ -379,8 +379,7 @@ def test_an_out_that_cannot_be_written_is_one_line_and_the_file_itself_is_never_
 
 def test_features_without_their_towers_stamp_as_the_originals_are_name_the_remedy(world, tmp_path, capsys):
     folder, sizes = world
-    for name in ("data_prepro.json", "data_prepro.h5", "data_img.h5"):
-        shutil.copy(folder / name, tmp_path)
+    copy_prepared(folder, tmp_path)
     with h5py.File(tmp_path / "data_img.h5", "a") as file:
         del file.attrs["description"]
     path, out = written(tmp_path, draw(*sizes))
