@@ -76,7 +76,7 @@ def test_a_batch_is_padded_no_further_than_its_longest_question(tiny_world):
 
 
 @pytest.mark.parametrize("features", ["auto", "ram"])
-def test_a_batch_is_what_the_files_hold_in_its_rows(tiny_world, features):
+def test_a_batch_holds_the_rows_of_the_files(tiny_world, features):
     data = ready(tiny_world, features=features)
     rows = torch.tensor([7, 2, 2, 30])
     with h5py.File(tiny_world / "data_prepro.h5") as file, h5py.File(tiny_world / "data_img.h5") as images:

@@ -84,7 +84,7 @@ def test_a_map_is_read_only_and_shared(path):
 @pytest.mark.parametrize(
     "layout", [{"chunks": True}, {"compression": "gzip"}, {"dtype": np.float64}, {"dtype": ">f4"}]
 )
-def test_what_cannot_be_mapped_is_read(tmp_path, layout):
+def test_unmappable_features_are_read_into_memory(tmp_path, layout):
     path = write(tmp_path / "data_img.h5", **layout)
     features = load_features(path)
     assert features["train"].source is features["test"].source is None
@@ -100,7 +100,7 @@ def test_a_split_without_images_is_no_reason_not_to_map(tmp_path):
         assert load_features(path, keep)["test"].shape == (0, 2)
 
 
-def test_features_that_fit_nowhere_are_refused_with_the_way_out(tmp_path, path):
+def test_features_that_fit_nowhere_are_refused_with_the_remedy(tmp_path, path):
     load_features(path, "auto", free=10)
     refused("set data.features to mapped", path, "ram", free=10)
     chunked = write(tmp_path / "chunked.h5", chunks=True)
@@ -123,7 +123,7 @@ def test_a_file_cut_off_or_written_to_while_it_is_trained_from_is_an_error_and_n
     assert "\n" not in str(error.value)
 
 
-def test_a_file_that_takes_its_name_does_no_harm(tmp_path, path):
+def test_a_new_file_under_the_same_name_does_no_harm(tmp_path, path):
     features, expected = load_features(path, "mapped"), rows_of(path)
     os.replace(write(tmp_path / "other.h5", np.float64), path)
     np.testing.assert_array_equal(features["test"].take(POSITIONS).numpy(), expected["test"])
@@ -145,7 +145,7 @@ def test_features_go_to_a_device_if_they_fill_less_than_half_of_it(path):
     check(copied, path)
 
 
-def test_free_memory_is_some_of_the_machines():
+def test_free_memory_is_a_part_of_the_machines_memory():
     assert 10**7 < free_memory() <= os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 

@@ -50,7 +50,7 @@ def test_with_the_official_json_beside_them_they_train_as_ours_do(original, tiny
     assert again.labels.tolist() == expected.labels.tolist()
 
 
-def test_without_any_answers_the_way_out_is_named(original):
+def test_missing_answers_name_the_remedy(original):
     data = make_data(original, annotator_maps=None)
     with pytest.raises(LookwhyError, match=r"give data\.val_questions and data\.val_annotations"):
         data.setup()

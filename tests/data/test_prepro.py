@@ -82,7 +82,7 @@ def test_the_original_datasets_are_unsigned_one_based_and_left_aligned(prepared)
             assert file[key][:].tolist() == values, key
 
 
-def test_what_the_original_lacks_stands_in_further_datasets_of_both_splits(prepared):
+def test_additional_datasets_hold_texts_and_ids_of_both_splits(prepared):
     with h5py.File(prepared / "data_prepro.h5") as file:
         for split, entries in (("train", TRAIN[1:]), ("test", VAL)):
             texts = {

@@ -19,24 +19,26 @@ UNTYPED = inspect.unwrap(vqa_accuracy)
 
 
 @pytest.mark.parametrize(
-    ("matches", "expected"), [(0, 0.0), (1, 0.3), (2, 0.6), (3, 0.9), (4, 1.0), (9, 1.0)]
+    ("answer", "answers", "expected"),
+    [
+        # The mean over annotators of a third of the others that agree. By hand for 3 matches: the 3 who agree see
+        # 2 others (2/3), the 7 see 3 (1): (3 * 2/3 + 7) / 10.
+        *(
+            ("yes", ["yes"] * matches + [f"other {i}" for i in range(10 - matches)], expected)
+            for matches, expected in enumerate([0, 0.3, 0.6, 0.9, 1, 1, 1, 1, 1, 1])
+        ),
+        # Answers are normalised only if the annotators differ.
+        ("dog", ["The dog."] * 10, 0),
+        ("The dog.", ["The dog."] * 10, 1),
+        ("dog", ["The dog."] * 9 + ["a Dog"], 1),
+        ("The dog", ["dog"] * 10, 0),
+        # White space is cleaned before the annotators are compared.
+        (" The dog\n", ["The dog", "The\tdog", *["The dog "] * 8], 1),
+        ("dog", ["The dog", "The\tdog", *["The dog "] * 8], 0),
+    ],
 )
-def test_accuracy_is_the_mean_over_annotators_of_a_third_of_the_others_that_agree(matches, expected):
-    # By hand for 3 matches: the 3 who agree see 2 others (2/3), the 7 see 3 (1): (3 * 2/3 + 7) / 10.
-    answers = ["yes"] * matches + [f"other {i}" for i in range(10 - matches)]
-    assert vqa_accuracy("yes", answers) == pytest.approx(expected, abs=1e-12)
-
-
-def test_answers_are_normalised_only_if_the_annotators_differ():
-    assert vqa_accuracy("dog", ["The dog."] * 10) == 0
-    assert vqa_accuracy("The dog.", ["The dog."] * 10) == 1
-    assert vqa_accuracy("dog", ["The dog."] * 9 + ["a Dog"]) == 1
-    assert vqa_accuracy("The dog", ["dog"] * 10) == 0
-
-
-def test_white_space_is_cleaned_before_the_annotators_are_compared():
-    assert vqa_accuracy(" The dog\n", ["The dog", "The\tdog", *["The dog "] * 8]) == 1
-    assert vqa_accuracy("dog", ["The dog", "The\tdog", *["The dog "] * 8]) == 0
+def test_accuracy_of_one_answer_follows_the_official_rules(answer, answers, expected):
+    assert vqa_accuracy(answer, answers) == pytest.approx(expected, abs=1e-12)
 
 
 def test_no_annotators_are_refused():
@@ -44,7 +46,7 @@ def test_no_annotators_are_refused():
         vqa_accuracy("yes", [])
 
 
-def test_agrees_with_a_second_implementation_on_random_answers_full_of_quirks():
+def test_accuracy_agrees_with_a_second_implementation_on_random_answers_full_of_quirks():
     draw = random.Random(3)
     parts = [
         "yes", "Two", "none", "a", "the", "dont", "oclock", "1,000", "2.5", ".", ",", "-", "/", " ", " ", "\t", "x",
@@ -72,7 +74,7 @@ def real(shared_data):
     return json.loads(gzip.decompress(path.read_bytes()))["annotations"]
 
 
-def test_agrees_with_a_second_implementation_on_every_real_question(real):
+def test_accuracy_agrees_with_a_second_implementation_on_every_real_question(real):
     draw = random.Random(5)
     predicted, ten, types, references = [], [], {"answer_type": [], "question_type": []}, []
     for number, annotation in enumerate(real):
@@ -165,7 +167,7 @@ def score_a_share(rank, world_size, folder):
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_every_process_gets_the_figures_of_all_questions_also_one_that_saw_none(tmp_path):
+def test_every_process_gets_the_figures_of_all_questions_even_one_without_questions(tmp_path):
     torch.multiprocessing.start_processes(score_a_share, (3, tmp_path), nprocs=3, start_method="fork")
     expected = {
         "overall": 4 / 5, "answer_type/yes/no": 3 / 4, "answer_type/number": 1.0, "question_type/is it": 1.0,

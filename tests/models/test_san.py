@@ -60,7 +60,7 @@ def test_logits_and_attention_equal_an_independent_forward_pass():
     assert attention.std(axis=2).max() > 0.05
 
 
-def test_features_that_are_no_grid_and_no_hop_are_refused_in_one_line():
+def test_features_without_a_grid_and_heads_without_a_hop_are_refused_in_one_line():
     with pytest.raises(LookwhyError, match="found 4097 features for 49 regions; set") as error:
         SAN(vocab_size=3, num_answers=2, image_dim=4097, regions=49)
     assert "\n" not in str(error.value)
