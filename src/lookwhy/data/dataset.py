@@ -29,10 +29,8 @@ class QuestionDataset(Dataset[VQABatch]):
         self.split, self.features, self.has_texts = split, features, has_texts
         self.tokens = torch.from_numpy(np.ascontiguousarray(split.tokens))
         self.lengths = torch.from_numpy(split.lengths).clamp(min=1)
-        self.labels = torch.from_numpy(split.labels)
-        self.question_ids = torch.from_numpy(split.question_ids)
-        self.image_ids = torch.from_numpy(split.image_ids)
-        self.image_pos = torch.from_numpy(split.image_pos)
+        numbers = split.labels, split.question_ids, split.image_ids, split.image_pos
+        self.labels, self.question_ids, self.image_ids, self.image_pos = map(torch.from_numpy, numbers)
 
     def __len__(self) -> int:
         return len(self.question_ids)

@@ -68,9 +68,8 @@ def answer_all(head: VQAHead, data: VQADataModule, device: torch.device | str = 
             scores = logits.gather(1, own.clamp(min=0)).masked_fill(own < 0, -torch.inf)
             none = (own < 0).all(1).tolist()
             picked = own.gather(1, scores.argmax(1, keepdim=True))[:, 0].tolist()
-            answered["multiple_choice"] = [
-                answers[i] if none[i] else texts[picked[i]] for i in range(len(answers))
-            ]
+            rows = zip(answers, none, picked, strict=True)
+            answered["multiple_choice"] = [answer if no else texts[pick] for answer, no, pick in rows]
             chosen += answered["multiple_choice"]
             without += sum(none)
         if batch.answers:
