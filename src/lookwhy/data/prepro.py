@@ -92,21 +92,27 @@ def read_prepro(folder: Path) -> Prepro:
                 f"expected prepared data, found no file {one}; run {command('prepare')} first "
                 f"({command('prepare')} shapes --out data/shapes needs no download)"
             )
-    names = _read_json(json_path)
+    try:
+        names = json.loads(json_path.read_text(encoding="utf-8"))
+        words, answers = _numbered(names["ix_to_word"]), _numbered(names["ix_to_ans"])
+        image_files = {split: names[f"unique_img_{split}"] for split in SPLITS}
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        found = f"no {error}" if isinstance(error, KeyError) else f"something else ({error})"
+        raise LookwhyError(
+            "expected JSON with words and answers numbered from 1, and images (ix_to_word, ix_to_ans, "
+            f"unique_img_*), found {found} in {json_path}; run {command('prepare')} questions again"
+        ) from error
     try:
         with h5py.File(path) as file:
-            train, test = (_read_split(file, path, split, names[f"unique_img_{split}"]) for split in SPLITS)
+            train, test = (_read_split(file, path, split, image_files[split]) for split in SPLITS)
     except (OSError, KeyError, ValueError) as error:
         reason = error.args[0] if isinstance(error, KeyError) else error  # names the missing dataset
         raise LookwhyError(
             f"expected the datasets of data_prepro.h5, found something else in {path} ({reason}); "
             f"run {command('prepare')} again"
         ) from error
-    words = _numbered(names["ix_to_word"], json_path)
-    if not words or words[-1] != UNKNOWN:
-        words.append(UNKNOWN)
+    words += [] if words[-1:] == [UNKNOWN] else [UNKNOWN]
     vocabulary = Vocabulary({str(i): word for i, word in enumerate(words, start=1)})
-    answers = _numbered(names["ix_to_ans"], json_path)
     return Prepro(train, test, vocabulary, answers, str(names.get("image_root", "")))
 
 
@@ -147,10 +153,9 @@ def _read_split(file: h5py.File, path: Path, split: str, image_files: list[str])
 
     image_pos = numbers(f"img_pos_{split}").ravel() - 1
     rows = len(image_pos)
-    if rows and not 0 <= image_pos.min() <= image_pos.max() < len(image_files):
-        raise ValueError(
-            f"img_pos_{split} points outside the {len(image_files)} images of unique_img_{split}"
-        )
+    count = len(image_files)
+    if rows and not 0 <= image_pos.min() <= image_pos.max() < count:
+        raise ValueError(f"img_pos_{split} points outside the {count} images of unique_img_{split}")
     if split == "train":
         labels = numbers("answers").ravel() - 1
     else:
@@ -207,28 +212,6 @@ def _ids_of_files(image_files: list[str]) -> Int64[np.ndarray, " M"]:
     return np.array([int(end[1]) if end else i for i, end in enumerate(ends)], np.int64)
 
 
-def _numbered(values: dict[str, str], path: Path) -> list[str]:
+def _numbered(values: dict[str, str]) -> list[str]:
     """Values of {"1": .., "2": .., ...} in the order of their numbers."""
-    try:
-        return [str(values[str(i)]) for i in range(1, len(values) + 1)]
-    except (KeyError, TypeError) as error:
-        raise LookwhyError(
-            f"expected words and answers numbered from 1, found no number {error} in {path}; "
-            f"run {command('prepare')} questions again"
-        ) from error
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        missing = {"ix_to_word", "ix_to_ans", "unique_img_train", "unique_img_test"} - set(content)
-    except (OSError, ValueError, TypeError) as error:
-        raise LookwhyError(
-            f"expected JSON, found something else in {path} ({error}); run {command('prepare')} again"
-        ) from error
-    if missing:
-        raise LookwhyError(
-            f"expected the keys of data_prepro.json, found no {', '.join(sorted(missing))} in {path}; "
-            f"run {command('prepare')} questions again"
-        )
-    return content
+    return [str(values[str(i)]) for i in range(1, len(values) + 1)]
