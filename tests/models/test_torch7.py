@@ -4,6 +4,7 @@ The writer knows nothing of the reader, and the forward pass takes the gates fro
 own order, so that neither shares the mapping under test.
 """
 
+import functools
 import itertools
 import json
 import re
@@ -125,37 +126,47 @@ def run_import(path, folder, out, options=OPTIONS):
     return main([str(part) for part in ("import", path, "--data", folder, "--out", out, *options)])
 
 
-def assert_same_logits(run, vectors, sizes):
-    words, answers, width = sizes
-    questions = [*QUESTIONS[:1], [words, 2], [6]]
-    features = torch.rand(3, width, generator=torch.Generator().manual_seed(1))
-    with torch.no_grad():
-        logits = run.head(features, *padded(questions)).numpy()
-    pairs = zip(features.double().numpy(), questions, strict=True)
-    expected = [torch7_forward(vectors, words, answers, of_image, question) for of_image, question in pairs]
-    assert np.std(expected) > 0.1
-    np.testing.assert_allclose(logits, expected, atol=1e-5)
-
-
 def written(folder, content):
     """The file of a model, and the checkpoint that an import is to write."""
     (folder / "lstm.t7").write_bytes(t7(content))
     return folder / "lstm.t7", folder / "new" / "lstm.ckpt"
 
 
-@pytest.mark.parametrize("kind", ["Float", "Double", "Cuda", "CudaDouble"])
+def views(vectors):
+    """Two vectors as views of one storage: one at every other place from the fourth on, one in the gaps between."""
+    first, second = len(vectors[WORDS]), len(vectors[ENCODER])
+    memory = np.full(2 * max(first, second) + 10, 7.0, np.float32)
+    memory[3 : 3 + 2 * first : 2], memory[4 : 4 + 2 * second : 2] = vectors[WORDS], vectors[ENCODER]
+    return vectors | {
+        WORDS: tensor([first], [2], 4, storage(memory, index=3)),
+        ENCODER: tensor([second], [2], 5, i32(4, 3)),
+        "note": "ignored",
+    }
+
+
+@pytest.mark.parametrize("kind", ["Float", "Double", "Cuda", "CudaDouble", views])
 def test_logits_of_an_imported_file_equal_torch7s_for_questions_of_several_lengths(
     world, tmp_path, capsys, kind
 ):
-    folder, sizes = world
-    vectors = draw(*sizes)
-    path, out = written(tmp_path, {key: vector(values, kind) for key, values in vectors.items()})
+    folder, (words, answers, width) = world
+    vectors = draw(words, answers, width)
+    content = (
+        kind(vectors) if kind is views else {key: vector(values, kind) for key, values in vectors.items()}
+    )
+    path, out = written(tmp_path, content)
     assert run_import(path, folder, out) == 0
     output = capsys.readouterr()
-    said = rf"wrote {out}: \d+ parameters, {sizes[0]} words, {sizes[1]} answers; \d+ s\n"
+    said = rf"wrote {out}: \d+ parameters, {words} words, {answers} answers; \d+ s\n"
     assert re.fullmatch(said, output.out)
     assert output.err == ""
-    assert_same_logits(load_checkpoint(out), vectors, sizes)
+    questions = [*QUESTIONS[:1], [words, 2], [6]]
+    features = torch.rand(3, width, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        logits = load_checkpoint(out).head(features, *padded(questions)).numpy()
+    pairs = zip(features.double().numpy(), questions, strict=True)
+    expected = [torch7_forward(vectors, words, answers, of_image, question) for of_image, question in pairs]
+    assert np.std(expected) > 0.1
+    np.testing.assert_allclose(logits, expected, atol=1e-5)
 
 
 def test_an_imported_checkpoint_brings_all_that_an_analysis_needs(world, tmp_path):
@@ -177,23 +188,6 @@ def test_an_imported_checkpoint_brings_all_that_an_analysis_needs(world, tmp_pat
     assert data.annotator_maps == (folder / "annotators").resolve()
 
 
-def test_vectors_that_are_views_of_one_shared_storage_are_read_through_offset_and_stride(world, tmp_path):
-    folder, sizes = world
-    vectors = draw(*sizes)
-    first, second = len(vectors[WORDS]), len(vectors[ENCODER])
-    # The first lies at every other place from the fourth on; the second fills the gaps between.
-    memory = np.full(2 * max(first, second) + 10, 7.0, np.float32)
-    memory[3 : 3 + 2 * first : 2], memory[4 : 4 + 2 * second : 2] = vectors[WORDS], vectors[ENCODER]
-    views = {
-        WORDS: tensor([first], [2], 4, storage(memory, index=3)),
-        ENCODER: tensor([second], [2], 5, i32(4, 3)),
-        "note": "ignored",
-    }
-    path, out = written(tmp_path, vectors | views)
-    assert run_import(path, folder, out) == 0
-    assert_same_logits(load_checkpoint(out), vectors, sizes)
-
-
 def read(tmp_path, content):
     path = tmp_path / "some.t7"
     path.write_bytes(content)
@@ -209,13 +203,6 @@ def refused(tmp_path, content):
     return message
 
 
-def nested(depth):
-    value = None
-    for _ in range(depth):
-        value = {1: value}
-    return value
-
-
 def test_every_kind_of_value_is_read(tmp_path):
     matrix = tensor([2, 3], [3, 1], 1, storage([1, 2, 3, 4, 5, 6], "Double", index=3), "Double", index=2)
     value = read(tmp_path, t7({
@@ -223,7 +210,7 @@ def test_every_kind_of_value_is_read(tmp_path):
         "turned": tensor([3, 2], [1, 3], 1, i32(4, 3), "Double"), "empty": tensor([], [], 1, t7(None)),
         # The stride of a single element is never walked.
         "row": tensor([1, 2], [BIG, 1], 1, storage([1, 2])), "bare": storage([1.5]), "self": i32(3, 1),
-        "old": i32(4, 7) + text("torch.LongStorage") + i64(1, -9), "nested": nested(30),
+        "old": i32(4, 7) + text("torch.LongStorage") + i64(1, -9), "nested": functools.reduce(lambda inner, _: {1: inner}, range(30), None),
     }, index=1))  # fmt: skip
     assert (value["nothing"], value[2.0], value[True], value["word"]) == (None, -0.5, False, "size")
     arrays = {"matrix": [[1, 2, 3], [4, 5, 6]], "turned": [[1, 4], [2, 5], [3, 6]], "row": [[1, 2]]}
@@ -236,15 +223,11 @@ def test_every_kind_of_value_is_read(tmp_path):
     assert value["old"].values.tolist() == [-9]
 
 
-def test_a_file_cut_anywhere_is_one_line(tmp_path):
-    content = t7({"a": vector([1, 2, 3]), "b": 1})
+def test_a_file_cut_anywhere_is_one_line_and_a_damaged_byte_never_crashes(tmp_path):
+    content = t7({"a": vector([1, 2, 3]), "b": {1: None}})
     assert set(read(tmp_path, content)) == {"a", "b"}
     for length in range(len(content)):
         refused(tmp_path, content[:length])
-
-
-def test_a_damaged_byte_is_read_or_refused_but_never_crashes(tmp_path):
-    content = t7({"a": vector([1, 2, 3]), "b": {1: None}})
     read_whole, messages = 0, []
     for place, byte in itertools.product(range(len(content)), (0, 0x7F, 0xFF)):
         try:
