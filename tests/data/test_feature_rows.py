@@ -42,12 +42,6 @@ def check(features, path):
         np.testing.assert_array_equal(features[split].take(POSITIONS).numpy(), expected)
 
 
-def refused(match, *arguments, **options):
-    with pytest.raises(LookwhyError, match=match) as error:
-        load_features(*arguments, **options)
-    assert "\n" not in str(error.value)
-
-
 @pytest.fixture
 def path(tmp_path):
     return write(tmp_path / "data_img.h5")
@@ -63,6 +57,7 @@ def test_mapped_and_ram_features_are_bit_for_bit_those_of_the_file(tmp_path, kee
 
 
 def test_features_larger_than_the_memory_are_mapped_and_their_rows_read_as_they_are_needed(path):
+    load_features(path, "auto", free=10)
     features = load_features(path, "mapped", free=1000)
     assert not features["train"].source.is_read_ahead
     assert load_features(path, "mapped", free=10**9)["train"].source.is_read_ahead
@@ -81,15 +76,35 @@ def test_a_map_is_read_only_and_shared(path):
     assert len(in_ram["test"].take(POSITIONS)) == 5
 
 
-@pytest.mark.parametrize(
-    "layout", [{"chunks": True}, {"compression": "gzip"}, {"dtype": np.float64}, {"dtype": ">f4"}]
-)
+UNMAPPABLE = [{"chunks": True}, {"compression": "gzip"}, {"dtype": np.float64}, {"dtype": ">f4"}]
+
+
+@pytest.mark.parametrize("layout", UNMAPPABLE)
 def test_unmappable_features_are_read_into_memory(tmp_path, layout):
     path = write(tmp_path / "data_img.h5", **layout)
     features = load_features(path)
     assert features["train"].source is features["test"].source is None
     check(features, path)
-    refused("expected contiguous, uncompressed float32 features to map", path, "mapped")
+
+
+@pytest.mark.parametrize(
+    ("layout", "keep", "free", "cut_off", "found"),
+    [
+        *(
+            (one, "mapped", None, 0, "expected contiguous, uncompressed float32 features")
+            for one in UNMAPPABLE
+        ),
+        *(({}, keep, None, 100, "found one cut off in") for keep in ("mapped", "ram")),
+        ({}, "ram", 10, 0, "set data.features to mapped"),
+        ({"chunks": True}, "auto", 10, 0, "that cannot be mapped in .*data_img.h5; .*h5repack"),
+    ],
+)
+def test_features_that_cannot_be_kept_are_refused_in_one_line(tmp_path, layout, keep, free, cut_off, found):
+    path = write(tmp_path / "data_img.h5", **layout)
+    os.truncate(path, path.stat().st_size - cut_off)
+    with pytest.raises(LookwhyError, match=found) as error:
+        load_features(path, keep, free)
+    assert "\n" not in str(error.value)
 
 
 def test_a_split_without_images_is_no_reason_not_to_map(tmp_path):
@@ -98,19 +113,6 @@ def test_a_split_without_images_is_no_reason_not_to_map(tmp_path):
         file["images_train"], file["images_test"] = np.ones((3, 2), np.float32), np.ones((0, 2), np.float32)
     for keep in ("mapped", "ram"):
         assert load_features(path, keep)["test"].shape == (0, 2)
-
-
-def test_features_that_fit_nowhere_are_refused_with_the_remedy(tmp_path, path):
-    load_features(path, "auto", free=10)
-    refused("set data.features to mapped", path, "ram", free=10)
-    chunked = write(tmp_path / "chunked.h5", chunks=True)
-    refused(r"that cannot be mapped in .*chunked.h5; .*h5repack", chunked, free=10)
-
-
-def test_a_file_cut_off_is_refused_in_one_line(path):
-    os.truncate(path, path.stat().st_size - 100)
-    for keep in ("mapped", "ram"):
-        refused("found one cut off in", path, keep)
 
 
 @pytest.mark.parametrize("size", [0, 100, None])
