@@ -52,7 +52,7 @@ def path(tmp_path):
 def test_mapped_and_ram_features_are_bit_for_bit_those_of_the_file(tmp_path, keep, userblock_size):
     path = write(tmp_path / "data_img.h5", userblock_size=userblock_size)
     found = load_features(path, keep)
-    assert {split: rows.shape for split, rows in found.items()} == SHAPES
+    assert {split: one.rows.shape for split, one in found.items()} == SHAPES
     check(found, path)
 
 
@@ -112,7 +112,7 @@ def test_a_split_without_images_is_no_reason_not_to_map(tmp_path):
     with h5py.File(path, "w") as file:
         file["images_train"], file["images_test"] = np.ones((3, 2), np.float32), np.ones((0, 2), np.float32)
     for keep in ("mapped", "ram"):
-        assert load_features(path, keep)["test"].shape == (0, 2)
+        assert load_features(path, keep)["test"].rows.shape == (0, 2)
 
 
 @pytest.mark.parametrize("size", [0, 100, None])
@@ -133,7 +133,7 @@ def test_a_new_file_under_the_same_name_does_no_harm(tmp_path, path):
 
 def test_features_go_to_a_device_if_they_fill_less_than_half_of_it(path):
     features = load_features(path)
-    nbytes = sum(rows.nbytes for rows in features.values())
+    nbytes = sum(one.rows.nbytes for one in features.values())
     # The device without any memory: it shows where the gathering happens, on any machine.
     placed = place_features(features, torch.device("meta"), free=2 * nbytes + 2)
     taken = placed["train"].take(POSITIONS)

@@ -124,10 +124,11 @@ class VQADataModule(pl.LightningDataModule):
         features = load_features(path, self.features, image_files=files)
         for split, rows in features.items():
             expected = (len(files[split]), *self.feature_shape)
-            if rows.shape != expected:
+            found = tuple(rows.rows.shape)
+            if found != expected:
                 raise LookwhyError(
-                    f"expected {expected[0]} images_{split} of shape {expected[1:]}, found {rows.shape[0]} "
-                    f"of {rows.shape[1:]} in {path}; prepare questions and features from the same files"
+                    f"expected {expected[0]} images_{split} of shape {expected[1:]}, found {found[0]} "
+                    f"of {found[1:]} in {path}; prepare questions and features from the same files"
                 )
         check_files(path, files)
         device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")

@@ -98,6 +98,7 @@ class _File:
     ) -> None:
         self.source, self.root, self.session, self.timeout = source, root, session, timeout
         self.name = source.url.rpartition("/")[2]
+        self.algorithm, _, self.digest = (source.checksum or "").partition(":")
         self.url = source.url if base_url is None else f"{base_url.rstrip('/')}/{self.name}"
         self.is_zip = self.name.endswith(".zip")
         self.path, self.partial = root / self.name, root / f"{self.name}.partial"
@@ -125,7 +126,7 @@ class _File:
         size = max(version.get("size", 0), here)
         stated = readable(size) if size else "size not stated"
         stated += f", {readable(here)} of it here" if here else ""
-        _say(f"{self.name}: {stated} ({(self.source.checksum or 'sum not checked').partition(':')[0]})")
+        _say(f"{self.name}: {stated} ({self.algorithm or 'sum not checked'})")
         return size, here
 
     def fetch(self) -> None:
@@ -158,10 +159,9 @@ class _File:
         """Append one response of the server to the partial file, or start that file again."""
         here, known = self._arrived()
         if here != known.get("size"):
-            # A weak ETag does not promise equal bytes.
-            is_weak = known.get("ETag", "W/").startswith("W/")
-            validator = known.get("Last-Modified" if is_weak else "ETag")
-            asked: dict[str, Any] = {"Range": f"bytes={here}-", "If-Range": validator} if here else {}
+            asked: dict[str, Any] = (
+                {"Range": f"bytes={here}-", "If-Range": known.get("validator")} if here else {}
+            )
             with self.session.get(self.url, headers=asked, timeout=self.timeout, stream=True) as response:
                 version = _version(response)
                 goes_on = response.headers.get("Content-Range", "").startswith(f"bytes {here}-")
@@ -194,12 +194,11 @@ class _File:
 
     def _check(self) -> None:
         """Compare the file with the published checksum, if there is one."""
-        algorithm, _, expected = (self.source.checksum or "").partition(":")
-        if algorithm:
+        if self.algorithm:
             with self.path.open("rb") as file:
-                found = hashlib.file_digest(file, algorithm).hexdigest()
-            if found != expected:
-                raise self._remove(f"{algorithm} {expected} of {self.name}", found)
+                found = hashlib.file_digest(file, self.algorithm).hexdigest()
+            if found != self.digest:
+                raise self._remove(f"{self.algorithm} {self.digest} of {self.name}", found)
 
     def _remove(self, expected: str, found: str) -> LookwhyError:
         """Delete a wrong file, so that no later attempt resumes it; returns the error to raise."""
@@ -246,13 +245,15 @@ def _read_json(path: Path) -> Any:
 
 
 def _version(response: requests.Response) -> dict[str, Any]:
-    """ETag, Last-Modified and size of the file on the server, without those that the response omits."""
+    """ETag or Last-Modified ("validator") and size of the file on the server, as far as the response says."""
     if response.status_code != 416:
         response.raise_for_status()
     headers = response.headers
-    found: dict[str, Any] = {name: headers[name] for name in ("ETag", "Last-Modified") if name in headers}
+    etag = headers.get("ETag", "W/")  # a weak one ("W/...") does not promise equal bytes
+    validator = headers.get("Last-Modified") if etag.startswith("W/") else etag
     size = headers.get("Content-Range", headers.get("Content-Length", "")).rpartition("/")[2]
-    return found | ({"size": int(size)} if size.isdecimal() else {})
+    found = {"validator": validator, "size": int(size) if size.isdecimal() else None}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _reason(error: BaseException) -> str:

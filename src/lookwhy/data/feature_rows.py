@@ -11,6 +11,7 @@ import os
 import warnings
 import weakref
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -54,16 +55,6 @@ class FeatureRows:
     name: str = "the features"
     image_files: Sequence[str] = ()
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Number of images, then the shape of one image's features."""
-        return tuple(self.rows.shape)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all features."""
-        return self.rows.numel() * self.rows.element_size()
-
     def take(self, positions: Int64[Tensor, " B"]) -> Float[Tensor, "B *D"]:
         """The given rows, on the device of the features.
 
@@ -71,9 +62,9 @@ class FeatureRows:
             LookwhyError: the mapped file has been changed, or a row is not finite.
         """
         if self.source is not None:
-            self.source.prepare(self.offset, self.nbytes // max(1, len(self.rows)), positions)
+            self.source.prepare(self.offset, self.rows.nbytes // max(1, len(self.rows)), positions)
         positions = positions.to(self.rows.device, non_blocking=True)
-        shape = (len(positions), *self.shape[1:])
+        shape = (len(positions), *self.rows.shape[1:])
         out = torch.empty(shape, pin_memory=True) if self.pinned else None
         taken = torch.index_select(self.rows, 0, positions, out=out)
         if not self.is_checked:
@@ -107,13 +98,21 @@ class FeatureRows:
 
 
 class MappedFile:
-    """A file mapped into memory. A changed file is refused: reading a truncated map raises SIGBUS."""
+    """A file mapped into memory. A changed file is refused: reading a truncated map raises SIGBUS.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: the file.
+        read_ahead: whether to ask the kernel to read the whole file now.
+    """
+
+    def __init__(self, path: Path, read_ahead: bool) -> None:
         # The file stays open while the map is used, so a new file under the same name does no harm.
         self.path, self.descriptor = path, os.open(path, os.O_RDONLY)
         weakref.finalize(self, os.close, self.descriptor)
-        self.state, self.is_read_ahead = self._state(), False
+        self.state = self._state()
+        self.is_read_ahead = read_ahead and hasattr(os, "posix_fadvise")
+        if self.is_read_ahead:  # the whole file in order, before batches read it in random order
+            os.posix_fadvise(self.descriptor, 0, 0, os.POSIX_FADV_WILLNEED)
 
     def _state(self) -> tuple[int, int]:
         found = os.fstat(self.descriptor)
@@ -137,12 +136,6 @@ class MappedFile:
             # Nobody writes to the tensor: `take` returns copies.
             warnings.filterwarnings("ignore", message=".*not writable.*")
             return torch.from_numpy(numbers)
-
-    def read_ahead(self) -> None:
-        """Ask the kernel to read the whole file in order, before batches read it in random order."""
-        if hasattr(os, "posix_fadvise"):
-            os.posix_fadvise(self.descriptor, 0, 0, os.POSIX_FADV_WILLNEED)
-            self.is_read_ahead = True
 
     def prepare(self, offset: int, nbytes: int, positions: Int64[Tensor, " B"]) -> None:
         """Ask the kernel to read these rows at once; page by page takes ten times as long.
@@ -196,9 +189,7 @@ def load_features(
         )
     found: dict[str, FeatureRows] = {}
     if keep == "mapped":
-        source = MappedFile(path)
-        if nbytes < COMFORTABLE * free:
-            source.read_ahead()
+        source = MappedFile(path, read_ahead=nbytes < COMFORTABLE * free)
         for split, (offset, shape) in zip(SPLITS, layouts, strict=True):
             rows = source.map(offset, shape) if offset else torch.empty(shape)
             found[split] = FeatureRows(rows, source, offset or 0)
@@ -235,7 +226,7 @@ def place_features(
     if device.type != "cuda" and free is None:
         return features
     free = torch.cuda.mem_get_info(device)[0] if free is None else free
-    if sum(one.nbytes for one in features.values()) < COMFORTABLE * free:
+    if sum(one.rows.nbytes for one in features.values()) < COMFORTABLE * free:
         for one in features.values():
             one.check_finite()  # on the CPU, once: a check on the device would make each batch wait
         return {split: FeatureRows(one.rows.to(device), is_checked=True) for split, one in features.items()}
@@ -249,15 +240,12 @@ def free_memory() -> int:
 
     Other systems do not report it. There the result is the whole memory, so that nothing is refused too soon.
     """
-    try:
-        lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
-        available = 1024 * int(lines["MemAvailable"].split()[0])
-    except (OSError, KeyError, ValueError):
-        return int(os.sysconf("SC_PHYS_PAGES")) * int(os.sysconf("SC_PAGE_SIZE"))
-    try:
-        return min(available, int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    except (OSError, ValueError):  # no container, or one without a limit ("max")
-        return available
+    memory = int(os.sysconf("SC_PHYS_PAGES")) * int(os.sysconf("SC_PAGE_SIZE"))
+    with suppress(OSError, ValueError, IndexError):
+        memory = 1024 * int(Path("/proc/meminfo").read_text().split("MemAvailable:")[1].split()[0])
+    with suppress(OSError, ValueError):  # no container, or one without a limit ("max")
+        memory = min(memory, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return memory
 
 
 def _offset(data: h5py.Dataset) -> int | None:

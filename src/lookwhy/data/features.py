@@ -57,10 +57,16 @@ def extract_features(
     if partial.exists() and not _continues(partial, stamp):
         partial.unlink()
     out.parent.mkdir(parents=True, exist_ok=True)
+
+    @torch.no_grad()
+    def features_of(names: list[str]) -> Float[np.ndarray, "B *D"]:
+        images = torch.stack([recipe.load(image_root / name) for name in names])
+        return forward(images).float().cpu().numpy()
+
     with h5py.File(partial, "a") as file:
         file.attrs["stamp"] = stamp
         for split, names in image_files.items():
-            _extract_split(file, f"images_{split}", names, forward, recipe, image_root, batch_size)
+            _extract_split(file, f"images_{split}", names, features_of, batch_size)
         # Only an incomplete file needs `stamp` and `done`.
         del file.attrs["stamp"]
         for split, names in image_files.items():
@@ -73,22 +79,14 @@ def extract_features(
 
 
 def _extract_split(
-    file: h5py.File,
-    key: str,
-    names: list[str],
-    forward: Callable[[Tensor], Tensor],
-    recipe: ImageRecipe,
-    image_root: Path,
-    batch_size: int,
+    file: h5py.File, key: str, names: list[str], features_of: Callable[[list[str]], Any], batch_size: int
 ) -> None:
     done = int(file[key].attrs.get("done", 0)) if key in file else 0
     desc = key.replace("images_", "features ")
     with progress(desc=desc, total=len(names), initial=done, unit="image") as bar:
         while done < len(names):
             some = names[done : done + batch_size]
-            images = torch.stack([recipe.load(image_root / name) for name in some])
-            with torch.no_grad():
-                features = forward(images).float().cpu().numpy()
+            features = features_of(some)
             if key not in file:
                 file.create_dataset(key, (len(names), *features.shape[1:]), np.float32)
             file[key][done : done + len(some)] = features
