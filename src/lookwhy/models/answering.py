@@ -76,7 +76,7 @@ def answer_all(head: VQAHead, data: VQADataModule, device: torch.device | str = 
             for task, texts_said in answered.items():
                 metrics[task].update(texts_said, batch.answers, batch.answer_types, batch.question_types)
         row += len(batch)
-    known = [task for task in TASKS if len(metrics[task].accuracies)]
+    known = [task for task in TASKS if metrics[task].update_called]
     accuracy = {task: {k: float(v) for k, v in metrics[task].compute().items()} for task in known}
     return Answers(split.question_ids.tolist(), best, chosen if choices.shape[1] else None, without, accuracy)
 
