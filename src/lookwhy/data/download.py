@@ -96,10 +96,12 @@ class _File:
     def __init__(
         self, source: Source, root: Path, base_url: str | None, session: requests.Session, timeout: float
     ) -> None:
-        self.source, self.root, self.session, self.timeout = source, root, session, timeout
+        self.source, self.root, self.timeout = source, root, timeout
         self.name = source.url.rpartition("/")[2]
         self.algorithm, _, self.digest = (source.checksum or "").partition(":")
         self.url = source.url if base_url is None else f"{base_url.rstrip('/')}/{self.name}"
+        self.head = partial(session.head, self.url, timeout=timeout, allow_redirects=True)
+        self.get = partial(session.get, self.url, timeout=timeout, stream=True)
         self.is_zip = self.name.endswith(".zip")
         self.path, self.partial = root / self.name, root / f"{self.name}.partial"
         self.note, self.mark = root / f"{self.name}.partial.json", root / f".{self.name}.unpacked"
@@ -118,9 +120,9 @@ class _File:
         """Size of the whole file in bytes, as far as it is known, and number of bytes already on disk."""
         here, version = self._arrived()
         if here != version.get("size"):
-            response = self.session.head(self.url, timeout=self.timeout, allow_redirects=True)
+            response = self.head()
             if response.status_code in (403, 405, 501):  # a server that does not offer HEAD
-                response = self.session.get(self.url, timeout=self.timeout, stream=True)
+                response = self.get()
                 response.close()
             version = _version(response)
         size = max(version.get("size", 0), here)
@@ -152,17 +154,15 @@ class _File:
         """Number of bytes on disk, and the version of the file that they belong to; 0, {} if unknown."""
         if self.path.exists():
             return (size := self.path.stat().st_size), {"size": size}
-        known = _read_json(self.note)
-        return (self.partial.stat().st_size, known) if known and self.partial.exists() else (0, {})
+        is_known = self.note.exists() and self.partial.exists()
+        return (self.partial.stat().st_size, _read_json(self.note)) if is_known else (0, {})
 
     def _receive(self) -> None:
         """Append one response of the server to the partial file, or start that file again."""
         here, known = self._arrived()
         if here != known.get("size"):
-            asked: dict[str, Any] = (
-                {"Range": f"bytes={here}-", "If-Range": known.get("validator")} if here else {}
-            )
-            with self.session.get(self.url, headers=asked, timeout=self.timeout, stream=True) as response:
+            asked: Any = {"Range": f"bytes={here}-", "If-Range": known.get("validator")} if here else None
+            with self.get(headers=asked) as response:
                 version = _version(response)
                 goes_on = response.headers.get("Content-Range", "").startswith(f"bytes {here}-")
                 stated = version.keys() & known.keys()  # a server may omit some of these headers
