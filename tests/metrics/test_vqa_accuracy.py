@@ -5,6 +5,7 @@ import math
 import random
 import time
 import warnings
+from collections import defaultdict
 
 import pytest
 import torch
@@ -68,6 +69,13 @@ ADVERSARIAL = [
 ]  # fmt: skip
 
 
+def computed(*updates):
+    metric = VQAAccuracy()
+    for update in updates:
+        metric.update(*update)
+    return {key: float(value) for key, value in metric.compute().items()}
+
+
 @pytest.fixture(scope="module")
 def real(shared_data):
     path = shared_data / "vqa2-questions/annotations.json.gz"
@@ -76,32 +84,21 @@ def real(shared_data):
 
 def test_accuracy_agrees_with_a_second_implementation_on_every_real_question(real):
     draw = random.Random(5)
-    predicted, ten, types, references = [], [], {"answer_type": [], "question_type": []}, []
+    asked, references = [], defaultdict(list)
     for number, annotation in enumerate(real):
         answers = [one["answer"] for one in annotation["answers"]]
         form = ADVERSARIAL[number % len(ADVERSARIAL)]
         if number % 2:  # annotators write such things, too
             answers[draw.randrange(10)] = form.replace("{}", answers[0])
-        said = [annotation["multiple_choice_answer"], answers[0], form.replace("{}", answers[-1])]
-        for answer in said:
+        for answer in (annotation["multiple_choice_answer"], answers[0], form.replace("{}", answers[-1])):
             expected = reference_accuracy(answer, answers)
             assert UNTYPED(answer, answers) == expected, (answer, answers)
-        predicted.append(said[2])
-        ten.append(answers)
-        references.append(expected)
-        for kind, names in types.items():
-            names.append(annotation[kind])
-    metric = VQAAccuracy()
-    for start in range(0, len(ten), 100):
-        part = slice(start, start + 100)
-        metric.update(predicted[part], ten[part], *(names[part] for names in types.values()))
-    computed = metric.compute()
-    assert computed["overall"].item() == sum(references) / len(references)
-    assert len(set(references)) > 4
-    for kind, names in types.items():
-        for name in set(names):
-            own = [one for one, its in zip(references, names, strict=True) if its == name]
-            assert computed[f"{kind}/{name}"].item() == sum(own) / len(own)
+        asked.append((answer, answers, annotation["answer_type"], annotation["question_type"]))
+        for key in ("overall", *(f"{kind}/{annotation[kind]}" for kind in ("answer_type", "question_type"))):
+            references[key].append(expected)
+    parts = [zip(*asked[start : start + 100], strict=True) for start in range(0, len(asked), 100)]
+    assert computed(*parts) == {key: sum(values) / len(values) for key, values in references.items()}
+    assert len(set(references["overall"])) > 4
 
 
 def test_a_million_answers_a_minute_on_one_core(real):
@@ -110,13 +107,6 @@ def test_a_million_answers_a_minute_on_one_core(real):
     for answers in asked:
         UNTYPED(answers[3], answers)
     assert len(asked) / (time.process_time() - start) > 1_000_000 / 60
-
-
-def computed(*updates):
-    metric = VQAAccuracy()
-    for update in updates:
-        metric.update(*update)
-    return {key: float(value) for key, value in metric.compute().items()}
 
 
 def test_means_overall_and_by_type_over_several_batches():
