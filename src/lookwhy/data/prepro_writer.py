@@ -133,14 +133,13 @@ def _write_split(
 ) -> list[str]:
     """Write the datasets of one split; returns its image files in the order of the features."""
     count = len(questions)
-    tokens, lengths = np.zeros((count, max_length), np.uint32), np.zeros(count, np.uint32)
+    tokens = np.zeros((count, max_length), np.uint32)
     for row, words in enumerate(ids):
-        lengths[row] = min(len(words), max_length)
-        tokens[row, : lengths[row]] = words[:max_length]
+        tokens[row, : len(words)] = words[:max_length]
     names = _image_files(questions, image_root)
     position = {name: i for i, name in enumerate(dict.fromkeys(names), start=1)}
     file[f"ques_{split}"] = tokens
-    file[f"ques_length_{split}"] = lengths
+    file[f"ques_length_{split}"] = np.count_nonzero(tokens, axis=1).astype(np.uint32)
     file[f"question_id_{split}"] = np.array([q.question_id for q in questions], np.uint32)
     file[f"img_pos_{split}"] = np.array([position[name] for name in names], np.uint32)
     labels = np.array([answer_ids.get(q.answer, -1) for q in questions], np.int64)

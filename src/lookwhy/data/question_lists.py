@@ -62,7 +62,14 @@ def read_questions(source: Path, images: Path | None = None) -> list[Row]:
     Raises:
         LookwhyError: there is no list, it cannot be read at all, or it is empty.
     """
-    file = _list_in(source) if source.is_dir() else source
+    file = source
+    if source.is_dir():
+        found = [source / name for name in NAMES if (source / name).is_file()]
+        if len(found) != 1:
+            names = " and ".join(path.name for path in found) or "none"
+            expected = f"expected one of {', '.join(NAMES)} beside the images"
+            raise LookwhyError(f"{expected}, found {names} in {source}; name the file")
+        file = found[0]
     text = _read(file)
     readers = {".csv": _csv, ".jsonl": _json_lines}
     entries = readers.get(file.suffix.lower(), partial(_json, images))(file, text)
@@ -75,16 +82,6 @@ def read_questions(source: Path, images: Path | None = None) -> list[Row]:
 
 Entries = Iterator[tuple[str, Any] | BadRow]
 """Place and content of each row, or a BadRow."""
-
-
-def _list_in(folder: Path) -> Path:
-    found = [folder / name for name in NAMES if (folder / name).is_file()]
-    if len(found) != 1:
-        names = " and ".join(path.name for path in found) or "none"
-        raise LookwhyError(
-            f"expected one of {', '.join(NAMES)} beside the images, found {names} in {folder}; name the file"
-        )
-    return found[0]
 
 
 def _read(file: Path) -> str:
