@@ -79,7 +79,7 @@ def refused(web, root, *sources, **options):
 
 
 def visible(root):
-    """Files under a folder, less the lock and the marks of what is done."""
+    """Content of the files under a folder; the lock and the marks are hidden files."""
     return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("[!.]*") if path.is_file()}
 
 

@@ -29,7 +29,7 @@ def images(tmp_path):
 
 
 class Forward:
-    """Features that tell which image they are of: the blue it was painted with, twice over."""
+    """Features that identify their image: the blue that it was painted with, and twice that number."""
 
     def __init__(self, interrupt_at=None):
         self.batches, self.interrupt_at = [], interrupt_at

@@ -103,7 +103,7 @@ def test_dropout_acts_before_the_tanh_of_words_and_in_all_five_places():
     head.dropout.register_forward_hook(lambda module, given, out: seen.append(given[0].shape[-1]))
     features, tokens, lengths = inputs()
     head(features, tokens, lengths)
-    # image, words, encoding, product; the fifth is between the LSTM's layers.
+    # Image, words, encoding and product; the fifth is between the LSTM's layers.
     assert sorted(seen) == sorted([9, 5, 16, 6])
     assert head.lstm.dropout == 0.5
     torch.manual_seed(3)

@@ -83,7 +83,7 @@ def test_a_resumed_run_ends_at_the_weights_of_an_uninterrupted_one(tiny_world, t
     settings, half = {"learning_rate": 1e-3, "kind": kind}, tmp_path / "half"
     whole, _ = fit(tiny_world, tmp_path, epochs=2, **settings)
     fit(tiny_world, tmp_path, epochs=1, save=half, **settings)
-    torch.rand(1000)  # whatever happened in between
+    torch.rand(1000)  # the random state must not matter
     last = str(half / "last.ckpt")
     resumed, trainer = fit(tiny_world, tmp_path, epochs=2, save=half, ckpt_path=last, **settings)
     assert trainer.current_epoch == 2
