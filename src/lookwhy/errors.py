@@ -1,14 +1,19 @@
-"""The error for wrong input, and the names of the commands in its message; imports no torch."""
+"""The error for wrong input, and the names of commands and options in its message; imports no torch."""
 
 from __future__ import annotations
 
 import os
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Literal
 
 SCRIPTS = {"prepare": "data/prepare.py", "train": "train.py", "analyze": "analyze.py"}
 """For each command of `lookwhy`, the script in a clone of the repository that does the same."""
+AT_COMMAND = ContextVar("AT_COMMAND", default=False)
+"""Whether a command is running; otherwise the reader of a message has called a function."""
 
 
 class LookwhyError(Exception):
@@ -35,6 +40,24 @@ def command(name: Literal["prepare", "train", "analyze"]) -> str:
     ):
         return f"python {shlex.quote(paths[name])}"
     return f"lookwhy {name}"
+
+
+def option(name: str) -> str:
+    """Name of an argument as the reader of an error line types it: `--base-url`, or `base_url` in Python."""
+    return f"--{name.replace('_', '-')}" if AT_COMMAND.get() else name
+
+
+@contextmanager
+def one_line_without(device: str) -> Iterator[None]:
+    """Turn the errors of PyTorch about a missing device into one line."""
+    try:
+        yield
+    # The class depends on the device and on the build of PyTorch.
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise LookwhyError(
+            f"expected a device to compute on, found no {device} ({str(error).strip().splitlines()[0]}); "
+            f"give {option('device')} cpu"
+        ) from error
 
 
 def missing_package(packages: str, extra: str, reason: ImportError) -> LookwhyError:

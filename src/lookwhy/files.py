@@ -8,6 +8,30 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from lookwhy.errors import LookwhyError, option
+
+
+@contextmanager
+def writing(what: str, path: Path) -> Iterator[None]:
+    """Turn an error of the operating system into one line: expected `what`, found a reason at `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise LookwhyError(
+            f"expected {what}, found {error.strerror or error} at {path}; give another {option('out')}"
+        ) from error
+
+
+def make_folder(path: Path) -> Path:
+    """Make a folder to write to, before work that could take hours.
+
+    Raises:
+        LookwhyError: it cannot be made.
+    """
+    with writing("a folder to write to", path):
+        path.mkdir(parents=True, exist_ok=True)
+    return path
+
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:

@@ -39,8 +39,6 @@ question method, `top_word` for an image method, `flips` for a method that remov
 UNTRAINED = -1
 """Epoch number of the initialised model, before any training."""
 
-_EPOCH = re.compile(r"epoch=(\d+)$")
-
 
 def epoch_folder(run: Path, epoch: int) -> Path:
     """Folder of one epoch's analysis inside a run folder; `analysis/untrained` for the untrained model."""
@@ -54,12 +52,10 @@ def stored_epochs(run: Path) -> dict[int, Path]:
         LookwhyError: the folder has no analysis.
     """
     found = {
-        int(match.group(1)): path
-        for path in sorted((run / "analysis").glob("epoch=*"))
-        if (match := _EPOCH.search(path.name)) and (path / "summary.json").is_file()
+        int(path.name.partition("=")[2] or UNTRAINED): path
+        for path in (run / "analysis").glob("*")
+        if re.fullmatch(r"untrained|epoch=\d+", path.name) and (path / "summary.json").is_file()
     }
-    if (run / "analysis" / "untrained" / "summary.json").is_file():
-        found[UNTRAINED] = run / "analysis" / "untrained"
     if not found:
         raise LookwhyError(
             f"expected a run folder with analysis/epoch=NNN/, found none in {run}; "
@@ -110,11 +106,7 @@ def load_scalars(folder: Path) -> AnalysisResult:
     curves = folder / "curves.json"
     with _readable(folder):
         return AnalysisResult(
-            summary=json.loads((folder / "summary.json").read_text()),
-            records=[],
-            maps={},
-            human=np.zeros((0, 0, 1, 1), np.float32),
-            question_ids=np.zeros(0, np.int64),
+            json.loads((folder / "summary.json").read_text()),
             manifest=_manifest(folder / "manifest.json"),
             # Results of earlier versions have no curves.
             curves=json.loads(curves.read_text()) if curves.is_file() else {},

@@ -166,9 +166,9 @@ class AnalysisResult:
     """
 
     summary: dict[str, float]
-    records: list[dict[str, Any]]
-    maps: dict[str, ImportanceMaps]
-    human: Float[np.ndarray, "N K G G"]
-    question_ids: Int64[np.ndarray, " N"]
-    manifest: dict[str, Any]
+    records: list[dict[str, Any]] = field(default_factory=list)
+    maps: dict[str, ImportanceMaps] = field(default_factory=dict)
+    human: Float[np.ndarray, "N K G G"] = field(default_factory=lambda: np.zeros((0, 0, 1, 1), np.float32))
+    question_ids: Int64[np.ndarray, " N"] = field(default_factory=lambda: np.zeros(0, np.int64))
+    manifest: dict[str, Any] = field(default_factory=dict)
     curves: dict[str, Curve] = field(default_factory=dict)

@@ -21,6 +21,7 @@ from lookwhy.analysis.explanation import Answer, Change, Explanation, Importance
 from lookwhy.analysis.plan import AnalysisPlan
 from lookwhy.analysis.run import clean_scores
 from lookwhy.attribution import Occlusion, WordDrop, explaining
+from lookwhy.attribution.base import maps_of
 from lookwhy.data.tokens import tokenize
 from lookwhy.errors import LookwhyError
 from lookwhy.models.checkpoint import LoadedRun
@@ -88,7 +89,7 @@ class Explainer:
         with self._alone():
             scores = clean_scores(self._model, batch)[0]
             target = scores.argmax()[None]
-            found = [method(self._model, batch, target) for method in self._methods]
+            found = [maps_of(method, self._model, batch, target) for method in self._methods]
         known = [word in self._vocabulary for word in words]
         return Explanation(
             question=question,

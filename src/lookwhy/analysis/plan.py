@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 import hashlib
 import inspect
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +18,7 @@ from jaxtyping import Int64
 from lookwhy.analysis.rank_correlation import Constant, Ranking, Ties
 from lookwhy.attribution import Attributor, GuidedBackprop, Occlusion, WordDrop, WordGradient
 from lookwhy.data.annotators import Resize
-from lookwhy.errors import LookwhyError
+from lookwhy.errors import LookwhyError, option
 from lookwhy.files import packaged_config
 from lookwhy.types import Domain
 
@@ -91,6 +92,10 @@ class AnalysisPlan:
         return Ranking(self.ties, self.constant_maps)
 
     def _check(self, methods: list[Attributor], domain: Domain) -> None:
+        for method, fact in product(methods, ("name", "domain", "needs")):
+            if not hasattr(method, fact):
+                kind = type(method).__name__
+                raise LookwhyError(f"expected {kind}.{fact}, found none; state it in the class")
         names = [method.name for method in methods]
         for method in methods:
             if method.domain != domain:
@@ -140,7 +145,9 @@ class AnalysisPlan:
         parser = ArgumentParser(exit_on_error=False)
         parser.add_class_arguments(cls, "plan")
         try:
-            config = parser.parse_object({"plan": copy.deepcopy(settings or {})})  # jsonargparse changes it
+            if not isinstance(settings, Mapping):
+                raise TypeError(repr(settings))
+            config = parser.parse_object({"plan": copy.deepcopy(dict(settings))})  # jsonargparse changes it
             return parser.instantiate(config).plan
         except (ArgumentError, TypeError, ValueError) as error:
             raise LookwhyError(
@@ -171,7 +178,7 @@ class AnalysisPlan:
         for method in (*settings["image_methods"], *settings["question_methods"]):
             if "grid" in method["init_args"]:
                 method["init_args"]["grid"] = grid
-        return self.from_dict(settings | {"grid": grid}, "--grid")
+        return self.from_dict(settings | {"grid": grid}, option("grid"))
 
 
 def _describe(method: Attributor) -> dict[str, Any]:
@@ -181,9 +188,13 @@ def _describe(method: Attributor) -> dict[str, Any]:
     flexible = any(one.kind is one.VAR_KEYWORD for one in accepted.values())
     for name, value in settings.items():
         if name not in accepted and not flexible:
+            owners = [base for base in kind.__mro__[1:] if name in inspect.signature(base).parameters]
+            remedy = "begin the name of any other attribute with an underscore"
+            if owners:
+                remedy = f"let its __init__ take {name} and pass it on to {owners[0].__name__}.__init__"
             raise LookwhyError(
                 f"expected every attribute of a method to be an argument of its constructor, found "
-                f"{kind.__name__}.{name}; begin the name of any other attribute with an underscore"
+                f"{kind.__name__}.{name}; {remedy}"
             )
         if not _is_plain(value):
             raise LookwhyError(

@@ -18,7 +18,7 @@ from lookwhy.analysis.part_of_speech import Tagger, find_tagger, frequent_groups
 from lookwhy.analysis.plan import AnalysisPlan
 from lookwhy.analysis.questions import QuestionRecord, question_records
 from lookwhy.attribution import Attributor, explaining
-from lookwhy.attribution.base import features_of
+from lookwhy.attribution.base import features_of, maps_of
 from lookwhy.data.tokens import tokenize
 from lookwhy.errors import LookwhyError
 from lookwhy.models.pipeline import parts_of
@@ -166,7 +166,7 @@ def _explain(reader: _Reader, methods: Sequence[Attributor], some: _Predictions,
         key = f"{method.domain}/{method.name}"
         bar.set_description(f"explaining: {method.name.replace('_', ' ')}")
         with part(key):
-            reader.findings.maps[key].append(method(reader.model, *some))
+            reader.findings.maps[key].append(maps_of(method, reader.model, *some))
 
 
 def _grouped(predictions: Iterable[_Predictions], size: int) -> Iterator[_Predictions]:

@@ -18,8 +18,8 @@ from lookwhy.analysis import AnalysisPlan
 from lookwhy.analysis.explain import Explainer
 from lookwhy.analysis.session import AnalysisSession
 from lookwhy.api.explaining import LoadedModel, Why
-from lookwhy.data.datamodule import VQADataModule
-from lookwhy.errors import LookwhyError
+from lookwhy.errors import LookwhyError, one_line_without, option
+from lookwhy.files import make_folder
 from lookwhy.models import LoadedRun, load_checkpoint
 from lookwhy.models.answering import Answers, answer_all, write_results
 from lookwhy.reporting.comparisons import compare
@@ -103,8 +103,8 @@ def load(checkpoint: str | Path, device: str = "cpu", images: int = 1) -> Loaded
         'cat'
     """
     run = _load(checkpoint, device)
-    plan = AnalysisPlan.from_dict(run.plan, str(checkpoint))
-    return LoadedModel(Explainer(run, plan, device, images), Path(checkpoint))
+    plan = AnalysisPlan.from_dict(run.plan, str(run.path))
+    return LoadedModel(Explainer(run, plan, device, images), run.path)
 
 
 def explain(model: LoadedModel | str | Path, image: Picture, question: str) -> Why:
@@ -155,12 +155,17 @@ def analyze(
         >>> result.summary["image/occlusion/rank_correlation"]  # doctest: +SKIP
         0.258
     """
+    for name, number, least in (("limit", limit, 1), ("grid", grid, 2)):
+        if number is not None and number < least:
+            raise LookwhyError(
+                f"expected {option(name)} of at least {least}, found {number}; leave it out for the plan's"
+            )
     seconds: dict[str, float] = {}
     with recording(seconds):
         with part("reading checkpoint and data"):
             run = _load(checkpoint, device)
             settings = _settings(run, plan, limit, grid)
-            base = _folder(Path(out) if out else _default_folder(run.path))
+            base = make_folder(Path(out) if out else _default_folder(run.path))
             data = run.datamodule()
             data.setup()
         with part("choosing and tagging questions, reading annotators"):
@@ -171,7 +176,8 @@ def analyze(
             folder = store.save(result, store.epoch_folder(base, run.epoch))
             publish(result, base, run.epoch, None)
         with part("answering all questions of the data"):
-            answers, files = _answer_all(run, data, device, base)
+            answers = answer_all(run.head, data, device)
+            files = write_results(answers, base, f"epoch={run.epoch:03d}")
     seconds |= result.manifest["seconds"]
     return Analysis(**vars(result), folder=folder, answers=answers, result_files=files, seconds=seconds)
 
@@ -196,7 +202,9 @@ def answer(
     run = _load(checkpoint, device)
     prepared = run.datamodule(Path(data))
     prepared.setup("predict")
-    return _answer_all(run, prepared, device, Path(out or _default_folder(run.path) / Path(data).name))
+    answers = answer_all(run.head, prepared, device)
+    folder = Path(out or _default_folder(run.path) / Path(data).name)
+    return answers, write_results(answers, folder, f"epoch={run.epoch:03d}")
 
 
 def report(
@@ -225,15 +233,13 @@ def report(
 
 def _load(checkpoint: str | Path, device: str) -> LoadedRun:
     """Load a checkpoint and move its head to the device."""
-    run = load_checkpoint(checkpoint)
-    try:
-        run.head.to(device)
-    # PyTorch without CUDA raises AssertionError for a CUDA device.
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).strip().split("\n")[0]
+    if not isinstance(checkpoint, (str, Path)):
         raise LookwhyError(
-            f"expected a device to compute on, found no {device} ({reason}); give --device cpu"
-        ) from error
+            f"expected the path of a checkpoint, found {str(checkpoint):.60}; name a file that training wrote"
+        )
+    run = load_checkpoint(checkpoint)
+    with one_line_without(device):
+        run.head.to(device)
     return run
 
 
@@ -243,17 +249,6 @@ def _default_folder(checkpoint: Path) -> Path:
     return (checkpoint.parent.parent if inside_run else Path.cwd()) / "analyze" / checkpoint.stem
 
 
-def _folder(path: Path) -> Path:
-    """Make the folder to write to, before an analysis that could take hours."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise LookwhyError(
-            f"expected a folder to write to, found {error.strerror or error} at {path}; give another --out"
-        ) from error
-    return path
-
-
 def _settings(run: LoadedRun, plan: Plan | None, limit: int | None, grid: int | None) -> AnalysisPlan:
     if plan is None:
         plan = AnalysisPlan.from_dict(run.plan, str(run.path))
@@ -261,13 +256,6 @@ def _settings(run: LoadedRun, plan: Plan | None, limit: int | None, grid: int | 
         plan = AnalysisPlan.from_yaml(plan)
     elif not isinstance(plan, AnalysisPlan):
         plan = AnalysisPlan.from_dict(plan, "plan")
-    if limit is not None and limit < 1:
-        raise LookwhyError(f"expected a limit of at least 1 question, found {limit}; leave it out for all")
     if grid is not None:
         plan = plan.on_grid(grid)
     return plan if limit is None else replace(plan, num_questions=min(limit, plan.num_questions or limit))
-
-
-def _answer_all(run: LoadedRun, data: VQADataModule, device: str, folder: Path) -> tuple[Answers, list[Path]]:
-    answers = answer_all(run.head, data, device)
-    return answers, write_results(answers, folder, f"epoch={run.epoch:03d}")

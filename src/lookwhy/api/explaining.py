@@ -15,6 +15,7 @@ from PIL import Image
 from lookwhy import __version__
 from lookwhy.analysis.explain import Explainer, ImageView
 from lookwhy.analysis.explanation import Answer, Explanation
+from lookwhy.errors import LookwhyError
 from lookwhy.files import sha256_file
 from lookwhy.reporting.figures.explanation import explanation_figure, write_explanation
 from lookwhy.towers.recipe import Picture, rgb_of
@@ -69,9 +70,8 @@ class LoadedModel:
         if isinstance(image, PictureView):
             return image
         rgb = rgb_of(image)
-        return PictureView(
-            rgb, self.explainer.look(rgb), str(image) if isinstance(image, (str, Path)) else ""
-        )
+        path = str(image) if isinstance(image, (str, Path)) else ""
+        return PictureView(rgb, self.explainer.look(rgb), path)
 
     def explain(self, image: Picture | PictureView, question: str) -> Why:
         """Answer a question about an image, and explain the answer.
@@ -84,6 +84,8 @@ class LoadedModel:
         Raises:
             LookwhyError: the image cannot be read, or the question holds no word.
         """
+        if not isinstance(question, str):
+            raise LookwhyError(f"expected a question in plain text, found {question!r:.60}; ask something")
         picture = self.look(image)
         explanation = self.explainer.explain(picture.view, question)
         return Why(explanation, picture.rgb, self.origin | {"image": picture.path})

@@ -87,6 +87,17 @@ class Attributor(ABC):
         )
 
 
+def maps_of(method: Attributor, model: VQAModel, batch: VQABatch, target: Target) -> ImportanceMaps:
+    """Call a method, and refuse a result of another type."""
+    found = method(model, batch, target)
+    if not isinstance(found, ImportanceMaps):
+        raise LookwhyError(
+            f"expected ImportanceMaps from {type(method).__name__}, found {type(found).__name__}; let its "
+            "__call__ return self._maps(batch, target, values, signed=...)"
+        )
+    return found
+
+
 def images_of(batch: VQABatch, method: str) -> Images:
     """The pixels of a batch.
 

@@ -15,6 +15,7 @@ from lookwhy.analysis import AnalysisPlan
 from lookwhy.analysis.run import Findings
 from lookwhy.analysis.session import AnalysisSession
 from lookwhy.attribution.context import random_state_kept
+from lookwhy.errors import LookwhyError
 from lookwhy.models.system import VQASystem
 from lookwhy.reporting.publish import publish
 
@@ -40,6 +41,11 @@ class ImportanceCallback(pl.Callback):
         epochs: list[int] | None = None,
         untrained: bool = True,
     ) -> None:
+        if every_n_epochs < 1 or min(epochs or [0]) < 0:
+            raise LookwhyError(
+                f"expected epochs from 0 and every_n_epochs from 1, found {epochs} and {every_n_epochs}; "
+                "untrained=true analyses the model before training"
+            )
         self.plan = plan or AnalysisPlan()
         self.every_n_epochs, self.epochs, self.untrained = every_n_epochs, epochs, untrained
         self._session: AnalysisSession | None = None
@@ -48,14 +54,16 @@ class ImportanceCallback(pl.Callback):
         """Put the plan into the checkpoint, so that `analyze.py` analyses the same."""
         return {"plan": self.plan.describe()}
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Refuse a plan that cannot explain this model; analyse the untrained model unless resuming."""
-        if self.epochs == [] and not self.untrained:
-            return
+    @random_state_kept()
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Refuse a plan that cannot explain this model."""
         system: VQASystem = pl_module  # type: ignore[assignment]
-        with random_state_kept():
+        if self.epochs != [] or self.untrained:
             self._session = AnalysisSession(system.data, self.plan)
             self._session.check(system.head)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Analyse the untrained model, unless a training is resumed."""
         if self.untrained and trainer.global_step == 0:
             self.analyse(trainer, pl_module, store.UNTRAINED)
 

@@ -79,8 +79,7 @@ class TrainingProgress(ProgressBar):
     def on_validation_start(self, trainer: pl.Trainer, *_: Any) -> None:
         """Open a bar for the validation, below the epoch's bar if there is one."""
         batches = trainer.num_sanity_val_batches if trainer.sanity_checking else trainer.num_val_batches
-        if self._epoch_bar is not None:
-            self._epoch_bar.set_postfix(self._numbers(trainer))
+        self.on_validation_end(trainer)
         self._evaluation_bar = self._bar("validating", sum(batches), position=int(trainer.state.fn == "fit"))
 
     def on_test_start(self, trainer: pl.Trainer, *_: Any) -> None:
@@ -91,18 +90,14 @@ class TrainingProgress(ProgressBar):
         """Move the bar."""
         self._evaluation_bar.update()
 
-    def on_test_batch_end(self, *_: Any) -> None:
-        """Move the bar."""
-        self._evaluation_bar.update()
+    on_test_batch_end = on_validation_batch_end  # type: ignore[assignment]
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         """Close the bar, to leave its place to the bar of the analysis."""
         self._is_validated = not trainer.sanity_checking
         self._evaluation_bar.close()
 
-    def on_test_end(self, *_: Any) -> None:
-        """Close the bar."""
-        self._evaluation_bar.close()
+    on_test_end = on_validation_epoch_end  # type: ignore[assignment]
 
     def on_validation_end(self, trainer: pl.Trainer, *_: Any) -> None:
         """Show the new accuracy beside the epoch's bar."""
@@ -117,12 +112,11 @@ class TrainingProgress(ProgressBar):
             print(self._line(trainer), flush=True)
 
     def _line(self, trainer: pl.Trainer) -> str:
-        found, parts = trainer.callback_metrics, []
-        if self._losses is not None:
-            parts.append(f"loss {float(self._losses) / self._steps:.3f}")
-        if self._is_validated and VALIDATION_LOSS in found:
+        found = trainer.callback_metrics if self._is_validated else {}
+        parts = [] if self._losses is None else [f"loss {float(self._losses) / self._steps:.3f}"]
+        if VALIDATION_LOSS in found:
             parts.append(f"validation loss {float(found[VALIDATION_LOSS]):.3f}")
-        if self._is_validated and ACCURACY in found:
+        if ACCURACY in found:
             parts.append(f"validation accuracy {float(found[ACCURACY]):.2%}")
         return f"epoch {trainer.current_epoch}: {', '.join([*parts, f'{self._last_seconds:.1f} s'])}"
 

@@ -7,9 +7,10 @@ needs neither.
 from __future__ import annotations
 
 import sys
-from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
+from argparse import ArgumentParser
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from lookwhy.cli.errors import OneLineParser, run_command
 from lookwhy.errors import LookwhyError, command, missing_package
@@ -29,8 +30,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    options = build_parser().parse_args(arguments)
-    options.run(options)
+    options = vars(build_parser().parse_args(arguments))
+    *_, run = SUBCOMMANDS[options.pop("command")]
+    run(**options)
     return 0
 
 
@@ -43,10 +45,10 @@ def build_parser() -> OneLineParser:
     )
     names = ",".join([*SUBCOMMANDS][1:])
     subcommands = parser.add_subparsers(dest="command", required=True, metavar=f"{{CKPT,{names}}}")
-    for name, (summary, add_options, run) in SUBCOMMANDS.items():
-        one = subcommands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
-        one.set_defaults(run=run)
-        add_options(one)
+    for name, (summary, add_options, _) in SUBCOMMANDS.items():
+        add_options(
+            subcommands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+        )
     return parser
 
 
@@ -66,42 +68,34 @@ def _add_device(parser: ArgumentParser) -> None:
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ... (default: cpu)")
 
 
-def _checkpoint(options: Namespace) -> None:
-    for name, least, advice in (("limit", 1, "leave it out for all"), ("grid", 2, "16 is the paper's")):
-        number = getattr(options, name)
-        if number is not None and number < least:
-            raise LookwhyError(f"expected --{name} of at least {least}, found {number}; {advice}")
-    if options.data is not None:
-        _refuse(options, ("plan", "limit", "grid", "profile"), "--data")
+def _checkpoint(
+    checkpoint: Path, data: Path | None, out: Path | None, device: str, profile: bool, **settings: Any
+) -> None:
+    if data is not None:
+        _refuse(settings | {"profile": profile}, ("plan", "limit", "grid", "profile"), "--data")
     from lookwhy import api
     from lookwhy.reporting.terminal.answers import print_answers
     from lookwhy.reporting.terminal.tables import print_tables, profile_table, report_console
 
     console = report_console()
-    if options.data is not None:
-        answers, files = api.answer(options.checkpoint, options.data, out=options.out, device=options.device)
-        print_answers(answers, files, console)
+    if data is not None:
+        print_answers(*api.answer(checkpoint, data, out=out, device=device), console)
         return
-    analysis = api.analyze(
-        options.checkpoint,
-        out=options.out,
-        plan=options.plan,
-        limit=options.limit,
-        grid=options.grid,
-        device=options.device,
-    )
+    analysis = api.analyze(checkpoint, out=out, device=device, **settings)
     # Printed last: stdout may be closed early (by `head`, say), and the files are complete by then.
     print_tables(analysis, console)
     assert analysis.answers is not None
     print_answers(analysis.answers, analysis.result_files, console)
     where = analysis.folder
     console.print(f"results   {where}\npictures  {where / 'figures'}", soft_wrap=True)
-    if options.profile:
+    if profile:
         console.print(profile_table(analysis.seconds, len(analysis.question_ids)))
 
 
-def _refuse(options: Namespace, names: Sequence[str], alone: str, advice: str = "") -> None:
-    given = next((f"--{name}" for name in names if getattr(options, name)), None)
+def _refuse(options: Mapping[str, Any], names: Iterable[str], alone: str, advice: str = "") -> None:
+    given = next(
+        (f"--{name}" for name in names if options[name] is not None and options[name] is not False), ""
+    )
     if given:
         raise LookwhyError(f"expected {alone} alone, found {given} beside it; leave {given} out{advice}")
 
@@ -112,56 +106,41 @@ def _explain_options(parser: ArgumentParser) -> None:
     add("checkpoint", type=Path, metavar="CKPT")
     add("--image", type=Path, help="any picture")
     add("--question", help='e.g. "What color is the ball?"')
-    add(
-        "--out",
-        type=Path,
-        help="file to write: .png, .svg or .pdf for a picture, .json for numbers (default: explanation.png); "
-        "with --batch a folder (default: explanations)",
+    out = "file to write: .png, .svg or .pdf for a picture, .json for numbers (default: explanation.png)"
+    add("--out", type=Path, help=f"{out}; with --batch a folder (default: explanations)")
+    batch = (
+        "a .csv, .json or .jsonl with image and question in each row, a folder with images and such a list"
     )
     add(
-        "--batch",
-        type=Path,
-        metavar="QUESTIONS",
-        help="a .csv, .json or .jsonl with image and question in each row, a folder with images and such a "
-        "list called questions, or official VQA questions",
+        "--batch", type=Path, metavar="QUESTIONS", help=f"{batch} called questions, or official VQA questions"
     )
-    add(
-        "--images",
-        type=Path,
-        metavar="DIR",
-        help="with --batch: folder of the images (default: the list's own; official questions need it)",
-    )
+    images = "with --batch: folder of the images (default: the list's own; official questions need it)"
+    add("--images", type=Path, metavar="DIR", help=images)
     add("--format", help="with --batch: png, svg, pdf, json, or several by commas (default: png)")
     add("--overwrite", action="store_true", help="with --batch: replace files that exist already")
     _add_device(parser)
 
 
-def _explain(options: Namespace) -> None:
+def _explain(checkpoint: Path, device: str, out: Path | None, **options: Any) -> None:
     """Explain one question, or a list of questions."""
-    if options.batch is not None:
+    if options["batch"] is not None:
         _refuse(options, ("image", "question"), "--batch")
         from lookwhy.cli.batch import explain_batch
 
-        explain_batch(
-            options.checkpoint,
-            options.batch,
-            options.images,
-            options.out or Path("explanations"),
-            options.format or "png",
-            options.device,
-            options.overwrite,
-        )
+        source, images, formats = options["batch"], options["images"], options["format"] or "png"
+        folder = out or Path("explanations")
+        explain_batch(checkpoint, source, images, folder, formats, device, options["overwrite"])
         return
     _refuse(options, ("images", "format", "overwrite"), "--image with --question", ", or give --batch")
-    missing = [f"--{name}" for name in ("image", "question") if getattr(options, name) is None]
+    missing = [f"--{name}" for name in ("image", "question") if options[name] is None]
     if missing:
         raise LookwhyError(f"expected --image and --question, or --batch, found no {missing[0]}; give it")
     from lookwhy import api
     from lookwhy.reporting.figures.explanation import PICTURES, check_ending
 
-    out = options.out or Path("explanation.png")
+    out = out or Path("explanation.png")
     check_ending(out)
-    why = api.load(options.checkpoint, options.device).explain(options.image, options.question)
+    why = api.load(checkpoint, device).explain(options["image"], options["question"])
     why.save(out)
     for answer in why.answers:
         print(f"{100 * answer.probability:5.1f}%  {answer.text}")
@@ -177,10 +156,10 @@ def _compare_options(parser: ArgumentParser) -> None:
     add("--examples", type=int, default=60, help="number of questions to browse (default: 60)")
 
 
-def _compare(options: Namespace) -> None:
+def _compare(**options: Any) -> None:
     from lookwhy.api import report
 
-    print(f"report  {report(options.runs, options.out, options.examples)}")
+    print(f"report  {report(**options)}")
 
 
 def _figures_options(parser: ArgumentParser) -> None:
@@ -189,42 +168,26 @@ def _figures_options(parser: ArgumentParser) -> None:
     add("--out", type=Path, required=True, help="folder to write to")
     add("--format", default="png", help="png, pdf, svg, with commas between (default: png)")
     add("--epoch", type=int, help="epoch of charts and examples (default: the last; untrained: -1)")
-    add(
-        "--question",
-        type=int,
-        nargs="+",
-        default=[],
-        metavar="ID",
-        help="examples (default: those of the analysis)",
-    )
+    examples = "examples (default: those of the analysis)"
+    add("--question", type=int, nargs="+", default=[], metavar="ID", help=examples)
     add("--width", choices=("single", "double"), default="double", help="one or two columns of a page")
     add("--names", nargs="+", default=[], metavar="NAME", help="names of the runs (default: folder names)")
 
 
-def _figures(options: Namespace) -> None:
+def _figures(out: Path, **options: Any) -> None:
     from lookwhy.cli.figures import draw_figures
 
-    written = draw_figures(
-        options.runs,
-        options.out,
-        options.format,
-        options.epoch,
-        options.question,
-        options.width,
-        options.names,
-    )
-    print(f"figures  {options.out} ({len(written)} files)")
+    print(f"figures  {out} ({len(draw_figures(out=out, **options))} files)")
 
 
 def _serve_options(parser: ArgumentParser) -> None:
     parser.add_argument("checkpoint", type=Path, metavar="CKPT")
-    parser.add_argument(
-        "--port", type=int, default=7860, help="port of 127.0.0.1; 0: any free one (default: 7860)"
-    )
+    port = "port of 127.0.0.1; 0: any free one (default: 7860)"
+    parser.add_argument("--port", type=int, default=7860, help=port)
     _add_device(parser)
 
 
-def _serve(options: Namespace) -> None:
+def _serve(checkpoint: Path, port: int, device: str) -> None:
     """Serve the live page until someone presses Ctrl-C."""
     try:
         from lookwhy.live.server import HOST, listen, live_app, run
@@ -234,8 +197,8 @@ def _serve(options: Namespace) -> None:
         raise missing_package("starlette uvicorn", "serve", error) from error
     from lookwhy import api
 
-    with listen(options.port) as listener:
-        app = live_app(api.load(options.checkpoint, options.device, LIVE_IMAGES).explainer)
+    with listen(port) as listener:
+        app = live_app(api.load(checkpoint, device, LIVE_IMAGES).explainer)
         print(f"ask at  http://{HOST}:{listener.getsockname()[1]}  (Ctrl-C ends it)", flush=True)
         run(app, listener)
 
@@ -248,13 +211,13 @@ def _workspace_options(parser: ArgumentParser) -> None:
     add("--out", type=Path, help="JSON to write (default without an API key: workspace.json)")
 
 
-def _workspace(options: Namespace) -> None:
+def _workspace(**options: Any) -> None:
     from lookwhy.cli.workspace import save_workspace
 
-    save_workspace(options.runs, options.project, options.entity, options.out)
+    save_workspace(**options)
 
 
-SUBCOMMANDS = {
+SUBCOMMANDS: dict[str, tuple[str, Any, Any]] = {
     "checkpoint": ("analyse a checkpoint as the callback did in training", _checkpoint_options, _checkpoint),
     "explain": ("answer questions and show why, as pictures or numbers", _explain_options, _explain),
     "compare": ("one self-contained page that compares runs over epochs", _compare_options, _compare),

@@ -17,7 +17,7 @@ from lookwhy.api.explaining import PictureView
 from lookwhy.cli.errors import file_endings
 from lookwhy.data.question_lists import BadRow, ListedQuestion, read_questions
 from lookwhy.errors import LookwhyError
-from lookwhy.files import atomic_path, sha256_file
+from lookwhy.files import atomic_path, sha256_file, writing
 from lookwhy.progress import progress, write_above
 from lookwhy.reporting.figures.explanation import NUMBERS, PICTURES, Json, number
 
@@ -93,28 +93,13 @@ class _Batch:
                 why.save(file)
             self._explained += 1
             answer = {"answer": why.answer, "probability": number(why.answers[0].probability)}
-        self._index.setdefault(
-            name,
-            {
-                "name": name,
-                "row": row.where,
-                "image": str(row.image),
-                "question": row.question,
-                **answer,
-                "files": [file.name for file in files],
-            },
-        )
+        entry = {"name": name, "row": row.where, "image": str(row.image), "question": row.question}
+        self._index.setdefault(name, entry | answer | {"files": [file.name for file in files]})
         return picture
 
     def _name(self, row: ListedQuestion) -> str:
-        origin = self._model.origin
-        depends = [
-            origin["checkpoint_sha256"],
-            origin["plan"],
-            sha256_file(row.image),
-            row.question,
-            row.name,
-        ]
+        of_model = [self._model.origin[key] for key in ("checkpoint_sha256", "plan")]
+        depends = [*of_model, sha256_file(row.image), row.question, row.name]
         digest = hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:10]
         # A name from a list must be safe as part of a file's name.
         plain = re.sub(r"[^\w.-]+", "_", row.name)[:40].strip("._") or "question"
@@ -125,20 +110,11 @@ class _Batch:
         write_above(f"{where}: {why}")
 
     def _write_index(self) -> None:
-        content = {
-            "schema_version": INDEX_VERSION,
-            **self._model.origin,
-            "explanations": [*self._index.values()],
-        }
+        content = {"schema_version": INDEX_VERSION, **self._model.origin}
+        content["explanations"] = [*self._index.values()]
         text = json.dumps(content, ensure_ascii=False, allow_nan=False, indent=1)
-        try:
-            with atomic_path(self._out / INDEX) as partial:
-                partial.write_text(text + "\n", encoding="utf-8")
-        except OSError as error:
-            raise LookwhyError(
-                f"expected a folder to write to, found {error.strerror or error} at {self._out}; "
-                "name another --out"
-            ) from error
+        with writing("a folder to write to", self._out), atomic_path(self._out / INDEX) as partial:
+            partial.write_text(text + "\n", encoding="utf-8")
 
     def _print_counts(self, rows: int) -> None:
         if self._existing:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import os
 import sys
-from collections.abc import Callable
-from typing import NoReturn
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from difflib import get_close_matches
+from typing import Any, NoReturn
 
-from lookwhy.errors import LookwhyError
+from lookwhy.errors import AT_COMMAND, LookwhyError
 
 WRONG_INPUT, INTERRUPTED = 2, 130
 
@@ -19,6 +23,21 @@ class OneLineParser(argparse.ArgumentParser):
         """Raise the message as an error, which `run_command` prints."""
         raise LookwhyError(f"{message}; see {self.prog} --help")
 
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> tuple[Any, list[str]]:
+        """Refuse unknown options here, so that the line names the help of the subcommand."""
+        options, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            meant = closest(unknown[0], self._option_string_actions)
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{meant}")
+        return options, unknown
+
+
+def closest(word: str, known: Iterable[str]) -> str:
+    """The known name that a misspelt one resembles, as a part of an error line; "" if there is none."""
+    return "".join(f" (did you mean {name}?)" for name in get_close_matches(word.split("=")[0], known, 1))
+
 
 def run_command(function: Callable[[], int], resume: str = "the same command continues") -> int:
     """Run a command; turn wrong input and an interruption into one line on stderr and an exit code.
@@ -26,20 +45,33 @@ def run_command(function: Callable[[], int], resume: str = "the same command con
     Returns:
         The function's own code, 2 for wrong input, 130 when interrupted.
     """
+    token = AT_COMMAND.set(True)
     try:
-        return function()
+        try:
+            return function()
+        finally:
+            sys.stdout.flush()
     except KeyboardInterrupt:
         print(f"lookwhy: interrupted; {resume}", file=sys.stderr)
         return INTERRUPTED
     except Exception as error:
-        found = _own(error)
+        found = own_error(error)
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EPIPE):
+            found = LookwhyError(
+                f"expected room for the output, found {error.strerror}; give it another place"
+            )
+            # Python would try to write the rest when it ends.
+            with suppress(OSError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if found is None:
             raise
         print(f"lookwhy: error: {found}", file=sys.stderr)
         return WRONG_INPUT
+    finally:
+        AT_COMMAND.reset(token)
 
 
-def _own(error: BaseException | None) -> LookwhyError | None:
+def own_error(error: BaseException | None) -> LookwhyError | None:
     """The LookwhyError that an error is, or that caused it: a parser wraps it in an error of its own."""
     while error is not None and not isinstance(error, LookwhyError):
         error = error.__cause__

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from lookwhy import store
 from lookwhy.cli.errors import file_endings
 from lookwhy.errors import LookwhyError
+from lookwhy.files import writing
 from lookwhy.progress import progress
 from lookwhy.reporting.figures.catalogue import Drawing, charts, comparisons, examples
 from lookwhy.reporting.figures.chart import WIDTHS, save_figure
@@ -22,16 +23,8 @@ PRINT_DPI = 200.0
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class RunToDraw:
-    """A run to draw.
-
-    Attributes:
-        name: name in legends.
-        folder: folder for its files.
-        epochs: scalars of all its analyses, by epoch.
-        shown: the analysis that charts and examples show.
-    """
+class RunToDraw(NamedTuple):
+    """A run's name, the folder for its files, the scalars of all epochs, and the analysis that is shown."""
 
     name: str
     folder: Path
@@ -42,9 +35,9 @@ class RunToDraw:
 def draw_figures(
     runs: Sequence[Path],
     out: Path,
-    formats: str,
+    format: str,
     epoch: int | None,
-    questions: Sequence[int],
+    question: Sequence[int],
     width: str,
     names: Sequence[str],
 ) -> list[Path]:
@@ -57,15 +50,14 @@ def draw_figures(
         LookwhyError: a run has no analysis of that epoch, a format or question is unknown, an image cannot be
             read, or a folder cannot be written.
     """
-    endings = file_endings(formats, (".png", ".pdf", ".svg"))
+    endings = file_endings(format, (".png", ".pdf", ".svg"))
     read = [_read(*one, epoch) for one in names_and_folders(runs, out, names)]
-    _check_questions(questions, read)
+    _check_questions(question, read)
     inches = WIDTHS[width]
     drawings = [(out, one) for one in comparisons({run.name: run.epochs for run in read}, inches)]
     for run in read:
-        drawings += [
-            (run.folder, one) for one in charts(run.shown, inches) + _examples(run, questions, inches)
-        ]
+        own = charts(run.shown, inches) + _examples(run, question, inches)
+        drawings += [(run.folder, one) for one in own]
     written = []
     with progress(drawings, unit="figure", leave=False) as bar:
         for folder, drawing in bar:
@@ -121,19 +113,12 @@ def _examples(run: RunToDraw, questions: Sequence[int], inches: float) -> list[D
             f"{run.name} back where its analysis found them"
         )
     if missing:
-        _log.warning(
-            "%s: no figure of %d examples, their images are gone: %s", run.name, len(missing), missing[0]
-        )
+        text = "%s: no figure of %d examples, their images are gone: %s"
+        _log.warning(text, run.name, len(missing), missing[0])
     return found
 
 
 def _save(drawing: Drawing, folder: Path, endings: Sequence[str]) -> list[Path]:
     figure = drawing.make()
-    paths = [folder / f"{drawing.name}{ending}" for ending in endings]
-    try:
-        return [save_figure(figure, path, PRINT_DPI) for path in paths]
-    except OSError as error:
-        raise LookwhyError(
-            f"expected a place for figures, found that {paths[0]} cannot be written "
-            f"({error.strerror or error}); give another --out"
-        ) from error
+    with writing("a place for figures", folder):
+        return [save_figure(figure, folder / f"{drawing.name}{ending}", PRINT_DPI) for ending in endings]

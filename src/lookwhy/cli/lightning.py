@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import inspect
 import logging
-import math
 import os
+import pkgutil
+import re
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,23 +19,19 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveCon
 from pytorch_lightning.loggers import WandbLogger
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
-from lookwhy import store
 from lookwhy.analysis import AnalysisPlan
 from lookwhy.callbacks import ImportanceCallback
 from lookwhy.callbacks.progress import progress_bars
+from lookwhy.cli.errors import WRONG_INPUT, closest, own_error
+from lookwhy.cli.results import print_results, write_metrics
 from lookwhy.cli.run_logger import describe, is_first_process, make_logger
 from lookwhy.data.datamodule import VQADataModule
-from lookwhy.errors import LookwhyError
-from lookwhy.files import atomic_path
+from lookwhy.errors import LookwhyError, command
 from lookwhy.models.system import VQASystem
-from lookwhy.reporting.terminal.tables import print_tables, report_console
 from lookwhy.reporting.wandb.environment import prepare_environment
 from lookwhy.reporting.wandb.state import forget_lost
-from lookwhy.reporting.wandb.summary import best_values, read_summaries
 
 SUBCOMMANDS = ("fit", "validate", "test")
-METRICS = "metrics.json"
-"""File in the run folder of a finished training: the last and best values by their W&B names."""
 RUN_FOLDER = "LOOKWHY_RUN_FOLDER"
 """Environment variable with the run folder, for the processes that Lightning starts."""
 STRICT = {"exit_on_error": False, "allow_abbrev": False}
@@ -67,7 +65,11 @@ class TrainCLI(LightningCLI):
 
         `sys.argv` must keep them: the strategy `ddp` starts further processes with that command line.
         """
-        self.config = parser.parse_args(args)
+        try:
+            self.config = parser.parse_args(args)
+        except jsonargparse.ArgumentError as error:
+            known = self._parser(args[0])._option_string_actions
+            raise LookwhyError(_refusal(str(error), known, args[0])) from error
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -77,16 +79,13 @@ class TrainCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the options that do not belong to trainer, model or data."""
-        parser.add_argument("--name", type=str, default="run", help="name of the run and its folder")
-        parser.add_argument("--runs", type=str, default="runs", help="folder of all runs")
-        parser.add_argument("--project", type=str, default="lookwhy", help="W&B project")
-        parser.add_argument("--group", type=str | None, default=None, help="W&B group (default: the name)")
-        parser.add_argument(
-            "--tags",
-            type=list[str] | None,
-            default=None,
-            help="W&B tags beside the model's class, the data's folder and the like, e.g. '[first, mine]'",
-        )
+        add = parser.add_argument
+        add("--name", type=str, default="run", help="name of the run and its folder")
+        add("--runs", type=str, default="runs", help="folder of all runs")
+        add("--project", type=str, default="lookwhy", help="W&B project")
+        add("--group", type=str | None, default=None, help="W&B group (default: the name)")
+        tags = "W&B tags beside the model's class, the data's folder and the like, e.g. '[first, mine]'"
+        add("--tags", type=list[str] | None, default=None, help=tags)
         parser.add_lightning_class_args(ImportanceCallback, "analysis")
         # The default is plain options, not objects: so config.yaml holds them all and can be trained from.
         parser.set_defaults({"analysis.plan": AnalysisPlan().describe()})
@@ -146,23 +145,31 @@ class TrainCLI(LightningCLI):
         return run
 
 
-def _checkpoints() -> list[pl.Callback]:
-    """Checkpoints of the best and the last epoch; saved after the epoch, so that training resumes exactly."""
-    best = ModelCheckpoint(
-        filename="best-epoch={epoch:03d}",
-        auto_insert_metric_name=False,
-        monitor="val/accuracy/overall",
-        mode="max",
-        save_on_train_epoch_end=True,
-    )
-    # `save_last` of the first callback would save its latest best epoch, not the last epoch.
-    last = ModelCheckpoint(filename="last", enable_version_counter=False, save_on_train_epoch_end=True)
-    return [best, last]
+class ShareStart(pl.Callback):
+    """Notes when each process begins with its own share; until then, all processes meet the same errors."""
+
+    is_past = False
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Note that the set-up is over; the callback of the analysis has checked its plan before."""
+        self.is_past = True
+
+    on_validation_start = on_test_start = on_fit_start
 
 
 def train(arguments: list[str]) -> int:
     """Parse, train and print the closing tables."""
     _quieten()
+    best = ModelCheckpoint(
+        filename="best-epoch={epoch:03d}",
+        auto_insert_metric_name=False,
+        monitor="val/accuracy/overall",
+        mode="max",
+        save_on_train_epoch_end=True,  # after the epoch, so that training resumes exactly
+    )
+    # `save_last` of the first callback would save its latest best epoch, not the last epoch.
+    last = ModelCheckpoint(filename="last", enable_version_counter=False, save_on_train_epoch_end=True)
+    start = ShareStart()
     try:
         cli = TrainCLI(
             VQASystem,
@@ -173,73 +180,54 @@ def train(arguments: list[str]) -> int:
             trainer_defaults={
                 "use_distributed_sampler": False,  # the data module gives each process its questions
                 "num_sanity_val_steps": 0,
-                "callbacks": _checkpoints(),
+                "callbacks": [best, last, start],
             },
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,  # checkpoints carry what they need themselves
             parser_kwargs=STRICT | dict.fromkeys(SUBCOMMANDS, STRICT),
             args=arguments,
         )
-    except jsonargparse.ArgumentError as error:
-        raise LookwhyError(_one_line(str(error))) from error
-    except (ProcessRaisedException, ProcessExitedException, RuntimeError) as error:
-        raise _failed_process(error) from error
     except SystemExit as stop:
         # Lightning turns Ctrl-C into exit code 1 after it has shut down.
         if isinstance(stop.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from stop
         raise
+    except Exception as error:
+        if own_error(error) and not start.is_past and os.environ.get("LOCAL_RANK", "0") != "0":
+            raise SystemExit(WRONG_INPUT) from error  # the first process of this machine prints the line
+        if failed := _failed_process(error):
+            raise failed from error
+        raise
     finally:
         os.environ.pop(RUN_FOLDER, None)
     if cli.trainer.is_global_zero and cli.subcommand == "fit":
-        _write_metrics(cli.run_folder, cli.trainer)
-        _close(cli.run_folder, cli.trainer)
+        write_metrics(cli.run_folder, cli.trainer)
+        print_results(cli.run_folder, cli.trainer)
     return 0
 
 
-def _failed_process(error: Exception) -> Exception:
-    """A LookwhyError if another process of the training has failed, otherwise the error itself."""
+def _refusal(text: str, known: Iterable[str], subcommand: str) -> str:
+    """The line about a wrong option, with the name that was probably meant."""
+    text = _one_line(text)
+    found = re.search(r"unrecognized arguments: (\S+)|class_path '([\w.]+)': Option '(\w+)' is not", text)
+    meant = closest(found[1], known) if found and found[1] else ""
+    if found and found[2]:
+        meant = closest(found[3], inspect.signature(pkgutil.resolve_name(found[2])).parameters)
+    return f"{text}{meant}; see {command('train')} {subcommand} --help"
+
+
+def _failed_process(error: Exception) -> LookwhyError | None:
+    """The error line if another process of the training has failed."""
     text = str(error).strip()
     if isinstance(error, ProcessRaisedException) and (found := text.partition(_OWN_ERROR)[2]):
         return LookwhyError(_one_line(found))  # the strategy ddp_spawn quotes the traceback of the process
-    if isinstance(error, ProcessExitedException) or any(words in text for words in _LOST_CONNECTION):
-        return LookwhyError(
-            "expected all processes of the training to run until its end, found that one ended early; its "
-            "own error line, if any, says why; resume with --ckpt_path and the run's checkpoints/last.ckpt"
-        )
-    return error
-
-
-def _write_metrics(run: Path, trainer: pl.Trainer) -> None:
-    """Write the last and best values by their W&B names; the file marks the training as finished."""
-    metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-    # Later epochs are left over from an earlier training, if this one resumed from a checkpoint before them.
-    summaries = read_summaries(run, last=trainer.current_epoch - 1)
-    if summaries:
-        analysed = summaries[max(summaries)] | best_values(summaries)
-        metrics |= {f"analysis/{name}": value for name, value in analysed.items()}
-    finite = {name: value for name, value in metrics.items() if math.isfinite(value)}
-    with atomic_path(run / METRICS) as partial:
-        partial.write_text(json.dumps(finite, indent=2, sort_keys=True) + "\n")
-
-
-def _close(run: Path, trainer: pl.Trainer) -> None:
-    """Print the validation accuracy, the tables of the last analysed epoch, and the places of the files."""
-    console, last = report_console(), trainer.callback_metrics
-    if "val/accuracy/overall" in last:
-        console.print(
-            f"validation accuracy {100 * float(last['val/accuracy/overall']):.2f}%; "
-            f"always the most frequent answer: {100 * float(last['val/accuracy_most_frequent_answer']):.2f}%",
-            soft_wrap=True,
-        )
-    places = [f"run folder  {run}"]
-    if read_summaries(run):
-        folder = [*store.stored_epochs(run).values()][-1]
-        print_tables(store.load(folder), console)
-        places.append(f"pictures    {folder / 'figures'}")
-        if any((run / "wandb").glob("*run-*")):  # none without a logger, or with WANDB_MODE=disabled
-            places.append(f"epochs      wandb leet {run / 'wandb'}")
-    console.print("\n".join(places), soft_wrap=True)
+    is_lost = isinstance(error, RuntimeError) and any(words in text for words in _LOST_CONNECTION)
+    if not (is_lost or isinstance(error, ProcessExitedException)):
+        return None
+    return LookwhyError(
+        "expected all processes of the training to run until its end, found that one ended early; its "
+        "own error line, if any, says why; resume with --ckpt_path and the run's checkpoints/last.ckpt"
+    )
 
 
 def _one_line(text: str) -> str:

@@ -10,11 +10,12 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lookwhy.cli.errors import OneLineParser, run_command
 from lookwhy.data.sources import DATASETS
-from lookwhy.errors import LookwhyError, command, missing_package
+from lookwhy.errors import LookwhyError, command, missing_package, one_line_without
+from lookwhy.files import atomic_path, make_folder
 
 if TYPE_CHECKING:
     from lookwhy.towers.image_tower import ImageTower
@@ -76,9 +77,8 @@ def _add_download(parser: ArgumentParser) -> None:
 
 def _add_questions(parser: ArgumentParser) -> None:
     add = parser.add_argument
-    add("--train-questions", type=Path, required=True, help="official JSON, or .json.gz")
-    add("--train-annotations", type=Path, required=True, help="official JSON, or .json.gz")
-    add("--val-questions", type=Path, required=True, help="official JSON, or .json.gz")
+    for name in ("--train-questions", "--train-annotations", "--val-questions"):
+        add(name, type=Path, required=True, help="official JSON, or .json.gz")
     add("--val-annotations", type=Path, help="official JSON, or .json.gz; leave out if there are no answers")
     add("--num-answers", type=_positive, default=1000, help="number of most frequent answers to keep (1000)")
     add("--max-length", type=_positive, default=26, help="words of a question that are kept (26)")
@@ -120,25 +120,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _dispatch(options: Namespace) -> int:
     start = time.monotonic()
     if options.command == "download":
-        _download(options)
-        written = f"{options.root}: {options.dataset}"
+        where, done = options.root, _download(options)
     else:
         _check_folders(options)
-        if options.command == "shapes":
-            done = _shapes(options)
-        elif options.command == "import":
-            done = [_import(options)]
-        else:
-            # Load the network first, so that a wrong weights file is reported before minutes of work.
-            tower = None if options.command == "questions" else _tower(options)
-            done = [] if options.command == "features" else [_questions(options)]
-            done += [] if tower is None else [_features(options, tower)]
-        written = f"{options.out}: {'; '.join(done)}"
-    print(f"wrote {written}; {time.monotonic() - start:.0f} s")
+        where, done = options.out, {"shapes": _shapes, "import": _import}.get(options.command, _vqa)(options)
+    print(f"wrote {where}: {done}; {time.monotonic() - start:.0f} s")
     return 0
 
 
-def _download(options: Namespace) -> None:
+def _vqa(options: Namespace) -> str:
+    # Load the network first, so that a wrong weights file is reported before minutes of work.
+    tower = None if options.command == "questions" else _tower(options)
+    done = [] if options.command == "features" else [_questions(options)]
+    return "; ".join(done if tower is None else [*done, _features(options, tower)])
+
+
+def _download(options: Namespace) -> str:
     try:
         from lookwhy.data.download import download
     except ModuleNotFoundError as error:
@@ -149,6 +146,7 @@ def _download(options: Namespace) -> None:
     if options.no_checksum:
         sources = tuple(replace(source, checksum=None) for source in sources)
     download(options.dataset, sources, options.root, options.base_url, float(options.timeout))
+    return str(options.dataset)
 
 
 def _check_folders(options: Namespace) -> None:
@@ -157,27 +155,21 @@ def _check_folders(options: Namespace) -> None:
     if images is not None and not images.is_dir():
         raise LookwhyError(f"expected a folder of images, found none at {images}; correct --images")
     out: Path = options.out
-    if options.command == "import":
-        if os.path.isdir(out) or out.resolve() == options.checkpoint.resolve():
-            raise LookwhyError(
-                f"expected a new file to write, found {out}; give another --out, such as lstm.ckpt"
-            )
-        out = out.parent
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
+    if options.command != "import":
+        make_folder(out)
+    elif os.path.isdir(out) or out.resolve() == options.checkpoint.resolve():
         raise LookwhyError(
-            f"expected a folder to write to, found that {out} cannot be made "
-            f"({error.strerror}); give another --out"
-        ) from error
+            f"expected a new file to write, found {out}; give another --out, such as lstm.ckpt"
+        )
+    else:
+        make_folder(out.parent)
 
 
-def _shapes(options: Namespace) -> list[str]:
+def _shapes(options: Namespace) -> str:
     import torch
 
     from lookwhy.data.shapes.network import train_shapes_cnn
     from lookwhy.data.shapes.world import generate_shapes_world
-    from lookwhy.files import atomic_path
     from lookwhy.towers.image_tower import build_tower
     from lookwhy.towers.shapes_cnn import RECIPE
 
@@ -193,23 +185,16 @@ def _shapes(options: Namespace) -> list[str]:
     given = [str(part) for option in files.items() for part in option]
     as_vqa = build_parser().parse_args(["vqa", *given, "--batch-size", "128"])
     tower = build_tower("shapes", "fc7", RECIPE, out / "tower.pt")
-    return [_questions(as_vqa), _features(as_vqa, tower)]
+    return f"{_questions(as_vqa)}; {_features(as_vqa, tower)}"
 
 
 def _questions(options: Namespace) -> str:
     from lookwhy.data.prepro_writer import prepare_questions
 
-    found = prepare_questions(
-        options.train_questions,
-        options.train_annotations,
-        options.val_questions,
-        options.val_annotations,
-        options.out,
-        num_answers=options.num_answers,
-        max_length=options.max_length,
-        word_count_threshold=options.word_count_threshold,
-        image_root=options.images,
-    )
+    files: list[Any] = [getattr(options, f"{split}_{kind}") for split in SPLITS for kind in KINDS]
+    names = ("num_answers", "max_length", "word_count_threshold")
+    numbers = {name: getattr(options, name) for name in names}
+    found = prepare_questions(*[*files, options.out], **numbers, image_root=options.images)
     # Reported but not refused: someone may want to overfit a model on a few questions.
     also = f" ({found.shared} of them trained on, too)" if found.shared else ""
     return (
@@ -236,13 +221,8 @@ def _tower(options: Namespace) -> ImageTower:
         )
     recipe = ImageRecipe(options.recipe or "torchvision", options.size, options.size)
     tower = build_tower(options.arch, options.layer, recipe, weights)
-    try:
+    with one_line_without(options.device):
         return tower.to(options.device)
-    except (RuntimeError, AssertionError) as error:  # the class depends on device and build of PyTorch
-        raise LookwhyError(
-            f"expected a device of this machine, found {options.device!r} ({str(error).splitlines()[0]}); "
-            "give --device cpu"
-        ) from error
 
 
 def _features(options: Namespace, tower: ImageTower) -> str:
@@ -252,16 +232,10 @@ def _features(options: Namespace, tower: ImageTower) -> str:
     out: Path = options.out
     prepro = read_prepro(out)
     files = {"train": prepro.train.image_files, "test": prepro.test.image_files}
-    extract_features(
-        lambda batch: tower(batch.to(options.device)),
-        tower.describe(),
-        tower.recipe,
-        options.images,
-        files,
-        out / "data_img.h5",
-        batch_size=options.batch_size,
-    )
-    shape = " x ".join(str(side) for side in feature_shape(out / "data_img.h5"))
+    forward, path = (lambda batch: tower(batch.to(options.device))), out / "data_img.h5"
+    of_tower = (tower.describe(), tower.recipe)
+    extract_features(forward, *of_tower, options.images, files, path, batch_size=options.batch_size)
+    shape = " x ".join(str(side) for side in feature_shape(path))
     return f"{sum(map(len, files.values()))} images, features {shape} ({tower.arch} {tower.layer})"
 
 
@@ -269,15 +243,11 @@ def _import(options: Namespace) -> str:
     from lookwhy.data.datamodule import VQADataModule
     from lookwhy.models.original.weights import import_torch7
 
-    data = VQADataModule(
-        folder=str(options.data),
-        image_root=None if options.images is None else str(options.images),
-        annotator_maps=None if options.annotator_maps is None else str(options.annotator_maps),
-        annotators=options.annotators,
-    )
-    sizes = ("embedding_size", "hidden_size", "num_layers", "common_size")
-    head = import_torch7(
-        options.checkpoint, data, options.out, **{name: getattr(options, name) for name in sizes}
-    )
+    paths = {"image_root": options.images, "annotator_maps": options.annotator_maps}
+    given: dict[str, Any] = {name: str(path) for name, path in paths.items() if path is not None}
+    data = VQADataModule(str(options.data), **given, annotators=options.annotators)
+    names = ("embedding_size", "hidden_size", "num_layers", "common_size")
+    sizes = {name: getattr(options, name) for name in names}
+    head = import_torch7(options.checkpoint, data, options.out, **sizes)
     count = sum(parameter.numel() for parameter in head.parameters())
     return f"{count} parameters, {data.vocab_size} words, {data.num_answers} answers"

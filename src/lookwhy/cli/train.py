@@ -35,9 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         sys.stdout.write(HELP.format(train=command("train"), prepare=command("prepare")))
         return 0
-    if arguments[0] == "sweep":
-        return run_command(_refuse_sweep)
-    if arguments[0] not in SUBCOMMANDS:
+    if arguments[0] not in (*SUBCOMMANDS, "sweep"):
         arguments.insert(0, "fit")
     # The same command again would start a new run.
     return run_command(
@@ -47,14 +45,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _train(arguments: list[str]) -> int:
+    if arguments[0] == "sweep":
+        raise LookwhyError(
+            "expected fit, validate or test, found sweep, which no longer exists; use `wandb sweep FILE` and "
+            "`wandb agent ID`, or a shell loop over this command with --group NAME (docs/dashboards.md)"
+        )
     from lookwhy.cli.lightning import train
 
     return train(with_packaged_configs(arguments))
-
-
-def _refuse_sweep() -> int:
-    raise LookwhyError(
-        f"expected {', '.join(SUBCOMMANDS[:-1])} or {SUBCOMMANDS[-1]}, found sweep, which no longer exists; "
-        "use `wandb sweep FILE` and `wandb agent ID`, or a shell loop over this command with --group NAME "
-        "(docs/dashboards.md)"
-    )

@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import numpy as np
-
 from lookwhy import store
 from lookwhy.analysis import AnalysisPlan
 from lookwhy.analysis.part_of_speech import GROUPS
-from lookwhy.errors import LookwhyError, missing_package
-from lookwhy.files import atomic_path
+from lookwhy.errors import missing_package
+from lookwhy.files import atomic_path, writing
 from lookwhy.reporting.style import BASELINES
 from lookwhy.reporting.wandb.environment import has_credentials
 from lookwhy.reporting.wandb.media import CURVES
@@ -47,7 +45,8 @@ def save_workspace(runs: list[Path], project: str, entity: str | None, out: Path
     text = views.checked_json(view)
     if out or not online:
         path = out or Path("workspace.json")
-        _write(path, text)
+        with writing("a file that can be written", path), atomic_path(path) as partial:
+            partial.write_text(text)
         print(f"view  {path}: {len(view.sections)} sections, {len(shown.keys)} keys known, checked offline")
     if online:
         print(f"view  {views.save(view)}")
@@ -70,31 +69,14 @@ def usual_result() -> AnalysisResult:
     quality = ("accuracy", "majority_accuracy", "auroc", "aurc")
     keys += [f"failure/{feature_set}/{name}" for feature_set in FEATURE_SETS for name in quality]
     keys += ["accuracy/overall", *(f"accuracy/answer_type/{name}" for name in ANSWER_TYPES)]
+    curves = [f"failure/{feature_set}/{curve}" for feature_set in FEATURE_SETS for curve in CURVES]
     return AnalysisResult(
-        summary=dict.fromkeys(keys, 0.0),
-        records=[],
-        maps={},
-        human=np.zeros((0, 0, 1, 1), np.float32),
-        question_ids=np.zeros(0, np.int64),
+        dict.fromkeys(keys, 0.0),
         manifest={"examples": [0]},
-        curves={
-            f"failure/{feature_set}/{curve}": {"x": [], "y": []}
-            for feature_set in FEATURE_SETS
-            for curve in CURVES
-        },
+        curves={key: {"x": [], "y": []} for key in curves},
     )
 
 
 def _last_analysis(run: Path) -> AnalysisResult:
     epochs = store.stored_epochs(run)
     return store.load_scalars(epochs[max(epochs)])
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        with atomic_path(path) as partial:
-            partial.write_text(text)
-    except OSError as error:
-        raise LookwhyError(
-            f"expected a file that can be written, found {path} ({error.strerror}); name another --out"
-        ) from error

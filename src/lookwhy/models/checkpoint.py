@@ -133,9 +133,7 @@ def load_checkpoint(path: Path | str) -> LoadedRun:
         content = torch.load(path, map_location="cpu", weights_only=True)
     # LookupError: a pickle with an unknown opcode, or with one that pops from an empty stack.
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError) as error:
-        text = "" if isinstance(error, LookupError) else str(error).strip()
-        reason = text.splitlines()[0][:120] if text else "no pickle"
-        raise _no_checkpoint(f"something else in {path} ({reason})") from error
+        raise _no_checkpoint(f"another kind of file in {path}") from error
     if not isinstance(content, dict) or "lookwhy" not in content:
         raise _no_checkpoint(f"no lookwhy entry in {path}")
     stored = content["lookwhy"]

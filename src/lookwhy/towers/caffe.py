@@ -61,7 +61,7 @@ def read_caffemodel(path: Path, convolutions: list[int]) -> dict[str, Tensor]:
         net.ParseFromString(path.read_bytes())
     except (OSError, DecodeError, ValueError) as error:
         raise LookwhyError(
-            f"expected a .caffemodel, found something else in {path} ({error}); give another --weights"
+            f"expected a .caffemodel, found something else in {path} ({error}); give another file of weights"
         ) from error
     # str, because protobuf returns a name that is not UTF-8 as bytes.
     layers = {str(layer.name): layer for layer in (*net.layers, *net.layer) if layer.blobs}
@@ -78,7 +78,7 @@ def read_caffemodel(path: Path, convolutions: list[int]) -> dict[str, Tensor]:
         if len(layers[name].blobs) < 2:
             raise LookwhyError(
                 f"expected weights and biases in {name}, found {len(layers[name].blobs)} blob in {path}; "
-                "give another --weights"
+                "give another file of weights"
             )
         weight, bias = layers[name].blobs[:2]
         state[f"{place}.weight"] = _tensor(weight, 4 if place.startswith("features") else 2, name, path)

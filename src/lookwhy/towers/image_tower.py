@@ -68,7 +68,7 @@ def build_tower(
     path = _download(arch) if weights == "torchvision" else Path(weights)
     if not path.is_file():
         raise LookwhyError(
-            f"expected the image network's weights, found no file {path}; give another --weights"
+            f"expected the image network's weights, found no file {path}; give another file of weights"
         )
     state = _load_caffe(path, arch) if path.suffix == ".caffemodel" else _load_state(path)
     # On the meta device no random weights are drawn: this saves seconds and keeps the random state of a
@@ -162,11 +162,11 @@ def _load_state(path: Path) -> dict[str, Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
         raise LookwhyError(
-            f"expected a PyTorch state dict, found something else in {path}; give another --weights"
+            f"expected a PyTorch state dict, found something else in {path}; give another file of weights"
         ) from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise LookwhyError(
-            f"expected a state dict of tensors, found something else in {path}; give another --weights"
+            f"expected a state dict of tensors, found something else in {path}; give another file of weights"
         )
     return state
 

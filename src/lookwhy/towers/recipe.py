@@ -120,7 +120,7 @@ def read_rgb(path: Path) -> Image.Image:
             return as_rgb(file)
     except FileNotFoundError as error:
         raise LookwhyError(
-            f"expected an image, found no file {path}; correct the folder (--images or data.image_root)"
+            f"expected an image, found no file {path}; correct its path, or the folder of the images"
         ) from error
     # Pillow raises SyntaxError for damaged PNG chunks.
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:

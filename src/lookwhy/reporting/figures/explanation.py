@@ -59,7 +59,7 @@ def write_explanation(path: Path, explanation: Explanation, image: Image.Image, 
             save_figure(explanation_figure(explanation, np.asarray(image), notes), path)
     except OSError as error:
         raise LookwhyError(
-            f"expected a place for {path}, found none ({error.strerror or error}); name another --out"
+            f"expected a place for {path}, found none ({error.strerror or error}); name another file"
         ) from error
     return path
 

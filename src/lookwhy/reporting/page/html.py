@@ -14,7 +14,7 @@ from pathlib import Path
 from lookwhy import __version__, store
 from lookwhy.analysis.paired import Comparison
 from lookwhy.errors import LookwhyError
-from lookwhy.files import atomic_path, sha256_file
+from lookwhy.files import atomic_path, sha256_file, writing
 from lookwhy.progress import progress
 from lookwhy.reporting import reading, style
 from lookwhy.reporting.numbers import table_note
@@ -74,11 +74,8 @@ def write_report(
         raise LookwhyError("expected at least one run folder to report on, found none; name one")
     read = [_read(name, run) for name, run in zip(run_names(runs), runs, strict=True)]
     page = _page(read, list(comparisons), examples)
-    try:
-        with atomic_path(out) as partial:
-            partial.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise LookwhyError(f"expected a place for the page, found {error}; name another --out") from error
+    with writing("a place for the page", out), atomic_path(out) as partial:
+        partial.write_text(page, encoding="utf-8")
     return out
 
 
