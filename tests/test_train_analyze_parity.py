@@ -3,21 +3,17 @@
 import json
 import shutil
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_runs import parse_only, run, train_options
+from tiny_runs import ROOT, parse_only, run, train_options
 
 from lookwhy import store
 from lookwhy.cli.analyze import main as analyze
 from lookwhy.cli.prepare import main as prepare
 from lookwhy.cli.train import main as train
+from lookwhy.errors import SCRIPTS
 from lookwhy.models import load_checkpoint
-
-ROOT = Path(__file__).parent.parent
-SHAPES = f"--config={ROOT / 'configs' / 'shapes.yaml'}"
-COMMANDS = {"train.py": train, "analyze.py": analyze, "data/prepare.py": prepare}
 
 
 def test_training_prints_the_table_and_where_to_look(trained):
@@ -111,26 +107,6 @@ def test_last_is_the_last_epoch_also_where_an_earlier_one_was_better(tiny_world,
 
 @pytest.mark.parametrize(
     "arguments",
-    [
-        ["train.py", "--config", "none.yaml"],
-        ["train.py", SHAPES, "--data.batch_siez=3"],
-        ["train.py", SHAPES, "--data.folder=nowhere", "--trainer.logger=false"],
-        ["analyze.py", "none.ckpt"],
-        ["analyze.py", "compare", "nowhere"],
-        ["analyze.py", "none.ckpt", "--data", "nowhere", "--grid", "14"],
-        ["data/prepare.py", "shapes", "--sede", "3"],
-    ],
-)
-def test_wrong_input_is_one_line_and_exit_code_2(arguments, tmp_path, monkeypatch, capfd):
-    monkeypatch.chdir(tmp_path)
-    assert COMMANDS[arguments[0]](arguments[1:]) == 2
-    printed = capfd.readouterr().err
-    assert len(printed.strip().splitlines()) == 1, printed
-    assert printed.startswith("lookwhy: error: ")
-
-
-@pytest.mark.parametrize(
-    "arguments",
     [["train.py", "sweep"], ["analyze.py", "explain", "--imgae=a.png"], ["data/prepare.py", "shape"]],
 )
 def test_a_script_leaves_with_the_exit_code_of_its_command(arguments, tmp_path):
@@ -140,7 +116,10 @@ def test_a_script_leaves_with_the_exit_code_of_its_command(arguments, tmp_path):
     assert done.stderr.startswith("lookwhy: error: ")
 
 
-@pytest.mark.parametrize("arguments", [*([script] for script in COMMANDS), ["analyze.py", "explain"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [*([script] for script in SCRIPTS.values()), ["analyze.py", "explain"], ["analyze.py", "workspace"]],
+)
 def test_help_answers_without_loading_torch(arguments, tmp_path):
     script = (
         "import runpy, sys\n"

@@ -131,11 +131,3 @@ def test_the_loop_of_the_docs_trains_a_group_skips_finished_runs_and_ends_with_a
         file.unlink()
     (tmp_path / "train.py").write_text("import sys\nsys.exit('failed')\n")
     assert run(tmp_path, "sh", "-c", loop).stderr.count("failed") == 1
-
-
-def test_the_former_sweep_command_says_what_to_do_instead():
-    done = run(ROOT, sys.executable, "train.py", "sweep", SWEEP)
-    assert done.returncode == 2
-    (error,) = done.stderr.splitlines()
-    assert "found sweep, which no longer exists; use `wandb sweep FILE`" in error
-    assert "--group NAME" in error

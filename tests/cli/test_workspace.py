@@ -142,32 +142,6 @@ def test_a_run_without_image_methods_shows_its_controls(tmp_path):
     ]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "told"),
-    [
-        (["nowhere"], "expected a run folder"),
-        (["--out", "/dev/null/view.json"], "expected a file that can be"),
-    ],
-)
-def test_wrong_input_is_one_line(arguments, told, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    assert main(["workspace", *arguments]) == 2
-    (error,) = capsys.readouterr().err.splitlines()
-    assert told in error
-
-
-def test_without_the_extra_it_says_how_to_get_it(monkeypatch, capsys, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delitem(sys.modules, "lookwhy.reporting.wandb.workspace")
-    monkeypatch.delattr("lookwhy.reporting.wandb.workspace")
-    for name in [name for name in sys.modules if name.split(".")[0] == "wandb_workspaces"]:
-        monkeypatch.setitem(sys.modules, name, None)
-    assert main(["workspace"]) == 2
-    (error,) = capsys.readouterr().err.splitlines()
-    assert "pip install wandb-workspaces" in error
-    assert list(tmp_path.iterdir()) == []
-
-
 class Server(BaseHTTPRequestHandler):
     """A server that answers W&B's client as the real one does, and keeps the views that are sent."""
 
@@ -210,15 +184,3 @@ def test_with_a_key_the_view_is_saved_and_its_address_printed(tmp_path):
     shown = keys_of(json.loads(sent["spec"])["section"])
     assert "analysis/image/occlusion/rank_correlation" in shown
     assert not (tmp_path / "workspace.json").exists()
-
-
-def test_help_answers_without_loading_torch():
-    script = (
-        "import runpy, sys\nsys.argv = ['analyze.py', 'workspace', '--help']\n"
-        f"try:\n    runpy.run_path({str(ROOT / 'analyze.py')!r}, run_name='__main__')\n"
-        "except SystemExit as leave:\n    assert not leave.code\n"
-        "assert not {'torch', 'wandb'} & set(sys.modules)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-    assert "usage" in done.stdout

@@ -1,21 +1,51 @@
-"""Wrong input of the subcommands of `analyze.py`: one line on stderr, exit code 2, and no file."""
+"""Wrong input of the three commands: one line on stderr, exit code 2, and no file."""
 
 from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from made_results import make_run, save_pictures
+from tiny_runs import ROOT, clean_environment, train_options
 
 from lookwhy import store
 from lookwhy.cli.analyze import main
+from lookwhy.cli.errors import run_command
+from lookwhy.cli.prepare import main as prepare
+from lookwhy.cli.train import main as train
+from lookwhy.errors import LookwhyError
 
 ONE = "explain {ckpt} --image {picture} --question Where?"
 OFFICIAL = "explain {ckpt} --batch {world}/questions_val.json"
 DAMAGED = "found a damaged one"
+SHAPES = f"train --config={ROOT / 'configs' / 'shapes.yaml'}"
 EXPECTED = {
+    "train --config none.yaml": "one of shapes, .. found no file none.yaml; correct --config",
+    "train sweep": "found sweep, which no longer exists; use `wandb sweep FILE` .. --group NAME",
+    f"{SHAPES} --trainer.logger=false --data.folder=nowhere": "run lookwhy prepare first",
+    f"{SHAPES} --data.batch_siez=3": "(did you mean --data.batch_size?); see lookwhy train fit --help",
+    f"{SHAPES} --trainer.max_epochs=x": "Given value: x; see lookwhy train fit --help",
+    f"{SHAPES} --model.head.init_args.hiden_size=3": "(did you mean hidden_size?); see lookwhy train fit --help",
+    f"{SHAPES} --analysis.plan.gird=3": "(did you mean grid?); see lookwhy train fit --help",
+    "{train} --analysis.plan.grid=14": "expected grid 14 as in the plan, found grid 16",
+    "{train} --analysis.epochs=[-5]": "expected epochs from 0 .. found [-5]",
+    "{train} --analysis.every_n_epochs=0": "every_n_epochs from 1, found None and 0",
+    "{train} --ckpt_path={world}/none.ckpt": "found no file {world}/none.ckpt; correct --ckpt_path",
+    "prepare vqa": "required: --train-questions .. see lookwhy prepare vqa --help",
+    "prepare pictures": "invalid choice: 'pictures' .. see lookwhy prepare --help",
+    "prepare download vqa-v3 --root .": "invalid choice: 'vqa-v3' .. see lookwhy prepare download --help",
+    "prepare download coco": "required: --root .. --help",
+    "prepare download coco --root . --base-url mirror.org": "begins with http:// .. --help",
+    "prepare shapes --train-scenes 0": "expected a number of at least 1, found '0' .. --help",
+    "prepare shapes --sed 3": "arguments: --sed 3 (did you mean --seed?); see lookwhy prepare shapes --help",
+    "prepare features --layer fc8 --images . --out .": "invalid choice: 'fc8' .. --help",
+    "none.ckpt": "none.ckpt",
+    "none.ckpt --data nowhere --grid 14": "expected --data alone, found --grid beside it",
+    "{ckpt} --plan /dev/null": "expected the options of an analysis plan in /dev/null, found: None",
     "{ckpt} --limit 0": "expected --limit of at least 1, found 0",
     "{ckpt} --grid 1": "expected --grid of at least 2, found 1",
     "{ckpt} --data {world} --profile": "expected --data alone, found --profile beside it",
@@ -58,18 +88,22 @@ def places(tiny_world, tiny_checkpoint, tmp_path_factory):
     folder = tmp_path_factory.mktemp("places")
     run = make_run(folder / "first", save_pictures(folder / "images"), range(-1, 2))
     picture = min((tiny_world / "images" / "shapes_val").glob("*.png"))
-    return {"world": tiny_world, "ckpt": tiny_checkpoint, "run": run, "picture": picture}
+    training = " ".join(["train", *train_options(tiny_world, "--trainer.logger=false")])
+    return {"world": tiny_world, "ckpt": tiny_checkpoint, "run": run, "picture": picture, "train": training}
 
 
 @pytest.fixture
 def refusal(tmp_path, monkeypatch, capsys):
-    """Calls the command in an empty folder; returns its error."""
+    """Calls a command, by default `analyze.py`, in an empty folder; returns its error."""
     monkeypatch.chdir(tmp_path)
 
-    def refusal(*words):
-        assert main([*words]) == 2
-        (line,) = capsys.readouterr().err.strip().splitlines()
+    def refusal(first, *words):
+        command = {"train": train, "prepare": prepare}.get(first)
+        assert (command([*words]) if command else main([first, *words])) == 2
+        output = capsys.readouterr()
+        (line,) = output.err.strip().splitlines()
         assert line.startswith("lookwhy: error: ")
+        assert output.out == ""
         assert list(tmp_path.iterdir()) == []
         return line
 
@@ -79,8 +113,42 @@ def refusal(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize("words", EXPECTED)
 def test_wrong_input_is_one_line_and_exit_code_2(refusal, places, words):
     before = places["picture"].read_bytes()
-    assert EXPECTED[words] in refusal(*words.format(**places).split())
+    line = refusal(*words.format(**places).split())
+    assert [part for part in EXPECTED[words].format(**places).split(" .. ") if part not in line] == [], line
     assert places["picture"].read_bytes() == before
+
+
+def test_an_error_that_wrong_input_did_not_cause_is_not_hidden():
+    def wrapped():
+        try:
+            raise LookwhyError("expected A, found B; give A")
+        except LookwhyError as error:
+            raise ValueError("a union of types") from error
+
+    assert run_command(wrapped) == 2
+    with pytest.raises(ZeroDivisionError):
+        run_command(lambda: 1 // 0)
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
+def test_output_that_finds_no_room_is_one_line_and_exit_code_2(places, unbuffered):
+    command = [
+        sys.executable,
+        ROOT / "analyze.py",
+        "figures",
+        places["run"],
+        "--out",
+        places["run"] / "figures",
+    ]
+    with open("/dev/full", "w") as full:
+        environment = clean_environment(PYTHONUNBUFFERED=unbuffered)
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=environment)
+    (line,) = done.stderr.splitlines()
+    assert (done.returncode, line.partition("found ")[2]) == (
+        2,
+        "No space left on device; give it another place",
+    )
 
 
 @pytest.mark.parametrize("command", ["compare", "figures --out f"])
