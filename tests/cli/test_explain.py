@@ -6,13 +6,13 @@ import shutil
 import xml.etree.ElementTree as ElementTree
 from contextlib import redirect_stdout
 from io import StringIO
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tiny_runs import ROOT
 
 from lookwhy.api import explaining as explanations
 from lookwhy.attribution import Occlusion, explaining
@@ -23,7 +23,6 @@ from lookwhy.models import load_checkpoint
 from lookwhy.towers.incremental import IncrementalOcclusion
 from lookwhy.types import VQABatch
 
-PAGE = (Path(__file__).parent.parent.parent / "docs" / "explain.md").read_text()
 QUESTION = "What color is the ball?"
 LONG = f"What is the colour of the {'very ' * 40}small striped ball beside the unmistakably rectangular box?"
 
@@ -40,18 +39,13 @@ def explain(tiny_checkpoint):
 
 @pytest.fixture(scope="module")
 def ask(explain, picture):
-    """Explains the picture, into a file."""
+    """Function that explains the picture, and returns the file that it wrote."""
 
     def ask(out, question=QUESTION):
         assert explain("--image", picture, "--question", question, "--out", out) == 0
         return out
 
     return ask
-
-
-@pytest.fixture(scope="module")
-def numbers(ask, tmp_path_factory):
-    return strict_json(ask(tmp_path_factory.mktemp("numbers") / "why.json"))
 
 
 def strict_json(path):
@@ -61,7 +55,10 @@ def strict_json(path):
     return json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
 
 
-def test_numbers_hold_what_the_method_says_called_directly(tiny_checkpoint, picture, numbers):
+def test_numbers_are_those_of_the_method_and_the_page_describes_every_key(
+    tiny_checkpoint, picture, ask, tmp_path
+):
+    numbers = strict_json(ask(tmp_path / "why.json"))
     run = load_checkpoint(tiny_checkpoint)
     model = run.pipeline()
     tokens, lengths, words = run.encode(QUESTION)
@@ -84,13 +81,8 @@ def test_numbers_hold_what_the_method_says_called_directly(tiny_checkpoint, pict
     facts |= {"question": QUESTION, "model": "DeeperLSTM", "epoch": run.epoch}
     assert {name: numbers[name] for name in facts} == facts
     assert "simulated" in numbers["note"]
-
-
-def test_the_page_describes_every_key(numbers):
-    described = {
-        name for row in re.findall(r"^\| (`[^|]+`) \|", PAGE, re.M) for name in re.findall(r"`(\w+)`", row)
-    }
-    assert described == set(numbers)
+    rows = re.findall(r"^\| (`[^|]+`) \|", (ROOT / "docs" / "explain.md").read_text(), re.M)
+    assert set(re.findall(r"`(\w+)`", " ".join(rows))) == set(numbers), "the page describes every key"
 
 
 def test_undefined_values_are_null(ask, tmp_path):
@@ -139,14 +131,8 @@ def batch(explain, tiny_world, tmp_path_factory):
     asked.mkdir()
     for name, path in zip("ab", sorted((tiny_world / "images" / "shapes_val").glob("*.png")), strict=False):
         shutil.copy(path, asked / f"{name}.png")
-    rows = [
-        "image,question",
-        f"a.png,{QUESTION}",
-        "b.png,How many?",
-        '"a.png","Red, or blue?"',
-        "b.png,Is it?",
-    ]
-    (asked / "questions.csv").write_text("\n".join(rows) + "\n")
+    rows = f'a.png,{QUESTION}\nb.png,How many?\n"a.png","Red, or blue?"\nb.png,Is it?\n'
+    (asked / "questions.csv").write_text(f"image,question\n{rows}")
     before = IncrementalOcclusion.clean_and_occluded
 
     def counted(self, image):
@@ -161,33 +147,23 @@ def batch(explain, tiny_world, tmp_path_factory):
 
 
 @pytest.fixture
-def folder(batch, tmp_path):
-    """A copy of the images and their list, for a test to change."""
-    return shutil.copytree(batch.asked, tmp_path / "asked")
-
-
-@pytest.fixture
-def out(batch, tmp_path):
-    """A copy of the explanations, for a test to go on from."""
-    return shutil.copytree(batch.out, tmp_path / "out")
+def copies(batch, tmp_path):
+    """Copies of the images with their list and of their explanations, for a test to change."""
+    return shutil.copytree(batch.asked, tmp_path / "asked"), shutil.copytree(batch.out, tmp_path / "out")
 
 
 def times(folder):
     return {path.name: path.stat().st_mtime_ns for path in folder.iterdir() if path.name != "index.json"}
 
 
-def test_a_folder_of_images_and_questions_is_explained_and_listed(batch):
+def test_a_folder_of_images_and_questions_is_explained_as_single_commands_do(explain, batch, tmp_path):
     assert "4 explained" in batch.printed
     found = batch.index["explanations"]
     assert {name for one in found for name in one["files"]} == set(times(batch.out))
-    assert {one["question"] for one in found} == {QUESTION, "How many?", "Red, or blue?", "Is it?"}
-    assert len(found) == 4
+    assert sorted(one["question"] for one in found) == ["How many?", "Is it?", "Red, or blue?", QUESTION]
     assert len(batch.occluded) == len(set(batch.occluded)) == 2, "once an image, although the rows alternate"
-
-
-def test_an_explanation_of_the_batch_is_that_of_the_single_command(explain, batch, tmp_path):
     single = tmp_path / "single.json"
-    for one in batch.index["explanations"]:
+    for one in found:
         assert explain("--image", one["image"], "--question", one["question"], "--out", single) == 0
         content = strict_json(batch.out / one["files"][0])
         assert content == strict_json(single)
@@ -195,7 +171,8 @@ def test_an_explanation_of_the_batch_is_that_of_the_single_command(explain, batc
         assert content["image"] == one["image"]
 
 
-def test_existing_files_are_kept_unless_the_command_overwrites_them(explain, batch, out, capsys):
+def test_existing_files_are_kept_unless_the_command_overwrites_them(explain, batch, copies, capsys):
+    _, out = copies
     first = times(out)
     missing = out / batch.index["explanations"][1]["files"][0]
     missing.unlink()
@@ -228,28 +205,32 @@ def test_a_row_that_comes_twice_is_explained_once_and_its_name_cannot_leave_the_
     assert not list(tmp_path.glob("*evil*"))
 
 
-def test_another_image_under_the_same_name_is_explained_anew(explain, folder, out, capsys):
+def test_another_image_under_the_same_name_is_explained_anew(explain, copies, capsys):
+    folder, out = copies
     shutil.copy(folder / "b.png", folder / "a.png")
     assert explain("--batch", folder, "--out", out, "--format", "json") == 0
     assert "2 explained" in capsys.readouterr().out
 
 
-def test_bad_rows_are_named_and_the_others_done(explain, folder, tmp_path, capsys):
+BAD = f"""question,image,remark
+{QUESTION},a.png,good
+Where?,nowhere.png,no such file
+Where?,bad.png,no picture
+ ,a.png,no question
+Only a question
+"Never closed,a.png,x
+"Two
+lines?",b.png,good
+Where?,,no image
+How many?,b.png
+"""
+
+
+def test_bad_rows_are_named_and_the_others_done(explain, copies, tmp_path, capsys):
+    folder, out = copies[0], tmp_path / "new"
     (folder / "bad.png").write_text("no picture")
     table = folder / "questions.csv"
-    table.write_text(
-        "question,image,remark\n"
-        f"{QUESTION},a.png,good\n"
-        "Where?,nowhere.png,no such file\n"
-        "Where?,bad.png,no picture\n"
-        " ,a.png,no question\n"
-        "Only a question\n"
-        '"Never closed,a.png,x\n'
-        '"Two\nlines?",b.png,good\n'
-        "Where?,,no image\n"
-        "How many?,b.png\n"
-    )
-    out = tmp_path / "out"
+    table.write_text(BAD)
     assert explain("--batch", folder, "--out", out, "--format", "json") == 2
     *named, last = capsys.readouterr().err.strip().splitlines()
     assert sorted(int(line.split(":")[1]) for line in named) == [3, 4, 5, 6, 7, 10]
@@ -301,10 +282,11 @@ def test_an_interrupted_batch_leaves_whole_files_and_goes_on(explain, batch, tmp
         ("list.csv", "\ufeffImage , Question\r\na.png,Where?\r\nb.txt,Where?\r\na.png\r\n"),
     ],
 )
-def test_lists_of_every_kind_are_read_row_by_row(folder, name, text):
-    (folder / name).write_text(text, encoding="utf-8")
-    good, *bad = read_questions(folder / name)
-    assert (good.image, good.question) == (folder / "a.png", "Where?")
+def test_lists_of_every_kind_are_read_row_by_row(copies, name, text):
+    path = copies[0] / name
+    path.write_text(text, encoding="utf-8")
+    good, *bad = read_questions(path)
+    assert (good.image, good.question) == (copies[0] / "a.png", "Where?")
     assert [type(row) for row in bad] == [BadRow, BadRow]
 
 
@@ -319,7 +301,8 @@ def test_lists_of_every_kind_are_read_row_by_row(folder, name, text):
         ("questions.json", b"[]", "found questions.csv and questions.json"),
     ],
 )
-def test_a_list_that_cannot_be_read_at_all_is_an_error(folder, name, content, told):
-    (folder / name).write_bytes(content)
+def test_a_list_that_cannot_be_read_at_all_is_an_error(copies, name, content, told):
+    path = copies[0] / name
+    path.write_bytes(content)
     with pytest.raises(LookwhyError, match=told):
-        read_questions(folder if name == "questions.json" else folder / name)
+        read_questions(path.parent if name == "questions.json" else path)
