@@ -6,22 +6,19 @@ import json
 import re
 import shlex
 import shutil
-import subprocess
 import sys
 import textwrap
-from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
+from pages import code_blocks
 from test_layering import FILES, IMPORTS, ORDER, room
-from tiny_runs import clean_environment, make_data, make_trainer, parse_only
+from tiny_runs import ROOT, make_data, make_trainer, parse_only, run, small_config
 
 from lookwhy.cli.analyze import build_parser
 from lookwhy.errors import LookwhyError
 from lookwhy.models import VQASystem
 
-ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "CONTRIBUTING.md").read_text()
 
 
@@ -47,9 +44,7 @@ def test_the_picture_of_the_rooms_is_that_of_the_imports():
 
 def section(title):
     """The code blocks of a section, in order: language, file and content."""
-    (text,) = re.findall(rf"^## {title}\n(.*?)^## ", PAGE, re.M | re.S)
-    blocks = re.findall(r"^ {3}```(\w*) ?(\S*)\n(.*?)^ {3}```$", text, re.M | re.S)
-    return [(language, name, re.sub("^   ", "", content, flags=re.M)) for language, name, content in blocks]
+    return code_blocks(re.search(rf"^## {title}\n(.*?)^## ", PAGE, re.M | re.S)[1])
 
 
 def commands(title):
@@ -62,20 +57,12 @@ class Clone:
 
     def __init__(self, folder, world):
         self.folder = folder
-        shutil.copytree(
-            ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")
-        )
+        unwanted = shutil.ignore_patterns("__pycache__", "*.egg-info")
+        shutil.copytree(ROOT / "src", folder / "src", ignore=unwanted)
         for name in ("train.py", "analyze.py"):
             shutil.copy(ROOT / name, folder)
-        (folder / "configs").mkdir()
-        config = yaml.safe_load((ROOT / "configs/shapes.yaml").read_text())
-        config["trainer"] |= {"accelerator": "cpu", "max_epochs": 1}
-        config["model"]["head"]["init_args"] = {"hidden_size": 10}
-        config["analysis"] = {
-            "untrained": False,
-            "plan": {"num_questions": 8, "num_examples": 1, "bootstrap_samples": 20},
-        }
-        (folder / "configs/shapes.yaml").write_text(yaml.safe_dump(config))
+        plan = {"num_questions": 8, "num_examples": 1, "bootstrap_samples": 20}
+        small_config(folder, analysis={"untrained": False, "plan": plan})
         (folder / "data").mkdir()
         (folder / "data/shapes").symlink_to(world)
 
@@ -92,18 +79,10 @@ class Clone:
                 path.write_text(path.read_text().replace(before, after))
 
     def run(self, words):
-        environment = clean_environment(PYTHONPATH=str(self.folder / "src"), WANDB_MODE="offline")
         assert words[0] == "python"
-        done = subprocess.run(
-            [sys.executable, *words[1:]],
-            cwd=self.folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=240,
-        )
+        paths = {"PYTHONPATH": str(self.folder / "src"), "WANDB_MODE": "offline"}
+        done = run([sys.executable, *words[1:]], self.folder, **paths)
         assert done.returncode == 0, done.stderr
-        return done.stdout
 
     def summary(self, path):
         return json.loads((self.folder / path / "epoch=000" / "summary.json").read_text())
@@ -181,9 +160,8 @@ def test_a_tower_of_ones_own_gives_features_and_is_explained(clone, own_modules,
     capsys.readouterr()
     found = importlib.import_module("my_analysis").result
     assert capsys.readouterr().out.endswith("torch.Size([8, 16, 16])\n")
-    assert set(found.maps) == {
-        "image/guided_backprop", "image/occlusion", "question/gradient", "question/word_drop"
-    }  # fmt: skip
+    names = ("image/guided_backprop", "image/occlusion", "question/gradient", "question/word_drop")
+    assert set(found.maps) == set(names)
     assert found.maps["image/guided_backprop"].values.gt(0).any()
     assert list((clone.folder / "data/mine/cache").glob("occluded-features-*/*/*.npz"))
 
@@ -198,8 +176,7 @@ def test_a_head_without_settings_is_refused_before_the_first_step(tiny_world, tm
     data = make_data(tiny_world)
     system = VQASystem(names["BagOfWords"](data.vocab_size, data.num_answers, data.image_dim))
     trainer = make_trainer(tmp_path, 1, [])
-    with pytest.raises(
-        LookwhyError, match=r"expected BagOfWords\.settings, .* found none; set it in __init__"
-    ):
+    expected = r"expected BagOfWords\.settings, .* found none; set it in __init__"
+    with pytest.raises(LookwhyError, match=expected):
         trainer.fit(system, data)
     assert trainer.global_step == 0

@@ -5,17 +5,15 @@ import json
 import re
 import runpy
 import shutil
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from pages import code_blocks
 from PIL import Image
-from tiny_runs import clean_environment
+from tiny_runs import ROOT, run
 
 import lookwhy
 
-ROOT = Path(__file__).parent.parent
 NOTEBOOK = json.loads((ROOT / "docs" / "example.ipynb").read_text())
 SHOW = """
 def show(value):
@@ -31,21 +29,16 @@ def demo(tiny_world, tiny_checkpoint, tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo")
     (folder / "data").mkdir()
     (folder / "data" / "shapes").symlink_to(tiny_world)
-    run = folder / "runs" / "demo"
-    lookwhy.analyze(tiny_checkpoint, out=run, limit=4)
-    (run / "checkpoints").symlink_to(tiny_checkpoint.parent)
-    shutil.copytree(run, folder / "runs" / "question_only", symlinks=True)
+    own = folder / "runs" / "demo"
+    lookwhy.analyze(tiny_checkpoint, out=own, limit=4)
+    (own / "checkpoints").symlink_to(tiny_checkpoint.parent)
+    shutil.copytree(own, folder / "runs" / "question_only", symlinks=True)
     return folder
-
-
-def python_of(page):
-    return "\n".join(re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(), re.M | re.S))
 
 
 def test_the_readme_starts_with_two_commands_and_four_lines_of_python():
     first = (ROOT / "README.md").read_text().partition("\n## ")[0]
-    blocks = re.findall(r"^```\w*\n(.*?)^```", first, re.M | re.S)
-    assert [len(re.findall(r"^.+$", block, re.M)) for block in blocks] == [2, 4]
+    assert [len(re.findall(r"^.+$", content, re.M)) for *_, content in code_blocks(first)] == [2, 4]
 
 
 @pytest.mark.parametrize(
@@ -53,8 +46,8 @@ def test_the_readme_starts_with_two_commands_and_four_lines_of_python():
 )
 def test_the_python_of_a_page_runs(page, files, demo, monkeypatch):
     monkeypatch.chdir(demo)
-    names = {}
-    exec(compile(python_of(page), page, "exec"), names)
+    blocks, names = code_blocks((ROOT / page).read_text()), {}
+    exec("\n".join(content for language, _, content in blocks if language == "python"), names)
     assert names["why"].answer
     for name in files:
         assert (demo / name).stat().st_size > 1000
@@ -84,10 +77,8 @@ def test_the_notebook_runs_in_a_fresh_process(demo):
     cells = [cell for cell in NOTEBOOK["cells"] if cell["cell_type"] == "code"]
     assert all(not cell["outputs"] and cell["execution_count"] is None for cell in cells)
     (demo / "docs").mkdir()
-    done = subprocess.run(
-        [sys.executable, "-c", SHOW + "\n".join(map(as_script, cells))], cwd=demo / "docs",
-        env=clean_environment(PYTHONPATH=str(ROOT / "src")), capture_output=True, text=True, timeout=240,
-    )  # fmt: skip
+    script = SHOW + "\n".join(map(as_script, cells))
+    done = run([sys.executable, "-c", script], demo / "docs", PYTHONPATH=str(ROOT / "src"))
     assert done.returncode == 0, done.stderr
     assert "PNG" in done.stdout
     assert re.search(r"^ +occlusion +-?0\.\d{3}  n = \d+$", done.stdout, re.M)

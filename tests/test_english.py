@@ -6,14 +6,10 @@ import re
 import tokenize
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+from pages import PAGES
+from tiny_runs import ROOT
+
 SOURCES = sorted(ROOT.glob("src/lookwhy/**/*.py"))
-PAGES = [
-    ROOT / "README.md",
-    ROOT / "CONTRIBUTING.md",
-    ROOT / "configs" / "README.md",
-    *sorted(ROOT.glob("docs/*.md")),
-]
 FORBIDDEN = re.compile(r"(?:^|(?<=[.!?:] ))(Of|What|Whatever|Whoever) (?!does\b|is\b.*\?|.*\?)", re.M)
 """A sentence that begins with one of these has its subject at the end, or none. Questions may."""
 PARTICIPLES = re.compile(
@@ -27,12 +23,8 @@ def prose(path: Path) -> list[tuple[int, str]]:
     """Docstrings and comments of a file, with their lines; examples and literal blocks left out."""
     text, found = path.read_text(encoding="utf-8"), []
     for node in ast.walk(ast.parse(text)):
-        if (
-            isinstance(node, ast.Expr)
-            and isinstance(node.value, ast.Constant)
-            and isinstance(node.value.value, str)
-        ):
-            found.append((node.lineno, re.sub(r"\s+", " ", node.value.value).strip()))
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            found.append((node.lineno, re.sub(r"\s+", " ", str(node.value.value)).strip()))
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.COMMENT:
             found.append((token.start[0], token.string.lstrip("# ")))

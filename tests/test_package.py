@@ -1,9 +1,7 @@
 """The wheel, installed without the source tree beside nothing but what it requires, and its commands."""
 
-import os
 import re
 import shutil
-import subprocess
 import sys
 import time
 import venv
@@ -12,19 +10,16 @@ from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
+import tiny_runs
 from packaging.requirements import Requirement
+from tiny_runs import ROOT
 
-ROOT = Path(__file__).parent.parent
 SIZES = ["--train-scenes", "40", "--val-scenes", "12", "--epochs", "1"]
 
 
 def run(command, folder):
-    # Without the source tree, and without the W&B account of the person who runs the tests.
-    drop = ("PYTHONPATH", "WANDB_API_KEY")
-    environment = {name: value for name, value in os.environ.items() if name not in drop}
-    environment |= {"OMP_NUM_THREADS": "1", "HOME": str(folder), "WANDB_MODE": "offline"}
-    command = [str(word) for word in command]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=240)
+    """Run a command without the source tree, and without the W&B account of the person who runs the tests."""
+    return tiny_runs.run(command, folder, PYTHONPATH="", HOME=str(folder), WANDB_MODE="offline")
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +28,9 @@ def wheel(tmp_path_factory):
     tree = tmp_path_factory.mktemp("tree")
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tree)
+    unwanted = shutil.ignore_patterns("*.egg-info", "__pycache__")
     for name in ("src", "configs"):
-        ignore = shutil.ignore_patterns("*.egg-info", "__pycache__")
-        shutil.copytree(ROOT / name, tree / name, symlinks=True, ignore=ignore)
+        shutil.copytree(ROOT / name, tree / name, symlinks=True, ignore=unwanted)
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "."]
     done = run([*command, "--wheel-dir", tree], tree)
     assert done.returncode == 0, done.stderr
@@ -87,20 +82,20 @@ def lookwhy(wheel, tmp_path_factory):
     return python.with_name("lookwhy")
 
 
-def test_help_and_version_answer_at_once(lookwhy, tmp_path):
-    start = time.monotonic()
-    shown = run([lookwhy, "--help"], tmp_path)
-    assert time.monotonic() - start < 2
-    assert shown.stdout.startswith("usage: lookwhy {prepare,train,analyze}")
-    version = run([lookwhy, "--version"], tmp_path)
-    assert version.stdout == f"lookwhy {distribution('lookwhy').version}\n"
-
-
-@pytest.mark.parametrize("name", ["prepare", "train", "analyze"])
-def test_each_command_shows_its_own_name(name, lookwhy, tmp_path):
-    shown = run([lookwhy, name, "--help"], tmp_path)
+@pytest.mark.parametrize(
+    ("words", "start"),
+    [
+        (["--version"], f"lookwhy {distribution('lookwhy').version}\n"),
+        (["--help"], "usage: lookwhy {prepare,train,analyze} ...\n"),
+        *(([name, "--help"], f"usage: lookwhy {name} ") for name in ("prepare", "train", "analyze")),
+    ],
+)
+def test_help_and_version_answer_at_once_and_name_the_installed_commands(words, start, lookwhy, tmp_path):
+    before = time.monotonic()
+    shown = run([lookwhy, *words], tmp_path)
+    assert time.monotonic() - before < 2
     assert shown.returncode == 0, shown.stderr
-    assert shown.stdout.startswith(f"usage: lookwhy {name} ")
+    assert shown.stdout.startswith(start)
     assert not re.search(r"\b(prepare|train|analyze)\.py", shown.stdout)
 
 

@@ -6,20 +6,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tiny_runs import parse_only
+from pages import PAGES, code_blocks
+from tiny_runs import ROOT, parse_only
 
 from lookwhy.cli import prepare
 from lookwhy.cli.analyze import SUBCOMMANDS, build_parser
 
-ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-PAGES = [
-    ROOT / "README.md",
-    ROOT / "CONTRIBUTING.md",
-    ROOT / "configs/README.md",
-    *sorted((ROOT / "docs").glob("*.md")),
-]
-
 OTHERS = {"make", "source", "python", "python3.11", "pip", ".venv/bin/pip", "wandb", "d", "seed", "test"}
 """First words of commands that are not the project's own; `d` and `seed` are the variables of two loops."""
 
@@ -28,15 +21,9 @@ def name(page):
     return str(page.relative_to(ROOT))
 
 
-def code_blocks(page):
-    """Language and content of each code block; one inside a list without its indent."""
-    found = re.findall(r"^( *)```(\w*)[^\n]*\n(.*?)^ *```$", page.read_text(), re.M | re.S)
-    return [(language, re.sub(f"^{indent}", "", content, flags=re.M)) for indent, language, content in found]
-
-
 def commands(page):
     """The words of every command in the blocks for the shell; several lines may be one command."""
-    for language, content in code_blocks(page):
+    for language, _, content in code_blocks(page.read_text()):
         if not language:
             subprocess.run(["bash", "-n"], input=content, text=True, check=True)
             lexer = shlex.shlex(content.replace("\\\n", " "), posix=True, punctuation_chars=";|&\n")
@@ -59,11 +46,10 @@ def parse(words):
         program, *arguments = Path(arguments[0]).stem, *arguments[1:]
     if program == "train":
         config = arguments[arguments.index("--config") + 1]
-        arguments[arguments.index("--config") + 1] = str(
-            ROOT / "configs" / Path(config).with_suffix(".yaml").name
+        path = ROOT / "configs" / Path(config).with_suffix(".yaml").name
+        parse_only(
+            ["fit", *(str(path) if word == config else re.sub(r"\$\w+", "1", word) for word in arguments)]
         )
-        arguments = [re.sub(r"\$\w+", "1", word) for word in arguments]
-        parse_only(["fit", *arguments])
     elif program == "analyze":
         build_parser().parse_args(arguments if arguments[0] in SUBCOMMANDS else ["checkpoint", *arguments])
     elif program == "prepare":
@@ -96,21 +82,19 @@ def test_a_wrong_option_of_a_command_is_found():
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
-def test_every_file_that_a_page_links_or_names_exists(page):
+def test_every_file_that_a_page_links_or_names_exists_and_no_install_fails(page):
     text = page.read_text()
     links = {link for link in re.findall(r"\]\(([^)#]+)[^)]*\)", text) if "://" not in link}
     assert [link for link in sorted(links) if not (page.parent / link).exists()] == []
-    named = set(
-        re.findall(r"`((?:src|configs|tests|docs|benchmarks|data)/[\w./-]+\.(?:py|yaml|md|png))`", text)
-    )
-    assert [path for path in sorted(named) if not (ROOT / path).exists()] == []
+    named = re.findall(r"`((?:src|configs|tests|docs|benchmarks|data)/[\w./-]+\.(?:py|yaml|md|png))`", text)
+    assert [path for path in named if not (ROOT / path).exists()] == []
+    assert not re.search(r"pip install '?lookwhy", text), "a name that is on no index"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_no_line_of_code_is_wider_than_a_screen(page):
-    assert [
-        line for _, content in code_blocks(page) for line in content.splitlines() if len(line) > 120
-    ] == []
+    lines = [line for *_, content in code_blocks(page.read_text()) for line in content.splitlines()]
+    assert [line for line in lines if len(line) > 120] == []
 
 
 def test_the_tree_names_files_that_exist_each_with_a_phrase():
@@ -137,11 +121,8 @@ def test_every_make_target_of_the_readme_is_in_the_makefile():
 def test_every_picture_is_listed_with_the_command_that_makes_it():
     account = (ROOT / "docs" / "figures.md").read_text()
     listed = dict(re.findall(r"^\| (docs/\S+\.png) \| `([^`]+)` \|$", account, re.M))
-    shown = {
-        "docs/" + Path(one).name
-        for page in PAGES
-        for one in re.findall(r"!\[[^\]]*\]\(([\w./-]+\.png)\)", page.read_text())
-    }
+    pictures = re.findall(r"!\[[^\]]*\]\(([\w./-]+\.png)\)", "".join(page.read_text() for page in PAGES))
+    shown = {f"docs/{Path(one).name}" for one in pictures}
     assert {"docs/example.png", "docs/agreement.png", "docs/performance.png", "docs/methods.png"} <= shown
     assert shown <= set(listed)
     makefile = (ROOT / "Makefile").read_text()
@@ -156,8 +137,3 @@ def test_every_picture_is_listed_with_the_command_that_makes_it():
             assert picture in words
             module = words[2].replace(".", "/") + "/__main__.py" if words[1] == "-m" else words[1]
             assert (ROOT / module).is_file(), command
-
-
-def test_no_page_installs_a_name_that_is_on_no_index():
-    for page in PAGES:
-        assert not re.search(r"pip install '?lookwhy", page.read_text()), page

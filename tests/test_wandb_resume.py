@@ -80,13 +80,10 @@ def resumed(tiny_world, tmp_path_factory):
     )  # fmt: skip
 
 
-def test_an_interrupted_training_leaves_with_130_and_resumes(resumed):
+def test_an_interrupted_training_leaves_with_130_and_goes_on_with_the_same_run(resumed):
     assert resumed.interrupted.returncode == 130, resumed.interrupted.stderr
     assert "Traceback" not in resumed.interrupted.stderr
     assert load_checkpoint(resumed.run / "checkpoints" / "last.ckpt").epoch == resumed.epochs - 1
-
-
-def test_the_resumed_training_goes_on_with_the_same_run(resumed):
     assert len(resumed.parts) == 3
     assert len({part.run["run_id"] for part in resumed.parts}) == 1
     assert [path.name for path in (resumed.folder / "runs").iterdir()] == ["shapes"]

@@ -3,10 +3,10 @@
 import json
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from tiny_runs import leet, run, train_command
+from web_server import QuietHandler, serving
 
 from lookwhy import store
 
@@ -18,28 +18,19 @@ def server(request):
     """Address of a server that gives one answer to everything, or none."""
     code, over = ANSWERS[request.param], threading.Event()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def answer(self):
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
             if code is None:
                 over.wait()
-                return
-            self.send_response(code)
-            self.send_header("Content-Length", "2")
-            self.end_headers()
-            self.wfile.write(b"{}")
+            else:
+                self.reply(code, b"{}")
 
         do_GET = do_POST = do_PUT = answer  # noqa: N815
 
-        def log_message(self, *_):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
-        listening.daemon_threads = True
-        threading.Thread(target=listening.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{listening.server_port}"
+    with serving(Handler) as address:
+        yield address
         over.set()
-        listening.shutdown()
 
 
 @pytest.mark.slow

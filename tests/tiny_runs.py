@@ -32,6 +32,17 @@ def train_options(world, *more, config="shapes"):
     ]  # fmt: skip
 
 
+def small_config(folder, **sections):
+    """Write configs/shapes.yaml into a folder, for a training of a second."""
+    config = yaml.safe_load((ROOT / "configs/shapes.yaml").read_text())
+    config["trainer"] |= {"accelerator": "cpu", "max_epochs": 1}
+    config["model"]["head"]["init_args"] = {"hidden_size": 10}
+    for name, settings in sections.items():
+        config[name] |= settings
+    (folder / "configs").mkdir()
+    (folder / "configs/shapes.yaml").write_text(yaml.safe_dump(config))
+
+
 def train_command(world, *more, config="shapes"):
     """The words of `python train.py ...`, to be run in a process of its own."""
     return [sys.executable, str(ROOT / "train.py"), *train_options(world, *more, config=config)]
@@ -47,7 +58,7 @@ def run(command, folder, **environment):
     """Run a command in a folder, as a user does."""
     return subprocess.run(
         [str(word) for word in command], cwd=folder, env=clean_environment(**environment),
-        capture_output=True, text=True, timeout=200,
+        capture_output=True, text=True, timeout=240,
     )  # fmt: skip
 
 

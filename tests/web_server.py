@@ -4,7 +4,32 @@ import hashlib
 import threading
 import time
 from collections import defaultdict
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+@contextmanager
+def serving(handler):
+    """Serve with a handler that sees each request; yields the address."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+class QuietHandler(BaseHTTPRequestHandler):
+    """A handler that logs nothing."""
+
+    def log_message(self, *_):
+        pass
+
+    def reply(self, code, content=b""):
+        self.send_response(code)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
 
 
 class WebServer(ThreadingHTTPServer):
@@ -45,12 +70,9 @@ class WebServer(ThreadingHTTPServer):
         return [asked for method, of, asked in self.log if method == "GET" and of == name]
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(QuietHandler):
     server: WebServer
     protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_):
-        pass
 
     def do_HEAD(self):
         self.answer("HEAD")
@@ -79,9 +101,7 @@ class _Handler(BaseHTTPRequestHandler):
             same = self.headers["If-Range"] in (None, etag) or not web.knows_if_range
             start = int(self.headers["Range"].removeprefix("bytes=").removesuffix("-")) if same else 0
         if start > len(content):
-            self.send_response(416)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
+            self.reply(416)
             return
         self.send_response(206 if start else 200)
         if start:

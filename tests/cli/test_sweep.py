@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
-from tiny_runs import ROOT, clean_environment, parse_only
+from tiny_runs import ROOT, parse_only, run, small_config
 from wandb.sdk.launch.sweeps import utils as wandb_sweeps
 
 SWEEP = "configs/sweep.yaml"
@@ -47,32 +47,16 @@ folder.mkdir(parents=True)
 @pytest.fixture
 def project(tiny_world, tmp_path):
     """A folder with the project's commands and configs, the training cut down to a second."""
-    (tmp_path / "configs").mkdir()
+    data = {"folder": str(tiny_world), "annotator_maps": str(tiny_world / "annotators")}
+    small_config(tmp_path, data=data, analysis={"epochs": [], "untrained": False})
     (tmp_path / "train.py").symlink_to(ROOT / "train.py")
     (tmp_path / SWEEP).symlink_to(ROOT / SWEEP)
-    config = yaml.safe_load((ROOT / "configs/shapes.yaml").read_text())
-    config["data"] |= {"folder": str(tiny_world), "annotator_maps": str(tiny_world / "annotators")}
-    config["model"]["head"]["init_args"] = {"hidden_size": 10}
-    config["trainer"] = {"accelerator": "cpu", "max_epochs": 1}
-    config["analysis"] = {"epochs": [], "untrained": False}
-    (tmp_path / "configs/shapes.yaml").write_text(yaml.safe_dump(config))
     return tmp_path
 
 
-def run(project, *command, **environment):
-    clean = clean_environment(WANDB_MODE="offline", **environment)
-    clean["PATH"] = f"{Path(sys.executable).parent}:{clean['PATH']}"
-    return subprocess.run(command, cwd=project, env=clean, capture_output=True, text=True, timeout=240)
-
-
-def shell_loop():
-    docs = (ROOT / "docs/dashboards.md").read_text()
-    (loop,) = re.findall(r"```\n(for .*?\ndone)\n```", docs, re.DOTALL)
-    return loop
-
-
-def saved(folder):
-    return yaml.safe_load((folder / "config.yaml").read_text())
+def run_in(project, *command, **environment):
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return run(command, project, PATH=path, WANDB_MODE="offline", **environment)
 
 
 def test_every_combination_that_an_agent_gives_is_understood_by_a_training(monkeypatch):
@@ -95,16 +79,19 @@ def test_every_combination_that_an_agent_gives_is_understood_by_a_training(monke
 
 @pytest.mark.slow
 def test_the_sweep_file_trains_under_wandb_agent(project):
-    done = run(project, sys.executable, "-c", AGENT, WANDB_PROJECT="theirs")
+    done = run_in(project, sys.executable, "-c", AGENT, WANDB_PROJECT="theirs")
     assert done.returncode == 0, done.stderr
     assert "Ignoring" not in done.stderr
     folder = project / "runs/shapes-fr0magent"
     assert json.loads((folder / "metrics.json").read_text())["val/accuracy/overall"] >= 0
-    assert saved(folder)["group"] == "shapes-sweep"
-    assert saved(folder)["model"]["learning_rate"] == 0.003
-    assert saved(folder)["seed_everything"] == 2
+    saved = yaml.safe_load((folder / "config.yaml").read_text())
+    assert (saved["group"], saved["model"]["learning_rate"], saved["seed_everything"]) == (
+        "shapes-sweep",
+        0.003,
+        2,
+    )
     (file,) = (folder / "wandb").glob("offline-run-*/run-fr0magent.wandb")
-    lines = run(project, "wandb", "leet", "inspect", "--json", str(file)).stdout.splitlines()
+    lines = run_in(project, "wandb", "leet", "inspect", "--json", str(file)).stdout.splitlines()
     logged = next(one["run"] for one in map(json.loads, lines) if one["type"] == "run")
     assert [logged[name] for name in ("run_id", "project", "run_group")] == [
         "fr0magent",
@@ -115,19 +102,19 @@ def test_the_sweep_file_trains_under_wandb_agent(project):
 
 
 def test_the_loop_of_the_docs_trains_a_group_skips_finished_runs_and_ends_with_an_error(tmp_path):
-    loop = shell_loop()
+    (loop,) = re.findall(r"```\n(for .*?\ndone)\n```", (ROOT / "docs/dashboards.md").read_text(), re.DOTALL)
     assert len(loop.splitlines()) == 3
     (tmp_path / "train.py").write_text(STAND_IN)
     (tmp_path / "runs/seed-3").mkdir(parents=True)
     (tmp_path / "runs/seed-3/metrics.json").touch()  # finished before
-    done = run(tmp_path, "sh", "-c", loop)
+    done = run_in(tmp_path, "sh", "-c", loop)
     assert done.returncode == 0, done.stderr
     calls = [parse_only(["fit", *json.loads(line)]).fit for line in done.stdout.splitlines()]
     expected = [(f"seed-{seed}", "seeds", seed) for seed in (1, 2)]
     assert [(one.name, one.group, one.seed_everything) for one in calls] == expected
-    again = run(tmp_path, "sh", "-c", loop)
+    again = run_in(tmp_path, "sh", "-c", loop)
     assert (again.returncode, again.stdout) == (0, "")
     for file in (tmp_path / "runs").glob("*/metrics.json"):
         file.unlink()
     (tmp_path / "train.py").write_text("import sys\nsys.exit('failed')\n")
-    assert run(tmp_path, "sh", "-c", loop).stderr.count("failed") == 1
+    assert run_in(tmp_path, "sh", "-c", loop).stderr.count("failed") == 1
