@@ -1,17 +1,15 @@
 """The package imports what pyproject.toml declares, and an error line names what is missing."""
 
-import ast
 import re
-import subprocess
 import sys
 import tomllib
 from importlib.metadata import packages_distributions
-from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from test_layering import IMPORTS
+from tiny_runs import ROOT, run
 
-ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 FOR_DEVELOPERS = {"dev", "bench"}
 BELONGS_TO = packages_distributions()
@@ -30,46 +28,25 @@ EXTRAS = {
 }
 
 
-def distributions(path):
-    """The distributions whose modules a file imports, anywhere in it, by module.
-
-    Several distributions share a namespace such as `google`.
-    """
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            names.add(node.module)
-    modules = {name.split(".")[0] for name in names} - set(sys.stdlib_module_names) - {"lookwhy"}
-    return {module: {normal(name) for name in BELONGS_TO.get(module, ())} for module in modules}
+MODULES = {name.split(".")[0] for names in IMPORTS.values() for name in names}
+FOUND = {
+    module: {normal(name) for name in BELONGS_TO.get(module, ())}
+    for module in MODULES - set(sys.stdlib_module_names) - {"lookwhy"}
+}
+"""Distributions by the module that is imported; several of them share a namespace such as `google`."""
 
 
-FOUND = {path: distributions(path) for path in (ROOT / "src" / "lookwhy").rglob("*.py")}
-
-
-def test_every_module_that_is_imported_is_declared():
+def test_what_is_imported_is_declared_and_what_is_declared_is_imported_and_declared_once():
     declared = REQUIRED.union(*EXTRAS.values())
-    missing = [
-        (str(path), module) for path in FOUND for module in FOUND[path] if not FOUND[path][module] & declared
-    ]
-    assert missing == []
-
-
-def test_every_package_that_is_declared_is_imported():
-    imported = set().union(*(names for found in FOUND.values() for names in found.values()))
-    for declared in (REQUIRED, *EXTRAS.values()):
-        assert declared - imported == set()
-
-
-def test_no_extra_repeats_what_is_required():
-    assert [name for name, declared in EXTRAS.items() if declared & REQUIRED] == []
+    assert [module for module, names in FOUND.items() if not names & declared] == []
+    assert declared - set().union(*FOUND.values()) == set()
+    assert [name for name, own in EXTRAS.items() if own & REQUIRED] == []
 
 
 def test_the_pairs_of_torch_and_torchvision_that_are_tested_lie_in_the_declared_ranges():
     ranges = {one.name: one.specifier for one in map(Requirement, PROJECT["dependencies"])}
     exact = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
-    pairs = [*map(Requirement, exact), Requirement("torch==2.6.0"), Requirement("torchvision==0.21.0")]
+    pairs = [*map(Requirement, [*exact, "torch==2.6.0", "torchvision==0.21.0"])]
     assert {one.name for one in pairs} == {"torch", "torchvision"}
     assert all(ranges[one.name].contains(next(iter(one.specifier)).version) for one in pairs)
 
@@ -94,7 +71,7 @@ NEEDED_BY = {
 def test_the_line_about_a_missing_extra_names_what_to_install(extra, tmp_path):
     module, call = NEEDED_BY[extra]
     script = f"import sys\nsys.modules[{module!r}] = None\n{call}"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path)
+    done = run([sys.executable, "-c", script], tmp_path)
     assert done.returncode
     line = done.stderr.strip().splitlines()[-1]
     # By their own names: lookwhy[extra] is on no index.

@@ -97,12 +97,9 @@ def test_no_modules_import_each_other_in_a_circle():
     assert circle(graph) == []
 
 
-def test_a_circle_of_modules_is_found():
+def test_a_late_import_and_a_circle_of_modules_are_found():
     graph = {"cli.train": {"cli.lightning"}, "cli.lightning": {"models", "cli.train"}, "models": set()}
     assert set(circle(graph)) == {"cli.train", "cli.lightning"}
-
-
-def test_the_walk_sees_a_late_import():
     text = "def late():\n    from lookwhy.cli import train\n    import wandb\n"
     assert {"lookwhy.cli", "lookwhy.cli.train", "wandb"} <= imports(text)
     with pytest.raises(AssertionError, match="relative import of sibling"):

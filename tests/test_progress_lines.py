@@ -1,11 +1,11 @@
 """Long work tells how far it is: in a real process, with a pipe or a terminal as its stderr."""
 
 import re
-import subprocess
 import sys
 
 import pytest
 from terminals import terminal
+from tiny_runs import run
 
 from lookwhy.progress import progress
 
@@ -23,11 +23,9 @@ with module.progress(desc="weights.bin", total=4096, shown=sys.argv[2] == "shown
 
 
 @pytest.mark.parametrize(("interval", "shown"), [("0.14", "shown"), ("0.14", "hidden"), ("60", "shown")])
-def test_without_a_terminal_only_long_work_prints_plain_lines_now_and_then(interval, shown):
-    done = subprocess.run(
-        [sys.executable, "-c", WORK, interval, shown], capture_output=True, text=True, timeout=60, check=True
-    )
-    assert done.stdout == ""
+def test_without_a_terminal_only_long_work_prints_plain_lines_now_and_then(interval, shown, tmp_path):
+    done = run([sys.executable, "-c", WORK, interval, shown], tmp_path)
+    assert (done.returncode, done.stdout) == (0, "")
     assert not set("\r\x1b█|") & set(done.stderr)
     lines = done.stderr.splitlines()
     if interval == "60":

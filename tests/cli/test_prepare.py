@@ -1,9 +1,9 @@
 import io
+import itertools
 import json
 import re
 import shutil
 import signal
-import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 
@@ -14,15 +14,13 @@ import torch
 import torchvision
 from official_files import entry, write_official
 from PIL import Image
+from tiny_runs import run
 
-from lookwhy.cli.prepare import main
+from lookwhy.cli.prepare import KINDS, main
 from lookwhy.towers.image_tower import ImageTower
 
-TRAIN = [
-    entry(10, 1, "Is it red?", ["yes"] * 10),
-    entry(11, 1, "Is it blue?", ["no"] * 10),
-    entry(20, 2, "Is it?", ["yes"] * 10),
-]
+ASKED = ((10, 1, "Is it red?", "yes"), (11, 1, "Is it blue?", "no"), (20, 2, "Is it?", "yes"))
+TRAIN = [entry(question, image, text, [answer] * 10) for question, image, text, answer in ASKED]
 VAL = [entry(30, 3, "Is it red?", ["yes"] * 10)]
 
 
@@ -38,20 +36,15 @@ def world(tmp_path_factory):
         pixels = noise.integers(0, 256, (20, 30, 3), np.uint8)
         Image.fromarray(pixels).save(folder / f"images/val2014/COCO_val2014_00000000000{i}.png")
     torch.manual_seed(0)
-    features = torchvision.models.vgg16(weights=None, init_weights=False).features
-    state = {f"features.{name}": value.half() for name, value in features.state_dict().items()}
-    torch.save(state, folder / "vgg16.pt")
+    state = torchvision.models.vgg16(weights=None, init_weights=False).features.state_dict()
+    torch.save({f"features.{name}": value.half() for name, value in state.items()}, folder / "vgg16.pt")
     return folder
 
 
 def questions_of(world, train="train"):
-    return [
-        "--train-questions", world / f"questions_{train}.json",
-        "--train-annotations", world / f"annotations_{train}.json",
-        "--val-questions", world / "questions_val.json",
-        "--val-annotations", world / "annotations_val.json",
-        "--num-answers", 1,
-    ]  # fmt: skip
+    names = {f"--{one}-{kind}": name for one, name in (("train", train), ("val", "val")) for kind in KINDS}
+    files = [(option, world / f"{option.split('-')[-1]}_{name}.json") for option, name in names.items()]
+    return [*itertools.chain(*files), "--num-answers", 1]
 
 
 def features_of(world, layer="pool5_mean", size=32):
@@ -180,7 +173,7 @@ def test_wrong_files_and_devices_are_one_line(world, tmp_path, capsys):
     assert "found no val2014/COCO_val2014_000000000001.png (3 missing)" in message
 
 
-def test_help_needs_no_heavy_library():
+def test_help_needs_no_heavy_library(tmp_path):
     watch = (
         "import sys\n"
         "from lookwhy.cli.prepare import main\n"
@@ -189,7 +182,7 @@ def test_help_needs_no_heavy_library():
         "    except SystemExit as end: print('code:', end.code)\n"
         "print('heavy:', {'torch', 'h5py', 'nltk', 'numpy', 'requests'} & set(sys.modules))"
     )
-    done = subprocess.run([sys.executable, "-c", watch], capture_output=True, text=True, check=True)
+    done = run([sys.executable, "-c", watch], tmp_path)
     assert done.stdout.count("usage: lookwhy prepare") == done.stdout.count("code: 0") == 5
     assert done.stdout.endswith("heavy: set()\n")
     assert done.stderr == ""
