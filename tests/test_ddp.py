@@ -84,13 +84,27 @@ def test_two_processes_train_in_one_folder_and_find_what_one_finds(tiny_world, t
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("launch", ["ddp", "torchrun"])
+def test_wrong_input_that_both_processes_meet_is_one_line(tiny_world, tmp_path, launch):
+    launcher, options, config = LAUNCHES[launch]
+    options = [
+        *options,
+        "--analysis.plan.image_methods=[]",
+        "--analysis.plan.grid=65",
+        "--trainer.logger=false",
+    ]
+    done = run([*launcher, *train_command(tiny_world, *options, config=config)[1:]], tmp_path)
+    assert done.returncode
+    lines = [line for line in done.stderr.splitlines() if line.startswith("lookwhy: error: ")]
+    assert [line.partition(", found ")[2] for line in lines] == ["65; correct the plan's grid"]
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(not LINUX, reason="only Linux tells who started whom")
 def test_a_killed_process_ends_the_whole_training_with_one_line(tiny_world, tmp_path):
     endless = ["--trainer.max_epochs=100000", "--analysis.epochs=[]", "--trainer.logger=false"]
-    process = Popen(
-        train_command(tiny_world, *DDP, *endless), cwd=tmp_path, env=clean_environment(), stdout=PIPE, stderr=PIPE,
-        text=True,
-    )  # fmt: skip
+    command, pipes = train_command(tiny_world, *DDP, *endless), {"stdout": PIPE, "stderr": PIPE}
+    process = Popen(command, cwd=tmp_path, env=clean_environment(), text=True, **pipes)
     try:
         line = next(line for line in process.stdout if line.startswith("epoch 2:"))
         assert "loss" in line

@@ -1,13 +1,10 @@
-"""Long work tells how far it is: in a real process, with a pipe or a terminal as its stderr."""
+"""Long work tells how far it is: in a real process, with a pipe as its stderr."""
 
 import re
 import sys
 
 import pytest
-from terminals import terminal
 from tiny_runs import run
-
-from lookwhy.progress import progress
 
 WORK = """
 import sys, time
@@ -39,9 +36,3 @@ def test_without_a_terminal_only_long_work_prints_plain_lines_now_and_then(inter
     assert bool(second) == (shown == "shown")
     assert all(re.search(r"\d\.\d\dk/4\.00k \[.*B/s\]", line) for line in second), second
     assert len(first) + len(second) == len(lines)
-
-
-def test_on_a_terminal_there_is_a_bar(monkeypatch):
-    with terminal(monkeypatch) as screen:
-        assert list(progress(range(3), "features train")) == [0, 1, 2]
-    assert any(re.match(r"features train: 100%\|█+\| 3/3 \[", state) for state in screen.states)

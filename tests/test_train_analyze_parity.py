@@ -16,7 +16,12 @@ from lookwhy.errors import SCRIPTS
 from lookwhy.models import load_checkpoint
 
 
-def test_training_prints_the_table_and_where_to_look(trained):
+def test_training_prints_a_line_an_epoch_the_table_and_where_to_look(trained):
+    lines = [line for line in trained.stdout.splitlines() if line.startswith("epoch ")]
+    assert [line.partition(":")[0] for line in lines] == ["epoch 0", "epoch 1"]
+    assert all("loss" in line and "validation accuracy" in line for line in lines)
+    for unwanted in ("warn", "%|", "\x1b"):
+        assert unwanted not in (trained.stdout + trained.stderr).lower()
     assert "runs/shapes" in trained.stdout
     assert "Agreement with simulated annotators, epoch 1" in trained.stdout
     assert "offline" in trained.stdout
@@ -29,14 +34,6 @@ def test_training_prints_the_table_and_where_to_look(trained):
     assert {path.name for path in trained.folder.iterdir()} == {"runs"}  # nothing staged anywhere else
 
 
-def test_a_log_holds_a_line_an_epoch_and_neither_a_warning_nor_a_bar(trained):
-    lines = [line for line in trained.stdout.splitlines() if line.startswith("epoch ")]
-    assert [line.partition(":")[0] for line in lines] == ["epoch 0", "epoch 1"]
-    assert all("loss" in line and "validation accuracy" in line for line in lines)
-    for unwanted in ("warn", "%|", "\x1b"):
-        assert unwanted not in (trained.stdout + trained.stderr).lower()
-
-
 def test_the_runs_config_trains_the_same_again(trained):
     again = parse_only(["fit", "--config", str(trained.run / "config.yaml")]).fit.analysis.plan
     plan = store.load(store.epoch_folder(trained.run, 1)).manifest["plan"]
@@ -47,12 +44,10 @@ def test_the_runs_config_trains_the_same_again(trained):
 
 def test_analyze_computes_the_numbers_of_the_callback(trained, tmp_path):
     assert analyze([str(trained.last), "--out", str(tmp_path)]) == 0
-    ours = store.load(tmp_path / "analysis" / "epoch=001")
-    theirs = store.load(trained.run / "analysis" / "epoch=001")
-    assert ours.summary == theirs.summary
-    assert ours.records == theirs.records
-    assert ours.manifest["weights_sha256"] == theirs.manifest["weights_sha256"]
-    assert ours.manifest["plan"] == theirs.manifest["plan"]
+    ours, theirs = (store.load(store.epoch_folder(folder, 1)) for folder in (tmp_path, trained.run))
+    assert (ours.summary, ours.records) == (theirs.summary, theirs.records)
+    for name in ("weights_sha256", "plan"):
+        assert ours.manifest[name] == theirs.manifest[name]
     for name, maps in theirs.maps.items():
         np.testing.assert_array_equal(ours.maps[name].values.numpy(), maps.values.numpy())
 
@@ -61,15 +56,11 @@ def test_a_test_set_without_annotations_is_answered_for_the_evaluation_server(
     trained, tiny_world, tmp_path, capsys
 ):
     test_set, out = tmp_path / "test_set", tmp_path / "out"
-    files = {
-        "train-questions": tiny_world / "questions_train.json",
-        "train-annotations": tiny_world / "annotations_train.json",
-        "val-questions": tiny_world / "questions_val.json",
-        "images": tiny_world / "images",
-        "num-answers": len(load_checkpoint(trained.last).answers),
-        "out": test_set,
-    }
-    assert prepare(["questions", *(f"--{name}={value}" for name, value in files.items())]) == 0
+    parts = ("train_questions", "train_annotations", "val_questions")
+    files = [f"--{one.replace('_', '-')}={tiny_world}/{'_'.join(one.split('_')[::-1])}.json" for one in parts]
+    answers = len(load_checkpoint(trained.last).answers)
+    more = [f"--images={tiny_world / 'images'}", f"--num-answers={answers}", f"--out={test_set}"]
+    assert prepare(["questions", *files, *more]) == 0
     shutil.copy(tiny_world / "data_img.h5", test_set)
     assert analyze([str(trained.last), "--data", str(test_set), "--out", str(out)]) == 0
     said = json.loads((out / "vqa_OpenEnded_epoch=001_results.json").read_text())
@@ -78,19 +69,13 @@ def test_a_test_set_without_annotations_is_answered_for_the_evaluation_server(
     assert f"{len(asked)} questions without annotations" in capsys.readouterr().out
 
 
-def test_explain_draws_a_picture_and_prints_the_answers(trained, tiny_world, tmp_path):
+def test_explain_and_compare_write_their_files(trained, tiny_world, tmp_path):
     picture = next((tiny_world / "images" / "shapes_val").glob("*.png"))
-    question = ["--question", "What color is the ball?", "--out", "why.png"]
-    done = run(
-        [sys.executable, ROOT / "analyze.py", "explain", trained.last, "--image", picture, *question],
-        tmp_path,
-    )
+    words = ["--image", picture, "--question", "What color is the ball?", "--out", "why.png"]
+    done = run([sys.executable, ROOT / "analyze.py", "explain", trained.last, *words], tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("%") == 5
     assert (tmp_path / "why.png").stat().st_size > 10_000
-
-
-def test_compare_writes_one_page(trained, tmp_path):
     done = run([sys.executable, ROOT / "analyze.py", "compare", trained.run, "--out", "page.html"], tmp_path)
     assert done.returncode == 0, done.stderr
     assert "</html>" in (tmp_path / "page.html").read_text()

@@ -2,13 +2,17 @@
 
 import json
 import os
+import random
 import subprocess
 import sys
+import time
 from contextlib import contextmanager, redirect_stdout, suppress
 from io import StringIO
 from pathlib import Path
 
+import numpy as np
 import pytorch_lightning as pl
+import torch
 import yaml
 from jsonargparse import Namespace
 
@@ -89,6 +93,26 @@ def make_trainer(folder, epochs, callbacks, **settings):
     quiet = dict.fromkeys([*off, "use_distributed_sampler"], False) | {"num_sanity_val_steps": 0}
     options = quiet | {"accelerator": "cpu", "devices": 1, "default_root_dir": str(folder)} | settings
     return pl.Trainer(max_epochs=epochs, callbacks=callbacks, **options)
+
+
+class Recorder(pl.Callback):
+    """Records the losses of each epoch, and the accuracy and the random states after it."""
+
+    pause = 0.0
+
+    def __init__(self):
+        self.losses, self.accuracies, self.states = [[]], [], []
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        self.losses[-1].append(float(outputs["loss"]))
+        time.sleep(self.pause)
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        self.accuracies.append(float(trainer.callback_metrics.get("val/accuracy/overall", -1)))
+        self.states.append(
+            (torch.get_rng_state().tolist(), np.random.get_state()[1].tolist(), random.getstate())
+        )  # noqa: NPY002
+        self.losses.append([])
 
 
 def make_checkpoint(world, run, epochs=10):

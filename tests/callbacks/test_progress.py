@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import time
 
 import pytest
 import pytorch_lightning as pl
 from jsonargparse import Namespace
 from pytorch_lightning.callbacks import RichProgressBar
 from terminals import terminal
-from tiny_runs import make_data, make_head, make_trainer
+from tiny_runs import Recorder, make_data, make_head, make_trainer
 
 from lookwhy.analysis import AnalysisPlan
 from lookwhy.callbacks import ImportanceCallback
@@ -20,21 +19,6 @@ from lookwhy.models import VQASystem
 LINE = re.compile(
     r"epoch (\d+): loss (\d\.\d{3}), validation loss (\d\.\d{3}), validation accuracy (\d+\.\d\d)%, \d+\.\d s"
 )
-
-
-class Recorder(pl.Callback):
-    pause = 0.0
-
-    def __init__(self):
-        self.losses, self.accuracies = [[]], []
-
-    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
-        self.losses[-1].append(float(outputs["loss"]))
-        time.sleep(self.pause)
-
-    def on_train_epoch_end(self, trainer, pl_module):
-        self.accuracies.append(float(trainer.callback_metrics.get("val/accuracy/overall", -1)))
-        self.losses.append([])
 
 
 def train(world, folder, **settings):
@@ -58,6 +42,10 @@ def test_without_a_terminal_an_epoch_is_one_line_and_nothing_else(tiny_world, tm
     means = [sum(losses) / len(losses) for losses in recorder.losses[:2]]
     assert [float(one[2]) for one in found] == pytest.approx(means, abs=6e-4)
     assert [float(one[4]) for one in found] == pytest.approx([100 * a for a in recorder.accuracies], abs=6e-3)
+    train(tiny_world, tmp_path, check_val_every_n_epoch=2)
+    first, second = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"epoch 0: loss \d\.\d{3}, \d+\.\d s", first), "no accuracy of an earlier epoch"
+    assert LINE.fullmatch(second)
 
 
 def test_without_a_terminal_a_long_epoch_tells_how_far_it_is(tiny_world, tmp_path, monkeypatch, capfd):
@@ -68,13 +56,6 @@ def test_without_a_terminal_a_long_epoch_tells_how_far_it_is(tiny_world, tmp_pat
     steps = r" +\d+% [1-8]/8 \[00:0\d<00:0\d, +\d+\.\d\d(step/s|s/step).*\]"
     for epoch in ("epoch 0/1:", "epoch 1/1:"):
         assert sum(re.fullmatch(epoch + steps, line) is not None for line in lines) >= 2, lines
-
-
-def test_an_epoch_without_validation_tells_no_old_accuracy(tiny_world, tmp_path, capsys):
-    train(tiny_world, tmp_path, check_val_every_n_epoch=2)
-    first, second = capsys.readouterr().out.splitlines()
-    assert re.fullmatch(r"epoch 0: loss \d\.\d{3}, \d+\.\d s", first)
-    assert LINE.fullmatch(second)
 
 
 def test_a_terminal_shows_what_is_computed_and_the_time_left(tiny_world, tmp_path, monkeypatch):
@@ -94,28 +75,24 @@ def test_a_terminal_shows_what_is_computed_and_the_time_left(tiny_world, tmp_pat
 
 def test_validation_alone_has_its_bar(tiny_world, tmp_path, monkeypatch, capsys):
     data = make_data(tiny_world)
-    system = VQASystem(make_head(data))
-
-    def validate():
-        trainer = make_trainer(tmp_path, 1, [TrainingProgress()], enable_progress_bar=True)
-        trainer.validate(system, data, verbose=False)
-
+    trainer = make_trainer(tmp_path, 1, [TrainingProgress()], enable_progress_bar=True)
     with terminal(monkeypatch) as shown:
-        validate()
+        trainer.validate(VQASystem(make_head(data)), data, verbose=False)
     assert any(state.startswith("validating: ") for state in shown.states)
-    validate()
+    trainer.validate(VQASystem(make_head(data)), data, verbose=False)
     assert "%|" not in "".join(capsys.readouterr())
 
 
 @pytest.mark.parametrize(
-    ("options", "there"),
+    ("enabled", "callbacks", "there"),
     [
-        (Namespace(enable_progress_bar=None, callbacks=None), True),
-        (Namespace(enable_progress_bar=True, callbacks=[pl.Callback()]), True),
-        (Namespace(enable_progress_bar=False, callbacks=None), False),
-        (Namespace(enable_progress_bar=None, callbacks=[RichProgressBar()]), False),
-        (Namespace(enable_progress_bar=None, callbacks=RichProgressBar()), False),
+        (None, None, True),
+        (True, [pl.Callback()], True),
+        (False, None, False),
+        (None, [RichProgressBar()], False),
+        (None, RichProgressBar(), False),
     ],
 )
-def test_bars_can_be_switched_off_or_brought_along(options, there):
+def test_bars_can_be_switched_off_or_brought_along(enabled, callbacks, there):
+    options = Namespace(enable_progress_bar=enabled, callbacks=callbacks)
     assert [type(one) for one in progress_bars(options)] == [TrainingProgress] * there

@@ -18,7 +18,6 @@ from lookwhy.data.sources import Source
 from lookwhy.reporting.publish import publish
 from lookwhy.reporting.terminal.tables import print_tables, report_console
 
-SIZES = ["--train-scenes", "20", "--val-scenes", "6", "--epochs", "1"]
 STEPS = [
     "drawing train", "drawing val", "training the image network", "reading train questions",
     "reading validation questions", "features train", "features test",
@@ -27,35 +26,23 @@ STEPS = [
 
 def test_preparing_names_each_step_and_its_time_left(tmp_path, monkeypatch):
     with terminal(monkeypatch, 80) as shown:
-        assert prepare(["shapes", "--out", str(tmp_path / "shapes"), *SIZES]) == 0
+        sizes = ["--train-scenes=20", "--val-scenes=6", "--epochs=1"]
+        assert prepare(["shapes", "--out", str(tmp_path / "shapes"), *sizes]) == 0
     for step in STEPS:
         assert any(re.match(rf"{step}: +\d+%\|.*\[\d\d:\d\d<", state) for state in shown.states), step
     assert max(len(state) for state in shown.states if "%|" in state) <= 80
 
 
-def test_preparing_without_a_terminal_is_one_line(tmp_path, capsys):
-    assert prepare(["shapes", "--out", str(tmp_path / "shapes"), *SIZES]) == 0
-    output = capsys.readouterr()
-    assert output.err == ""
-    assert len(output.out.splitlines()) == 1
-    assert output.out.startswith("wrote ")
-
-
-def test_unpacking_and_publishing_name_what_they_do(tmp_path, monkeypatch):
+def test_unpacking_publishing_and_drawing_name_what_they_do(tmp_path, monkeypatch):
     with zipfile.ZipFile(tmp_path / "maps.zip", "w") as archive:
         archive.writestr("maps/1.png", b"x" * 4096)
     with terminal(monkeypatch, 80) as shown:
         download("maps", [Source("http://nowhere.invalid/maps.zip")], tmp_path)
         publish(make_result(), tmp_path / "run", 2, None)
+        own = make_run(tmp_path / "own", None, 1)
+        assert analyze(["figures", str(own), "--out", str(tmp_path / "figures")]) == 0
     assert any(re.match(r"unpacking maps.zip: 100%\|.*1/1 \[\d\d:\d\d<", one) for one in shown.states)
     assert any(re.match(r"drawing pictures: +\d+%\|.*/3 \[\d\d:\d\d<", one) for one in shown.states)
-
-
-def test_drawing_figures_names_each(tmp_path, monkeypatch):
-    run = make_run(tmp_path / "run", None, 1)
-    command = ["figures", str(run), "--out", str(tmp_path / "figures")]
-    with terminal(monkeypatch, 80) as shown:
-        assert analyze(command) == 0
     assert any(re.match(r"drawing failure_curves: +\d+%\|.*\[\d\d:\d\d<", one) for one in shown.states)
 
 
