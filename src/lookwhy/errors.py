@@ -35,9 +35,8 @@ def command(name: Literal["prepare", "train", "analyze"]) -> str:
     clone = os.path.join(folder, "..") if script == "prepare.py" else folder
     paths = {one: os.path.normpath(os.path.join(clone, path)) for one, path in SCRIPTS.items()}
     # Other projects may have a train.py, too, so all three scripts must exist.
-    if os.path.abspath(started) in map(os.path.abspath, paths.values()) and all(
-        os.path.isfile(path) for path in paths.values()
-    ):
+    is_clone = all(map(os.path.isfile, paths.values()))
+    if is_clone and os.path.abspath(started) in map(os.path.abspath, paths.values()):
         return f"python {shlex.quote(paths[name])}"
     return f"lookwhy {name}"
 

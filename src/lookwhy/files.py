@@ -23,11 +23,7 @@ def writing(what: str, path: Path) -> Iterator[None]:
 
 
 def make_folder(path: Path) -> Path:
-    """Make a folder to write to, before work that could take hours.
-
-    Raises:
-        LookwhyError: it cannot be made.
-    """
+    """Make a folder to write to, or raise a LookwhyError before work that could take hours."""
     with writing("a folder to write to", path):
         path.mkdir(parents=True, exist_ok=True)
     return path

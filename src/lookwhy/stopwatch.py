@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 clock: Callable[[], float] = time.perf_counter
@@ -46,11 +46,10 @@ def part(name: str) -> Iterator[None]:
 
 def part_each(name: str, items: Iterable[T]) -> Iterator[T]:
     """Yield the items, and measure the computation of each one as a part."""
-    iterator = iter(items)
+    iterator, end = iter(items), object()
     while True:
         with part(name):
-            try:
-                item = next(iterator)
-            except StopIteration:
-                return
+            item: Any = next(iterator, end)
+        if item is end:
+            return
         yield item

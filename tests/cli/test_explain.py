@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from tiny_runs import ROOT
 
-from lookwhy.api import explaining as explanations
+from lookwhy.api import classes as explanations
 from lookwhy.attribution import Occlusion, explaining
 from lookwhy.cli.analyze import main
 from lookwhy.data.question_lists import BadRow, read_questions

@@ -7,82 +7,27 @@ call the same functions.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
-
-from lookwhy import keys, store
+from lookwhy import store
 from lookwhy.analysis import AnalysisPlan
 from lookwhy.analysis.explain import Explainer
 from lookwhy.analysis.session import AnalysisSession
-from lookwhy.api.explaining import LoadedModel, Why
+from lookwhy.api.classes import Analysis, LoadedModel, Why
 from lookwhy.errors import LookwhyError, one_line_without, option
 from lookwhy.files import make_folder
 from lookwhy.models import LoadedRun, load_checkpoint
 from lookwhy.models.answering import Answers, answer_all, write_results
 from lookwhy.reporting.comparisons import compare
-from lookwhy.reporting.figures import catalogue
 from lookwhy.reporting.page.html import EXAMPLES, run_names, write_report
 from lookwhy.reporting.publish import publish
 from lookwhy.stopwatch import part, recording
 from lookwhy.towers.recipe import Picture
-from lookwhy.types import AnalysisResult
 
 Plan = AnalysisPlan | Mapping[str, Any] | str | Path
 """A plan, its settings in plain types, or the path of a YAML file with them."""
-
-
-@dataclass(repr=False)
-class Analysis(AnalysisResult):
-    """The analysis of a checkpoint; `lookwhy.analyze` makes it.
-
-    Attributes:
-        folder: folder with its files and pictures.
-        answers: the model's answers to every question of the data.
-        result_files: files with these answers, in the format of the official evaluation.
-        seconds: seconds that each part of the analysis took.
-    """
-
-    folder: Path = Path()
-    answers: Answers | None = None
-    result_files: list[Path] = field(default_factory=list)
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    def __repr__(self) -> str:
-        return f"<analysis of {len(self.question_ids)} questions, {', '.join(self.maps)}, in {self.folder}>"
-
-    def table(self) -> list[keys.Row]:
-        """All measurements as rows; `pandas.DataFrame(result.table())` makes a table of them."""
-        return keys.table(self.summary)
-
-    def figure(self, name: str, question: int | None = None) -> Figure:
-        """Draw a figure of the analysis.
-
-        Args:
-            name: "agreement", "most_important_words", "accuracy_by_type", "failure_prediction",
-                "failure_curves", or "example" for one question.
-            question: id of the question of an "example"; by default the first that the analysis chose.
-
-        Raises:
-            LookwhyError: the figure or the question does not exist, or its image is missing.
-        """
-        if name == "example":
-            chosen = question if question is not None else next(iter(self.manifest["examples"]), -1)
-            found, missing = catalogue.examples(self, [chosen])
-            if missing:
-                raise LookwhyError(
-                    f"expected the image of an analysed question, found no {missing[0]}; choose another"
-                )
-            return found[0].make()
-        epochs: dict[int, AnalysisResult] = {int(self.manifest["epoch"]): self}
-        drawings = {one.name: one for one in (*catalogue.charts(self), *catalogue.comparisons({"": epochs}))}
-        if name not in drawings:
-            raise LookwhyError(
-                f"expected a figure of {', '.join([*drawings, 'example'])}, found {name!r}; name one of them"
-            )
-        return drawings[name].make()
 
 
 def load(checkpoint: str | Path, device: str = "cpu", images: int = 1) -> LoadedModel:
@@ -250,12 +195,11 @@ def _default_folder(checkpoint: Path) -> Path:
 
 
 def _settings(run: LoadedRun, plan: Plan | None, limit: int | None, grid: int | None) -> AnalysisPlan:
-    if plan is None:
-        plan = AnalysisPlan.from_dict(run.plan, str(run.path))
-    elif isinstance(plan, (str, Path)):
+    if isinstance(plan, (str, Path)):
         plan = AnalysisPlan.from_yaml(plan)
     elif not isinstance(plan, AnalysisPlan):
-        plan = AnalysisPlan.from_dict(plan, "plan")
+        given = (run.plan, str(run.path)) if plan is None else (plan, "plan")
+        plan = AnalysisPlan.from_dict(*given)
     if grid is not None:
         plan = plan.on_grid(grid)
     return plan if limit is None else replace(plan, num_questions=min(limit, plan.num_questions or limit))

@@ -46,16 +46,10 @@ class TrainingProgress(ProgressBar):
         self._is_enabled = False
 
     def _bar(self, name: str, batches: int | float, position: int = 0) -> Any:
-        return progress(
-            desc=name,
-            total=convert_inf(batches),
-            unit="step",
-            position=position,
-            shown=self._is_enabled,
-            leave=False,
-            dynamic_ncols=True,
-            bar_format="{desc}: {percentage:3.0f}%|{bar}| {remaining} left{postfix}",
-        )
+        form = "{desc}: {percentage:3.0f}%|{bar}| {remaining} left{postfix}"
+        look: dict[str, Any] = {"leave": False, "dynamic_ncols": True, "bar_format": form, "unit": "step"}
+        total = convert_inf(batches)
+        return progress(desc=name, total=total, position=position, shown=self._is_enabled, **look)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, *_: Any) -> None:
         """Begin an epoch with a new bar."""

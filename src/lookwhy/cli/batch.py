@@ -13,7 +13,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from lookwhy import api
-from lookwhy.api.explaining import PictureView
+from lookwhy.api.classes import PictureView
 from lookwhy.cli.errors import file_endings
 from lookwhy.data.question_lists import BadRow, ListedQuestion, read_questions
 from lookwhy.errors import LookwhyError

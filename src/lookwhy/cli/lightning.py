@@ -17,13 +17,12 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.loggers import WandbLogger
-from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
 from lookwhy.analysis import AnalysisPlan
 from lookwhy.callbacks import ImportanceCallback
 from lookwhy.callbacks.progress import progress_bars
 from lookwhy.cli.errors import WRONG_INPUT, closest, own_error
-from lookwhy.cli.results import print_results, write_metrics
+from lookwhy.cli.results import failed_process, print_results, write_metrics
 from lookwhy.cli.run_logger import describe, is_first_process, make_logger
 from lookwhy.data.datamodule import VQADataModule
 from lookwhy.errors import LookwhyError, command
@@ -35,10 +34,6 @@ SUBCOMMANDS = ("fit", "validate", "test")
 RUN_FOLDER = "LOOKWHY_RUN_FOLDER"
 """Environment variable with the run folder, for the processes that Lightning starts."""
 STRICT = {"exit_on_error": False, "allow_abbrev": False}
-
-_OWN_ERROR = f"{LookwhyError.__module__}.{LookwhyError.__name__}: "
-_LOST_CONNECTION = ("Connection reset by peer", "Connection closed by peer", "Broken pipe")
-"""Phrases in the error of a process (from gloo) when another process of the training has ended."""
 
 
 class RunFolderConfig(SaveConfigCallback):
@@ -126,9 +121,7 @@ class TrainCLI(LightningCLI):
         # A word without a folder may be one of Lightning's own, such as "last"; it also reads addresses.
         is_path = checkpoint and "://" not in checkpoint and Path(checkpoint).parent != Path()
         if is_path and not Path(checkpoint).is_file():
-            raise LookwhyError(
-                f"expected a checkpoint to resume from, found no file {checkpoint}; correct --ckpt_path"
-            )
+            raise LookwhyError(f"expected a checkpoint, found no file {checkpoint}; correct --ckpt_path")
         wanted = Path(self._get(self.config, "runs")) / self._get(self.config, "name")
         if "WANDB_SWEEP_ID" in os.environ:
             # Sweep agents may start at the same time; the id of the W&B run makes the names unique.
@@ -157,18 +150,23 @@ class ShareStart(pl.Callback):
     on_validation_start = on_test_start = on_fit_start
 
 
-def train(arguments: list[str]) -> int:
-    """Parse, train and print the closing tables."""
-    _quieten()
+def _checkpoints() -> list[pl.Callback]:
+    """Checkpoints of the best and the last epoch; saved after the epoch, so that training resumes exactly."""
     best = ModelCheckpoint(
         filename="best-epoch={epoch:03d}",
         auto_insert_metric_name=False,
         monitor="val/accuracy/overall",
         mode="max",
-        save_on_train_epoch_end=True,  # after the epoch, so that training resumes exactly
+        save_on_train_epoch_end=True,
     )
     # `save_last` of the first callback would save its latest best epoch, not the last epoch.
     last = ModelCheckpoint(filename="last", enable_version_counter=False, save_on_train_epoch_end=True)
+    return [best, last]
+
+
+def train(arguments: list[str]) -> int:
+    """Parse, train and print the closing tables."""
+    _quieten()
     start = ShareStart()
     try:
         cli = TrainCLI(
@@ -180,13 +178,15 @@ def train(arguments: list[str]) -> int:
             trainer_defaults={
                 "use_distributed_sampler": False,  # the data module gives each process its questions
                 "num_sanity_val_steps": 0,
-                "callbacks": [best, last, start],
+                "callbacks": [*_checkpoints(), start],
             },
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,  # checkpoints carry what they need themselves
             parser_kwargs=STRICT | dict.fromkeys(SUBCOMMANDS, STRICT),
             args=arguments,
         )
+    except jsonargparse.ArgumentError as error:
+        raise LookwhyError(_refusal(str(error), (), arguments[0])) from error
     except SystemExit as stop:
         # Lightning turns Ctrl-C into exit code 1 after it has shut down.
         if isinstance(stop.__context__, KeyboardInterrupt):
@@ -195,7 +195,7 @@ def train(arguments: list[str]) -> int:
     except Exception as error:
         if own_error(error) and not start.is_past and os.environ.get("LOCAL_RANK", "0") != "0":
             raise SystemExit(WRONG_INPUT) from error  # the first process of this machine prints the line
-        if failed := _failed_process(error):
+        if failed := failed_process(error):
             raise failed from error
         raise
     finally:
@@ -208,30 +208,12 @@ def train(arguments: list[str]) -> int:
 
 def _refusal(text: str, known: Iterable[str], subcommand: str) -> str:
     """The line about a wrong option, with the name that was probably meant."""
-    text = _one_line(text)
+    text = " ".join(text.split())
     found = re.search(r"unrecognized arguments: (\S+)|class_path '([\w.]+)': Option '(\w+)' is not", text)
-    meant = closest(found[1], known) if found and found[1] else ""
     if found and found[2]:
-        meant = closest(found[3], inspect.signature(pkgutil.resolve_name(found[2])).parameters)
+        known = inspect.signature(pkgutil.resolve_name(found[2])).parameters
+    meant = closest(found[1] or found[3], known) if found else ""
     return f"{text}{meant}; see {command('train')} {subcommand} --help"
-
-
-def _failed_process(error: Exception) -> LookwhyError | None:
-    """The error line if another process of the training has failed."""
-    text = str(error).strip()
-    if isinstance(error, ProcessRaisedException) and (found := text.partition(_OWN_ERROR)[2]):
-        return LookwhyError(_one_line(found))  # the strategy ddp_spawn quotes the traceback of the process
-    is_lost = isinstance(error, RuntimeError) and any(words in text for words in _LOST_CONNECTION)
-    if not (is_lost or isinstance(error, ProcessExitedException)):
-        return None
-    return LookwhyError(
-        "expected all processes of the training to run until its end, found that one ended early; its "
-        "own error line, if any, says why; resume with --ckpt_path and the run's checkpoints/last.ckpt"
-    )
-
-
-def _one_line(text: str) -> str:
-    return " ".join(line.strip() for line in text.splitlines() if line.strip())
 
 
 def _quieten() -> None:

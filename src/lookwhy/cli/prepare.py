@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import sys
 import time
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
@@ -154,15 +153,12 @@ def _check_folders(options: Namespace) -> None:
     images: Path | None = getattr(options, "images", None)
     if images is not None and not images.is_dir():
         raise LookwhyError(f"expected a folder of images, found none at {images}; correct --images")
-    out: Path = options.out
     if options.command != "import":
-        make_folder(out)
-    elif os.path.isdir(out) or out.resolve() == options.checkpoint.resolve():
-        raise LookwhyError(
-            f"expected a new file to write, found {out}; give another --out, such as lstm.ckpt"
-        )
+        make_folder(options.out)
+    elif options.out.is_dir() or options.out.resolve() == options.checkpoint.resolve():
+        raise LookwhyError(f"expected a new file, found {options.out}; give another --out, such as lstm.ckpt")
     else:
-        make_folder(out.parent)
+        make_folder(options.out.parent)
 
 
 def _shapes(options: Namespace) -> str:
@@ -192,8 +188,7 @@ def _questions(options: Namespace) -> str:
     from lookwhy.data.prepro_writer import prepare_questions
 
     files: list[Any] = [getattr(options, f"{split}_{kind}") for split in SPLITS for kind in KINDS]
-    names = ("num_answers", "max_length", "word_count_threshold")
-    numbers = {name: getattr(options, name) for name in names}
+    numbers = {n: getattr(options, n) for n in ("num_answers", "max_length", "word_count_threshold")}
     found = prepare_questions(*[*files, options.out], **numbers, image_root=options.images)
     # Reported but not refused: someone may want to overfit a model on a few questions.
     also = f" ({found.shared} of them trained on, too)" if found.shared else ""

@@ -1,4 +1,4 @@
-"""The end of a training: metrics.json in the run folder, and the closing tables."""
+"""The end of a training: metrics.json and the closing tables, or the line about a failed process."""
 
 from __future__ import annotations
 
@@ -7,14 +7,36 @@ import math
 from pathlib import Path
 
 import pytorch_lightning as pl
+from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
 from lookwhy import store
+from lookwhy.errors import LookwhyError
 from lookwhy.files import atomic_path
 from lookwhy.reporting.terminal.tables import print_tables, report_console
 from lookwhy.reporting.wandb.summary import best_values, read_summaries
 
 METRICS = "metrics.json"
 """File in the run folder of a finished training: the last and best values by their W&B names."""
+
+_OWN_ERROR = f"{LookwhyError.__module__}.{LookwhyError.__name__}: "
+_LOST_CONNECTION = ("Connection reset by peer", "Connection closed by peer", "Broken pipe")
+"""Phrases in the error of a process (from gloo) when another process of the training has ended."""
+
+
+def failed_process(error: Exception) -> LookwhyError | None:
+    """The error line if another process of the training has failed."""
+    text = str(error).strip()
+    if isinstance(error, ProcessRaisedException) and (found := text.partition(_OWN_ERROR)[2]):
+        return LookwhyError(
+            " ".join(found.split())
+        )  # the strategy ddp_spawn quotes the traceback of the process
+    is_lost = isinstance(error, RuntimeError) and any(words in text for words in _LOST_CONNECTION)
+    if not (is_lost or isinstance(error, ProcessExitedException)):
+        return None
+    return LookwhyError(
+        "expected all processes of the training to run until its end, found that one ended early; its "
+        "own error line, if any, says why; resume with --ckpt_path and the run's checkpoints/last.ckpt"
+    )
 
 
 def write_metrics(run: Path, trainer: pl.Trainer) -> None:

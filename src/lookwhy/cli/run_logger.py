@@ -46,13 +46,10 @@ class RunLogger(WandbLogger):
 
 def make_logger(options: Namespace, run: Path) -> WandbLogger:
     """Make a logger; all trainings in one run folder continue the same W&B run, even offline."""
-    settings: dict[str, Any] = {"tags": tags(options)}
     # Only the first process logs, and only it may store the id.
-    own_id = run_id(run) if is_first_process() else None
-    group = options.get("group") or os.environ.get("WANDB_RUN_GROUP") or options.name
-    logger = RunLogger(
-        name=run.name, project=options.project, save_dir=str(run), id=own_id, group=group, **settings
-    )
+    settings: dict[str, Any] = {"id": run_id(run) if is_first_process() else None, "tags": tags(options)}
+    settings["group"] = options.get("group") or os.environ.get("WANDB_RUN_GROUP") or options.name
+    logger = RunLogger(name=run.name, project=options.project, save_dir=str(run), **settings)
     # Lightning always passes this argument, and W&B warns about any value of it.
     logger._wandb_init.pop("anonymous", None)
     if os.environ.get("WANDB_SWEEP_ID"):

@@ -1,9 +1,9 @@
-"""Classes for notebooks: a loaded model, and the explanation of one answer."""
+"""Classes for notebooks: a loaded model, the explanation of one answer, and an analysis."""
 
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,13 +12,16 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 from PIL import Image
 
-from lookwhy import __version__
+from lookwhy import __version__, keys
 from lookwhy.analysis.explain import Explainer, ImageView
 from lookwhy.analysis.explanation import Answer, Explanation
 from lookwhy.errors import LookwhyError
 from lookwhy.files import sha256_file
+from lookwhy.models.answering import Answers
+from lookwhy.reporting.figures import catalogue
 from lookwhy.reporting.figures.explanation import explanation_figure, write_explanation
 from lookwhy.towers.recipe import Picture, rgb_of
+from lookwhy.types import AnalysisResult
 
 
 class WordImportance(NamedTuple):
@@ -156,3 +159,53 @@ class Why:
         buffer = io.BytesIO()
         self.figure().savefig(buffer, format="png")
         return buffer.getvalue()
+
+
+@dataclass(repr=False)
+class Analysis(AnalysisResult):
+    """The analysis of a checkpoint; `lookwhy.analyze` makes it.
+
+    Attributes:
+        folder: folder with its files and pictures.
+        answers: the model's answers to every question of the data.
+        result_files: files with these answers, in the format of the official evaluation.
+        seconds: seconds that each part of the analysis took.
+    """
+
+    folder: Path = Path()
+    answers: Answers | None = None
+    result_files: list[Path] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"<analysis of {len(self.question_ids)} questions, {', '.join(self.maps)}, in {self.folder}>"
+
+    def table(self) -> list[keys.Row]:
+        """All measurements as rows; `pandas.DataFrame(result.table())` makes a table of them."""
+        return keys.table(self.summary)
+
+    def figure(self, name: str, question: int | None = None) -> Figure:
+        """Draw a figure of the analysis.
+
+        Args:
+            name: "agreement", "most_important_words", "accuracy_by_type", "failure_prediction",
+                "failure_curves", or "example" for one question.
+            question: id of the question of an "example"; by default the first that the analysis chose.
+
+        Raises:
+            LookwhyError: the figure or the question does not exist, or its image is missing.
+        """
+        if name == "example":
+            chosen = question if question is not None else next(iter(self.manifest["examples"]), -1)
+            found, missing = catalogue.examples(self, [chosen])
+            if missing:
+                where = f"found no {missing[0]}"
+                raise LookwhyError(f"expected the image of an analysed question, {where}; choose another")
+            return found[0].make()
+        epochs: dict[int, AnalysisResult] = {int(self.manifest["epoch"]): self}
+        drawings = {one.name: one for one in (*catalogue.charts(self), *catalogue.comparisons({"": epochs}))}
+        if name not in drawings:
+            raise LookwhyError(
+                f"expected a figure of {', '.join([*drawings, 'example'])}, found {name!r}; name one of them"
+            )
+        return drawings[name].make()
