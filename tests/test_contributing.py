@@ -7,7 +7,6 @@ import re
 import shlex
 import shutil
 import sys
-import textwrap
 
 import numpy as np
 import pytest
@@ -50,6 +49,17 @@ def section(title):
 def commands(title):
     texts = (content for language, _, content in section(title) if not language)
     return [shlex.split(line) for text in texts for line in text.replace("\\\n", "").splitlines()]
+
+
+def python_of(title, without=""):
+    """Names that the Python of a section defines; a part of the code may be left out."""
+    (code,) = (content for language, _, content in section(title) if language == "python")
+    if without:
+        code, count = re.subn(without, "", code, flags=re.S)
+        assert count == 1
+    names = {}
+    exec(compile(code, title, "exec"), names)
+    return names
 
 
 class Clone:
@@ -140,10 +150,8 @@ def test_a_measure_of_ones_own_stands_in_every_analysis(clone, trained):
     assert {key: found[key] for key in found.keys() - new} == before
 
 
-def test_the_example_of_the_measure_is_true(clone):
-    (code,) = (content for language, name, content in section("Add a measure") if language == "python")
-    names = {}
-    exec(compile(code, "half_mass.py", "exec"), names)
+def test_the_example_of_the_measure_is_true():
+    names = python_of("Add a measure")
     test = doctest.DocTestFinder().find(names["half_mass"], "half_mass", globs=names | {"np": np})[0]
     assert doctest.DocTestRunner().run(test) == doctest.TestResults(0, 1)
     assert np.isnan(names["half_mass"](np.zeros((1, 2, 2)))).all()
@@ -167,12 +175,7 @@ def test_a_tower_of_ones_own_gives_features_and_is_explained(clone, own_modules,
 
 
 def test_a_head_without_settings_is_refused_before_the_first_step(tiny_world, tmp_path):
-    names = {}
-    (code,) = (content for language, _, content in section("Add a head") if language == "python")
-    without = re.sub(r" +self\.settings = \{.*?\}\n", "", code, flags=re.S)
-    assert "self.settings" in code
-    assert "self.settings" not in without
-    exec(compile(textwrap.dedent(without), "my_head.py", "exec"), names)
+    names = python_of("Add a head", without=r" +self\.settings = \{.*?\}\n")
     data = make_data(tiny_world)
     system = VQASystem(names["BagOfWords"](data.vocab_size, data.num_answers, data.image_dim))
     trainer = make_trainer(tmp_path, 1, [])

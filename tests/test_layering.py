@@ -44,11 +44,8 @@ def room(name: str) -> str:
     return name.split("/")[0].removesuffix(".py")
 
 
-def test_every_room_has_its_place_in_the_order():
+def test_every_room_has_its_place_in_the_order_and_imports_run_one_way():
     assert {room(name) for name in FILES} - {"__init__"} == set(ORDER)
-
-
-def test_imports_run_one_way():
     breaches = []
     for name in FILES.keys() - {"__init__.py"}:
         own = ORDER.index(room(name))
@@ -107,5 +104,4 @@ def test_a_late_import_and_a_circle_of_modules_are_found():
 
 
 def test_the_package_looks_for_nothing_beside_itself():
-    # Where things lie is told by options and environment variables.
     assert [name for name, text in FILES.items() if "../" in text] == []

@@ -75,10 +75,10 @@ def test_the_readme_sets_up_and_then_shows_each_command():
     assert {("data/prepare.py", "vqa"), ("train.py", "--config"), ("prepare", "shapes")} <= shown
 
 
-def test_a_wrong_option_of_a_command_is_found():
-    for command in ("analyze.py compare a --outt b", "data/prepare.py shapes --size x"):
-        with pytest.raises(Exception, match="--outt|--size"):
-            parse(["python", *command.split()])
+@pytest.mark.parametrize("command", ["analyze.py compare a --outt b", "data/prepare.py shapes --size x"])
+def test_a_wrong_option_of_a_command_is_found(command):
+    with pytest.raises(Exception, match="--outt|--size"):
+        parse(["python", *command.split()])
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)

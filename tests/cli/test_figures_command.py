@@ -16,20 +16,13 @@ EXAMPLES = {f"example_{question}" for question in range(100, 104)}
 
 
 @pytest.fixture
-def images(tmp_path):
-    return save_pictures(tmp_path / "images")
+def figures(tmp_path):
+    """Function that draws the figures of runs; returns its exit code and the folder that it was given."""
+    images = save_pictures(tmp_path / "images")
+    runs = [make_run(tmp_path / "runs" / "first", images, range(-1, 2))]
 
-
-@pytest.fixture
-def run(tmp_path, images):
-    return make_run(tmp_path / "runs" / "first", images, range(-1, 2))
-
-
-@pytest.fixture
-def figures(run, tmp_path):
-    """Calls the command; returns its exit code and the folder that it was given."""
-
-    def figures(*more, runs=(run,), out="figures"):
+    def figures(*more, others=(), out="figures"):
+        runs.extend(make_run(tmp_path / other, images, 2) for other in others)
         words = ["figures", *runs, "--out", tmp_path / out, *more]
         return main([str(word) for word in words]), tmp_path / out
 
@@ -38,11 +31,6 @@ def figures(run, tmp_path):
 
 def names(folder):
     return {path.name for path in folder.iterdir()}
-
-
-def told(capsys):
-    (line,) = capsys.readouterr().err.strip().splitlines()
-    return line
 
 
 def test_one_run_makes_every_figure_in_one_folder(figures, capsys):
@@ -58,13 +46,12 @@ def test_one_run_makes_every_figure_in_one_folder(figures, capsys):
             assert abs(image.width - 7.2 * 200) <= 1
 
 
-def test_several_runs_share_agreement_and_have_a_folder_each_by_name(figures, run, images, tmp_path):
-    runs = [run, make_run(tmp_path / "other" / "first", images, 2)]
-    code, out = figures("--question", "101", "--format", "svg", runs=runs)
+def test_several_runs_share_agreement_and_have_a_folder_each_by_name(figures, tmp_path):
+    code, out = figures("--question", "101", "--format", "svg", others=["other/first"])
     assert code == 0
     assert names(out) == {"agreement.svg", "runs-first", "other-first"}
     assert names(out / "other-first") == {f"{name}.svg" for name in CHARTS | {"example_101"}}
-    named = names_and_folders(runs, out, ["LSTM", "a b/c"])
+    named = names_and_folders([tmp_path / "runs/first", tmp_path / "other/first"], out, ["LSTM", "a b/c"])
     assert [(name, folder.name) for _, name, folder in named] == [("LSTM", "LSTM"), ("a b/c", "a-b-c")]
 
 
@@ -89,8 +76,8 @@ def test_pdf_and_svg_hold_real_text_and_no_date_of_the_epoch_asked_for_and_are_t
     assert agreement[0] == agreement[1], "all epochs, whichever is asked for"
 
 
-def test_examples_whose_images_are_gone_are_told_and_left_out(figures, images, caplog, capsys):
-    (images / "0.png").unlink()
+def test_examples_whose_images_are_gone_are_told_and_left_out(figures, tmp_path, caplog, capsys):
+    (tmp_path / "images" / "0.png").unlink()
     code, out = figures("--format", "svg")
     assert code == 0
     assert {one for one in names(out) if "example" in one} == {"example_102.svg", "example_103.svg"}
@@ -98,4 +85,4 @@ def test_examples_whose_images_are_gone_are_told_and_left_out(figures, images, c
     assert "first: no figure of 2 examples" in warning
     assert "0.png" in warning
     assert figures("--question", "100", out="other")[0] == 2
-    assert "expected the image of a question to draw" in told(capsys)
+    assert "expected the image of a question to draw" in capsys.readouterr().err

@@ -146,19 +146,11 @@ def test_the_same_command_makes_the_same_bytes(tmp_path, monkeypatch):
     assert files[0] == files[1]
 
 
-def test_wrong_folders_are_one_line(world, tmp_path, capsys):
-    out, gone = tmp_path / "out", tmp_path / "gone"
-    options = ["features", *features_of(world)]
-    assert f"found none at {gone}" in refused(capsys, *options, "--images", gone, "--out", out)
-    out.write_text("a file")
-    assert f"found File exists at {out}" in refused(
-        capsys, *options, "--images", world / "images", "--out", out
-    )
-
-
-def test_wrong_files_and_devices_are_one_line(world, tmp_path, capsys):
+def test_wrong_folders_files_and_devices_are_one_line(world, tmp_path, capsys):
     images, out = ["--images", world / "images"], ["--out", tmp_path]
-    features = ["features", *features_of(world), *out]
+    features, gone, file = ["features", *features_of(world), *out], tmp_path / "gone", world / "vgg16.pt"
+    assert f"found none at {gone}" in refused(capsys, *features, "--images", gone)
+    assert f"found File exists at {file}" in refused(capsys, *features, *images, "--out", file)
     trian = ["questions", *questions_of(world, train="trian"), *images, *out]
     assert str(world / "questions_trian.json") in refused(capsys, *trian)
     assert f"found no file {tmp_path / 'data_prepro.json'}" in refused(capsys, *features, *images)

@@ -178,23 +178,3 @@ def test_an_analysis_that_cannot_be_read_is_one_line_and_exit_code_2(
     else:
         (folder / name).write_bytes(b"half a fi")
     assert told in refusal(*command.split(), str(run))
-
-
-@pytest.mark.parametrize(
-    ("command", "package", "install"),
-    [
-        ("workspace", "wandb_workspaces", "wandb-workspaces"),
-        ("serve last.ckpt", "starlette", "starlette uvicorn"),
-        ("serve last.ckpt", "uvicorn", "starlette uvicorn"),
-    ],
-)
-def test_a_missing_package_is_one_line_and_exit_code_2(refusal, monkeypatch, command, package, install):
-    for name in ("lookwhy.live.server", "lookwhy.reporting.wandb.workspace"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    monkeypatch.delattr("lookwhy.reporting.wandb.workspace", raising=False)
-    # None in sys.modules: an import fails as if the package were not installed.
-    for name in {package, *(name for name in sys.modules if name.split(".")[0] == package)}:
-        monkeypatch.setitem(sys.modules, name, None)
-    line = refusal(*command.split())
-    assert package in line.partition("found: ")[2].partition(";")[0]
-    assert f"pip install {install}" in line

@@ -27,9 +27,8 @@ def failed_process(error: Exception) -> LookwhyError | None:
     """The error line if another process of the training has failed."""
     text = str(error).strip()
     if isinstance(error, ProcessRaisedException) and (found := text.partition(_OWN_ERROR)[2]):
-        return LookwhyError(
-            " ".join(found.split())
-        )  # the strategy ddp_spawn quotes the traceback of the process
+        # The strategy ddp_spawn quotes the traceback of the process.
+        return LookwhyError(" ".join(found.split()))
     is_lost = isinstance(error, RuntimeError) and any(words in text for words in _LOST_CONNECTION)
     if not (is_lost or isinstance(error, ProcessExitedException)):
         return None
