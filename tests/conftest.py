@@ -14,12 +14,10 @@ if (SHARED / "nltk_data").is_dir():
     known = os.environ.get("NLTK_DATA")
     os.environ["NLTK_DATA"] = os.pathsep.join([str(SHARED / "nltk_data"), *([known] if known else [])])
 
-# Read by torch when it is imported, also in the processes that tests start. On a busy machine, threads that wait
-# for each other have taken four times the CPU time of one thread.
+# Read by torch when it is imported. On a busy machine, waiting threads take four times the CPU time of one.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# Imported before lookwhy: the type checker's import hook compiles anew what lookwhy is the first to import, which
-# takes a third of the time of a single test file.
+# Imported before lookwhy: the type checker's import hook compiles anew what lookwhy is the first to import.
 import pytorch_lightning  # noqa: E402, F401
 import scipy.stats  # noqa: E402, F401
 import torchvision  # noqa: E402, F401
@@ -63,21 +61,13 @@ def trained(tiny_world, tmp_path_factory):
     done = run(train_command(tiny_world, *more), folder)
     assert done.returncode == 0, done.stderr
     path = folder / "runs" / "shapes"
-    return SimpleNamespace(
-        folder=folder,
-        run=path,
-        last=path / "checkpoints" / "last.ckpt",
-        stdout=done.stdout,
-        stderr=done.stderr,
-    )
+    last, printed = path / "checkpoints" / "last.ckpt", {"stdout": done.stdout, "stderr": done.stderr}
+    return SimpleNamespace(folder=folder, run=path, last=last, **printed)
 
 
 @pytest.fixture(scope="module")
 def browser():
-    """A real headless Chromium; tests that need one are skipped where there is none.
-
-    For a module, not for the session: its event loop would stay with all later tests.
-    """
+    """A real headless Chromium for a module: for a session, its event loop would stay with all later tests."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
     path = next((found for name in names if (found := shutil.which(name))), None)

@@ -26,10 +26,9 @@ LAUNCHES = {
     "ddp_spawn": ([sys.executable], ["--trainer.devices=2", "--trainer.strategy=ddp_spawn"], "shapes_san"),
     "torchrun": (TORCHRUN, DDP, "shapes"),
 }
-# An analysis before the first step, of weights that do not depend on the number of processes.
-UNTRAINED = [
-    "--trainer.max_epochs=1", "--analysis.untrained=true", "--analysis.epochs=[]", "--analysis.plan.num_questions=13"
-]  # fmt: skip
+UNTRAINED = ["--trainer.max_epochs=1", "--analysis.untrained=true", "--analysis.epochs=[]"]
+UNTRAINED += ["--analysis.plan.num_questions=13"]
+"""Options of an analysis before the first step, when weights do not depend on the number of processes."""
 LINUX = Path("/proc/self/smaps").exists()
 """Whether the system describes its processes."""
 

@@ -19,14 +19,9 @@ def test_a_file_appears_under_its_name_only_when_it_is_complete(tmp_path):
 def test_after_an_error_the_old_file_is_untouched_and_nothing_else_is_left(tmp_path, error):
     path = tmp_path / "file.txt"
     path.write_text("old")
-
-    def fail_halfway():
-        with atomic_path(path) as partial:
-            partial.write_text("half")
-            raise error
-
-    with pytest.raises(error):
-        fail_halfway()
+    with pytest.raises(error), atomic_path(path) as partial:
+        partial.write_text("half")
+        raise error
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 

@@ -39,15 +39,14 @@ def wheel(tmp_path_factory):
 
 
 def requirements(lines, extras=("",)):
-    """Those that hold on this machine for any of the extras."""
-    for requirement in map(Requirement, lines):
-        if any(requirement.marker is None or requirement.marker.evaluate({"extra": one}) for one in extras):
-            yield requirement
+    """Requirements that hold on this machine for any of the extras."""
+    found = map(Requirement, lines)
+    return [r for r in found if r.marker is None or any(r.marker.evaluate({"extra": one}) for one in extras)]
 
 
 def installed_with(lines):
     """The distributions that pip would install for these requirements, as they are installed here."""
-    found, waiting = {}, list(requirements(lines))
+    found, waiting = {}, requirements(lines)
     while waiting:
         requirement = waiting.pop()
         own = distribution(requirement.name)

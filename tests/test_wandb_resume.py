@@ -34,12 +34,10 @@ def logged(file: Path) -> SimpleNamespace:
 
 @contextmanager
 def started(command: list[str], folder: Path) -> Iterator[Popen[str]]:
-    process = Popen(command, cwd=folder, env=clean_environment(), stdout=DEVNULL, stderr=PIPE, text=True)
-    try:
+    pipes = {"stdout": DEVNULL, "stderr": PIPE}
+    with Popen(command, cwd=folder, env=clean_environment(), text=True, **pipes) as process:
         yield process
-    finally:
         process.kill()
-        process.communicate()
 
 
 def wait_for(count: int, folder: Path, pattern: str, process: Popen[str]) -> list[Path]:
@@ -116,9 +114,8 @@ def test_the_best_values_and_the_artifact_are_of_all_epochs_not_of_the_last_proc
 
 
 def test_group_tags_and_configuration_tell_runs_apart(resumed, tiny_world):
-    for part in resumed.parts:
-        assert part.run["run_group"] == "shapes"
-        assert part.run["tags"] == ["DeeperLSTM", tiny_world.name, "simulated annotators", "mine"]
+    tags = ["DeeperLSTM", tiny_world.name, "simulated annotators", "mine"]
+    assert [(part.run["run_group"], part.run["tags"]) for part in resumed.parts] == [("shapes", tags)] * 3
     config = resumed.end["config"]
     stated = yaml.safe_load((resumed.run / "config.yaml").read_text())
     for name in ("model", "data", "trainer", "analysis", "seed_everything"):

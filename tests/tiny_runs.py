@@ -60,10 +60,8 @@ def clean_environment(**more):
 
 def run(command, folder, **environment):
     """Run a command in a folder, as a user does."""
-    return subprocess.run(
-        [str(word) for word in command], cwd=folder, env=clean_environment(**environment),
-        capture_output=True, text=True, timeout=240,
-    )  # fmt: skip
+    words, options = [str(word) for word in command], {"cwd": folder, "env": clean_environment(**environment)}
+    return subprocess.run(words, capture_output=True, text=True, timeout=240, **options)
 
 
 @contextmanager
@@ -121,7 +119,7 @@ def make_checkpoint(world, run, epochs=10):
     system = VQASystem(make_head(data), learning_rate=1e-2)
     trainer = make_trainer(run, epochs, [])
     trainer.fit(system, data)
-    # Surer than it has any right to be: what is taken away is then seen in tenths of a percent.
+    # Make it too sure of its answers: removing a cell or a word then changes tenths of a percent.
     system.head.classify.weight.data.mul_(4)
     path = run / "checkpoints" / "last.ckpt"
     trainer.save_checkpoint(path)

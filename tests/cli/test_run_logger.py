@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-from tiny_runs import parse_only
+from tiny_runs import ROOT, parse_only
 
 from lookwhy.cli.run_logger import LONGEST_TAG, tags
 
-CONFIGS = Path(__file__).parent.parent.parent / "configs"
+BLIND = "--model.head.init_args.use_image=false"
 
 
 @pytest.mark.parametrize(
@@ -22,7 +20,7 @@ CONFIGS = Path(__file__).parent.parent.parent / "configs"
         ("vqa_v2.yaml", ["--data.folder=a/" + "x" * 90], "", ["DeeperLSTM", "x" * LONGEST_TAG]),
         (
             "vqa_v2.yaml",
-            ["--model.head.init_args.use_image=false", "--tags=[mine, SAN, mine]"],
+            ["--tags=[mine, SAN, mine]", BLIND],
             "",
             ["DeeperLSTM", "vqa_v2", "question-only", "mine", "SAN"],
         ),
@@ -30,4 +28,4 @@ CONFIGS = Path(__file__).parent.parent.parent / "configs"
 )
 def test_tags_name_model_data_and_other_facts(config, more, environment, expected, monkeypatch):
     monkeypatch.setenv("WANDB_TAGS", environment)
-    assert tags(parse_only(["fit", "--config", str(CONFIGS / config), *more]).fit) == expected
+    assert tags(parse_only(["fit", "--config", str(ROOT / "configs" / config), *more]).fit) == expected

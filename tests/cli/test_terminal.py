@@ -56,7 +56,7 @@ def test_without_a_logger_nobody_is_sent_to_its_folder(tiny_world, tmp_path, cap
 
 
 @pytest.mark.parametrize("columns", [80, 120])
-def test_the_closing_tables_are_coloured_and_no_line_is_broken(columns, monkeypatch):
+def test_the_closing_tables_are_coloured_on_a_terminal_and_no_line_is_broken(columns, monkeypatch, capsys):
     with terminal(monkeypatch, columns) as shown:
         print_tables(make_result(), report_console())
     assert "\x1b[" in shown.raw
@@ -64,13 +64,11 @@ def test_the_closing_tables_are_coloured_and_no_line_is_broken(columns, monkeypa
     # A line of a table begins with a name: one that the terminal had to break would begin with a number.
     starts = [state.split()[0] for state in shown.states if re.search(r"0\.370|0\.07164|69\.0%", state)]
     assert starts == ["Occlusion"] * (2 if columns == 80 else 1) + ["Flips"]
-
-
-def test_without_a_terminal_or_with_no_color_there_is_no_colour(monkeypatch, capsys):
-    print_tables(make_result(), report_console())
-    assert "\x1b" not in capsys.readouterr().out
-    with terminal(monkeypatch, 80) as shown:
+    with terminal(monkeypatch, columns) as shown:
         monkeypatch.setenv("NO_COLOR", "1")
         print_tables(make_result(), report_console())
     codes = {int(part) for code in re.findall(r"\x1b\[([\d;]+)m", shown.raw) for part in code.split(";")}
     assert codes <= {0, 1, 2, 22}, "bold and dim are no colours"
+    monkeypatch.delenv("NO_COLOR")
+    print_tables(make_result(), report_console())
+    assert "\x1b" not in capsys.readouterr().out, "no terminal"
