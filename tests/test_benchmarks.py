@@ -1,4 +1,4 @@
-"""The benchmarks run; what they measure on tiny data says nothing."""
+"""The benchmarks run; their numbers on tiny data mean nothing."""
 
 import pytest
 

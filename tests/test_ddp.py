@@ -34,7 +34,7 @@ LINUX = Path("/proc/self/smaps").exists()
 
 
 class Mappings(pl.Callback):
-    """Writes down how each process has mapped the features into its memory."""
+    """Record how each process has mapped the features into its memory."""
 
     def on_train_end(self, trainer, pl_module):
         found = mappings(trainer.datamodule.folder / "data_img.h5")
@@ -57,7 +57,7 @@ def one_process(tiny_world, tmp_path_factory):
 def test_two_processes_train_in_one_folder_and_find_what_one_finds(tiny_world, tmp_path, one_process, launch):
     launcher, options, config = LAUNCHES[launch]
     options = [*options, *UNTRAINED, *(["--trainer.callbacks+=test_ddp.Mappings"] if LINUX else [])]
-    # A name that is taken: all processes must move on to the same free one.
+    # This name is taken: all processes must move on to the same free one.
     (tmp_path / "runs" / config / "checkpoints").mkdir(parents=True)
     command = [*launcher, *train_command(tiny_world, *options, config=config)[1:]]
     done = run(command, tmp_path, PYTHONPATH=os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")]))
@@ -110,7 +110,7 @@ def test_a_killed_process_ends_the_whole_training_with_one_line(tiny_world, tmp_
         (child,) = map(int, Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split())
         os.kill(child, signal.SIGKILL)
         start = time.monotonic()
-        _, errors = process.communicate(timeout=60)  # until nobody holds its stdout and stderr any more
+        _, errors = process.communicate(timeout=60)  # waits until no process holds its stdout
     finally:
         process.kill()
     assert time.monotonic() - start < 60

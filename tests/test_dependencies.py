@@ -36,7 +36,7 @@ FOUND = {
 """Distributions by the module that is imported; several of them share a namespace such as `google`."""
 
 
-def test_what_is_imported_is_declared_and_what_is_declared_is_imported_and_declared_once():
+def test_imports_are_declared_and_declarations_are_imported_and_stand_once():
     declared = REQUIRED.union(*EXTRAS.values())
     assert [module for module, names in FOUND.items() if not names & declared] == []
     assert declared - set().union(*FOUND.values()) == set()
@@ -78,7 +78,7 @@ def test_a_missing_extra_is_one_line_that_names_what_to_install(extra, module, c
         assert (done.returncode, before, list(tmp_path.iterdir())) == (2, [], [])
     assert done.returncode
     assert module in line.partition("found: ")[2].partition(";")[0]
-    # By their own names: lookwhy[extra] is on no index.
+    # The line names the packages: lookwhy[extra] is on no index.
     assert EXTRAS[extra] <= set(line.partition("pip install ")[2].rstrip(";,").replace(",", "").split())
 
 

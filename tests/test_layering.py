@@ -17,7 +17,7 @@ OWNERS = {
     "wandb": "reporting/wandb/",
     "wandb_workspaces": "reporting/wandb/",
     "starlette": "live/",
-    # Off a terminal its bars are silent; lookwhy.progress prints lines there.
+    # Without a terminal its bars are silent; lookwhy.progress prints lines there.
     "tqdm": ("progress.py", "callbacks/progress.py"),
     "uvicorn": "live/",
 }

@@ -114,7 +114,7 @@ def test_an_error_names_a_command_that_is_installed(wrong, remedy, lookwhy, tmp_
 
 
 @pytest.mark.slow
-def test_it_prepares_trains_and_analyses_without_the_source_tree(lookwhy, tmp_path):
+def test_the_installed_commands_prepare_train_and_analyse_without_the_source_tree(lookwhy, tmp_path):
     done = run([lookwhy, "prepare", "shapes", *SIZES], tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("wrote data/shapes")

@@ -71,7 +71,7 @@ def check_run_folder(folder):
         ({"epochs": [], "untrained": True}, [-1]),
     ],
 )
-def test_analyses_the_epochs_it_was_told_to(settings, expected, tiny_world, tmp_path):
+def test_the_chosen_epochs_are_analysed(settings, expected, tiny_world, tmp_path):
     plan = AnalysisPlan(
         image_methods=[GuidedBackprop()], question_methods=[WordDrop()], num_questions=4, num_examples=1
     )

@@ -1,4 +1,4 @@
-"""The progress of a training and its analysis: bars for whoever looks, a line an epoch for the log."""
+"""The progress of a training and its analysis: bars on a terminal, and a line an epoch everywhere."""
 
 from __future__ import annotations
 
@@ -93,6 +93,6 @@ def test_validation_alone_has_its_bar(tiny_world, tmp_path, monkeypatch, capsys)
         (None, RichProgressBar(), False),
     ],
 )
-def test_bars_can_be_switched_off_or_brought_along(enabled, callbacks, there):
+def test_bars_can_be_switched_off_or_replaced(enabled, callbacks, there):
     options = Namespace(enable_progress_bar=enabled, callbacks=callbacks)
     assert [type(one) for one in progress_bars(options)] == [TrainingProgress] * there

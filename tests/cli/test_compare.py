@@ -1,4 +1,4 @@
-"""`analyze.py compare`: which differences it takes, and what it refuses."""
+"""`analyze.py compare`: the differences that it computes and shows."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def runs(tmp_path):
     }
 
 
-def test_runs_are_compared_with_the_first_epochs_with_the_first_methods_with_each_other(runs):
+def test_runs_and_epochs_are_compared_with_the_first_and_methods_with_each_other(runs):
     found = {one.title: one.differences for one in compare(runs)}
     assert list(found) == [
         "second, epoch 2, minus first, epoch 1",

@@ -55,7 +55,7 @@ def test_several_runs_share_agreement_and_have_a_folder_each_by_name(figures, tm
     assert [(name, folder.name) for _, name, folder in named] == [("LSTM", "LSTM"), ("a b/c", "a-b-c")]
 
 
-def test_pdf_and_svg_hold_real_text_and_no_date_of_the_epoch_asked_for_and_are_the_same_again(figures):
+def test_pdf_and_svg_show_the_chosen_epoch_in_real_text_and_are_reproducible(figures):
     wanted = ["--format", "pdf,svg", "--question", "100", "--width", "single"]
     (_, one), (_, two) = (figures(*wanted, out=name) for name in ("one", "two"))
     assert len(names(one)) == 2 * (len(CHARTS) + 2)
@@ -76,7 +76,7 @@ def test_pdf_and_svg_hold_real_text_and_no_date_of_the_epoch_asked_for_and_are_t
     assert agreement[0] == agreement[1], "all epochs, whichever is asked for"
 
 
-def test_examples_whose_images_are_gone_are_told_and_left_out(figures, tmp_path, caplog, capsys):
+def test_examples_whose_images_are_gone_are_reported_and_left_out(figures, tmp_path, caplog, capsys):
     (tmp_path / "images" / "0.png").unlink()
     code, out = figures("--format", "svg")
     assert code == 0

@@ -46,7 +46,7 @@ def test_unpacking_publishing_and_drawing_name_what_they_do(tmp_path, monkeypatc
     assert any(re.match(r"drawing failure_curves: +\d+%\|.*\[\d\d:\d\d<", one) for one in shown.states)
 
 
-def test_without_a_logger_nobody_is_sent_to_its_folder(tiny_world, tmp_path, capsys):
+def test_without_a_logger_no_line_names_its_folder(tiny_world, tmp_path, capsys):
     options = [f"--runs={tmp_path}", "--name=quiet", "--trainer.max_epochs=1", "--trainer.logger=false"]
     assert train(train_options(tiny_world, *options)) == 0
     output = capsys.readouterr()

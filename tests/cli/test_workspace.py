@@ -103,7 +103,7 @@ def shown_keys(part) -> set[str]:
     return found - {None}
 
 
-def test_without_a_run_it_is_the_view_of_a_usual_one(tmp_path, monkeypatch):
+def test_without_a_run_the_view_is_that_of_a_default_plan(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["workspace"]) == 0
     found = panels(json.loads((tmp_path / "workspace.json").read_text()))
@@ -117,7 +117,7 @@ def test_without_a_run_it_is_the_view_of_a_usual_one(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "settings", [{"annotators": False}, {"defined": False}, {"annotators": False, "defined": False}]
 )
-def test_what_no_run_logs_has_no_panel(settings, tmp_path):
+def test_no_panel_shows_a_key_that_no_run_logs(settings, tmp_path):
     found = panels(view_of(tmp_path, **settings))
     assert "Examples" in found
     assert "Question-specific agreement" not in found

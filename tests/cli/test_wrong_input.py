@@ -94,7 +94,7 @@ def places(tiny_world, tiny_checkpoint, tmp_path_factory):
 
 @pytest.fixture
 def refusal(tmp_path, monkeypatch, capsys):
-    """Calls a command, by default `analyze.py`, in an empty folder; returns its error."""
+    """Function that calls a command, by default `analyze.py`, in an empty folder; returns its error."""
     monkeypatch.chdir(tmp_path)
 
     def refusal(first, *words):
