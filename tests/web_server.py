@@ -24,10 +24,14 @@ class QuietHandler(BaseHTTPRequestHandler):
     def log_message(self, *_):
         pass
 
-    def reply(self, code, content=b""):
+    def reply(self, code, content=b"", **headers):
         self.send_response(code)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
+        for name, value in {
+            "Content-Type": "application/json",
+            "Content-Length": len(content),
+            **headers,
+        }.items():
+            self.send_header(name, str(value))
         self.end_headers()
         self.wfile.write(content)
 
@@ -89,11 +93,7 @@ class _Handler(QuietHandler):
         if name not in web.files or (method == "HEAD" and not web.knows_head):
             step = 404 if name not in web.files else 405
         if isinstance(step, int):
-            self.send_response(step)
-            if web.retry_after is not None:
-                self.send_header("Retry-After", web.retry_after)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
+            self.reply(step, **({} if web.retry_after is None else {"Retry-After": web.retry_after}))
             return
         content, start = web.files[name], 0
         etag = f'"{hashlib.md5(content).hexdigest()}"'

@@ -62,7 +62,9 @@ def draw_figures(
     with progress(drawings, unit="figure", leave=False) as bar:
         for folder, drawing in bar:
             bar.set_description(f"drawing {drawing.name}")
-            written += _save(drawing, folder, endings)
+            paths, figure = [folder / f"{drawing.name}{ending}" for ending in endings], drawing.make()
+            with writing("a place for figures", folder):
+                written += [save_figure(figure, path, PRINT_DPI) for path in paths]
     return written
 
 
@@ -116,9 +118,3 @@ def _examples(run: RunToDraw, questions: Sequence[int], inches: float) -> list[D
         text = "%s: no figure of %d examples, their images are gone: %s"
         _log.warning(text, run.name, len(missing), missing[0])
     return found
-
-
-def _save(drawing: Drawing, folder: Path, endings: Sequence[str]) -> list[Path]:
-    figure = drawing.make()
-    with writing("a place for figures", folder):
-        return [save_figure(figure, folder / f"{drawing.name}{ending}", PRINT_DPI) for ending in endings]

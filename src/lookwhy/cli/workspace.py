@@ -40,7 +40,8 @@ def save_workspace(runs: list[Path], project: str, entity: str | None, out: Path
         raise missing_package("wandb-workspaces", "workspace", error) from error
     online = has_credentials() and os.environ.get("WANDB_MODE") not in _SILENT_MODES
     owner = entity or os.environ.get("WANDB_ENTITY") or (views.default_entity() if online else "")
-    shown = views.Project([_last_analysis(run) for run in runs] or [usual_result()])
+    last = [store.load_scalars([*store.stored_epochs(run).values()][-1]) for run in runs]
+    shown = views.Project(last or [usual_result()])
     view = views.build(shown, owner, project)
     text = views.checked_json(view)
     if out or not online:
@@ -75,8 +76,3 @@ def usual_result() -> AnalysisResult:
         manifest={"examples": [0]},
         curves={key: {"x": [], "y": []} for key in curves},
     )
-
-
-def _last_analysis(run: Path) -> AnalysisResult:
-    epochs = store.stored_epochs(run)
-    return store.load_scalars(epochs[max(epochs)])
