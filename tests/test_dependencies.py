@@ -51,7 +51,8 @@ def test_the_pairs_of_torch_and_torchvision_that_are_tested_lie_in_the_declared_
     assert all(ranges[one.name].contains(next(iter(one.specifier)).version) for one in pairs)
 
 
-def test_developers_have_every_extra():
+def test_developers_have_every_extra_and_every_extra_is_tried():
+    assert {extra for extra, *_ in NEEDED_BY} == set(EXTRAS)
     (own,) = (line for line in PROJECT["optional-dependencies"]["dev"] if line.startswith("lookwhy["))
     assert set(re.findall(r"\w+", own)) - {"lookwhy"} == set(PROJECT["optional-dependencies"]) - {"dev"}
 
@@ -80,7 +81,3 @@ def test_a_missing_extra_is_one_line_that_names_what_to_install(extra, module, c
     assert module in line.partition("found: ")[2].partition(";")[0]
     # The line names the packages: lookwhy[extra] is on no index.
     assert EXTRAS[extra] <= set(line.partition("pip install ")[2].rstrip(";,").replace(",", "").split())
-
-
-def test_every_extra_is_tried():
-    assert {extra for extra, *_ in NEEDED_BY} == set(EXTRAS)

@@ -82,18 +82,14 @@ def test_a_wrong_option_of_a_command_is_found(command):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
-def test_every_file_that_a_page_links_or_names_exists_and_no_install_fails(page):
+def test_a_page_links_and_names_files_that_exist_and_its_code_fits_a_screen(page):
     text = page.read_text()
     links = {link for link in re.findall(r"\]\(([^)#]+)[^)]*\)", text) if "://" not in link}
     assert [link for link in sorted(links) if not (page.parent / link).exists()] == []
     named = re.findall(r"`((?:src|configs|tests|docs|benchmarks|data)/[\w./-]+\.(?:py|yaml|md|png))`", text)
     assert [path for path in named if not (ROOT / path).exists()] == []
     assert not re.search(r"pip install '?lookwhy", text), "a name that is on no index"
-
-
-@pytest.mark.parametrize("page", PAGES, ids=name)
-def test_no_line_of_code_is_wider_than_a_screen(page):
-    lines = [line for *_, content in code_blocks(page.read_text()) for line in content.splitlines()]
+    lines = [line for *_, content in code_blocks(text) for line in content.splitlines()]
     assert [line for line in lines if len(line) > 120] == []
 
 

@@ -63,18 +63,13 @@ def check_run_folder(folder):
     assert {"accuracy/overall", "failure/all/n"} <= set(result.summary)
 
 
-@pytest.mark.parametrize(
-    ("settings", "expected"),
-    [
-        ({"every_n_epochs": 2, "untrained": False}, [0, 2]),
-        ({"epochs": [1], "untrained": False}, [1]),
-        ({"epochs": [], "untrained": True}, [-1]),
-    ],
-)
+EPOCHS = [({"every_n_epochs": 2}, [0, 2]), ({"epochs": [1]}, [1]), ({"epochs": [], "untrained": True}, [-1])]
+
+
+@pytest.mark.parametrize(("settings", "expected"), EPOCHS)
 def test_the_chosen_epochs_are_analysed(settings, expected, tiny_world, tmp_path):
-    plan = AnalysisPlan(
-        image_methods=[GuidedBackprop()], question_methods=[WordDrop()], num_questions=4, num_examples=1
-    )
+    plan = AnalysisPlan([GuidedBackprop()], [WordDrop()], num_questions=4, num_examples=1)
+    settings = {"untrained": False} | settings
     train(tiny_world, tmp_path, [ImportanceCallback(plan, **settings)], epochs=3)
     assert list(store.stored_epochs(tmp_path)) == expected
 

@@ -266,36 +266,35 @@ def test_an_interrupted_batch_leaves_whole_files_and_goes_on(explain, batch, tmp
     assert "2 of 4 were there already" in capsys.readouterr().out
 
 
+ROWS = [
+    ("list.json", '[{"image": "a.png", "question": "Where?"}, 3, {"image": 4, "question": "x"}]'),
+    ("list.json", '{"questions": [{"image": "a.png", "question": "Where?"}, 3, {"image": "a.png"}]}'),
+    ("list.jsonl", '{"image": "a.png", "question": "Where?"}\n\n{"image"\n[]\n'),
+    ("list.csv", "\ufeffImage , Question\r\na.png,Where?\r\nb.txt,Where?\r\na.png\r\n"),
+]
+"""Lists of a good row and two bad ones."""
+UNREADABLE = [
+    ("list.csv", b"image;question\na.png;Where?\n", "found no image in the first line"),
+    ("list.csv", b"image,question\n", "found none in"),
+    ("list.csv", b"image,question\n\xff\xfe,\n", "expected UTF-8 text"),
+    ("list.json", b"{", "expected JSON"),
+    ("list.json", b'{"annotations": []}', "expected a list of rows"),
+    ("questions.json", b"[]", "found questions.csv and questions.json"),
+]
+
+
 @pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        ("list.json", '[{"image": "a.png", "question": "Where?"}, 3, {"image": 4, "question": "x"}]'),
-        ("list.json", '{"questions": [{"image": "a.png", "question": "Where?"}, 3, {"image": "a.png"}]}'),
-        ("list.jsonl", '{"image": "a.png", "question": "Where?"}\n\n{"image"\n[]\n'),
-        ("list.csv", "\ufeffImage , Question\r\na.png,Where?\r\nb.txt,Where?\r\na.png\r\n"),
-    ],
+    ("name", "content", "told"), [*((name, text.encode(), "") for name, text in ROWS), *UNREADABLE]
 )
-def test_lists_of_every_kind_are_read_row_by_row(copies, name, text):
+def test_lists_of_every_kind_are_read_row_by_row_unless_they_cannot_be_read_at_all(
+    copies, name, content, told
+):
     path = copies[0] / name
-    path.write_text(text, encoding="utf-8")
+    path.write_bytes(content)
+    if told:
+        with pytest.raises(LookwhyError, match=told):
+            read_questions(path.parent if name == "questions.json" else path)
+        return
     good, *bad = read_questions(path)
     assert (good.image, good.question) == (copies[0] / "a.png", "Where?")
     assert [type(row) for row in bad] == [BadRow, BadRow]
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "told"),
-    [
-        ("list.csv", b"image;question\na.png;Where?\n", "found no image in the first line"),
-        ("list.csv", b"image,question\n", "found none in"),
-        ("list.csv", b"image,question\n\xff\xfe,\n", "expected UTF-8 text"),
-        ("list.json", b"{", "expected JSON"),
-        ("list.json", b'{"annotations": []}', "expected a list of rows"),
-        ("questions.json", b"[]", "found questions.csv and questions.json"),
-    ],
-)
-def test_a_list_that_cannot_be_read_at_all_is_an_error(copies, name, content, told):
-    path = copies[0] / name
-    path.write_bytes(content)
-    with pytest.raises(LookwhyError, match=told):
-        read_questions(path.parent if name == "questions.json" else path)

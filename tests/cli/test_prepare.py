@@ -103,16 +103,14 @@ def test_official_files_and_images_become_the_training_files(world, whole):
         assert images.attrs["recipe"] == "caffe"
 
 
-def test_the_two_halves_give_the_files_of_the_whole(world, whole, tmp_path):
+def test_the_two_halves_give_the_files_of_the_whole_and_larger_images_a_finer_grid(
+    world, whole, tmp_path, capsys
+):
     assert prepare("questions", world, tmp_path, *questions_of(world)) == 0
     assert not (tmp_path / "data_img.h5").exists()
     assert prepare("features", world, tmp_path, *features_of(world), "--batch-size", 1) == 0
     for name in ("data_prepro.h5", "data_img.h5"):
         same(whole[0], tmp_path, name)
-
-
-def test_larger_images_give_a_finer_grid(world, tmp_path, capsys):
-    assert prepare("questions", world, tmp_path, *questions_of(world)) == 0
     for size, cells in ((64, 2), (224, 7)):
         assert prepare("features", world, tmp_path, *features_of(world, "pool5", size)) == 0
         with h5py.File(tmp_path / "data_img.h5") as file:
