@@ -59,15 +59,21 @@ def one_line_without(device: str) -> Iterator[None]:
         ) from error
 
 
-def missing_package(packages: str, extra: str, reason: ImportError) -> LookwhyError:
-    """Build the error for a command whose optional packages are not installed.
+@contextmanager
+def extra(name: str, packages: str, *modules: str) -> Iterator[None]:
+    """Turn an import of packages that are not installed into one line.
 
     Args:
+        name: name of the extra in pyproject.toml with these packages.
         packages: names for pip, separated by spaces.
-        extra: name of the extra in pyproject.toml with these packages.
-        reason: error raised by the import.
+        *modules: top-level modules of the packages, if they have other names.
     """
-    return LookwhyError(
-        f"expected {packages.replace(' ', ', ')} to be installed, found: {reason}; pip install {packages}, "
-        f"or in a clone of lookwhy pip install -e '.[{extra}]'"
-    )
+    try:
+        yield
+    except ImportError as error:
+        if str(error.name).split(".")[0] not in (modules or packages.replace("-", "_").split()):
+            raise
+        raise LookwhyError(
+            f"expected {packages.replace(' ', ', ')} to be installed, found: {error}; "
+            f"pip install {packages}, or in a clone of lookwhy pip install -e '.[{name}]'"
+        ) from error

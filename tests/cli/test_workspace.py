@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import sys
 from pathlib import Path
@@ -43,16 +44,13 @@ def view_of(folder: Path, *words, **settings) -> dict:
 
 def panels(view: dict) -> dict[str, list[dict]]:
     """The panels of each section."""
-    sections = view["spec"]["section"]["panelBankConfig"]["sections"]
-    return {section["name"]: section["panels"] for section in sections}
+    return {one["name"]: one["panels"] for one in view["spec"]["section"]["panelBankConfig"]["sections"]}
 
 
-def metrics(found: dict[str, list[dict]], panel: int) -> list[str]:
-    return found["Agreement with simulated annotators"][panel]["config"]["metrics"]
-
-
-def correlations(*methods: str) -> list[str]:
-    return [f"analysis/image/{name}/rank_correlation" for name in methods]
+def agreement(found: dict[str, list[dict]], panel: int) -> list[str]:
+    """Methods whose correlation a panel shows."""
+    metrics = found["Agreement with simulated annotators"][panel]["config"]["metrics"]
+    return [re.fullmatch("analysis/image/(.*)/rank_correlation", key)[1] for key in metrics]
 
 
 def test_the_view_of_a_run_has_a_panel_for_everything_it_logs_and_no_other_key(tmp_path, capsys):
@@ -68,7 +66,7 @@ def test_the_view_of_a_run_has_a_panel_for_everything_it_logs_and_no_other_key(t
     ]  # fmt: skip
     lines = [p["config"] for many in found.values() for p in many if p["viewType"] == "Run History Line Plot"]
     assert {line["xAxis"] for line in lines} == {"epoch"}
-    assert metrics(found, 1) == correlations("guided_backprop", "random", "centre_prior", "human")
+    assert agreement(found, 1) == ["guided_backprop", "random", "centre_prior", "human"]
     kinds = {p["viewType"] for many in found.values() for p in many}
     assert {"Run Comparer", "Media Browser", "Vega2", "Weave", "Markdown Panel"} <= kinds
     media = [key for p in found["Examples"] for key in p["config"]["mediaKeys"]]
@@ -129,7 +127,7 @@ def test_a_run_without_image_methods_shows_its_controls(tmp_path):
         result.summary = {k: v for k, v in result.summary.items() if not any(m in k for m in methods)}
 
     found = panels(view_of(tmp_path, change=words_only))
-    assert metrics(found, 0) == correlations("random", "centre_prior", "human")
+    assert agreement(found, 0) == ["random", "centre_prior", "human"]
 
 
 class Server(QuietHandler):

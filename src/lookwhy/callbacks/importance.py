@@ -68,9 +68,12 @@ class ImportanceCallback(pl.Callback):
             self.analyse(trainer, pl_module, store.UNTRAINED)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Analyse the validated epoch."""
-        if self._is_due(trainer):
-            self.analyse(trainer, pl_module, trainer.current_epoch)
+        """Analyse the validated epoch of a training, if it is one of the chosen."""
+        if trainer.sanity_checking or trainer.state.fn != TrainerFn.FITTING:
+            return
+        epoch = trainer.current_epoch
+        if epoch % self.every_n_epochs == 0 if self.epochs is None else epoch in self.epochs:
+            self.analyse(trainer, pl_module, epoch)
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log the analyses of all epochs as one artifact of the W&B run."""
@@ -79,12 +82,6 @@ class ImportanceCallback(pl.Callback):
 
             with random_state_kept():
                 log_artifact(Path(trainer.default_root_dir), experiment)
-
-    def _is_due(self, trainer: pl.Trainer) -> bool:
-        if trainer.sanity_checking or trainer.state.fn != TrainerFn.FITTING:
-            return False
-        epoch = trainer.current_epoch
-        return epoch in self.epochs if self.epochs is not None else epoch % self.every_n_epochs == 0
 
     # Drawing pictures and writing files use random numbers, too.
     @random_state_kept()

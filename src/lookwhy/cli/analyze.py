@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lookwhy.cli.errors import OneLineParser, run_command
-from lookwhy.errors import LookwhyError, command, missing_package
+from lookwhy.errors import LookwhyError, command, extra
 
 LIVE_IMAGES = 4
 """Number of images whose occluded features stay in memory: 25 MB each for VGG's pool5, 4 MB for its fc7."""
@@ -86,8 +86,7 @@ def _checkpoint(
     print_tables(analysis, console)
     assert analysis.answers is not None
     print_answers(analysis.answers, analysis.result_files, console)
-    where = analysis.folder
-    console.print(f"results   {where}\npictures  {where / 'figures'}", soft_wrap=True)
+    console.print(f"results   {analysis.folder}\npictures  {analysis.folder / 'figures'}", soft_wrap=True)
     if profile:
         console.print(profile_table(analysis.seconds, len(analysis.question_ids)))
 
@@ -189,12 +188,8 @@ def _serve_options(parser: ArgumentParser) -> None:
 
 def _serve(checkpoint: Path, port: int, device: str) -> None:
     """Serve the live page until someone presses Ctrl-C."""
-    try:
+    with extra("serve", "starlette uvicorn"):
         from lookwhy.live.server import HOST, listen, live_app, run
-    except ModuleNotFoundError as error:
-        if str(error.name).split(".")[0] not in ("starlette", "uvicorn"):
-            raise
-        raise missing_package("starlette uvicorn", "serve", error) from error
     from lookwhy import api
 
     with listen(port) as listener:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from lookwhy.cli.errors import OneLineParser, run_command
 from lookwhy.data.sources import DATASETS
-from lookwhy.errors import LookwhyError, command, missing_package, one_line_without
+from lookwhy.errors import LookwhyError, command, extra, one_line_without
 from lookwhy.files import atomic_path, make_folder
 
 if TYPE_CHECKING:
@@ -135,12 +135,8 @@ def _vqa(options: Namespace) -> str:
 
 
 def _download(options: Namespace) -> str:
-    try:
+    with extra("download", "requests filelock urllib3"):
         from lookwhy.data.download import download
-    except ModuleNotFoundError as error:
-        if str(error.name).split(".")[0] not in ("requests", "filelock", "urllib3"):
-            raise
-        raise missing_package("requests filelock urllib3", "download", error) from error
     sources = DATASETS[options.dataset]
     if options.no_checksum:
         sources = tuple(replace(source, checksum=None) for source in sources)

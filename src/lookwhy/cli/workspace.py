@@ -8,12 +8,12 @@ from pathlib import Path
 from lookwhy import store
 from lookwhy.analysis import AnalysisPlan
 from lookwhy.analysis.part_of_speech import GROUPS
-from lookwhy.errors import missing_package
+from lookwhy.errors import extra
 from lookwhy.files import atomic_path, writing
 from lookwhy.reporting.style import BASELINES
 from lookwhy.reporting.wandb.environment import has_credentials
 from lookwhy.reporting.wandb.media import CURVES
-from lookwhy.types import AnalysisResult
+from lookwhy.types import AnalysisResult, Curve
 
 FEATURE_SETS = ("confidence", "flips", "maps", "all")
 ANSWER_TYPES = ("yes/no", "number", "other")
@@ -32,12 +32,8 @@ def save_workspace(runs: list[Path], project: str, entity: str | None, out: Path
     Raises:
         LookwhyError: a run has no analysis, wandb-workspaces is not installed, or W&B refuses.
     """
-    try:
+    with extra("workspace", "wandb-workspaces"):
         from lookwhy.reporting.wandb import workspace as views
-    except ModuleNotFoundError as error:
-        if not (error.name or "").startswith("wandb_workspaces"):
-            raise
-        raise missing_package("wandb-workspaces", "workspace", error) from error
     online = has_credentials() and os.environ.get("WANDB_MODE") not in _SILENT_MODES
     owner = entity or os.environ.get("WANDB_ENTITY") or (views.default_entity() if online else "")
     last = [store.load_scalars([*store.stored_epochs(run).values()][-1]) for run in runs]
@@ -53,10 +49,8 @@ def save_workspace(runs: list[Path], project: str, entity: str | None, out: Path
         print(f"view  {views.save(view)}")
     else:
         reason = "WANDB_MODE is offline" if has_credentials() else "no API key found"
-        print(
-            f"{reason}, so nothing was sent: after `wandb login`, or with WANDB_API_KEY, the same command "
-            "saves the view in the project"
-        )
+        how = "after `wandb login`, or with WANDB_API_KEY, the same command saves the view in the project"
+        print(f"{reason}, so nothing was sent: {how}")
 
 
 def usual_result() -> AnalysisResult:
@@ -70,9 +64,6 @@ def usual_result() -> AnalysisResult:
     quality = ("accuracy", "majority_accuracy", "auroc", "aurc")
     keys += [f"failure/{feature_set}/{name}" for feature_set in FEATURE_SETS for name in quality]
     keys += ["accuracy/overall", *(f"accuracy/answer_type/{name}" for name in ANSWER_TYPES)]
-    curves = [f"failure/{feature_set}/{curve}" for feature_set in FEATURE_SETS for curve in CURVES]
-    return AnalysisResult(
-        dict.fromkeys(keys, 0.0),
-        manifest={"examples": [0]},
-        curves={key: {"x": [], "y": []} for key in curves},
-    )
+    names = [f"failure/{feature_set}/{curve}" for feature_set in FEATURE_SETS for curve in CURVES]
+    curves: dict[str, Curve] = {name: {"x": [], "y": []} for name in names}
+    return AnalysisResult(dict.fromkeys(keys, 0.0), manifest={"examples": [0]}, curves=curves)

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lookwhy.errors import LookwhyError, missing_package
+from lookwhy.errors import LookwhyError, extra
 
 _PACKAGE = "lookwhy.caffe"
 _FLOAT, _INT32, _INT64, _STRING, _MESSAGE = 2, 5, 3, 9, 11
@@ -52,10 +52,8 @@ def read_caffemodel(path: Path, convolutions: list[int]) -> dict[str, Tensor]:
         LookwhyError: the file is no Caffe model, is of another network, or has a blob whose shape does not
             match its numbers; or the package protobuf is not installed.
     """
-    try:
+    with extra("caffe", "protobuf", "google"):
         from google.protobuf.message import DecodeError
-    except ImportError as error:
-        raise missing_package("protobuf", "caffe", error) from error
     try:
         net: Any = _net_parameter()()
         net.ParseFromString(path.read_bytes())
