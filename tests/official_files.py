@@ -1,6 +1,10 @@
-"""Small questions and annotations files in the official VQA format."""
+"""Small files in the official VQA format, and prepared files as the original project wrote them."""
 
 import json
+import shutil
+
+import h5py
+import numpy as np
 
 
 def entry(question_id, image_id, text, answers, question_type="what", answer_type="other", choices=None):
@@ -26,3 +30,29 @@ def write_official(folder, split, entries, subtype="val2014"):
     for path, key, items in zip(paths, ("questions", "annotations"), zip(*entries, strict=True), strict=True):
         path.write_text(json.dumps({"data_subtype": subtype, key: list(items)}), encoding="utf-8")
     return paths
+
+
+def copy_prepared(source, folder):
+    """Copy the three prepared files, for tests that change them."""
+    folder.mkdir(exist_ok=True)
+    for name in ("data_prepro.h5", "data_prepro.json", "data_img.h5"):
+        shutil.copy(source / name, folder)
+    return folder
+
+
+def write_original(source, folder):
+    """Copy prepared files as the original would have written them: its datasets and keys and no others."""
+    folder.mkdir()
+    names = [
+        f"{kind}_{split}" for split in ("train", "test") for kind in ("ques", "ques_length", "question_id")
+    ]
+    with h5py.File(source / "data_prepro.h5") as ours, h5py.File(folder / "data_prepro.h5", "w") as file:
+        for name in (*names, "answers", "MC_ans_test"):
+            file[name] = ours[name][:].astype(np.uint32)
+        for name in ("img_pos_train", "img_pos_test"):
+            file[name] = ours[name][:].astype(np.uint32).reshape(-1, 1)  # Torch's tables come out as columns
+    names = json.loads((source / "data_prepro.json").read_text(encoding="utf-8"))
+    kept = {k: names[k] for k in ("ix_to_word", "ix_to_ans", "unique_img_train", "unique_img_test")}
+    kept["ix_to_word"] = dict(reversed(kept["ix_to_word"].items()))  # in any order
+    (folder / "data_prepro.json").write_text(json.dumps(kept))
+    return folder

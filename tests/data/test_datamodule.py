@@ -1,10 +1,10 @@
 import json
-import shutil
 
 import h5py
 import numpy as np
 import pytest
 import torch
+from official_files import copy_prepared
 from tiny_runs import make_data
 
 from lookwhy.data.datamodule import TrainBatches, evaluation_batches
@@ -32,11 +32,10 @@ def test_shuffled_batches_hold_each_question_once_and_drawn_ones_are_full_and_re
 
 
 def test_an_epoch_with_replacement_is_as_many_steps_as_asked_for():
-    batches = drawn(sampling="with_replacement", steps=25)
-    assert [len(batch) for batch in batches] == [10] * 25
-    shares = [drawn(sampling="with_replacement", steps=25, rank=rank, world_size=2) for rank in range(2)]
-    assert [[len(batch) for batch in share] for share in shares] == [[10] * 25] * 2
-    assert shares[0] != shares[1]
+    ranks = {"world_size": 1}, {"world_size": 2, "rank": 0}, {"world_size": 2, "rank": 1}
+    shares = [drawn(sampling="with_replacement", steps=25, **rank) for rank in ranks]
+    assert [[len(batch) for batch in share] for share in shares] == [[10] * 25] * 3
+    assert shares[1] != shares[2]
 
 
 def test_an_epoch_of_shuffled_questions_has_its_own_length(tiny_world):
@@ -77,7 +76,7 @@ def test_a_batch_is_padded_no_further_than_its_longest_question(tiny_world):
 
 
 @pytest.mark.parametrize("features", ["auto", "ram"])
-def test_a_batch_is_what_the_files_hold_in_its_rows(tiny_world, features):
+def test_a_batch_holds_the_rows_of_the_files(tiny_world, features):
     data = ready(tiny_world, features=features)
     rows = torch.tensor([7, 2, 2, 30])
     with h5py.File(tiny_world / "data_prepro.h5") as file, h5py.File(tiny_world / "data_img.h5") as images:
@@ -111,10 +110,8 @@ def test_training_batches_have_every_number_and_no_text(tiny_world):
 
 
 def test_features_of_another_shape_than_when_the_run_began_are_refused(tiny_world, tmp_path):
-    folder = tmp_path / "world"
-    shutil.copytree(tiny_world, folder)
-    data = make_data(folder)
-    with h5py.File(folder / "data_img.h5", "a") as file:
+    data = make_data(copy_prepared(tiny_world, tmp_path), annotator_maps=None)
+    with h5py.File(tmp_path / "data_img.h5", "a") as file:
         for split in ("train", "test"):
             count = len(file[f"images_{split}"])
             del file[f"images_{split}"]
@@ -135,8 +132,7 @@ def test_pixels_and_stored_features_belong_together(tiny_world):
 
 
 def test_features_of_other_images_of_the_same_number_are_refused(tiny_world, tmp_path):
-    for name in ("data_prepro.h5", "data_prepro.json", "data_img.h5"):
-        shutil.copy(tiny_world / name, tmp_path)
+    copy_prepared(tiny_world, tmp_path)
     content = json.loads((tmp_path / "data_prepro.json").read_text())
     images = content["unique_img_test"]
     images[0], images[1] = images[1], images[0]

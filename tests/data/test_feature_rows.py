@@ -42,30 +42,22 @@ def check(features, path):
         np.testing.assert_array_equal(features[split].take(POSITIONS).numpy(), expected)
 
 
-def refused(match, *arguments, **options):
-    with pytest.raises(LookwhyError, match=match) as error:
-        load_features(*arguments, **options)
-    assert "\n" not in str(error.value)
-
-
 @pytest.fixture
 def path(tmp_path):
     return write(tmp_path / "data_img.h5")
 
 
-def test_mapped_and_ram_features_are_bit_for_bit_what_the_file_holds(path):
-    for keep in ("auto", "mapped", "ram"):
-        found = load_features(path, keep)
-        assert {split: rows.shape for split, rows in found.items()} == SHAPES
-        check(found, path)
-
-
-def test_a_file_behind_a_user_block_is_mapped_where_its_numbers_are(tmp_path):
-    path = write(tmp_path / "data_img.h5", userblock_size=1024)
-    check(load_features(path, "mapped"), path)
+@pytest.mark.parametrize("userblock_size", [0, 1024])
+@pytest.mark.parametrize("keep", ["auto", "mapped", "ram"])
+def test_mapped_and_ram_features_are_bit_for_bit_those_of_the_file(tmp_path, keep, userblock_size):
+    path = write(tmp_path / "data_img.h5", userblock_size=userblock_size)
+    found = load_features(path, keep)
+    assert {split: one.rows.shape for split, one in found.items()} == SHAPES
+    check(found, path)
 
 
 def test_features_larger_than_the_memory_are_mapped_and_their_rows_read_as_they_are_needed(path):
+    load_features(path, "auto", free=10)
     features = load_features(path, "mapped", free=1000)
     assert not features["train"].source.is_read_ahead
     assert load_features(path, "mapped", free=10**9)["train"].source.is_read_ahead
@@ -84,15 +76,35 @@ def test_a_map_is_read_only_and_shared(path):
     assert len(in_ram["test"].take(POSITIONS)) == 5
 
 
-@pytest.mark.parametrize(
-    "layout", [{"chunks": True}, {"compression": "gzip"}, {"dtype": np.float64}, {"dtype": ">f4"}]
-)
-def test_what_cannot_be_mapped_is_read(tmp_path, layout):
+UNMAPPABLE = [{"chunks": True}, {"compression": "gzip"}, {"dtype": np.float64}, {"dtype": ">f4"}]
+
+
+@pytest.mark.parametrize("layout", UNMAPPABLE)
+def test_unmappable_features_are_read_into_memory(tmp_path, layout):
     path = write(tmp_path / "data_img.h5", **layout)
     features = load_features(path)
     assert features["train"].source is features["test"].source is None
     check(features, path)
-    refused("expected contiguous, uncompressed float32 features to map", path, "mapped")
+
+
+@pytest.mark.parametrize(
+    ("layout", "keep", "free", "cut_off", "found"),
+    [
+        *(
+            (one, "mapped", None, 0, "expected contiguous, uncompressed float32 features")
+            for one in UNMAPPABLE
+        ),
+        *(({}, keep, None, 100, "found one cut off in") for keep in ("mapped", "ram")),
+        ({}, "ram", 10, 0, "set data.features to mapped"),
+        ({"chunks": True}, "auto", 10, 0, "that cannot be mapped in .*data_img.h5; .*h5repack"),
+    ],
+)
+def test_features_that_cannot_be_kept_are_refused_in_one_line(tmp_path, layout, keep, free, cut_off, found):
+    path = write(tmp_path / "data_img.h5", **layout)
+    os.truncate(path, path.stat().st_size - cut_off)
+    with pytest.raises(LookwhyError, match=found) as error:
+        load_features(path, keep, free)
+    assert "\n" not in str(error.value)
 
 
 def test_a_split_without_images_is_no_reason_not_to_map(tmp_path):
@@ -100,34 +112,20 @@ def test_a_split_without_images_is_no_reason_not_to_map(tmp_path):
     with h5py.File(path, "w") as file:
         file["images_train"], file["images_test"] = np.ones((3, 2), np.float32), np.ones((0, 2), np.float32)
     for keep in ("mapped", "ram"):
-        assert load_features(path, keep)["test"].shape == (0, 2)
-
-
-def test_features_that_fit_nowhere_are_refused_with_the_way_out(tmp_path, path):
-    load_features(path, "auto", free=10)
-    refused("set data.features to mapped", path, "ram", free=10)
-    chunked = write(tmp_path / "chunked.h5", chunks=True)
-    refused(r"that cannot be mapped in .*chunked.h5; .*h5repack", chunked, free=10)
-
-
-def test_a_file_cut_off_is_refused_in_one_line(path):
-    os.truncate(path, path.stat().st_size - 100)
-    for keep in ("mapped", "ram"):
-        refused("found one cut off in", path, keep)
+        assert load_features(path, keep)["test"].rows.shape == (0, 2)
 
 
 @pytest.mark.parametrize("size", [0, 100, None])
 def test_a_file_cut_off_or_written_to_while_it_is_trained_from_is_an_error_and_no_crash(path, size):
     features = load_features(path, "mapped")
     os.utime(path, (1, 1)) if size is None else os.truncate(path, size)
-    with pytest.raises(
-        LookwhyError, match="unchanged during training, found it written to or cut off"
-    ) as error:
+    found = "unchanged during training, found it written to or cut off"
+    with pytest.raises(LookwhyError, match=found) as error:
         features["train"].take(POSITIONS)
     assert "\n" not in str(error.value)
 
 
-def test_a_file_that_takes_its_name_does_no_harm(tmp_path, path):
+def test_a_new_file_under_the_same_name_does_no_harm(tmp_path, path):
     features, expected = load_features(path, "mapped"), rows_of(path)
     os.replace(write(tmp_path / "other.h5", np.float64), path)
     np.testing.assert_array_equal(features["test"].take(POSITIONS).numpy(), expected["test"])
@@ -135,7 +133,7 @@ def test_a_file_that_takes_its_name_does_no_harm(tmp_path, path):
 
 def test_features_go_to_a_device_if_they_fill_less_than_half_of_it(path):
     features = load_features(path)
-    nbytes = sum(rows.nbytes for rows in features.values())
+    nbytes = sum(one.rows.nbytes for one in features.values())
     # The device without any memory: it shows where the gathering happens, on any machine.
     placed = place_features(features, torch.device("meta"), free=2 * nbytes + 2)
     taken = placed["train"].take(POSITIONS)
@@ -149,7 +147,7 @@ def test_features_go_to_a_device_if_they_fill_less_than_half_of_it(path):
     check(copied, path)
 
 
-def test_free_memory_is_some_of_the_machines():
+def test_free_memory_is_a_part_of_the_machines_memory():
     assert 10**7 < free_memory() <= os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
@@ -169,10 +167,12 @@ def test_rows_of_a_file_larger_than_the_memory_are_checked_when_they_are_taken(p
         file["images_test"][7, 3] = np.nan
     rows = load_features(path, "mapped", free=1000)["test"]
     assert len(rows.take(POSITIONS)) == 5
-    with pytest.raises(LookwhyError, match="found NaN in row 7 of images_test"):
-        rows.take(torch.tensor([2, 7]))
-    with pytest.raises(LookwhyError, match="found NaN in row 7 of images_test"):
-        place_features({"test": rows}, torch.device("meta"), free=10**9)
+    for checks in (
+        lambda: rows.take(torch.tensor([2, 7])),
+        lambda: place_features({"test": rows}, torch.device("meta"), free=10**9),
+    ):
+        with pytest.raises(LookwhyError, match="found NaN in row 7 of images_test"):
+            checks()
 
 
 def test_finite_values_whose_sum_overflows_are_not_refused(path):

@@ -15,6 +15,7 @@ from lookwhy.towers.recipe import ImageRecipe
 RECIPE = ImageRecipe("caffe", 6, 8)
 STAMPS = {"arch": "shapes", "layer": "fc7", "weights": "tower.pt", "weights_sha256": "abc"}
 DESCRIPTION = STAMPS | {"recipe": RECIPE.to_dict(), "normalised": False}
+BATCHES = [[0, 10], [20, 30], [40, 50], [60], [70, 80], [0]]
 FILES = {"train": [f"{i}.png" for i in range(7)], "test": ["7.png", "8.png", "0.png"]}
 
 
@@ -28,7 +29,7 @@ def images(tmp_path):
 
 
 class Forward:
-    """Features that tell which image they are of: the blue it was painted with, twice over."""
+    """Features that identify their image: the blue that it was painted with, and twice that number."""
 
     def __init__(self, interrupt_at=None):
         self.batches, self.interrupt_at = [], interrupt_at
@@ -66,7 +67,7 @@ def check(out):
 def test_features_are_contiguous_float32_rows_in_the_order_of_the_files(images):
     forward = Forward()
     check(extract(images, forward))
-    assert forward.batches == [[0, 10], [20, 30], [40, 50], [60], [70, 80], [0]]
+    assert forward.batches == BATCHES
 
 
 def test_the_file_is_stamped_with_how_it_was_made(images):
@@ -80,31 +81,22 @@ def test_the_file_is_stamped_with_how_it_was_made(images):
     assert read_description(out) == DESCRIPTION
 
 
-@pytest.mark.parametrize("interrupt_at", [1, 3, 6])
-def test_interrupted_work_is_continued_where_it_stopped(images, interrupt_at):
+@pytest.mark.parametrize(
+    ("interrupt_at", "changes", "batch_size", "batches"),
+    [
+        *((at, {}, 2, BATCHES[at - 1 :]) for at in (1, 3, 6)),
+        (3, {}, 5, [[40, 50, 60], [70, 80, 0]]),
+        (3, {"weights_sha256": "other"}, 2, BATCHES),
+    ],
+)
+def test_interrupted_work_of_the_same_tower_is_continued(images, interrupt_at, changes, batch_size, batches):
     out = images.parent / "data_img.h5"
-    interrupt(images, interrupt_at)
+    interrupt(images, interrupt_at, DESCRIPTION | changes)
     assert not out.exists()
     again = Forward()
-    check(extract(images, again))
-    whole = Forward()
-    extract(images, whole)
-    assert again.batches == whole.batches[interrupt_at - 1 :]
+    check(extract(images, again, batch_size=batch_size))
+    assert again.batches == batches
     assert not out.with_name("data_img.h5.partial").exists()
-
-
-def test_work_continues_with_another_batch_size(images):
-    interrupt(images, 3)
-    again = Forward()
-    check(extract(images, again, batch_size=5))
-    assert again.batches == [[40, 50, 60], [70, 80, 0]]
-
-
-def test_the_work_of_another_tower_is_started_over(images):
-    interrupt(images, 3, DESCRIPTION | {"weights_sha256": "other"})
-    again = Forward()
-    check(extract(images, again))
-    assert len(again.batches) == 6
 
 
 def test_a_damaged_partial_file_is_started_over(images):
@@ -146,9 +138,9 @@ def test_reading_gives_both_splits_in_any_shape(images):
     out = extract(images, lambda pixels: grid * (pixels[:, 0].mean((1, 2)) + 103.939)[:, None, None, None])
     assert feature_shape(out) == (2, 2, 2)
     found = read_features(out)
-    assert [tuple(found[split].shape) for split in ("train", "test")] == [(7, 2, 2, 2), (3, 2, 2, 2)]
-    torch.testing.assert_close(found["train"][6], 60 * grid, atol=1e-2, rtol=0)
-    torch.testing.assert_close(found["test"][1], 80 * grid, atol=1e-2, rtol=0)
+    for split, count, row, blue in (("train", 7, 6, 60), ("test", 3, 1, 80)):
+        assert found[split].shape == (count, 2, 2, 2)
+        torch.testing.assert_close(found[split][row], blue * grid, atol=1e-2, rtol=0)
 
 
 def test_the_original_files_are_read_but_say_nothing_of_their_tower(tmp_path):
@@ -162,13 +154,14 @@ def test_the_original_files_are_read_but_say_nothing_of_their_tower(tmp_path):
 
 
 def test_a_missing_or_foreign_file_is_named(tmp_path):
-    path = tmp_path / "data_img.h5"
-    with pytest.raises(LookwhyError, match=f"found no file {path}"):
-        read_features(path)
-    path.write_bytes(b"no HDF5")
-    with pytest.raises(LookwhyError, match=f"found something else in {path}"):
-        read_features(path)
-    with h5py.File(path, "w") as file:
+    missing, foreign, half = (tmp_path / name for name in ("missing.h5", "foreign.h5", "half.h5"))
+    foreign.write_bytes(b"no HDF5")
+    with h5py.File(half, "w") as file:
         file["images_train"] = np.ones((2, 3), np.float32)
-    with pytest.raises(LookwhyError, match="images_test"):
-        read_features(path)
+    for path, found in (
+        (missing, "found no file"),
+        (foreign, "found something else in"),
+        (half, ".*images_test.*"),
+    ):
+        with pytest.raises(LookwhyError, match=f"{found} {path}"):
+            read_features(path)

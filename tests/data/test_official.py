@@ -85,62 +85,53 @@ def test_swapped_files_are_suspected(files):
     fails(files[1], files[0], "swapped")
 
 
-def test_annotations_of_other_questions_are_refused(files):
-    change(files[1], lambda content: content["annotations"].pop(1))
-    fails(*files, "annotation of question 10 ", files[1])
-
-
-def test_repeated_ids_are_refused(files):
-    change(files[0], lambda content: content["questions"].append(content["questions"][0]))
-    fails(*files, "1 repeated", files[0])
-
-
-FIELDS = {
-    "questions": ["question", "image_id", "question_id"],
-    "annotations": ["answers", "multiple_choice_answer", "question_type", "answer_type"],
-}
-
-
-@pytest.mark.parametrize(("kind", "key"), [(kind, key) for kind, keys in FIELDS.items() for key in keys])
-def test_an_entry_without_one_of_its_fields_is_refused(files, kind, key):
-    path = files[list(FIELDS).index(kind)]
-    change(path, lambda content: content[kind][1].pop(key))
-    fails(*files, f"'{key}'", path, *([] if key == "question_id" else ["question 10,"]))
-
-
-@pytest.mark.parametrize(
-    ("where", "key", "value", "found"),
-    [
-        (0, "question_id", -1, "-1 is no whole number from 0 to 4294967295"),  # uint32 in data_prepro.h5
-        (0, "question_id", 2**32, "4294967296 is no whole number"),
-        (0, "question_id", 10.5, "10.5 is no whole number"),
-        (0, "question_id", float("inf"), "infinity"),
-        (0, "image_id", 2**63, "9223372036854775808 is no whole number"),
-        (0, "image_id", float("inf"), "infinity"),
-        (0, "question", None, "NoneType where text should be"),
-        (0, "question", "a \0", "a zero character"),
-        (0, "question", "a \ud83d", "surrogates not allowed"),
-        (0, "multiple_choices", "yes", "str where a list should be"),
-        (1, "answers", [{"answer": None}] * 10, "NoneType where text should be"),
-        (1, "multiple_choice_answer", None, "NoneType where text should be"),
-        (1, "image_id", 2, "to be of image 1, as in"),
-    ],
-)
-def test_a_value_that_cannot_be_stored_or_contradicts_is_refused(files, where, key, value, found):
-    kind = ("questions", "annotations")[where]
-    change(files[where], lambda content: content[kind][1].update({key: value}))
-    fails(*files, found, files[where])
-
-
 @pytest.mark.parametrize("value", [None, "a \ud83d"])
 def test_a_subtype_that_is_no_text_is_refused(files, value):
     change(files[0], lambda content: content.update(data_subtype=value))
     fails(*files, "expected text as data_subtype")
 
 
-def test_fewer_than_ten_answers_are_refused(files):
-    change(files[1], lambda content: content["annotations"][0]["answers"].pop())
-    fails(*files, "expected 10 answers to question 1310, found 9")
+KINDS = ("questions", "annotations")
+FIELDS = {
+    0: ["question", "image_id"],
+    1: ["answers", "multiple_choice_answer", "question_type", "answer_type"],
+}
+VALUES = [
+    (0, "question_id", -1, "-1 is no whole number from 0 to 4294967295"),  # uint32 in data_prepro.h5
+    (0, "question_id", 2**32, "4294967296 is no whole number"),
+    (0, "question_id", 10.5, "10.5 is no whole number"),
+    (0, "question_id", float("inf"), "infinity"),
+    (0, "image_id", 2**63, "9223372036854775808 is no whole number"),
+    (0, "image_id", float("inf"), "infinity"),
+    (0, "question", None, "NoneType where text should be"),
+    (0, "question", "a \0", "a zero character"),
+    (0, "question", "a \ud83d", "surrogates not allowed"),
+    (0, "multiple_choices", "yes", "str where a list should be"),
+    (1, "answers", [{"answer": None}] * 10, "NoneType where text should be"),
+    (1, "multiple_choice_answer", None, "NoneType where text should be"),
+    (1, "image_id", 2, "to be of image 1, as in"),
+]
+WRONG = [
+    (1, lambda entries: entries.pop(1), ["annotation of question 10 "]),
+    (1, lambda entries: entries[0]["answers"].pop(), ["expected 10 answers to question 1310, found 9"]),
+    (0, lambda entries: entries.append(entries[0]), ["1 repeated"]),
+    (0, lambda entries: entries[1].pop("question_id"), ["'question_id'"]),
+    *(
+        (where, lambda entries, key=key: entries[1].pop(key), [f"'{key}'", "question 10,"])
+        for where, keys in FIELDS.items()
+        for key in keys
+    ),
+    *(
+        (where, lambda entries, key=key, value=value: entries[1].update({key: value}), [found])
+        for where, key, value, found in VALUES
+    ),
+]
+
+
+@pytest.mark.parametrize(("where", "edit", "found"), WRONG)
+def test_missing_repeated_and_unstorable_entries_are_refused(files, where, edit, found):
+    change(files[where], lambda content: edit(content[KINDS[where]]))
+    fails(*files, *found, files[where])
 
 
 def test_image_files_are_named_as_the_official_tools_name_them():

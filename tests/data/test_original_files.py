@@ -1,39 +1,23 @@
 """Training on the original's own files: Torch's quirks, no texts, and the official JSON beside them."""
 
-import json
-
 import h5py
 import numpy as np
 import pytest
 import torch
+from official_files import write_original
 from tiny_runs import make_data, make_head, make_trainer
 
 from lookwhy.errors import LookwhyError
 from lookwhy.models import VQASystem, load_checkpoint
 
-ORIGINAL = ["ques_{}", "ques_length_{}", "question_id_{}", "img_pos_{}"]
-
 
 @pytest.fixture
 def original(tiny_world, tmp_path):
-    """The tiny world as the original would have written it: its datasets and keys and no others."""
-    folder = tmp_path / "original"
-    folder.mkdir()
-    with h5py.File(tiny_world / "data_prepro.h5") as ours, h5py.File(folder / "data_prepro.h5", "w") as file:
-        for split in ("train", "test"):
-            for name in ORIGINAL:
-                values = ours[name.format(split)][:].astype(np.uint32)
-                # Torch's tables come out as columns.
-                file[name.format(split)] = values.reshape(-1, 1) if name == "img_pos_{}" else values
-        file["answers"] = ours["answers"][:].astype(np.uint32)
-        file["MC_ans_test"] = np.zeros((len(ours["img_pos_test"]), 18), np.uint32)
-    names = json.loads((tiny_world / "data_prepro.json").read_text())
-    kept = {k: names[k] for k in ("ix_to_word", "ix_to_ans", "unique_img_train", "unique_img_test")}
-    (folder / "data_prepro.json").write_text(json.dumps(kept))
+    """The tiny world in the original's files."""
+    folder = write_original(tiny_world, tmp_path / "original")
     with h5py.File(tiny_world / "data_img.h5") as ours, h5py.File(folder / "data_img.h5", "w") as file:
-        for split in ("train", "test"):
-            images = ours[f"images_{split}"][:]
-            file[f"images_{split}"] = images.reshape(len(images), -1).astype(np.float32)
+        for name, images in ours.items():
+            file[name] = images[:].reshape(len(images), -1).astype(np.float32)
     return folder
 
 
@@ -66,7 +50,7 @@ def test_with_the_official_json_beside_them_they_train_as_ours_do(original, tiny
     assert again.labels.tolist() == expected.labels.tolist()
 
 
-def test_without_any_answers_the_way_out_is_named(original):
+def test_missing_answers_name_the_remedy(original):
     data = make_data(original, annotator_maps=None)
     with pytest.raises(LookwhyError, match=r"give data\.val_questions and data\.val_annotations"):
         data.setup()

@@ -4,7 +4,7 @@ import json
 import h5py
 import numpy as np
 import pytest
-from official_files import entry, write_official
+from official_files import entry, write_official, write_original
 
 from lookwhy.data import prepro_writer
 from lookwhy.data.prepro import read_prepro
@@ -30,9 +30,9 @@ ORIGINAL = {
 }  # fmt: skip
 
 
-def prepare(folder, **settings):
-    train, val = write_official(folder, "train", TRAIN, "train2014"), write_official(folder, "val", VAL)
-    return prepare_questions(*train, *val, folder / "out", **({"num_answers": 2} | settings))
+def prepare(folder, val=VAL, train_subtype="train2014", **settings):
+    files = *write_official(folder, "train", TRAIN, train_subtype), *write_official(folder, "val", val)
+    return prepare_questions(*files, folder / "out", **({"num_answers": 2} | settings))
 
 
 @pytest.fixture
@@ -45,19 +45,14 @@ def prepared(tmp_path):
 
 def test_more_choices_than_the_official_eighteen_are_all_kept(tmp_path):
     many = [str(i) for i in range(20)]
-    train = write_official(tmp_path, "train", TRAIN)
-    val = write_official(tmp_path, "val", [entry(90, 9, "Is it?", ["no"] * 10, choices=[*many, "no"])])
-    prepare_questions(*train, *val, tmp_path / "out")
-    split = read_prepro(tmp_path / "out").test
-    assert split.choices.shape == (1, 21)
-    assert split.choices[0, 20] >= 0
+    prepare(tmp_path, [entry(90, 9, "Is it?", ["no"] * 10, choices=[*many, "yes"])])
+    choices = read_prepro(tmp_path / "out").test.choices
+    assert choices.shape == (1, 21)
+    assert choices[0, 20] >= 0
 
 
 def test_validation_questions_that_are_trained_on_are_counted(tmp_path):
-    train = write_official(tmp_path, "train", TRAIN)
-    val = write_official(tmp_path, "val", [*VAL, *TRAIN[:2]])
-    counts = prepare_questions(*train, *val, tmp_path / "out", num_answers=2)
-    assert counts.shared == 1  # of the two the first is dropped
+    assert prepare(tmp_path, [*VAL, *TRAIN[:2]]).shared == 1  # the first of the two is dropped
 
 
 def test_the_original_datasets_are_unsigned_one_based_and_left_aligned(prepared):
@@ -87,7 +82,7 @@ def test_the_original_datasets_are_unsigned_one_based_and_left_aligned(prepared)
             assert file[key][:].tolist() == values, key
 
 
-def test_what_the_original_lacks_stands_in_further_datasets_of_both_splits(prepared):
+def test_additional_datasets_hold_texts_and_ids_of_both_splits(prepared):
     with h5py.File(prepared / "data_prepro.h5") as file:
         for split, entries in (("train", TRAIN[1:]), ("test", VAL)):
             texts = {
@@ -109,9 +104,9 @@ def test_what_the_original_lacks_stands_in_further_datasets_of_both_splits(prepa
 def test_reading_gives_zero_based_positions_and_labels(prepared):
     found = read_prepro(prepared)
     assert found.train.tokens.dtype == np.int64
-    assert found.train.labels.tolist() == [0, 1, 0]
-    assert found.test.labels.tolist() == [1, -1, 0]
-    assert found.train.image_pos.tolist() == [0, 0, 1]
+    for split, labels, positions in (("train", [0, 1, 0], [0, 0, 1]), ("test", [1, -1, 0], [0, 1, 0])):
+        assert getattr(found, split).labels.tolist() == labels
+        assert getattr(found, split).image_pos.tolist() == positions
     assert found.test.image_ids.tolist() == [9, 7, 9]
     assert found.test.image_files[1] == "val2014/COCO_val2014_000000000007.jpg"
     assert found.test.questions == ["Is it green?", "What", "is it"]
@@ -119,8 +114,7 @@ def test_reading_gives_zero_based_positions_and_labels(prepared):
     assert found.train.question_types == ["is it", "is it", "none of the above"]
     assert found.train.answer_types == ["yes/no", "yes/no", "other"]
     assert found.vocabulary.encode(["it", "green"]) == [3, 6]
-    assert found.answers == ["yes", "no"]
-    assert found.image_root == ""
+    assert (found.answers, found.image_root) == (["yes", "no"], "")
 
 
 def test_a_test_set_without_annotations_is_prepared_without_answers(tmp_path):
@@ -145,57 +139,41 @@ def test_the_image_folder_is_stated_and_its_png_files_are_found(tmp_path, place)
 
 
 def test_images_of_a_file_that_does_not_name_their_folder_are_refused(tmp_path):
-    files = [*write_official(tmp_path, "train", TRAIN, ""), *write_official(tmp_path, "val", VAL)]
     with pytest.raises(LookwhyError, match='expected a "data_subtype"'):
-        prepare_questions(*files, tmp_path, image_root=tmp_path)
+        prepare(tmp_path, train_subtype="", image_root=tmp_path)
 
 
 def test_an_interruption_leaves_the_files_of_before(tmp_path, monkeypatch):
     prepare(tmp_path)
-    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    before = {path: path.read_bytes() for path in (tmp_path / "out").iterdir()}
 
-    def interrupt(*arguments):
+    def interrupt(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(prepro_writer, "_write_split", interrupt)
     with pytest.raises(KeyboardInterrupt):
         prepare(tmp_path, num_answers=1)
-    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+    assert {path: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
 
 
 @pytest.fixture
-def original(tmp_path):
-    """As the original's prepro.py writes it: words in any order, no further datasets or keys."""
-    names = {
-        "ix_to_word": {"2": "what", "1": "is", "3": "UNK"},
-        "ix_to_ans": {"1": "no", "2": "yes"},
-        "unique_img_train": ["train2014/COCO_train2014_000000000009.jpg", "pictures/cat.png"],
-        "unique_img_test": [f"val2014/COCO_val2014_000000000{i}.jpg" for i in (131, 400)],
-    }
-    (tmp_path / "data_prepro.json").write_text(json.dumps(names))
-    with h5py.File(tmp_path / "data_prepro.h5", "w") as file:
-        for split, rows in (("train", 2), ("test", 3)):
-            file[f"ques_{split}"] = np.pad(np.full((rows, 2), 2, np.uint32), ((0, 0), (0, 24)))
-            file[f"ques_length_{split}"] = np.full(rows, 2, np.uint32)
-            file[f"question_id_{split}"] = np.arange(rows, dtype=np.uint32) + 40
-        file["img_pos_train"] = np.array([1, 2], np.uint32)
-        file["img_pos_test"] = np.array([2, 1, 2], np.uint32)
-        file["answers"] = np.array([2, 1], np.uint32)
-        file["MC_ans_test"] = np.zeros((3, 18), np.uint32)
-    return tmp_path
+def original(prepared, tmp_path):
+    """The prepared questions in the original's files, one image without digits at its name's end."""
+    folder = write_original(prepared, tmp_path / "original")
+    path = folder / "data_prepro.json"
+    path.write_text(path.read_text().replace("train2014/COCO_train2014_000000000003.jpg", "pictures/cat.png"))
+    return folder
 
 
 def test_the_original_files_are_read_unmodified(original):
     found = read_prepro(original)
-    assert found.train.labels.tolist() == [1, 0]
-    assert found.test.labels.tolist() == [-1, -1, -1]
-    assert found.test.image_pos.tolist() == [1, 0, 1]
-    assert found.test.image_ids.tolist() == [400, 131, 400]
+    assert (found.train.labels.tolist(), found.test.labels.tolist()) == ([0, 1, 0], [-1, -1, -1])
+    assert found.test.image_pos.tolist() == [0, 1, 0]
     # A name without digits at its end: the row's number.
-    assert found.train.image_ids.tolist() == [9, 1]
+    assert (found.train.image_ids.tolist(), found.test.image_ids.tolist()) == ([5, 5, 1], [9, 7, 9])
     assert found.test.questions == found.test.answers10 == found.train.question_types == []
-    assert found.vocabulary.decode(found.train.tokens[0].tolist()) == ["what", "what"]
-    assert found.answers == ["no", "yes"]
+    assert found.vocabulary.decode(found.train.tokens[0].tolist()) == ["is", "it", "red", "?"]
+    assert found.answers == ["yes", "no"]
 
 
 def fails(folder, found):
@@ -232,7 +210,7 @@ def test_a_missing_or_damaged_file_is_named(original, name):
         ("img_pos_test", None, "img_pos_test"),
         ("img_pos_test", np.uint32([3, 1, 2]), "points outside the 2 images"),
         ("img_pos_train", np.uint32([0, 1]), "points outside the 2 images"),
-        ("ques_length_train", np.uint32([1, 1, 1]), "3 lengths of 2 questions"),
+        ("ques_length_train", np.uint32([1, 1]), "2 lengths of 3 questions"),
         ("answers10_test", ["a?", "b?"], "2 answers10 of 3 questions"),
         ("answers10_test", ["a?", "b?", "c?"], "without a column for each annotator"),
     ],
@@ -244,12 +222,13 @@ def test_missing_datasets_and_contradictions_are_named(original, name, values, f
 
 def test_a_missing_key_and_a_gap_in_the_numbers_are_named(original):
     path = original / "data_prepro.json"
-    names = json.loads(path.read_text())
-    path.write_text(json.dumps(names | {"ix_to_ans": {"1": "no", "3": "yes"}}))
-    fails(original, "'2'")
-    del names["unique_img_test"]
-    path.write_text(json.dumps(names))
-    fails(original, "unique_img_test")
+    whole = path.read_text()
+    for old, new, found in (
+        ('"2": "no"', '"3": "no"', "'2'"),
+        ("unique_img_test", "other", "unique_img_test"),
+    ):
+        path.write_text(whole.replace(old, new))
+        fails(original, found)
 
 
 def test_texts_are_read_when_they_are_asked_for(original):

@@ -19,21 +19,21 @@ def data(tiny_world):
 
 
 def official_accuracy(path, data):
-    """What the official evaluation does with a result file: every question id, mean of their accuracies."""
+    """Evaluate a result file as the official program does: every question id, mean of their accuracies."""
     said = {one["question_id"]: one["answer"] for one in json.loads(path.read_text())}
     ids, tens = data.prepro.test.question_ids.tolist(), data.prepro.test.answers10
     assert sorted(said) == sorted(ids)
     return sum(reference_accuracy(said[i], ten) for i, ten in zip(ids, tens, strict=True)) / len(ids)
 
 
-def test_the_accuracy_told_is_the_official_one_of_the_file_written(data, tmp_path):
+def test_the_accuracy_is_the_official_one_of_the_written_file(data, tmp_path):
     answers = answer_all(make_head(data).eval(), data)
     (path,) = write_results(answers, tmp_path, "epoch=003")
     assert path.name == "vqa_OpenEnded_epoch=003_results.json"
     assert answers.accuracy["open_ended"]["overall"] == official_accuracy(path, data)
 
 
-def test_multiple_choice_is_the_likeliest_of_the_choices(data, tmp_path):
+def test_multiple_choice_gives_the_most_probable_choice(data, tmp_path):
     head, split = make_head(data).eval(), data.prepro.test
     random = np.random.default_rng(0)
     split.choices = random.integers(-1, len(data.answers), (len(split.question_ids), 18))

@@ -1,12 +1,12 @@
 """SAN against a forward pass written in NumPy from the equations of the paper."""
 
-import shutil
-
 import h5py
 import numpy as np
 import pytest
+import test_deeper_lstm as deeper_lstm
 import torch
-from test_deeper_lstm import QUESTIONS, padded, sigmoid
+from official_files import copy_prepared
+from test_deeper_lstm import QUESTIONS, linear, numpy_lstm, padded
 from tiny_runs import make_data, make_trainer
 
 from lookwhy.errors import LookwhyError
@@ -31,20 +31,11 @@ def inputs():
 
 
 def numpy_forward(state, grid, words):
-    """One question; the gate order of a PyTorch LSTM is input, forget, cell, output."""
-    bias = state["lstm.bias_ih_l0"] + state["lstm.bias_hh_l0"]
-    h = c = np.zeros(6)
-    for word in words:
-        x = state["word_table.weight"][word - 1]
-        i, f, g, o = np.split(state["lstm.weight_ih_l0"] @ x + state["lstm.weight_hh_l0"] @ h + bias, 4)
-        c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
-        h = sigmoid(o) * np.tanh(c)
-    regions = []
-    for row in range(2):
-        for column in range(2):
-            f = grid[:, row, column]
-            f = f / np.sqrt((f**2).sum())
-            regions.append(np.tanh(state["project_image.weight"] @ f + state["project_image.bias"]))
+    """One question."""
+    parts = (linear(state, f"lstm.weight_{part}_l0", f"lstm.bias_{part}_l0") for part in ("ih", "hh"))
+    _, (_, h) = numpy_lstm([state["word_table.weight"][word - 1] for word in words], *parts, 6)
+    look = linear(state, "project_image.weight", "project_image.bias")
+    regions = [np.tanh(look(f / np.sqrt((f**2).sum()))) for f in grid.reshape(5, 4).T]
     u, attention = h, []
     for hop in range(2):
         question = state[f"score_question.{hop}.weight"] @ u + state[f"score_question.{hop}.bias"]
@@ -69,13 +60,7 @@ def test_logits_and_attention_equal_an_independent_forward_pass():
     assert attention.std(axis=2).max() > 0.05
 
 
-def test_flattened_features_are_the_same_grid():
-    head = make()
-    features, tokens, lengths = inputs()
-    assert torch.equal(head(features, tokens, lengths), head(features.flatten(1), tokens, lengths))
-
-
-def test_features_that_are_no_grid_and_no_hop_are_refused_in_one_line():
+def test_features_without_a_grid_and_heads_without_a_hop_are_refused_in_one_line():
     with pytest.raises(LookwhyError, match="found 4097 features for 49 regions; set") as error:
         SAN(vocab_size=3, num_answers=2, image_dim=4097, regions=49)
     assert "\n" not in str(error.value)
@@ -84,8 +69,7 @@ def test_features_that_are_no_grid_and_no_hop_are_refused_in_one_line():
 
 
 def test_a_grid_of_another_number_of_regions_is_refused_before_training(tiny_world, tmp_path):
-    for name in ("data_prepro.h5", "data_prepro.json", "data_img.h5"):
-        shutil.copy(tiny_world / name, tmp_path)
+    copy_prepared(tiny_world, tmp_path)
     with h5py.File(tmp_path / "data_img.h5", "a") as file:
         for split in ("images_train", "images_test"):
             rows = file[split][:]
@@ -97,15 +81,33 @@ def test_a_grid_of_another_number_of_regions_is_refused_before_training(tiny_wor
         make_trainer(tmp_path, 1, []).fit(VQASystem(head), data)
 
 
-def test_a_question_only_model_ignores_the_image():
+@pytest.fixture(params=["DeeperLSTM", "SAN"])
+def kind(request):
+    """A function that makes a head, and a batch for it."""
+    if request.param == "SAN":
+        return make, inputs()
+    features, tokens, lengths = deeper_lstm.inputs()
+    return deeper_lstm.make, (features.view(-1, 3, 3, 1), tokens, lengths)
+
+
+def test_heads_flatten_grids_and_never_read_padding(kind):
+    make, (features, tokens, lengths) = kind
+    head = make()
+    expected = head(features, tokens, lengths)
+    assert torch.equal(head(features.flatten(1), tokens, lengths), expected)
+    longer = torch.nn.functional.pad(tokens, (0, 4), value=8)
+    assert torch.equal(head(features, longer, lengths), expected)
+
+
+def test_question_only_heads_ignore_the_image(kind):
+    make, (features, tokens, lengths) = kind
     head = make(use_image=False)
-    features, tokens, lengths = inputs()
     assert torch.equal(head(features, tokens, lengths), head(torch.rand_like(features), tokens, lengths))
 
 
-def test_its_settings_build_it_again():
+def test_settings_build_a_head_again(kind):
+    make, batch = kind
     head = make()
-    again = SAN(**head.settings).double().eval()
+    again = type(head)(**head.settings).double().eval()
     again.load_state_dict(head.state_dict())
-    features, tokens, lengths = inputs()
-    assert torch.equal(head(features, tokens, lengths), again(features, tokens, lengths))
+    assert torch.equal(head(*batch), again(*batch))

@@ -1,12 +1,12 @@
 """The recipe of the original, step by step, against NumPy."""
 
 import json
-import shutil
 
 import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+from official_files import copy_prepared
 from pytorch_lightning.callbacks import ModelCheckpoint
 from tiny_runs import make_data, make_head, make_trainer
 
@@ -83,7 +83,7 @@ def test_a_resumed_run_ends_at_the_weights_of_an_uninterrupted_one(tiny_world, t
     settings, half = {"learning_rate": 1e-3, "kind": kind}, tmp_path / "half"
     whole, _ = fit(tiny_world, tmp_path, epochs=2, **settings)
     fit(tiny_world, tmp_path, epochs=1, save=half, **settings)
-    torch.rand(1000)  # whatever happened in between
+    torch.rand(1000)  # the random state must not matter
     last = str(half / "last.ckpt")
     resumed, trainer = fit(tiny_world, tmp_path, epochs=2, save=half, ckpt_path=last, **settings)
     assert trainer.current_epoch == 2
@@ -109,10 +109,7 @@ def test_a_checkpoint_is_read_back_ready_to_answer(tiny_world, tmp_path):
 
 
 def test_data_that_were_prepared_otherwise_since_are_refused(tiny_world, tmp_path):
-    folder = tmp_path / "data"
-    folder.mkdir()
-    for name in ("data_prepro.json", "data_prepro.h5", "data_img.h5"):
-        shutil.copy(tiny_world / name, folder)
+    folder = copy_prepared(tiny_world, tmp_path / "data")
     fit(folder, tmp_path, save=tmp_path / "run")
     run = load_checkpoint(tmp_path / "run/last.ckpt")
     run.datamodule()
@@ -125,25 +122,27 @@ def test_data_that_were_prepared_otherwise_since_are_refused(tiny_world, tmp_pat
             run.datamodule()
 
 
+FOREIGN = [b"", b"not a checkpoint", b"PK\x03\x04 broken zip", b"...", b"image,question"]
+
+
 @pytest.mark.parametrize(
-    "content", [b"", b"not a checkpoint", b"PK\x03\x04 broken zip", b"...", b"image,question"]
+    ("name", "content", "found"),
+    [
+        *(("last.ckpt", content, "something else in") for content in FOREIGN),
+        ("other.ckpt", {"state_dict": {}}, "no lookwhy entry"),
+        ("missing.ckpt", None, "no file"),
+        (".", None, "the folder"),
+    ],
 )
-def test_a_file_that_is_no_checkpoint_is_refused_in_one_line(content, tmp_path):
-    path = tmp_path / "last.ckpt"
-    path.write_bytes(content)
-    with pytest.raises(LookwhyError, match="expected a checkpoint of lookwhy train") as error:
+def test_a_path_that_is_no_checkpoint_is_refused_in_one_line(tmp_path, name, content, found):
+    path = tmp_path / name
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content:
+        torch.save(content, path)
+    with pytest.raises(LookwhyError, match=f"expected a checkpoint of lookwhy train, found {found}") as error:
         load_checkpoint(path)
     assert "\n" not in str(error.value)
-
-
-def test_a_folder_a_missing_file_and_another_programs_checkpoint_are_told_apart(tmp_path):
-    other = tmp_path / "other.ckpt"
-    torch.save({"state_dict": {}}, other)
-    for path, found in (
-        (tmp_path, "the folder"), (tmp_path / "last.ckpt", "no file"), (other, "no lookwhy entry"),
-    ):  # fmt: skip
-        with pytest.raises(LookwhyError, match=f"found {found}"):
-            load_checkpoint(path)
 
 
 def test_weights_that_are_not_finite_are_never_written(tiny_world, tmp_path):

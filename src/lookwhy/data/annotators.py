@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -43,10 +43,8 @@ def find_annotator_maps(folder: Path) -> dict[int, list[Path]]:
                 f"expected one map of each annotator of a question, found {one[2]} and {other[2]}; "
                 "remove one, or give the folder of one of them as data.annotator_maps"
             )
-    files: dict[int, list[Path]] = {}
-    for question_id, _, path in numbered:
-        files.setdefault(question_id, []).append(path)
-    return files
+    grouped = groupby(numbered, key=lambda one: one[0])
+    return {question_id: [path for *_, path in maps] for question_id, maps in grouped}
 
 
 def load_annotator_maps(

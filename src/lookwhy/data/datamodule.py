@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
 from lookwhy.data.dataset import QuestionDataset
-from lookwhy.data.feature_rows import SPLITS, Keep, load_features, place_features
+from lookwhy.data.feature_rows import Keep, load_features, place_features
 from lookwhy.data.features import check_files, feature_shape, is_stamped, read_description
-from lookwhy.data.prepro import SplitQuestions, join_annotations, read_prepro
+from lookwhy.data.prepro import SPLITS, SplitQuestions, join_annotations, read_prepro
 from lookwhy.data.sampling import Sampling, TrainBatches, evaluation_batches
 from lookwhy.errors import LookwhyError, command
 from lookwhy.towers.recipe import ImageRecipe
@@ -124,10 +124,11 @@ class VQADataModule(pl.LightningDataModule):
         features = load_features(path, self.features, image_files=files)
         for split, rows in features.items():
             expected = (len(files[split]), *self.feature_shape)
-            if rows.shape != expected:
+            found = tuple(rows.rows.shape)
+            if found != expected:
                 raise LookwhyError(
-                    f"expected {expected[0]} images_{split} of shape {expected[1:]}, found {rows.shape[0]} "
-                    f"of {rows.shape[1:]} in {path}; prepare questions and features from the same files"
+                    f"expected {expected[0]} images_{split} of shape {expected[1:]}, found {found[0]} "
+                    f"of {found[1:]} in {path}; prepare questions and features from the same files"
                 )
         check_files(path, files)
         device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
@@ -143,9 +144,8 @@ class VQADataModule(pl.LightningDataModule):
     def val_dataloader(self) -> DataLoader[VQABatch]:
         """Batches of all validation questions, each question once."""
         questions = self.datasets["test"]
-        return self._loader(
-            questions, evaluation_batches(len(questions), self.eval_batch_size, *self._place())
-        )
+        batches = evaluation_batches(len(questions), self.eval_batch_size, *self._place())
+        return self._loader(questions, batches)
 
     def test_dataloader(self) -> DataLoader[VQABatch]:
         """Batches of the validation questions: the test questions have no public answers."""
@@ -208,7 +208,7 @@ class VQADataModule(pl.LightningDataModule):
         return {name: str(path.resolve()) if (path := getattr(self, name)) else None for name in paths} | {
             "annotators": self.annotators,
             "note": self.note,
-            "words": [self.prepro.vocabulary.decode([i])[0] for i in range(1, self.vocab_size + 1)],
+            "words": self.prepro.vocabulary.decode(range(1, self.vocab_size + 1)),
             "answers": list(self.answers),
             "max_length": self.max_length,
             "tower": read_description(features) if is_stamped(features) else None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -29,10 +28,8 @@ class QuestionDataset(Dataset[VQABatch]):
         self.split, self.features, self.has_texts = split, features, has_texts
         self.tokens = torch.from_numpy(np.ascontiguousarray(split.tokens))
         self.lengths = torch.from_numpy(split.lengths).clamp(min=1)
-        self.labels = torch.from_numpy(split.labels)
-        self.question_ids = torch.from_numpy(split.question_ids)
-        self.image_ids = torch.from_numpy(split.image_ids)
-        self.image_pos = torch.from_numpy(split.image_pos)
+        numbers = split.labels, split.question_ids, split.image_ids, split.image_pos
+        self.labels, self.question_ids, self.image_ids, self.image_pos = map(torch.from_numpy, numbers)
 
     def __len__(self) -> int:
         return len(self.question_ids)
@@ -40,25 +37,20 @@ class QuestionDataset(Dataset[VQABatch]):
     def __getitem__(self, rows: Int64[Tensor, " B"]) -> VQABatch:
         """The questions in the given rows, padded to the longest of them."""
         lengths = self.lengths[rows]
-        batch = VQABatch(
+        split, positions = self.split, self.image_pos[rows]
+        texts: dict[str, Any] = {}
+        if self.has_texts:
+            columns: dict[str, list[Any]] = {"questions": split.questions, "answers": split.answers10}
+            columns |= {"question_types": split.question_types, "answer_types": split.answer_types}
+            # A column that the file lacks is empty.
+            texts = {name: [column[i] for i in rows.tolist()] for name, column in columns.items() if column}
+            texts["image_files"] = [split.image_files[image] for image in positions.tolist()]
+        return VQABatch(
             question_ids=self.question_ids[rows],
             tokens=self.tokens[rows, : int(lengths.max())],
             lengths=lengths,
             labels=self.labels[rows],
             image_ids=self.image_ids[rows],
-            features=self.features.take(self.image_pos[rows]),
-        )
-        if not self.has_texts:
-            return batch
-
-        def pick(column: list[Any]) -> list[Any]:
-            return [column[row] for row in rows.tolist()] if column else []
-
-        return replace(
-            batch,
-            image_files=[self.split.image_files[image] for image in self.image_pos[rows].tolist()],
-            questions=pick(self.split.questions),
-            answers=pick(self.split.answers10),
-            question_types=pick(self.split.question_types),
-            answer_types=pick(self.split.answer_types),
+            features=self.features.take(positions),
+            **texts,
         )

@@ -14,6 +14,7 @@ import shutil
 import time
 import zipfile
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path, PureWindowsPath
 from typing import Any
@@ -32,6 +33,7 @@ ATTEMPTS = 5  # consecutive attempts without progress
 BACKOFF = 1.0  # seconds before the second try; each further wait is twice as long
 SLOWEST = 1024  # bytes per second; a connection below this for a whole timeout counts as dead
 LONGEST_WAIT = 300  # seconds that a server may ask for before the next try (Retry-After)
+BUSY = (429, 500, 502, 503, 504)
 BREAKS = (requests.ConnectionError, HTTPError, ConnectionError, TimeoutError)
 _say = partial(print, flush=True)
 
@@ -51,9 +53,7 @@ def download(
     Raises:
         LookwhyError: the server lacks a file or keeps failing, a checksum differs, or the disk is full.
     """
-    busy = (429, 500, 502, 503, 504)
-    retry = Retry(ATTEMPTS - 1, backoff_factor=BACKOFF, status_forcelist=busy, retry_after_max=LONGEST_WAIT)
-    url = base_url
+    retry = Retry(ATTEMPTS - 1, backoff_factor=BACKOFF, status_forcelist=BUSY, retry_after_max=LONGEST_WAIT)
     try:
         root.mkdir(parents=True, exist_ok=True)
         lock = FileLock(root / f".{label}.lock")  # the kernel releases it when a process dies
@@ -70,7 +70,6 @@ def download(
             missing = [file for file in files if not file.is_complete()]
             needed = kept = 0
             for file in missing:
-                url = file.url
                 size, here = file.sizes()
                 # A zip is deleted only after unpacking; its content is assumed to be as large as the zip.
                 needed = max(needed, kept + size - here + size * file.is_zip)
@@ -78,11 +77,10 @@ def download(
             if missing:
                 _require(root, needed, "to download, zips counted twice to unpack them")
             for file in missing:
-                url = file.url
                 file.fetch()
     except (requests.RequestException, *BREAKS) as error:
         raise LookwhyError(
-            f"expected the file {url}, found: {_reason(error)}; check the network, or give --base-url "
+            f"expected the file {file.url}, found: {_reason(error)}; check the network, or give --base-url "
             "of a mirror that has it; the same command continues"
         ) from error
     except OSError as error:
@@ -98,37 +96,39 @@ class _File:
     def __init__(
         self, source: Source, root: Path, base_url: str | None, session: requests.Session, timeout: float
     ) -> None:
-        self.source, self.root, self.session, self.timeout = source, root, session, timeout
-        self.name = source.url.rsplit("/", 1)[1]
+        self.source, self.root, self.timeout = source, root, timeout
+        self.name = source.url.rpartition("/")[2]
+        self.algorithm, _, self.digest = (source.checksum or "").partition(":")
         self.url = source.url if base_url is None else f"{base_url.rstrip('/')}/{self.name}"
+        self.head = partial(session.head, self.url, timeout=timeout, allow_redirects=True)
+        self.get = partial(session.get, self.url, timeout=timeout, stream=True)
         self.is_zip = self.name.endswith(".zip")
         self.path, self.partial = root / self.name, root / f"{self.name}.partial"
         self.note, self.mark = root / f"{self.name}.partial.json", root / f".{self.name}.unpacked"
 
     def is_complete(self) -> bool:
         """Whether the file exists and is correct; for a zip, whether its unpacked content exists."""
-        if self.is_zip:
-            names = _read_json(self.mark)
-            complete = bool(names) and all((self.root / name).exists() for name in names)
-        elif complete := self.path.exists():
+        names = _read_json(self.mark) if self.is_zip else [self.name]
+        if not names or not all((self.root / name).exists() for name in names):
+            return False
+        if not self.is_zip:
             self._check()
-        if complete:
-            _say(f"{self.name}: here already")
-        return complete
+        _say(f"{self.name}: here already")
+        return True
 
     def sizes(self) -> tuple[int, int]:
         """Size of the whole file in bytes, as far as it is known, and number of bytes already on disk."""
-        here = size = self.path.stat().st_size if self.path.exists() else self._arrived()[0]
-        if not self.path.exists():
-            response = self.session.head(self.url, timeout=self.timeout, allow_redirects=True)
+        here, version = self._arrived()
+        if here != version.get("size"):
+            response = self.head()
             if response.status_code in (403, 405, 501):  # a server that does not offer HEAD
-                response = self.session.get(self.url, timeout=self.timeout, stream=True)
+                response = self.get()
                 response.close()
-            size = max(_version(response).get("size", 0), here)
-        algorithm = (self.source.checksum or "sum not checked").partition(":")[0]
+            version = _version(response)
+        size = max(version.get("size", 0), here)
         stated = readable(size) if size else "size not stated"
         stated += f", {readable(here)} of it here" if here else ""
-        _say(f"{self.name}: {stated} ({algorithm})")
+        _say(f"{self.name}: {stated} ({self.algorithm or 'sum not checked'})")
         return size, here
 
     def fetch(self) -> None:
@@ -151,20 +151,18 @@ class _File:
             self._unpack()
 
     def _arrived(self) -> tuple[int, dict[str, Any]]:
-        """Number of bytes on disk, and the version of the file that they belong to; 0, {} without a note."""
+        """Number of bytes on disk, and the version of the file that they belong to; 0, {} if unknown."""
+        if self.path.exists():
+            return (size := self.path.stat().st_size), {"size": size}
         is_known = self.note.exists() and self.partial.exists()
         return (self.partial.stat().st_size, _read_json(self.note)) if is_known else (0, {})
 
     def _receive(self) -> None:
         """Append one response of the server to the partial file, or start that file again."""
         here, known = self._arrived()
-        if not here or here != known.get("size"):
-            asked = {"Range": f"bytes={here}-"} if here else {}
-            etag = known.get("etag") or "W/"
-            # A weak ETag does not promise equal bytes.
-            if here and (validator := known.get("modified") if etag.startswith("W/") else etag):
-                asked["If-Range"] = validator
-            with self.session.get(self.url, headers=asked, timeout=self.timeout, stream=True) as response:
+        if here != known.get("size"):
+            asked: Any = {"Range": f"bytes={here}-", "If-Range": known.get("validator")} if here else None
+            with self.get(headers=asked) as response:
                 version = _version(response)
                 goes_on = response.headers.get("Content-Range", "").startswith(f"bytes {here}-")
                 stated = version.keys() & known.keys()  # a server may omit some of these headers
@@ -180,27 +178,27 @@ class _File:
 
     def _append(self, response: requests.Response, size: int | None) -> None:
         """Write the body as it arrives; `iter_content` would wait until a whole chunk is full."""
-        with self.partial.open("ab") as file:
+        with (
+            self.partial.open("ab") as file,
+            progress(desc=self.name, total=size, initial=file.tell(), **BYTES) as bar,
+        ):
             start, counted = time.monotonic(), file.tell()
-            with progress(desc=self.name, total=size, initial=counted, **BYTES) as bar:
-                while chunk := response.raw.read1(1 << 16):
-                    bar.update(file.write(chunk))
-                    seconds, arrived = time.monotonic() - start, file.tell() - counted
-                    if seconds > self.timeout:
-                        if arrived < SLOWEST * seconds:
-                            raise TimeoutError(f"only {readable(arrived)} in {seconds:.1f} s")
-                        start, counted = time.monotonic(), file.tell()
+            while chunk := response.raw.read1(1 << 16):
+                bar.update(file.write(chunk))
+                if (seconds := time.monotonic() - start) > self.timeout:
+                    if (arrived := file.tell() - counted) < SLOWEST * seconds:
+                        raise TimeoutError(f"only {readable(arrived)} in {seconds:.1f} s")
+                    start, counted = time.monotonic(), file.tell()
             if size not in (None, file.tell()):
                 raise ConnectionError("the server sent another length than it stated")
 
     def _check(self) -> None:
         """Compare the file with the published checksum, if there is one."""
-        if self.source.checksum is not None:
-            algorithm, _, expected = self.source.checksum.partition(":")
+        if self.algorithm:
             with self.path.open("rb") as file:
-                found = hashlib.file_digest(file, algorithm).hexdigest()
-            if found != expected:
-                raise self._remove(f"{algorithm} {expected} of {self.name}", found)
+                found = hashlib.file_digest(file, self.algorithm).hexdigest()
+            if found != self.digest:
+                raise self._remove(f"{self.algorithm} {self.digest} of {self.name}", found)
 
     def _remove(self, expected: str, found: str) -> LookwhyError:
         """Delete a wrong file, so that no later attempt resumes it; returns the error to raise."""
@@ -215,7 +213,16 @@ class _File:
         temporary = self.root / f".{self.name}.unpacking"  # on the same disk, so that files can be renamed
         shutil.rmtree(temporary, ignore_errors=True)  # left by a killed process
         try:
-            self._extract(temporary)
+            with zipfile.ZipFile(self.path) as file:
+                entries = file.infolist()
+                _require(self.root, sum(one.file_size for one in entries), f"to unpack {self.name}")
+                if not entries:
+                    raise ValueError("no file in it")
+                for one in entries:
+                    path = PureWindowsPath(one.filename)  # understands both slashes and drive letters
+                    if path.anchor or ".." in path.parts:
+                        raise ValueError(f"entry {one.filename!r} leads outside the folder")
+                file.extractall(temporary, progress(entries, f"unpacking {self.name}", unit="file"))
             names, folder = os.listdir(temporary), self.source.folder
             inside = self.root if folder is None or names == [folder] else self.root / folder
             shutil.copytree(temporary, inside, copy_function=os.replace, dirs_exist_ok=True)
@@ -229,35 +236,23 @@ class _File:
         self.mark.write_text(json.dumps(names if folder is None else [folder]))
         self.path.unlink()
 
-    def _extract(self, folder: Path) -> None:
-        with zipfile.ZipFile(self.path) as file:
-            entries = file.infolist()
-            _require(self.root, sum(entry.file_size for entry in entries), f"to unpack {self.name}")
-            if not entries:
-                raise ValueError("no file in it")
-            for entry in progress(entries, f"unpacking {self.name}", unit="file"):
-                path = PureWindowsPath(entry.filename)  # understands both slashes and drive letters
-                if path.anchor or ".." in path.parts:
-                    raise ValueError(f"entry {entry.filename!r} leads outside the folder")
-                file.extract(entry, folder)
-
 
 def _read_json(path: Path) -> Any:
     """Content of a JSON file; empty if it is missing or damaged."""
-    try:
+    with suppress(OSError, ValueError):
         return json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
+    return {}
 
 
 def _version(response: requests.Response) -> dict[str, Any]:
-    """ETag, Last-Modified and size of the file on the server, without those that the response omits."""
+    """ETag or Last-Modified ("validator") and size of the file on the server, as far as the response says."""
     if response.status_code != 416:
         response.raise_for_status()
     headers = response.headers
+    etag = headers.get("ETag", "W/")  # a weak one ("W/...") does not promise equal bytes
+    validator = headers.get("Last-Modified") if etag.startswith("W/") else etag
     size = headers.get("Content-Range", headers.get("Content-Length", "")).rpartition("/")[2]
-    number = int(size) if size.isdecimal() else None
-    found = {"etag": headers.get("ETag"), "modified": headers.get("Last-Modified"), "size": number}
+    found = {"validator": validator, "size": int(size) if size.isdecimal() else None}
     return {name: value for name, value in found.items() if value is not None}
 
 

@@ -11,8 +11,10 @@ import os
 import warnings
 import weakref
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NoReturn, cast
+from typing import Literal
 
 import h5py
 import numpy as np
@@ -21,47 +23,37 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from lookwhy.data.features import open_features, read_features
+from lookwhy.data.prepro import SPLITS
 from lookwhy.errors import LookwhyError, command
 
 Keep = Literal["auto", "ram", "mapped"]
-SPLITS = ("train", "test")
 COMFORTABLE = 0.5
 """Share of the free memory that features may take; the rest is for the model and for other processes."""
 CHECKED_AT_ONCE = 256
 """Rows checked at once: 4 MB of fc7, which fit into a processor's cache."""
 
 
+@dataclass(eq=False)
 class FeatureRows:
     """Features of one split, by row.
 
-    Args:
+    Attributes:
         rows: all features, in RAM, mapped or on a device.
         source: the file that is mapped.
         offset: first byte of the features in that file.
         is_checked: whether all rows are known to be finite.
+        pinned: whether `take` gathers rows in pinned memory.
+        name: dataset and file, for error lines.
+        image_files: image of each row, for error lines; empty if unknown.
     """
 
-    def __init__(
-        self,
-        rows: Float[Tensor, "M *D"],
-        source: MappedFile | None = None,
-        offset: int = 0,
-        is_checked: bool = False,
-    ) -> None:
-        self.rows, self.source, self.offset, self.is_checked = rows, source, offset, is_checked
-        self.pinned = False
-        # For error lines: dataset and file, and the image of each row.
-        self.name, self.image_files = "the features", cast(Sequence[str], ())
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Number of images, then the shape of one image's features."""
-        return tuple(self.rows.shape)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all features."""
-        return self.rows.numel() * self.rows.element_size()
+    rows: Float[Tensor, "M *D"]
+    source: MappedFile | None = None
+    offset: int = 0
+    is_checked: bool = False
+    pinned: bool = False
+    name: str = "the features"
+    image_files: Sequence[str] = ()
 
     def take(self, positions: Int64[Tensor, " B"]) -> Float[Tensor, "B *D"]:
         """The given rows, on the device of the features.
@@ -70,15 +62,13 @@ class FeatureRows:
             LookwhyError: the mapped file has been changed, or a row is not finite.
         """
         if self.source is not None:
-            self.source.check_unchanged()
-            self.source.expect(self.offset, self.nbytes // max(1, len(self.rows)), positions)
+            self.source.prepare(self.offset, self.rows.nbytes // max(1, len(self.rows)), positions)
         positions = positions.to(self.rows.device, non_blocking=True)
-        out = None
-        if self.pinned:
-            out = torch.empty((len(positions), *self.rows.shape[1:]), pin_memory=True)
+        shape = (len(positions), *self.rows.shape[1:])
+        out = torch.empty(shape, pin_memory=True) if self.pinned else None
         taken = torch.index_select(self.rows, 0, positions, out=out)
-        if not self.is_checked and (bad := _first_not_finite(taken)) is not None:
-            self._refuse(int(positions[bad]))
+        if not self.is_checked:
+            self._refuse_not_finite(taken, positions)
         return taken
 
     def check_finite(self) -> None:
@@ -87,43 +77,42 @@ class FeatureRows:
         Raises:
             LookwhyError: a row holds NaN or an infinite value.
         """
-        for start in range(0, 0 if self.is_checked else len(self.rows), CHECKED_AT_ONCE):
-            if (bad := _first_not_finite(self.rows[start : start + CHECKED_AT_ONCE])) is not None:
-                self._refuse(start + bad)
+        if not self.is_checked:
+            numbers = torch.arange(len(self.rows)).split(CHECKED_AT_ONCE)
+            for rows, some in zip(self.rows.split(CHECKED_AT_ONCE), numbers, strict=True):
+                self._refuse_not_finite(rows, some)
         self.is_checked = True
 
-    def _refuse(self, row: int) -> NoReturn:
-        values = self.rows[row]
-        found = "NaN" if bool(values.isnan().any()) else "an infinite value"
-        image = f" ({self.image_files[row]})" if row < len(self.image_files) else ""
-        raise LookwhyError(
-            f"expected finite image features, found {found} in row {row}{image} of {self.name}; "
-            f"write the features of that image anew ({command('prepare')} features)"
-        )
-
-
-def _first_not_finite(rows: Float[Tensor, "N *D"]) -> int | None:
-    """Index of the first row that holds NaN or an infinite value; None if all are finite.
-
-    The sum of each row is tested first, because that needs no copy of the rows. A sum of finite values may
-    overflow, so the values of a suspect row are tested one by one.
-    """
-    for row in (~torch.isfinite(rows.flatten(1).sum(1))).nonzero().flatten().tolist():
-        if not bool(torch.isfinite(rows[row]).all()):
-            return int(row)
-    return None
+    def _refuse_not_finite(self, rows: Float[Tensor, "B *D"], numbers: Int64[Tensor, " B"]) -> None:
+        # The sum of each row comes first, because it needs no copy of the rows. A sum of finite values may
+        # overflow, so the values of a suspect row are tested one by one.
+        for suspect in (~torch.isfinite(rows.flatten(1).sum(1))).nonzero().flatten().tolist():
+            values, row = rows[suspect], int(numbers[suspect])
+            if not bool(torch.isfinite(values).all()):
+                found = "NaN" if bool(values.isnan().any()) else "an infinite value"
+                image = f" ({self.image_files[row]})" if row < len(self.image_files) else ""
+                raise LookwhyError(
+                    f"expected finite image features, found {found} in row {row}{image} of {self.name}; "
+                    f"write the features of that image anew ({command('prepare')} features)"
+                )
 
 
 class MappedFile:
-    """A file mapped into memory. A changed file is refused: reading a truncated map raises SIGBUS."""
+    """A file mapped into memory. A changed file is refused: reading a truncated map raises SIGBUS.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    Args:
+        path: the file.
+        read_ahead: whether to ask the kernel to read the whole file now.
+    """
+
+    def __init__(self, path: Path, read_ahead: bool) -> None:
         # The file stays open while the map is used, so a new file under the same name does no harm.
-        self.descriptor = os.open(path, os.O_RDONLY)
+        self.path, self.descriptor = path, os.open(path, os.O_RDONLY)
         weakref.finalize(self, os.close, self.descriptor)
         self.state = self._state()
-        self.is_read_ahead = False
+        self.is_read_ahead = read_ahead and hasattr(os, "posix_fadvise")
+        if self.is_read_ahead:  # the whole file in order, before batches read it in random order
+            os.posix_fadvise(self.descriptor, 0, 0, os.POSIX_FADV_WILLNEED)
 
     def _state(self) -> tuple[int, int]:
         found = os.fstat(self.descriptor)
@@ -148,26 +137,20 @@ class MappedFile:
             warnings.filterwarnings("ignore", message=".*not writable.*")
             return torch.from_numpy(numbers)
 
-    def read_ahead(self) -> None:
-        """Ask the kernel to read the whole file in order, before batches read it in random order."""
-        if hasattr(os, "posix_fadvise"):
-            os.posix_fadvise(self.descriptor, 0, 0, os.POSIX_FADV_WILLNEED)
-            self.is_read_ahead = True
+    def prepare(self, offset: int, nbytes: int, positions: Int64[Tensor, " B"]) -> None:
+        """Ask the kernel to read these rows at once; page by page takes ten times as long.
 
-    def expect(self, offset: int, nbytes: int, positions: Int64[Tensor, " B"]) -> None:
-        """Ask the kernel to read these rows at once; page by page takes ten times as long."""
-        if self.is_read_ahead or not hasattr(os, "posix_fadvise"):
-            return
-        for row in positions.tolist():
-            os.posix_fadvise(self.descriptor, offset + row * nbytes, nbytes, os.POSIX_FADV_WILLNEED)
-
-    def check_unchanged(self) -> None:
-        """Refuse a file that was written to after it was opened."""
+        Raises:
+            LookwhyError: the file was written to after it was opened.
+        """
         if self._state() != self.state:
             raise LookwhyError(
                 f"expected {self.path} to stay unchanged during training, found it written to or cut off; "
                 "restore it and resume from the last checkpoint, or set data.features to ram"
             )
+        if not self.is_read_ahead and hasattr(os, "posix_fadvise"):
+            for row in positions.tolist():
+                os.posix_fadvise(self.descriptor, offset + row * nbytes, nbytes, os.POSIX_FADV_WILLNEED)
 
 
 def load_features(
@@ -197,16 +180,16 @@ def load_features(
         nbytes = sum(4 * one.size for one in data)
         layouts = [(_offset(one), one.shape) for one in data]
     mappable = all(offset is not None for offset, _ in layouts)
+    if keep == "auto" and mappable:
+        keep = "mapped"
     if keep == "mapped" and not mappable:
         raise LookwhyError(
             f"expected contiguous, uncompressed float32 features to map, found others in {path}; write them "
             "anew (h5repack -f NONE -l CONTI) or set data.features to ram"
         )
     found: dict[str, FeatureRows] = {}
-    if keep == "mapped" or (keep == "auto" and mappable):
-        source = MappedFile(path)
-        if nbytes < COMFORTABLE * free:
-            source.read_ahead()
+    if keep == "mapped":
+        source = MappedFile(path, read_ahead=nbytes < COMFORTABLE * free)
         for split, (offset, shape) in zip(SPLITS, layouts, strict=True):
             rows = source.map(offset, shape) if offset else torch.empty(shape)
             found[split] = FeatureRows(rows, source, offset or 0)
@@ -219,7 +202,8 @@ def load_features(
     else:
         found = {split: FeatureRows(rows) for split, rows in read_features(path).items()}
     for split, one in found.items():
-        one.name, one.image_files = f"images_{split} in {path}", (image_files or {}).get(split, ())
+        one.name = f"images_{split} in {path}"
+        one.image_files = (image_files or {}).get(split, ())
         if one.source is None or one.source.is_read_ahead:
             one.check_finite()
     return found
@@ -242,7 +226,7 @@ def place_features(
     if device.type != "cuda" and free is None:
         return features
     free = torch.cuda.mem_get_info(device)[0] if free is None else free
-    if sum(one.nbytes for one in features.values()) < COMFORTABLE * free:
+    if sum(one.rows.nbytes for one in features.values()) < COMFORTABLE * free:
         for one in features.values():
             one.check_finite()  # on the CPU, once: a check on the device would make each batch wait
         return {split: FeatureRows(one.rows.to(device), is_checked=True) for split, one in features.items()}
@@ -256,15 +240,12 @@ def free_memory() -> int:
 
     Other systems do not report it. There the result is the whole memory, so that nothing is refused too soon.
     """
-    try:
-        lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
-        available = 1024 * int(lines["MemAvailable"].split()[0])
-    except (OSError, KeyError, ValueError):
-        return int(os.sysconf("SC_PHYS_PAGES")) * int(os.sysconf("SC_PAGE_SIZE"))
-    try:
-        return min(available, int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    except (OSError, ValueError):  # no container, or one without a limit ("max")
-        return available
+    memory = int(os.sysconf("SC_PHYS_PAGES")) * int(os.sysconf("SC_PAGE_SIZE"))
+    with suppress(OSError, ValueError, IndexError):
+        memory = 1024 * int(Path("/proc/meminfo").read_text().split("MemAvailable:")[1].split()[0])
+    with suppress(OSError, ValueError):  # no container, or one without a limit ("max")
+        memory = min(memory, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return memory
 
 
 def _offset(data: h5py.Dataset) -> int | None:

@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from lookwhy.data.prepro import SPLITS
 from lookwhy.errors import LookwhyError, command
 from lookwhy.progress import progress
 from lookwhy.towers.recipe import ImageRecipe
@@ -56,10 +57,16 @@ def extract_features(
     if partial.exists() and not _continues(partial, stamp):
         partial.unlink()
     out.parent.mkdir(parents=True, exist_ok=True)
+
+    @torch.no_grad()
+    def features_of(names: list[str]) -> Float[np.ndarray, "B *D"]:
+        images = torch.stack([recipe.load(image_root / name) for name in names])
+        return forward(images).float().cpu().numpy()
+
     with h5py.File(partial, "a") as file:
         file.attrs["stamp"] = stamp
         for split, names in image_files.items():
-            _extract_split(file, f"images_{split}", names, forward, recipe, image_root, batch_size)
+            _extract_split(file, f"images_{split}", names, features_of, batch_size)
         # Only an incomplete file needs `stamp` and `done`.
         del file.attrs["stamp"]
         for split, names in image_files.items():
@@ -72,22 +79,14 @@ def extract_features(
 
 
 def _extract_split(
-    file: h5py.File,
-    key: str,
-    names: list[str],
-    forward: Callable[[Tensor], Tensor],
-    recipe: ImageRecipe,
-    image_root: Path,
-    batch_size: int,
+    file: h5py.File, key: str, names: list[str], features_of: Callable[[list[str]], Any], batch_size: int
 ) -> None:
     done = int(file[key].attrs.get("done", 0)) if key in file else 0
     desc = key.replace("images_", "features ")
     with progress(desc=desc, total=len(names), initial=done, unit="image") as bar:
         while done < len(names):
             some = names[done : done + batch_size]
-            images = torch.stack([recipe.load(image_root / name) for name in some])
-            with torch.no_grad():
-                features = forward(images).float().cpu().numpy()
+            features = features_of(some)
             if key not in file:
                 file.create_dataset(key, (len(names), *features.shape[1:]), np.float32)
             file[key][done : done + len(some)] = features
@@ -126,14 +125,9 @@ def read_features(path: Path) -> dict[str, Float[Tensor, "M *D"]]:
     Raises:
         LookwhyError: the file is missing, damaged or of another kind.
     """
-    found = {}
     with open_features(path) as file:
-        for split in ("train", "test"):
-            data = file[f"images_{split}"]
-            found[split] = torch.empty(data.shape)
-            if data.size:
-                data.read_direct(found[split].numpy())
-    return found
+        data = {split: file[f"images_{split}"].astype(np.float32) for split in SPLITS}
+        return {split: torch.from_numpy(data[split][:]) for split in SPLITS}
 
 
 def feature_shape(path: Path) -> tuple[int, ...]:

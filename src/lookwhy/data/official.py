@@ -76,16 +76,14 @@ def read_official(questions: Path, annotations: Path | None) -> list[Question]:
     try:
         subtype = _text(content.get("data_subtype", ""))
     except _MALFORMED as error:
-        raise LookwhyError(
-            f"expected text as data_subtype, found {error} in {questions}; give an official questions file"
-        ) from error
+        raise _malformed("text as data_subtype", error, questions) from error
     result = []
     for question_id, item in _by_id(content["questions"], questions).items():
         try:
             image_id = _id(item["image_id"], _IMAGE_IDS)
             text, choices = _text(item["question"]), _texts(item.get("multiple_choices", []))
         except _MALFORMED as error:
-            raise _malformed("question", question_id, error, questions) from error
+            raise _malformed(f"the fields of question {question_id}", error, questions) from error
         annotation: tuple[Any, ...] = ()
         if annotations:
             if question_id not in annotated:
@@ -121,7 +119,9 @@ def _annotation(
         answer = _text(item["multiple_choice_answer"])
         types = _text(item["question_type"]), _text(item["answer_type"])
     except _MALFORMED as error:
-        raise _malformed("annotation", question_id, error, annotations) from error
+        raise _malformed(
+            f"the fields of the annotation of question {question_id}", error, annotations
+        ) from error
     if annotated_image != image_id:
         raise LookwhyError(
             f"expected the annotation of question {question_id} to be of image {image_id}, as in "
@@ -168,22 +168,16 @@ def _text(value: Any) -> str:
     return text
 
 
-def _malformed(kind: str, question_id: int, error: Exception, path: Path) -> LookwhyError:
+def _malformed(expected: str, error: Exception, path: Path) -> LookwhyError:
     found = f"no {error}" if isinstance(error, KeyError) else f"a malformed entry ({error})"
-    return LookwhyError(
-        f"expected the official fields of the {kind} of question {question_id}, found {found} in {path}; "
-        "give an official file"
-    )
+    return LookwhyError(f"expected {expected}, found {found} in {path}; give an official file")
 
 
 def _by_id(items: list[dict[str, Any]], path: Path) -> dict[int, dict[str, Any]]:
     try:
         found = {_id(item["question_id"], _QUESTION_IDS): item for item in items}
     except _MALFORMED as error:
-        raise LookwhyError(
-            f"expected a question_id in every entry, found one without a valid id ({error!r}) in {path}; "
-            "give an official file"
-        ) from error
+        raise _malformed("a question_id in every entry", error, path) from error
     if len(found) != len(items):
         raise LookwhyError(
             f"expected each question id once, found {len(items) - len(found)} repeated in {path}; "

@@ -22,6 +22,7 @@ from lookwhy.data.official import read_official
 from lookwhy.data.tokens import UNKNOWN, Vocabulary
 from lookwhy.errors import LookwhyError, command
 
+SPLITS = ("train", "test")
 TEXTS = ("question", "answers10", "question_type", "answer_type")
 
 
@@ -57,26 +58,14 @@ class SplitQuestions:
 
     # A million texts take seconds to read, and training needs none, so each column is read at its first use.
     # All are empty for the original's own files.
-
-    @cached_property
-    def questions(self) -> list[str]:
-        """Text of each question."""
-        return self.read_text("question")
-
-    @cached_property
-    def answers10(self) -> list[list[str]]:
-        """The annotators' answers to each question."""
-        return self.read_text("answers10")
-
-    @cached_property
-    def question_types(self) -> list[str]:
-        """First words of each question, as annotated."""
-        return self.read_text("question_type")
-
-    @cached_property
-    def answer_types(self) -> list[str]:
-        """Kind of each answer: "yes/no", "number" or "other"."""
-        return self.read_text("answer_type")
+    questions = cached_property[list[str]](lambda self: self.read_text("question"))
+    """Text of each question."""
+    answers10 = cached_property[list[list[str]]](lambda self: self.read_text("answers10"))
+    """The annotators' answers to each question."""
+    question_types = cached_property[list[str]](lambda self: self.read_text("question_type"))
+    """First words of each question, as annotated."""
+    answer_types = cached_property[list[str]](lambda self: self.read_text("answer_type"))
+    """Kind of each answer: "yes/no", "number" or "other"."""
 
 
 @dataclass
@@ -96,27 +85,34 @@ def read_prepro(folder: Path) -> Prepro:
     Raises:
         LookwhyError: a file is missing, damaged, incomplete or inconsistent.
     """
-    names = _read_json(folder / "data_prepro.json")
-    path = folder / "data_prepro.h5"
+    json_path, path = folder / "data_prepro.json", folder / "data_prepro.h5"
+    for one in (json_path, path):
+        if not one.is_file():
+            raise LookwhyError(
+                f"expected prepared data, found no file {one}; run {command('prepare')} first "
+                f"({command('prepare')} shapes --out data/shapes needs no download)"
+            )
+    try:
+        names = json.loads(json_path.read_text(encoding="utf-8"))
+        words, answers = _numbered(names["ix_to_word"]), _numbered(names["ix_to_ans"])
+        image_files = {split: names[f"unique_img_{split}"] for split in SPLITS}
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        found = f"no {error}" if isinstance(error, KeyError) else f"something else ({error})"
+        raise LookwhyError(
+            "expected JSON with words and answers numbered from 1, and images (ix_to_word, ix_to_ans, "
+            f"unique_img_*), found {found} in {json_path}; run {command('prepare')} questions again"
+        ) from error
     try:
         with h5py.File(path) as file:
-            train, test = (
-                _read_split(file, path, split, list(names[f"unique_img_{split}"]))
-                for split in ("train", "test")
-            )
-    except FileNotFoundError as error:
-        raise _missing(path) from error
+            train, test = (_read_split(file, path, split, image_files[split]) for split in SPLITS)
     except (OSError, KeyError, ValueError) as error:
         reason = error.args[0] if isinstance(error, KeyError) else error  # names the missing dataset
         raise LookwhyError(
             f"expected the datasets of data_prepro.h5, found something else in {path} ({reason}); "
             f"run {command('prepare')} again"
         ) from error
-    words = _numbered(names["ix_to_word"], folder)
-    if not words or words[-1] != UNKNOWN:
-        words.append(UNKNOWN)
+    words += [] if words[-1:] == [UNKNOWN] else [UNKNOWN]
     vocabulary = Vocabulary({str(i): word for i, word in enumerate(words, start=1)})
-    answers = _numbered(names["ix_to_ans"], folder)
     return Prepro(train, test, vocabulary, answers, str(names.get("image_root", "")))
 
 
@@ -157,24 +153,22 @@ def _read_split(file: h5py.File, path: Path, split: str, image_files: list[str])
 
     image_pos = numbers(f"img_pos_{split}").ravel() - 1
     rows = len(image_pos)
-    if rows and not 0 <= image_pos.min() <= image_pos.max() < len(image_files):
-        raise ValueError(
-            f"img_pos_{split} points outside the {len(image_files)} images of unique_img_{split}"
-        )
+    count = len(image_files)
+    if rows and not 0 <= image_pos.min() <= image_pos.max() < count:
+        raise ValueError(f"img_pos_{split} points outside the {count} images of unique_img_{split}")
     if split == "train":
         labels = numbers("answers").ravel() - 1
     else:
         labels = numbers("label_test") if "label_test" in file else np.full(rows, -1)
-    key = f"MC_ans_{split}"
-    choices = numbers(key) - 1 if key in file else np.empty((rows, 0), np.int64)
-    key = f"image_id_{split}"
+    choices = numbers(f"MC_ans_{split}") - 1 if f"MC_ans_{split}" in file else np.empty((rows, 0), np.int64)
+    ids = f"image_id_{split}"
     columns: dict[str, Any] = {
         "tokens": numbers(f"ques_{split}"),
         "lengths": numbers(f"ques_length_{split}").ravel(),
         "labels": labels,
         "image_pos": image_pos,
         "question_ids": numbers(f"question_id_{split}").ravel(),
-        "image_ids": numbers(key) if key in file else _ids_of_files(image_files)[image_pos],
+        "image_ids": numbers(ids) if ids in file else _ids_of_files(image_files)[image_pos],
         # Open-ended files have this column, too, without any choice in it.
         "choices": choices if (choices >= 0).any() else np.empty((rows, 0), np.int64),
     }
@@ -218,37 +212,6 @@ def _ids_of_files(image_files: list[str]) -> Int64[np.ndarray, " M"]:
     return np.array([int(end[1]) if end else i for i, end in enumerate(ends)], np.int64)
 
 
-def _numbered(values: dict[str, str], folder: Path) -> list[str]:
+def _numbered(values: dict[str, str]) -> list[str]:
     """Values of {"1": .., "2": .., ...} in the order of their numbers."""
-    try:
-        return [str(values[str(i)]) for i in range(1, len(values) + 1)]
-    except (KeyError, TypeError) as error:
-        raise LookwhyError(
-            f"expected words and answers numbered from 1, found no number {error} in "
-            f"{folder / 'data_prepro.json'}; run {command('prepare')} questions again"
-        ) from error
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        missing = {"ix_to_word", "ix_to_ans", "unique_img_train", "unique_img_test"} - set(content)
-    except FileNotFoundError as error:
-        raise _missing(path) from error
-    except (OSError, ValueError, TypeError) as error:
-        raise LookwhyError(
-            f"expected JSON, found something else in {path} ({error}); run {command('prepare')} again"
-        ) from error
-    if missing:
-        raise LookwhyError(
-            f"expected the keys of data_prepro.json, found no {', '.join(sorted(missing))} in {path}; "
-            f"run {command('prepare')} questions again"
-        )
-    return content
-
-
-def _missing(path: Path) -> LookwhyError:
-    return LookwhyError(
-        f"expected prepared data, found no file {path}; run {command('prepare')} first "
-        f"({command('prepare')} shapes --out data/shapes needs no download)"
-    )
+    return [str(values[str(i)]) for i in range(1, len(values) + 1)]

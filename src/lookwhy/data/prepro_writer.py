@@ -83,19 +83,20 @@ def prepare_questions(
     vocabulary = Vocabulary.from_questions(words, word_count_threshold)
     files: dict[str, list[str]] = {}
     with atomic_path(out / "data_prepro.h5") as partial, h5py.File(partial, "w") as file:
-        for split, questions, tokenized in (
-            ("train", kept, words),
-            ("test", val, _tokenized(val, "validation")),
-        ):
-            ids = [vocabulary.encode(question) for question in tokenized]
+        tokenized = {"train": words, "test": _tokenized(val, "validation")}
+        for split, questions in (("train", kept), ("test", val)):
+            ids = [vocabulary.encode(question) for question in tokenized[split]]
             files[split] = _write_split(file, split, questions, ids, image_root, answer_ids, max_length)
+    stated = str(image_root.resolve()) if image_root else ""
+    if image_root and image_root.resolve().is_relative_to(out.resolve()):
+        stated = str(image_root.resolve().relative_to(out.resolve()))  # so that the folder can be moved
     content = {
         "ix_to_word": vocabulary.ix_to_word(),
         "ix_to_ans": {str(i): answer for i, answer in enumerate(answers, start=1)},
         "unique_img_train": files["train"],
         "unique_img_test": files["test"],
         "split_names": ["train", "test"],
-        "image_root": _stated(image_root, out),
+        "image_root": stated,
     }
     with atomic_path(out / "data_prepro.json") as partial:
         partial.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
@@ -132,14 +133,13 @@ def _write_split(
 ) -> list[str]:
     """Write the datasets of one split; returns its image files in the order of the features."""
     count = len(questions)
-    tokens, lengths = np.zeros((count, max_length), np.uint32), np.zeros(count, np.uint32)
+    tokens = np.zeros((count, max_length), np.uint32)
     for row, words in enumerate(ids):
-        lengths[row] = min(len(words), max_length)
-        tokens[row, : lengths[row]] = words[:max_length]
+        tokens[row, : len(words)] = words[:max_length]
     names = _image_files(questions, image_root)
     position = {name: i for i, name in enumerate(dict.fromkeys(names), start=1)}
     file[f"ques_{split}"] = tokens
-    file[f"ques_length_{split}"] = lengths
+    file[f"ques_length_{split}"] = np.count_nonzero(tokens, axis=1).astype(np.uint32)
     file[f"question_id_{split}"] = np.array([q.question_id for q in questions], np.uint32)
     file[f"img_pos_{split}"] = np.array([position[name] for name in names], np.uint32)
     labels = np.array([answer_ids.get(q.answer, -1) for q in questions], np.int64)
@@ -162,11 +162,3 @@ def _write_split(
     for name, column in texts.items():
         file.create_dataset(f"{name}_{split}", data=column, dtype=TEXT)
     return list(position)
-
-
-def _stated(image_root: Path | None, out: Path) -> str:
-    """Path of the images, relative if they are inside the output folder, so that the folder can be moved."""
-    if image_root is None:
-        return ""
-    root, folder = image_root.resolve(), out.resolve()
-    return str(root.relative_to(folder) if root.is_relative_to(folder) else root)

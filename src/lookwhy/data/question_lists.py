@@ -11,6 +11,7 @@ import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,14 +62,17 @@ def read_questions(source: Path, images: Path | None = None) -> list[Row]:
     Raises:
         LookwhyError: there is no list, it cannot be read at all, or it is empty.
     """
-    file = _list_in(source) if source.is_dir() else source
+    file = source
+    if source.is_dir():
+        found = [source / name for name in NAMES if (source / name).is_file()]
+        if len(found) != 1:
+            names = " and ".join(path.name for path in found) or "none"
+            expected = f"expected one of {', '.join(NAMES)} beside the images"
+            raise LookwhyError(f"{expected}, found {names} in {source}; name the file")
+        file = found[0]
     text = _read(file)
-    if file.suffix.lower() == ".csv":
-        entries = _csv(file, text)
-    elif file.suffix.lower() == ".jsonl":
-        entries = _json_lines(file, text)
-    else:
-        entries = _json(file, text, images)
+    readers = {".csv": _csv, ".jsonl": _json_lines}
+    entries = readers.get(file.suffix.lower(), partial(_json, images))(file, text)
     root = images or file.parent
     rows = [entry if isinstance(entry, BadRow) else _row(*entry, root) for entry in entries]
     if not rows:
@@ -78,16 +82,6 @@ def read_questions(source: Path, images: Path | None = None) -> list[Row]:
 
 Entries = Iterator[tuple[str, Any] | BadRow]
 """Place and content of each row, or a BadRow."""
-
-
-def _list_in(folder: Path) -> Path:
-    found = [folder / name for name in NAMES if (folder / name).is_file()]
-    if len(found) != 1:
-        names = " and ".join(path.name for path in found) or "none"
-        raise LookwhyError(
-            f"expected one of {', '.join(NAMES)} beside the images, found {names} in {folder}; name the file"
-        )
-    return found[0]
 
 
 def _read(file: Path) -> str:
@@ -146,7 +140,7 @@ def _json_lines(file: Path, text: str) -> Entries:
                 yield BadRow(where, f"expected JSON in the line, found something else ({error}); correct it")
 
 
-def _json(file: Path, text: str, images: Path | None) -> Entries:
+def _json(images: Path | None, file: Path, text: str) -> Entries:
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:

@@ -1,3 +1,4 @@
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from lookwhy.models.deeper_lstm import DeeperLSTM
@@ -21,14 +22,11 @@ __all__ = [
 ]
 
 
+_LAZY = {"VQASystem": "system", "LoadedRun": "checkpoint", "load_checkpoint": "checkpoint"}
+
+
 def __getattr__(name: str) -> Any:
     """Import names that need Lightning, which takes seconds, only on first use."""
-    if name == "VQASystem":
-        from lookwhy.models.system import VQASystem
-
-        return VQASystem
-    if name in ("LoadedRun", "load_checkpoint"):
-        from lookwhy.models import checkpoint
-
-        return getattr(checkpoint, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)

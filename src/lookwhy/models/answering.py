@@ -68,16 +68,15 @@ def answer_all(head: VQAHead, data: VQADataModule, device: torch.device | str = 
             scores = logits.gather(1, own.clamp(min=0)).masked_fill(own < 0, -torch.inf)
             none = (own < 0).all(1).tolist()
             picked = own.gather(1, scores.argmax(1, keepdim=True))[:, 0].tolist()
-            answered["multiple_choice"] = [
-                answers[i] if none[i] else texts[picked[i]] for i in range(len(answers))
-            ]
+            rows = zip(answers, none, picked, strict=True)
+            answered["multiple_choice"] = [answer if no else texts[pick] for answer, no, pick in rows]
             chosen += answered["multiple_choice"]
             without += sum(none)
         if batch.answers:
             for task, texts_said in answered.items():
                 metrics[task].update(texts_said, batch.answers, batch.answer_types, batch.question_types)
         row += len(batch)
-    known = [task for task in TASKS if len(metrics[task].accuracies)]
+    known = [task for task in TASKS if metrics[task].update_called]
     accuracy = {task: {k: float(v) for k, v in metrics[task].compute().items()} for task in known}
     return Answers(split.question_ids.tolist(), best, chosen if choices.shape[1] else None, without, accuracy)
 

@@ -77,15 +77,13 @@ class LoadedRun:
         Raises:
             LookwhyError: the folder's words or answers differ from the model's, so ids do not match.
         """
-        stated: dict[str, Any] = {} if other else self.data
+        paths = ("image_root", "val_questions", "val_annotations", "annotator_maps")
+        stated: dict[str, Any] = {} if other else {name: self.data.get(name) for name in paths}
         data = VQADataModule(
             folder=str(other or self.data["folder"]),
-            image_root=stated.get("image_root"),
-            val_questions=stated.get("val_questions"),
-            val_annotations=stated.get("val_annotations"),
-            annotator_maps=stated.get("annotator_maps"),
             annotators=self.data["annotators"],
             note=self.data["note"],
+            **stated,
         )
         for what, own, found in (
             ("words", self.vocabulary.ix_to_word(), data.prepro.vocabulary.ix_to_word()),

@@ -84,11 +84,7 @@ class Pipeline(nn.Module):
         self, views: Features, tokens: Tokens, lengths: Lengths, explains: Explains = "probability"
     ) -> Scores:
         """Probability or logit of each answer, in double precision, from image codes that `look` returned."""
-        if isinstance(self.head, VQAHead):
-            logits = self.head.answer(views, self.head.read(self.head.embed(tokens), lengths))
-        else:
-            logits = self.head(views, tokens, lengths)
-        return as_explained(logits, explains)
+        return as_explained(self._logits(views, *self._read(tokens, lengths)), explains)
 
     def scores_of_pairs(
         self,
@@ -99,13 +95,24 @@ class Pipeline(nn.Module):
     ) -> Float[Tensor, "Q M A"]:
         """Scores of each of Q questions about each of M images, given their features."""
         pairs = (len(tokens), len(features))
-        views = _columns(self.look(features), pairs)
+        views = self.look(features)
+        views = views[None].expand(*pairs, *views.shape[1:]).flatten(0, 1)
+        codes = [
+            code[:, None].expand(*pairs, *code.shape[1:]).flatten(0, 1)
+            for code in self._read(tokens, lengths)
+        ]
+        return as_explained(self._logits(views, *codes), explains).unflatten(0, pairs)
+
+    def _read(self, tokens: Tokens, lengths: Lengths) -> tuple[Tensor, ...]:
+        """Code of each question from the head; tokens and lengths if the head is not made of parts."""
         if isinstance(self.head, VQAHead):
-            codes = self.head.read(self.head.embed(tokens), lengths)
-            logits = self.head.answer(views, _rows(codes, pairs))
-        else:
-            logits = self.head(views, _rows(tokens, pairs), _rows(lengths, pairs))
-        return as_explained(logits, explains).unflatten(0, pairs)
+            return (self.head.read(self.head.embed(tokens), lengths),)
+        return tokens, lengths
+
+    def _logits(self, views: Features, *questions: Tensor) -> Scores:
+        """Logits of the answers, from results of `look` and `_read`."""
+        answer = self.head.answer if isinstance(self.head, VQAHead) else self.head
+        return answer(views, *questions)
 
     def forward(self, images: Images, tokens: Tokens, lengths: Lengths) -> Scores:
         """Logits of the answers."""
@@ -204,13 +211,3 @@ def pipeline_of(model: VQAModel, method: str) -> Pipeline:
             f"{type(model).__name__}; explain a black box with Occlusion or WordDrop"
         )
     return parts
-
-
-def _rows(x: Tensor, pairs: tuple[int, int]) -> Tensor:
-    """x[q] for each pair (q, m); the pairs are the first dimension."""
-    return x[:, None].expand(*pairs, *x.shape[1:]).flatten(0, 1)
-
-
-def _columns(x: Tensor, pairs: tuple[int, int]) -> Tensor:
-    """x[m] for each pair (q, m); the pairs are the first dimension."""
-    return x[None].expand(*pairs, *x.shape[1:]).flatten(0, 1)

@@ -123,11 +123,8 @@ class VQASystem(pl.LightningModule):
 
     def _diverged(self, expected: str, found: str) -> LookwhyError:
         when = f"at step {self.global_step} of epoch {self.current_epoch}"
-        saved = [
-            one.best_model_path
-            for one in self.trainer.checkpoint_callbacks
-            if isinstance(one, ModelCheckpoint) and one.best_model_path
-        ]
+        writers = [one for one in self.trainer.checkpoint_callbacks if isinstance(one, ModelCheckpoint)]
+        saved = [one.best_model_path for one in writers if one.best_model_path]
         kept = f"the last good checkpoint is kept: {saved[-1]}" if saved else "no checkpoint was written yet"
         return LookwhyError(
             f"expected {expected}, found {found} {when}; "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,10 @@ from lookwhy.data.shapes.scene import COLORS, SHAPES, TEXTURES, Thing
 SIDES = ("left", "middle", "right")
 DIRECTIONS = {"left of": (0, -1), "right of": (0, 1), "above": (-1, 0), "below": (1, 0)}
 YES_NO = ("yes", "no")
+QUESTION_TYPES = (
+    "what color is the", "what is the", "what is", "which", "how many", "is there a", "is the", "can you",
+    "are the", "on which side",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -21,29 +25,39 @@ class SceneQuestion:
     Attributes:
         text: wording of the question.
         answer: the true answer.
-        question_type: first words of the question, as in the official annotations.
-        answer_type: "yes/no", "number" or "other".
-        needed: indices of the things that one must look at to answer.
+        needed: indices of the things that one must look at to answer; empty if one must look everywhere.
         wrong: possible answers of an inattentive annotator; the true answer among them is ignored.
     """
 
     text: str
     answer: str
-    question_type: str
-    answer_type: str
     needed: list[int]
     wrong: Sequence[str]
 
+    @property
+    def question_type(self) -> str:
+        """First words of the question, as in the official annotations."""
+        return next(words for words in QUESTION_TYPES if self.text.lower().startswith(words))
+
+    @property
+    def answer_type(self) -> str:
+        """Kind of the answer: "yes/no", "number" or "other"."""
+        kind = "number" if self.answer.isdecimal() else "other"
+        return "yes/no" if self.answer in YES_NO else kind
+
 
 Family = Callable[[list[Thing], np.random.Generator], SceneQuestion | None]
+Names = tuple[tuple[str, ...], ...]
+"""Ways to name a thing, each by some of its attributes in this order."""
+WITHOUT_COLOR: Names = (("shape",), ("size", "shape"), ("texture", "shape"))
 
 
 def ask(things: list[Thing], count: int, random: np.random.Generator) -> list[SceneQuestion]:
     """Make up to `count` different, unambiguous questions about a scene, of randomly drawn families."""
     found: dict[str, SceneQuestion] = {}
+    families, weights = list(FAMILIES), list(FAMILIES.values())
     for _ in range(20 * count):
-        family = FAMILIES[int(random.choice(len(FAMILIES), p=WEIGHTS))]
-        question = family(things, random)
+        question = families[int(random.choice(len(families), p=weights))](things, random)
         if question is not None:
             found.setdefault(question.text, question)
         if len(found) == count:
@@ -51,44 +65,44 @@ def ask(things: list[Thing], count: int, random: np.random.Generator) -> list[Sc
     return list(found.values())
 
 
-def _pick(random: np.random.Generator, options: Sequence[str]) -> str:
+def _pick(random: np.random.Generator, options: Iterable[str]) -> str:
+    options = list(options)
     return options[int(random.integers(len(options)))]
 
 
-def _name(things: list[Thing], number: int) -> str | None:
-    """A name that only this thing has, without its colour ("cube", "large cube"); None if there is none."""
-    thing = things[number]
-    same = [other for other in things if other.shape == thing.shape]
-    if len(same) == 1:
-        return thing.shape
-    for mark in ("size", "texture"):
-        if sum(getattr(other, mark) == getattr(thing, mark) for other in same) == 1:
-            return f"{getattr(thing, mark)} {thing.shape}"
+def _name(things: list[Thing], number: int, ways: Names = WITHOUT_COLOR) -> str | None:
+    """First of these names that only this thing has ("cube", "large cube"); None if there is none."""
+    for marks in ways:
+        names = [" ".join(getattr(thing, mark) for mark in marks) for thing in things]
+        if names.count(names[number]) == 1:
+            return names[number]
     return None
 
 
-def _any(things: list[Thing], random: np.random.Generator) -> tuple[int, Thing]:
-    number = int(random.integers(len(things)))
-    return number, things[number]
+def _about_one(*ways: tuple[str, ...]) -> Callable[[Callable[..., SceneQuestion | None]], Family]:
+    """Make a family of questions about one thing, which a name of one of these ways must identify."""
+
+    def decorate(family: Callable[..., SceneQuestion | None]) -> Family:
+        def ask_about_one(things: list[Thing], random: np.random.Generator) -> SceneQuestion | None:
+            number = int(random.integers(len(things)))
+            name = _name(things, number, ways)
+            return None if name is None else family(things, number, name, random)
+
+        return ask_about_one
+
+    return decorate
 
 
-def _color(things: list[Thing], random: np.random.Generator) -> SceneQuestion | None:
-    number, thing = _any(things, random)
-    if (name := _name(things, number)) is None:
-        return None
+@_about_one(*WITHOUT_COLOR)
+def _color(things: list[Thing], number: int, name: str, random: np.random.Generator) -> SceneQuestion:
     text = _pick(random, [f"What color is the {name}?", f"What is the color of the {name}?"])
-    kind = "what color is the" if text.startswith("What color") else "what is the"
-    return SceneQuestion(text, thing.color, kind, "other", [number], tuple(COLORS))
+    return SceneQuestion(text, things[number].color, [number], tuple(COLORS))
 
 
-def _shape(things: list[Thing], random: np.random.Generator) -> SceneQuestion | None:
-    number, thing = _any(things, random)
-    if sum(other.color == thing.color for other in things) > 1:
-        return None
-    color = thing.color
+@_about_one(("color",))
+def _shape(things: list[Thing], number: int, color: str, random: np.random.Generator) -> SceneQuestion:
     text = _pick(random, [f"What is the {color} object?", f"Which shape does the {color} thing have?"])
-    kind = "what is the" if text.startswith("What") else "which"
-    return SceneQuestion(text, thing.shape, kind, "other", [number], SHAPES)
+    return SceneQuestion(text, things[number].shape, [number], SHAPES)
 
 
 def _count(things: list[Thing], random: np.random.Generator) -> SceneQuestion:
@@ -97,82 +111,60 @@ def _count(things: list[Thing], random: np.random.Generator) -> SceneQuestion:
         needed = [i for i, thing in enumerate(things) if thing.shape == shape]
         text = f"How many {shape}s are there?"
     else:
-        color = _pick(random, list(COLORS))
+        color = _pick(random, COLORS)
         needed = [i for i, thing in enumerate(things) if thing.color == color]
         text = f"How many {color} objects are there?"
     count = len(needed)
-    wrong = (str(count + 1), str(max(count - 1, 0)))
-    return SceneQuestion(text, str(count), "how many", "number", _or_all(needed, things), wrong)
+    return SceneQuestion(text, str(count), needed, (str(count + 1), str(max(count - 1, 0))))
 
 
 def _exists(things: list[Thing], random: np.random.Generator) -> SceneQuestion:
     if random.random() < 0.5:
-        name = _any(things, random)[1].name
+        name = things[int(random.integers(len(things)))].name
     else:
-        name = f"{_pick(random, list(COLORS))} {_pick(random, SHAPES)}"
+        name = f"{_pick(random, COLORS)} {_pick(random, SHAPES)}"
     needed = [i for i, thing in enumerate(things) if thing.name == name]
     text = _pick(random, [f"Is there a {name}?", f"Can you see a {name}?"])
-    kind = "is there a" if text.startswith("Is") else "can you"
-    answer = "yes" if needed else "no"
-    return SceneQuestion(text, answer, kind, "yes/no", _or_all(needed, things), YES_NO)
+    return SceneQuestion(text, "yes" if needed else "no", needed, YES_NO)
 
 
-def _or_all(needed: list[int], things: list[Thing]) -> list[int]:
-    """The found things, or all things if none was found, because the annotator had to look everywhere."""
-    return needed or list(range(len(things)))
-
-
-def _unique(family: Callable[..., SceneQuestion | None]) -> Family:
-    """Make a family of questions about one thing, which colour and shape must identify."""
-
-    def ask_about_one(things: list[Thing], random: np.random.Generator) -> SceneQuestion | None:
-        number, thing = _any(things, random)
-        is_unique = sum(other.name == thing.name for other in things) == 1
-        return family(things, number, thing, random) if is_unique else None
-
-    return ask_about_one
-
-
-@_unique
+@_about_one(("color", "shape"))
 def _relation(
-    things: list[Thing], number: int, base: Thing, random: np.random.Generator
+    things: list[Thing], number: int, name: str, random: np.random.Generator
 ) -> SceneQuestion | None:
-    direction = _pick(random, list(DIRECTIONS))
+    direction, base = _pick(random, DIRECTIONS), things[number]
     down, right = DIRECTIONS[direction]
-    place = base.row + down, base.column + right
-    beside = [i for i, thing in enumerate(things) if (thing.row, thing.column) == place]
-    if not beside:
+    places = [(thing.row, thing.column) for thing in things]
+    if (place := (base.row + down, base.column + right)) not in places:
         return None
-    needed, other = [number, beside[0]], things[beside[0]]
+    other = things[places.index(place)]
+    needed = [number, places.index(place)]
     if random.random() < 0.5:
-        text = f"What is {direction} the {base.name}?"
-        return SceneQuestion(text, other.shape, "what is", "other", needed, SHAPES)
-    text = f"What color is the thing {direction} the {base.name}?"
-    return SceneQuestion(text, other.color, "what color is the", "other", needed, tuple(COLORS))
+        return SceneQuestion(f"What is {direction} the {name}?", other.shape, needed, SHAPES)
+    text = f"What color is the thing {direction} the {name}?"
+    return SceneQuestion(text, other.color, needed, tuple(COLORS))
 
 
-@_unique
-def _side(things: list[Thing], number: int, thing: Thing, random: np.random.Generator) -> SceneQuestion:
-    text = f"On which side is the {thing.name}?"
-    return SceneQuestion(text, SIDES[thing.column], "on which side", "other", [number], SIDES)
+@_about_one(("color", "shape"))
+def _side(things: list[Thing], number: int, name: str, random: np.random.Generator) -> SceneQuestion:
+    return SceneQuestion(f"On which side is the {name}?", SIDES[things[number].column], [number], SIDES)
 
 
-@_unique
-def _size(things: list[Thing], number: int, thing: Thing, random: np.random.Generator) -> SceneQuestion:
-    text = f"Is the {thing.name} large or small?"
-    return SceneQuestion(text, thing.size, "is the", "other", [number], ("large", "small"))
+@_about_one(("color", "shape"))
+def _size(things: list[Thing], number: int, name: str, random: np.random.Generator) -> SceneQuestion:
+    return SceneQuestion(f"Is the {name} large or small?", things[number].size, [number], ("large", "small"))
 
 
-@_unique
-def _texture(things: list[Thing], number: int, thing: Thing, random: np.random.Generator) -> SceneQuestion:
+@_about_one(("color", "shape"))
+def _texture(things: list[Thing], number: int, name: str, random: np.random.Generator) -> SceneQuestion:
     pattern = _pick(random, TEXTURES)
-    answer = "yes" if thing.texture == pattern else "no"
-    return SceneQuestion(f"Is the {thing.name} {pattern}?", answer, "is the", "yes/no", [number], YES_NO)
+    answer = "yes" if things[number].texture == pattern else "no"
+    return SceneQuestion(f"Is the {name} {pattern}?", answer, [number], YES_NO)
 
 
 def _same_color(things: list[Thing], random: np.random.Generator) -> SceneQuestion | None:
     first, second = (int(i) for i in random.choice(len(things), 2, replace=False))
-    names = [_name(things, i) for i in (first, second)]
+    names = _name(things, first), _name(things, second)
     if None in names:
         return None
     answer = "yes" if things[first].color == things[second].color else "no"
@@ -180,10 +172,11 @@ def _same_color(things: list[Thing], random: np.random.Generator) -> SceneQuesti
     if answer == "no" and random.random() < 0.6:
         return None
     text = f"Are the {names[0]} and the {names[1]} equally colored?"
-    return SceneQuestion(text, answer, "are the", "yes/no", [first, second], YES_NO)
+    return SceneQuestion(text, answer, [first, second], YES_NO)
 
 
-FAMILIES: tuple[Family, ...] = (
-    _color, _shape, _count, _exists, _relation, _side, _size, _texture, _same_color
-)  # fmt: skip
-WEIGHTS = np.array([0.3, 0.18, 0.1, 0.12, 0.06, 0.08, 0.06, 0.06, 0.04])
+FAMILIES: dict[Family, float] = {
+    _color: 0.3, _shape: 0.18, _count: 0.1, _exists: 0.12, _relation: 0.06, _side: 0.08, _size: 0.06,
+    _texture: 0.06, _same_color: 0.04,
+}  # fmt: skip
+"""Share of each family among the draws."""

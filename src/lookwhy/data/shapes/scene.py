@@ -13,6 +13,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
 from scipy.ndimage import gaussian_filter
 
+from lookwhy.towers.recipe import CAFFE_MEAN_BGR
 from lookwhy.towers.shapes_cnn import SIDE
 
 PLACES = 3
@@ -36,8 +37,9 @@ Without such a bias a question's noun alone predicts nothing. A model that multi
 then learn both at once, and its training stays on a plateau for very long.
 """
 
-MEAN_PIXEL = (123.68, 116.779, 103.939)
+MEAN_PIXEL = CAFFE_MEAN_BGR[::-1]
 _OVERSAMPLING = 4
+_LARGE = (SIDE * _OVERSAMPLING,) * 2
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def make_scene(random: np.random.Generator) -> list[Thing]:
 def draw_scene(things: list[Thing], random: np.random.Generator) -> Image.Image:
     """Draw the picture of a scene: RGB, SIDE x SIDE pixels."""
     picture = Image.fromarray(_background(random))
-    large = picture.resize((SIDE * _OVERSAMPLING,) * 2, Image.Resampling.BICUBIC)
+    large = picture.resize(_LARGE, Image.Resampling.BICUBIC)
     for thing in things:
         shade = np.clip(np.array(COLORS[thing.color]) + random.normal(0, 7, 3), 0, 255)
         color = tuple(int(value) for value in shade)
@@ -113,8 +115,7 @@ def _background(random: np.random.Generator) -> UInt8[np.ndarray, "64 64 3"]:
 
 
 def _silhouette(thing: Thing) -> Image.Image:
-    side = SIDE * _OVERSAMPLING
-    mask = Image.new("L", (side, side), 0)
+    mask = Image.new("L", _LARGE, 0)
     draw = ImageDraw.Draw(mask)
     x, y, r = (value * _OVERSAMPLING for value in (thing.x, thing.y, SIZES[thing.size]))
     if thing.shape == "ball":
@@ -127,12 +128,11 @@ def _silhouette(thing: Thing) -> Image.Image:
 
 
 def _paint(thing: Thing, color: tuple[int, ...]) -> Image.Image:
-    side = SIDE * _OVERSAMPLING
-    paint = Image.new("RGB", (side, side), color)
+    paint = Image.new("RGB", _LARGE, color)
     if thing.texture == "striped":
         draw = ImageDraw.Draw(paint)
         dark = tuple(int(0.35 * value) for value in color)
         period, top = 4 * _OVERSAMPLING, int((thing.y - SIZES[thing.size]) * _OVERSAMPLING)
-        for y in range(top + period // 2, side, period):
-            draw.rectangle((0, y, side, y + period // 2 - 1), fill=dark)
+        for y in range(top + period // 2, _LARGE[1], period):
+            draw.rectangle((0, y, _LARGE[0], y + period // 2 - 1), fill=dark)
     return paint

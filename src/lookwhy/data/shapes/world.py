@@ -54,7 +54,14 @@ def generate_shapes_world(out: Path, train_scenes: int, val_scenes: int, seed: i
                 annotations.append(_annotation(question_id, image_id, asked, random))
                 if split == "val":
                     _write_maps(out / "annotators", question_id, things, asked, random)
-        _write_official(out, split, questions, annotations)
+        shared = {
+            "info": {"description": f"shapes world ({split}), generated; its annotators are simulated"},
+            "data_type": "shapes",
+            "data_subtype": f"shapes_{split}",
+        }
+        asked_file = shared | {"task_type": "Open-Ended", "questions": questions}
+        _write_json(out / f"questions_{split}.json", asked_file)
+        _write_json(out / f"annotations_{split}.json", shared | {"annotations": annotations})
         _write_json(out / f"scenes_{split}.json", scenes)
 
 
@@ -82,7 +89,7 @@ def _annotation(
 def _write_maps(
     folder: Path, question_id: int, things: list[Thing], asked: SceneQuestion, random: np.random.Generator
 ) -> None:
-    needed = [mask_of(things[i]) for i in asked.needed]
+    needed = [mask_of(things[i]) for i in asked.needed or range(len(things))]
     for k in range(1, ANNOTATORS + 1):
         picture = Image.fromarray(simulated_reveal(needed, random))
         _save(picture, folder / f"{question_id}_{k}.png")
@@ -114,18 +121,6 @@ def simulated_reveal(
     sharp = gaussian_filter(seen, random.uniform(2.0, 4.0))
     blurred = sharp + 0.4 * gaussian_filter(seen, random.uniform(9, 13))
     return np.round(255 * blurred / blurred.max()).astype(np.uint8)
-
-
-def _write_official(
-    out: Path, split: str, questions: list[dict[str, Any]], annotations: list[dict[str, Any]]
-) -> None:
-    shared = {
-        "info": {"description": f"shapes world ({split}), generated; its annotators are simulated"},
-        "data_type": "shapes",
-        "data_subtype": f"shapes_{split}",
-    }
-    _write_json(out / f"questions_{split}.json", shared | {"task_type": "Open-Ended", "questions": questions})
-    _write_json(out / f"annotations_{split}.json", shared | {"annotations": annotations})
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

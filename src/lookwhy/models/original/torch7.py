@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,11 +95,9 @@ class _Reader:
 
     def take(self, count: int, what: str) -> bytes:
         """Read the next `count` bytes, after checking that the file has that many."""
-        if not 0 <= count <= self.left:
-            self.fail(f"{what} of {count} bytes", f"{self.left} bytes left")
-        taken = self.file.read(count)
+        taken = self.file.read(count) if 0 <= count <= self.left else b""
         if len(taken) != count:
-            self.fail(f"{what} of {count} bytes", "the end of the file")
+            self.fail(f"{what} of {count} bytes", f"{self.left} bytes left")
         self.left -= count
         return taken
 
@@ -154,14 +153,11 @@ class _Reader:
         name = self.string("a version or class")
         if name.startswith("V "):
             name = self.string("a class")
-        kind = name.removeprefix("torch.")
-        value: Shaped[np.ndarray, "..."] | Torch7Storage
-        if kind.endswith("Tensor") and kind.removesuffix("Tensor") in ELEMENTS:
-            value = self.tensor(np.dtype(ELEMENTS[kind.removesuffix("Tensor")]), depth)
-        elif kind.endswith("Storage") and kind.removesuffix("Storage") in ELEMENTS:
-            value = self.storage(np.dtype(ELEMENTS[kind.removesuffix("Storage")]))
-        else:
+        kind = re.fullmatch(r"(?:torch\.)?(\w+)(Tensor|Storage)", name)
+        if kind is None or kind[1] not in ELEMENTS:
             self.fail("a tensor of numbers", f"an object of the class {name[:60]!r}")
+        element = np.dtype(ELEMENTS[kind[1]])
+        value = self.tensor(element, depth) if kind[2] == "Tensor" else self.storage(element)
         self.objects[index] = value
         return value
 
@@ -181,16 +177,15 @@ class _Reader:
             return np.empty(0, element)
         if not isinstance(memory, Torch7Storage) or memory.values.dtype != element:
             self.fail(f"a tensor's storage of {element.name}", type(memory).__name__)
-        count = math.prod(sizes)
         last = offset + sum((size - 1) * stride for size, stride in zip(sizes, strides, strict=True))
-        inside = offset >= 0 and last < len(memory.values) and count <= len(memory.values)
-        if min(sizes) < 1 or min(strides) < 0 or not inside:
+        room = len(memory.values)
+        is_inside = offset >= 0 and last < room and math.prod(sizes) <= room
+        if min(sizes) < 1 or min(strides) < 0 or not is_inside:
             self.fail(
-                f"a tensor inside its storage of {len(memory.values)} elements",
+                f"a tensor inside its storage of {room} elements",
                 f"sizes {sizes}, strides {strides}, offset {offset + 1}",
             )
         # The stride of a dimension of size 1 is never used and may have any value.
-        steps = [
-            stride * element.itemsize if size > 1 else 0 for size, stride in zip(sizes, strides, strict=True)
-        ]
+        pairs = zip(sizes, strides, strict=True)
+        steps = [stride * element.itemsize if size > 1 else 0 for size, stride in pairs]
         return np.lib.stride_tricks.as_strided(memory.values[offset:], sizes, steps, writeable=False)

@@ -102,41 +102,35 @@ def import_torch7(path: Path, data: VQADataModule, out: Path, **sizes: int) -> D
 
 def _state_dict(content: Torch7Value, head: DeeperLSTM, path: Path) -> dict[str, Tensor]:
     layout = original_layout(head)
-    sizes = {name: size for name, size in head.settings.items() if name not in ("dropout", "use_image")}
     table = content if isinstance(content, dict) else {}
-    for key in layout:
+    state = {}
+    for key, blocks in layout.items():
         if key not in table:
             raise LookwhyError(
                 f"expected a table with {', '.join(layout)}, found no {key} in {path}; "
                 "give a file that train.lua of VQA_LSTM_CNN saved"
             )
-    state = {}
-    for key, blocks in layout.items():
-        length = sum(math.prod(shape) for _, shape in blocks)
-        start, vector = 0, _vector(table[key], key, length, sizes, path)
-        for name, shape in blocks:
-            block = vector[start : start + math.prod(shape)].reshape(shape)
-            start += block.size
+        vector, counts = _vector(table[key], key, path), [math.prod(shape) for _, shape in blocks]
+        if len(vector) != sum(counts):
+            sizes = head.settings.items()
+            stated = ", ".join(f"{name} {n}" for name, n in sizes if name not in ("dropout", "use_image"))
+            raise LookwhyError(
+                f"expected {sum(counts)} numbers in {key} for {stated}; found {len(vector)} in {path}; "
+                "give the data and the sizes that it was trained with"
+            )
+        for (name, shape), block in zip(blocks, np.split(vector, np.cumsum(counts)[:-1]), strict=True):
             if name != UNUSED:
-                state[name] = torch.from_numpy(_as_pytorch(name, block))
+                state[name] = torch.from_numpy(_as_pytorch(name, block.reshape(shape)))
     return state
 
 
-def _vector(
-    value: Any, key: str, length: int, sizes: dict[str, int], path: Path
-) -> Float32[np.ndarray, " N"]:
+def _vector(value: Any, key: str, path: Path) -> Float32[np.ndarray, " N"]:
     is_array = isinstance(value, np.ndarray)
     if not is_array or value.ndim != 1 or value.dtype.kind != "f":
         found = f"{value.dtype} of shape {value.shape}" if is_array else type(value).__name__
         raise LookwhyError(
             f"expected a vector of floats as {key}, found {found} in {path}; "
             "give a file that train.lua of VQA_LSTM_CNN saved"
-        )
-    if len(value) != length:
-        stated = ", ".join(f"{name} {size}" for name, size in sizes.items())
-        raise LookwhyError(
-            f"expected {length} numbers in {key} for {stated}; found {len(value)} in {path}; "
-            "give the data and the sizes that it was trained with"
         )
     with np.errstate(over="ignore"):
         vector = value.astype(np.float32)
