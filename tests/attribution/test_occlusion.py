@@ -5,8 +5,7 @@ from known_models import LinearBlackBox, OnlyScores, make_batch
 from lookwhy.attribution import Occlusion, WordDrop, explaining
 from lookwhy.errors import LookwhyError
 from lookwhy.towers import Memory
-from lookwhy.towers.incremental import IncrementalOcclusion, occluded_images
-from lookwhy.towers.windows import cell_edges
+from lookwhy.towers.incremental import IncrementalOcclusion
 
 TARGET = torch.zeros(1, dtype=torch.int64)
 
@@ -81,11 +80,3 @@ def test_flips_count_the_cells_that_change_the_answer():
     image = torch.ones(1, 3, 4, 4, dtype=torch.float64)
     maps = Occlusion(grid=4)(LinearBlackBox(weight, worth), make_batch(image, ((1,),)), TARGET)
     assert maps.flips.tolist() == [2]
-
-
-@pytest.mark.parametrize(("length", "grid"), [(224, 16), (64, 16), (10, 4), (17, 5)])
-def test_cells_tile_the_image_without_gap_or_overlap(length, grid):
-    edges = cell_edges(length, grid)
-    assert (edges[0], edges[-1], len(edges)) == (0, length, grid + 1)
-    images = occluded_images(torch.ones(3, length, length), grid, torch.zeros(3), slice(0, grid * grid))
-    assert torch.equal((1 - images).sum(0), torch.ones(3, length, length))

@@ -4,25 +4,15 @@ import pytest
 import torch
 import torchvision
 from known_models import draw
+from networks import Residual, nested_with_linear_tail, ready, vgg_like
 from torch import nn
 
-from lookwhy.errors import LookwhyError
 from lookwhy.towers import incremental, winograd
+from lookwhy.towers.backward import BackwardPass
 from lookwhy.towers.incremental import IncrementalOcclusion, occluded_images, plain_occlusion
 from lookwhy.towers.windows import Stage, cell_edges
 
 FILL = torch.tensor([0.7, -1.2, 0.4], dtype=torch.float64)
-
-
-def random_image(height, width):
-    return draw(3, height, width, seed=1)
-
-
-def vgg_like():
-    return nn.Sequential(
-        nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(inplace=True), nn.Conv2d(4, 4, 3, padding=1), nn.ReLU(),
-        nn.MaxPool2d(2), nn.Conv2d(4, 6, 3, padding=1), nn.ReLU(inplace=True), nn.MaxPool2d(2),
-    )  # fmt: skip
 
 
 def strides_and_odd_pools():
@@ -39,14 +29,10 @@ def strides_longer_than_kernels():
 
 
 def averages_and_batch_norm():
-    net = nn.Sequential(
+    return nn.Sequential(
         nn.BatchNorm2d(3), nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU(inplace=True),
         nn.AvgPool2d(3, 2, padding=1), nn.Conv2d(4, 4, 3, padding=2), nn.Dropout(0.5), nn.AvgPool2d(2),
     )  # fmt: skip
-    for norm in (net[0], net[2]):
-        norm.running_mean.normal_()
-        norm.running_var.uniform_(0.5, 2)
-    return net
 
 
 def groups_and_holes():
@@ -60,20 +46,14 @@ def spatial_mean_tail():
     return nn.Sequential(*vgg_like(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
 
-def nested_with_linear_tail():
-    tail = [nn.Flatten(), nn.Linear(150, 7), nn.ReLU(inplace=True), nn.Dropout(), nn.Linear(7, 5)]
-    return nn.Sequential(vgg_like(), nn.AdaptiveAvgPool2d(5), nn.Sequential(*tail))
-
-
 NETS = [
     vgg_like, strides_and_odd_pools, strides_longer_than_kernels, averages_and_batch_norm, groups_and_holes,
     spatial_mean_tail, nested_with_linear_tail,
 ]  # fmt: skip
 
 
-def ready(make):
-    torch.manual_seed(0)
-    return make().double().eval()
+def image_of(height, width):
+    return draw(3, height, width, seed=1)
 
 
 def assert_same(actual, expected):
@@ -93,7 +73,7 @@ def way(request, monkeypatch):
 @pytest.mark.parametrize("make", NETS, ids=lambda make: make.__name__)
 def test_equals_running_every_occluded_image(make, size, dense_from, way, monkeypatch):
     monkeypatch.setattr(incremental, "DENSE_FROM", dense_from)
-    net, image = ready(make), random_image(*size)
+    net, image = ready(make), image_of(*size)
     for grid in (4, 7):
         occlude = IncrementalOcclusion(net, grid, FILL)
         assert occlude.incremental, occlude.why_not
@@ -102,21 +82,37 @@ def test_equals_running_every_occluded_image(make, size, dense_from, way, monkey
 
 @cache
 def reference(make, size, grid):
-    return plain_occlusion(ready(make), random_image(*size), grid, FILL)
+    return plain_occlusion(ready(make), image_of(*size), grid, FILL)
 
 
-def test_small_cells_are_computed_in_small_windows(monkeypatch):
-    net, image = ready(lambda: nn.Sequential(*vgg_like(), nn.Flatten())), random_image(64, 64)
-    expected = plain_occlusion(net, image, 8, None)
-    areas, run = [], Stage.run
-    measured = lambda stage, x, first=0: areas.append(x[..., 0].numel()) or run(stage, x, first)  # noqa: E731
-    monkeypatch.setattr(Stage, "run", measured)
-    assert_same(IncrementalOcclusion(net, 8)(image), expected)
-    assert sum(areas) < 0.4 * 64 * (64 * 64 * 2 + 64 * 64 + 32 * 32 * 2)
+@pytest.fixture
+def runs(monkeypatch):
+    """Input and output of every stage that runs."""
+    found, run = [], Stage.run
+
+    def recorded(stage, maps, first=0):
+        found.append((maps, run(stage, maps, first)))
+        return found[-1][1]
+
+    monkeypatch.setattr(Stage, "run", recorded)
+    return found
+
+
+def test_small_cells_are_computed_in_small_windows(runs):
+    net, image = ready(lambda: nn.Sequential(*vgg_like(), nn.Flatten())), image_of(64, 64)
+    assert_same(IncrementalOcclusion(net, 8)(image), plain_occlusion(net, image, 8, None))
+    assert sum(maps[..., 0].numel() for maps, _ in runs) < 0.4 * 64 * (64 * 64 * 2 + 64 * 64 + 32 * 32 * 2)
+
+
+def test_batches_take_no_more_than_the_memory_given(runs):
+    IncrementalOcclusion(ready(vgg_like), 8, memory=200_000)(image_of(64, 64))
+    sizes = [(len(maps), 8 * (maps.numel() + output.numel())) for maps, output in runs]
+    assert max(size for count, size in sizes if count > 1) <= 200_000
+    assert max(count for count, _ in sizes) > 4
 
 
 def test_more_cells_than_pixels_leave_the_empty_ones_clean(way):
-    net, image = ready(vgg_like), random_image(8, 12)
+    net, image = ready(vgg_like), image_of(8, 12)
     features = IncrementalOcclusion(net, 10, FILL)(image)
     assert_same(features, plain_occlusion(net, image, 10, FILL))
     empty = next(i for i in range(10) if len(set(cell_edges(8, 10)[i : i + 2])) == 1)
@@ -124,7 +120,7 @@ def test_more_cells_than_pixels_leave_the_empty_ones_clean(way):
 
 
 def test_a_cell_already_of_the_fill_colour_gives_the_clean_features(way):
-    net, image = ready(nested_with_linear_tail), random_image(32, 32)
+    net, image = ready(nested_with_linear_tail), image_of(32, 32)
     image[:, 8:16, 16:24] = FILL[:, None, None]
     features = IncrementalOcclusion(net, 4, FILL)(image)
     clean = net(image[None])[0].detach()
@@ -133,7 +129,7 @@ def test_a_cell_already_of_the_fill_colour_gives_the_clean_features(way):
 
 
 def test_single_precision_is_as_exact_as_single_precision(way):
-    net, image = ready(vgg_like), random_image(40, 40)
+    net, image = ready(vgg_like), image_of(40, 40)
     expected = plain_occlusion(net, image, 5, FILL)
     features = IncrementalOcclusion(net.float(), 5, FILL)(image.float())
     assert features.dtype == torch.float32
@@ -142,25 +138,10 @@ def test_single_precision_is_as_exact_as_single_precision(way):
 
 @pytest.mark.parametrize("make", [vgg_like, nested_with_linear_tail, averages_and_batch_norm])
 def test_little_memory_means_many_batches_of_the_same_numbers(make, way):
-    net, image = ready(make), random_image(24, 24)
+    net, image = ready(make), image_of(24, 24)
     expected = IncrementalOcclusion(net, 6, FILL)(image)
     for memory in (1, 100_000):
         assert_same(IncrementalOcclusion(net, 6, FILL, memory=memory)(image), expected)
-
-
-def test_batches_take_no_more_than_the_memory_given(monkeypatch):
-    net, image, memory = ready(vgg_like), random_image(64, 64), 200_000
-    sizes, run = [], Stage.run
-
-    def weighed(stage, maps, first=0):
-        output = run(stage, maps, first)
-        sizes.append((len(maps), 8 * (maps.numel() + output.numel())))
-        return output
-
-    monkeypatch.setattr(Stage, "run", weighed)
-    IncrementalOcclusion(net, 8, memory=memory)(image)
-    assert max(size for count, size in sizes if count > 1) <= memory
-    assert max(count for count, _ in sizes) > 4
 
 
 class Doubled(nn.Conv2d):
@@ -168,57 +149,44 @@ class Doubled(nn.Conv2d):
         return 2 * super().forward(x)
 
 
-class Functional(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.conv = nn.Conv2d(3, 2, 3)
-
-    def forward(self, x):
-        return torch.relu(self.conv(x)).sum((2, 3))
-
-
-def hooked():
-    net = vgg_like()
-    net[0].register_forward_hook(lambda module, args, output: output * 2)
-    return net
+HOOKED = nn.Conv2d(3, 4, 3)
+HOOKED.register_forward_hook(lambda module, args, output: output * 2)
 
 
 @pytest.mark.parametrize(
-    ("make", "reason"),
+    ("layers", "reason"),
     [
-        (Functional, "Functional is not"),
-        (lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.GELU()), "GELU is not"),
-        (lambda: nn.Sequential(Doubled(3, 4, 3)), "Doubled is not"),
-        (lambda: nn.Sequential(nn.MaxPool2d(3, 2, ceil_mode=True)), "MaxPool2d has ceil_mode"),
-        (lambda: nn.Sequential(nn.Conv2d(3, 4, 3, padding="same")), "Conv2d has padding by name"),
-        (lambda: nn.Sequential(nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect")), "other than zeros"),
-        (
-            lambda: nn.Sequential(nn.AvgPool2d(3, 2, 1, count_include_pad=False)),
-            "means that leave padding out",
-        ),
-        (lambda: nn.Sequential(nn.BatchNorm2d(3, track_running_stats=False)), "no running statistics"),
-        (hooked, "Conv2d has hooks"),
+        ([Residual()], "Residual is not"),
+        ([nn.Conv2d(3, 4, 3), nn.GELU()], "GELU is not"),
+        ([Doubled(3, 4, 3)], "Doubled is not"),
+        ([nn.MaxPool2d(3, 2, ceil_mode=True)], "MaxPool2d has ceil_mode"),
+        ([nn.Conv2d(3, 4, 3, padding="same")], "Conv2d has padding by name"),
+        ([nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect")], "other than zeros"),
+        ([nn.AvgPool2d(3, 2, 1, count_include_pad=False)], "means that leave padding out"),
+        ([nn.BatchNorm2d(3, track_running_stats=False)], "no running statistics"),
+        ([HOOKED, nn.ReLU()], "Conv2d has hooks"),
     ],
 )
-def test_a_network_not_understood_is_run_plainly_and_says_why(make, reason, caplog):
-    net, image = ready(make), random_image(17, 18)
+def test_a_network_not_understood_is_run_plainly_and_says_why(layers, reason, caplog):
+    net, image = ready(lambda: nn.Sequential(*layers)), image_of(17, 18)
     occlude = IncrementalOcclusion(net, 3, FILL)
     (said,) = caplog.messages
     assert said.startswith("occlusion runs the whole network for each cell: ")
     assert reason in said
     assert not occlude.incremental
     assert reason in occlude.why_not
+    assert BackwardPass(net).why_not == occlude.why_not
     assert_same(occlude(image), plain_occlusion(net, image, 3, FILL))
 
 
-def test_layers_that_draw_from_the_batch_or_chance_are_run_plainly():
+def test_batch_norm_in_training_mode_is_run_plainly():
     net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).train()
     assert IncrementalOcclusion(net).why_not == "BatchNorm2d has training mode on"
     assert IncrementalOcclusion(net.eval()).why_not == ""
 
 
 def test_network_image_and_gradients_are_left_as_they_were(way):
-    net, image = ready(averages_and_batch_norm), random_image(24, 24)
+    net, image = ready(averages_and_batch_norm), image_of(24, 24)
     net[4].train()  # a flag that changes no number
     before = {name: value.clone() for name, value in net.state_dict().items()}
     flags, pixels, settings = [module.training for module in net.modules()], image.clone(), repr(net)
@@ -232,7 +200,7 @@ def test_network_image_and_gradients_are_left_as_they_were(way):
 
 
 def test_weights_changed_later_are_the_ones_used(way):
-    net, image = ready(vgg_like), random_image(16, 16)
+    net, image = ready(vgg_like), image_of(16, 16)
     occlude = IncrementalOcclusion(net, 4)
     occlude(image)
     net[0].weight.data.mul_(1.5)
@@ -243,10 +211,17 @@ def test_weights_changed_later_are_the_ones_used(way):
     assert_same(occlude(image), plain_occlusion(net, image, 4, None))
 
 
-def test_cell_edges_are_the_rounded_multiples():
-    assert cell_edges(224, 16) == list(range(0, 225, 14))
-    assert cell_edges(10, 3) == [0, 3, 7, 10]
-    assert cell_edges(5, 2) == [0, 2, 5]  # halves to even
+@pytest.mark.parametrize(
+    ("length", "edges"),
+    # Halves are rounded to the even number.
+    [(224, list(range(0, 225, 14))), (64, list(range(0, 65, 4))), (10, [0, 3, 7, 10]), (5, [0, 2, 5]),
+     (10, [0, 2, 5, 8, 10]), (17, [0, 3, 7, 10, 14, 17])],
+)  # fmt: skip
+def test_cells_have_rounded_edges_and_tile_the_image_without_gap_or_overlap(length, edges):
+    grid = len(edges) - 1
+    assert cell_edges(length, grid) == edges
+    images = occluded_images(torch.ones(3, length, length), grid, torch.zeros(3), slice(0, grid * grid))
+    assert torch.equal((1 - images).sum(0), torch.ones(3, length, length))
 
 
 def test_occluded_images_are_painted_row_by_row():
@@ -258,26 +233,12 @@ def test_occluded_images_are_painted_row_by_row():
     assert torch.equal(images, torch.stack([upper_right, lower_left]))
 
 
-def test_a_grid_without_cells_is_refused():
-    with pytest.raises(LookwhyError, match="grid of 1 or more cells a side, found 0"):
-        IncrementalOcclusion(nn.Sequential(nn.ReLU()), grid=0)
-
-
 @pytest.mark.parametrize("name", ["alexnet", "vgg11", "vgg11_bn", "vgg13", "vgg16_bn", "vgg19"])
 def test_the_networks_of_torchvision_are_recomputed_in_windows_exactly(name):
-    torch.manual_seed(0)
     with torch.device("meta"):  # no time for the weights of the classifier
         network = getattr(torchvision.models, name)(weights=None)
-    net = (
-        nn.Sequential(network.features, network.avgpool, nn.Flatten()).to_empty(device="cpu").double().eval()
-    )
-    for layer in net.modules():
-        if isinstance(layer, (nn.BatchNorm2d, nn.Conv2d)):
-            layer.reset_parameters()
-        if isinstance(layer, nn.BatchNorm2d):
-            layer.running_mean.normal_(std=0.1)
-            layer.running_var.uniform_(0.5, 2)
-    image = random_image(*((64, 64) if name == "alexnet" else (48, 48)))
+    net = ready(lambda: nn.Sequential(network.features, network.avgpool, nn.Flatten()))
+    image = image_of(*((64, 64) if name == "alexnet" else (48, 48)))
     occlude = IncrementalOcclusion(net, 3, FILL)
     assert occlude.incremental, occlude.why_not
     expected = plain_occlusion(net, image, 3, FILL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -57,14 +58,13 @@ def evaluate(
             _count(excluded, f"{name}: no word to drop", int((~one_map.valid.any(1)).sum()))
     failure, curves = _failure(maps, questions, image_ids, plan, excluded)
     summary |= failure
-    examples = [int(i) for i in _examples(question_ids, image_ids, plan.num_examples)]
     return AnalysisResult(
         summary={key: float(value) for key, value in sorted(summary.items())},
         records=_records(maps, questions, found),
         maps=maps,
         human=human,
         question_ids=question_ids,
-        manifest={"excluded": excluded, "examples": examples},
+        manifest={"excluded": excluded, "examples": _examples(question_ids, image_ids, plan.num_examples)},
         curves=curves,
     )
 
@@ -109,9 +109,8 @@ def _image_agreement(
         # The paper compares absolute values: evidence against an answer is also importance.
         compared = np.abs(values) if plan.compared == "magnitude" else values
         found[one.method] = agreement(compared, human, image_ids, plan.ranking)
-    for method, measured in found.items():
-        constant = np.isnan(measured.rank_correlation) & ~missing & ~blank
-        _count(excluded, f"image/{method}: constant map", int(constant.sum()))
+        constant = np.isnan(found[one.method].rank_correlation) & ~missing & ~blank
+        _count(excluded, f"image/{one.method}: constant map", int(constant.sum()))
     baselines = {
         "random": random_maps(question_ids, plan.grid, plan.seed),
         "centre_prior": centre_prior(len(question_ids), plan.grid),
@@ -150,14 +149,11 @@ def _failure(
 
 def _examples(
     question_ids: Int64[np.ndarray, " N"], image_ids: Int64[np.ndarray, " N"], count: int
-) -> Int64[np.ndarray, " M"]:
+) -> list[int]:
     """Ids of the questions shown as pictures: two per image, to show whether maps depend on the question."""
-    chosen: list[int] = []
-    for image in dict.fromkeys(image_ids.tolist()):
-        chosen.extend(question_ids[image_ids == image][:2].tolist())
-        if len(chosen) >= count:
-            break
-    return np.array(chosen[:count], np.int64)
+    images = dict.fromkeys(image_ids.tolist())
+    pairs = (number for image in images for number in question_ids[image_ids == image][:2].tolist())
+    return list(islice(pairs, count))
 
 
 def _records(
@@ -168,7 +164,7 @@ def _records(
     for number, question in enumerate(questions):
         for one in maps.values():
             record = question.columns() | {"domain": one.domain, "method": one.method}
-            record |= {"rho": None, "top_word": None, "top_tag": None, "top_group": None}
+            record |= dict.fromkeys(("rho", "top_word", "top_tag", "top_group"))
             record["flips"] = None if one.flips is None else int(one.flips[number])
             if one.domain == "image" and one.method in found:
                 rho = float(found[one.method].rank_correlation[number])

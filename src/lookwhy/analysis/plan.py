@@ -22,14 +22,6 @@ from lookwhy.files import packaged_config
 from lookwhy.types import Domain
 
 
-def _image_methods() -> list[Attributor]:
-    return [GuidedBackprop(), Occlusion()]
-
-
-def _question_methods() -> list[Attributor]:
-    return [WordGradient(), WordDrop()]
-
-
 @dataclass
 class AnalysisPlan:
     """Settings of an analysis; the defaults follow the paper.
@@ -60,8 +52,8 @@ class AnalysisPlan:
         ['occlusion', 'gradient', 'word_drop']
     """
 
-    image_methods: list[Attributor] = field(default_factory=_image_methods)
-    question_methods: list[Attributor] = field(default_factory=_question_methods)
+    image_methods: list[Attributor] = field(default_factory=lambda: [GuidedBackprop(), Occlusion()])
+    question_methods: list[Attributor] = field(default_factory=lambda: [WordGradient(), WordDrop()])
     grid: int = 16
     compared: Literal["magnitude", "signed"] = "magnitude"
     ties: Ties = "average"
@@ -81,8 +73,8 @@ class AnalysisPlan:
             number = getattr(self, name)
             if number is not None and number < 1:
                 raise LookwhyError(f"expected {name} of at least 1, found {number}; leave it out for all")
-        for methods, domain in ((self.image_methods, "image"), (self.question_methods, "question")):
-            self._check(methods, domain)  # type: ignore[arg-type]
+        self._check(self.image_methods, "image")
+        self._check(self.question_methods, "question")
         self.describe()  # refuses settings that a checkpoint could not store
 
     @property
@@ -98,10 +90,10 @@ class AnalysisPlan:
                     f"expected methods for the {domain} in {domain}_methods, found "
                     f"{type(method).__name__} for the {method.domain}; move it to {method.domain}_methods"
                 )
-            if getattr(method, "grid", self.grid) != self.grid:
+            if (grid := getattr(method, "grid", self.grid)) != self.grid:
                 raise LookwhyError(
-                    f"expected grid {self.grid} as in the plan, found grid {method.grid} "  # type: ignore[attr-defined]
-                    f"in {type(method).__name__}; give both the same"
+                    f"expected grid {self.grid} as in the plan, found grid {grid} in "
+                    f"{type(method).__name__}; give both the same"
                 )
             if names.count(method.name) > 1:
                 raise LookwhyError(
@@ -232,10 +224,5 @@ def select_questions(
         if annotated is None or question in annotated:
             rows_of.setdefault(image, []).append(row)
     ordered = sorted(rows_of, key=lambda image: hashlib.sha256(f"image {image}".encode()).digest())
-    chosen: list[int] = []
-    for image in ordered[: plan.num_images]:
-        left = None if plan.num_questions is None else plan.num_questions - len(chosen)
-        if left is not None and left <= 0:
-            break
-        chosen.extend(rows_of[image][:left])
-    return np.array(chosen, np.int64)
+    chosen = [row for image in ordered[: plan.num_images] for row in rows_of[image]]
+    return np.array(chosen[: plan.num_questions], np.int64)

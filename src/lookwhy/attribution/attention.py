@@ -8,7 +8,7 @@ which explain the answer.
 from __future__ import annotations
 
 import math
-from typing import Protocol, cast, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -20,8 +20,6 @@ from lookwhy.errors import LookwhyError
 from lookwhy.models.pipeline import pipeline_of
 from lookwhy.models.protocol import VQAHead, VQAModel
 from lookwhy.types import Domain, ImportanceMaps, Target, VQABatch
-
-TARGET = "the question; attention is the same for every answer"
 
 
 @runtime_checkable
@@ -62,16 +60,16 @@ class Attention(Attributor):
                 neither features nor pixels.
         """
         pipeline = self._pipeline(model)
-        head = cast(VQAHead, pipeline.head)
+        head = cast(Any, pipeline.head)
         features = features_of(pipeline, batch, self.name)
         values = torch.zeros(len(batch), self.grid, self.grid)
         for rows in rows_by_image(batch):
             view = head.look(features[rows[:1].to(features.device)])
             codes = head.read(head.embed(batch.tokens[rows]), batch.lengths[rows])
             views = view.expand(len(rows), *view.shape[1:])
-            found = cast(AttendingHead, head).attend(views, codes)
-            values[rows] = self._on_grid(found).float().cpu()
-        return self._maps(batch, target, values, signed=False, target_text=TARGET)
+            values[rows] = self._on_grid(head.attend(views, codes)).float().cpu()
+        text = "the question; attention is the same for every answer"
+        return self._maps(batch, target, values, signed=False, target_text=text)
 
     def check(self, model: VQAModel) -> None:
         """Raise a LookwhyError for a black box, or a head without attention."""
