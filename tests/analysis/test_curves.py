@@ -1,10 +1,12 @@
+"""Curves of the failure prediction, against scikit-learn."""
+
 import numpy as np
 import pytest
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import auc, roc_auc_score
 
 from lookwhy.analysis.curves import MOST_POINTS, calibration, failure_curves, risk_by_coverage
-from lookwhy.analysis.failure import area_under_risk_coverage, predict_failure
+from lookwhy.analysis.failure import area_under_risk_coverage
 
 
 def made(n=500, ties=False):
@@ -15,11 +17,14 @@ def made(n=500, ties=False):
 
 
 @pytest.mark.parametrize("ties", [False, True])
-def test_the_area_under_the_drawn_roc_is_scikit_learns(ties):
+def test_the_drawn_curves_have_the_area_and_the_ends_of_scikit_learn(ties):
     probability, correct = made(ties=ties)
-    roc = failure_curves(probability, correct)["roc"]
+    curves = failure_curves(probability, correct)
+    roc, risk = curves["roc"], curves["risk_coverage"]
     assert auc(roc["x"], roc["y"]) == pytest.approx(roc_auc_score(correct, probability), abs=0.005)
     assert (roc["x"][0], roc["y"][0], roc["x"][-1], roc["y"][-1]) == (0, 0, 1, 1)
+    # At full coverage the risk is the share of wrong answers.
+    assert (risk["x"][-1], risk["y"][-1]) == pytest.approx((1, 1 - correct.mean()))
 
 
 def test_risk_by_coverage_by_hand_and_its_mean_is_the_area():
@@ -29,29 +34,11 @@ def test_risk_by_coverage_by_hand_and_its_mean_is_the_area():
     assert area_under_risk_coverage(np.full(4, 0.5), correct) == pytest.approx(0.5)
 
 
-def test_risk_at_full_coverage_is_the_share_of_wrong_answers():
-    probability, correct = made(ties=True)
-    curve = failure_curves(probability, correct)["risk_coverage"]
-    assert (curve["x"][-1], curve["y"][-1]) == pytest.approx((1, 1 - correct.mean()))
-
-
-def test_calibration_is_scikit_learns():
+def test_calibration_is_scikit_learns_and_no_curve_has_more_points_than_a_chart_shows():
     probability, correct = made()
     found = calibration(probability, correct)
     right, predicted = calibration_curve(correct, probability, n_bins=10)
     assert (found["x"], found["y"]) == (pytest.approx(predicted), pytest.approx(right))
     assert sum(found["n"]) == len(correct)
     assert calibration(np.array([0.95, 1.0]), np.array([True, False]))["n"] == [2]  # 1 is in the last bin
-
-
-def test_no_curve_is_longer_than_can_be_drawn():
-    curves = failure_curves(*made(5000))
-    assert max(len(curve["x"]) for curve in curves.values()) <= MOST_POINTS
-
-
-def test_the_predictor_brings_its_curves_and_an_undefined_one_none():
-    random = np.random.default_rng(3)
-    correct = random.random(200) < 0.5
-    found = predict_failure((correct + random.normal(size=200))[:, None], correct, np.arange(200))
-    assert auc(found.curves["roc"]["x"], found.curves["roc"]["y"]) == pytest.approx(found.auroc, abs=0.005)
-    assert predict_failure(np.zeros((10, 1)), np.ones(10, bool), np.arange(10)).curves == {}
+    assert max(len(curve["x"]) for curve in failure_curves(*made(5000)).values()) <= MOST_POINTS

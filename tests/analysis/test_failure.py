@@ -1,15 +1,16 @@
+"""Failure prediction: features of the maps, cross-validation by image, areas by scikit-learn."""
+
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import auc, roc_auc_score
 
 from lookwhy.analysis.failure import area_under_risk_coverage, failure_features, map_shape, predict_failure
 from lookwhy.types import ImportanceMaps
 
 
 def image_maps(values, flips=None):
-    values = torch.as_tensor(values)
-    rows = torch.arange(len(values))
+    values, rows = torch.as_tensor(values), torch.arange(len(values))
     valid = torch.ones_like(values, dtype=torch.bool)
     return ImportanceMaps("occlusion", "image", values, valid, True, "", rows, rows, flips)
 
@@ -27,7 +28,7 @@ def test_a_telling_feature_predicts_and_a_random_one_does_not():
     assert silent.auroc == pytest.approx(0.5, abs=0.07)
 
 
-def test_questions_of_one_image_never_stand_on_both_sides():
+def test_questions_of_one_image_are_never_in_training_and_test():
     # The feature names the image and the outcome belongs to the image: only leakage could predict it.
     random = np.random.default_rng(1)
     outcome = random.permutation(np.repeat([True, False], 30))
@@ -40,6 +41,7 @@ def test_one_outcome_alone_is_undefined_and_says_why():
     found = predict_failure(np.zeros((10, 1)), np.ones(10, bool), np.arange(10))
     assert np.isnan(found.auroc)
     assert "0 questions of the rarer outcome" in found.reason
+    assert found.curves == {}
 
 
 def test_risk_coverage_of_ties_is_the_mean_over_their_orders():
@@ -53,13 +55,16 @@ def test_risk_coverage_of_ties_is_the_mean_over_their_orders():
 def test_shape_of_a_point_and_of_a_flat_map():
     point = np.zeros((1, 4, 4))
     point[0, 1, 2] = -3.0
-    entropy, largest, gini = map_shape(image_maps(point))[0]
-    assert (entropy, largest, gini) == pytest.approx((0.0, 1.0, 15 / 16))
-    assert map_shape(image_maps(np.ones((1, 4, 4))))[0] == pytest.approx((1.0, 1 / 16, 0.0))
-    assert map_shape(image_maps(np.zeros((1, 4, 4))))[0] == pytest.approx((1.0, 1 / 16, 0.0))
+    flat = (1.0, 1 / 16, 0.0)
+    for values, shape in (
+        (point, (0.0, 1.0, 15 / 16)),
+        (np.ones((1, 4, 4)), flat),
+        (np.zeros((1, 4, 4)), flat),
+    ):
+        assert map_shape(image_maps(values))[0] == pytest.approx(shape)
 
 
-def test_flips_are_a_share_of_what_was_taken_away():
+def test_flips_are_a_share_of_the_removed_cells():
     maps = {"image/occlusion": image_maps(np.zeros((2, 4, 4)), torch.tensor([4, 16]))}
     sets = failure_features(maps, np.array([0.5, 0.9]))
     assert sets["flips"].ravel().tolist() == [0.25, 1.0]
@@ -73,3 +78,4 @@ def test_auroc_is_scikit_learns_on_the_out_of_fold_probabilities():
     found = predict_failure(feature[:, None], correct, np.arange(200))
     # A logistic regression of one feature ranks as the feature does, fold by fold.
     assert found.auroc == pytest.approx(roc_auc_score(correct, feature), abs=0.02)
+    assert auc(found.curves["roc"]["x"], found.curves["roc"]["y"]) == pytest.approx(found.auroc, abs=0.005)

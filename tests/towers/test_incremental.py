@@ -1,3 +1,5 @@
+"""Incremental occlusion, against the plain forward passes of every occluded image."""
+
 from functools import cache
 
 import pytest
@@ -15,41 +17,27 @@ from lookwhy.towers.windows import Stage, cell_edges
 FILL = torch.tensor([0.7, -1.2, 0.4], dtype=torch.float64)
 
 
-def strides_and_odd_pools():
+NETS = {
+    "VGG": vgg_like,
+    "nested with linear tail": nested_with_linear_tail,
+    "spatial mean": lambda: nn.Sequential(*vgg_like(), nn.AdaptiveAvgPool2d(1), nn.Flatten()),
     # No ReLU beside the padded pooling: it would hide a margin of zeros.
-    return nn.Sequential(
+    "strides and odd pools": lambda: nn.Sequential(
         nn.Conv2d(3, 4, (5, 3), stride=(2, 1), padding=(2, 0)), nn.MaxPool2d(3, 2, padding=1),
         nn.Conv2d(4, 5, 4, stride=3, padding=2), nn.MaxPool2d((2, 3), stride=1), nn.ReLU(),
-    )  # fmt: skip
-
-
-def strides_longer_than_kernels():
-    layers = nn.Conv2d(3, 4, 2, stride=3), nn.ReLU(), nn.MaxPool2d(1, stride=2), nn.Conv2d(4, 4, 1, padding=1)
-    return nn.Sequential(*layers)
-
-
-def averages_and_batch_norm():
-    return nn.Sequential(
+    ),
+    "strides longer than kernels": lambda: nn.Sequential(
+        nn.Conv2d(3, 4, 2, stride=3), nn.ReLU(), nn.MaxPool2d(1, stride=2), nn.Conv2d(4, 4, 1, padding=1)
+    ),
+    "averages and batch norm": lambda: nn.Sequential(
         nn.BatchNorm2d(3), nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU(inplace=True),
         nn.AvgPool2d(3, 2, padding=1), nn.Conv2d(4, 4, 3, padding=2), nn.Dropout(0.5), nn.AvgPool2d(2),
-    )  # fmt: skip
-
-
-def groups_and_holes():
-    return nn.Sequential(
+    ),
+    "groups and holes": lambda: nn.Sequential(
         nn.ReLU(inplace=True), nn.Conv2d(3, 6, 3, padding=4, dilation=(2, 3), groups=3),
         nn.MaxPool2d(2, 1, dilation=2), nn.Identity(), nn.Conv2d(6, 4, 3, groups=2),
-    )  # fmt: skip
-
-
-def spatial_mean_tail():
-    return nn.Sequential(*vgg_like(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-
-
-NETS = [
-    vgg_like, strides_and_odd_pools, strides_longer_than_kernels, averages_and_batch_norm, groups_and_holes,
-    spatial_mean_tail, nested_with_linear_tail,
-]  # fmt: skip
+    ),
+}  # fmt: skip
 
 
 def image_of(height, width):
@@ -70,19 +58,19 @@ def way(request, monkeypatch):
 
 @pytest.mark.parametrize("dense_from", [0.0, 0.8, 2.0], ids=["whole maps", "default", "windows only"])
 @pytest.mark.parametrize("size", [(32, 32), (37, 29)], ids=str)
-@pytest.mark.parametrize("make", NETS, ids=lambda make: make.__name__)
-def test_equals_running_every_occluded_image(make, size, dense_from, way, monkeypatch):
+@pytest.mark.parametrize("name", NETS)
+def test_equals_running_every_occluded_image(name, size, dense_from, way, monkeypatch):
     monkeypatch.setattr(incremental, "DENSE_FROM", dense_from)
-    net, image = ready(make), image_of(*size)
+    net, image = ready(NETS[name]), image_of(*size)
     for grid in (4, 7):
         occlude = IncrementalOcclusion(net, grid, FILL)
         assert occlude.incremental, occlude.why_not
-        assert_same(occlude(image), reference(make, size, grid))
+        assert_same(occlude(image), reference(name, size, grid))
 
 
 @cache
-def reference(make, size, grid):
-    return plain_occlusion(ready(make), image_of(*size), grid, FILL)
+def reference(name, size, grid):
+    return plain_occlusion(ready(NETS[name]), image_of(*size), grid, FILL)
 
 
 @pytest.fixture
@@ -111,24 +99,20 @@ def test_batches_take_no_more_than_the_memory_given(runs):
     assert max(count for count, _ in sizes) > 4
 
 
-def test_more_cells_than_pixels_leave_the_empty_ones_clean(way):
+def test_empty_cells_and_cells_of_the_fill_colour_give_the_clean_features(way):
     net, image = ready(vgg_like), image_of(8, 12)
     features = IncrementalOcclusion(net, 10, FILL)(image)
     assert_same(features, plain_occlusion(net, image, 10, FILL))
     empty = next(i for i in range(10) if len(set(cell_edges(8, 10)[i : i + 2])) == 1)
     assert_same(features[10 * empty], net(image[None])[0].detach())
-
-
-def test_a_cell_already_of_the_fill_colour_gives_the_clean_features(way):
     net, image = ready(nested_with_linear_tail), image_of(32, 32)
     image[:, 8:16, 16:24] = FILL[:, None, None]
-    features = IncrementalOcclusion(net, 4, FILL)(image)
-    clean = net(image[None])[0].detach()
+    features, clean = IncrementalOcclusion(net, 4, FILL)(image), net(image[None])[0].detach()
     assert_same(features[1 * 4 + 2], clean)
     assert (features - clean).abs().amax(1).gt(1e-6).sum() == 15
 
 
-def test_single_precision_is_as_exact_as_single_precision(way):
+def test_single_precision_has_the_usual_rounding_errors(way):
     net, image = ready(vgg_like), image_of(40, 40)
     expected = plain_occlusion(net, image, 5, FILL)
     features = IncrementalOcclusion(net.float(), 5, FILL)(image.float())
@@ -136,9 +120,9 @@ def test_single_precision_is_as_exact_as_single_precision(way):
     torch.testing.assert_close(features.double(), expected, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("make", [vgg_like, nested_with_linear_tail, averages_and_batch_norm])
-def test_little_memory_means_many_batches_of_the_same_numbers(make, way):
-    net, image = ready(make), image_of(24, 24)
+@pytest.mark.parametrize("name", ["VGG", "nested with linear tail", "averages and batch norm"])
+def test_little_memory_means_many_batches_of_the_same_numbers(name, way):
+    net, image = ready(NETS[name]), image_of(24, 24)
     expected = IncrementalOcclusion(net, 6, FILL)(image)
     for memory in (1, 100_000):
         assert_same(IncrementalOcclusion(net, 6, FILL, memory=memory)(image), expected)
@@ -186,7 +170,7 @@ def test_batch_norm_in_training_mode_is_run_plainly():
 
 
 def test_network_image_and_gradients_are_left_as_they_were(way):
-    net, image = ready(averages_and_batch_norm), image_of(24, 24)
+    net, image = ready(NETS["averages and batch norm"]), image_of(24, 24)
     net[4].train()  # a flag that changes no number
     before = {name: value.clone() for name, value in net.state_dict().items()}
     flags, pixels, settings = [module.training for module in net.modules()], image.clone(), repr(net)
@@ -199,7 +183,7 @@ def test_network_image_and_gradients_are_left_as_they_were(way):
     assert repr(net) == settings
 
 
-def test_weights_changed_later_are_the_ones_used(way):
+def test_weights_changed_later_are_used(way):
     net, image = ready(vgg_like), image_of(16, 16)
     occlude = IncrementalOcclusion(net, 4)
     occlude(image)

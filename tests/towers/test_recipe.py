@@ -10,27 +10,20 @@ from lookwhy.towers.recipe import ImageRecipe, read_rgb
 CAFFE, TORCHVISION = ImageRecipe("caffe", 4, 4), ImageRecipe("torchvision", 4, 4)
 
 
-def saved(tmp_path, picture, name="image.png", **settings):
-    path = tmp_path / name
+def saved(tmp_path, picture, **settings):
+    path = tmp_path / "image.png"
     picture.save(path, **settings)
     return path
 
 
-def first_pixel(path):
-    picture = read_rgb(path)
-    assert picture.mode == "RGB"
-    return picture.getpixel((0, 0))
-
-
-def test_caffe_is_blue_green_red_less_the_mean_pixel(tmp_path):
-    path = saved(tmp_path, Image.new("RGB", (4, 4), (255, 100, 0)))
-    pixels = CAFFE.load(path)
+def test_caffe_is_blue_green_red_minus_the_mean_pixel(tmp_path):
+    pixels = CAFFE.load(saved(tmp_path, Image.new("RGB", (4, 4), (255, 100, 0))))
     assert pixels.shape == (3, 4, 4)
     assert pixels.dtype == torch.float32
     assert pixels[:, 2, 1].tolist() == pytest.approx([0 - 103.939, 100 - 116.779, 255 - 123.68], abs=1e-4)
 
 
-def test_torchvision_is_what_its_own_transform_gives(tmp_path):
+def test_torchvision_equals_its_own_transform(tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (4, 4, 3), np.uint8)
     expected = torchvision.transforms.functional.normalize(
         torchvision.transforms.functional.to_tensor(noise), [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
@@ -38,7 +31,7 @@ def test_torchvision_is_what_its_own_transform_gives(tmp_path):
     torch.testing.assert_close(TORCHVISION.load(saved(tmp_path, Image.fromarray(noise))), expected)
 
 
-def test_an_image_is_resized_to_both_sides_whatever_its_shape(tmp_path):
+def test_an_image_is_resized_to_both_sides_from_any_shape(tmp_path):
     # Left half black, right half white, 8 wide and 2 high: squeezed to 2 wide and 4 high.
     picture = Image.new("RGB", (8, 2))
     picture.paste((255, 255, 255), (4, 0, 8, 2))
@@ -51,25 +44,28 @@ def test_an_image_is_resized_to_both_sides_whatever_its_shape(tmp_path):
     assert blue[:, 1].tolist() == pytest.approx([255 * 12 / 14] * 4, abs=1)
 
 
+PALETTE = Image.new("P", (2, 2), 1)
+PALETTE.putpalette([255, 0, 0, 0, 200, 10])
+
+
 @pytest.mark.parametrize(
-    ("mode", "value", "expected"),
-    [("L", 9, (9, 9, 9)), ("1", 1, (255, 255, 255)), ("LA", (100, 7), (100, 100, 100)),
-     ("RGBA", (1, 2, 3, 0), (1, 2, 3)), ("I;16", 1000, (1000 // 256,) * 3)],
-)  # fmt: skip
-def test_gray_is_repeated_and_transparency_dropped(tmp_path, mode, value, expected):
-    assert first_pixel(saved(tmp_path, Image.new(mode, (2, 2), value))) == expected
-
-
-def test_palettes_are_looked_up_also_with_transparency(tmp_path):
-    picture = Image.new("P", (2, 2), 1)
-    picture.putpalette([255, 0, 0, 0, 200, 10])
-    assert first_pixel(saved(tmp_path, picture)) == (0, 200, 10)
-    assert first_pixel(saved(tmp_path, picture, transparency=bytes([0, 128]))) == (0, 200, 10)
-
-
-def test_cmyk_becomes_red_green_blue(tmp_path):
-    path = saved(tmp_path, Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "image.jpg", quality=95)
-    assert first_pixel(path) == pytest.approx((255, 0, 0), abs=4)
+    ("picture", "expected", "settings"),
+    [
+        (Image.new("L", (2, 2), 9), (9, 9, 9), {}),
+        (Image.new("1", (2, 2), 1), (255, 255, 255), {}),
+        (Image.new("LA", (2, 2), (100, 7)), (100, 100, 100), {}),
+        (Image.new("RGBA", (2, 2), (1, 2, 3, 0)), (1, 2, 3), {}),
+        (Image.new("I;16", (2, 2), 1000), (1000 // 256,) * 3, {}),
+        (PALETTE, (0, 200, 10), {}),
+        (PALETTE, (0, 200, 10), {"transparency": bytes([0, 128])}),
+        (Image.new("CMYK", (8, 8), (0, 255, 255, 0)), pytest.approx((255, 0, 0), abs=4), {"format": "JPEG"}),
+    ],
+    ids=["gray", "1 bit", "gray and alpha", "alpha", "16 bits", "palette", "palette and alpha", "CMYK"],
+)
+def test_images_of_any_mode_are_read_as_rgb(tmp_path, picture, expected, settings):
+    found = read_rgb(saved(tmp_path, picture, **settings))
+    assert found.mode == "RGB"
+    assert found.getpixel((0, 0)) == expected
 
 
 def test_a_photograph_is_turned_as_its_camera_noted(tmp_path):
@@ -86,7 +82,7 @@ def test_a_missing_or_damaged_file_is_named(tmp_path):
     path = tmp_path / "gone.png"
     with pytest.raises(LookwhyError, match=f"found no file {path}"):
         CAFFE.load(path)
-    whole = saved(tmp_path, Image.fromarray(np.arange(30_000, dtype=np.uint8).reshape(100, 100, 3)), "i.png")
+    whole = saved(tmp_path, Image.fromarray(np.arange(30_000, dtype=np.uint8).reshape(100, 100, 3)))
     for content in (b"", b"<html>404</html>", whole.read_bytes()[:-500], whole.read_bytes()[:40]):
         path.write_bytes(content)
         with pytest.raises(LookwhyError, match=f"found something else in {path}"):
