@@ -1,10 +1,12 @@
-"""Failure prediction: features of the maps, cross-validation by image, areas by scikit-learn."""
+"""Failure prediction and its curves: by hand, by scikit-learn, and cross-validated by image."""
 
 import numpy as np
 import pytest
 import torch
+from sklearn.calibration import calibration_curve
 from sklearn.metrics import auc, roc_auc_score
 
+from lookwhy.analysis.curves import MOST_POINTS, calibration, failure_curves, risk_by_coverage
 from lookwhy.analysis.failure import area_under_risk_coverage, failure_features, map_shape, predict_failure
 from lookwhy.types import ImportanceMaps
 
@@ -30,11 +32,9 @@ def test_a_telling_feature_predicts_and_a_random_one_does_not():
 
 def test_questions_of_one_image_are_never_in_training_and_test():
     # The feature names the image and the outcome belongs to the image: only leakage could predict it.
-    random = np.random.default_rng(1)
-    outcome = random.permutation(np.repeat([True, False], 30))
+    outcome = np.random.default_rng(1).permutation(np.repeat([True, False], 30))
     groups = np.repeat(np.arange(60), 10)
-    features = np.eye(60)[groups]
-    assert predict_failure(features, outcome[groups], groups).auroc < 0.6
+    assert predict_failure(np.eye(60)[groups], outcome[groups], groups).auroc < 0.6
 
 
 def test_one_outcome_alone_is_undefined_and_says_why():
@@ -44,24 +44,14 @@ def test_one_outcome_alone_is_undefined_and_says_why():
     assert found.curves == {}
 
 
-def test_risk_coverage_of_ties_is_the_mean_over_their_orders():
-    random = np.random.default_rng(2)
-    probability, correct = random.integers(0, 4, 40) / 4, random.random(40) < 0.6
-    jitters = 1e-6 * np.random.default_rng(0).random((400, 40))
-    shuffled = [area_under_risk_coverage(probability + jitter, correct) for jitter in jitters]
-    assert area_under_risk_coverage(probability, correct) == pytest.approx(np.mean(shuffled), abs=0.005)
+POINT, FLAT = np.pad(np.full((1, 1, 1), -3.0), ((0, 0), (1, 2), (2, 1))), (1.0, 1 / 16, 0.0)
 
 
-def test_shape_of_a_point_and_of_a_flat_map():
-    point = np.zeros((1, 4, 4))
-    point[0, 1, 2] = -3.0
-    flat = (1.0, 1 / 16, 0.0)
-    for values, shape in (
-        (point, (0.0, 1.0, 15 / 16)),
-        (np.ones((1, 4, 4)), flat),
-        (np.zeros((1, 4, 4)), flat),
-    ):
-        assert map_shape(image_maps(values))[0] == pytest.approx(shape)
+@pytest.mark.parametrize(
+    ("values", "shape"), [(POINT, (0.0, 1.0, 15 / 16)), (np.ones((1, 4, 4)), FLAT), (np.zeros((1, 4, 4)), FLAT)]
+)  # fmt: skip
+def test_shape_of_a_point_and_of_a_flat_map(values, shape):
+    assert map_shape(image_maps(values))[0] == pytest.approx(shape)
 
 
 def test_flips_are_a_share_of_the_removed_cells():
@@ -79,3 +69,43 @@ def test_auroc_is_scikit_learns_on_the_out_of_fold_probabilities():
     # A logistic regression of one feature ranks as the feature does, fold by fold.
     assert found.auroc == pytest.approx(roc_auc_score(correct, feature), abs=0.02)
     assert auc(found.curves["roc"]["x"], found.curves["roc"]["y"]) == pytest.approx(found.auroc, abs=0.005)
+
+
+def made(n=500, ties=False):
+    random = np.random.default_rng(n)
+    correct = random.random(n) < 0.6
+    probability = np.clip(0.5 + 0.3 * (correct - 0.5) + 0.2 * random.normal(size=n), 0, 1)
+    return (probability.round(1) if ties else probability), correct
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_the_drawn_curves_have_the_area_and_the_ends_of_scikit_learn(ties):
+    probability, correct = made(ties=ties)
+    curves = failure_curves(probability, correct)
+    roc, risk = curves["roc"], curves["risk_coverage"]
+    assert auc(roc["x"], roc["y"]) == pytest.approx(roc_auc_score(correct, probability), abs=0.005)
+    assert (roc["x"][0], roc["y"][0], roc["x"][-1], roc["y"][-1]) == (0, 0, 1, 1)
+    # At full coverage the risk is the share of wrong answers.
+    assert (risk["x"][-1], risk["y"][-1]) == pytest.approx((1, 1 - correct.mean()))
+
+
+def test_risk_by_coverage_by_hand_and_its_area_for_ties_as_the_mean_over_their_orders():
+    probability, correct = np.array([0.9, 0.8, 0.2, 0.1]), np.array([True, False, True, False])
+    assert risk_by_coverage(probability, correct) == pytest.approx([0, 1 / 2, 1 / 3, 2 / 4])
+    assert area_under_risk_coverage(probability, correct) == pytest.approx((0 + 1 / 2 + 1 / 3 + 2 / 4) / 4)
+    assert area_under_risk_coverage(np.full(4, 0.5), correct) == pytest.approx(0.5)
+    random = np.random.default_rng(2)
+    probability, correct = random.integers(0, 4, 40) / 4, random.random(40) < 0.6
+    jitters = 1e-6 * np.random.default_rng(0).random((400, 40))
+    shuffled = [area_under_risk_coverage(probability + jitter, correct) for jitter in jitters]
+    assert area_under_risk_coverage(probability, correct) == pytest.approx(np.mean(shuffled), abs=0.005)
+
+
+def test_calibration_is_scikit_learns_and_no_curve_has_more_points_than_a_chart_shows():
+    probability, correct = made()
+    found = calibration(probability, correct)
+    right, predicted = calibration_curve(correct, probability, n_bins=10)
+    assert (found["x"], found["y"]) == (pytest.approx(predicted), pytest.approx(right))
+    assert sum(found["n"]) == len(correct)
+    assert calibration(np.array([0.95, 1.0]), np.array([True, False]))["n"] == [2]  # 1 is in the last bin
+    assert max(len(curve["x"]) for curve in failure_curves(*made(5000)).values()) <= MOST_POINTS

@@ -33,6 +33,12 @@ def test_images_are_taken_whole_and_bounded_and_only_with_annotated_questions():
     assert set(chosen(annotated={8, 9, 500})) == {8, 9, 500}
 
 
+def changed(**attributes):
+    method = Occlusion()
+    vars(method).update(attributes)
+    return {"image_methods": [method]}
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -41,9 +47,14 @@ def test_images_are_taken_whole_and_bounded_and_only_with_annotated_questions():
         ({"num_questions": 0}, "expected num_questions of at least 1, found 0"),
         ({"num_images": -1}, "expected num_images of at least 1, found -1"),
         ({"image_methods": [Occlusion(), Occlusion(patch_rgb=(0.0, 0.0, 0.0))]}, "found occlusion 2 times"),
+        (changed(patch_rgb=np.zeros(3)), "found a ndarray as Occlusion.patch_rgb"),
+        (
+            changed(network=1),
+            "found Occlusion.network; begin the name of any other attribute with an underscore",
+        ),
     ],
 )
-def test_plans_that_contradict_themselves_are_refused(settings, message):
+def test_a_plan_that_contradicts_itself_or_does_not_fit_a_checkpoint_is_refused(settings, message):
     with pytest.raises(LookwhyError, match=message):
         AnalysisPlan(**settings)
 
@@ -55,20 +66,6 @@ def test_the_description_names_every_setting_and_is_read_back():
     assert AnalysisPlan.from_dict(described, "a test").describe() == described
     assert AnalysisPlan.from_dict({}, "a test").describe() == AnalysisPlan().describe()
     assert {one.grid for one in plan.on_grid(8).image_methods} == {plan.on_grid(8).grid} == {8}
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "message"),
-    [
-        ("patch_rgb", np.zeros(3), "found a ndarray as Occlusion.patch_rgb"),
-        ("network", 1, "found Occlusion.network; begin the name of any other attribute with an underscore"),
-    ],
-)
-def test_a_method_that_a_checkpoint_could_not_hold_is_refused(name, value, message):
-    method = Occlusion()
-    setattr(method, name, value)
-    with pytest.raises(LookwhyError, match=message):
-        AnalysisPlan(image_methods=[method])
 
 
 @pytest.mark.parametrize("settings", [{"grid": "wide"}, {"no_such": 1}, [1]])

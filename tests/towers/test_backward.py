@@ -3,11 +3,10 @@
 import captum.attr
 import pytest
 import torch
-from known_models import draw, make_batch
+from known_models import draw
 from networks import nested_with_linear_tail, ready
 from torch import nn
 
-from lookwhy.attribution import GuidedBackprop
 from lookwhy.towers import backward, winograd
 from lookwhy.towers.backward import BackwardPass
 from lookwhy.towers.relu_rules import deconv, guided, plain, relu_rule
@@ -45,20 +44,6 @@ def test_equals_autograd_also_from_packed_masks(make, rule, fewest, at_once, mon
     torch.testing.assert_close(found, expected, atol=1e-10, rtol=0)
     assert packed["active"].nbytes < sum(mask.numel() for mask in trace.active) / 8 + len(trace.active)
     assert packed["chosen"].dtype == "uint8"
-
-
-@pytest.mark.parametrize("size", [1, 2, 3, 8])
-def test_images_together_get_what_each_alone_would(size, small_pipeline):
-    images = draw(3, 3, 16, 16, seed=5)[[0, 0, 1, 1, 1, 2]]
-    batch = make_batch(images, ((1, 2), (3,), (4, 5), (6,), (7, 8), (2, 4)), image_ids=[0, 0, 1, 1, 1, 2])
-    target = torch.tensor([0, 1, 2, 3, 4, 0])
-    found = GuidedBackprop(grid=4, batch_size=size)(small_pipeline, batch, target)
-    for row in range(6):
-        question = batch.tokens[row, : batch.lengths[row]].tolist()
-        single = make_batch(images[row : row + 1], (question,))
-        gradients = GuidedBackprop().pixel_gradients(small_pipeline, single, target[row : row + 1])
-        alone = gradients.abs().amax(1).view(4, 4, 4, 4).mean((1, 3))
-        torch.testing.assert_close(found.values[row].double(), alone, atol=1e-7, rtol=0)
 
 
 def test_guided_backprop_is_captums():
