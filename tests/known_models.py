@@ -2,11 +2,17 @@
 
 import torch
 
-from lookwhy.types import VQABatch
+from lookwhy.types import ImportanceMaps, VQABatch
 
 
 def draw(*shape, seed=0, dtype=torch.float64):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def make_maps(values, domain="image", valid=None, flips=None):
+    values, rows = torch.as_tensor(values), torch.arange(len(values))
+    valid = torch.ones_like(values) if valid is None else torch.tensor(valid)
+    return ImportanceMaps("x", domain, values, valid.bool(), True, "", rows, rows, flips)
 
 
 class OnlyScores:

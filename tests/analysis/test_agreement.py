@@ -1,9 +1,10 @@
-"""Agreement with annotators and its controls, against plain loops with SciPy."""
+"""Rank correlations, agreement with annotators and its controls, against plain loops with SciPy."""
 
 import numpy as np
 import pytest
 from scipy.stats import rankdata, spearmanr
 
+from lookwhy.analysis import rank_correlation
 from lookwhy.analysis.agreement import agreement, annotators_agreement, centre_prior, random_maps
 from lookwhy.analysis.rank_correlation import Ranking
 from lookwhy.analysis.statistics import mean_of_defined
@@ -48,16 +49,13 @@ def test_controls_equal_a_plain_loop_with_scipy(data):
 
 
 def test_agreement_with_the_mean_map_gives_each_annotator_the_same_weight(data):
-    maps, _ = data
-    random = np.random.default_rng(2)
-    human = random.random((6, 3, 4, 4))
+    human = np.random.default_rng(2).random((6, 3, 4, 4))
     human[:, 1] *= 50  # one annotator's pictures are brighter
     human[2, 0] = 0.0  # one saw nothing
     human[4, 1:] = np.nan  # two are missing
-    found = agreement(maps, human, IMAGES)
-    for i in range(6):
-        known = [one / one.sum() for one in human[i] if one.sum() > 0]
-        assert found.mean_map[i] == pytest.approx(rho(maps[i], np.mean(known, axis=0)))
+    found = agreement(data[0], human, IMAGES)
+    for one, maps, own in zip(found.mean_map, data[0], human, strict=True):
+        assert one == pytest.approx(rho(maps, np.mean([m / m.sum() for m in own if m.sum() > 0], axis=0)))
 
 
 def test_each_annotator_is_compared_with_each_other_one_and_with_the_mean_of_the_others(data):
@@ -95,3 +93,20 @@ def test_random_maps_depend_on_the_question_and_the_centre_prior_is_symmetric():
     assert prior[7:9, 7:9].min() == prior.max()
     assert np.allclose(prior, prior.T)
     assert np.allclose(prior, prior[::-1])
+
+
+@pytest.mark.parametrize("decimals", [0, 9], ids=["ties", "no ties"])
+def test_rank_correlations_are_scipys_for_one_or_several_annotators_some_missing(decimals):
+    maps, one, other = np.random.default_rng(0).normal(size=(3, 20, 16, 16)).round(decimals)
+    np.testing.assert_allclose(rank_correlation(maps, one), list(map(rho, maps, one)), atol=1e-12)
+    both = np.stack([one, other], axis=1)
+    both[3, 1] = np.nan
+    np.testing.assert_allclose(rank_correlation(maps, both), list(map(mean_rho, maps, both)), atol=1e-12)
+
+
+def test_the_correlation_of_a_constant_map_is_undefined_and_shapes_that_differ_are_refused():
+    maps, human = np.random.default_rng(0).normal(size=(2, 20, 16, 16))
+    maps[4], human[5] = 2.5, 0.0
+    assert np.flatnonzero(np.isnan(rank_correlation(maps, human))).tolist() == [4, 5]
+    with pytest.raises(ValueError, match="scale both to one grid first"):
+        rank_correlation(np.zeros((3, 16, 16)), np.zeros((3, 2, 14, 14)))

@@ -3,18 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from known_models import make_maps
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import auc, roc_auc_score
 
 from lookwhy.analysis.curves import MOST_POINTS, calibration, failure_curves, risk_by_coverage
 from lookwhy.analysis.failure import area_under_risk_coverage, failure_features, map_shape, predict_failure
-from lookwhy.types import ImportanceMaps
-
-
-def image_maps(values, flips=None):
-    values, rows = torch.as_tensor(values), torch.arange(len(values))
-    valid = torch.ones_like(values, dtype=torch.bool)
-    return ImportanceMaps("occlusion", "image", values, valid, True, "", rows, rows, flips)
 
 
 def test_a_telling_feature_predicts_and_a_random_one_does_not():
@@ -51,11 +45,11 @@ POINT, FLAT = np.pad(np.full((1, 1, 1), -3.0), ((0, 0), (1, 2), (2, 1))), (1.0, 
     ("values", "shape"), [(POINT, (0.0, 1.0, 15 / 16)), (np.ones((1, 4, 4)), FLAT), (np.zeros((1, 4, 4)), FLAT)]
 )  # fmt: skip
 def test_shape_of_a_point_and_of_a_flat_map(values, shape):
-    assert map_shape(image_maps(values))[0] == pytest.approx(shape)
+    assert map_shape(make_maps(values))[0] == pytest.approx(shape)
 
 
 def test_flips_are_a_share_of_the_removed_cells():
-    maps = {"image/occlusion": image_maps(np.zeros((2, 4, 4)), torch.tensor([4, 16]))}
+    maps = {"image/occlusion": make_maps(np.zeros((2, 4, 4)), flips=torch.tensor([4, 16]))}
     sets = failure_features(maps, np.array([0.5, 0.9]))
     assert sets["flips"].ravel().tolist() == [0.25, 1.0]
     assert sets["all"].shape == (2, 4)

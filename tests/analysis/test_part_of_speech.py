@@ -3,10 +3,9 @@
 import nltk
 import numpy as np
 import pytest
-import torch
+from known_models import make_maps
 
 from lookwhy.analysis import part_of_speech as speech
-from lookwhy.types import ImportanceMaps
 
 TAGS = {
     "what": "WP",
@@ -25,16 +24,9 @@ QUESTIONS = [one.split() for one in ("what color is the cube ?", "is the cube re
 COUNTS = speech.count_tags(BY_HAND, QUESTIONS)
 
 
-def word_maps(values, valid):
-    values, valid, rows = torch.tensor(values), torch.tensor(valid), torch.arange(len(values))
-    return ImportanceMaps("word_drop", "question", values, valid, True, "", rows, rows)
-
-
 def test_probabilities_are_hits_over_words_of_the_group():
-    maps = word_maps(
-        [[0.1, 0.0, 0.0, 0.0, -0.9, 0.0], [0.2, 0.0, 0.1, 0.5, 0.0, 9.0], [0.3, 0.1, 9.0, 9.0, 9.0, 9.0]],
-        [[True] * 6, [True] * 5 + [False], [True] * 2 + [False] * 4],
-    )
+    values = [[0.1, 0, 0, 0, -0.9, 0], [0.2, 0, 0.1, 0.5, 0, 9], [0.3, 0.1, 9, 9, 9, 9]]
+    maps = make_maps(values, "question", [[1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 1, 0], [1, 1, 0, 0, 0, 0]])
     tags, groups = map(BY_HAND.tag, QUESTIONS), speech.frequent_groups(COUNTS, top=15)
     found = speech.most_important_by_group(maps, list(tags), groups, np.array([4, 4, 5]), samples=500, seed=0)
     # Most important: cube (by magnitude), red, which. Nouns: color, cube; cube; cube.
@@ -57,7 +49,7 @@ def test_groups_are_ordered_by_frequency_and_hold_only_frequent_tags():
 
 
 def test_questions_without_a_defined_word_count_in_no_group():
-    maps = word_maps([[0.0, 0.0]], [[False, False]])
+    maps = make_maps([[0.0, 0.0]], "question", [[False, False]])
     found = speech.most_important_by_group(maps, [["WP", "NN"]], {"noun": ["NN"]}, np.array([1]), 10, 0)
     assert found == {"noun/n": 0}
 

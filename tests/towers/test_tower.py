@@ -20,11 +20,8 @@ TARGET = torch.tensor([1, 2, 3])
 BLACK = torch.zeros(3, dtype=torch.float64)
 
 
-class Times(nn.Module):
+class Times(nn.Identity):
     """Changes nothing, and is no layer that is known."""
-
-    def forward(self, x):
-        return x * 1
 
 
 @pytest.mark.parametrize("method", [Gradient, GuidedBackprop, Deconvnet])
@@ -48,10 +45,8 @@ def by_hooks(network, images, given):
     """Guided backpropagation by hooks on the ReLUs, the way of other libraries."""
     relu, pixels = network.relu, images.clone().requires_grad_()
     hook = relu.register_full_backward_hook(lambda module, grad_in, grad_out: (grad_in[0].clamp(min=0),))
-    try:
-        (found,) = torch.autograd.grad(network(pixels), pixels, given)
-    finally:
-        hook.remove()
+    (found,) = torch.autograd.grad(network(pixels), pixels, given)
+    hook.remove()
     return found
 
 

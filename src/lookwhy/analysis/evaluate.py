@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int64
@@ -17,12 +16,11 @@ from lookwhy.analysis.agreement import (
     summarise,
 )
 from lookwhy.analysis.failure import failure_features, predict_failure
+from lookwhy.analysis.paired import Records
 from lookwhy.analysis.part_of_speech import group_of, most_important_by_group, most_important_word
 from lookwhy.analysis.plan import AnalysisPlan
 from lookwhy.analysis.questions import QuestionRecord
 from lookwhy.types import AnalysisResult, Curve, ImportanceMaps
-
-Records = list[dict[str, Any]]
 
 
 def evaluate(
@@ -43,6 +41,7 @@ def evaluate(
     """
     question_ids = np.array([one.question_id for one in questions], np.int64)
     image_ids = np.array([one.image_id for one in questions], np.int64)
+    tags = [one.tags for one in questions]
     excluded: dict[str, int] = {}
     summary = _accuracy(questions)
     found = _image_agreement(maps, human, question_ids, image_ids, plan, excluded)
@@ -50,7 +49,6 @@ def evaluate(
         summary |= summarise(one, f"image/{method}", image_ids, plan.bootstrap_samples, plan.seed)
     for name, one_map in maps.items():
         if one_map.domain == "question":
-            tags = [one.tags for one in questions]
             shares = most_important_by_group(
                 one_map, tags, groups, image_ids, plan.bootstrap_samples, plan.seed
             )

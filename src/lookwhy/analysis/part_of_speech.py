@@ -42,8 +42,6 @@ GROUP_OF = {tag: group for group, tags in GROUPS.items() for tag in tags}
 MAX_COUNTED = 20_000
 """Largest number of questions for counting tags; more would not change the order of frequent tags."""
 
-Tagged = list[tuple[str, str]]
-
 
 @dataclass(frozen=True)
 class Tagger:

@@ -109,11 +109,8 @@ class Gradient(Attributor):
     def _parts(self, batch: VQABatch) -> list[list[Int64[Tensor, " R"]]]:
         """Rows of each batch, grouped by image; a batch has at most `batch_size` questions."""
         parts: list[list[Int64[Tensor, " R"]]] = []
-        room = 0
         for rows in (some for of_image in rows_by_image(batch) for some in of_image.split(self.batch_size)):
-            if len(rows) > room:
+            if not parts or sum(map(len, [*parts[-1], rows])) > self.batch_size:
                 parts.append([])
-                room = self.batch_size
             parts[-1].append(rows)
-            room -= len(rows)
         return parts
