@@ -28,11 +28,8 @@ def test_images_of_different_sizes_are_explained_as_each_alone(tmp_path):
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(2), nn.Flatten())
     model = Pipeline(network, DeeperLSTM(9, 5, 16, embedding_size=6, hidden_size=5, common_size=8)).eval()
     model.tower.memory = Memory(tmp_path)
-    sizes = (12, 9), (12, 9), (20, 11), (12, 9)
-    batches = [
-        make_batch(torch.rand(1, 3, *size), image_ids=[i], dtype=torch.float32)
-        for i, size in enumerate(sizes)
-    ]
+    images = [torch.rand(1, 3, *size) for size in ((12, 9), (12, 9), (20, 11), (12, 9))]
+    batches = [make_batch(one, image_ids=[number], dtype=one.dtype) for number, one in enumerate(images)]
     for number, batch in enumerate(batches):
         batch.question_ids += number
     plan = AnalysisPlan([GuidedBackprop(4), Occlusion(4)], grid=4, bootstrap_samples=10)
@@ -66,11 +63,8 @@ def test_a_method_that_cannot_explain_the_model_is_refused_before_the_first_step
     assert trainer.global_step == 0
 
 
-def question(number, answers=(), predicted="a", kind="other"):
-    return QuestionRecord(
-        question_id=number, image_id=number, image_file="", question="", words=[], tags=[], question_type="",
-        answer_type=kind, answers=list(answers), predicted=predicted, confidence=0.5,
-    )  # fmt: skip
+def question(number, answers=(), kind="other"):
+    return QuestionRecord(number, number, "", "", [], [], "", kind, list(answers), "a", 0.5)
 
 
 def test_accuracies_are_the_official_ones_to_the_last_bit():
@@ -78,7 +72,7 @@ def test_accuracies_are_the_official_ones_to_the_last_bit():
     rows, expected, unlike = [], {}, 0
     for number in range(200):
         answers, kind = draw.choices("abcde", k=10), draw.choice(("yes/no", "number", "other"))
-        rows.append(question(number, answers, "a", kind))
+        rows.append(question(number, answers, kind))
         for key in ("accuracy/overall", f"accuracy/answer_type/{kind}"):
             expected.setdefault(key, []).append(reference_accuracy("a", answers))
     found = evaluate({}, rows, np.empty((200, 0, 16, 16), np.float32), {}, AnalysisPlan()).summary

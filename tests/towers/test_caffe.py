@@ -9,7 +9,7 @@ from test_image_tower import CAFFE, fails, random_vgg
 from lookwhy.towers.caffe import read_caffemodel
 from lookwhy.towers.image_tower import build_tower
 
-STAGES = [2, 2, 3, 3, 3]  # convolutions of VGG-16
+NAMES = [f"conv{stage}_{i}" for stage, count in enumerate((2, 2, 3, 3, 3), 1) for i in range(1, count + 1)]
 
 
 def varint(number):
@@ -45,16 +45,12 @@ def layer(name, blobs, old):
     return message(2 if old else 100, content)
 
 
-def caffe_names(stages):
-    return [f"conv{stage}_{i}" for stage, count in enumerate(stages, 1) for i in range(1, count + 1)]
-
-
 @pytest.mark.parametrize("old", [True, False])
 def test_features_are_those_of_the_network_that_the_file_holds(tmp_path, old):
     network = random_vgg("vgg16", only_features=True)
     layers = [one for one in network if isinstance(one, torch.nn.Conv2d)]
     written = message(1, b"VGG_ILSVRC_16_layers") + layer("relu1_1", [], old)
-    for name, one in zip(caffe_names(STAGES), layers, strict=True):
+    for name, one in zip(NAMES, layers, strict=True):
         written += layer(name, [blob(one.weight.detach(), old), blob(one.bias.detach(), old)], old)
     path = tmp_path / "vgg16.caffemodel"
     path.write_bytes(written)
@@ -66,17 +62,15 @@ def test_features_are_those_of_the_network_that_the_file_holds(tmp_path, old):
 
 
 def test_matrices_of_the_fully_connected_layers_lose_their_ones(tmp_path):
-    weight, bias = torch.arange(6.0).view(2, 3), torch.tensor([7.0, 8.0])
-    kernel = torch.randn(2, 1, 3, 3)
-    written = layer("conv1_1", [blob(kernel, True, packed=False), blob(bias, True)], True)
-    written += layer("fc6", [blob(weight, True), blob(bias, True)], True)
+    weight, bias, kernel = torch.arange(6.0).view(2, 3), torch.tensor([7.0, 8.0]), torch.randn(2, 1, 3, 3)
     path = tmp_path / "small.caffemodel"
-    path.write_bytes(written)
+    first = layer("conv1_1", [blob(kernel, True, packed=False), blob(bias, True)], True)
+    path.write_bytes(first + layer("fc6", [blob(weight, True), blob(bias, True)], True))
     state = read_caffemodel(path, [0])
-    assert list(state) == ["features.0.weight", "features.0.bias", "classifier.0.weight", "classifier.0.bias"]
-    torch.testing.assert_close(state["features.0.weight"], kernel)
-    assert torch.equal(state["classifier.0.weight"], weight)
-    assert torch.equal(state["classifier.0.bias"], bias)
+    expected = {"features.0.weight": kernel, "features.0.bias": bias}
+    expected |= {"classifier.0.weight": weight, "classifier.0.bias": bias}
+    assert list(state) == list(expected)
+    assert all(map(torch.equal, state.values(), expected.values()))
 
 
 def shaped(*sides):

@@ -1,8 +1,10 @@
+"""Image files as the input of a network."""
+
 import numpy as np
 import pytest
 import torch
-import torchvision
 from PIL import Image
+from torchvision.transforms import functional
 
 from lookwhy.errors import LookwhyError
 from lookwhy.towers.recipe import ImageRecipe, read_rgb
@@ -18,16 +20,13 @@ def saved(tmp_path, picture, **settings):
 
 def test_caffe_is_blue_green_red_minus_the_mean_pixel(tmp_path):
     pixels = CAFFE.load(saved(tmp_path, Image.new("RGB", (4, 4), (255, 100, 0))))
-    assert pixels.shape == (3, 4, 4)
-    assert pixels.dtype == torch.float32
+    assert (pixels.shape, pixels.dtype) == ((3, 4, 4), torch.float32)
     assert pixels[:, 2, 1].tolist() == pytest.approx([0 - 103.939, 100 - 116.779, 255 - 123.68], abs=1e-4)
 
 
 def test_torchvision_equals_its_own_transform(tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (4, 4, 3), np.uint8)
-    expected = torchvision.transforms.functional.normalize(
-        torchvision.transforms.functional.to_tensor(noise), [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
-    )
+    expected = functional.normalize(functional.to_tensor(noise), [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
     torch.testing.assert_close(TORCHVISION.load(saved(tmp_path, Image.fromarray(noise))), expected)
 
 
@@ -48,34 +47,30 @@ PALETTE = Image.new("P", (2, 2), 1)
 PALETTE.putpalette([255, 0, 0, 0, 200, 10])
 
 
-@pytest.mark.parametrize(
-    ("picture", "expected", "settings"),
-    [
-        (Image.new("L", (2, 2), 9), (9, 9, 9), {}),
-        (Image.new("1", (2, 2), 1), (255, 255, 255), {}),
-        (Image.new("LA", (2, 2), (100, 7)), (100, 100, 100), {}),
-        (Image.new("RGBA", (2, 2), (1, 2, 3, 0)), (1, 2, 3), {}),
-        (Image.new("I;16", (2, 2), 1000), (1000 // 256,) * 3, {}),
-        (PALETTE, (0, 200, 10), {}),
-        (PALETTE, (0, 200, 10), {"transparency": bytes([0, 128])}),
-        (Image.new("CMYK", (8, 8), (0, 255, 255, 0)), pytest.approx((255, 0, 0), abs=4), {"format": "JPEG"}),
-    ],
-    ids=["gray", "1 bit", "gray and alpha", "alpha", "16 bits", "palette", "palette and alpha", "CMYK"],
-)
+MODES = {
+    "gray": (Image.new("L", (2, 2), 9), (9, 9, 9), {}),
+    "one bit": (Image.new("1", (2, 2), 1), (255, 255, 255), {}),
+    "gray and alpha": (Image.new("LA", (2, 2), (100, 7)), (100, 100, 100), {}),
+    "alpha": (Image.new("RGBA", (2, 2), (1, 2, 3, 0)), (1, 2, 3), {}),
+    "16 bits": (Image.new("I;16", (2, 2), 1000), (1000 // 256,) * 3, {}),
+    "palette": (PALETTE, (0, 200, 10), {}),
+    "palette and alpha": (PALETTE, (0, 200, 10), {"transparency": bytes([0, 128])}),
+    "CMYK": (Image.new("CMYK", (8, 8), (0, 255, 255, 0)), pytest.approx((255, 0, 0), abs=4), {"format": "JPEG"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("picture", "expected", "settings"), MODES.values(), ids=MODES)
 def test_images_of_any_mode_are_read_as_rgb(tmp_path, picture, expected, settings):
     found = read_rgb(saved(tmp_path, picture, **settings))
-    assert found.mode == "RGB"
-    assert found.getpixel((0, 0)) == expected
+    assert (found.mode, found.getpixel((0, 0))) == ("RGB", expected)
 
 
-def test_a_photograph_is_turned_as_its_camera_noted(tmp_path):
-    picture = Image.new("RGB", (4, 2))
+def test_a_photograph_is_turned_by_the_rotation_of_its_camera(tmp_path):
+    picture, exif = Image.new("RGB", (4, 2)), Image.Exif()
     picture.putpixel((0, 0), (255, 0, 0))
-    exif = Image.Exif()
     exif[0x0112] = 6  # the top of the scene is at the right of the file: turn by 90 degrees clockwise
     turned = read_rgb(saved(tmp_path, picture, exif=exif))
-    assert turned.size == (2, 4)
-    assert turned.getpixel((1, 0)) == (255, 0, 0)
+    assert (turned.size, turned.getpixel((1, 0))) == ((2, 4), (255, 0, 0))
 
 
 def test_a_missing_or_damaged_file_is_named(tmp_path):

@@ -129,14 +129,6 @@ def test_a_tower_that_cannot_work_is_refused_in_one_line(call, message):
     assert "\n" not in str(error.value)
 
 
-def test_two_towers_may_share_a_memory():
-    memory, image = Memory(images=4), draw(3, 8, 8, seed=8).float()
-    for _ in range(2):
-        network = nn.Sequential(nn.Conv2d(3, 2, 3), nn.Flatten())
-        found = Tower(network, memory=memory).occluded(image, 2, torch.zeros(3))
-        torch.testing.assert_close(found[0], network(image[None])[0])
-
-
 METHODS = Occlusion(grid=4), GuidedBackprop(grid=4)
 
 
@@ -186,15 +178,16 @@ def test_differences_beyond_half_precision_are_computed_each_time(small_pipeline
     assert not list(tmp_path.iterdir())
 
 
-def test_the_memory_in_ram_rounds_nothing(small_pipeline, small_batch):
-    exact, _ = maps(small_pipeline, small_batch)
-    small_pipeline.tower.memory = Memory(images=2)
+def test_two_towers_or_a_tower_made_of_a_tower_may_share_a_memory_which_rounds_nothing_in_ram(
+    small_pipeline, small_batch
+):
+    network = nn.Sequential(small_pipeline.tower.network, nn.Linear(96, 3).double())
+    exact, image = maps(small_pipeline, small_batch)[0], small_batch.images[0]
+    small_pipeline.tower.memory = memory = Memory(images=2)
+    other = Tower(network, memory=memory)
     for _ in range(2):
+        torch.testing.assert_close(other.occluded(image, 4, BLACK)[0], network(image[None])[0])
         assert torch.equal(maps(small_pipeline, small_batch)[0], exact)
-
-
-def test_a_tower_made_of_a_tower_keeps_its_memory_and_is_recomputed_in_windows(small_pipeline, tmp_path):
-    small_pipeline.tower.memory = memory = Memory(tmp_path)
     outer = Tower(small_pipeline.tower)
     assert outer._occlusion.incremental
     assert outer.memory is memory
