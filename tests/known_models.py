@@ -1,6 +1,7 @@
 """Models whose explanations are known by hand."""
 
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
 from lookwhy.types import ImportanceMaps, VQABatch
 
@@ -27,13 +28,9 @@ class OnlyScores:
 
 def make_batch(images, tokens=((1, 2, 3),), image_ids=None, dtype=torch.float64):
     count = len(tokens)
-    width = max(len(words) for words in tokens)
-    padded = torch.zeros(count, width, dtype=torch.int64)
-    for row, words in enumerate(tokens):
-        padded[row, : len(words)] = torch.tensor(words)
     return VQABatch(
         question_ids=torch.arange(count),
-        tokens=padded,
+        tokens=pad_sequence([torch.tensor(words) for words in tokens], batch_first=True),
         lengths=torch.tensor([len(words) for words in tokens]),
         labels=torch.zeros(count, dtype=torch.int64),
         image_ids=torch.arange(count) if image_ids is None else torch.tensor(image_ids),
