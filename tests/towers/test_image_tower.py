@@ -60,27 +60,24 @@ def shapes(tmp_path):
 
 @torch.no_grad()
 @pytest.mark.parametrize(
-    ("layer", "shape"), [("fc7", (1, 4096)), ("pool5", (1, 512, 3, 2)), ("pool5_mean", (1, 512))]
-)
-def test_features_equal_those_of_torchvisions_own_network(vgg16, convolutions, layer, shape):
+    ("arch", "layer", "shape"),
+    [("vgg16", "fc7", (1, 4096)), ("vgg16", "pool5", (1, 512, 3, 2)), ("vgg16", "pool5_mean", (1, 512)),
+     ("vgg19", "pool5", (1, 512, 3, 2))],
+)  # fmt: skip
+def test_features_equal_those_of_torchvisions_own_network(vgg16, arch, layer, shape):
     network, path = vgg16
+    features = network.features if arch == "vgg16" else random_vgg(arch, only_features=True)
     pixels = PIXELS if layer == "fc7" else PIXELS[..., :96, :64]
-    expected = network.features(pixels)
+    expected = features(pixels)
     if layer == "pool5_mean":
         expected = expected.mean((2, 3))
     elif layer == "fc7":
         expected = network.classifier[:5](expected.flatten(1))  # fc6 relu dropout fc7 relu
-    found = build_tower("vgg16", layer, CAFFE, path if layer == "fc7" else convolutions)(pixels)
+    path = path if layer == "fc7" else convolutions_of(features, path.with_name("features.pt"))
+    found = build_tower(arch, layer, CAFFE, path)(pixels)
     assert (found.shape, found.dtype) == (shape, torch.float32)
     assert expected.std() > 0
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
-
-
-@torch.no_grad()
-def test_vgg19_is_built_from_its_convolutions_alone(tmp_path):
-    features, pixels = random_vgg("vgg19", only_features=True), PIXELS[..., :64, :64]
-    tower = build_tower("vgg19", "pool5", CAFFE, convolutions_of(features, tmp_path / "vgg19.pt"))
-    torch.testing.assert_close(tower(pixels), features(pixels), rtol=1e-4, atol=1e-6)
 
 
 @torch.no_grad()

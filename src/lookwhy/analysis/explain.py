@@ -62,12 +62,11 @@ class Explainer:
         self.recipe = tower.recipe
         self._model = Pipeline(tower, run.head).eval().to(device)
         self._vocabulary = set(run.vocabulary.ix_to_word().values())
-        self._methods = plan.methods
-        for method in self._methods:
+        for method in plan.methods:
             method.check(self._model)
-        occlusions = [method for method in self._methods if isinstance(method, Occlusion)]
+        occlusions = [method for method in plan.methods if isinstance(method, Occlusion)]
         self.patch_rgb = (occlusions or [Occlusion(plan.grid)])[0].patch_rgb
-        self._instead = next((m.unknown for m in self._methods if isinstance(m, WordDrop)), None)
+        self._instead = next((m.unknown for m in plan.methods if isinstance(m, WordDrop)), None)
         # The tower's memory is not thread-safe, and methods change the rules of the network's ReLUs.
         self._lock = threading.Lock()
 
@@ -89,7 +88,7 @@ class Explainer:
         with self._alone():
             scores = clean_scores(self._model, batch)[0]
             target = scores.argmax()[None]
-            found = [method(self._model, batch, target) for method in self._methods]
+            found = [method(self._model, batch, target) for method in self.plan.methods]
         known = tuple(word in self._vocabulary for word in words)
         maps = tuple(_importance(one, len(words)) for one in found)
         notes = tuple(_notes(question, words, known))

@@ -19,7 +19,6 @@ from lookwhy.attribution import Attributor, GuidedBackprop, Occlusion, WordDrop,
 from lookwhy.data.annotators import Resize
 from lookwhy.errors import LookwhyError
 from lookwhy.files import packaged_config
-from lookwhy.types import Domain
 
 
 @dataclass
@@ -73,33 +72,32 @@ class AnalysisPlan:
             number = getattr(self, name)
             if number is not None and number < 1:
                 raise LookwhyError(f"expected {name} of at least 1, found {number}; leave it out for all")
-        self._check(self.image_methods, "image")
-        self._check(self.question_methods, "question")
+        placed = [("image", one) for one in self.image_methods]
+        placed += [("question", one) for one in self.question_methods]
+        names = [(domain, method.name) for domain, method in placed]
+        for domain, method in placed:
+            kind, grid = type(method).__name__, getattr(method, "grid", self.grid)
+            if method.domain != domain:
+                raise LookwhyError(
+                    f"expected methods for the {domain} in {domain}_methods, found {kind} for the "
+                    f"{method.domain}; move it to {method.domain}_methods"
+                )
+            if grid != self.grid:
+                raise LookwhyError(
+                    f"expected grid {self.grid} as in the plan, found grid {grid} in {kind}; "
+                    "give both the same"
+                )
+            if (count := names.count((domain, method.name))) > 1:
+                raise LookwhyError(
+                    f"expected each method once, found {method.name} {count} times in {domain}_methods; "
+                    "remove one"
+                )
         self.describe()  # refuses settings that a checkpoint could not store
 
     @property
     def ranking(self) -> Ranking:
         """Ranking of the cells of a map."""
         return Ranking(self.ties, self.constant_maps)
-
-    def _check(self, methods: list[Attributor], domain: Domain) -> None:
-        names = [method.name for method in methods]
-        for method in methods:
-            if method.domain != domain:
-                raise LookwhyError(
-                    f"expected methods for the {domain} in {domain}_methods, found "
-                    f"{type(method).__name__} for the {method.domain}; move it to {method.domain}_methods"
-                )
-            if (grid := getattr(method, "grid", self.grid)) != self.grid:
-                raise LookwhyError(
-                    f"expected grid {self.grid} as in the plan, found grid {grid} in "
-                    f"{type(method).__name__}; give both the same"
-                )
-            if names.count(method.name) > 1:
-                raise LookwhyError(
-                    f"expected each method once, found {method.name} {names.count(method.name)} times in "
-                    f"{domain}_methods; remove one"
-                )
 
     @property
     def methods(self) -> list[Attributor]:

@@ -22,7 +22,7 @@ from lookwhy.attribution.base import Attributor, Needs, images_of, rows_by_image
 from lookwhy.errors import LookwhyError
 from lookwhy.models.pipeline import as_explained, pipeline_of
 from lookwhy.models.protocol import VQAModel
-from lookwhy.towers.relu_rules import Rule, plain, relu_modules, relu_rule
+from lookwhy.towers.relu_rules import Rule, plain, relu_rule
 from lookwhy.types import Domain, Explains, Images, ImportanceMaps, Target, VQABatch
 
 Channels = Literal["max", "mean", "l2"]
@@ -77,7 +77,7 @@ class Gradient(Attributor):
         """Raise an error for a black box, or (if the rule is not `plain`) a tower without ReLU modules."""
         network = pipeline_of(model, self.name).tower.network
         # Functional ReLUs get no rule: the map would be the plain gradient under this method's name.
-        if self.rule is not plain and not relu_modules(network):
+        if self.rule is not plain and not any(isinstance(one, torch.nn.ReLU) for one in network.modules()):
             raise LookwhyError(
                 f"expected nn.ReLU modules for {self.name}, found none in {type(network).__name__}; "
                 "functional ReLUs cannot be given a backward rule: use modules, or the method Gradient"

@@ -36,11 +36,6 @@ def guided(active: Tensor, gradient: Tensor) -> Tensor:
     return gradient.clamp_(min=0).mul_(active)
 
 
-def relu_modules(model: nn.Module) -> list[nn.ReLU]:
-    """The ReLU modules of a network, in order."""
-    return [module for module in model.modules() if isinstance(module, nn.ReLU)]
-
-
 class _RuledReLU(torch.autograd.Function):
     """ReLU with another backward rule."""
 
@@ -63,7 +58,7 @@ def relu_rule(model: nn.Module, rule: Rule) -> Iterator[None]:
     The context replaces `forward` of each module. A hook would be too late: an in-place ReLU has overwritten
     its input by then. Functional ReLUs are not affected.
     """
-    modules = relu_modules(model)
+    modules = [module for module in model.modules() if isinstance(module, nn.ReLU)]
 
     def ruled(input: Tensor) -> Tensor:
         return cast(Tensor, _RuledReLU.apply(input, rule))

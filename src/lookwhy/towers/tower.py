@@ -159,7 +159,12 @@ class Tower(nn.Module):
         """
         backward = self._backward
         if backward is None:
-            return self._through_autograd(images, counts, rule)
+            copies = [image.expand(n, *image.shape) for image, n in zip(images, counts, strict=True)]
+            pixels = torch.cat(copies).detach().requires_grad_()
+            with torch.enable_grad(), relu_rule(self.network, rule):
+                found = self(pixels)
+            through = partial(torch.autograd.grad, found, pixels, allow_unused=True, materialize_grads=True)
+            return found.detach(), lambda gradients: through(grad_outputs=gradients)[0]
         traces = [self._trace(backward, image) for image in images]
         pairs = zip(traces, counts, strict=True)
         features = torch.cat([trace.features.expand(n, *trace.features.shape[1:]) for trace, n in pairs])
@@ -170,21 +175,6 @@ class Tower(nn.Module):
             return backward.backward(trace, gradients, rule, images[0])
 
         return features, at_pixels
-
-    def _through_autograd(
-        self, images: Sequence[Tensor], counts: Sequence[int], rule: Rule
-    ) -> tuple[Tensor, AtPixels]:
-        rows = [image.expand(n, *image.shape) for image, n in zip(images, counts, strict=True)]
-        pixels = torch.cat(rows).detach().requires_grad_()
-        with torch.enable_grad(), relu_rule(self.network, rule):
-            features = self(pixels)
-
-        def at_pixels(gradients: Tensor) -> Tensor:
-            return torch.autograd.grad(
-                features, pixels, gradients, allow_unused=True, materialize_grads=True
-            )[0]
-
-        return features.detach(), at_pixels
 
     def _trace(self, backward: BackwardPass, image: Float[Tensor, "3 H W"]) -> Trace:
         # On a GPU a forward pass is faster than reading a file.
