@@ -18,19 +18,16 @@ def chosen(order=QUESTIONS, annotated=None, **limits):
     return QUESTIONS[order][rows]
 
 
-def test_the_choice_depends_on_ids_alone_and_a_larger_plan_keeps_a_smaller_ones_questions():
+def test_the_choice_of_whole_images_depends_on_ids_alone_and_a_larger_plan_keeps_a_smaller_ones_questions():
     few = set(chosen(num_questions=40))
     assert set(chosen(np.random.default_rng(0).permutation(1000), num_questions=40)) == few
     assert len(few) == 40
     assert few <= set(chosen(num_questions=200))
-
-
-def test_images_are_taken_whole_and_bounded_and_only_with_annotated_questions():
+    assert set(chosen(annotated={8, 9, 500})) == {8, 9, 500}
     images = IMAGES[chosen(num_questions=None, num_images=20)]
     assert len(images) == 80
     assert len(np.unique(images)) == 20
     assert (np.diff(images.reshape(20, 4), axis=1) == 0).all()
-    assert set(chosen(annotated={8, 9, 500})) == {8, 9, 500}
 
 
 def changed(**attributes):

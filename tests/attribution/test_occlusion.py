@@ -18,7 +18,7 @@ def explain(grid, weight, image, worth=0.0):
     return Occlusion(grid)(model, make_batch(image[None], ((1,),)), torch.tensor([0]))
 
 
-def test_importance_in_a_linear_model_is_weight_times_change_and_adds_up_over_disjoint_cells():
+def test_importance_in_a_linear_model_is_weight_times_change_adds_up_over_cells_and_counts_flips():
     weight, image = draw(3, 8, 8), draw(3, 8, 8, seed=1)
     maps = explain(4, weight, image)
     expected = (weight * image).sum(0).view(4, 2, 4, 2).sum((1, 3))  # the patch is 0 without a recipe
@@ -26,9 +26,6 @@ def test_importance_in_a_linear_model_is_weight_times_change_and_adds_up_over_di
     assert maps.signed
     weight, image = draw(3, 7, 7), draw(3, 7, 7, seed=1)
     assert_close(explain(3, weight, image).values.sum().double(), (weight * image).sum(), atol=1e-5, rtol=0)
-
-
-def test_flips_count_the_cells_that_change_the_answer():
     weight = torch.zeros(3, 4, 4, dtype=torch.float64)
     weight[:, 0, 0] = weight[:, 3, 3] = 0.2  # 0.6 + 0.6 - 0.5: either one alone decides
     assert explain(4, weight, torch.ones(3, 4, 4), -0.5).flips.tolist() == [2]

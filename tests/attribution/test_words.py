@@ -18,14 +18,12 @@ def explain(method, *words):
     return method(model, make_batch(torch.zeros(1, 3, 4, 4), (words,)), torch.tensor([0]))
 
 
-def test_a_dropped_word_shortens_the_question_or_becomes_unknown():
+def test_a_dropped_word_shortens_the_question_or_becomes_unknown_and_its_importance_is_its_worth():
     variants = [words.tolist() for words in whole_and_without(torch.tensor([5, 6, 7, 0, 0]), 3)]
     assert variants == [[5, 6, 7], [6, 7], [5, 7], [5, 6]]
     variants = [words.tolist() for words in whole_and_without(torch.tensor([5, 6, 7, 0]), 3, unknown=9)]
     assert variants == [[5, 6, 7], [9, 6, 7], [5, 9, 7], [5, 6, 9]]
-
-
-def test_importance_in_an_additive_model_is_the_worth_of_each_word():
+    # The importance in an additive model is the worth of each word.
     maps = explain(WordDrop(), 3, 2, 1)
     assert_close(maps.values[0], torch.tensor([0.4, -0.2, 0.1]))
     # -0.1 is left without the first word, 0.5 without the second, 0.2 without the third: p < 0.5 speaks for
