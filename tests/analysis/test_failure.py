@@ -31,13 +31,6 @@ def test_questions_of_one_image_are_never_in_training_and_test():
     assert predict_failure(np.eye(60)[groups], outcome[groups], groups).auroc < 0.6
 
 
-def test_one_outcome_alone_is_undefined_and_says_why():
-    found = predict_failure(np.zeros((10, 1)), np.ones(10, bool), np.arange(10))
-    assert np.isnan(found.auroc)
-    assert "0 questions of the rarer outcome" in found.reason
-    assert found.curves == {}
-
-
 POINT, FLAT = np.pad(np.full((1, 1, 1), -3.0), ((0, 0), (1, 2), (2, 1))), (1.0, 1 / 16, 0.0)
 
 
@@ -55,7 +48,7 @@ def test_flips_are_a_share_of_the_removed_cells():
     assert sets["all"].shape == (2, 4)
 
 
-def test_auroc_is_scikit_learns_on_the_out_of_fold_probabilities():
+def test_auroc_is_scikit_learns_on_the_out_of_fold_probabilities_and_undefined_for_one_outcome():
     random = np.random.default_rng(3)
     correct = random.random(200) < 0.5
     feature = correct + random.normal(size=200)
@@ -63,6 +56,11 @@ def test_auroc_is_scikit_learns_on_the_out_of_fold_probabilities():
     # A logistic regression of one feature ranks as the feature does, fold by fold.
     assert found.auroc == pytest.approx(roc_auc_score(correct, feature), abs=0.02)
     assert auc(found.curves["roc"]["x"], found.curves["roc"]["y"]) == pytest.approx(found.auroc, abs=0.005)
+    # With one outcome alone, the prediction is undefined.
+    found = predict_failure(np.zeros((10, 1)), np.ones(10, bool), np.arange(10))
+    assert np.isnan(found.auroc)
+    assert "0 questions of the rarer outcome" in found.reason
+    assert found.curves == {}
 
 
 def made(n=500, ties=False):

@@ -38,6 +38,10 @@ def test_probabilities_are_hits_over_words_of_the_group():
     # Nouns: one hit of three words on image 4, none of one word on image 5; drawn twice with replacement.
     assert (found["noun/ci_low"], found["noun/ci_high"]) == pytest.approx((0.0, 1 / 3))
     assert found["noun/expected"] == pytest.approx((1 / 6 + 1 / 6 + 1 / 5 + 1 / 2) / 4)
+    # Questions without a defined word count in no group.
+    maps = make_maps([[0.0, 0.0]], "question", [[0, 0]])
+    found = speech.most_important_by_group(maps, [["WP", "NN"]], {"noun": ["NN"]}, np.array([1]), 10, 0)
+    assert found == {"noun/n": 0}
 
 
 def test_groups_are_ordered_by_frequency_and_hold_only_frequent_tags():
@@ -46,12 +50,6 @@ def test_groups_are_ordered_by_frequency_and_hold_only_frequent_tags():
     assert {speech.group_of(tag) for tag in ("WDT", "WP", "WP$", "WRB")} == {"wh_word"}
     assert speech.group_of("FW") == "other"
     assert len(speech.GROUP_OF) == sum(map(len, speech.GROUPS.values()))  # each tag is in one group
-
-
-def test_questions_without_a_defined_word_count_in_no_group():
-    maps = make_maps([[0.0, 0.0]], "question", [[False, False]])
-    found = speech.most_important_by_group(maps, [["WP", "NN"]], {"noun": ["NN"]}, np.array([1]), 10, 0)
-    assert found == {"noun/n": 0}
 
 
 def test_without_nltks_data_the_bundled_tagger_runs_under_its_name_and_gives_each_word_a_tag(monkeypatch):

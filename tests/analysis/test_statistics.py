@@ -43,7 +43,7 @@ def test_the_interval_is_scipys_if_every_image_has_one_question():
     assert (found.ci_low, found.ci_high) == pytest.approx(judge.confidence_interval, abs=0.003)
 
 
-def test_whole_images_are_drawn():
+def test_whole_images_and_differences_are_drawn():
     rng = np.random.default_rng(4)
     images = np.repeat(np.arange(30), 4)
     shift = np.repeat(rng.normal(0.1, 0.3, 30), 4)  # questions of an image shift together
@@ -56,9 +56,7 @@ def test_whole_images_are_drawn():
         (shift,), np.mean, n_resamples=4000, method="percentile", rng=rng
     ).confidence_interval
     assert found.ci_high - found.ci_low > 1.5 * np.ptp(apart)
-
-
-def test_the_interval_is_narrower_than_that_of_unpaired_values():
+    # The interval is narrower than that of unpaired values.
     rng = np.random.default_rng(5)
     hard = rng.normal(0, 1, 200)
     found = rho_of(between_analyses(records(hard), records(hard + rng.normal(0.05, 0.02, 200)))).estimate
@@ -91,11 +89,15 @@ def test_the_spread_of_three_or_more_runs_is_scipys_t_interval(runs):
     assert mean_over_runs(values) == pytest.approx((np.mean(values), interval.low, interval.high))
 
 
-def test_the_spread_by_hand_with_the_t_of_a_printed_table_and_for_two_or_equal_runs():
+def test_spreads_by_hand_with_the_t_of_a_printed_table_for_two_or_equal_runs_and_for_undefined_values():
     half = 4.303 / 3**0.5  # s = 1, t(0.975, 2) = 4.303
     assert mean_over_runs(np.array([1.0, 2.0, 3.0])) == pytest.approx((2, 2 - half, 2 + half), abs=1e-3)
     assert mean_over_runs(np.array([0.75, 0.25])) == (0.5, 0.25, 0.75)
     assert mean_over_runs(np.full(3, 0.5)) == (0.5, 0.5, 0.5)
+    # Undefined values are left out and counted.
+    found = clustered_mean(np.array([1.0, np.nan, 3.0]), np.array([1, 2, 3]))
+    assert (found.mean, found.n, found.n_undefined) == (2.0, 2, 1)
+    assert np.isnan(clustered_mean(np.array([np.nan]), np.array([1])).mean)
 
 
 def test_the_interval_is_the_normal_one_for_independent_values_and_wider_for_questions_of_one_image():
@@ -108,9 +110,3 @@ def test_the_interval_is_the_normal_one_for_independent_values_and_wider_for_que
     both = [clustered_mean(values, images) for images in (np.repeat(np.arange(40), 10), np.arange(400))]
     together, alone = (one.ci_high - one.ci_low for one in both)
     assert together / alone == pytest.approx(np.sqrt(10), rel=0.2)
-
-
-def test_undefined_values_are_left_out_and_counted():
-    found = clustered_mean(np.array([1.0, np.nan, 3.0]), np.array([1, 2, 3]))
-    assert (found.mean, found.n, found.n_undefined) == (2.0, 2, 1)
-    assert np.isnan(clustered_mean(np.array([np.nan]), np.array([1])).mean)

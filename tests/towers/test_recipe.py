@@ -18,13 +18,10 @@ def saved(tmp_path, picture, **settings):
     return path
 
 
-def test_caffe_is_blue_green_red_minus_the_mean_pixel(tmp_path):
+def test_caffe_is_blue_green_red_minus_the_mean_pixel_and_torchvision_equals_its_own_transform(tmp_path):
     pixels = CAFFE.load(saved(tmp_path, Image.new("RGB", (4, 4), (255, 100, 0))))
     assert (pixels.shape, pixels.dtype) == ((3, 4, 4), torch.float32)
     assert pixels[:, 2, 1].tolist() == pytest.approx([0 - 103.939, 100 - 116.779, 255 - 123.68], abs=1e-4)
-
-
-def test_torchvision_equals_its_own_transform(tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (4, 4, 3), np.uint8)
     expected = functional.normalize(functional.to_tensor(noise), [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
     torch.testing.assert_close(TORCHVISION.load(saved(tmp_path, Image.fromarray(noise))), expected)
