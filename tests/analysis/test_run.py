@@ -91,9 +91,8 @@ def test_the_reasons_of_undefined_correlations_are_counted():
     human[3, 0] = 0  # one of two is black: the other counts
     values = draw.random((6, 16, 16)).astype(np.float32)
     values[4] = 0
-    found = evaluate(
-        {"image/x": make_maps(values)}, [question(i) for i in range(6)], human, {}, AnalysisPlan()
-    )
+    maps, questions = {"image/x": make_maps(values)}, [question(i) for i in range(6)]
+    found = evaluate(maps, questions, human, {}, AnalysisPlan())
     expected = {"no annotator map": 1, "constant annotator maps only": 2, "image/x: constant map": 1}
     assert {key: n for key, n in found.manifest["excluded"].items() if "failure" not in key} == expected
     counted = [found.summary[f"image/x/rank_correlation/{key}"] for key in ("n", "n_undefined")]

@@ -105,9 +105,7 @@ def test_a_full_disk_gives_one_warning_for_all_memories_of_a_folder_and_every_re
 def fill(folder, report):
     memory, images = Memory(folder), torch.arange(200.0)[:, None, None, None].expand(-1, 3, 64, 64)
     for number, image in enumerate(images):
-        memory.recall(
-            "images", {}, image, image.clone, lambda x: {"x": x.numpy()}, lambda arrays: arrays["x"]
-        )
+        memory.recall("images", {}, image, image.clone, lambda x: {"x": x.numpy()}, lambda found: found["x"])
         report(number)
 
 

@@ -116,10 +116,7 @@ INIT, MASKED = map(inspect.unwrap, (Tower.__init__, Tower.masked))
         (lambda: Tower(Pair()).occluded(IMAGE, 2, BLACK), PAIR),
         (lambda: Tower(Pair()).with_gradients([IMAGE], [1], plain), PAIR),
         (lambda: Tower(Pair()).masked(IMAGE, IMAGE.abs(), BLACK), PAIR),
-        (
-            lambda: MASKED(Tower(Times()), IMAGE, IMAGE > 0, BLACK),
-            "expected masks of floats.* found torch.bool",
-        ),
+        (lambda: MASKED(Tower(Times()), IMAGE, IMAGE > 0, BLACK), "expected masks of .* torch.bool; give"),
         (lambda: IncrementalOcclusion(nn.ReLU(), grid=0), "grid of 1 or more cells a side, found 0"),
     ],
 )
