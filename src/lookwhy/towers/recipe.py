@@ -18,9 +18,8 @@ from torch import Tensor
 
 from lookwhy.errors import LookwhyError
 
-CAFFE_MEAN_BGR = torch.tensor((103.939, 116.779, 123.68))[:, None, None]
-IMAGENET_MEAN_RGB = torch.tensor((0.485, 0.456, 0.406))[:, None, None]
-IMAGENET_STD_RGB = torch.tensor((0.229, 0.224, 0.225))[:, None, None]
+CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
+IMAGENET_MEAN_RGB, IMAGENET_STD_RGB = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
@@ -79,8 +78,8 @@ class ImageRecipe:
 
     def _from_rgb(self, pixels: Float[Tensor, "3 H W"]) -> Float[Tensor, "3 H W"]:
         if self.name == "caffe":
-            return pixels.flip(0) - CAFFE_MEAN_BGR
-        return (pixels / 255 - IMAGENET_MEAN_RGB) / IMAGENET_STD_RGB
+            return pixels.flip(0) - _column(CAFFE_MEAN_BGR)
+        return (pixels / 255 - _column(IMAGENET_MEAN_RGB)) / _column(IMAGENET_STD_RGB)
 
 
 Picture = str | Path | Image.Image | np.ndarray
@@ -138,3 +137,7 @@ def as_rgb(file: Image.Image) -> Image.Image:
     elif picture.mode == "P" and "transparency" in picture.info:
         picture = picture.convert("RGBA")  # PIL warns if it converts directly to RGB
     return picture.convert("RGB")
+
+
+def _column(values: tuple[float, float, float]) -> Float[Tensor, "3 1 1"]:
+    return torch.tensor(values)[:, None, None]
