@@ -98,7 +98,8 @@ def test_a_painted_cell_or_a_dropped_word_costs_as_much_as_in_the_method(run, ex
     for one, method, question in ((explainer, WordDrop(), QUESTION), (with_unknown, drop, "ball")):
         expected = direct(run, view, question, method).values[0]
         found = decreases(one, view, question, "words", range(len(question.split())))
-        assert found == pytest.approx(expected.tolist(), abs=1e-6)
+        # oneDNN rounds a question in single precision differently in another batch.
+        assert found == pytest.approx(expected.tolist(), abs=1e-5)
 
 
 def test_several_cells_and_words_equal_a_painted_picture_and_a_shorter_question(run, explainer, pictures):
