@@ -1,6 +1,6 @@
 """Long runs that try what users meet: wrong input of every kind, and damaged files.
 
-    python tests/soak [--cases N] [--mutations N] [--seed S] [--only TEXT]
+    python -m benchmarks.soak [--cases N] [--mutations N] [--seed S] [--only TEXT]
 
 Prints each broken promise and, at the end, a table: tried, as promised, broken. Exit code 1 if any was broken.
 """
@@ -11,18 +11,15 @@ import argparse
 import importlib
 import random
 import shutil
-import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
-
-from attempts import Outcome, attempt
-from catalogue import ANALYZE, EXPLAIN, QUESTIONS, TRAIN, Case, all_cases
-from mutations import mutated
-from world import make_world
+from benchmarks.soak.attempts import Outcome, attempt
+from benchmarks.soak.catalogue import ANALYZE, EXPLAIN, QUESTIONS, TRAIN, Case, all_cases
+from benchmarks.soak.mutations import mutated
+from benchmarks.soak.world import make_world
 
 READERS = {
     "data/data_prepro.h5": TRAIN,

@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
-
 import torch
 import yaml
-from tiny_runs import run, train_command
 
-from lookwhy.cli.prepare import main as prepare
+ROOT = Path(__file__).parents[2]
 
 
 def make_world(folder: Path) -> SimpleNamespace:
     """Data, a run of two analysed epochs, and one sound file of every kind that a command reads."""
     world = folder / "data"
-    assert (
-        prepare(["shapes", "--out", str(world), "--train-scenes", "12", "--val-scenes", "4", "--epochs", "1"])
-        == 0
-    )
-    done = run(train_command(world, "--trainer.max_epochs=2", "--name=sound"), folder)
-    assert done.returncode == 0, done.stderr
+    sizes = ["--train-scenes=12", "--val-scenes=4", "--epochs=1"]
+    _run("data/prepare.py", "shapes", f"--out={world}", *sizes)
+    heads = {"embedding_size": 12, "hidden_size": 10, "common_size": 16}
+    plan = {"num_questions": 8, "num_examples": 1, "bootstrap_samples": 20}
+    _run(
+        "train.py", f"--config={ROOT / 'configs/shapes.yaml'}", "--name=sound", f"--runs={folder / 'runs'}",
+        f"--data.folder={world}", f"--data.annotator_maps={world / 'annotators'}", "--trainer.max_epochs=2",
+        "--trainer.accelerator=cpu", "--analysis.untrained=false",
+        *(f"--model.head.init_args.{name}={size}" for name, size in heads.items()),
+        *(f"--analysis.plan.{name}={value}" for name, value in plan.items()),
+    )  # fmt: skip
     pictures = sorted((world / "images" / "shapes_val").glob("*.png"))
     files = SimpleNamespace(
         folder=folder,
@@ -47,3 +50,7 @@ def make_world(folder: Path) -> SimpleNamespace:
     files.config.write_text((files.run / "config.yaml").read_text())
     torch.save({"features.0.weight": torch.zeros(64, 3, 3, 3)}, files.weights)
     return files
+
+
+def _run(script: str, *words: str) -> None:
+    subprocess.run([sys.executable, str(ROOT / script), *words], check=True, capture_output=True)
