@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from lookwhy.errors import LookwhyError
+
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
@@ -19,6 +21,22 @@ def atomic_path(path: Path) -> Iterator[Path]:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def named_output(path: Path) -> Iterator[None]:
+    """Make any failure to write the file of `--out` one line with the path that the user gave.
+
+    Raises:
+        LookwhyError: the block raised an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise LookwhyError(
+            f"expected a file that can be written, found {path} ({error.strerror or error}); "
+            "name another --out"
+        ) from error
 
 
 def sha256_file(path: Path) -> str:

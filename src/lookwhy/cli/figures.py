@@ -134,6 +134,6 @@ def _save(drawing: Drawing, folder: Path, endings: Sequence[str]) -> list[Path]:
         return [save_figure(figure, path, PRINT_DPI) for path in paths]
     except OSError as error:
         raise LookwhyError(
-            f"expected a place for figures, found that {paths[0]} cannot be written "
-            f"({error.strerror or error}); give another --out"
+            f"expected a file that can be written, found {paths[0]} ({error.strerror or error}); "
+            "name another --out"
         ) from error

@@ -1,24 +1,22 @@
-"""The HTML of the live page: frame, styles, scripts, and the facts about the run that the scripts need."""
+"""The HTML of the live page, and the facts about the run that its scripts need."""
 
 from __future__ import annotations
 
-from html import escape
 from pathlib import Path
 
-from lookwhy import __version__
 from lookwhy.analysis.explain import Explainer
 from lookwhy.live.examples import Example
 from lookwhy.live.uploads import MAX_BYTES
 from lookwhy.reporting import style
 from lookwhy.reporting.page.numbers import named
 from lookwhy.reporting.page.parts import FOLDER as SHARED
-from lookwhy.reporting.page.parts import colour_table, fill, json_block
+from lookwhy.reporting.page.parts import document
 
 OWN = Path(__file__).parent / "page"
-STYLES = (SHARED / "page.css", OWN / "live.css")
-SCRIPTS = (
-    *(SHARED / f"{name}.js" for name in ("base", "heat", "theme")),
-    *(OWN / f"{name}.js" for name in ("view", "server", "live")),
+FILES = (
+    OWN / "live.html",
+    *(SHARED / name for name in ("page.css", "base.js", "heat.js", "theme.js")),
+    *(OWN / name for name in ("live.css", "view.js", "server.js", "live.js")),
 )
 
 
@@ -33,23 +31,23 @@ def live_page(explainer: Explainer, examples: list[Example]) -> str:
             "imageMethods": named(image_methods, style.method_colours(image_methods)),
             "wordMethods": named(word_methods, style.method_colours(word_methods)),
         },
-        "scales": {"magnitude": colour_table(style.MAGNITUDE), "signed": colour_table(style.SIGNED)},
         "grid": plan.grid,
         "patch": [round(value) for value in explainer.patch_rgb],
         "maxBytes": MAX_BYTES,
         "examples": [example.question for example in examples],
     }
-    note = str(run.data.get("note") or "")
-    filled = {
-        "run": escape(
-            f"{type(run.head).__name__} of {_run_name(run.path)}, "
-            f"{style.epoch_name(run.epoch)}; {len(run.vocabulary)} words, {len(run.answers)} answers"
-        ),
-        "notes": f'<p class="note">{escape(note)}</p>' if note else "",
-        "version": escape(__version__),
-        "blocks": json_block("report", content),
-    }
-    return fill(OWN / "live.html", STYLES, SCRIPTS, filled)
+    about = (
+        f"{type(run.head).__name__} of {_run_name(run.path)}, {style.epoch_name(run.epoch)}; "
+        f"{len(run.vocabulary)} words, {len(run.answers)} answers"
+    )
+    return document(
+        FILES,
+        content,
+        title="Ask your own question",
+        about=about,
+        notes=[str(run.data.get("note") or "")],
+        allowed="img-src 'self' data:; connect-src 'self'",
+    )
 
 
 def _run_name(checkpoint: Path) -> str:

@@ -59,7 +59,7 @@ def test_the_page_is_complete_well_formed_and_needs_no_network(usual_page):
     tags = Tags()
     tags.feed(page)
     assert not tags.open
-    assert all(link.startswith("#") and link[1:] in tags.ids for link in tags.links)
+    assert all(link[0] == "#" and link[1:] in tags.ids for link in tags.links if link != "data:,")
     assert len(set(tags.ids)) == len(tags.ids)
     assert not re.search(r"url\(|@import|https?://(?!www\.w3\.org/2000/svg)", page)
     for words in ("Agreement over epochs", "Guided backpropagation", "0.12277", "Content-Security-Policy"):
@@ -287,7 +287,9 @@ def test_no_run_no_analysis_and_no_place_are_refused(tmp_path, image_folder):
         write_report([tmp_path], tmp_path / "r.html")
     assert not (tmp_path / "r.html").exists()
     run = make_run(tmp_path / "run", image_folder, epochs=1)
-    with pytest.raises(LookwhyError, match="expected a place for the page"):
+    with pytest.raises(
+        LookwhyError, match=rf"^expected a file that can be written, found {tmp_path} \(Is a "
+    ):
         write_report([run], tmp_path)
 
 

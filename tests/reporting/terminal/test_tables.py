@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import io
 import re
+from pathlib import Path
 
 import pytest
 from made_results import make_result
 from rich.console import Console
 
+from lookwhy.models.answering import Answers
 from lookwhy.reporting import numbers
 from lookwhy.reporting.terminal import tables
+from lookwhy.reporting.terminal.answers import print_answers
 
 
 def printed(result, width=100, **settings) -> str:
@@ -146,6 +149,17 @@ def test_a_mean_over_other_questions_than_its_rows_says_of_how_many(result):
     first = next(i for i, line in enumerate(lines) if line.split()[:1] == ["Occlusion"])
     assert lines[first].split()[2] == "0.370"
     assert lines[first + 1].split()[:4] == ["[0.240,", "0.300]", "n", "280"]
+
+
+def test_answers_are_counted_and_questions_without_a_choice_are_told():
+    answers = Answers([1, 2, 3], ["a"] * 3, ["b"] * 3, 2, {"multiple_choice": {"overall": 0.5}})
+    console = Console(width=200, file=io.StringIO())
+    print_answers(answers, [Path("answers.json")], console)
+    assert console.file.getvalue().splitlines() == [
+        "3 questions, MultipleChoice: overall 50.00",
+        "2 multiple-choice questions offer no answer that the model knows; its open-ended answer is used",
+        "answers   answers.json",
+    ]
 
 
 def test_a_profile_lists_the_longest_first_with_its_own_parts_below():

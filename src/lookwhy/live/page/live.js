@@ -203,6 +203,4 @@ class LivePage {
   }
 }
 
-themeButton();
-const page = new LivePage();
-document.documentElement.dataset.ready = "true";
+new LivePage();

@@ -10,18 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from lookwhy.reporting import reading, style
-from lookwhy.reporting.figures.chart import (
-    DASHES,
-    MARKERS,
-    describe,
-    heading,
-    narrow,
-    new_figure,
-    shared_legend,
-    tidy,
-    title,
-    undefined,
-)
+from lookwhy.reporting.figures import chart
 from lookwhy.types import AnalysisResult, Curve
 
 _PANELS = {
@@ -38,26 +27,23 @@ def failure_curves(result: AnalysisResult, width: float | None = None) -> Figure
     A result of an early version holds no curves, and the figure says so. The panels are stacked if `width`
     (in inches) is that of a narrow figure (see `chart.narrow`).
     """
-    figure = new_figure(width or 7.2, 3.9)
-    if narrow(figure):
-        figure.set_figheight(8.6)
-    panels = list(figure.subplots(3, 1) if narrow(figure) else figure.subplots(1, 3))
+    figure = chart.new_figure(width or 7.2, 3.9, narrow_height=8.6)
+    panels = list(figure.subplots(3, 1) if chart.narrow(figure) else figure.subplots(1, 3))
     what = "Predicting whether the answer is right, by what the predictor sees"
     curves = reading.curves(result)
     usual = reading.feature_sets(result)
     order = [*usual, *sorted(curves.keys() - set(usual))]
     sets = [name for name in order if curves.get(name, {}).keys() & _PANELS]
     if not sets:
-        title(figure, what)
         why = "no curves are stored; too few right or wrong answers, or an analysis of an earlier version"
-        return undefined(figure, why)
+        return chart.undefined(figure, what, why)
     for axes, (kind, (name, across, up)) in zip(panels, _PANELS.items(), strict=True):
         _panel(axes, kind, {one: curves[one].get(kind) for one in sets})
-        heading(axes, name, 2.0)
-        tidy(axes, across, up)
-    shared_legend(figure, panels, 4, what)
+        chart.heading(axes, name, 2.0)
+        chart.tidy(axes, across, up)
+    chart.shared_legend(figure, panels, 4, what)
     how = "Dotted diagonal: chance (ROC), perfect (calibration: the larger a mark, the more questions)."
-    describe(figure, result, f"{how} Risk: lower is better. Cross-validated.")
+    chart.describe(figure, result, f"{how} Risk: lower is better. Cross-validated.")
     return figure
 
 
@@ -66,10 +52,10 @@ def _panel(axes: Axes, kind: str, curves: dict[str, Curve | None]) -> None:
         if curve is None:
             continue
         colour = style.on_light(style.SERIES[number % len(style.SERIES)])
-        look: dict[str, Any] = {"color": colour, "linestyle": DASHES[number % len(DASHES)]}
+        look: dict[str, Any] = {"color": colour, "linestyle": chart.DASHES[number % len(chart.DASHES)]}
         # Only calibration has few enough points (its bins) to mark each of them.
         if kind == "calibration":
-            look |= {"marker": MARKERS[number % len(MARKERS)], "markersize": 2.4}
+            look |= {"marker": chart.MARKERS[number % len(chart.MARKERS)], "markersize": 2.4}
             if n := curve.get("n"):
                 # The area of a mark grows with the number of questions of its bin.
                 area = 3 + 45 * np.asarray(n, float) / max(n)

@@ -178,3 +178,5 @@ class Browser {
       ...this.runs().filter((run) => asked(run, question)).map((run) => runView(run, view)), notAsked(this.runs(), question));
   }
 }
+
+examplesSection();

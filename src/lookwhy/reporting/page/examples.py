@@ -26,6 +26,11 @@ class Question(NamedTuple):
     question_id: int
     question: str
 
+    def rows(self, records: dict[int, list[reading.Record]]) -> list[reading.Record]:
+        """Its records in a run; empty if the id belongs to another question there."""
+        rows = records.get(self.question_id) or []
+        return rows if rows and str(rows[0]["question"]) == self.question else []
+
 
 def choose_questions(last: list[AnalysisResult], most: int) -> list[Question]:
     """Choose at most `most` questions to browse; `last` holds the last analysis of each run.
@@ -128,7 +133,7 @@ def _found(asked: list[Question], result: AnalysisResult) -> Iterator[tuple[int,
     records = reading.questions(result)
     places = {question_id: place for place, question_id in enumerate(result.question_ids.tolist())}
     for at, one in enumerate(asked):
-        if rows := rows_of(records, one):
+        if rows := one.rows(records):
             yield at, rows, places[one.question_id]
 
 
@@ -176,9 +181,3 @@ def pack(values: Float[np.ndarray, "*cells"], signed: bool) -> bytes:
 
 ABSENT = _HEADER.pack(0, 0, 0, 0.0)
 """Placeholder for a map that an epoch does not have."""
-
-
-def rows_of(records: dict[int, list[reading.Record]], asked: Question) -> list[reading.Record]:
-    """Records of a question; empty if its id belongs to another question in this run."""
-    rows = records.get(asked.question_id) or []
-    return rows if rows and str(rows[0]["question"]) == asked.question else []

@@ -157,3 +157,7 @@ function failureTable(found) {
   return table({ class: "stacks", "aria-label": "Prediction of failures" }, heads, Object.entries(found).map(([set, one]) => [
     names.featureSets[set], percent(one.accuracy, 1), percent(one.majority_accuracy, 1), number(one.auroc, 3), number(one.aurc, 3), one.n ?? "–"]));
 }
+
+wordsSection();
+accuracySection();
+failureSection();

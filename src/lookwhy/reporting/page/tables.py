@@ -8,6 +8,7 @@ from typing import Any
 
 from lookwhy.analysis.paired import ACCURACY, CONFIDENCE, RHO, Comparison, Difference
 from lookwhy.reporting import numbers, style
+from lookwhy.reporting.page.parts import note_line
 from lookwhy.types import AnalysisResult
 
 _MEASURES = {RHO: "Rank correlation ρ", ACCURACY: "VQA accuracy", CONFIDENCE: "Confidence of the answer"}
@@ -24,14 +25,14 @@ def table_one(result: AnalysisResult, note: bool) -> str:
         rows.append(_row(name, cells, heads, "baseline" if method in style.BASELINES else ""))
     if not rows:
         return ""
-    below = _note(numbers.table_note(result)) if note else ""
+    below = note_line(numbers.table_note(result)) if note else ""
     return _table(heads, rows, numbers.table_title(result)) + below
 
 
 def paired_table(comparisons: list[Comparison]) -> str:
     """Paired differences: one table for each comparison, one row for each difference."""
     heads = ["Measure", "Difference", "95% interval", "Questions"]
-    nothing, found = _note("Nothing to compare: no question has a value on both sides."), ""
+    nothing, found = note_line("Nothing to compare: no question has a value on both sides."), ""
     for comparison in comparisons:
         rows = [_difference_row(difference, heads) for difference in comparison.differences]
         found += f"<h3>{escape(comparison.title)}</h3>"
@@ -47,7 +48,7 @@ def caveat(manifests: Sequence[Mapping[str, Any]]) -> str:
         "magnitudes or signed values": {plan.get("compared", "magnitude") for plan in plans},
     }
     differ = [f"{what} ({', '.join(sorted(found))})" for what, found in measured.items() if len(found) > 1]
-    return _note(f"Not measured alike: these runs compared {' and '.join(differ)}.") if differ else ""
+    return note_line(f"Not measured alike: these runs compared {' and '.join(differ)}.") if differ else ""
 
 
 def _difference_row(difference: Difference, heads: list[str]) -> str:
@@ -101,7 +102,3 @@ def _row(name: str, cells: list[str], heads: list[str], kind: str = "") -> str:
 
 def _small(mean: str, below: str) -> str:
     return escape(mean) + (f"<small>{escape(below)}</small>" if below else "")
-
-
-def _note(text: str) -> str:
-    return f'<p class="note">{escape(text)}</p>'
