@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lookwhy.analysis.explain import Explainer
 from lookwhy.errors import LookwhyError
-from lookwhy.live.calls import Calls, ForgottenError
+from lookwhy.live.calls import Calls
 from lookwhy.live.examples import MEDIA_TYPES, Example, find_examples
 from lookwhy.live.frame import live_page
 from lookwhy.live.uploads import MAX_BYTES
@@ -41,6 +41,8 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 class TooLargeError(LookwhyError):
     """The body of a request exceeds its limit."""
+
+    status = 413
 
 
 class Gate:
@@ -103,10 +105,8 @@ def live_app(explainer: Explainer) -> Starlette:
         exception_handlers={
             404: _nothing_here,
             405: _nothing_here,
-            LookwhyError: _refusal(400),
-            ForgottenError: _refusal(410),
-            TooLargeError: _refusal(413),
-            ClientDisconnect: _refusal(400),
+            LookwhyError: _refusal,
+            ClientDisconnect: _refusal,
             Exception: _failure,
         },
     )
@@ -210,11 +210,8 @@ def _error(message: str, status: int) -> Response:
     return _json({"error": message}, status)
 
 
-def _refusal(status: int) -> Callable[[Request, Exception], Awaitable[Response]]:
-    async def refuse(request: Request, error: Exception) -> Response:
-        return _error(str(error), status)
-
-    return refuse
+async def _refusal(request: Request, error: Exception) -> Response:
+    return _error(str(error), getattr(error, "status", 400))
 
 
 async def _nothing_here(request: Request, error: Exception) -> Response:

@@ -8,7 +8,7 @@ from test_figures import texts
 
 from lookwhy.reporting import style
 from lookwhy.reporting.figures.chart import WIDTHS
-from lookwhy.reporting.figures.failure_curves import failure_curves
+from lookwhy.reporting.figures.summary import failure_curves
 
 
 def curve(axes, name):

@@ -19,7 +19,7 @@ from lookwhy.analysis.paired import Comparison, between_analyses
 from lookwhy.errors import LookwhyError
 from lookwhy.files import sha256_file
 from lookwhy.reporting.figures.epochs import agreement_over_epochs
-from lookwhy.reporting.figures.failure_curves import failure_curves
+from lookwhy.reporting.figures.summary import failure_curves
 from lookwhy.reporting.page import examples as page_examples
 from lookwhy.reporting.page.html import run_names, write_report
 from lookwhy.reporting.page.tables import caveat

@@ -110,7 +110,7 @@ class LivePage {
     at("result").hidden = false;
     at("asked").textContent = explained.question;
     at("notes").replaceChildren(...explained.notes.map((note) => make("p", { class: "note" }, note)));
-    this.panels.show(sent.picture, explained.maps.filter(({ domain }) => domain === "image"));
+    this.panels.show(sent.picture, explained.image_maps);
     wordRows(at("spoken"), explained, (word) => this.toggle(this.words, word));
     this.show();
     // On a phone the answer is below the visible part of the page.
@@ -169,7 +169,7 @@ class LivePage {
   show() {
     const { explained, change } = this;
     answerBars(at("bars"), explained.answers, change);
-    answerSentence(at("said"), explained, change, change?.cells ?? [], (change?.words ?? []).map((word) => explained.words[word]));
+    answerSentence(at("said"), explained, change, change?.cells ?? [], (change?.words ?? []).map((at) => explained.words[at].word));
     at("reset").disabled = !this.cells.size && !this.words.size;
     for (const button of at("spoken").querySelectorAll("[data-word]")) button.setAttribute("aria-pressed", String(this.words.has(Number(button.dataset.word))));
     this.pointed(this.panels.cell);

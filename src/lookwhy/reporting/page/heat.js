@@ -147,18 +147,19 @@ function inks(signed, opacity) {
 
 const stepOf = (value, signed) => Math.round((signed ? (value + 1) / 2 : Math.abs(value)) * 255);
 
-/** Colour of a step of a scale, and the ink that reads well on it. */
+/** Style of a step of a scale: its colour, and the ink that reads well on it. */
 function colourOfStep(step, signed) {
   const { rgb, blackInk } = SCALES[signed ? "signed" : "magnitude"];
-  return { ground: `rgb(${rgb.slice(3 * step, 3 * step + 3).join(" ")})`, ink: blackInk[step] === "1" ? "#000000" : "#ffffff" };
+  const background = `rgb(${rgb.slice(3 * step, 3 * step + 3).join(" ")})`;
+  return { background, color: blackInk[step] === "1" ? "#000000" : "#ffffff" };
 }
 
-/** Colour and ink of a value within -1..1, for words. */
+/** Style of a value within -1..1, for words. */
 const colourOf = (value, signed) => colourOfStep(stepOf(value, signed), signed);
 
 /** The legend of the colours. */
 function scaleKey(signed) {
-  const stops = [0, 32, 64, 96, 128, 160, 192, 224, 255].map((step) => colourOfStep(step, signed).ground);
+  const stops = [0, 32, 64, 96, 128, 160, 192, 224, 255].map((step) => colourOfStep(step, signed).background);
   const [low, high] = signed ? ["against", "for the answer"] : ["nothing", "most"];
   return make("div", { class: "scale" }, low, make("i", { style: { background: `linear-gradient(90deg, ${stops.join(", ")})` } }), high);
 }
@@ -171,4 +172,25 @@ function mapNote(map) {
   const some = undefinedCells ? `; ${undefinedCells} of ${map.values.length} undefined` : "";
   const peak = map.peak < 0.001 ? map.peak.toExponential(1).replace("-", "−") : map.peak.toPrecision(2);
   return map.peak ? `largest value ${peak}${some}` : `zero everywhere${some}`;
+}
+
+/**
+ * A line of words: a method's name and scale, and each word with its value; the most important word is framed.
+ * @param {HeatMap|null} map null: the words have no values
+ * @param {(word: string, style: object|null, at: number) => Element} element makes a word in its colours
+ */
+function wordLine(name, map, words, element) {
+  const sizes = [...(map?.values ?? [])].map((value) => (Number.isNaN(value) ? -1 : Math.abs(value)));
+  const top = map?.peak ? sizes.indexOf(Math.max(...sizes)) : -1;
+  const items = words.map((word, at) => {
+    const value = map?.values[at] ?? NaN;
+    const style = Number.isNaN(value) ? null : colourOf(value, map.signed);
+    const most = at === top ? make("span", { class: "hidden-text" }, " most important") : null;
+    const text = style ? number(100 * value, 0) + "%" : "undefined";
+    return make("li", { class: most ? "top" : map && !style ? "undefined" : null }, element(word, style, at),
+      map ? make("small", {}, text, most) : null);
+  });
+  const notes = map ? [scaleKey(map.signed), make("small", {}, mapNote(map))] : [];
+  return make("div", { class: "spoken" }, make("div", { class: "method" }, name, ...notes),
+    make("ul", { class: "words", "aria-label": name }, ...items));
 }

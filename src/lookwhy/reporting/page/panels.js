@@ -61,24 +61,12 @@ function panel(name, notes, map, { question, image, epoch, opacity }) {
 }
 
 function spokenWords(run, { question, epoch }) {
-  const shown = report.examples[run];
-  const now = mapsOf(run, question).epochs[epoch];
-  return shown.wordMethods.map((method, at) => {
-    const map = now.words[at];
-    const label = make("div", { class: "method" }, names.wordMethods[method].name, map ? scaleKey(map.signed) : null, make("small", {}, mapNote(map)));
-    return make("div", { class: "spoken" }, label, map ? wordList(shown.words[question], map, names.wordMethods[method].name) : null);
+  const { words, wordMethods } = report.examples[run];
+  const maps = mapsOf(run, question).epochs[epoch].words;
+  const element = (word, style) => make("b", { style }, word);
+  return wordMethods.map((method, at) => {
+    const { name } = names.wordMethods[method];
+    return maps[at] ? wordLine(name, maps[at], words[question], element)
+      : make("div", { class: "spoken" }, make("div", { class: "method" }, name, make("small", {}, mapNote(null))));
   });
-}
-
-/** Words coloured by importance, each with its value; the most important one framed. */
-function wordList(words, map, name) {
-  const sizes = [...map.values].map((value) => (Number.isNaN(value) ? -1 : Math.abs(value)));
-  const top = map.peak ? sizes.indexOf(Math.max(...sizes)) : -1;
-  return make("ul", { class: "words", "aria-label": name }, ...words.map((word, at) => {
-    const value = map.values[at];
-    if (value === undefined || Number.isNaN(value)) return make("li", { class: "undefined" }, make("b", {}, word), make("small", {}, "undefined"));
-    const { ground, ink } = colourOf(value, map.signed);
-    const most = at === top ? make("span", { class: "hidden-text" }, " most important") : null;
-    return make("li", { class: at === top ? "top" : null }, make("b", { style: { background: ground, color: ink } }, word), make("small", {}, number(100 * value, 0) + "%", most));
-  }));
 }
