@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from made_results import make_result, make_run, save_pictures, without_image_maps
 from test_groups import seeded
-from test_html import EVIL
+from test_html import Tags, content
 
+from lookwhy.analysis.paired import Comparison, between_analyses
 from lookwhy.reporting.comparisons import compare
 from lookwhy.reporting.page.html import run_names, write_report
 
@@ -333,7 +334,10 @@ def test_text_lines_and_bars_have_the_contrast_that_wcag_asks_for(page, theme):
     assert [one for one in lines if one[0] < 3] == []
 
 
-def test_dark_is_dark_and_the_button_overrules_it(opened, page_file):
+NO_STORAGE = "Object.defineProperty(window, 'localStorage', {get() { throw new DOMException('no', 'SecurityError'); }})"
+
+
+def test_dark_is_dark_and_the_button_overrules_it_even_where_the_browser_refuses_storage(opened, page_file):
     page = opened(page_file, color_scheme="dark")
     ground = "getComputedStyle(document.body).backgroundColor"
     assert page.evaluate(ground) == "rgb(20, 24, 28)"
@@ -348,12 +352,6 @@ def test_dark_is_dark_and_the_button_overrules_it(opened, page_file):
 
     # A busy browser may write its storage after the first reload has read it.
     assert any(remembered() for _ in range(20))
-
-
-NO_STORAGE = "Object.defineProperty(window, 'localStorage', {get() { throw new DOMException('no', 'SecurityError'); }})"
-
-
-def test_it_works_where_the_browser_refuses_storage(opened, page_file):
     page = opened(page_file, script=NO_STORAGE)
     page.click("#theme")
     assert page.inner_text("#theme") == "Theme: light"
@@ -401,14 +399,26 @@ def test_in_print_it_is_light_has_no_controls_and_cuts_nothing(page):
     assert len(page.pdf()) > 50_000
 
 
+EVIL = "</script><script>alert(1)</script><b>&<!-- <script> \u2028 {{runs}} \\u003c '\""
+
+
 def test_text_of_the_data_stays_text(opened, tmp_path, images):
     def change(result):
         result.manifest |= dict.fromkeys(("data_note", "annotators", "tagger"), EVIL)
+        result.summary[f"accuracy/answer_type/{EVIL}"] = 0.5
         for record in result.records:
             record |= dict.fromkeys(("question", "predicted", "ground_truth", "question_type"), EVIL)
             record["words"] = [EVIL] * len(record["words"])
 
-    page = opened(write(tmp_path / "r.html", make_run(tmp_path / "<b>run", images, 2, change)))
+    run = make_run(tmp_path / "<i>run&{{runs}}", images, 2, change)
+    records = make_result(0).records
+    file = write_report([run], tmp_path / "r.html", [Comparison(EVIL, between_analyses(records, records))])
+    text = file.read_text()
+    assert [markup for markup in ("<script>alert", "<i>", "<b>", "<!-- ") if markup in text] == []
+    assert content(text)["questions"][0]["question"] == EVIL
+    tags = Tags(text)
+    assert (tags.open, "b" in tags.found) == ([], False)
+    page = opened(file)
     assert page.locator(".asked").text_content() == EVIL
     assert page.locator("h1").count() == 1
     assert page.locator("main > script").count() == 0
@@ -469,8 +479,11 @@ def test_undefined_and_empty_maps_of_a_single_epoch_say_so(opened, tmp_path, ima
 def test_a_page_without_image_maps_or_anything_to_show_says_so(opened, tmp_path):
     page = opened(write(tmp_path / "b.html", make_run(tmp_path / "blind", None, 1, without_image_maps)))
     assert "No image maps, so no agreement." in page.inner_text("#agreement")
-    run = make_run(tmp_path / "bare", None, 1, annotators=False, defined=False)
-    text = opened(write(tmp_path / "r.html", run)).inner_text("main")
+    file = write(tmp_path / "r.html", make_run(tmp_path / "bare", None, 1, annotators=False, defined=False))
+    stored = content(file.read_text())
+    assert (stored["runs"][0]["agreement"], stored["examples"][0]["annotators"]) == ({}, [0] * 12)
+    assert "<h2>Agreement at epoch" not in file.read_text()
+    text = opened(file).inner_text("main")
     for words in (
         "No annotator maps, so no agreement.",
         "no part of speech has a value",

@@ -109,7 +109,7 @@ class LivePage {
     this.words.clear();
     at("result").hidden = false;
     at("asked").textContent = explained.question;
-    at("notes").replaceChildren(...explained.notes.map((note) => make("p", { class: "note" }, note)));
+    at("notes").replaceChildren(...explained.notes.map(noteLine));
     this.panels.show(sent.picture, explained.image_maps);
     wordRows(at("spoken"), explained, (word) => this.toggle(this.words, word));
     this.show();

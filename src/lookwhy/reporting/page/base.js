@@ -42,6 +42,7 @@ function table(attributes, heads, rows) {
     make("tbody", { role: "rowgroup" }, ...rows.map(row)));
 }
 
+const noteLine = (text) => make("p", { class: "note" }, text);
 const known = (value) => value !== null && value !== undefined;
 
 /** A number with a true minus sign; no minus zero. */

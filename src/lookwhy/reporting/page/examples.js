@@ -54,7 +54,7 @@ class Browser {
   notes() {
     const leftOut = report.examples.map((one, at) => [one.leftOut, runs[at].name]).filter(([many]) => many);
     const text = leftOut.map(([many, name]) => `${count(many, "epoch")} of ${name}`).join(", ");
-    return text ? [make("p", { class: "note" }, `Left out here to keep the page small: ${text}.`)] : [];
+    return text ? [noteLine(`Left out here to keep the page small: ${text}.`)] : [];
   }
 
   /** Indices of the runs shown. */

@@ -2,15 +2,11 @@
 
 /** @param {{question: number, image: HTMLImageElement|"pending"|null, epoch: number, method: string, opacity: number}} view */
 function runView(run, view) {
-  const shown = report.examples[run];
-  const box = make("div", { class: "run-shown" }, several ? make("h3", {}, runs[run].name) : null);
-  const answer = shown.answers[view.question][shown.epochs.indexOf(view.epoch)];
-  if (!answer) {
-    box.append(make("p", { class: "note" }, `Not analysed at ${epochName(view.epoch)}.`));
-    return box;
-  }
-  box.append(answerLine(run, answer, view), panels(run, answer, view), ...spokenWords(run, view));
-  return box;
+  const { answers, epochs } = report.examples[run];
+  const answer = answers[view.question][epochs.indexOf(view.epoch)];
+  const content = answer ? [answerLine(run, answer, view), panels(run, answer, view), ...spokenWords(run, view)]
+    : [noteLine(`Not analysed at ${epochName(view.epoch)}.`)];
+  return make("div", { class: "run-shown" }, several ? make("h3", {}, runs[run].name) : null, ...content);
 }
 
 const asked = (run, question) => report.examples[run].answers[question].some(Boolean);
@@ -18,7 +14,7 @@ const asked = (run, question) => report.examples[run].answers[question].some(Boo
 /** A note that names the shown runs without this question, if there are any. */
 function notAsked(shown, question) {
   const away = shown.filter((run) => !asked(run, question)).map((run) => runs[run].name);
-  return away.length ? make("p", { class: "note" }, `Without this question: ${away.join(", ")}.`) : "";
+  return away.length ? noteLine(`Without this question: ${away.join(", ")}.`) : "";
 }
 
 function answerLine(run, answer, { question, epoch }) {
@@ -47,7 +43,7 @@ function panels(run, answer, view) {
     const flips = known(answer.flips[at]) ? [`cells that flip the answer: ${answer.flips[at]}`] : [];
     found.push(panel(names.imageMethods[method].name, [...rho, ...flips, mapNote(now.image[at])], now.image[at], view));
   });
-  if (!found.length) found.push(make("p", { class: "note" }, "This run has no such map."));
+  if (!found.length) found.push(noteLine("This run has no such map."));
   return make("div", { class: view.method ? "panels one" : "panels" }, ...found);
 }
 
