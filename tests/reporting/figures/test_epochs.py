@@ -5,17 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from made_results import make_result, without_image_maps
-from test_figures import assert_legends_beside_data, assert_nothing_clipped
-from test_figures import texts as lines
+from test_figures import assert_legends_beside_data, assert_nothing_clipped, texts
 
 from lookwhy.reporting import style
 from lookwhy.reporting.figures.chart import WIDTHS
 from lookwhy.reporting.figures.epochs import agreement_over_epochs
-
-
-def texts(figure):
-    """A long text may go over several lines."""
-    return [text.replace("\n", " ") for text in lines(figure)]
 
 
 def test_curves_bands_baselines_and_a_zero_line_are_drawn():
@@ -45,7 +39,7 @@ def test_runs_differ_by_dash_and_marker_and_methods_by_the_pages_colours():
 
 @pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
 @pytest.mark.parametrize("last", [0, 3, 40])
-def test_whatever_the_width_nothing_is_cut_and_the_untrained_model_is_called_so(last, width):
+def test_nothing_is_cut_at_any_width_and_the_untrained_model_is_called_so(last, width):
     run = {epoch: make_result(max(epoch, 0)) for epoch in range(-1, last)}
     figure = agreement_over_epochs({"a long name of a run": run, "another one": run}, width)
     assert_nothing_clipped(figure)
