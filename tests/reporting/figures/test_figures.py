@@ -11,10 +11,8 @@ from made_results import GROUPS, LONG, blob, make_result, picture
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from PIL import Image
 
 from lookwhy.analysis.explanation import Answer, Explanation, Importance
-from lookwhy.errors import LookwhyError
 from lookwhy.reporting import style
 from lookwhy.reporting.figures import catalogue, strips
 from lookwhy.reporting.figures import summary as figures
@@ -119,11 +117,6 @@ def test_words_that_never_end_dollars_and_unknown_letters_stay_inside():
         assert_nothing_clipped(figure)
 
 
-def test_an_unknown_question_is_refused():
-    with pytest.raises(LookwhyError, match="expected a question of the analysis, found 7"):
-        strips.example_strip(make_result(), 7, picture(0))
-
-
 def test_blend_colours_what_is_important_and_gives_evidence_for_red_and_against_blue():
     gray = np.full((64, 64, 3), 120, np.uint8)
     blended = strips.blend(gray, blob(0.25, 0.25, 0.08).astype(float), signed=False)
@@ -177,12 +170,10 @@ def test_most_important_words_shows_groups_by_frequency_with_counts_and_the_tagg
     assert max(patch.get_width() for patch in narrow.patches) == pytest.approx(0.33 * 1.2)
 
 
-def test_the_untrained_model_is_called_so_wherever_epochs_are_named():
+def test_the_untrained_model_is_called_so():
     untrained = make_result()
     untrained.manifest["epoch"] = -1
-    assert any(text.startswith("Untrained. ") for text in texts(figures.accuracy_by_type(untrained)))
-    strip = texts(strips.example_strip(untrained, 100, picture(0)))
-    assert "untrained, question 100" in strip
+    assert "untrained, question 100" in texts(strips.example_strip(untrained, 100, picture(0)))
 
 
 def test_failure_prediction_and_accuracy_show_their_values_and_counts():
@@ -271,32 +262,17 @@ def test_a_strip_fits_the_columns_of_a_page(question_id, width):
     assert not any(one.overlaps(other) for one in panels for other in panels if one is not other)
 
 
-@pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
-def test_a_saved_figure_is_whole_its_text_can_be_searched_and_it_is_the_same_bytes_again(tmp_path, ending):
-    first = save_figure(figures.accuracy_by_type(make_result()), tmp_path / "deep" / f"a.{ending}")
-    second = save_figure(figures.accuracy_by_type(make_result()), tmp_path / f"b.{ending}")
-    content = first.read_bytes()
-    assert content == second.read_bytes()
-    assert sorted(p.name for p in first.parent.iterdir()) == [f"a.{ending}"]
-    if ending == "png":
-        with Image.open(first) as image:
-            image.load()
-    elif ending == "svg":
-        assert b">All questions</text>" in content
-    else:
-        assert b"CreationDate" not in content
-        assert b"/FontFile2" in content, "TrueType, not outlines"
-
-
-def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path):
-    path = tmp_path / "a.png"
-    path.write_bytes(b"old")
+def test_a_picture_is_the_same_bytes_again_and_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path):
+    path, other = tmp_path / "deep" / "a.png", tmp_path / "b.png"
     figure = figures.accuracy_by_type(make_result())
+    save_figure(figure, path)
+    saved = path.read_bytes()
+    assert saved == save_figure(figures.accuracy_by_type(make_result()), other).read_bytes()
     figure.savefig = None
     with pytest.raises(TypeError):
         save_figure(figure, path)
-    assert path.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [path]
+    assert path.read_bytes() == saved
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_no_figure_outlives_its_last_reference():

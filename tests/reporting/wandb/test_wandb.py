@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 import wandb
 from made_results import make_result, save_pictures
+from tiny_runs import leet, run
 
 from lookwhy import store
 from lookwhy.errors import LookwhyError
@@ -65,33 +65,24 @@ def logged(tmp_path_factory):
     images, home, temporary = save_pictures(base / "images"), base / "home", base / "tmp"
     for folder in (home, temporary):
         folder.mkdir()
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("WANDB_", "XDG_", "NETRC"))}
     # matplotlib keeps its list of fonts in the home folder: it has one already.
-    clean["MPLCONFIGDIR"] = matplotlib.get_cachedir()
-    environment = clean | {"HOME": str(home), "TMPDIR": str(temporary), "OMP_NUM_THREADS": "1"}
-    here = str(Path(__file__).parents[1])
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(base / "run"), str(images), here],
-        env=environment, cwd=base, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+    own = {"HOME": str(home), "TMPDIR": str(temporary), "MPLCONFIGDIR": matplotlib.get_cachedir()}
+    words = [sys.executable, "-c", SCRIPT, base / "run", images, Path(__file__).parents[1]]
+    done = run(words, base, XDG_CONFIG_HOME="", XDG_CACHE_HOME="", XDG_DATA_HOME="", NETRC="", **own)
     assert done.returncode == 0, done.stderr
     outside = [str(p.relative_to(base)) for f in (home, temporary) for p in f.rglob("*") if p.is_file()]
     (file,) = (base / "run" / "wandb").glob("offline-run-*/*.wandb")
-    records = [json.loads(line) for line in inspect(file, environment).splitlines() if line]
+    with leet(file) as lines:
+        records = [json.loads(line) for line in lines]
+    with leet(file, "--summary") as lines:
+        summary = json.load(lines)
     items = [r["history"]["item"] for r in records if r["type"] == "history"]
     return SimpleNamespace(
         base=base, run=base / "run", files=file.parent / "files", records=records, done=done, outside=outside,
-        summary=json.loads(inspect(file, environment, "--summary")),
+        summary=summary,
         # Entries that the analysis logged, one an epoch.
         history=[item for item in items if any(key.startswith("analysis/") for key in item)],
     )  # fmt: skip
-
-
-def inspect(file: Path, environment: dict, *more: str) -> str:
-    """Read an offline run with W&B's own reader."""
-    command = [str(Path(sys.executable).with_name("wandb")), "leet", "inspect", *more, "--json", str(file)]
-    settings = {"env": environment, "cwd": file.parent, "timeout": 60}
-    return subprocess.run(command, capture_output=True, text=True, check=True, **settings).stdout
 
 
 def table_of(logged, path: str) -> dict:
