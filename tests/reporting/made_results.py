@@ -1,7 +1,5 @@
 """Small analyses made by hand: questions about drawn pictures, blobs as maps, a number for every key."""
 
-from __future__ import annotations
-
 import os
 from itertools import zip_longest
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Agreement over epochs: every curve, band and level line, at any width."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from made_results import make_result, without_image_maps

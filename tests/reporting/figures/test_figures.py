@@ -1,7 +1,5 @@
 """Pictures and charts: their texts and values, and that nothing is cut off."""
 
-from __future__ import annotations
-
 import gc
 import warnings
 

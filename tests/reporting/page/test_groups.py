@@ -1,7 +1,5 @@
 """Runs of one group, which differ in their seed alone, as one curve: its members and its numbers."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import yaml

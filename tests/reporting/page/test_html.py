@@ -1,7 +1,5 @@
 """The report page as a file: complete, self-contained and safe, with the stored values in its data blocks."""
 
-from __future__ import annotations
-
 import base64
 import io
 import json

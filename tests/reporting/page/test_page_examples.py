@@ -1,7 +1,5 @@
 """The choice of questions for the example browser."""
 
-from __future__ import annotations
-
 import numpy as np
 from made_results import make_result
 

@@ -1,7 +1,5 @@
 """The report page in a real browser: it opens quietly, its controls work, it can be read by anyone."""
 
-from __future__ import annotations
-
 import pytest
 from made_results import make_result, make_run, save_pictures, without_image_maps
 from test_groups import seeded
@@ -55,6 +53,8 @@ def opened(browser):
     complaints, fetched = [], []
 
     def open_page(file, viewport=DESK, script="", **settings):
+        for other in browser.contexts:
+            other.close()
         page = browser.new_context(viewport=viewport, **settings).new_page()
         page.on("console", lambda message: complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -70,27 +70,10 @@ def opened(browser):
     assert all(url.startswith(("file:", "data:", "blob:")) for url in fetched)
 
 
-FIRST_STATE = """() => {
-  const set = (one, change, event) => { Object.assign(one, change); one.dispatchEvent(new Event(event, {bubbles: true})); };
-  for (const one of document.querySelectorAll('select')) set(one, {selectedIndex: 0}, 'change');
-  for (const one of document.querySelectorAll('input[type=range]')) set(one, {value: one.id === 'opacity' ? 74 : one.max}, 'input');
-  for (const one of document.querySelectorAll('input[type=checkbox]:not(:checked)')) set(one, {checked: true}, 'change');
-  for (const one of document.querySelectorAll('details')) one.open = false;
-}"""
-
-
-@pytest.fixture(scope="module")
-def shared_page(opened, page_file):
-    return opened(page_file)
-
-
 @pytest.fixture
-def page(shared_page):
-    """The page of two runs in the state in which it opens; tests share it, because opening takes longest."""
-    shared_page.set_viewport_size(DESK)
-    shared_page.emulate_media(media="screen", color_scheme="light")
-    shared_page.evaluate(FIRST_STATE)
-    return shared_page
+def page(opened, page_file):
+    """The page of two runs as it opens."""
+    return opened(page_file)
 
 
 def pixels(page, panel="Occlusion"):
@@ -278,8 +261,7 @@ NAMELESS = """() => [...document.querySelectorAll('button, select, input, canvas
   one => !one.getAttribute('aria-label') && !one.labels?.length && !one.textContent.trim()).length"""
 
 
-def test_everything_has_a_name_and_can_be_reached_by_tab_with_a_visible_focus(opened, page_file):
-    page = opened(page_file)
+def test_everything_has_a_name_and_can_be_reached_by_tab_with_a_visible_focus(page):
     assert page.evaluate(NAMELESS) == 0
     label = page.get_attribute('canvas[data-panel="Occlusion"]', "aria-label")
     for part in ("Occlusion", "epoch 2", "what color is the ball left of the box ?", "ρ 0.00"):

@@ -1,7 +1,5 @@
 """Three runs of twenty epochs and sixty examples: how large the page is, and how soon it is there."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A real W&B run, offline, read back."""
 
-from __future__ import annotations
-
 import json
 import os
 import sys
