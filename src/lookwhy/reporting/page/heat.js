@@ -9,36 +9,25 @@ const LONGEST_SIDE = 336;
 const decode = (base64) => Uint8Array.from(atob(base64), (one) => one.charCodeAt(0));
 const SCALES = Object.fromEntries(Object.entries(report.scales).map(([name, { rgb, blackInk }]) => [name, { rgb: decode(rgb), blackInk }]));
 
-/** Makes a function that reads the next HeatMap of a block (examples.pack); null if an epoch has no map. */
-function mapReader(bytes) {
-  const view = new DataView(bytes.buffer);
-  let at = 0;
-  return () => {
-    const [size, flags, peak] = [view.getUint16(at, true), view.getUint8(at + 2), view.getFloat32(at + 4, true)];
-    const [signed, words] = [Boolean(flags & 1), Boolean(flags & 2)];
-    const cells = words ? size : size * size;
-    const stored = new (signed ? Int8Array : Uint8Array)(bytes.buffer, at + 8, cells);
-    const [none, steps] = signed ? [-128, 127] : [255, 254];
-    at += 8 + cells;
-    const values = Float32Array.from(stored, (cell) => (cell === none ? NaN : cell / steps));
-    return cells || words ? { size, signed, peak, values } : null;
-  };
+/** @returns {HeatMap|null} a map as stored by examples.pack; null if an epoch has none */
+function unpack(stored) {
+  if (!stored) return null;
+  const [signed, peak, cells] = stored;
+  const bytes = decode(cells);
+  const [whole, none, steps] = signed ? [new Int8Array(bytes.buffer), -128, 127] : [bytes, 255, 254];
+  const values = Float32Array.from(whole, (cell) => (cell === none ? NaN : cell / steps));
+  return { size: Math.sqrt(values.length), signed, peak, values };
 }
 
 const decoded = new Map();
 
-/** @returns {{annotators: HeatMap|null, epochs: Object<number, {image: (HeatMap|null)[], words: (HeatMap|null)[]}>}} */
+/** The maps of a question by "annotators" and by epoch, there of the image methods and then of the word methods. */
 function mapsOf(run, question) {
   const key = `maps-${run}-${question}`;
   if (!decoded.has(key)) {
-    const shown = report.examples[run];
-    const next = mapReader(decode(document.getElementById(key)?.textContent ?? ""));
-    const found = { annotators: shown.annotators[question] ? next() : null, epochs: {} };
-    shown.epochs.forEach((epoch, at) => {
-      if (!shown.answers[question][at]) return;
-      found.epochs[epoch] = { image: shown.imageMethods.map(next), words: shown.wordMethods.map(next) };
-    });
-    decoded.set(key, found);
+    const { annotators, ...epochs } = readJson(key);
+    const found = Object.entries(epochs).map(([epoch, maps]) => [epoch, maps.map(unpack)]);
+    decoded.set(key, { annotators: unpack(annotators), ...Object.fromEntries(found) });
   }
   return decoded.get(key);
 }

@@ -109,7 +109,7 @@ def _pictures_until(result: AnalysisResult, folder: Path) -> float:
     return (folder / "summary.json").stat().st_mtime
 
 
-def _examples(runs: list[_PageRun], asked: list[browser.Question]) -> Iterator[tuple[Json, list[bytes]]]:
+def _examples(runs: list[_PageRun], asked: list[browser.Question]) -> Iterator[tuple[Json, list[Json]]]:
     shown = [
         browser.shown_epochs(sorted(run.folders), browser.bytes_of_epoch(run.last, len(asked)), len(runs))
         for run in runs
@@ -159,7 +159,7 @@ def _page(runs: list[_PageRun], comparisons: list[Comparison], most: int) -> str
     }
     blocks = [json_block(f"curves-{at}", curves_of(run.epochs)) for at, run in enumerate(runs)]
     for at, (_, maps) in enumerate(examples):
-        blocks += [bytes_block(f"maps-{at}-{question}", one) for question, one in enumerate(maps) if one]
+        blocks += [json_block(f"maps-{at}-{question}", one) for question, one in enumerate(maps) if one]
     blocks += [bytes_block(f"picture-{at}", one) for at, one in enumerate(pictures.encoded)]
     return document(
         [FOLDER / name for name in ("page.html", "page.css", *(f"{script}.js" for script in _SCRIPTS))],

@@ -31,7 +31,7 @@ function answerLine(run, answer, { question, epoch }) {
 function panels(run, answer, view) {
   const shown = report.examples[run];
   const maps = mapsOf(run, view.question);
-  const now = maps.epochs[view.epoch];
+  const now = maps[view.epoch];
   const found = [];
   if (!view.method) found.push(panel("Image", [report.questions[view.question].picture === null ? report.questions[view.question].why : ""], undefined, view));
   if (maps.annotators && (!view.method || view.method === "annotators")) {
@@ -41,7 +41,7 @@ function panels(run, answer, view) {
     if (view.method && view.method !== method) return;
     const rho = maps.annotators ? [known(answer.rho[at]) ? `ρ ${number(answer.rho[at])} with the annotators` : "ρ undefined"] : [];
     const flips = known(answer.flips[at]) ? [`cells that flip the answer: ${answer.flips[at]}`] : [];
-    found.push(panel(names.imageMethods[method].name, [...rho, ...flips, mapNote(now.image[at])], now.image[at], view));
+    found.push(panel(names.imageMethods[method].name, [...rho, ...flips, mapNote(now[at])], now[at], view));
   });
   if (!found.length) found.push(noteLine("This run has no such map."));
   return make("div", { class: view.method ? "panels one" : "panels" }, ...found);
@@ -57,8 +57,8 @@ function panel(name, notes, map, { question, image, epoch, opacity }) {
 }
 
 function spokenWords(run, { question, epoch }) {
-  const { words, wordMethods } = report.examples[run];
-  const maps = mapsOf(run, question).epochs[epoch].words;
+  const { words, imageMethods, wordMethods } = report.examples[run];
+  const maps = mapsOf(run, question)[epoch].slice(imageMethods.length);
   const element = (word, style) => make("b", { style }, word);
   return wordMethods.map((method, at) => {
     const { name } = names.wordMethods[method];
