@@ -25,7 +25,9 @@ class Browser {
     const filters = make("div", { class: "filters screen", role: "group", "aria-label": "Filters" },
       ...Object.values(this.filters).map((one) => one.element), reset, this.found);
 
-    this.run = menu("examples-run", "Run", this.runOptions(), () => this.changeRun());
+    const all = several ? [[ALL, "all runs"]] : [];
+    const single = runs.map((run, at) => [String(at), run.name]);
+    this.run = menu("examples-run", "Run", [...all, ...single], () => this.changeRun());
     this.question = make("select", { id: "question", "aria-label": `Question, one of up to ${report.questions.length}`, change: () => this.show() });
     this.before = make("button", { type: "button", id: "previous", "aria-label": "Previous question", click: () => this.step(-1) }, "←");
     this.after = make("button", { type: "button", id: "next", "aria-label": "Next question", click: () => this.step(1) }, "→");
@@ -39,11 +41,6 @@ class Browser {
       make("label", { class: "slider" }, make("span", {}, "Opacity"), this.opacity, this.strength));
     this.view = make("div", { class: "view" });
     place.append(filters, controls, this.view, ...this.notes());
-  }
-
-  runOptions() {
-    const found = runs.map((run, at) => [String(at), run.name]);
-    return several ? [[ALL, "all runs"], ...found] : found;
   }
 
   orders() {
@@ -67,14 +64,12 @@ class Browser {
     this.slider.offer(this.runs().filter((run) => asked(run, question)).map((run) => report.examples[run].epochs));
   }
 
-  offerMethods() {
-    const methods = [...new Set(this.runs().flatMap((at) => report.examples[at].imageMethods))];
-    const who = this.runs().some((at) => report.examples[at].annotators.some(Boolean)) ? [["annotators", "Annotators"]] : [];
-    fill(this.method.select, [["", "all, side by side"], ...methods.map((method) => [method, names.imageMethods[method].name]), ...who]);
-  }
-
   changeRun() {
-    this.offerMethods();
+    const shown = this.runs().map((at) => report.examples[at]);
+    const methods = [...new Set(shown.flatMap((one) => one.imageMethods))];
+    const who = shown.some((one) => one.annotators.some(Boolean)) ? [["annotators", "Annotators"]] : [];
+    const options = methods.map((method) => [method, names.imageMethods[method].name]);
+    fill(this.method.select, [["", "all, side by side"], ...options, ...who]);
     this.offerEpochs(report.questions.findIndex((_, question) => this.runs().some((run) => asked(run, question))));
     this.refilter();
   }
@@ -87,8 +82,7 @@ class Browser {
   /** Apply another order and show its first question. */
   reorder() {
     this.refilter();
-    this.question.selectedIndex = 0;
-    this.show();
+    this.step(-this.question.selectedIndex);
   }
 
   step(by) {
