@@ -19,17 +19,15 @@ function heatMap(signed, numbers) {
  * @param {Change|null} change
  */
 function answerBars(place, before, change) {
+  const [first] = change?.answers ?? before;
   const rows = before.map((answer, at) => ({ ...answer, now: change ? change.probabilities[at] : answer.probability }));
-  for (const answer of change?.answers ?? []) {
-    if (answer === change.answers[0] && !before.some(({ id }) => id === answer.id)) rows.push({ ...answer, probability: null, now: answer.probability });
-  }
-  const best = change ? change.answers[0].id : before[0].id;
+  if (!before.some(({ id }) => id === first.id)) rows.push({ ...first, probability: null, now: first.probability });
+  const share = (value) => Math.min(Math.max(100 * value, 0), 100) + "%";
   place.replaceChildren(...rows.map(({ text, id, probability, now }) => {
-    const share = (value) => Math.min(Math.max(100 * value, 0), 100) + "%";
     const label = change ? `${known(probability) ? percent(probability, 1) : "below"} → ${percent(now, 1)}` : percent(now, 1);
     const mark = change && known(probability) ? make("span", { class: "mark", style: { left: share(probability) } }) : null;
-    return make("li", { class: id === best ? "first" : null, "data-answer": text },
-      make("span", { class: id === best ? "name strong" : "name" }, text),
+    const best = id === first.id;
+    return make("li", { class: best && "first" }, make("span", { class: best ? "name strong" : "name" }, text),
       make("span", { class: "track" }, make("span", { class: "bar", style: { width: share(now) } }), mark, make("span", { class: "value" }, label)));
   }));
 }

@@ -63,15 +63,10 @@ def _difference_row(difference: Difference, heads: list[str]) -> str:
         _small(interval, "excludes 0" if apart else ""),
         _small(str(found.n), ", ".join(f"{many} {why}" for many, why in left_out if many)),
     ]
-    return _row(escape(_measured(difference)), cells, heads)
-
-
-def _measured(difference: Difference) -> str:
-    measure = _MEASURES[difference.measure]
-    if not difference.first:
-        return measure
-    one, other = style.method_name(difference.first), style.method_name(difference.second)
-    return f"{measure}, {one}" if one == other else f"{measure}, {other} minus {one}"
+    name, sides = _MEASURES[difference.measure], [difference.second, difference.first]
+    if difference.first:
+        name += ", " + " minus ".join(dict.fromkeys(style.method_name(side) for side in sides))
+    return _row(escape(name), cells, heads)
 
 
 def _signed(value: float) -> str:
