@@ -12,6 +12,17 @@ from lookwhy.errors import LookwhyError
 
 
 @contextmanager
+def writing(what: str, path: Path) -> Iterator[None]:
+    """Turn an error of the operating system into one line: expected `what`, found a reason at `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise LookwhyError(
+            f"expected {what}, found {error.strerror or error} at {path}; give another --out"
+        ) from error
+
+
+@contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary name in the same folder; rename it to `path` on success, remove it on any error."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -21,22 +32,6 @@ def atomic_path(path: Path) -> Iterator[Path]:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
-
-
-@contextmanager
-def named_output(path: Path) -> Iterator[None]:
-    """Make any failure to write the file of `--out` one line with the path that the user gave.
-
-    Raises:
-        LookwhyError: the block raised an OSError.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise LookwhyError(
-            f"expected a file that can be written, found {path} ({error.strerror or error}); "
-            "name another --out"
-        ) from error
 
 
 def sha256_file(path: Path) -> str:

@@ -45,7 +45,7 @@ EXPECTED = {
     "figures {run} --out f --names ../..": "expected names that make folders apart",
     "figures {run} {run}/../first --out f": "expected each run once",
     "figures {world} --out f": "expected a run folder",
-    "figures {run} --out {picture}": "expected a file that can be written",
+    "figures {run} --out {picture}": "expected a folder to write to",
     "serve {ckpt} --port 70000": "expected a --port from 0 to 65535, found 70000",
     "serve none.ckpt --port 0": "none.ckpt",
     "workspace nowhere": "expected a run folder",

@@ -13,7 +13,7 @@ from PIL import Image
 
 from lookwhy.analysis.explanation import Explanation, Importance
 from lookwhy.errors import LookwhyError
-from lookwhy.files import atomic_path, named_output
+from lookwhy.files import atomic_path, writing
 from lookwhy.reporting.figures.chart import save_figure
 from lookwhy.reporting.figures.strips import explanation_figure
 
@@ -49,7 +49,7 @@ def write_explanation(path: Path, explanation: Explanation, image: Image.Image, 
         LookwhyError: the ending is unknown, or the file cannot be written.
     """
     check_ending(path)
-    with named_output(path):
+    with writing("a file that can be written", path):
         if path.suffix.lower() in PICTURES:
             notes = [str(origin["note"])] if origin.get("note") else []
             return save_figure(explanation_figure(explanation, np.asarray(image), notes), path)

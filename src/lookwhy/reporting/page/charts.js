@@ -34,8 +34,7 @@ function lineChart(chart) {
   numbers.addEventListener("toggle", list);
   box.show = (next) => {
     chart = next;
-    const titles = [make("small", {}, chart.y.title), make("small", { class: "x" }, chart.x.title)];
-    plot.replaceChildren(titles[0], drawLines(chart), titles[1]);
+    plot.replaceChildren(make("small", {}, chart.y.title), drawLines(chart), make("small", { class: "x" }, chart.x.title));
     list();
   };
   box.show(chart);

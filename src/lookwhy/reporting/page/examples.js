@@ -97,10 +97,6 @@ class Browser {
     return { first: there[0], last: there.at(-1), shown: answers[question][epochs.indexOf(this.slider.epoch())] };
   }
 
-  right(run, answer) {
-    return answer && known(answer.accuracy) ? answer.accuracy >= report.examples[run].correctAbove : null;
-  }
-
   /** Whether the question passes the filters in any of the runs shown. */
   wanted(question) {
     const { correct, type, answerType, change } = Object.fromEntries(Object.entries(this.filters).map(([name, one]) => [name, one.select.value]));
@@ -109,10 +105,10 @@ class Browser {
     return this.runs().some((run) => {
       const { first, last, shown } = this.answers(run, question);
       if (!first) return false;
-      if (correct && this.right(run, shown) !== (correct === "right")) return false;
+      if (correct && isRight(run, shown) !== (correct === "right")) return false;
       if (change === "answer") return first.said !== last.said;
-      if (change === "gained") return this.right(run, first) === false && this.right(run, last) === true;
-      if (change === "lost") return this.right(run, first) === true && this.right(run, last) === false;
+      if (change === "gained") return isRight(run, first) === false && isRight(run, last) === true;
+      if (change === "lost") return isRight(run, first) === true && isRight(run, last) === false;
       return true;
     });
   }
@@ -146,7 +142,7 @@ class Browser {
   }
 
   label(question, order) {
-    const marks = this.runs().map((run) => ({ true: "✓", false: "✗" })[this.right(run, this.answers(run, question).shown)] ?? "·").join("");
+    const marks = this.runs().map((run) => ({ true: "✓", false: "✗" })[isRight(run, this.answers(run, question).shown)] ?? "·").join("");
     const change = order ? this.change(question, order) : -1;
     return `${marks} ${report.questions[question].question}${change >= 0 ? ` (±${change.toFixed(2)})` : ""}`;
   }

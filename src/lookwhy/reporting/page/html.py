@@ -14,7 +14,7 @@ from pathlib import Path
 from lookwhy import store
 from lookwhy.analysis.paired import Comparison
 from lookwhy.errors import LookwhyError
-from lookwhy.files import atomic_path, named_output, sha256_file
+from lookwhy.files import atomic_path, sha256_file, writing
 from lookwhy.progress import progress
 from lookwhy.reporting import reading, style
 from lookwhy.reporting.numbers import table_note
@@ -46,10 +46,7 @@ class _PageRun:
 
 
 def write_report(
-    runs: list[Path],
-    out: Path,
-    comparisons: Iterable[Comparison] = (),
-    examples: int = EXAMPLES,
+    runs: list[Path], out: Path, comparisons: Iterable[Comparison] = (), examples: int = EXAMPLES
 ) -> Path:
     """Write the page atomically.
 
@@ -66,7 +63,7 @@ def write_report(
         raise LookwhyError("expected at least one run folder to report on, found none; name one")
     read = [_read(name, run) for name, run in zip(run_names(runs), runs, strict=True)]
     page = _page(read, list(comparisons), examples)
-    with named_output(out), atomic_path(out) as partial:
+    with writing("a file that can be written", out), atomic_path(out) as partial:
         partial.write_text(page, encoding="utf-8")
     return out
 

@@ -9,6 +9,8 @@ function runView(run, view) {
   return make("div", { class: "run-shown" }, several ? make("h3", {}, runs[run].name) : null, ...content);
 }
 
+/** Whether an answer is right; null where its accuracy is unknown. */
+const isRight = (run, answer) => (known(answer?.accuracy) ? answer.accuracy >= report.examples[run].correctAbove : null);
 const asked = (run, question) => report.examples[run].answers[question].some(Boolean);
 
 /** A note that names the shown runs without this question, if there are any. */
@@ -21,8 +23,8 @@ function answerLine(run, answer, { question, epoch }) {
   const sure = known(answer.confidence) ? ` (${percent(answer.confidence)} confident)` : "";
   const { truth } = report.questions[question];
   const line = make("p", { class: "answer" }, `${sentence(epochName(epoch))}: answered “${answer.said}”${sure}${truth ? `; the true answer is “${truth}”` : ""}`);
-  if (known(answer.accuracy)) {
-    const right = answer.accuracy >= report.examples[run].correctAbove;
+  const right = isRight(run, answer);
+  if (right !== null) {
     line.append("; ", make("span", { class: right ? "right" : "wrong" }, `${right ? "✓ right" : "✗ wrong"}, VQA accuracy ${percent(answer.accuracy)}`));
   }
   return line;
