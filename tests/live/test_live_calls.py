@@ -13,7 +13,7 @@ from PIL import Image
 
 from lookwhy.api import load
 from lookwhy.cli.analyze import main
-from lookwhy.live.examples import find_examples
+from lookwhy.live.frame import find_examples
 
 CALL = {"image": "0" * 32, "question": QUESTION, "cells": [], "words": [], "answers": []}
 

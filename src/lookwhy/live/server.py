@@ -16,15 +16,14 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lookwhy.analysis.explain import Explainer
 from lookwhy.errors import LookwhyError
 from lookwhy.live.calls import Calls
-from lookwhy.live.examples import MEDIA_TYPES, Example, find_examples
-from lookwhy.live.frame import live_page
+from lookwhy.live.frame import MEDIA_TYPES, Example, find_examples, live_page
 from lookwhy.live.uploads import MAX_BYTES
 
 HOST = "127.0.0.1"
@@ -149,9 +148,8 @@ def _routes(calls: Calls, page: str, examples: list[Example]) -> list[Route]:
         number = request.path_params["number"]
         if number not in paths:
             raise LookwhyError(f"expected one of {len(paths)} examples, found {number}; reload the page")
-        content = await run_in_threadpool(paths[number].read_bytes)
         kind = MEDIA_TYPES[paths[number].suffix.lower()]
-        return Response(content, media_type=kind, headers=SECURITY_HEADERS)
+        return FileResponse(paths[number], media_type=kind, headers=SECURITY_HEADERS)
 
     async def image(request: Request) -> Response:
         refusal = f"expected an image of at most {MAX_BYTES // 2**20} MB, found more; choose a smaller file"

@@ -113,8 +113,8 @@ def undefined(figure: Figure, what: str, reason: str) -> Figure:
 
 def footer(figure: Figure, text: str, notes: Iterable[str]) -> None:
     """Write below the charts how they were made and from which data."""
-    written = (text, *dict.fromkeys(notes))
-    lines = [part for line in written for part in wrap(line, style.SMALL, _room(figure))]
+    room, written = _room(figure), (text, *dict.fromkeys(notes))
+    lines = [part for line in written for part in wrap(line, style.SMALL, room)]
     below = figure.supxlabel("\n".join(lines), x=0.014, ha="left", size=style.SMALL, color=style.MUTED)
     below.set_parse_math(False)
 

@@ -120,9 +120,8 @@ def failure_prediction(result: AnalysisResult, width: float | None = None) -> Fi
         (right, auroc, "{:.2f}", chance, "Area under the ROC curve"),
     ):
         axes.barh(at, values, 0.62, color=colour)
-        _share_axis(axes, 1.3 if chart.narrow(figure) else 1.16, words)
+        _share_axis(axes, 1.3 if chart.narrow(figure) else 1.16, words, percent=axes is left)
         _value_labels(axes, values, form, marks)
-    left.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     left.vlines(majority, at - 0.4, at + 0.4, style.INK, linewidth=1.8, label="Always the more frequent")
     right.axvline(0.5, color=style.INK, linewidth=1.8, linestyle=(0, (3, 2)), label="By chance")
     room = 1.0 if chart.narrow(figure) else 2.0
@@ -214,15 +213,16 @@ def accuracy_by_type(result: AnalysisResult, width: float | None = None) -> Figu
         label.set_parse_math(False)
     axes.invert_yaxis()
     _share_axis(axes, 1.32 if chart.narrow(figure) else 1.12)
-    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     more = f" The {_MOST_TYPES} most frequent types; {hidden} more are not shown." if hidden else ""
     chart.describe(figure, result, f"Dark: answer types, light: question types.{more}")
     return figure
 
 
-def _share_axis(axes: Axes, end: float, words: str = "") -> None:
+def _share_axis(axes: Axes, end: float, words: str = "", percent: bool = True) -> None:
     """Make a horizontal axis for shares from 0 to 1, with room for labels up to `end`."""
     chart.tidy(axes, words, grid="x")
+    if percent:
+        axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.set_xlim(0, end)
     axes.set_xticks([0, 0.5, 1] if end > 1.2 else [0, 0.25, 0.5, 0.75, 1])
 

@@ -56,8 +56,10 @@ function drawLines(chart) {
     const look = { class: "curve", "stroke-dasharray": dash, style: { stroke: colour } };
     paths.append(draw("path", { ...look, d: curvePath(points, x, y) }, draw("title", {}, name)));
   }
-  return draw("svg", { role: "img", "aria-label": chart.label },
-    ...yAxis(chart, bottom, top, y), ...xAxis(chart, x), ...(chart.levels ?? []).map((level) => levelLine(level, y)),
+  const levels = (chart.levels ?? []).map(({ name, y: value, colour, dash }) => acrossLine(y(value),
+    { class: "level", "stroke-dasharray": dash, style: { stroke: colour } },
+    draw("title", {}, `${name}: ${number(value, 3)}`)));
+  return draw("svg", { role: "img", "aria-label": chart.label }, ...yAxis(chart, bottom, top, y), ...xAxis(chart, x), ...levels,
     paths, ...chart.lines.map((line) => pointMarkers(line, chart, x, y)));
 }
 
@@ -106,11 +108,6 @@ function xAxis(chart, x) {
     .filter(({ value }) => !untrained || x(value) > 30)
     .flatMap(({ value, digits }) => mark(value, chart.x.share ? percent(value) : value.toFixed(digits)));
   return untrained ? [...mark(-1, "untrained", "start"), ...found] : found;
-}
-
-function levelLine({ name, y: value, colour, dash }, y) {
-  const look = { class: "level", "stroke-dasharray": dash, style: { stroke: colour } };
-  return acrossLine(y(value), look, draw("title", {}, `${name}: ${number(value, 3)}`));
 }
 
 /** A curve with a gap where a value is undefined. */

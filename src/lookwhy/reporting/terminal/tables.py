@@ -160,9 +160,8 @@ def failure_table(result: AnalysisResult) -> Table:
         for measure, (_, form) in _MEASURES.items():
             look = BEST if name in bold.get(measure, ()) else ""
             cells[measure] = Text(number(result, f"failure/{name}/{measure}", form), style=look)
-        accuracy, majority = (
-            result.summary.get(f"failure/{name}/{one}") for one in ("accuracy", "majority_accuracy")
-        )
+        get = result.summary.get
+        accuracy, majority = get(f"failure/{name}/accuracy"), get(f"failure/{name}/majority_accuracy")
         if accuracy is not None and majority is not None and accuracy != majority:
             cells["accuracy"].stylize(GOOD if accuracy > majority else BAD)
         table.add_row(style.in_words(name), *cells.values())
