@@ -209,27 +209,19 @@ def test_every_stored_curve_is_drawn_as_it_is(width):
             assert list(drawn.get_ydata()) == stored["y"]
     looks = {(line.get_color(), str(line._dash_pattern)) for line in figure.axes[0].lines}
     assert len(looks) == 5, "four feature sets and chance"
+    # Chance and perfect calibration are a diagonal.
+    lines = [[list(map(list, line.get_data())) for line in axes.lines] for axes in figure.axes]
+    assert [[[0, 1], [0, 1]] in found for found in lines] == [True, False, True]
 
 
 def test_a_feature_set_keeps_its_look_where_another_is_missing():
     result = make_result(1)
-    flips = curve(figures.failure_curves(result).axes[0], "Flips of the answer")
+    whole = figures.failure_curves(result)
     del result.curves["failure/confidence/roc"]
-    again = curve(figures.failure_curves(result).axes[0], "Flips of the answer")
-    assert again.get_color() == flips.get_color()
-    assert "Confidence of the answer" in texts(figures.failure_curves(result))
-
-
-def test_perfect_calibration_and_chance_are_a_diagonal_and_risk_has_none():
-    roc, risk, calibration = figures.failure_curves(make_result(1)).axes
-    for axes in (roc, calibration):
-        assert any(list(line.get_xdata()) == list(line.get_ydata()) == [0, 1] for line in axes.lines)
-    assert not any(list(line.get_xdata()) == [0, 1] for line in risk.lines)
-
-
-def test_without_stored_curves_it_says_why():
-    shown = texts(figures.failure_curves(make_result(defined=False)))
-    assert any("Undefined: no curves are stored" in text for text in shown)
+    partial = figures.failure_curves(result)
+    before, after = (curve(one.axes[0], "Flips of the answer").get_color() for one in (whole, partial))
+    assert before == after
+    assert "Confidence of the answer" in texts(partial)
 
 
 @pytest.mark.parametrize("width", [None, *WIDTHS.values()], ids=["own", *WIDTHS])
@@ -242,7 +234,8 @@ def test_a_chart_fits_its_width_names_its_data_and_says_what_is_undefined(name, 
     assert_legends_beside_data(figure)
     assert width is None or figure.get_figwidth() == width
     shown = texts(figure)
-    assert any(text.startswith("Undefined: ") for text in shown) == (not defined)
+    why = "Undefined: no curves are stored" if name == "failure_curves" else "Undefined: "
+    assert any(text.startswith(why) for text in shown) == (not defined)
     assert any(result.manifest["data_note"] in text for text in shown) == defined
 
 

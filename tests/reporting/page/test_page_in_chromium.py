@@ -336,7 +336,7 @@ BOXES = "all => all.map(one => one.getBoundingClientRect()).map(box => [box.left
 
 
 def test_nothing_scrolls_sideways_on_a_phone(opened, page_file):
-    """Which font the machine has must not matter: system-ui is wider on some by a tenth and more."""
+    """The font of the machine must not matter: system-ui is wider on some by a tenth and more."""
     page = opened(page_file, PHONE)
     for details in page.locator("summary").all():
         details.click()
