@@ -141,7 +141,7 @@ class LivePage {
         if (isLast()) this.changed(this.change);
         throw error;
       }
-      if (isLast() && this.explained === explained) this.changed({ ...change, cells: gone.cells, words: gone.words });
+      if (isLast() && this.explained === explained) this.changed({ ...change, ...gone, answers: change.answers });
     }, "trouble");
   }
 

@@ -21,7 +21,8 @@ function heatMap(signed, numbers) {
 function answerBars(place, before, change) {
   const [first] = change?.answers ?? before;
   const rows = before.map((answer, at) => ({ ...answer, now: change ? change.probabilities[at] : answer.probability }));
-  if (!before.some(({ id }) => id === first.id)) rows.push({ ...first, probability: null, now: first.probability });
+  const isNew = !before.some(({ id }) => id === first.id);
+  if (isNew) rows.push({ ...first, probability: null, now: first.probability });
   const share = (value) => Math.min(Math.max(100 * value, 0), 100) + "%";
   place.replaceChildren(...rows.map(({ text, id, probability, now }) => {
     const label = change ? `${known(probability) ? percent(probability, 1) : "below"} → ${percent(now, 1)}` : percent(now, 1);

@@ -1,4 +1,4 @@
-// Parts that all sections share: the data, elements, numbers as text, a run menu with an epoch slider, the theme.
+// Parts that all sections share: data, elements, numbers as text, a run menu with an epoch slider, the theme.
 
 const readJson = (id) => JSON.parse(document.getElementById(id).textContent);
 const report = readJson("report");
@@ -113,7 +113,7 @@ function runAndEpoch(id, possible, epochsOf, show) {
   changed();
 }
 
-/** Makes the theme button work: automatic, light or dark; the choice is remembered if the browser allows it. */
+/** The theme button: automatic, light or dark; the choice is remembered if the browser allows it. */
 function themeButton() {
   const button = document.getElementById("theme");
   const themes = ["automatic", "light", "dark"];

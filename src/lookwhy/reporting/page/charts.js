@@ -34,7 +34,8 @@ function lineChart(chart) {
   numbers.addEventListener("toggle", list);
   box.show = (next) => {
     chart = next;
-    plot.replaceChildren(make("small", {}, chart.y.title), drawLines(chart), make("small", { class: "x" }, chart.x.title));
+    const across = make("small", { class: "x" }, chart.x.title);
+    plot.replaceChildren(make("small", {}, chart.y.title), drawLines(chart), across);
     list();
   };
   box.show(chart);
@@ -59,8 +60,9 @@ function drawLines(chart) {
   const levels = (chart.levels ?? []).map(({ name, y: value, colour, dash }) => acrossLine(y(value),
     { class: "level", "stroke-dasharray": dash, style: { stroke: colour } },
     draw("title", {}, `${name}: ${number(value, 3)}`)));
-  return draw("svg", { role: "img", "aria-label": chart.label }, ...yAxis(chart, bottom, top, y), ...xAxis(chart, x), ...levels,
-    paths, ...chart.lines.map((line) => pointMarkers(line, chart, x, y)));
+  return draw("svg", { role: "img", "aria-label": chart.label },
+    ...yAxis(chart, bottom, top, y), ...xAxis(chart, x), ...levels, paths,
+    ...chart.lines.map((line) => pointMarkers(line, chart, x, y)));
 }
 
 /** Lowest and highest value of the vertical axis; zero is always inside. */

@@ -21,7 +21,7 @@ function unpack(stored) {
 
 const decoded = new Map();
 
-/** The maps of a question by "annotators" and by epoch, there of the image methods and then of the word methods. */
+/** The maps of a question by "annotators" and by epoch, there first of the image methods, then of the others. */
 function mapsOf(run, question) {
   const key = `maps-${run}-${question}`;
   if (!decoded.has(key)) {
@@ -164,7 +164,7 @@ function mapNote(map) {
 }
 
 /**
- * A line of words: a method's name and scale, and each word with its value; the most important word is framed.
+ * A line of words: a method's name and scale, and each word with its value; the most important is framed.
  * @param {HeatMap|null} map null: the words have no values
  * @param {(word: string, style: object|null, at: number) => Element} element makes a word in its colours
  */

@@ -10,7 +10,8 @@ function runView(run, view) {
 }
 
 /** Whether an answer is right; null where its accuracy is unknown. */
-const isRight = (run, answer) => (known(answer?.accuracy) ? answer.accuracy >= report.examples[run].correctAbove : null);
+const isRight = (run, answer) => (
+  known(answer?.accuracy) ? answer.accuracy >= report.examples[run].correctAbove : null);
 const asked = (run, question) => report.examples[run].answers[question].some(Boolean);
 
 /** A note that names the shown runs without this question, if there are any. */
