@@ -8,6 +8,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from lookwhy.errors import LookwhyError
+
+
+@contextmanager
+def writing(what: str, path: Path) -> Iterator[None]:
+    """Turn an error of the operating system into one line: expected `what`, found a reason at `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise LookwhyError(
+            f"expected {what}, found {error.strerror or error} at {path}; give another --out"
+        ) from error
+
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:

@@ -202,7 +202,7 @@ def test_existing_files_are_kept_unless_the_command_overwrites_them(explain, bat
     arguments = ["--batch", batch.asked, "--out", out, "--format"]
     assert explain(*arguments, "json") == 0
     printed = capsys.readouterr().out
-    assert "3 of 4 were there already" in printed
+    assert "3 of 4 were there already and are kept; --overwrite replaces them" in printed
     assert "1 explained" in printed
     second = times(out)
     assert {name for name in second if second[name] != first[name]} == {missing.name}

@@ -11,6 +11,7 @@ from pathlib import Path
 from lookwhy import store
 from lookwhy.cli.errors import file_endings
 from lookwhy.errors import LookwhyError
+from lookwhy.files import writing
 from lookwhy.progress import progress
 from lookwhy.reporting.figures.catalogue import Drawing, charts, comparisons, examples
 from lookwhy.reporting.figures.chart import WIDTHS, save_figure
@@ -130,10 +131,5 @@ def _examples(run: RunToDraw, questions: Sequence[int], inches: float) -> list[D
 def _save(drawing: Drawing, folder: Path, endings: Sequence[str]) -> list[Path]:
     figure = drawing.make()
     paths = [folder / f"{drawing.name}{ending}" for ending in endings]
-    try:
+    with writing("a folder to write to", folder):
         return [save_figure(figure, path, PRINT_DPI) for path in paths]
-    except OSError as error:
-        raise LookwhyError(
-            f"expected a place for figures, found that {paths[0]} cannot be written "
-            f"({error.strerror or error}); give another --out"
-        ) from error
