@@ -206,8 +206,8 @@ def all_cases(folder: Path, sound: SimpleNamespace) -> Iterator[Case]:
         for number in WRONG_NUMBERS:
             if not (place in LARGE and len(number) > 9):
                 yield case("wrong number", f"{place} {number!r}", command, number)
-    for number, text in enumerate(PLANS):
-        path = folder / "plans" / f"{number}.yaml"
+    for index, text in enumerate(PLANS):
+        path = folder / "plans" / f"{index}.yaml"
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(text.encode("latin-1"))
         yield case("plan", repr(text[:60]), ANALYZE.replace("{plan}", "@"), str(path))
