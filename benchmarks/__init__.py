@@ -1,5 +1,5 @@
-"""Benchmarks: each measures one claim about speed and prints it beside its bar.
+"""Benchmarks: each measures claims about speed and prints each result beside its bar.
 
-Run one with `python -m benchmarks.<name>` from the root of the checkout; `--quick` is a small version that
+Run one with `python -m benchmarks.<name>` from the root of the checkout. `--quick` is a small version that
 takes seconds and says nothing about speed.
 """

@@ -1,4 +1,4 @@
-"""All benchmarks, each in a process of its own, so that none is measured with another's memory.
+"""Run all benchmarks, each in its own process, so that none is measured with the memory of another.
 
 python -m benchmarks [--full] [--quick] [--plot docs/performance.png]
 """
@@ -17,11 +17,11 @@ import torch
 
 PARTS = ("attribution", "analysis", "training")
 REAL = Path("configs/vqa_mini.yaml"), Path("data/vqa_mini/data_img.h5")
-"""A config on real data, whose epochs are measured where the data are found."""
+"""A config on real data, and a file of the data. Its epochs are measured if the file exists."""
 
 
 def machine() -> str:
-    """What the numbers are of."""
+    """Processor, number of cores, versions and date of this measurement."""
     names = [line for line in _lines(Path("/proc/cpuinfo")) if line.startswith("model name")]
     processor = names[0].split(":", 1)[1].strip() if names else platform.processor() or platform.machine()
     date = datetime.datetime.now(datetime.UTC).date()
@@ -34,11 +34,11 @@ def _lines(path: Path) -> list[str]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run them; 0 if every bar is met."""
+    """Run the benchmarks; return 0 if every bar is met."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--full", action="store_true", help="nothing is scaled from a part; takes hours")
-    parser.add_argument("--quick", action="store_true", help="small sizes: the bars mean nothing")
-    parser.add_argument("--plot", type=Path, help="picture of how the cost grows")
+    parser.add_argument("--full", action="store_true", help="measure everything in full; takes hours")
+    parser.add_argument("--quick", action="store_true", help="small sizes, for which the bars mean nothing")
+    parser.add_argument("--plot", type=Path, help="file for a picture of the growth of the cost")
     options = parser.parse_args(argv)
     print(machine(), flush=True)
     codes = []
@@ -55,7 +55,7 @@ def main(argv: list[str] | None = None) -> int:
             subprocess.run([sys.executable, "-m", "benchmarks.epoch", f"--config={config}"]).returncode
         )
     elif not options.quick:
-        print(f"not measured: an epoch of {config}, there is no {data}")
+        print(f"not measured: an epoch of {config}, because there is no {data}")
     return max(codes)
 
 

@@ -1,10 +1,11 @@
-"""What an analysis costs, part by part, beside the epoch that it follows, and how that grows.
+"""Cost of an analysis, part by part, beside the epoch that it follows, and the growth of this cost.
 
     python -m benchmarks.analysis [--full] [--quick] [--plot docs/performance.png]
 
-One thread. The data are drawn at random; the sizes are VQA v1's and VQA-HAT's: 215,000 training questions,
-1,374 (question, image) pairs, VGG-19 at 224 x 224, a 16 x 16 grid. What depends on an image alone has been
-kept by an earlier analysis. Without --full the parts that cost the same for each pair are timed on fewer.
+The benchmark uses one thread and random data of the sizes of VQA v1 and VQA-HAT: 215,000 training questions,
+1,374 (question, image) pairs, VGG-19 at 224 x 224, a 16 x 16 grid. An earlier analysis has stored the results
+that depend on an image alone. Without --full, parts that cost the same for each pair are
+timed on fewer pairs.
 """
 
 from __future__ import annotations
@@ -37,21 +38,21 @@ from lookwhy.types import AnalysisResult, VQABatch
 TRAINING_QUESTIONS, BATCH = 215_000, 500
 VALIDATION_QUESTIONS, EVALUATION_BATCH = 121_512, 1_000
 Curve = list[tuple[int, float]]
-"""How much of something, and the seconds that it took."""
+"""Points of a curve: a count, and the seconds for it."""
 
 
 class Store:
-    """Pictures whose occluded features and masks are kept in a folder, and a model to explain."""
+    """A model to explain, and pictures whose occluded features and masks are stored in a folder."""
 
     def __init__(self, cnn: nn.Sequential, small: bool, folder: Path, pictures: int) -> None:
         self.size = 96 if small else 224
         self.width = 128 if small else 4096
         self.model = Pipeline(Tower(cnn, memory=Memory(folder)), head(self.width, small))
         self.pictures = [picture(self.size, seed) for seed in range(pictures)]
-        self.analyse(pictures, 1)  # keeps what depends on the images alone
+        self.analyse(pictures, 1)  # stores the results that depend on the images alone
 
     def analyse(self, pairs: int, of_each_image: int) -> AnalysisResult:
-        """Explain so many questions, several about each image in turn."""
+        """Explain `pairs` questions, with `of_each_image` successive questions about each image."""
         plan = AnalysisPlan(num_examples=0)
         maps = np.random.default_rng(0).random((pairs, 3, GRID, GRID), np.float32)
         human = {row: maps[row] for row in range(pairs)}
@@ -78,7 +79,7 @@ class Store:
 
 
 def training_step(small: bool, repeats: int) -> float:
-    """Seconds of one step of the original's recipe, median."""
+    """Median seconds of one training step with the recipe of the original project."""
     width = 128 if small else 4096
     model = head(width, small).train()
     optimizer = torch.optim.RMSprop(model.parameters(), lr=3e-4, alpha=0.99)
@@ -97,7 +98,7 @@ def training_step(small: bool, repeats: int) -> float:
 
 @torch.no_grad()
 def validation_batch(small: bool, repeats: int) -> float:
-    """Seconds of answering one batch of validation questions, median."""
+    """Median seconds to answer one batch of validation questions."""
     width = 128 if small else 4096
     model, asked = head(width, small), questions(EVALUATION_BATCH, width)
     times = []
@@ -117,7 +118,7 @@ def beside_the_epoch(store: Store, small_store: Store, pairs: int, small: bool) 
     epoch = training + validation
     seconds = store.analyse(pairs, 1).manifest["seconds"]
     parts = {name: value * PAIRS / pairs for name, value in seconds.items() if ": " not in name}
-    # Not the same for each pair, and the same for any network.
+    # The statistics cost differs from pair to pair and is the same for any network.
     parts["statistics"] = small_store.analyse(pairs if small else PAIRS, 1).manifest["seconds"]["statistics"]
     total = sum(parts.values())
     rows = [
@@ -132,7 +133,7 @@ def beside_the_epoch(store: Store, small_store: Store, pairs: int, small: bool) 
 
 
 def growth(store: Store, small_store: Store, quick: bool) -> dict[str, Curve]:
-    """Seconds by pairs, by cells along a side and by questions an image."""
+    """Seconds by number of pairs, of cells and of questions about an image."""
     curves: dict[str, Curve] = {"Pairs (small network)": [], "Cells (VGG-19, first time)": [], "q": []}
     for pairs in (5, 10, 20) if quick else (100, 1_000, 10_000):
         start = time.process_time()
@@ -157,7 +158,7 @@ def growth(store: Store, small_store: Store, quick: bool) -> dict[str, Curve]:
 
 
 def growth_rows(curves: dict[str, Curve]) -> list[Row]:
-    """Each curve's last point beside the first: linear or better."""
+    """Compare the last point of each curve with the first: the growth must be linear or better."""
     rows = []
     for name, curve in curves.items():
         (first, start), (last, end) = curve[0], curve[-1]
@@ -170,7 +171,7 @@ def growth_rows(curves: dict[str, Curve]) -> list[Row]:
 
 
 def plot(curves: dict[str, Curve], path: Path) -> None:
-    """The curves side by side, on logarithmic axes, with a line of slope 1 through the first point."""
+    """Draw the curves side by side, on logarithmic axes, with a line of slope 1 through the first point."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -185,7 +186,7 @@ def plot(curves: dict[str, Curve], path: Path) -> None:
         axis.plot(counts, seconds, "o-", color="#0072B2", label="measured")
         axis.set(xscale="log", yscale="log", title=name, ylabel="CPU seconds, one thread")
         axis.set_xticks(counts, [f"{count:,}" for count in counts])
-        # Of two values that nearly agree only one is written: the numbers would lie on each other.
+        # Label only one of two values that nearly agree: the labels would overlap.
         apart = 0.04 * math.log(max(seconds) / min(seconds) * counts[-1] / counts[0])
         shown = [
             value
@@ -202,11 +203,13 @@ def plot(curves: dict[str, Curve], path: Path) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Print the tables; 0 if every bar is met."""
+    """Print the tables; return 0 if every bar is met."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.analysis", description=__doc__)
     parser.add_argument("--full", action="store_true", help="all 1,374 pairs; takes a quarter of an hour")
-    parser.add_argument("--quick", action="store_true", help="a small network: the bars mean nothing")
-    parser.add_argument("--plot", type=Path, help="picture of how the cost grows")
+    parser.add_argument(
+        "--quick", action="store_true", help="a small network, for which the bars mean nothing"
+    )
+    parser.add_argument("--plot", type=Path, help="file for a picture of the growth of the cost")
     options = parser.parse_args(argv)
     torch.set_num_threads(1)
     with (

@@ -1,9 +1,10 @@
-"""Occlusion, guided backpropagation and the words, beside Captum and beside the plain way.
+"""Occlusion, guided backpropagation and the word methods, beside Captum and beside a plain implementation.
 
     python -m benchmarks.attribution [--full] [--quick]
 
-One thread, in turn, medians of process time. Captum's and the plain way's occlusion are one forward pass
-a cell: without --full the passes of some cells are timed and multiplied.
+The functions run on one thread, in turn; the results are medians of process time. Captum's and the plain
+occlusion take one forward pass for each cell. Without --full, only some of these passes are timed, and their
+time is scaled to all cells.
 """
 
 from __future__ import annotations
@@ -33,19 +34,19 @@ from lookwhy.towers.relu_rules import guided
 from lookwhy.types import VQABatch
 
 PAIRS = 1374
-"""(Question, image) pairs of VQA-HAT's validation part, of which the paper's Table 1 is."""
+"""Number of (question, image) pairs in the validation part of VQA-HAT, the data of the paper's Table 1."""
 CELLS = GRID * GRID
 
 
 def ratio(name: str, ours: float, theirs: float, bar: float, scale: str = "s") -> Row:
-    """How many times as long another way takes."""
+    """Ratio of the seconds of another implementation to ours."""
     factor = 1000 if scale == "ms" else 1
     measured = f"{theirs / ours:8.1f} x   ({factor * theirs:.4g} {scale} : {factor * ours:.4g} {scale})"
     return Row(name, measured, f">= {bar:g} x", theirs / ours >= bar)
 
 
 def occlusion(cnn: nn.Sequential, image: Tensor, full: bool, repeats: int) -> tuple[list[Row], float]:
-    """Features of 256 occluded images; and Captum's seconds for them."""
+    """Ratios for the features of 256 occluded images, and Captum's seconds for them."""
     ours = IncrementalOcclusion(cnn, GRID, FILL)
     passes = 0
 
@@ -55,7 +56,7 @@ def occlusion(cnn: nn.Sequential, image: Tensor, full: bool, repeats: int) -> tu
         return cnn(x)[:, 0]
 
     by_hand = captum.attr.Occlusion(forward)
-    # A forward pass costs the same whatever is occluded: larger cells, fewer of them, less to wait.
+    # A forward pass costs the same for any occlusion, so larger and fewer cells save time.
     cell = image.shape[1] // (GRID if full else 3)
 
     def with_captum() -> None:
@@ -87,7 +88,7 @@ def occlusion(cnn: nn.Sequential, image: Tensor, full: bool, repeats: int) -> tu
 
 @torch.no_grad()
 def exactness(cnn: nn.Sequential, image: Tensor, every: int) -> list[Row]:
-    """Largest difference of the features to the full forward pass, beside the latter's own error."""
+    """Largest difference to the features of the full forward pass, beside the rounding error of that pass."""
     ours = IncrementalOcclusion(cnn, GRID, FILL)(image)
     chosen = range(0, CELLS, every)
     images = torch.cat([occluded_images(image, GRID, FILL, slice(i, i + 1)) for i in chosen])
@@ -106,7 +107,7 @@ def exactness(cnn: nn.Sequential, image: Tensor, every: int) -> list[Row]:
 
 
 def backwards(cnn: nn.Sequential, image: Tensor, repeats: int) -> list[Row]:
-    """One guided backward pass from kept masks, beside Captum's guided backpropagation."""
+    """One guided backward pass from stored masks, beside Captum's guided backpropagation."""
     back, by_hand = BackwardPass(cnn), captum.attr.GuidedBackprop(cnn)
     packed = back.forward(image).pack()
     features = packed["features"].shape[1]
@@ -139,7 +140,7 @@ def backwards(cnn: nn.Sequential, image: Tensor, repeats: int) -> list[Row]:
 
 
 def questions(count: int, image_dim: int, seed: int = 0) -> VQABatch:
-    """Questions of lengths as in VQA v1, drawn at random, each about an image of its own."""
+    """Random questions, as long as those of VQA v1, each about another image."""
     random = np.random.default_rng(seed)
     lengths = np.clip(random.normal(6.2, 2.0, count).round(), 2, 26).astype(np.int64)
     tokens = np.zeros((count, 26), np.int64)
@@ -162,7 +163,7 @@ def width_of(model: Pipeline) -> int:
 
 
 def words(model: Pipeline, count: int, alone: int) -> list[Row]:
-    """Word drop and the gradient of the words, all questions at once, beside one by one."""
+    """Word drop and word gradient of all questions at once, beside one question at a time."""
     batch = questions(count, width_of(model))
     target = torch.zeros(count, dtype=torch.int64)
 
@@ -219,7 +220,7 @@ def words(model: Pipeline, count: int, alone: int) -> list[Row]:
 def epoch_from_cache(
     cnn: nn.Sequential, model: Pipeline, images: list[Tensor], pairs: int, captums: float, folder: Path
 ) -> list[Row]:
-    """Occlusion of one epoch's pairs, the features of the occluded images having been kept before."""
+    """Occlusion of one epoch's pairs from stored features of the occluded images."""
     method = Occlusion(GRID)
     remembering = Pipeline(Tower(cnn, memory=Memory(folder)), model.head)
     batch = questions(pairs, width_of(model))
@@ -242,7 +243,7 @@ def epoch_from_cache(
 def explain_all(
     method: Occlusion, model: Pipeline, batch: VQABatch, target: Tensor, images: list[Tensor], count: int = 0
 ) -> Float[Tensor, "N G G"]:
-    """Each question's map, about the images in turn."""
+    """The map of each question; successive questions are about successive images."""
     maps = []
     for row in range(count or len(batch)):
         single = VQABatch(
@@ -258,10 +259,14 @@ def explain_all(
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Print the table; 0 if every bar is met."""
+    """Print the table; return 0 if every bar is met."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.attribution", description=__doc__)
-    parser.add_argument("--full", action="store_true", help="every cell of the slow ways, too; takes an hour")
-    parser.add_argument("--quick", action="store_true", help="a small network: the bars mean nothing")
+    parser.add_argument(
+        "--full", action="store_true", help="time every cell of the slow implementations; takes an hour"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="a small network, for which the bars mean nothing"
+    )
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args(argv)
     torch.set_num_threads(1)
@@ -270,7 +275,7 @@ def main(argv: list[str] | None = None) -> int:
     image = picture(96 if options.quick else 224)
     model = Pipeline(cnn, head(128 if options.quick else 4096, options.quick))
     rows, captums = occlusion(cnn, image, options.full, options.repeats)
-    # Now: what comes later holds networks in float64.
+    # Measure now: later parts hold networks in float64.
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     rows.append(Row("peak memory of the three of them", f"{memory:8.2f} GB", "< 4 GB", memory < 4))
     rows += exactness(cnn, image, 64 if options.quick else 1 if options.full else 17)

@@ -1,8 +1,9 @@
-"""What the epochs of a config cost, and the analysis after each: the real `train.py`, on one thread.
+"""Cost of the epochs of a config, and of the analysis after each: the real `train.py`, on one thread.
 
     python -m benchmarks.epoch --config configs/vqa_mini.yaml [options of train.py]
 
-Two epochs are counted after a first one, whose analysis makes what is kept of the images. CPU seconds.
+The first epoch is not counted, because its analysis stores the results that depend on the images alone. The
+results are medians of the CPU seconds of the two other epochs.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ from lookwhy import stopwatch, store
 from lookwhy.cli.train import main as train
 
 EPOCHS = 3
-REST = "storing, drawing, logging and what else follows validation"
+REST = "storing, drawing, logging and other work after validation"
 
 
 def measure(arguments: Sequence[str]) -> list[Row]:
-    """Train for some epochs with the analysis after each, and table the medians of all but the first."""
+    """Train for some epochs with the analysis after each; return the medians of all but the first."""
     with tempfile.TemporaryDirectory(prefix="lookwhy-benchmark-") as folder:
         options = [*arguments, f"--trainer.max_epochs={EPOCHS}", "--trainer.accelerator=cpu"]
         options += [f"--analysis.epochs={list(range(EPOCHS))}", f"--runs={folder}", "--name=timed"]
@@ -69,7 +70,7 @@ def measure(arguments: Sequence[str]) -> list[Row]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print the table; 0 if the bar is met."""
+    """Print the table; return 0 if the bar is met."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

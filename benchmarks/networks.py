@@ -1,4 +1,4 @@
-"""The networks that are timed: of the real sizes, with weights drawn at random, which time the same."""
+"""Networks of the real sizes with random weights, which take as much time as trained weights."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from lookwhy.models import DeeperLSTM
 
 IMAGE_SIZE, GRID = 224, 16
-FILL = torch.zeros(3)  # the patch has the colour of the mean pixel, which is taken off
+FILL = torch.zeros(3)  # the patch is the mean pixel, which the recipe subtracts
 
 
 def vgg(name: str = "vgg19") -> nn.Sequential:
     """VGG up to fc7, in eval mode and frozen."""
     torch.manual_seed(0)
-    # Built without weights first: torchvision's own way of drawing them takes as long as a measurement.
+    # Build without weights first: torchvision's random weights would take as long as a measurement.
     with torch.device("meta"):
         network = getattr(torchvision.models, name)(weights=None)
     layers = nn.Sequential(network.features, network.avgpool, nn.Flatten(), network.classifier[:5])
@@ -47,12 +47,12 @@ def small_vgg() -> nn.Sequential:
 
 
 def picture(size: int = IMAGE_SIZE, seed: int = 0) -> Float[Tensor, "3 H W"]:
-    """Pixels of a picture less the mean pixel: noise of the usual spread."""
+    """Noise with the spread of a picture's pixels minus the mean pixel."""
     return 60 * torch.randn(3, size, size, generator=torch.Generator().manual_seed(seed))
 
 
 def head(image_dim: int, small: bool = False) -> DeeperLSTM:
-    """The original's head, untrained."""
+    """The untrained head of the original project."""
     torch.manual_seed(0)
     e, h, c = (20, 16, 32) if small else (200, 512, 1024)
     return DeeperLSTM(12_000, 1_000, image_dim, embedding_size=e, hidden_size=h, common_size=c).eval()

@@ -1,4 +1,4 @@
-"""What looks from the inside: callbacks of the real `train.py`, and a process that feeds and does no more."""
+"""Callbacks that measure the real `train.py` from inside, and a process that only loads batches."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ NUM_STEPS = 16
 
 
 class Twin(pl.Callback):
-    """After each step of the fit, the same step bare: same weights, same batch, same dropout, no Lightning.
+    """After each step of the fit, run the same step without Lightning: same weights, batch and dropout.
 
-    Process time of both, in turn. What Lightning, its other callbacks and the logger do between two steps
-    counts as the fit's.
+    Both are measured in process time, in turn. The work of Lightning, its other callbacks and the logger
+    between two steps counts for the fit.
     """
 
     fit: ClassVar[list[float]] = []
@@ -35,7 +35,7 @@ class Twin(pl.Callback):
     equal: ClassVar[bool] = False
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Copy the weights."""
+        """Copy the weights and the optimizer's settings."""
         assert isinstance(pl_module, VQASystem)
         self.head, self.clamp = copy.deepcopy(pl_module.head), pl_module.clamp
         own = VQASystem(self.head, pl_module.learning_rate, pl_module.decay, pl_module.alpha, pl_module.eps)
@@ -48,13 +48,13 @@ class Twin(pl.Callback):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: Any, batch: VQABatch, batch_idx: int
     ) -> None:
-        """Remember what dropout will draw from."""
+        """Store the random state from which dropout will draw."""
         self.random = torch.get_rng_state()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: VQABatch, batch_idx: int
     ) -> None:
-        """The bare step."""
+        """Run and time the bare step."""
         start = time.process_time()
         Twin.fit.append(start - self.since)
         after = torch.get_rng_state()
@@ -71,41 +71,41 @@ class Twin(pl.Callback):
         self.since = time.process_time()
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Whether it was the same step."""
+        """Record whether both have the same weights."""
         pairs = zip(self.head.parameters(), pl_module.head.parameters(), strict=True)
         Twin.equal = all(torch.equal(own, other) for own, other in pairs)
 
 
 class EpochClock(pl.Callback):
-    """Process time of each epoch's training, validation, and of what follows: the analysis."""
+    """Process time of each epoch's training, its validation, and the analysis that follows."""
 
     epochs: ClassVar[list[tuple[float, float, float]]] = []
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """A new training."""
+        """Forget earlier trainings."""
         EpochClock.epochs.clear()
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Training begins."""
+        """Mark the start of training."""
         self.marks = [time.process_time()]
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Training is over."""
+        """Mark the end of training."""
         self.marks.append(time.process_time())
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Validation is over; the analysis comes at its very end."""
+        """Mark the end of validation; the analysis follows in the same hook."""
         self.marks.append(time.process_time())
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """All is over."""
+        """Record the three times."""
         times = [*self.marks, time.process_time()]
         training, validation, analysis = (b - a for a, b in zip(times, times[1:], strict=False))
         EpochClock.epochs.append((training, validation, analysis))
 
 
 class FirstStep(pl.Callback):
-    """Writes down when the first step ended, and the memory it took until then."""
+    """Record the time at the end of the first step, and the peak memory until then."""
 
     def __init__(self, file: str) -> None:
         self.file, self.built = Path(file), time.time()
@@ -113,15 +113,16 @@ class FirstStep(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: VQABatch, batch_idx: int
     ) -> None:
-        """Write."""
+        """Write the record."""
         found = {"built": self.built, "clock": time.time(), "peak": _memory("status")["VmHWM"]}
         self.file.write_text(json.dumps(found))
 
 
 def feed(folder: str, keep: str, batches: str = "all") -> dict[str, float]:
-    """Feed a full pass and do nothing with it; times on the clock, without h5py from the first batch on.
+    """Load all batches of an epoch without using them, and return the times of the wall clock.
 
-    The features are on disk only when it begins, as after a restart of the machine.
+    No file may be opened with h5py after the first batch. The features are only on disk at the start, as
+    after a restart of the machine.
     """
     _evict(Path(folder) / "data_img.h5")
     data = VQADataModule(folder, features=keep)  # type: ignore[arg-type]
@@ -129,7 +130,7 @@ def feed(folder: str, keep: str, batches: str = "all") -> dict[str, float]:
     data.setup()
     setup = time.perf_counter() - start
     loader = data.train_dataloader()
-    with mock.patch("h5py.File", None):  # whoever opens a file now fails
+    with mock.patch("h5py.File", None):  # opening a file now fails
         times, since = [], time.perf_counter()
         for batch in loader:
             times.append(time.perf_counter() - since)
@@ -155,14 +156,14 @@ def feed(folder: str, keep: str, batches: str = "all") -> dict[str, float]:
 
 
 def _evict(path: Path) -> None:
-    """Take a file out of the kernel's cache."""
+    """Remove a file from the kernel's cache."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def _memory(name: str) -> dict[str, int]:
-    """Bytes by name, from the tables that Linux keeps of a process."""
+    """Bytes by name, from Linux's tables of this process."""
     lines = [line.split() for line in Path(f"/proc/self/{name}").read_text().splitlines()]
     return {line[0].rstrip(":"): 1024 * int(line[1]) for line in lines if line[-1] == "kB"}
 

@@ -1,4 +1,4 @@
-"""Prepared data of VQA v1's size with nothing true in it: files as `data/prepare.py vqa` writes them."""
+"""Random data of VQA v1's size, in the files that `data/prepare.py vqa` writes."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class Size:
 
 
 VQA_V1 = Size(82_783, 40_504, 215_375, 121_512, 4096, 12_602, 1000)
-"""VQA v1 as the paper's baseline sees it: fc7, and training questions with one of the 1,000 answers."""
+"""VQA v1 for the paper's baseline: fc7, and training questions with one of the 1,000 answers."""
 TINY = Size(40, 20, 300, 60, 64, 50, 20)
 
 
 def write_dataset(folder: Path, size: Size, seed: int = 0) -> None:
-    """data_prepro.h5, data_prepro.json and data_img.h5 under the folder."""
+    """Write data_prepro.h5, data_prepro.json and data_img.h5 into the folder."""
     random = np.random.default_rng(seed)
     folder.mkdir(parents=True, exist_ok=True)
     images = {"train": size.train_images, "test": size.val_images}
@@ -49,7 +49,7 @@ def write_dataset(folder: Path, size: Size, seed: int = 0) -> None:
         "unique_img_test": [f"val2014/COCO_val2014_{i:012d}.jpg" for i in range(size.val_images)],
     }
     (folder / "data_prepro.json").write_text(json.dumps(names), encoding="utf-8")
-    # One block of numbers again and again: every byte is written, but not drawn.
+    # Repeat one block: every byte is written, but only some are drawn at random.
     block = np.abs(random.standard_normal((ROWS_AT_ONCE, size.width), np.float32))
     with h5py.File(folder / "data_img.h5", "w") as file:
         for split, count in images.items():
@@ -59,7 +59,7 @@ def write_dataset(folder: Path, size: Size, seed: int = 0) -> None:
 
 
 def write_official(folder: Path, size: Size) -> tuple[Path, Path]:
-    """The official JSON of the validation questions: what the original's own files need beside them."""
+    """Write the official JSON of the validation questions, which the original project's files need."""
     ids = [{"question_id": i, "image_id": i % size.val_images} for i in range(size.val_questions)]
     choices = [f"answer {i}" for i in range(NUM_CHOICES)]
     asked = [one | {"question": "what is doing here?", "multiple_choices": choices} for one in ids]
@@ -76,7 +76,7 @@ def _write_questions(
     file: h5py.File, split: str, count: int, size: Size, random: np.random.Generator
 ) -> None:
     images = size.train_images if split == "train" else size.val_images
-    # VQA's questions: 4 words at least, 7 on average, a question mark counted.
+    # VQA's questions have at least 4 words and 7 on average, with the question mark.
     lengths = np.clip(4 + random.poisson(3, count), 4, COLUMNS).astype(np.uint32)
     tokens = random.integers(1, size.words + 1, (count, COLUMNS), np.uint32)
     tokens[np.arange(COLUMNS) >= lengths[:, None]] = 0

@@ -1,4 +1,4 @@
-"""What all benchmarks share: how to time things on a machine with other work on it, and one kind of table."""
+"""Timing on a machine that has other work, and the table of all benchmarks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.table import Table
 
 @dataclass
 class Row:
-    """One line of a table: what was measured, what it must be (empty: anything), and whether it is."""
+    """One line of a table: quantity, measured value, bar (empty: none), and whether the bar is met."""
 
     name: str
     measured: str
@@ -24,9 +24,9 @@ class Row:
 def interleaved(functions: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
     """Median seconds of process time of each function, called in turn: A B A B ...
 
-    In turn, so that what slows the machine for a while slows all of them; process time, because that of
-    others does not count. Both mean something only on one thread: call `torch.set_num_threads(1)` first.
-    A first round is not counted: it fills caches.
+    Taking turns spreads the slow phases of the machine over all functions. Process time excludes the work of
+    other processes. Both are meaningful only on one thread: call `torch.set_num_threads(1)` first. The first
+    round fills caches and is not counted.
     """
     seconds: dict[str, list[float]] = {name: [] for name in functions}
     for repeat in range(repeats + 1):
@@ -39,7 +39,7 @@ def interleaved(functions: Mapping[str, Callable[[], object]], repeats: int) -> 
 
 
 def print_rows(title: str, rows: Sequence[Row]) -> None:
-    """The rows as a table, as wide as they are wherever the output goes."""
+    """Print the rows as a table with its full width, also into a file or a pipe."""
     table = Table(title=title, title_justify="left")
     for column in ("quantity", "measured", "bar", "met"):
         table.add_column(column, no_wrap=True)

@@ -1,9 +1,9 @@
-"""Training at VQA v1's size: what a step costs beyond its arithmetic, feeding, memory, and the first step.
+"""Training at VQA v1's size: overhead of a step, loading of batches, memory, and time to the first step.
 
-    python -m benchmarks.training           about six minutes, 2.3 GB of disk in a temporary folder
-    python -m benchmarks.training --quick   seconds, on a tiny data set: whether it runs
+    python -m benchmarks.training           takes six minutes and 2.3 GB of disk in a temporary folder
+    python -m benchmarks.training --quick   takes seconds; tests on tiny data that the benchmark runs
 
-The data are synthetic, the commands and classes are the real ones.
+The data are synthetic; the commands and classes are the real ones.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ from lookwhy.cli.train import main as train
 
 ROOT = Path(__file__).parent.parent
 GRIDS = (82_783, 512, 14, 14)
-"""SAN's features of the training images: 33 GB."""
+"""Shape of SAN's features of the training images, 33 GB."""
 SMALL_MODEL = ["embedding_size=8", "hidden_size=8", "common_size=8"]
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Measure and print the tables; returns 0 if every bar is met."""
+    """Measure and print the table; return 0 if every bar is met."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="on a tiny data set: whether it runs")
-    parser.add_argument("--folder", help="where to put the temporary folder")
+    parser.add_argument("--quick", action="store_true", help="tiny data, to test that the benchmark runs")
+    parser.add_argument("--folder", help="parent of the temporary folder")
     options = parser.parse_args(argv)
     folder = Path(tempfile.mkdtemp(prefix="lookwhy-benchmark-", dir=options.folder))
     try:
@@ -57,7 +57,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def measure_step(folder: Path, quick: bool) -> tuple[float, list[Row]]:
-    """Seconds of the bare step, and the real fit's beside it: in turn, on one thread, in one process."""
+    """Seconds of the bare step and of a step of the real fit: in turn, on one thread, in one process."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -74,7 +74,7 @@ def measure_step(folder: Path, quick: bool) -> tuple[float, list[Row]]:
 
 
 def measure_feed(folder: Path, keep: str, step: float, quick: bool) -> list[Row]:
-    """A full pass over the training and validation questions, in a process of its own."""
+    """Loading of all training and validation questions, in its own process."""
     found = _feed(quick, str(folder / "data"), keep)
     median, worst = found["median"], found["worst"]
     name = f"features {keep}"
@@ -91,13 +91,13 @@ def measure_feed(folder: Path, keep: str, step: float, quick: bool) -> list[Row]
 
 
 def measure_grids(folder: Path, quick: bool) -> list[Row]:
-    """SAN's grids, larger than the memory of many machines: a file of holes, mapped and fed."""
+    """Loading of SAN's grids, which exceed the memory of many machines, from a sparse file."""
     shape = (TINY.train_images, 8, 3, 3) if quick else GRIDS
     data = folder / "data"
     (data / "data_img.h5").rename(folder / "vectors.h5")
     with h5py.File(data / "data_img.h5", "w") as file:
         for split, count in (("train", shape[0]), ("test", TINY.val_images if quick else VQA_V1.val_images)):
-            # Only its last number is written; of the rest the file system says that it is zero.
+            # Only the last number is written; the file system returns zeros for the rest.
             rows = file.create_dataset(f"images_{split}", (count, *shape[1:]), np.float32, fill_time="never")
             rows[-1, -1, -1, -1] = 1
         size = (data / "data_img.h5").stat().st_size
@@ -115,12 +115,12 @@ def measure_grids(folder: Path, quick: bool) -> list[Row]:
 
 
 def measure_start(folder: Path, quick: bool) -> list[Row]:
-    """From the start of `train.py` to the end of its first step, on the clock; the file is in the cache."""
+    """Wall-clock time from the start of `train.py` to the end of its first step; the file is in the cache."""
     questions, annotations = write_official(folder, TINY if quick else VQA_V1)
     official = [f"--data.val_questions={questions}", f"--data.val_annotations={annotations}"]
     starts = {"train.py": [], "train.py, official JSON": official}
     if quick:
-        del starts["train.py"]  # the other goes the same way, and further
+        del starts["train.py"]  # the other start takes the same path and more
     rows = []
     for name, more in starts.items():
         runs = [_start(folder, quick, more) for _ in range(1 if quick else 3)]
@@ -140,7 +140,7 @@ def _start(folder: Path, quick: bool, more: list[str]) -> dict[str, float]:
     found = folder / "first_step.json"
     arguments = _fit(folder, quick, "benchmarks.probes.FirstStep", 1)
     arguments += [f"--trainer.callbacks.init_args.file={found}", *more]
-    # On one thread: with two of them on two cores, each waits for what others do on the machine.
+    # One thread: on a busy machine with two cores, two threads wait for each other.
     environment = os.environ | {"WANDB_MODE": "offline", "OMP_NUM_THREADS": "1"}
     start = time.time()
     command = [sys.executable, str(ROOT / "train.py"), *arguments]
@@ -150,7 +150,7 @@ def _start(folder: Path, quick: bool, more: list[str]) -> dict[str, float]:
 
 
 def _fit(folder: Path, quick: bool, callback: str, steps: int) -> list[str]:
-    """Arguments of train.py: the paper's config without the analysis, which is no part of training."""
+    """Arguments of train.py: the paper's config without the analysis."""
     arguments = [
         f"--config={ROOT / 'configs' / 'vqa_v1.yaml'}",
         f"--data.folder={folder / 'data'}",
@@ -169,7 +169,7 @@ def _fit(folder: Path, quick: bool, callback: str, steps: int) -> list[str]:
 
 
 def _feed(quick: bool, *arguments: str) -> dict[str, float]:
-    """In a process of its own, which has no other memory; the quick version saves its start."""
+    """Run `feed` in its own process, to measure its memory; the quick version runs it here."""
     if quick:
         return feed(*arguments)
     command = [sys.executable, "-m", "benchmarks.probes", *arguments]

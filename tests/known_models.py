@@ -1,12 +1,19 @@
 """Models whose explanations are known by hand."""
 
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
-from lookwhy.types import VQABatch
+from lookwhy.types import ImportanceMaps, VQABatch
 
 
 def draw(*shape, seed=0, dtype=torch.float64):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def make_maps(values, domain="image", valid=None, flips=None):
+    values, rows = torch.as_tensor(values), torch.arange(len(values))
+    valid = torch.ones_like(values) if valid is None else torch.tensor(valid)
+    return ImportanceMaps("x", domain, values, valid.bool(), True, "", rows, rows, flips)
 
 
 class OnlyScores:
@@ -21,13 +28,9 @@ class OnlyScores:
 
 def make_batch(images, tokens=((1, 2, 3),), image_ids=None, dtype=torch.float64):
     count = len(tokens)
-    width = max(len(words) for words in tokens)
-    padded = torch.zeros(count, width, dtype=torch.int64)
-    for row, words in enumerate(tokens):
-        padded[row, : len(words)] = torch.tensor(words)
     return VQABatch(
         question_ids=torch.arange(count),
-        tokens=padded,
+        tokens=pad_sequence([torch.tensor(words) for words in tokens], batch_first=True),
         lengths=torch.tensor([len(words) for words in tokens]),
         labels=torch.zeros(count, dtype=torch.int64),
         image_ids=torch.arange(count) if image_ids is None else torch.tensor(image_ids),

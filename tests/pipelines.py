@@ -7,6 +7,9 @@ from torch import nn
 
 from lookwhy.models import DeeperLSTM, Pipeline
 
+TARGET = torch.tensor([1, 2, 3])
+"""Answers of the small pipeline to explain, one for each question of the small batch."""
+
 
 @pytest.fixture
 def small_pipeline():

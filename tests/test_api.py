@@ -137,7 +137,7 @@ WRONG = {
     "explain(picture, None)": "expected a question in plain text, found None; ask something",
     "explain('none.png')": "found no file none.png; correct its path",
     "why.save('why.docx')": "found why.docx; name another",
-    "why.save('/dev/null/why.png')": "expected a place for /dev/null/why.png, .*; name another file",
+    "why.save('/dev/null/why.png')": "expected a file that can be written, .*; name another file",
     "lookwhy.load(3)": "expected the path of a checkpoint, found 3; name a file that training wrote",
     "lookwhy.explain(None, picture, 'Where?')": "expected the path of a checkpoint, found None; name",
     "lookwhy.load(picture)": "expected a checkpoint .*, found another kind of file in .*png; name one under",
@@ -153,7 +153,7 @@ WRONG = {
     "AnalysisPlan([NoNeeds()])": "expected NoNeeds.needs, found none; state it in the class",
     "AnalysisPlan([LostArgument()], grid=4)": "let its __init__ take grid and pass it on to Occlusion.__init__",
     "lookwhy.report([run, run], 'page.html')": "twice; name it once",
-    "lookwhy.report(run, '/dev/null/page.html')": "expected a place for the page, found .*; give another out",
+    "lookwhy.report(run, '/dev/null/page.html')": "expected a file that can be written, found .*; give another out",
 }
 """Calls with wrong input, and their error lines; `explain` is the model's method, `analyze` has its checkpoint."""
 

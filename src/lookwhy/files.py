@@ -12,14 +12,13 @@ from lookwhy.errors import LookwhyError, option
 
 
 @contextmanager
-def writing(what: str, path: Path) -> Iterator[None]:
+def writing(what: str, path: Path, remedy: str = "") -> Iterator[None]:
     """Turn an error of the operating system into one line: expected `what`, found a reason at `path`."""
     try:
         yield
     except OSError as error:
-        raise LookwhyError(
-            f"expected {what}, found {error.strerror or error} at {path}; give another {option('out')}"
-        ) from error
+        remedy = remedy or f"give another {option('out')}"
+        raise LookwhyError(f"expected {what}, found {error.strerror or error} at {path}; {remedy}") from error
 
 
 def make_folder(path: Path) -> Path:

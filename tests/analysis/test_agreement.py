@@ -1,7 +1,10 @@
+"""Rank correlations, agreement with annotators and its controls, against plain loops with SciPy."""
+
 import numpy as np
 import pytest
 from scipy.stats import rankdata, spearmanr
 
+from lookwhy.analysis import rank_correlation
 from lookwhy.analysis.agreement import agreement, annotators_agreement, centre_prior, random_maps
 from lookwhy.analysis.rank_correlation import Ranking
 from lookwhy.analysis.statistics import mean_of_defined
@@ -27,39 +30,35 @@ def mean_rho(map_, annotators):
 
 def test_controls_equal_a_plain_loop_with_scipy(data):
     maps, human = data
-    found = agreement(maps, human, IMAGES)
-    for i in range(6):
-        assert found.rank_correlation[i] == pytest.approx(mean_rho(maps[i], human[i]))
-        others = [j for j in range(6) if j != i and IMAGES[j] == IMAGES[i]]
+    found, first_of_next = agreement(maps, human, IMAGES), {7: 3, 8: 5, 9: 0}
+    for i, image in enumerate(IMAGES):
+        own = mean_rho(maps[i], human[i])
+        assert found.rank_correlation[i] == pytest.approx(own)
+        assert found.other_image[i] == pytest.approx(mean_rho(maps[first_of_next[image]], human[i]))
+        others = [j for j in np.flatnonzero(image == IMAGES) if j != i]
         if not others:
             assert np.isnan([found.specificity[i], found.other_question[i]]).all()
             continue
-        own = mean_rho(maps[i], human[i])
-        expected = np.mean([own - mean_rho(maps[i], human[j]) for j in others])
+        expected = own - np.mean([mean_rho(maps[i], human[j]) for j in others])
         assert found.specificity[i] == pytest.approx(expected)
-        assert found.other_question[i] == pytest.approx(
-            np.mean([mean_rho(maps[j], human[i]) for j in others])
-        )
-    first_of_next = {7: 3, 8: 5, 9: 0}
-    for i in range(6):
-        expected = mean_rho(maps[first_of_next[IMAGES[i]]], human[i])
-        assert found.other_image[i] == pytest.approx(expected)
+        expected = np.mean([mean_rho(maps[j], human[i]) for j in others])
+        assert found.other_question[i] == pytest.approx(expected)
+    same = np.random.default_rng(1).normal(size=(3, 4, 4))[[0, 0, 0, 1, 1, 2]]
+    # The specificity of a model that ignores the question is zero.
+    assert mean_of_defined(agreement(same, human, IMAGES).specificity[:3], 0) == pytest.approx(0)
 
 
 def test_agreement_with_the_mean_map_gives_each_annotator_the_same_weight(data):
-    maps, _ = data
-    random = np.random.default_rng(2)
-    human = random.random((6, 3, 4, 4))
+    human = np.random.default_rng(2).random((6, 3, 4, 4))
     human[:, 1] *= 50  # one annotator's pictures are brighter
     human[2, 0] = 0.0  # one saw nothing
     human[4, 1:] = np.nan  # two are missing
-    found = agreement(maps, human, IMAGES)
-    for i in range(6):
-        known = [one / one.sum() for one in human[i] if one.sum() > 0]
-        assert found.mean_map[i] == pytest.approx(rho(maps[i], np.mean(known, axis=0)))
+    found = agreement(data[0], human, IMAGES)
+    for one, maps, own in zip(found.mean_map, data[0], human, strict=True):
+        assert one == pytest.approx(rho(maps, np.mean([m / m.sum() for m in own if m.sum() > 0], axis=0)))
 
 
-def test_each_annotator_meets_the_mean_of_the_others():
+def test_each_annotator_is_compared_with_each_other_one_and_with_the_mean_of_the_others(data):
     human = np.random.default_rng(3).random((1, 3, 4, 4))
     found = annotators_agreement(human, np.array([7]))
     whole = [one / one.sum() for one in human[0]]
@@ -67,29 +66,23 @@ def test_each_annotator_meets_the_mean_of_the_others():
     assert found.mean_map[0] == pytest.approx(np.mean(expected))
     pairs = [rho(whole[i], whole[j]) for i, j in ((0, 1), (0, 2), (1, 2))]
     assert found.rank_correlation[0] == pytest.approx(np.mean(pairs))
+    found = annotators_agreement(data[1], IMAGES)
+    assert found.rank_correlation[0] == pytest.approx(rho(data[1][0, 0], data[1][0, 1]))
+    assert np.isnan(found.rank_correlation[4])  # one annotator alone agrees with nobody
 
 
 @pytest.mark.parametrize("ties", ["average", "min", "dense", "ordinal"])
-def test_ties_are_ranked_as_asked(data, ties):
-    _, human = data
-    maps = np.random.default_rng(4).integers(0, 3, (6, 4, 4)).astype(float)
-    found = agreement(maps, human, IMAGES, Ranking(ties))
-    ranks = [rankdata(one.ravel(), ties) for one in (maps[0], human[0, 0], human[0, 1])]
+def test_ties_are_ranked_and_constant_maps_count_as_the_ranking_says(data, ties):
+    maps, human = data
+    coarse = np.random.default_rng(4).integers(0, 3, (6, 4, 4)).astype(float)
+    ranks = [rankdata(one.ravel(), ties) for one in (coarse[0], *human[0], maps[0])]
     expected = np.mean([np.corrcoef(ranks[0], ranks[k])[0, 1] for k in (1, 2)])
-    assert found.rank_correlation[0] == pytest.approx(expected)
-
-
-def test_specificity_is_zero_for_a_model_that_does_not_listen(data):
-    same = np.random.default_rng(1).normal(size=(3, 4, 4))[[0, 0, 0, 1, 1, 2]]
-    found = agreement(same, data[1], IMAGES)
-    assert mean_of_defined(found.specificity[:3], 0) == pytest.approx(0)
-
-
-def test_annotators_are_compared_with_each_other_and_not_with_themselves(data):
-    _, human = data
-    found = annotators_agreement(human, IMAGES)
-    assert found.rank_correlation[0] == pytest.approx(rho(human[0, 0], human[0, 1]))
-    assert np.isnan(found.rank_correlation[4])  # one annotator alone agrees with nobody
+    assert agreement(coarse, human, IMAGES, Ranking(ties)).rank_correlation[0] == pytest.approx(expected)
+    maps[2], human[0, 0] = 0.5, 0.0
+    found = agreement(maps, human, IMAGES, Ranking(ties, "zero"))
+    assert found.rank_correlation[2] == 0
+    assert found.rank_correlation[0] == pytest.approx(np.corrcoef(ranks[3], ranks[2])[0, 1] / 2)
+    assert np.isnan(agreement(maps, human, IMAGES, Ranking(ties)).rank_correlation[2])
 
 
 def test_random_maps_depend_on_the_question_and_the_centre_prior_is_symmetric():
@@ -102,13 +95,18 @@ def test_random_maps_depend_on_the_question_and_the_centre_prior_is_symmetric():
     assert np.allclose(prior, prior[::-1])
 
 
-@pytest.mark.parametrize("ties", ["average", "ordinal"])
-def test_a_constant_map_counts_as_zero_where_that_is_asked_for(data, ties):
-    maps, human = data
-    maps[2] = 0.5
-    human[0, 0] = 0.0
-    found = agreement(maps, human, IMAGES, Ranking(ties, "zero"))
-    assert found.rank_correlation[2] == 0
-    varied = [rankdata(one.ravel(), ties) for one in (maps[0], human[0, 1])]
-    assert found.rank_correlation[0] == pytest.approx(np.corrcoef(varied)[0, 1] / 2)
-    assert np.isnan(agreement(maps, human, IMAGES, Ranking(ties)).rank_correlation[2])
+@pytest.mark.parametrize("decimals", [0, 9], ids=["ties", "no ties"])
+def test_rank_correlations_are_scipys_for_one_or_several_annotators_some_missing(decimals):
+    maps, one, other = np.random.default_rng(0).normal(size=(3, 20, 16, 16)).round(decimals)
+    np.testing.assert_allclose(rank_correlation(maps, one), list(map(rho, maps, one)), atol=1e-12)
+    both = np.stack([one, other], axis=1)
+    both[3, 1] = np.nan
+    np.testing.assert_allclose(rank_correlation(maps, both), list(map(mean_rho, maps, both)), atol=1e-12)
+
+
+def test_the_correlation_of_a_constant_map_is_undefined_and_shapes_that_differ_are_refused():
+    maps, human = np.random.default_rng(0).normal(size=(2, 20, 16, 16))
+    maps[4], human[5] = 2.5, 0.0
+    assert np.flatnonzero(np.isnan(rank_correlation(maps, human))).tolist() == [4, 5]
+    with pytest.raises(ValueError, match="scale both to one grid first"):
+        rank_correlation(np.zeros((3, 16, 16)), np.zeros((3, 2, 14, 14)))

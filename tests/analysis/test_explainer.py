@@ -1,4 +1,4 @@
-"""The core of explain and serve against the attribution methods themselves, called directly."""
+"""The core of explain and serve, against the attribution methods called directly."""
 
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
@@ -10,13 +10,14 @@ from PIL import Image
 
 from lookwhy.analysis import AnalysisPlan
 from lookwhy.analysis.explain import Explainer
-from lookwhy.attribution import GuidedBackprop, Occlusion, WordDrop, WordGradient, explaining
+from lookwhy.attribution import Occlusion, WordDrop, explaining
 from lookwhy.errors import LookwhyError
 from lookwhy.models import load_checkpoint
 from lookwhy.towers.recipe import read_rgb
 from lookwhy.types import VQABatch
 
 QUESTION = "what color is the ball ?"
+PLAN = AnalysisPlan()
 
 
 @pytest.fixture(scope="module")
@@ -31,99 +32,91 @@ def pictures(tiny_world):
 
 @pytest.fixture(scope="module")
 def explainer(run):
-    return Explainer(run, AnalysisPlan())
+    return Explainer(run, PLAN)
+
+
+@pytest.fixture(scope="module")
+def view(explainer, pictures):
+    return explainer.look(pictures[0])
 
 
 def answer(run, pixels, question):
-    """Probabilities of the answers by a model of its own."""
-    tokens, lengths, words = run.encode(question)
+    """Probabilities of the answers from a model of its own, tokens and lengths."""
+    tokens, lengths, _ = run.encode(question)
     with torch.no_grad():
-        return run.pipeline().answer_scores(pixels[None], tokens, lengths), tokens, lengths, words
+        return run.pipeline().answer_scores(pixels[None], tokens, lengths)[0], tokens, lengths
 
 
-def direct(run, explainer, picture, question, method):
-    """A method's own call, on pixels, with a model of its own."""
-    pixels, none = explainer.recipe.pixels(picture), torch.tensor([-1])
-    scores, tokens, lengths, _ = answer(run, pixels, question)
-    model = run.pipeline()
+def direct(run, view, question, method):
+    """Maps of a method called on pixels with a model of its own."""
+    scores, tokens, lengths = answer(run, view.pixels, question)
+    none, model = torch.tensor([-1]), run.pipeline()
     with explaining(model):
-        batch = VQABatch(none, tokens, lengths, none, none, images=pixels[None])
-        return method(model, batch, scores.argmax(1))
+        batch = VQABatch(none, tokens, lengths, none, none, images=view.pixels[None])
+        return method(model, batch, scores.argmax()[None])
 
 
-@pytest.mark.parametrize(
-    "method", [GuidedBackprop(), Occlusion(), WordGradient(), WordDrop()], ids=lambda m: m.name
-)
-def test_maps_are_those_of_the_method_called_directly(run, explainer, pictures, method):
+@pytest.mark.parametrize("method", PLAN.methods, ids=lambda method: f"{method.domain} {method.name}")
+def test_maps_are_those_of_the_method_called_directly(run, explainer, view, method):
     for question in (QUESTION, "is there a red box ?"):
-        found = explainer.explain(explainer.look(pictures[0]), question)
+        found = explainer.explain(view, question)
         (ours,) = [one for one in found.of(method.domain) if one.method == method.name]
-        theirs = direct(run, explainer, pictures[0], question, method)
+        theirs = direct(run, view, question, method)
         np.testing.assert_allclose(ours.values, theirs.values[0].numpy(), rtol=1e-4, atol=1e-7)
         assert ours.signed == theirs.signed
         assert np.abs(ours.values).max() > 0
 
 
-def test_answers_are_the_five_likeliest_of_the_pipeline(run, explainer, pictures):
-    found = explainer.explain(explainer.look(pictures[1]), QUESTION)
-    scores, _, _, words = answer(run, explainer.recipe.pixels(pictures[1]), QUESTION)
-    order = scores[0].argsort(descending=True)[:5].tolist()
+def test_answers_are_the_five_likeliest_of_the_pipeline_also_when_nothing_is_removed(run, explainer, view):
+    found = explainer.explain(view, QUESTION)
+    scores, _, _ = answer(run, view.pixels, QUESTION)
+    order = scores.argsort(descending=True)[:5].tolist()
     assert [one.text for one in found.answers] == [run.answers[i] for i in order]
-    assert [one.probability for one in found.answers] == pytest.approx(scores[0, order].tolist())
-    assert list(found.words) == words
+    assert [one.probability for one in found.answers] == pytest.approx(scores[order].tolist())
+    assert list(found.words) == run.encode(QUESTION)[2]
+    after = explainer.change(view, QUESTION, asked=order)
+    assert after.probabilities == pytest.approx(scores[order].tolist())
+    assert [one.answer_id for one in after.answers] == [one.answer_id for one in found.answers]
 
 
-def decreases(explainer, picture, question, key, places):
+def decreases(explainer, view, question, key, places):
     """Decrease of the best answer's probability without each of some cells or words."""
-    seen = explainer.look(picture)
-    best = explainer.explain(seen, question).answers[0]
-    for place in places:
-        after = explainer.change(seen, question, asked=[best.answer_id], **{key: [place]})
-        yield best.probability - after.probabilities[0]
+    best = explainer.explain(view, question).answers[0]
+    changes = [explainer.change(view, question, asked=[best.answer_id], **{key: [place]}) for place in places]
+    return [best.probability - change.probabilities[0] for change in changes]
 
 
-def test_a_cell_painted_over_costs_what_occlusion_says(run, explainer, pictures):
-    expected = direct(run, explainer, pictures[0], QUESTION, Occlusion()).values[0].flatten()
-    cells = [0, 255, int(expected.abs().argmax())]
-    found = list(decreases(explainer, pictures[0], QUESTION, "cells", cells))
+def test_a_painted_cell_or_a_dropped_word_costs_as_much_as_in_the_method(run, explainer, view):
+    (single,) = [one for one in explainer.explain(view, "ball").of("question") if one.method == "word_drop"]
+    assert np.isnan(single.values).tolist() == [True]  # a single word has nothing to drop
+    cells, expected = [0, 100, 255], direct(run, view, QUESTION, Occlusion()).values[0].flatten()
+    cells.append(int(expected.abs().argmax()))
+    found = decreases(explainer, view, QUESTION, "cells", cells)
     assert found == pytest.approx(expected[cells].tolist(), abs=1e-5)
-
-
-def test_a_word_dropped_costs_what_word_drop_says_also_with_unknown_in_its_place(run, explainer, pictures):
     drop = WordDrop(unknown=len(run.vocabulary))
     with_unknown = Explainer(run, AnalysisPlan(question_methods=[drop]))
     for one, method, question in ((explainer, WordDrop(), QUESTION), (with_unknown, drop, "ball")):
-        expected = direct(run, explainer, pictures[0], question, method).values[0].tolist()
-        found = list(decreases(one, pictures[0], question, "words", range(len(question.split()))))
-        assert found == pytest.approx(expected, abs=1e-6)
+        expected = direct(run, view, question, method).values[0]
+        found = decreases(one, view, question, "words", range(len(question.split())))
+        # oneDNN rounds a question in single precision differently in another batch.
+        assert found == pytest.approx(expected.tolist(), abs=1e-5)
 
 
-def test_several_cells_and_words_at_once_are_a_picture_painted_by_hand_and_a_shorter_question(
-    run, explainer, pictures
-):
-    seen = explainer.look(pictures[2])
-    best = explainer.explain(seen, QUESTION).answers[0]
-    side = explainer.recipe.height // 16
-    # The patch is the mean pixel, which has no exact 8-bit colour: painted in the network's own range.
-    pixels = explainer.recipe.pixels(pictures[2])
-    colour = explainer.recipe.color((123.68, 116.779, 103.939))
+def test_several_cells_and_words_equal_a_painted_picture_and_a_shorter_question(run, explainer, pictures):
+    view = explainer.look(pictures[2])
+    best = explainer.explain(view, QUESTION).answers[0].answer_id
+    # The patch is the mean pixel, which has no exact 8-bit colour: paint in the network's input range.
+    side, pixels = explainer.recipe.height // 16, view.pixels.clone()
+    colour = explainer.recipe.color((123.68, 116.779, 103.939))[:, None, None]
     for row, column in ((2, 5), (15, 0)):
-        pixels[:, row * side : (row + 1) * side, column * side : (column + 1) * side] = colour[:, None, None]
-    expected = float(answer(run, pixels, "what color ball ?")[0][0, best.answer_id])
-    change = explainer.change(seen, QUESTION, [2 * 16 + 5, 15 * 16], [2, 3], [best.answer_id])
+        pixels[:, row * side : (row + 1) * side, column * side : (column + 1) * side] = colour
+    expected = float(answer(run, pixels, "what color ball ?")[0][best])
+    change = explainer.change(view, QUESTION, [2 * 16 + 5, 15 * 16], [2, 3], [best])
     assert change.probabilities[0] == pytest.approx(expected, abs=1e-6)
 
 
-def test_nothing_taken_away_changes_nothing(explainer, pictures):
-    seen = explainer.look(pictures[0])
-    before = explainer.explain(seen, QUESTION).answers
-    after = explainer.change(seen, QUESTION, asked=[one.answer_id for one in before])
-    assert after.probabilities == pytest.approx([one.probability for one in before])
-    assert [one.answer_id for one in after.answers] == [one.answer_id for one in before]
-
-
 @pytest.mark.parametrize(
-    ("gone", "told"),
+    ("removed", "message"),
     [
         ({"words": range(6)}, "expected a word left to ask"),
         ({"words": [6]}, "expected words from 0 to 5, found 6"),
@@ -132,51 +125,46 @@ def test_nothing_taken_away_changes_nothing(explainer, pictures):
         ({"asked": [10_000]}, "expected answers from 0"),
     ],
 )
-def test_what_cannot_be_taken_away_is_an_error(explainer, pictures, gone, told):
-    with pytest.raises(LookwhyError, match=told):
-        explainer.change(explainer.look(pictures[0]), QUESTION, **gone)
-
-
-def test_a_single_word_has_nothing_to_drop_and_no_word_is_no_question(explainer, pictures):
-    found = explainer.explain(explainer.look(pictures[0]), "ball")
-    (drop,) = [one for one in found.of("question") if one.method == "word_drop"]
-    assert np.isnan(drop.values).tolist() == [True]
+def test_a_part_that_cannot_be_removed_and_an_empty_question_are_errors(explainer, view, removed, message):
+    with pytest.raises(LookwhyError, match=message):
+        explainer.change(view, QUESTION, **removed)
     with pytest.raises(LookwhyError, match="expected a question"):
-        explainer.explain(explainer.look(pictures[0]), "   ")
+        explainer.explain(view, "   ")
 
 
-def test_notes_say_what_the_model_did_not_read(explainer, pictures):
-    seen = explainer.look(pictures[0])
-    assert explainer.explain(seen, QUESTION).notes == ()
-    (many,) = explainer.explain(seen, "what color is the ball " * 200).notes
-    assert many == "The model reads the first 26 words, as in training; 974 more are left out."
-    (some,) = explainer.explain(seen, "what color is the zyx ?").notes
-    assert "does not know “zyx”" in some
-    found = explainer.explain(seen, "zyx wvu ?")
-    assert "knows none of these words" in found.notes[0]
-    assert found.known == (False, False, True)
+SAME = "unknown words are all the same to it."
 
 
-def test_threads_get_what_one_at_a_time_gets(explainer, pictures):
-    asked = list(product(pictures[:2], (QUESTION, "how many boxes are there ?")))
+@pytest.mark.parametrize(
+    ("question", "note", "known"),
+    [
+        (QUESTION, "", [True] * 6),
+        (QUESTION * 200, "The model reads the first 26 words, as in training; 1174 more are left out.", [True] * 26),
+        ("what color is the zyx ?", f"The model does not know “zyx”: {SAME}", [True] * 4 + [False, True]),
+        ("zyx wvu ?", f"The model knows none of these words: {SAME}", [False, False, True]),
+    ],
+)  # fmt: skip
+def test_notes_name_the_words_that_the_model_did_not_read(explainer, view, question, note, known):
+    found = explainer.explain(view, question)
+    assert found.notes == ((note,) if note else ())
+    assert list(found.known) == known
 
+
+@pytest.mark.parametrize("size", [(1, 1), (300, 20)])
+def test_an_image_of_any_size_gets_the_size_of_the_recipe(explainer, size):
+    view = explainer.look(Image.new("RGB", size, (10, 200, 30)))
+    assert view.pixels.shape == (3, explainer.recipe.height, explainer.recipe.width)
+
+
+def test_threads_get_the_same_results_as_one_at_a_time(explainer, pictures):
     def explain(picture, question):
-        seen = explainer.look(picture)
-        found = explainer.explain(seen, question)
-        change = explainer.change(seen, question, cells=[100], words=[1], asked=[0, 1])
-        probabilities = [one.probability for one in found.answers], change.probabilities
-        return probabilities, [one.values for one in found.maps]
+        view = explainer.look(picture)
+        found = explainer.explain(view, question)
+        change = explainer.change(view, question, cells=[100], words=[1], asked=[0, 1])
+        answers = [one.probability for one in found.answers], change.probabilities
+        return answers, [one.values.tolist() for one in found.maps]
 
+    asked = list(product(pictures[:2], (QUESTION, "how many boxes are there ?")))
     alone = [explain(*one) for one in asked]
     with ThreadPoolExecutor(len(asked)) as threads:
-        together = list(threads.map(explain, *zip(*asked, strict=True)))
-    for ours, theirs in zip(together, alone, strict=True):
-        assert ours[0] == theirs[0]
-        for one, other in zip(ours[1], theirs[1], strict=True):
-            np.testing.assert_array_equal(one, other)
-
-
-def test_an_image_of_any_size_is_seen_as_the_recipe_says(explainer):
-    for size in ((1, 1), (300, 20)):
-        seen = explainer.look(Image.new("RGB", size, (10, 200, 30)))
-        assert seen.pixels.shape == (3, explainer.recipe.height, explainer.recipe.width)
+        assert list(threads.map(explain, *zip(*asked, strict=True))) == alone

@@ -1,19 +1,11 @@
+"""Tags, groups of tags and the most important words by group, by hand and with both taggers."""
+
 import nltk
 import numpy as np
 import pytest
-import torch
+from known_models import make_maps
 
-from lookwhy.analysis.part_of_speech import (
-    GROUP_OF,
-    GROUPS,
-    Tagger,
-    count_tags,
-    find_tagger,
-    frequent_groups,
-    group_of,
-    most_important_by_group,
-)  # fmt: skip
-from lookwhy.types import ImportanceMaps
+from lookwhy.analysis import part_of_speech as speech
 
 TAGS = {
     "what": "WP",
@@ -25,26 +17,18 @@ TAGS = {
     "cube": "NN",
     "?": ".",
 }
-BY_HAND = Tagger("by hand", lambda words: [TAGS[word] for word in words])
+BY_HAND = speech.Tagger("by hand", lambda words: [TAGS[word] for word in words])
 QUESTIONS = [one.split() for one in ("what color is the cube ?", "is the cube red ?", "which cube")]
 
 
-def word_maps(values, valid=None):
-    values = torch.tensor(values)
-    valid = torch.ones_like(values, dtype=torch.bool) if valid is None else torch.tensor(valid)
-    rows = torch.arange(len(values))
-    return ImportanceMaps("word_drop", "question", values, valid, True, "", rows, rows)
+COUNTS = speech.count_tags(BY_HAND, QUESTIONS)
 
 
 def test_probabilities_are_hits_over_words_of_the_group():
-    maps = word_maps(
-        [[0.1, 0.0, 0.0, 0.0, -0.9, 0.0], [0.2, 0.0, 0.1, 0.5, 0.0, 9.0], [0.3, 0.1, 9.0, 9.0, 9.0, 9.0]],
-        [[True] * 6, [True] * 5 + [False], [True] * 2 + [False] * 4],
-    )
-    tags = [BY_HAND.tag(words) for words in QUESTIONS]
-    groups = frequent_groups(count_tags(BY_HAND, QUESTIONS), top=15)
-    images = np.array([4, 4, 5])
-    found = most_important_by_group(maps, tags, groups, images, samples=500, seed=0)
+    values = [[0.1, 0, 0, 0, -0.9, 0], [0.2, 0, 0.1, 0.5, 0, 9], [0.3, 0.1, 9, 9, 9, 9]]
+    maps = make_maps(values, "question", [[1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 1, 0], [1, 1, 0, 0, 0, 0]])
+    tags, groups = map(BY_HAND.tag, QUESTIONS), speech.frequent_groups(COUNTS, top=15)
+    found = speech.most_important_by_group(maps, list(tags), groups, np.array([4, 4, 5]), samples=500, seed=0)
     # Most important: cube (by magnitude), red, which. Nouns: color, cube; cube; cube.
     assert found["noun"] == pytest.approx(1 / 4)
     assert found["adjective"] == 1.0
@@ -54,36 +38,33 @@ def test_probabilities_are_hits_over_words_of_the_group():
     # Nouns: one hit of three words on image 4, none of one word on image 5; drawn twice with replacement.
     assert (found["noun/ci_low"], found["noun/ci_high"]) == pytest.approx((0.0, 1 / 3))
     assert found["noun/expected"] == pytest.approx((1 / 6 + 1 / 6 + 1 / 5 + 1 / 2) / 4)
-
-
-def test_groups_are_ordered_by_frequency_and_hold_only_frequent_tags():
-    counts = count_tags(BY_HAND, QUESTIONS)
-    assert list(frequent_groups(counts, top=15))[0] == "noun"
-    assert sum(len(tags) for tags in frequent_groups(counts, top=3).values()) == 3
-    assert {group_of(tag) for tag in ("WDT", "WP", "WP$", "WRB")} == {"wh_word"}
-    assert group_of("FW") == "other"
-    assert len(GROUP_OF) == sum(map(len, GROUPS.values()))  # each tag is in one group
-
-
-def test_questions_without_a_defined_word_count_in_no_group():
-    maps = word_maps([[0.0, 0.0]], [[False, False]])
-    found = most_important_by_group(maps, [["WP", "NN"]], {"noun": ["NN"]}, np.array([1]), 10, 0)
+    # Questions without a defined word count in no group.
+    maps = make_maps([[0.0, 0.0]], "question", [[0, 0]])
+    found = speech.most_important_by_group(maps, [["WP", "NN"]], {"noun": ["NN"]}, np.array([1]), 10, 0)
     assert found == {"noun/n": 0}
 
 
-def test_without_nltks_data_the_bundled_tagger_runs_says_so_and_gives_one_tag_a_word(monkeypatch):
+def test_groups_are_ordered_by_frequency_and_hold_only_frequent_tags():
+    assert list(speech.frequent_groups(COUNTS, top=15))[0] == "noun"
+    assert sum(len(tags) for tags in speech.frequent_groups(COUNTS, top=3).values()) == 3
+    assert {speech.group_of(tag) for tag in ("WDT", "WP", "WP$", "WRB")} == {"wh_word"}
+    assert speech.group_of("FW") == "other"
+    assert len(speech.GROUP_OF) == sum(map(len, speech.GROUPS.values()))  # each tag is in one group
+
+
+def test_without_nltks_data_the_bundled_tagger_runs_under_its_name_and_gives_each_word_a_tag(monkeypatch):
     monkeypatch.setattr(nltk.data, "path", [])
     monkeypatch.setattr(nltk, "download", lambda *more, **options: False)
-    tagger = find_tagger()
+    tagger = speech.find_tagger()
     assert "TextBlob" in tagger.name
     assert tagger.tag(QUESTIONS[0])[0] == "WP"
     for words in (["is", "it", "a", "cat/dog", "?"], ["what", "'s", "that", "?"], ["..."]):
         assert len(tagger.tag(words)) == len(words)
 
 
-def test_nltks_tagger_runs_where_its_data_is_found(shared_data, monkeypatch):
+def test_nltks_tagger_runs_if_its_data_is_found(shared_data, monkeypatch):
     monkeypatch.setattr(nltk.data, "path", [str(shared_data / "nltk_data")])
-    tagger = find_tagger()
+    tagger = speech.find_tagger()
     assert "NLTK" in tagger.name
     assert "averaged_perceptron_tagger_eng" in tagger.name
     assert tagger.tag(QUESTIONS[0]) == ["WP", "NN", "VBZ", "DT", "NN", "."]

@@ -1,14 +1,20 @@
-"""One analysis over unlike batches, and a plan that does not fit the model."""
+"""One analysis over unlike batches, its accuracies and counts, and a plan that does not fit the model."""
 
+import random
+
+import numpy as np
 import pytest
 import torch
-from known_models import LinearBlackBox, make_batch
+from known_models import LinearBlackBox, make_batch, make_maps
+from official_metric import reference_accuracy
 from tiny_runs import make_data, make_head, make_trainer
 from torch import nn
 
 from lookwhy.analysis import AnalysisPlan, run_analysis
+from lookwhy.analysis.evaluate import evaluate
 from lookwhy.analysis.part_of_speech import Tagger
-from lookwhy.attribution import Attention, GuidedBackprop, Occlusion, WordDrop, WordGradient
+from lookwhy.analysis.questions import QuestionRecord
+from lookwhy.attribution import Attention, GuidedBackprop, Occlusion, WordDrop
 from lookwhy.callbacks import ImportanceCallback
 from lookwhy.errors import LookwhyError
 from lookwhy.models import DeeperLSTM, Pipeline, VQASystem
@@ -22,13 +28,11 @@ def test_images_of_different_sizes_are_explained_as_each_alone(tmp_path):
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(2), nn.Flatten())
     model = Pipeline(network, DeeperLSTM(9, 5, 16, embedding_size=6, hidden_size=5, common_size=8)).eval()
     model.tower.memory = Memory(tmp_path)
-    batches = []
-    for number, size in enumerate(((12, 9), (12, 9), (20, 11), (12, 9))):
-        batch = make_batch(torch.rand(1, 3, *size), image_ids=[number], dtype=torch.float32)
-        batch.question_ids = torch.tensor([number])
-        batches.append(batch)
-    methods = [GuidedBackprop(4), Occlusion(4)], [WordGradient(), WordDrop()]
-    plan = AnalysisPlan(*methods, grid=4, bootstrap_samples=10)
+    images = [torch.rand(1, 3, *size) for size in ((12, 9), (12, 9), (20, 11), (12, 9))]
+    batches = [make_batch(one, image_ids=[number], dtype=one.dtype) for number, one in enumerate(images)]
+    for number, batch in enumerate(batches):
+        batch.question_ids += number
+    plan = AnalysisPlan([GuidedBackprop(4), Occlusion(4)], grid=4, bootstrap_samples=10)
     found = run_analysis(model, batches, plan, tagger=TAGGER).maps
     for number, batch in enumerate(batches):
         target = model.answer_scores(batch.images, batch.tokens, batch.lengths).argmax(1)
@@ -57,3 +61,39 @@ def test_a_method_that_cannot_explain_the_model_is_refused_before_the_first_step
     with pytest.raises(LookwhyError, match="expected a head that attends, found DeeperLSTM"):
         trainer.fit(VQASystem(make_head(data)), data)
     assert trainer.global_step == 0
+
+
+def question(number, answers=(), kind="other"):
+    return QuestionRecord(number, number, "", "", [], [], "", kind, list(answers), "a", 0.5)
+
+
+def test_accuracies_are_the_official_ones_to_the_last_bit():
+    draw = random.Random(0)
+    rows, expected, unlike = [], {}, 0
+    for number in range(200):
+        answers, kind = draw.choices("abcde", k=10), draw.choice(("yes/no", "number", "other"))
+        rows.append(question(number, answers, kind))
+        for key in ("accuracy/overall", f"accuracy/answer_type/{kind}"):
+            expected.setdefault(key, []).append(reference_accuracy("a", answers))
+    found = evaluate({}, rows, np.empty((200, 0, 16, 16), np.float32), {}, AnalysisPlan()).summary
+    for key, scores in expected.items():
+        assert found[key] == sum(scores) / len(scores)
+        unlike += found[key] != np.mean(scores)
+    assert unlike  # else this could not fail
+
+
+def test_the_reasons_of_undefined_correlations_are_counted():
+    draw = np.random.default_rng(0)
+    human = draw.random((6, 2, 16, 16)).astype(np.float32)
+    human[0] = np.nan  # nobody looked
+    human[1] = 0  # both maps are black
+    human[2, 0], human[2, 1] = 7, np.nan  # the only map is gray throughout
+    human[3, 0] = 0  # one of two is black: the other counts
+    values = draw.random((6, 16, 16)).astype(np.float32)
+    values[4] = 0
+    maps, questions = {"image/x": make_maps(values)}, [question(i) for i in range(6)]
+    found = evaluate(maps, questions, human, {}, AnalysisPlan())
+    expected = {"no annotator map": 1, "constant annotator maps only": 2, "image/x: constant map": 1}
+    assert {key: n for key, n in found.manifest["excluded"].items() if "failure" not in key} == expected
+    counted = [found.summary[f"image/x/rank_correlation/{key}"] for key in ("n", "n_undefined")]
+    assert counted == [2, 4]

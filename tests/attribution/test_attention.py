@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from pipelines import TARGET
 from tiny_runs import make_data
 
 from lookwhy.attribution import Attention, GuidedBackprop, Occlusion, WordDrop, WordGradient, explaining
@@ -13,7 +14,7 @@ from lookwhy.towers.image_tower import tower_from_description
 
 @pytest.fixture
 def questions(tiny_world):
-    """A SAN on the tiny world's own tower, and a batch of questions about one picture."""
+    """A SAN on the tiny world's own tower, a batch of questions about one picture, and answers to explain."""
     data = make_data(tiny_world)
     data.setup()
     tower = tower_from_description(data.describe()["tower"], data.folder)
@@ -23,38 +24,34 @@ def questions(tiny_world):
         parameter.data.mul_(10)
     pictures = data.prepro.test.image_pos
     batch = next(iter(data.image_batches(np.flatnonzero(pictures == pictures[0]), tower.recipe)))
-    return Pipeline(tower, head).eval(), batch
+    return Pipeline(tower, head).eval(), batch, torch.zeros(len(batch), dtype=torch.int64)
 
 
-def test_the_map_is_the_last_hops_attention_on_the_grid(questions):
-    model, batch = questions
-    target = torch.zeros(len(batch), dtype=torch.int64)
-    maps = Attention(grid=3)(model, batch, target)
+def test_the_map_is_the_chosen_hops_attention_on_the_grid(questions):
+    model, batch, target = questions
     with torch.no_grad():
-        view = model.head.look(batch.features)
-        attention = model.head.attend(view, model.head.read(model.head.embed(batch.tokens), batch.lengths))
-    torch.testing.assert_close(maps.values.flatten(1), attention[:, -1], rtol=1e-4, atol=1e-6)
-    torch.testing.assert_close(maps.values.sum((1, 2)), torch.ones(len(batch)))
-    first = Attention(grid=3, hop=0)(model, batch, target)
-    torch.testing.assert_close(first.values.flatten(1), attention[:, 0], rtol=1e-4, atol=1e-6)
-    assert not maps.signed
-    assert "same for every answer" in maps.target
+        code = model.head.read(model.head.embed(batch.tokens), batch.lengths)
+        attention = model.head.attend(model.head.look(batch.features), code)
+    for method, hop in ((Attention(grid=3), -1), (Attention(grid=3, hop=0), 0)):
+        maps = method(model, batch, target)
+        torch.testing.assert_close(maps.values.flatten(1), attention[:, hop], rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(maps.values.sum((1, 2)), torch.ones(len(batch)))
+        assert not maps.signed
+        assert "same for every answer" in maps.target
 
 
 def test_a_head_without_attention_or_that_hop_is_refused(questions, small_pipeline, small_batch):
-    model, batch = questions
-    target = torch.zeros(len(batch), dtype=torch.int64)
     with pytest.raises(LookwhyError, match="expected a head that attends, found DeeperLSTM"):
-        Attention()(small_pipeline, small_batch, torch.zeros(len(small_batch), dtype=torch.int64))
+        Attention()(small_pipeline, small_batch, TARGET)
     with pytest.raises(LookwhyError, match="found 2 hops over 9 regions; set `hop` between 0 and 1"):
-        Attention(hop=2)(model, batch, target)
+        Attention(hop=2)(*questions)
 
 
-def test_every_other_method_explains_it_unchanged(questions):
-    model, batch = questions
+@pytest.mark.parametrize("method", [GuidedBackprop(), Occlusion(), WordGradient(), WordDrop()])
+def test_every_other_method_explains_it_unchanged(questions, method):
+    model, batch, _ = questions
     with explaining(model):
         target = model.answer_scores(batch.images, batch.tokens, batch.lengths).argmax(1)
-        for method in (GuidedBackprop(), Occlusion(), WordGradient(), WordDrop()):
-            maps = method(model, batch, target)
-            assert maps.values[maps.valid].abs().sum() > 0
-            assert torch.isfinite(maps.values).all()
+        maps = method(model, batch, target)
+    assert maps.values[maps.valid].abs().sum() > 0
+    assert torch.isfinite(maps.values).all()

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from known_models import OnlyScores, make_batch
+from pipelines import TARGET
 from torch import nn
 
 from lookwhy.attribution import Deconvnet, Gradient, GuidedBackprop
@@ -29,8 +30,7 @@ def test_pixel_gradients_equal_a_numpy_backward_pass(method):
     random = np.random.default_rng(0)
     w1, w2 = random.normal(size=(5, 12)), random.normal(size=(2, 5))
     tower = nn.Sequential(
-        nn.Flatten(), nn.Linear(12, 5, bias=False), nn.ReLU(inplace=True), nn.Linear(5, 2, bias=False),
-        nn.ReLU(),
+        nn.Flatten(), nn.Linear(12, 5, bias=False), nn.ReLU(inplace=True), nn.Linear(5, 2, bias=False), nn.ReLU()
     ).double()  # fmt: skip
     tower[1].weight.data, tower[3].weight.data = torch.tensor(w1), torch.tensor(w2)
     for seed in range(5):
@@ -38,58 +38,55 @@ def test_pixel_gradients_equal_a_numpy_backward_pass(method):
         h1, h2 = w1 @ x, w2 @ np.maximum(w1 @ x, 0)
         p = np.exp(np.maximum(h2, 0)) / np.exp(np.maximum(h2, 0)).sum()
         upstream = np.array([p[0] * (1 - p[0]), -p[0] * p[1]])
-        g2 = RULES[method](h2, upstream)
-        expected = w1.T @ RULES[method](h1, w2.T @ g2)
+        expected = w1.T @ RULES[method](h1, w2.T @ RULES[method](h2, upstream))
         batch = make_batch(torch.tensor(x).view(1, 3, 2, 2), ((1,),))
-        model = Pipeline(tower, IdentityHead())
-        found = method().pixel_gradients(model, batch, torch.zeros(1, dtype=torch.int64))
+        found = method().pixel_gradients(Pipeline(tower, IdentityHead()), batch, torch.tensor([0]))
         np.testing.assert_allclose(found.numpy().ravel(), expected, atol=1e-14)
 
 
+@torch.no_grad()
 @pytest.mark.parametrize("explains", ["probability", "logit"])
 def test_plain_gradient_equals_finite_differences_through_the_whole_model(
     small_pipeline, small_batch, explains
 ):
-    target = torch.tensor([1, 2, 3])
-    found = Gradient(explains=explains).pixel_gradients(small_pipeline, small_batch, target)
-    step = 1e-6
-    for row, channel, y, x in ((0, 0, 3, 4), (1, 2, 8, 8), (2, 1, 15, 0)):
-        values = []
-        for sign in (1, -1):
-            moved = small_batch.images.clone()
-            moved[row, channel, y, x] += sign * step
-            with torch.no_grad():
-                scores = small_pipeline(moved, small_batch.tokens, small_batch.lengths)
-            scores = scores.softmax(1) if explains == "probability" else scores
-            values.append(scores[row, target[row]])
-        slope = float(values[0] - values[1]) / (2 * step)
-        assert float(found[row, channel, y, x]) == pytest.approx(slope, abs=1e-8)
+    def score(row, channel, y, x, step):
+        moved = small_batch.images.clone()
+        moved[row, channel, y, x] += step
+        scores = small_pipeline(moved, small_batch.tokens, small_batch.lengths)[row]
+        return float((scores.softmax(0) if explains == "probability" else scores)[TARGET[row]])
+
+    with torch.enable_grad():
+        found = Gradient(explains=explains).pixel_gradients(small_pipeline, small_batch, TARGET)
+    for place in ((0, 0, 3, 4), (1, 2, 8, 8), (2, 1, 15, 0)):
+        slope = (score(*place, 1e-6) - score(*place, -1e-6)) / 2e-6
+        assert float(found[place]) == pytest.approx(slope, abs=1e-8)
 
 
-def test_maps_average_the_largest_channel_over_each_cell(small_pipeline, small_batch):
-    target = torch.tensor([1, 2, 3])
-    method = GuidedBackprop(grid=4)
-    gradients = method.pixel_gradients(small_pipeline, small_batch, target)
-    expected = gradients.abs().amax(1).view(3, 4, 4, 4, 4).mean((2, 4))
-    maps = method(small_pipeline, small_batch, target)
+@pytest.mark.parametrize("pool", ["mean", "max"])
+def test_maps_pool_the_largest_channel_over_each_cell(small_pipeline, small_batch, pool):
+    method = GuidedBackprop(grid=4, pool=pool)
+    gradients = method.pixel_gradients(small_pipeline, small_batch, TARGET)
+    cells = gradients.abs().amax(1).view(3, 4, 4, 4, 4)
+    maps = method(small_pipeline, small_batch, TARGET)
+    expected = cells.mean((2, 4)) if pool == "mean" else cells.amax((2, 4))
     torch.testing.assert_close(maps.values, expected.float())
     assert not maps.signed
-    strongest = GuidedBackprop(grid=4, pool="max")(small_pipeline, small_batch, target).values
-    expected = gradients.abs().amax(1).view(3, 4, 4, 4, 4).amax((2, 4))
-    torch.testing.assert_close(strongest, expected.float())
+
+
+class Functional(nn.Module):
+    def forward(self, images):
+        return torch.relu(images).flatten(1)
 
 
 @pytest.mark.parametrize("method", [GuidedBackprop, Deconvnet])
-def test_a_network_without_relu_modules_is_refused(method, small_batch):
-    class Functional(nn.Module):
-        def forward(self, images):
-            return torch.relu(images).flatten(1)
-
+def test_a_black_box_or_a_network_without_relu_modules_is_refused(method, small_pipeline, small_batch):
     head = DeeperLSTM(9, 5, 3 * 16 * 16, 4, 4)
     head.rectified = nn.ReLU()  # one in the head does not help
     model = Pipeline(Functional(), head).double().eval()
     with pytest.raises(LookwhyError, match=r"expected nn.ReLU modules for .*, found none in Functional"):
-        method()(model, small_batch, torch.zeros(3, dtype=torch.int64))
+        method()(model, small_batch, TARGET)
+    with pytest.raises(LookwhyError, match="found OnlyScores; explain .* with Occlusion or WordDrop"):
+        method()(OnlyScores(small_pipeline), small_batch, TARGET)
 
 
 @pytest.mark.parametrize("method", [GuidedBackprop, Deconvnet])
@@ -105,26 +102,16 @@ def test_relu_modules_are_as_before_also_after_an_error(method, small_pipeline, 
     assert torch.equal(before, after)
 
 
-def test_a_black_box_is_refused_with_the_way_out(small_pipeline, small_batch):
-    with pytest.raises(
-        LookwhyError, match="found OnlyScores; explain a black box with Occlusion or WordDrop"
-    ):
-        GuidedBackprop()(OnlyScores(small_pipeline), small_batch, torch.zeros(3, dtype=torch.int64))
-
-
-def test_a_confident_answer_still_has_a_gradient(small_pipeline, small_batch):
+@pytest.mark.parametrize("method", [Gradient(grid=4), GuidedBackprop(grid=4)])
+def test_a_question_only_model_has_zero_gradients_and_a_confident_answer_has_not(
+    method, small_pipeline, small_batch
+):
+    head = DeeperLSTM(9, 5, 6 * 4 * 4, embedding_size=6, hidden_size=5, common_size=8, use_image=False)
+    maps = method(Pipeline(small_pipeline.tower, head.double()).eval(), small_batch, TARGET)
+    assert maps.values.shape == (3, 4, 4)
+    assert not maps.values.any()
+    assert method(small_pipeline, small_batch, TARGET).values.any()
     small_pipeline.float()
     small_pipeline.head.classify.bias.data[0] += 40.0  # p rounds to 1 in single precision
     small_batch.images = small_batch.images.float()
-    found = Gradient()(small_pipeline, small_batch, torch.zeros(3, dtype=torch.int64))
-    assert (found.values.flatten(1).amax(1) > 0).all()
-
-
-def test_a_question_only_model_has_zero_gradients_at_every_pixel(small_pipeline, small_batch):
-    head = DeeperLSTM(9, 5, 6 * 4 * 4, embedding_size=6, hidden_size=5, common_size=8, use_image=False)
-    blind = Pipeline(small_pipeline.tower, head.double()).eval()
-    for method in (Gradient(grid=4), GuidedBackprop(grid=4)):
-        maps = method(blind, small_batch, torch.tensor([1, 2, 3]))
-        assert maps.values.shape == (3, 4, 4)
-        assert not maps.values.any()
-        assert method(small_pipeline, small_batch, torch.tensor([1, 2, 3])).values.any()
+    assert (method(small_pipeline, small_batch, 0 * TARGET).values.flatten(1).amax(1) > 0).all()

@@ -175,7 +175,7 @@ def test_existing_files_are_kept_unless_the_image_is_another_or_the_command_over
     arguments = ["--batch", batch.asked, "--out", out, "--format"]
     assert explain(*arguments, "json") == 0
     printed = capsys.readouterr().out
-    assert "3 of 4 were there already" in printed
+    assert "3 of 4 were there already and are kept; --overwrite replaces them" in printed
     assert "1 explained" in printed
     second = times(out)
     assert {name for name in second if second[name] != first[name]} == {missing.name}

@@ -95,16 +95,14 @@ def test_answers_and_maps_are_those_of_the_explain_command(answered, numbers):
     assert words.all_inner_texts() == [one["word"] for one in drop]
 
 
-def test_a_region_painted_over_is_shown_and_changes_the_answer_by_what_occlusion_says_and_comes_back(
-    answered, numbers
-):
+def test_a_region_painted_over_changes_the_answer_as_occlusion_says_and_comes_back(answered, numbers):
     _, occlusion, _ = numbers
     row, column = np.unravel_index(np.abs(occlusion).argmax(), occlusion.shape)
     untouched = bars(answered)
     click_cell(answered, row, column)
     before, after = changed(answered)
-    assert before - after == pytest.approx(100 * occlusion[row, column], abs=0.11)
     assert before != after
+    assert before - after == pytest.approx(100 * occlusion[row, column], abs=0.11)
     assert "1 region painted over" in answered.inner_text("#said")
     middle = f"(c) => [...c.getContext('2d').getImageData({column + 0.5} * c.width / 16, {row + 0.5} * c.height / 16, 1, 1).data]"
     for panel in ("Image", "Occlusion"):
@@ -144,7 +142,7 @@ def test_without_any_word_the_last_state_stays(opened, picture):
 
 def test_cells_and_words_are_reached_with_the_keyboard_and_by_numbers(answered):
     answered.locator(".stage").first.focus()
-    for key in ("ArrowDown", "ArrowDown", "ArrowRight", "End", "ArrowLeft"):
+    for key in ["ArrowDown", "ArrowDown", "ArrowRight", "End", "ArrowLeft"]:
         answered.keyboard.press(key)
     assert answered.inner_text("#cell").startswith("Row 3, column 15: Guided backpropagation ")
     answered.keyboard.press("Enter")
@@ -164,11 +162,10 @@ def test_cells_and_words_are_reached_with_the_keyboard_and_by_numbers(answered):
 
 def test_an_example_is_one_click(opened, served, tiny_world):
     page = opened()
-    example = page.locator("#examples button").first
-    asked = example.inner_text()
+    asked = page.locator("#examples button").first.inner_text()
     official = json.loads((tiny_world / "questions_val.json").read_text())["questions"]
     assert asked in {one["question"] for one in official}
-    example.click()
+    page.locator("#examples button").first.click()
     page.wait_for_selector("#result:not([hidden])[aria-busy=false]")
     assert page.inner_text("#asked") == asked
     assert len(bars(page)) == 5
@@ -210,11 +207,13 @@ def test_every_control_has_a_name_and_opacity_changes_the_maps_and_not_the_image
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_phone_needs_no_sideways_scrolling_in_either_theme(opened, picture, scheme):
-    page = ask(
-        opened(width=390, height=844, color_scheme=scheme),
-        picture,
-        "What is the color of the unmistakably" + "y" * 60 + " striped ball left of the box ?",
+    question = (
+        "<img src=x onerror=alert(1)> what is the color of the unmistakably" + "y" * 60 + " striped ball ?"
     )
+    page = ask(opened(width=390, height=844, color_scheme=scheme), picture, question)
+    # Markup in a question is shown as text.
+    assert page.inner_text("#asked") == question
+    assert page.locator("#result img").count() == 0
     page.locator('ul[aria-label="Word drop"] button').nth(1).click()
     changed(page)
     assert page.evaluate("document.documentElement.scrollWidth") == 390
@@ -247,19 +246,11 @@ def test_a_browser_that_sends_too_much_hears_why(opened):
     assert (status, error) == (413, "expected an image of at most 10 MB, found more; choose a smaller file")
 
 
-def test_a_question_is_shown_as_text_whatever_is_in_it(opened, picture):
-    page = opened()
-    evil = "<img src=x onerror=alert(1)> what ?"
-    ask(page, picture, evil)
-    assert page.inner_text("#asked") == evil
-    assert page.locator("#result img").count() == 0
-
-
 def test_a_server_that_does_not_answer_leaves_the_page_as_it_was(opened, picture):
     page = ask(opened(quiet=False), picture)
     before = bars(page)
+    assert len(before) == 5
     page.context.set_offline(True)
     click_cell(page, 3, 3)
     page.wait_for_selector("#trouble:has-text('The server does not answer')")
     assert bars(page) == before
-    assert len(before) == 5

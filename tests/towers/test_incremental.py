@@ -1,79 +1,45 @@
+"""Incremental occlusion, against the plain forward passes of every occluded image."""
+
 from functools import cache
 
 import pytest
 import torch
 import torchvision
 from known_models import draw
+from networks import Residual, nested_with_linear_tail, ready, vgg_like
 from torch import nn
 
-from lookwhy.errors import LookwhyError
 from lookwhy.towers import incremental, winograd
+from lookwhy.towers.backward import BackwardPass
 from lookwhy.towers.incremental import IncrementalOcclusion, occluded_images, plain_occlusion
 from lookwhy.towers.windows import Stage, cell_edges
 
 FILL = torch.tensor([0.7, -1.2, 0.4], dtype=torch.float64)
-
-
-def random_image(height, width):
-    return draw(3, height, width, seed=1)
-
-
-def vgg_like():
-    return nn.Sequential(
-        nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(inplace=True), nn.Conv2d(4, 4, 3, padding=1), nn.ReLU(),
-        nn.MaxPool2d(2), nn.Conv2d(4, 6, 3, padding=1), nn.ReLU(inplace=True), nn.MaxPool2d(2),
-    )  # fmt: skip
-
-
-def strides_and_odd_pools():
+NETS = {
+    "VGG": vgg_like,
+    "nested with linear tail": nested_with_linear_tail,
+    "spatial mean": lambda: nn.Sequential(*vgg_like(), nn.AdaptiveAvgPool2d(1), nn.Flatten()),
     # No ReLU beside the padded pooling: it would hide a margin of zeros.
-    return nn.Sequential(
+    "strides and odd pools": lambda: nn.Sequential(
         nn.Conv2d(3, 4, (5, 3), stride=(2, 1), padding=(2, 0)), nn.MaxPool2d(3, 2, padding=1),
         nn.Conv2d(4, 5, 4, stride=3, padding=2), nn.MaxPool2d((2, 3), stride=1), nn.ReLU(),
-    )  # fmt: skip
-
-
-def strides_longer_than_kernels():
-    layers = nn.Conv2d(3, 4, 2, stride=3), nn.ReLU(), nn.MaxPool2d(1, stride=2), nn.Conv2d(4, 4, 1, padding=1)
-    return nn.Sequential(*layers)
-
-
-def averages_and_batch_norm():
-    net = nn.Sequential(
+    ),
+    "strides longer than kernels": lambda: nn.Sequential(
+        nn.Conv2d(3, 4, 2, stride=3), nn.ReLU(), nn.MaxPool2d(1, stride=2), nn.Conv2d(4, 4, 1, padding=1)
+    ),
+    "averages and batch norm": lambda: nn.Sequential(
         nn.BatchNorm2d(3), nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU(inplace=True),
         nn.AvgPool2d(3, 2, padding=1), nn.Conv2d(4, 4, 3, padding=2), nn.Dropout(0.5), nn.AvgPool2d(2),
-    )  # fmt: skip
-    for norm in (net[0], net[2]):
-        norm.running_mean.normal_()
-        norm.running_var.uniform_(0.5, 2)
-    return net
-
-
-def groups_and_holes():
-    return nn.Sequential(
+    ),
+    "groups and holes": lambda: nn.Sequential(
         nn.ReLU(inplace=True), nn.Conv2d(3, 6, 3, padding=4, dilation=(2, 3), groups=3),
         nn.MaxPool2d(2, 1, dilation=2), nn.Identity(), nn.Conv2d(6, 4, 3, groups=2),
-    )  # fmt: skip
+    ),
+}  # fmt: skip
 
 
-def spatial_mean_tail():
-    return nn.Sequential(*vgg_like(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-
-
-def nested_with_linear_tail():
-    tail = [nn.Flatten(), nn.Linear(150, 7), nn.ReLU(inplace=True), nn.Dropout(), nn.Linear(7, 5)]
-    return nn.Sequential(vgg_like(), nn.AdaptiveAvgPool2d(5), nn.Sequential(*tail))
-
-
-NETS = [
-    vgg_like, strides_and_odd_pools, strides_longer_than_kernels, averages_and_batch_norm, groups_and_holes,
-    spatial_mean_tail, nested_with_linear_tail,
-]  # fmt: skip
-
-
-def ready(make):
-    torch.manual_seed(0)
-    return make().double().eval()
+def image_of(height, width):
+    return draw(3, height, width, seed=1)
 
 
 def assert_same(actual, expected):
@@ -90,77 +56,74 @@ def way(request, monkeypatch):
 
 @pytest.mark.parametrize("dense_from", [0.0, 0.8, 2.0], ids=["whole maps", "default", "windows only"])
 @pytest.mark.parametrize("size", [(32, 32), (37, 29)], ids=str)
-@pytest.mark.parametrize("make", NETS, ids=lambda make: make.__name__)
-def test_equals_running_every_occluded_image(make, size, dense_from, way, monkeypatch):
+@pytest.mark.parametrize("name", NETS)
+def test_equals_running_every_occluded_image(name, size, dense_from, way, monkeypatch):
     monkeypatch.setattr(incremental, "DENSE_FROM", dense_from)
-    net, image = ready(make), random_image(*size)
+    net, image = ready(NETS[name]), image_of(*size)
     for grid in (4, 7):
         occlude = IncrementalOcclusion(net, grid, FILL)
         assert occlude.incremental, occlude.why_not
-        assert_same(occlude(image), reference(make, size, grid))
+        assert_same(occlude(image), reference(name, size, grid))
 
 
 @cache
-def reference(make, size, grid):
-    return plain_occlusion(ready(make), random_image(*size), grid, FILL)
+def reference(name, size, grid):
+    return plain_occlusion(ready(NETS[name]), image_of(*size), grid, FILL)
 
 
-def test_small_cells_are_computed_in_small_windows(monkeypatch):
-    net, image = ready(lambda: nn.Sequential(*vgg_like(), nn.Flatten())), random_image(64, 64)
-    expected = plain_occlusion(net, image, 8, None)
-    areas, run = [], Stage.run
-    measured = lambda stage, x, first=0: areas.append(x[..., 0].numel()) or run(stage, x, first)  # noqa: E731
-    monkeypatch.setattr(Stage, "run", measured)
-    assert_same(IncrementalOcclusion(net, 8)(image), expected)
-    assert sum(areas) < 0.4 * 64 * (64 * 64 * 2 + 64 * 64 + 32 * 32 * 2)
+@pytest.fixture
+def runs(monkeypatch):
+    """Input and output of every stage that runs."""
+    found, run = [], Stage.run
+
+    def recorded(stage, maps, first=0):
+        found.append((maps, run(stage, maps, first)))
+        return found[-1][1]
+
+    monkeypatch.setattr(Stage, "run", recorded)
+    return found
 
 
-def test_more_cells_than_pixels_leave_the_empty_ones_clean(way):
-    net, image = ready(vgg_like), random_image(8, 12)
+def test_small_cells_are_computed_in_small_windows(runs):
+    net, image = ready(lambda: nn.Sequential(*vgg_like(), nn.Flatten())), image_of(64, 64)
+    assert_same(IncrementalOcclusion(net, 8)(image), plain_occlusion(net, image, 8, None))
+    assert sum(maps[..., 0].numel() for maps, _ in runs) < 0.4 * 64 * (64 * 64 * 2 + 64 * 64 + 32 * 32 * 2)
+
+
+def test_batches_take_no_more_than_the_memory_given(runs):
+    IncrementalOcclusion(ready(vgg_like), 8, memory=200_000)(image_of(64, 64))
+    sizes = [(len(maps), 8 * (maps.numel() + output.numel())) for maps, output in runs]
+    assert max(size for count, size in sizes if count > 1) <= 200_000
+    assert max(count for count, _ in sizes) > 4
+
+
+def test_empty_cells_and_cells_of_the_fill_colour_give_the_clean_features(way):
+    net, image = ready(vgg_like), image_of(8, 12)
     features = IncrementalOcclusion(net, 10, FILL)(image)
     assert_same(features, plain_occlusion(net, image, 10, FILL))
     empty = next(i for i in range(10) if len(set(cell_edges(8, 10)[i : i + 2])) == 1)
     assert_same(features[10 * empty], net(image[None])[0].detach())
-
-
-def test_a_cell_already_of_the_fill_colour_gives_the_clean_features(way):
-    net, image = ready(nested_with_linear_tail), random_image(32, 32)
+    net, image = ready(nested_with_linear_tail), image_of(32, 32)
     image[:, 8:16, 16:24] = FILL[:, None, None]
-    features = IncrementalOcclusion(net, 4, FILL)(image)
-    clean = net(image[None])[0].detach()
+    features, clean = IncrementalOcclusion(net, 4, FILL)(image), net(image[None])[0].detach()
     assert_same(features[1 * 4 + 2], clean)
     assert (features - clean).abs().amax(1).gt(1e-6).sum() == 15
 
 
-def test_single_precision_is_as_exact_as_single_precision(way):
-    net, image = ready(vgg_like), random_image(40, 40)
+def test_single_precision_has_the_usual_rounding_errors(way):
+    net, image = ready(vgg_like), image_of(40, 40)
     expected = plain_occlusion(net, image, 5, FILL)
     features = IncrementalOcclusion(net.float(), 5, FILL)(image.float())
     assert features.dtype == torch.float32
     torch.testing.assert_close(features.double(), expected, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("make", [vgg_like, nested_with_linear_tail, averages_and_batch_norm])
-def test_little_memory_means_many_batches_of_the_same_numbers(make, way):
-    net, image = ready(make), random_image(24, 24)
+@pytest.mark.parametrize("name", ["VGG", "nested with linear tail", "averages and batch norm"])
+def test_little_memory_means_many_batches_of_the_same_numbers(name, way):
+    net, image = ready(NETS[name]), image_of(24, 24)
     expected = IncrementalOcclusion(net, 6, FILL)(image)
     for memory in (1, 100_000):
         assert_same(IncrementalOcclusion(net, 6, FILL, memory=memory)(image), expected)
-
-
-def test_batches_take_no_more_than_the_memory_given(monkeypatch):
-    net, image, memory = ready(vgg_like), random_image(64, 64), 200_000
-    sizes, run = [], Stage.run
-
-    def weighed(stage, maps, first=0):
-        output = run(stage, maps, first)
-        sizes.append((len(maps), 8 * (maps.numel() + output.numel())))
-        return output
-
-    monkeypatch.setattr(Stage, "run", weighed)
-    IncrementalOcclusion(net, 8, memory=memory)(image)
-    assert max(size for count, size in sizes if count > 1) <= memory
-    assert max(count for count, _ in sizes) > 4
 
 
 class Doubled(nn.Conv2d):
@@ -168,71 +131,58 @@ class Doubled(nn.Conv2d):
         return 2 * super().forward(x)
 
 
-class Functional(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.conv = nn.Conv2d(3, 2, 3)
-
-    def forward(self, x):
-        return torch.relu(self.conv(x)).sum((2, 3))
-
-
-def hooked():
-    net = vgg_like()
-    net[0].register_forward_hook(lambda module, args, output: output * 2)
-    return net
+HOOKED = nn.Conv2d(3, 4, 3)
+HOOKED.register_forward_hook(lambda module, args, output: output * 2)
 
 
 @pytest.mark.parametrize(
-    ("make", "reason"),
+    ("layers", "reason"),
     [
-        (Functional, "Functional is not"),
-        (lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.GELU()), "GELU is not"),
-        (lambda: nn.Sequential(Doubled(3, 4, 3)), "Doubled is not"),
-        (lambda: nn.Sequential(nn.MaxPool2d(3, 2, ceil_mode=True)), "MaxPool2d has ceil_mode"),
-        (lambda: nn.Sequential(nn.Conv2d(3, 4, 3, padding="same")), "Conv2d has padding by name"),
-        (lambda: nn.Sequential(nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect")), "other than zeros"),
-        (
-            lambda: nn.Sequential(nn.AvgPool2d(3, 2, 1, count_include_pad=False)),
-            "means that leave padding out",
-        ),
-        (lambda: nn.Sequential(nn.BatchNorm2d(3, track_running_stats=False)), "no running statistics"),
-        (hooked, "Conv2d has hooks"),
+        ([Residual()], "Residual is not"),
+        ([nn.Conv2d(3, 4, 3), nn.GELU()], "GELU is not"),
+        ([Doubled(3, 4, 3)], "Doubled is not"),
+        ([nn.MaxPool2d(3, 2, ceil_mode=True)], "MaxPool2d has ceil_mode"),
+        ([nn.Conv2d(3, 4, 3, padding="same")], "Conv2d has padding by name"),
+        ([nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect")], "other than zeros"),
+        ([nn.AvgPool2d(3, 2, 1, count_include_pad=False)], "means that leave padding out"),
+        ([nn.BatchNorm2d(3, track_running_stats=False)], "no running statistics"),
+        ([HOOKED, nn.ReLU()], "Conv2d has hooks"),
     ],
 )
-def test_a_network_not_understood_is_run_plainly_and_says_why(make, reason, caplog):
-    net, image = ready(make), random_image(17, 18)
+def test_a_network_not_understood_is_run_plainly_and_says_why(layers, reason, caplog):
+    net, image = ready(lambda: nn.Sequential(*layers)), image_of(17, 18)
     occlude = IncrementalOcclusion(net, 3, FILL)
     (said,) = caplog.messages
     assert said.startswith("occlusion runs the whole network for each cell: ")
     assert reason in said
     assert not occlude.incremental
     assert reason in occlude.why_not
+    assert BackwardPass(net).why_not == occlude.why_not
     assert_same(occlude(image), plain_occlusion(net, image, 3, FILL))
 
 
-def test_layers_that_draw_from_the_batch_or_chance_are_run_plainly():
+def test_batch_norm_in_training_mode_is_run_plainly():
     net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).train()
     assert IncrementalOcclusion(net).why_not == "BatchNorm2d has training mode on"
     assert IncrementalOcclusion(net.eval()).why_not == ""
 
 
 def test_network_image_and_gradients_are_left_as_they_were(way):
-    net, image = ready(averages_and_batch_norm), random_image(24, 24)
+    net, image = ready(NETS["averages and batch norm"]), image_of(24, 24)
     net[4].train()  # a flag that changes no number
-    before = {name: value.clone() for name, value in net.state_dict().items()}
-    flags, pixels, settings = [module.training for module in net.modules()], image.clone(), repr(net)
-    features = IncrementalOcclusion(net, 4, FILL)(image)
-    assert not features.requires_grad
+
+    def state():
+        tensors = [value.tolist() for value in (*net.state_dict().values(), image)]
+        return tensors, [module.training for module in net.modules()], repr(net)
+
+    before = state()
+    assert not IncrementalOcclusion(net, 4, FILL)(image).requires_grad
+    assert state() == before
     assert all(parameter.requires_grad and parameter.grad is None for parameter in net.parameters())
-    assert flags == [module.training for module in net.modules()]
-    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
-    assert torch.equal(image, pixels)
-    assert repr(net) == settings
 
 
-def test_weights_changed_later_are_the_ones_used(way):
-    net, image = ready(vgg_like), random_image(16, 16)
+def test_weights_changed_later_are_used(way):
+    net, image = ready(vgg_like), image_of(16, 16)
     occlude = IncrementalOcclusion(net, 4)
     occlude(image)
     net[0].weight.data.mul_(1.5)
@@ -243,41 +193,29 @@ def test_weights_changed_later_are_the_ones_used(way):
     assert_same(occlude(image), plain_occlusion(net, image, 4, None))
 
 
-def test_cell_edges_are_the_rounded_multiples():
-    assert cell_edges(224, 16) == list(range(0, 225, 14))
-    assert cell_edges(10, 3) == [0, 3, 7, 10]
-    assert cell_edges(5, 2) == [0, 2, 5]  # halves to even
-
-
-def test_occluded_images_are_painted_row_by_row():
+@pytest.mark.parametrize(
+    ("length", "edges"),
+    # Halves are rounded to the even number.
+    [(224, list(range(0, 225, 14))), (64, list(range(0, 65, 4))), (10, [0, 3, 7, 10]), (5, [0, 2, 5]),
+     (10, [0, 2, 5, 8, 10]), (17, [0, 3, 7, 10, 14, 17])],
+)  # fmt: skip
+def test_cells_have_rounded_edges_tile_the_image_and_are_painted_row_by_row(length, edges):
+    grid = len(edges) - 1
+    assert cell_edges(length, grid) == edges
+    images = occluded_images(torch.ones(3, length, length), grid, torch.zeros(3), slice(0, grid * grid))
+    assert torch.equal((1 - images).sum(0), torch.ones(3, length, length))
     image = torch.arange(3 * 4 * 6, dtype=torch.float64).view(3, 4, 6)
-    images = occluded_images(image, 2, FILL, slice(1, 3))
-    assert images.shape == (2, 3, 4, 6)
     upper_right, lower_left = image.clone(), image.clone()
     upper_right[:, :2, 3:] = lower_left[:, 2:, :3] = FILL[:, None, None]
-    assert torch.equal(images, torch.stack([upper_right, lower_left]))
-
-
-def test_a_grid_without_cells_is_refused():
-    with pytest.raises(LookwhyError, match="grid of 1 or more cells a side, found 0"):
-        IncrementalOcclusion(nn.Sequential(nn.ReLU()), grid=0)
+    assert torch.equal(occluded_images(image, 2, FILL, slice(1, 3)), torch.stack([upper_right, lower_left]))
 
 
 @pytest.mark.parametrize("name", ["alexnet", "vgg11", "vgg11_bn", "vgg13", "vgg16_bn", "vgg19"])
 def test_the_networks_of_torchvision_are_recomputed_in_windows_exactly(name):
-    torch.manual_seed(0)
     with torch.device("meta"):  # no time for the weights of the classifier
         network = getattr(torchvision.models, name)(weights=None)
-    net = (
-        nn.Sequential(network.features, network.avgpool, nn.Flatten()).to_empty(device="cpu").double().eval()
-    )
-    for layer in net.modules():
-        if isinstance(layer, (nn.BatchNorm2d, nn.Conv2d)):
-            layer.reset_parameters()
-        if isinstance(layer, nn.BatchNorm2d):
-            layer.running_mean.normal_(std=0.1)
-            layer.running_var.uniform_(0.5, 2)
-    image = random_image(*((64, 64) if name == "alexnet" else (48, 48)))
+    net = ready(lambda: nn.Sequential(network.features, network.avgpool, nn.Flatten()))
+    image = image_of(*((64, 64) if name == "alexnet" else (48, 48)))
     occlude = IncrementalOcclusion(net, 3, FILL)
     assert occlude.incremental, occlude.why_not
     expected = plain_occlusion(net, image, 3, FILL)

@@ -1,8 +1,10 @@
+"""Image files as the input of a network."""
+
 import numpy as np
 import pytest
 import torch
-import torchvision
 from PIL import Image
+from torchvision.transforms import functional
 
 from lookwhy.errors import LookwhyError
 from lookwhy.towers.recipe import ImageRecipe, read_rgb
@@ -10,35 +12,22 @@ from lookwhy.towers.recipe import ImageRecipe, read_rgb
 CAFFE, TORCHVISION = ImageRecipe("caffe", 4, 4), ImageRecipe("torchvision", 4, 4)
 
 
-def saved(tmp_path, picture, name="image.png", **settings):
-    path = tmp_path / name
+def saved(tmp_path, picture, **settings):
+    path = tmp_path / "image.png"
     picture.save(path, **settings)
     return path
 
 
-def first_pixel(path):
-    picture = read_rgb(path)
-    assert picture.mode == "RGB"
-    return picture.getpixel((0, 0))
-
-
-def test_caffe_is_blue_green_red_less_the_mean_pixel(tmp_path):
-    path = saved(tmp_path, Image.new("RGB", (4, 4), (255, 100, 0)))
-    pixels = CAFFE.load(path)
-    assert pixels.shape == (3, 4, 4)
-    assert pixels.dtype == torch.float32
+def test_caffe_is_blue_green_red_minus_the_mean_pixel_and_torchvision_equals_its_own_transform(tmp_path):
+    pixels = CAFFE.load(saved(tmp_path, Image.new("RGB", (4, 4), (255, 100, 0))))
+    assert (pixels.shape, pixels.dtype) == ((3, 4, 4), torch.float32)
     assert pixels[:, 2, 1].tolist() == pytest.approx([0 - 103.939, 100 - 116.779, 255 - 123.68], abs=1e-4)
-
-
-def test_torchvision_is_what_its_own_transform_gives(tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (4, 4, 3), np.uint8)
-    expected = torchvision.transforms.functional.normalize(
-        torchvision.transforms.functional.to_tensor(noise), [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
-    )
+    expected = functional.normalize(functional.to_tensor(noise), [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
     torch.testing.assert_close(TORCHVISION.load(saved(tmp_path, Image.fromarray(noise))), expected)
 
 
-def test_an_image_is_resized_to_both_sides_whatever_its_shape(tmp_path):
+def test_an_image_is_resized_to_both_sides_from_any_shape(tmp_path):
     # Left half black, right half white, 8 wide and 2 high: squeezed to 2 wide and 4 high.
     picture = Image.new("RGB", (8, 2))
     picture.paste((255, 255, 255), (4, 0, 8, 2))
@@ -51,42 +40,41 @@ def test_an_image_is_resized_to_both_sides_whatever_its_shape(tmp_path):
     assert blue[:, 1].tolist() == pytest.approx([255 * 12 / 14] * 4, abs=1)
 
 
-@pytest.mark.parametrize(
-    ("mode", "value", "expected"),
-    [("L", 9, (9, 9, 9)), ("1", 1, (255, 255, 255)), ("LA", (100, 7), (100, 100, 100)),
-     ("RGBA", (1, 2, 3, 0), (1, 2, 3)), ("I;16", 1000, (1000 // 256,) * 3)],
-)  # fmt: skip
-def test_gray_is_repeated_and_transparency_dropped(tmp_path, mode, value, expected):
-    assert first_pixel(saved(tmp_path, Image.new(mode, (2, 2), value))) == expected
+PALETTE = Image.new("P", (2, 2), 1)
+PALETTE.putpalette([255, 0, 0, 0, 200, 10])
 
 
-def test_palettes_are_looked_up_also_with_transparency(tmp_path):
-    picture = Image.new("P", (2, 2), 1)
-    picture.putpalette([255, 0, 0, 0, 200, 10])
-    assert first_pixel(saved(tmp_path, picture)) == (0, 200, 10)
-    assert first_pixel(saved(tmp_path, picture, transparency=bytes([0, 128]))) == (0, 200, 10)
+MODES = {
+    "gray": (Image.new("L", (2, 2), 9), (9, 9, 9), {}),
+    "one bit": (Image.new("1", (2, 2), 1), (255, 255, 255), {}),
+    "gray and alpha": (Image.new("LA", (2, 2), (100, 7)), (100, 100, 100), {}),
+    "alpha": (Image.new("RGBA", (2, 2), (1, 2, 3, 0)), (1, 2, 3), {}),
+    "16 bits": (Image.new("I;16", (2, 2), 1000), (1000 // 256,) * 3, {}),
+    "palette": (PALETTE, (0, 200, 10), {}),
+    "palette and alpha": (PALETTE, (0, 200, 10), {"transparency": bytes([0, 128])}),
+    "CMYK": (Image.new("CMYK", (8, 8), (0, 255, 255, 0)), pytest.approx((255, 0, 0), abs=4), {"format": "JPEG"}),
+}  # fmt: skip
 
 
-def test_cmyk_becomes_red_green_blue(tmp_path):
-    path = saved(tmp_path, Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "image.jpg", quality=95)
-    assert first_pixel(path) == pytest.approx((255, 0, 0), abs=4)
+@pytest.mark.parametrize(("picture", "expected", "settings"), MODES.values(), ids=MODES)
+def test_images_of_any_mode_are_read_as_rgb(tmp_path, picture, expected, settings):
+    found = read_rgb(saved(tmp_path, picture, **settings))
+    assert (found.mode, found.getpixel((0, 0))) == ("RGB", expected)
 
 
-def test_a_photograph_is_turned_as_its_camera_noted(tmp_path):
-    picture = Image.new("RGB", (4, 2))
+def test_a_photograph_is_turned_by_the_rotation_of_its_camera(tmp_path):
+    picture, exif = Image.new("RGB", (4, 2)), Image.Exif()
     picture.putpixel((0, 0), (255, 0, 0))
-    exif = Image.Exif()
     exif[0x0112] = 6  # the top of the scene is at the right of the file: turn by 90 degrees clockwise
     turned = read_rgb(saved(tmp_path, picture, exif=exif))
-    assert turned.size == (2, 4)
-    assert turned.getpixel((1, 0)) == (255, 0, 0)
+    assert (turned.size, turned.getpixel((1, 0))) == ((2, 4), (255, 0, 0))
 
 
 def test_a_missing_or_damaged_file_is_named(tmp_path):
     path = tmp_path / "gone.png"
     with pytest.raises(LookwhyError, match=f"found no file {path}"):
         CAFFE.load(path)
-    whole = saved(tmp_path, Image.fromarray(np.arange(30_000, dtype=np.uint8).reshape(100, 100, 3)), "i.png")
+    whole = saved(tmp_path, Image.fromarray(np.arange(30_000, dtype=np.uint8).reshape(100, 100, 3)))
     for content in (b"", b"<html>404</html>", whole.read_bytes()[:-500], whole.read_bytes()[:40]):
         path.write_bytes(content)
         with pytest.raises(LookwhyError, match=f"found something else in {path}"):

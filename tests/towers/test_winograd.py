@@ -1,3 +1,5 @@
+"""Winograd's convolutions, against the direct ones."""
+
 import pytest
 import torch
 from known_models import draw
@@ -12,6 +14,10 @@ def channels_last(x):
     return x.permute(0, 2, 3, 1)
 
 
+def direct(d, weight):
+    return channels_last(F.conv2d(d.permute(0, 3, 1, 2), weight, padding=2))
+
+
 @pytest.mark.parametrize("size", [4, 5])
 @pytest.mark.parametrize(
     "shape", [(2, 9, 14), (1, 70, 61), (3, 4, 4), (1, 1, 1), (70, 7, 13), (2, 2, 200)], ids=str
@@ -20,8 +26,7 @@ def test_equals_the_convolution_of_maps_with_two_rows_and_columns_of_margin(shap
     cut = Tiling(size, -(-shape[1] // size), -(-shape[2] // size))
     weight, d, g = draw(5, 3, 3, 3), draw(*shape, 3, seed=1), draw(*shape, 5, seed=2)
     found = FullConvolution(weight, Scratch())(d, cut)
-    expected = F.conv2d(d.permute(0, 3, 1, 2), weight, padding=2)
-    torch.testing.assert_close(found, channels_last(expected), atol=1e-11, rtol=0)
+    torch.testing.assert_close(found, direct(d, weight), atol=1e-11, rtol=0)
     back = FullConvolution(weight, Scratch(), transposed=True)(g, cut)
     expected = F.conv_transpose2d(g.permute(0, 3, 1, 2), weight)
     torch.testing.assert_close(back, channels_last(expected), atol=1e-11, rtol=0)
@@ -30,19 +35,15 @@ def test_equals_the_convolution_of_maps_with_two_rows_and_columns_of_margin(shap
 def test_layers_may_share_their_scratch():
     scratch, first, second = Scratch(), draw(4, 3, 3, 3), draw(6, 4, 3, 3, seed=1)
     d = draw(2, 5, 6, 3, seed=2)
-    middle = FullConvolution(first, scratch)(d)
-    found = FullConvolution(second, scratch)(middle.clone())
-    once = F.conv2d(d.permute(0, 3, 1, 2), first, padding=2)
-    expected = F.conv2d(once, second, padding=2)
-    torch.testing.assert_close(found, channels_last(expected), atol=1e-10, rtol=0)
+    found = FullConvolution(second, scratch)(FullConvolution(first, scratch)(d).clone())
+    torch.testing.assert_close(found, direct(direct(d, first), second), atol=1e-10, rtol=0)
 
 
 def test_single_precision_errs_by_little_more_than_the_direct_sum_does(monkeypatch):
     weight, d = draw(64, 64, 3, 3) / 24, draw(4, 12, 12, 64, seed=1)
-    exact = channels_last(F.conv2d(d.permute(0, 3, 1, 2), weight, padding=2))
-    found = FullConvolution(weight.float(), Scratch())(d.float())
-    direct = channels_last(F.conv2d(d.permute(0, 3, 1, 2).float(), weight.float(), padding=2))
-    error, usual = ((x.double() - exact).square().mean().sqrt() for x in (found, direct))
+    exact, found = direct(d, weight), FullConvolution(weight.float(), Scratch())(d.float())
+    usual = direct(d.float(), weight.float())
+    error, usual = ((x.double() - exact).square().mean().sqrt() for x in (found, usual))
     assert error < 5 * usual
     larger = FullConvolution(weight.float(), Scratch())(d.float(), Tiling(5, 3, 3))
     assert (larger.double() - exact).square().mean().sqrt() < 3 * error

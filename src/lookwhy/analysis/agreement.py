@@ -63,7 +63,9 @@ def agreement(
         np.fill_diagonal(table, np.nan)
         other_question[rows] = mean_of_defined(table, axis=0)
         specificity[rows] = mean_of_defined(own[rows][:, None] - table, axis=1)
-    partner = _question_of_another_image(image_ids)
+    # For each question, the first question about the next image, cyclically.
+    _, first, image_number = np.unique(image_ids, return_index=True, return_inverse=True)
+    partner = first[(image_number + 1) % len(first)]
     foreign = mean_of_defined(np.einsum("nc,nkc->nk", ranks[partner], annotators), axis=1)
     other_image = np.where(image_ids[partner] != image_ids, foreign, np.nan)
     return Agreement(own, np.einsum("nc,nc->n", ranks, mean), other_question, other_image, specificity)
@@ -112,10 +114,3 @@ def summarise(
         if not np.isnan(estimate.ci_low):
             summary[f"{key}/ci_low"], summary[f"{key}/ci_high"] = estimate.ci_low, estimate.ci_high
     return summary
-
-
-def _question_of_another_image(image_ids: Int64[np.ndarray, " N"]) -> Int64[np.ndarray, " N"]:
-    """For each question, the row of a question about the next image, cyclically."""
-    images, membership = np.unique(image_ids, return_inverse=True)
-    first_row = np.array([np.flatnonzero(membership == i)[0] for i in range(len(images))])
-    return first_row[(membership + 1) % len(images)]

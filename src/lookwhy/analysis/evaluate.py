@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from itertools import islice
 
 import numpy as np
 from jaxtyping import Float, Int64
@@ -16,12 +16,11 @@ from lookwhy.analysis.agreement import (
     summarise,
 )
 from lookwhy.analysis.failure import failure_features, predict_failure
+from lookwhy.analysis.paired import Records
 from lookwhy.analysis.part_of_speech import group_of, most_important_by_group, most_important_word
 from lookwhy.analysis.plan import AnalysisPlan
 from lookwhy.analysis.questions import QuestionRecord
 from lookwhy.types import AnalysisResult, Curve, ImportanceMaps
-
-Records = list[dict[str, Any]]
 
 
 def evaluate(
@@ -42,6 +41,7 @@ def evaluate(
     """
     question_ids = np.array([one.question_id for one in questions], np.int64)
     image_ids = np.array([one.image_id for one in questions], np.int64)
+    tags = [one.tags for one in questions]
     excluded: dict[str, int] = {}
     summary = _accuracy(questions)
     found = _image_agreement(maps, human, question_ids, image_ids, plan, excluded)
@@ -49,7 +49,6 @@ def evaluate(
         summary |= summarise(one, f"image/{method}", image_ids, plan.bootstrap_samples, plan.seed)
     for name, one_map in maps.items():
         if one_map.domain == "question":
-            tags = [one.tags for one in questions]
             shares = most_important_by_group(
                 one_map, tags, groups, image_ids, plan.bootstrap_samples, plan.seed
             )
@@ -57,14 +56,13 @@ def evaluate(
             _count(excluded, f"{name}: no word to drop", int((~one_map.valid.any(1)).sum()))
     failure, curves = _failure(maps, questions, image_ids, plan, excluded)
     summary |= failure
-    examples = [int(i) for i in _examples(question_ids, image_ids, plan.num_examples)]
     return AnalysisResult(
         summary={key: float(value) for key, value in sorted(summary.items())},
         records=_records(maps, questions, found),
         maps=maps,
         human=human,
         question_ids=question_ids,
-        manifest={"excluded": excluded, "examples": examples},
+        manifest={"excluded": excluded, "examples": _examples(question_ids, image_ids, plan.num_examples)},
         curves=curves,
     )
 
@@ -109,9 +107,8 @@ def _image_agreement(
         # The paper compares absolute values: evidence against an answer is also importance.
         compared = np.abs(values) if plan.compared == "magnitude" else values
         found[one.method] = agreement(compared, human, image_ids, plan.ranking)
-    for method, measured in found.items():
-        constant = np.isnan(measured.rank_correlation) & ~missing & ~blank
-        _count(excluded, f"image/{method}: constant map", int(constant.sum()))
+        constant = np.isnan(found[one.method].rank_correlation) & ~missing & ~blank
+        _count(excluded, f"image/{one.method}: constant map", int(constant.sum()))
     baselines = {
         "random": random_maps(question_ids, plan.grid, plan.seed),
         "centre_prior": centre_prior(len(question_ids), plan.grid),
@@ -150,14 +147,11 @@ def _failure(
 
 def _examples(
     question_ids: Int64[np.ndarray, " N"], image_ids: Int64[np.ndarray, " N"], count: int
-) -> Int64[np.ndarray, " M"]:
+) -> list[int]:
     """Ids of the questions shown as pictures: two per image, to show whether maps depend on the question."""
-    chosen: list[int] = []
-    for image in dict.fromkeys(image_ids.tolist()):
-        chosen.extend(question_ids[image_ids == image][:2].tolist())
-        if len(chosen) >= count:
-            break
-    return np.array(chosen[:count], np.int64)
+    images = dict.fromkeys(image_ids.tolist())
+    pairs = (number for image in images for number in question_ids[image_ids == image][:2].tolist())
+    return list(islice(pairs, count))
 
 
 def _records(
@@ -168,7 +162,7 @@ def _records(
     for number, question in enumerate(questions):
         for one in maps.values():
             record = question.columns() | {"domain": one.domain, "method": one.method}
-            record |= {"rho": None, "top_word": None, "top_tag": None, "top_group": None}
+            record |= dict.fromkeys(("rho", "top_word", "top_tag", "top_group"))
             record["flips"] = None if one.flips is None else int(one.flips[number])
             if one.domain == "image" and one.method in found:
                 rho = float(found[one.method].rank_correlation[number])

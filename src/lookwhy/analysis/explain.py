@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
@@ -63,12 +63,11 @@ class Explainer:
         self.recipe = tower.recipe
         self._model = Pipeline(tower, run.head).eval().to(device)
         self._vocabulary = set(run.vocabulary.ix_to_word().values())
-        self._methods = plan.methods
-        for method in self._methods:
+        for method in plan.methods:
             method.check(self._model)
-        occlusions = [method for method in self._methods if isinstance(method, Occlusion)]
+        occlusions = [method for method in plan.methods if isinstance(method, Occlusion)]
         self.patch_rgb = (occlusions or [Occlusion(plan.grid)])[0].patch_rgb
-        self._instead = next((m.unknown for m in self._methods if isinstance(m, WordDrop)), None)
+        self._instead = next((m.unknown for m in plan.methods if isinstance(m, WordDrop)), None)
         # The tower's memory is not thread-safe, and methods change the rules of the network's ReLUs.
         self._lock = threading.Lock()
 
@@ -85,20 +84,16 @@ class Explainer:
             LookwhyError: the question has no word.
         """
         tokens, lengths, words = self.run.encode(question)
-        batch = self._batch(view, tokens, lengths)
+        none = torch.tensor([-1])
+        batch = VQABatch(none, tokens, lengths, none, none, view.features, view.pixels[None]).to(self.device)
         with self._alone():
             scores = clean_scores(self._model, batch)[0]
             target = scores.argmax()[None]
-            found = [maps_of(method, self._model, batch, target) for method in self._methods]
-        known = [word in self._vocabulary for word in words]
-        return Explanation(
-            question=question,
-            words=tuple(words),
-            known=tuple(known),
-            answers=self._likeliest(scores),
-            maps=tuple(_importance(one, len(words)) for one in found),
-            notes=tuple(_notes(question, words, known)),
-        )
+            found = [maps_of(method, self._model, batch, target) for method in self.plan.methods]
+        known = tuple(word in self._vocabulary for word in words)
+        maps = tuple(_importance(one, len(words)) for one in found)
+        notes = tuple(_notes(question, words, known))
+        return Explanation(question, tuple(words), known, self._likeliest(scores), maps, notes)
 
     def change(
         self,
@@ -123,24 +118,22 @@ class Explainer:
             LookwhyError: a cell, word or answer does not exist, or no word remains.
         """
         tokens, _, read = self.run.encode(question)
-        for what, numbers, end in (
-            ("cells", cells, self.plan.grid**2),
-            ("words", words, len(read)),
-            ("answers", asked, len(self.run.answers)),
-        ):
-            for number in numbers:
-                if not 0 <= number < end:
-                    raise LookwhyError(
-                        f"expected {what} from 0 to {end - 1}, found {number}; correct the number"
-                    )
-        left = self._without(tokens[0], set(words))
-        if not len(left):
+        ends = {"cells": self.plan.grid**2, "words": len(read), "answers": len(self.run.answers)}
+        for (kind, end), numbers in zip(ends.items(), (cells, words, asked), strict=True):
+            if wrong := [number for number in numbers if not 0 <= number < end]:
+                raise LookwhyError(
+                    f"expected {kind} from 0 to {end - 1}, found {wrong[0]}; correct the number"
+                )
+        replaced = [self._instead if i in words else token for i, token in enumerate(tokens[0].tolist())]
+        left = [token for token in replaced if token is not None]
+        if not left:
             raise LookwhyError("expected a word left to ask, found all of them dropped; take one back")
         with self._alone(), torch.no_grad():
             features = view.features
             if cells:
-                features = self._model.features(self._painted(view.pixels, set(cells))[None])
-            tokens, lengths = left[None].to(self.device), torch.tensor([len(left)], device=self.device)
+                features = self._model.features(self._painted(view.pixels, cells)[None])
+            tokens = torch.tensor([left], device=self.device)
+            lengths = torch.tensor([len(left)], device=self.device)
             scores = probabilities(self._model.head(features, tokens, lengths))[0]
         return Change(self._likeliest(scores), tuple(scores[list(asked)].tolist()))
 
@@ -149,21 +142,12 @@ class Explainer:
         with self._lock, explaining(self._model):
             yield
 
-    def _batch(self, view: ImageView, tokens: Int64[Tensor, "1 T"], lengths: Int64[Tensor, " 1"]) -> VQABatch:
-        none = torch.tensor([-1])
-        batch = VQABatch(none, tokens, lengths, none, none, view.features, view.pixels[None])
-        return batch.to(self.device)
-
     def _likeliest(self, scores: Float[Tensor, " A"]) -> tuple[Answer, ...]:
         top = scores.topk(min(TOP_ANSWERS, len(scores)))
         pairs = zip(top.values.tolist(), top.indices.tolist(), strict=True)
         return tuple(Answer(self.run.answers[i], p, i) for p, i in pairs)
 
-    def _without(self, tokens: Int64[Tensor, " T"], dropped: set[int]) -> Int64[Tensor, " t"]:
-        left = [self._instead if place in dropped else token for place, token in enumerate(tokens.tolist())]
-        return torch.tensor([token for token in left if token is not None], dtype=torch.int64)
-
-    def _painted(self, pixels: Float[Tensor, "3 H W"], cells: set[int]) -> Float[Tensor, "3 H W"]:
+    def _painted(self, pixels: Float[Tensor, "3 H W"], cells: Collection[int]) -> Float[Tensor, "3 H W"]:
         colour, painted = self.recipe.color(self.patch_rgb).to(pixels), pixels.clone()
         boxes = cell_boxes(pixels, self.plan.grid)
         for rows, columns in (boxes[cell] for cell in cells):
@@ -182,10 +166,9 @@ def _notes(question: str, words: Sequence[str], known: Sequence[bool]) -> Iterat
     left_out = len(tokenize(question)) - len(words)
     if left_out:
         yield f"The model reads the first {len(words)} words, as in training; {left_out} more are left out."
-    pairs = list(zip(words, known, strict=True))
-    unknown = list(dict.fromkeys(word for word, is_known in pairs if not is_known))
+    unknown = list(dict.fromkeys(word for word, is_known in zip(words, known, strict=True) if not is_known))
     # Punctuation, which every vocabulary has, does not count as a known word.
-    if unknown and not any(is_known and any(map(str.isalnum, word)) for word, is_known in pairs):
+    if unknown and not any(any(map(str.isalnum, word)) for word in words if word not in unknown):
         yield "The model knows none of these words: unknown words are all the same to it."
     elif unknown:
         shown = ", ".join(f"“{word}”" for word in unknown[:5]) + (", ..." if len(unknown) > 5 else "")

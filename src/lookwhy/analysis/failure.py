@@ -57,16 +57,17 @@ def failure_features(
     maps: dict[str, ImportanceMaps], confidence: Float[np.ndarray, " N"]
 ) -> dict[str, Float[np.ndarray, "N F"]]:
     """Feature sets by name: `flips`, `maps`, both as `all`, and the model's `confidence` for comparison."""
-    lengths = {name: np.maximum(found.valid.flatten(1).sum(1).numpy(), 1) for name, found in maps.items()}
+    ordered = [maps[name] for name in sorted(maps)]
     flips = [
-        found.flips.numpy() / lengths[name] for name, found in sorted(maps.items()) if found.flips is not None
+        one.flips.numpy() / np.maximum(one.valid.flatten(1).sum(1).numpy(), 1)
+        for one in ordered
+        if one.flips is not None
     ]
-    shapes = [map_shape(found) for _, found in sorted(maps.items())]
     sets = {"confidence": confidence[:, None]}
     if flips:
         sets["flips"] = np.stack(flips, axis=1)
-    if shapes:
-        sets["maps"] = np.concatenate(shapes, axis=1)
+    if maps:
+        sets["maps"] = np.concatenate([map_shape(one) for one in ordered], axis=1)
     if flips:
         sets["all"] = np.concatenate([sets["flips"], sets["maps"]], axis=1)
     return sets

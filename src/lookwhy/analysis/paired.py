@@ -7,6 +7,7 @@ mean difference gets a bootstrap interval over whole images (Efron & Tibshirani 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, NamedTuple
@@ -52,39 +53,38 @@ def between_analyses(first: Records, second: Records, samples: int = 1000, seed:
 
     The analyses are from different runs or epochs. A measure is left out if no question has it in both.
     """
-    found = [
-        _difference(measure, "", "", _values(first, measure), _values(second, measure), samples, seed)
-        for measure in (ACCURACY, CONFIDENCE)
+    asked = [(ACCURACY, "", ACCURACY), (CONFIDENCE, "", CONFIDENCE)]
+    asked += [(RHO, method, "rho") for method in _image_methods(first) if method in _image_methods(second)]
+    pairs = [
+        (measure, method, method, _values(first, column, method), _values(second, column, method))
+        for measure, method, column in asked
     ]
-    for method in sorted(set(_image_methods(first)) & set(_image_methods(second))):
-        one, other = _values(first, "rho", method), _values(second, "rho", method)
-        found.append(_difference(RHO, method, method, one, other, samples, seed))
-    return [difference for difference in found if difference.estimate.n]
+    return _differences(pairs, samples, seed)
 
 
 def between_methods(records: Records, samples: int = 1000, seed: int = 0) -> list[Difference]:
     """Differences of rank correlation between each two image methods, the later name minus the earlier."""
-    found = [
-        _difference(
-            RHO, one, other, _values(records, "rho", one), _values(records, "rho", other), samples, seed
-        )
-        for one, other in combinations(_image_methods(records), 2)
-    ]
-    return [difference for difference in found if difference.estimate.n]
+    values = {method: _values(records, "rho", method) for method in _image_methods(records)}
+    pairs = [(RHO, one, other, values[one], values[other]) for one, other in combinations(values, 2)]
+    return _differences(pairs, samples, seed)
 
 
 Values = dict[tuple[int, str], tuple[float, int]]
 """For each question (id, text): value (NaN if undefined) and image id. Different data sets share ids."""
 
 
-def _difference(
-    measure: str, one: str, other: str, first: Values, second: Values, samples: int, seed: int
-) -> Difference:
-    joined = sorted(first.keys() & second.keys())
-    differences = np.array([second[key][0] - first[key][0] for key in joined], np.float64)
-    images = np.array([first[key][1] for key in joined], np.int64)
-    estimate = clustered_mean(differences, images, samples, seed)
-    return Difference(measure, one, other, estimate, len(first.keys() ^ second.keys()))
+def _differences(
+    pairs: Iterable[tuple[str, str, str, Values, Values]], samples: int, seed: int
+) -> list[Difference]:
+    """The differences that are defined, from measures, both methods and both values."""
+    found = []
+    for measure, one, other, first, second in pairs:
+        joined = sorted(first.keys() & second.keys())
+        differences = np.array([second[key][0] - first[key][0] for key in joined], np.float64)
+        images = np.array([first[key][1] for key in joined], np.int64)
+        estimate = clustered_mean(differences, images, samples, seed)
+        found.append(Difference(measure, one, other, estimate, len(first.keys() ^ second.keys())))
+    return [difference for difference in found if difference.estimate.n]
 
 
 def _values(records: Records, column: str, image_method: str = "") -> Values:

@@ -12,6 +12,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
 
 import numpy as np
 from jaxtyping import Bool, Float, Int64
@@ -40,8 +42,6 @@ GROUP_OF = {tag: group for group, tags in GROUPS.items() for tag in tags}
 MAX_COUNTED = 20_000
 """Largest number of questions for counting tags; more would not change the order of frequent tags."""
 
-Tagged = list[tuple[str, str]]
-
 
 @dataclass(frozen=True)
 class Tagger:
@@ -61,24 +61,13 @@ def find_tagger() -> Tagger:
 
     resource = "averaged_perceptron_tagger_eng"
     # Offline, nltk.download returns False and prints the reason.
-    if _has_tagger(resource) or (
-        nltk.download(resource, quiet=True, print_error_to=io.StringIO()) and _has_tagger(resource)
-    ):
-        name = f"NLTK {nltk.__version__} {resource}"
-        return Tagger(name, lambda words: [tag for _, tag in nltk.pos_tag(list(words))])
-    from importlib.metadata import version
-
-    return Tagger(f"TextBlob {version('textblob')} PatternTagger", _tag_with_textblob)
-
-
-def _has_tagger(resource: str) -> bool:
-    import nltk
-
-    for name in (f"taggers/{resource}", f"taggers/{resource}.zip"):
+    download = partial(nltk.download, resource, quiet=True, print_error_to=io.StringIO())
+    for ready in (lambda: True, download):
         with suppress(LookupError):
-            nltk.data.find(name)
-            return True
-    return False
+            if ready() and nltk.data.find(f"taggers/{resource}/"):
+                name = f"NLTK {nltk.__version__} {resource}"
+                return Tagger(name, lambda words: [tag for _, tag in nltk.pos_tag(list(words))])
+    return Tagger(f"TextBlob {version('textblob')} PatternTagger", _tag_with_textblob)
 
 
 def _tag_with_textblob(words: Sequence[str]) -> list[str]:

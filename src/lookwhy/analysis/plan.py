@@ -20,15 +20,6 @@ from lookwhy.attribution import Attributor, GuidedBackprop, Occlusion, WordDrop,
 from lookwhy.data.annotators import Resize
 from lookwhy.errors import LookwhyError, option
 from lookwhy.files import packaged_config
-from lookwhy.types import Domain
-
-
-def _image_methods() -> list[Attributor]:
-    return [GuidedBackprop(), Occlusion()]
-
-
-def _question_methods() -> list[Attributor]:
-    return [WordGradient(), WordDrop()]
 
 
 @dataclass
@@ -61,8 +52,8 @@ class AnalysisPlan:
         ['occlusion', 'gradient', 'word_drop']
     """
 
-    image_methods: list[Attributor] = field(default_factory=_image_methods)
-    question_methods: list[Attributor] = field(default_factory=_question_methods)
+    image_methods: list[Attributor] = field(default_factory=lambda: [GuidedBackprop(), Occlusion()])
+    question_methods: list[Attributor] = field(default_factory=lambda: [WordGradient(), WordDrop()])
     grid: int = 16
     compared: Literal["magnitude", "signed"] = "magnitude"
     ties: Ties = "average"
@@ -82,37 +73,36 @@ class AnalysisPlan:
             number = getattr(self, name)
             if number is not None and number < 1:
                 raise LookwhyError(f"expected {name} of at least 1, found {number}; leave it out for all")
-        for methods, domain in ((self.image_methods, "image"), (self.question_methods, "question")):
-            self._check(methods, domain)  # type: ignore[arg-type]
+        placed = [("image", one) for one in self.image_methods]
+        placed += [("question", one) for one in self.question_methods]
+        for (_, method), fact in product(placed, ("name", "domain", "needs")):
+            if not hasattr(method, fact):
+                kind = type(method).__name__
+                raise LookwhyError(f"expected {kind}.{fact}, found none; state it in the class")
+        names = [(domain, method.name) for domain, method in placed]
+        for domain, method in placed:
+            kind, grid = type(method).__name__, getattr(method, "grid", self.grid)
+            if method.domain != domain:
+                raise LookwhyError(
+                    f"expected methods for the {domain} in {domain}_methods, found {kind} for the "
+                    f"{method.domain}; move it to {method.domain}_methods"
+                )
+            if grid != self.grid:
+                raise LookwhyError(
+                    f"expected grid {self.grid} as in the plan, found grid {grid} in {kind}; "
+                    "give both the same"
+                )
+            if (count := names.count((domain, method.name))) > 1:
+                raise LookwhyError(
+                    f"expected each method once, found {method.name} {count} times in {domain}_methods; "
+                    "remove one"
+                )
         self.describe()  # refuses settings that a checkpoint could not store
 
     @property
     def ranking(self) -> Ranking:
         """Ranking of the cells of a map."""
         return Ranking(self.ties, self.constant_maps)
-
-    def _check(self, methods: list[Attributor], domain: Domain) -> None:
-        for method, fact in product(methods, ("name", "domain", "needs")):
-            if not hasattr(method, fact):
-                kind = type(method).__name__
-                raise LookwhyError(f"expected {kind}.{fact}, found none; state it in the class")
-        names = [method.name for method in methods]
-        for method in methods:
-            if method.domain != domain:
-                raise LookwhyError(
-                    f"expected methods for the {domain} in {domain}_methods, found "
-                    f"{type(method).__name__} for the {method.domain}; move it to {method.domain}_methods"
-                )
-            if getattr(method, "grid", self.grid) != self.grid:
-                raise LookwhyError(
-                    f"expected grid {self.grid} as in the plan, found grid {method.grid} "  # type: ignore[attr-defined]
-                    f"in {type(method).__name__}; give both the same"
-                )
-            if names.count(method.name) > 1:
-                raise LookwhyError(
-                    f"expected each method once, found {method.name} {names.count(method.name)} times in "
-                    f"{domain}_methods; remove one"
-                )
 
     @property
     def methods(self) -> list[Attributor]:
@@ -243,10 +233,5 @@ def select_questions(
         if annotated is None or question in annotated:
             rows_of.setdefault(image, []).append(row)
     ordered = sorted(rows_of, key=lambda image: hashlib.sha256(f"image {image}".encode()).digest())
-    chosen: list[int] = []
-    for image in ordered[: plan.num_images]:
-        left = None if plan.num_questions is None else plan.num_questions - len(chosen)
-        if left is not None and left <= 0:
-            break
-        chosen.extend(rows_of[image][:left])
-    return np.array(chosen, np.int64)
+    chosen = [row for image in ordered[: plan.num_images] for row in rows_of[image]]
+    return np.array(chosen[: plan.num_questions], np.int64)

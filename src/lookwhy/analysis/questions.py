@@ -47,16 +47,12 @@ class QuestionRecord:
         """Official accuracy of the predicted answer, 0..1; NaN without annotators' answers."""
         return vqa_accuracy(self.predicted, self.answers) if self.answers else float("nan")
 
-    @property
-    def ground_truth(self) -> str:
-        """The annotators' most frequent answer; empty without any."""
-        return Counter(self.answers).most_common(1)[0][0] if self.answers else ""
-
     def columns(self) -> dict[str, Any]:
         """The columns of records.parquet that do not depend on a method."""
-        left_out = ("answers", "tags", "accuracy")
-        own = {name: value for name, value in vars(self).items() if name not in left_out}
-        return own | {"accuracy": self.accuracy, "ground_truth": self.ground_truth}
+        own = {name: value for name, value in vars(self).items() if name not in ("answers", "tags")}
+        # The annotators' most frequent answer; empty without any.
+        truth = Counter(self.answers).most_common(1)[0][0] if self.answers else ""
+        return own | {"accuracy": self.accuracy, "ground_truth": truth}
 
 
 def question_records(

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
-from torch import Tensor
+from jaxtyping import Float
+from torch.nn import functional as F
 
 from lookwhy import __version__
 from lookwhy.analysis.evaluate import evaluate
@@ -25,7 +26,7 @@ from lookwhy.models.pipeline import parts_of
 from lookwhy.models.protocol import VQAModel
 from lookwhy.progress import Bar, progress
 from lookwhy.stopwatch import part, part_each, recording
-from lookwhy.types import AnalysisResult, ImportanceMaps, Scores, VQABatch
+from lookwhy.types import AnalysisResult, ImportanceMaps, Scores, Target, VQABatch
 
 HumanMaps = Mapping[int, Float[np.ndarray, "K G G"]]
 """Annotator maps by question id; a question without any is absent."""
@@ -90,14 +91,13 @@ def run_analysis(
     for method in plan.methods:
         method.check(model)
     tagger = tagger or find_tagger()
-    reader = _Reader(model, answers, words or tokenize, tagger)
-    findings, at_once = reader.findings, parts_of(model).explained_at_once
     bar = progress(desc="explaining", shown=total is not None, total=total, unit="question", leave=False)
-    with explaining(model), recording(findings.seconds), bar:
-        for some in _grouped(_image_maps(reader, batches, plan, bar), at_once):
-            _explain(reader, plan.question_methods, some, bar)
+    reader = _Reader(model, answers, words or tokenize, tagger, bar)
+    with explaining(model), recording(reader.findings.seconds), bar:
+        for some in _grouped(reader.image_maps(batches, plan), parts_of(model).explained_at_once):
+            reader.explain(plan.question_methods, some)
             bar.update(0 if plan.image_methods else len(some.batch))
-    maps, records, seconds = _join(gather(findings), max_words)
+    maps, records, seconds = _join(gather(reader.findings), max_words)
     with recording(seconds), part("statistics"):
         counts = tag_counts or Counter(tag for record in records for tag in record.tags)
         of_annotators = _annotators(human or {}, [record.question_id for record in records], plan.grid)
@@ -119,22 +119,18 @@ class _Predictions(NamedTuple):
     """A batch with features, and the predicted answer of each question."""
 
     batch: VQABatch
-    target: Int64[Tensor, " B"]
-
-    @property
-    def sizes(self) -> list[torch.Size | None]:
-        """Sizes of an image's pixels and features; only batches of equal sizes can be joined."""
-        return [None if x is None else x.shape[1:] for x in (self.batch.images, self.batch.features)]
+    target: Target
 
 
 @dataclass
 class _Reader:
-    """The model, and all that is needed to make records from its answers."""
+    """The model, and all that is needed to make records from its answers and maps."""
 
     model: VQAModel
     answers: Sequence[str]
     words: Callable[[str], list[str]]
     tagger: Tagger
+    bar: Bar
     findings: Findings = field(default_factory=Findings)
 
     def answer(self, batch: VQABatch) -> _Predictions:
@@ -149,39 +145,38 @@ class _Reader:
         )
         return _Predictions(batch, target)
 
+    def image_maps(self, batches: Iterable[VQABatch], plan: AnalysisPlan) -> Iterator[_Predictions]:
+        """Run the image methods on a few questions at a time; yield these questions without their pixels."""
+        predictions = map(self.answer, part_each("loading images", batches))
+        for some in _grouped(predictions, min(WITH_PIXELS, parts_of(self.model).explained_at_once)):
+            self.explain(plan.image_methods, some)
+            self.bar.update(len(some.batch) if plan.image_methods else 0)
+            yield some._replace(batch=replace(some.batch, images=None))
 
-def _image_maps(
-    reader: _Reader, batches: Iterable[VQABatch], plan: AnalysisPlan, bar: Bar
-) -> Iterator[_Predictions]:
-    """Run the image methods on a few questions at a time; yield these questions without their pixels."""
-    predictions = map(reader.answer, part_each("loading images", batches))
-    for some in _grouped(predictions, min(WITH_PIXELS, parts_of(reader.model).explained_at_once)):
-        _explain(reader, plan.image_methods, some, bar)
-        bar.update(len(some.batch) if plan.image_methods else 0)
-        yield some._replace(batch=replace(some.batch, images=None))
-
-
-def _explain(reader: _Reader, methods: Sequence[Attributor], some: _Predictions, bar: Bar) -> None:
-    for method in methods:
-        key = f"{method.domain}/{method.name}"
-        bar.set_description(f"explaining: {method.name.replace('_', ' ')}")
-        with part(key):
-            reader.findings.maps[key].append(maps_of(method, reader.model, *some))
+    def explain(self, methods: Sequence[Attributor], some: _Predictions) -> None:
+        """Run the methods and collect their maps."""
+        for method in methods:
+            key = f"{method.domain}/{method.name}"
+            self.bar.set_description(f"explaining: {method.name.replace('_', ' ')}")
+            with part(key):
+                self.findings.maps[key].append(maps_of(method, self.model, *some))
 
 
 def _grouped(predictions: Iterable[_Predictions], size: int) -> Iterator[_Predictions]:
     """Join batches until they have `size` questions or more, or the size of the images changes."""
-    group: list[_Predictions] = []
-    for one in predictions:
-        if group and one.sizes != group[0].sizes:
+
+    def sizes(one: _Predictions) -> list[torch.Size | None]:
+        return [None if x is None else x.shape[1:] for x in (one.batch.images, one.batch.features)]
+
+    for _, alike in groupby(predictions, sizes):
+        group: list[_Predictions] = []
+        for one in alike:
+            group.append(one)
+            if sum(len(some.batch) for some in group) >= size:
+                yield _joined(group)
+                group = []
+        if group:
             yield _joined(group)
-            group = []
-        group.append(one)
-        if sum(len(some.batch) for some in group) >= size:
-            yield _joined(group)
-            group = []
-    if group:
-        yield _joined(group)
 
 
 def _joined(group: list[_Predictions]) -> _Predictions:
@@ -203,31 +198,23 @@ def _join(
     parts: list[Findings], max_words: int
 ) -> tuple[dict[str, ImportanceMaps], list[QuestionRecord], dict[str, float]]:
     """Findings of all processes in the order of question ids; question maps are padded to one width."""
-    records = [record for part in parts for record in part.records]
+    records = [record for findings in parts for record in findings.records]
     if not records:
         raise LookwhyError("expected questions to analyse, found none; raise num_questions in the plan")
     order = torch.tensor(np.argsort([record.question_id for record in records], kind="stable"))
-    found = [one for part in parts for some in part.maps.values() for one in some]
+    found = [one for findings in parts for some in findings.maps.values() for one in some]
     width = max([max_words, *(one.values.shape[1] for one in found if one.domain == "question")])
-    names = next(part for part in parts if part.records).maps
+    for one in found:
+        if one.domain == "question":
+            missing = (0, width - one.values.shape[1])
+            one.values, one.valid = F.pad(one.values, missing), F.pad(one.valid, missing)
     maps = {}
-    for name in names:
-        pieces = [_padded(m, width) for part in parts for m in part.maps.get(name, [])]
+    for name in next(findings for findings in parts if findings.records).maps:
+        pieces = [one for findings in parts for one in findings.maps.get(name, [])]
         maps[name] = ImportanceMaps.concatenate(pieces).take(order)
-    seconds: defaultdict[str, float] = defaultdict(float)
-    for one in parts:
-        for name, spent in one.seconds.items():
-            seconds[name] += spent
+    names = {name for findings in parts for name in findings.seconds}
+    seconds = {name: sum(findings.seconds.get(name, 0.0) for findings in parts) for name in names}
     return maps, [records[i] for i in order.tolist()], seconds
-
-
-def _padded(maps: ImportanceMaps, width: int) -> ImportanceMaps:
-    if maps.domain == "image":
-        return maps
-    missing = (0, width - maps.values.shape[1])
-    maps.values = torch.nn.functional.pad(maps.values, missing)
-    maps.valid = torch.nn.functional.pad(maps.valid, missing)
-    return maps
 
 
 def _annotators(human: HumanMaps, question_ids: list[int], grid: int) -> Float[np.ndarray, "N K G G"]:
@@ -236,13 +223,7 @@ def _annotators(human: HumanMaps, question_ids: list[int], grid: int) -> Float[n
     stacked = np.full((len(question_ids), most, grid, grid), np.nan, np.float32)
     for row, question_id in enumerate(question_ids):
         for k, one in enumerate(human.get(question_id, ())):
-            stacked[row, k] = scale_to_grid(one, grid)
+            if one.shape != (grid, grid):
+                one = F.adaptive_avg_pool2d(torch.as_tensor(one)[None].float(), grid)[0].numpy()
+            stacked[row, k] = one
     return stacked
-
-
-def scale_to_grid(one: Float[np.ndarray, "H W"], grid: int) -> Float[np.ndarray, "G G"]:
-    """Mean of a map over each cell of the grid."""
-    if one.shape == (grid, grid):
-        return np.asarray(one, np.float32)
-    scaled = torch.nn.functional.adaptive_avg_pool2d(torch.as_tensor(one)[None].float(), grid)
-    return scaled[0].numpy()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch
@@ -79,7 +78,7 @@ class AnalysisSession:
         epoch: int,
         *,
         device: torch.device | str = "cpu",
-        gather: Callable[[Findings], list[Findings]] | None = None,
+        gather: Callable[[Findings], list[Findings]] = lambda findings: [findings],
         rank: int = 0,
         world_size: int = 1,
         progress: bool = False,
@@ -94,15 +93,11 @@ class AnalysisSession:
             answers=self.data.answers,
             tagger=self.tagger,
             tag_counts=self.tag_counts,
-            gather=gather or (lambda findings: [findings]),
+            gather=gather,
             total=-(-len(self.rows) // world_size) if progress else None,
             max_words=self.data.max_length,
         )
-        result.manifest |= self._origin(head, epoch)
-        return result
-
-    def _origin(self, head: VQAHead, epoch: int) -> dict[str, Any]:
-        return {
+        result.manifest |= {
             "epoch": epoch,
             "weights_sha256": _fingerprint(head),
             "data": {
@@ -114,15 +109,15 @@ class AnalysisSession:
             "data_note": self.data.note,
             "image_root": str(self.data.image_root.resolve()) if self.data.image_root else "",
         }
+        return result
 
     def _check_features(self) -> None:
         """Raise an error if the stored features do not come from this tower and these images."""
         batch = next(iter(self.data.image_batches(self.rows[:1], self.tower.recipe)))
-        with torch.no_grad():
-            own = self.tower(batch.images[:1])  # type: ignore[index]
         stored = batch.features[:1]  # type: ignore[index]
-        scale = float(stored.abs().max()) or 1.0
-        difference = float((own.reshape(stored.shape) - stored).abs().max()) / scale
+        with torch.no_grad():
+            own = self.tower(batch.images[:1]).reshape(stored.shape)  # type: ignore[index]
+        difference = float((own - stored).abs().max()) / (float(stored.abs().max()) or 1.0)
         if difference > FEATURE_TOLERANCE:
             raise LookwhyError(
                 f"expected the stored features of {batch.image_files[0]} to be the tower's own, found a "

@@ -8,10 +8,9 @@ which explain the answer.
 from __future__ import annotations
 
 import math
-from typing import Protocol, cast, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -20,8 +19,6 @@ from lookwhy.errors import LookwhyError
 from lookwhy.models.pipeline import pipeline_of
 from lookwhy.models.protocol import VQAHead, VQAModel
 from lookwhy.types import Domain, ImportanceMaps, Target, VQABatch
-
-TARGET = "the question; attention is the same for every answer"
 
 
 @runtime_checkable
@@ -62,16 +59,25 @@ class Attention(Attributor):
                 neither features nor pixels.
         """
         pipeline = self._pipeline(model)
-        head = cast(VQAHead, pipeline.head)
+        head = cast(Any, pipeline.head)
         features = features_of(pipeline, batch, self.name)
         values = torch.zeros(len(batch), self.grid, self.grid)
         for rows in rows_by_image(batch):
             view = head.look(features[rows[:1].to(features.device)])
             codes = head.read(head.embed(batch.tokens[rows]), batch.lengths[rows])
             views = view.expand(len(rows), *view.shape[1:])
-            found = cast(AttendingHead, head).attend(views, codes)
-            values[rows] = self._on_grid(found).float().cpu()
-        return self._maps(batch, target, values, signed=False, target_text=TARGET)
+            found = head.attend(views, codes)
+            hops, side = found.shape[1], math.isqrt(found.shape[2])
+            if not -hops <= self.hop < hops or side * side != found.shape[2]:
+                raise LookwhyError(
+                    f"expected attention over a square grid with a hop {self.hop}, found {hops} hops over "
+                    f"{found.shape[2]} regions; set `hop` between 0 and {hops - 1}"
+                )
+            square = found[:, self.hop].unflatten(1, (side, side))[:, None]
+            scaled = F.interpolate(square, self.grid, mode="bilinear", align_corners=False)
+            values[rows] = scaled[:, 0].float().cpu()
+        text = "the question; attention is the same for every answer"
+        return self._maps(batch, target, values, signed=False, target_text=text)
 
     def check(self, model: VQAModel) -> None:
         """Raise a LookwhyError for a black box, or a head without attention."""
@@ -81,13 +87,3 @@ class Attention(Attributor):
                 f"expected a head that attends, found {type(head).__name__}; take "
                 f"{type(self).__name__} out of image_methods, or train lookwhy.models.SAN"
             )
-
-    def _on_grid(self, found: Float[Tensor, "B K M"]) -> Float[Tensor, "B G G"]:
-        hops, side = found.shape[1], math.isqrt(found.shape[2])
-        if not -hops <= self.hop < hops or side * side != found.shape[2]:
-            raise LookwhyError(
-                f"expected attention over a square grid with a hop {self.hop}, found {hops} hops over "
-                f"{found.shape[2]} regions; set `hop` between 0 and {hops - 1}"
-            )
-        square = found[:, self.hop].unflatten(1, (side, side))[:, None]
-        return F.interpolate(square, self.grid, mode="bilinear", align_corners=False)[:, 0]

@@ -120,12 +120,10 @@ def features_of(model: ModelParts, batch: VQABatch, method: str) -> Features:
     """
     if batch.features is not None:
         return batch.features
-    groups, images = rows_by_image(batch), images_of(batch, method)
-    features = model.features(images[torch.stack([rows[0] for rows in groups]).to(images.device)])
-    place = torch.empty(len(batch), dtype=torch.int64)
-    for number, rows in enumerate(groups):
-        place[rows] = number
-    return features[place.to(features.device)]
+    ids, images = batch.image_ids.tolist(), images_of(batch, method)
+    place = {image_id: number for number, image_id in enumerate(dict.fromkeys(ids))}
+    features = model.features(images[[ids.index(image_id) for image_id in place]])
+    return features[[place[image_id] for image_id in ids]]
 
 
 def rows_by_image(batch: VQABatch) -> list[Int64[Tensor, " R"]]:

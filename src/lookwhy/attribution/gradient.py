@@ -19,9 +19,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lookwhy.attribution.base import Attributor, Needs, images_of, rows_by_image
-from lookwhy.models.pipeline import Pipeline, as_explained, pipeline_of
+from lookwhy.errors import LookwhyError
+from lookwhy.models.pipeline import as_explained, pipeline_of
 from lookwhy.models.protocol import VQAModel
-from lookwhy.towers.relu_rules import Rule, expect_relu_modules, plain, relu_rule
+from lookwhy.towers.relu_rules import Rule, plain, relu_rule
 from lookwhy.types import Domain, Explains, Images, ImportanceMaps, Target, VQABatch
 
 Channels = Literal["max", "mean", "l2"]
@@ -68,18 +69,19 @@ class Gradient(Attributor):
                 the batch has no pixels.
         """
         gradients = self.pixel_gradients(model, batch, target).abs()
-        if self.channels == "max":
-            sizes = gradients.amax(1)
-        else:
-            sizes = gradients.mean(1) if self.channels == "mean" else gradients.norm(dim=1)
+        size = getattr(gradients, {"max": "amax", "mean": "mean", "l2": "norm"}[self.channels])
         pool = F.adaptive_avg_pool2d if self.pool == "mean" else F.adaptive_max_pool2d
-        return self._maps(batch, target, pool(sizes, self.grid), signed=False)
+        return self._maps(batch, target, pool(size(dim=1), self.grid), signed=False)
 
     def check(self, model: VQAModel) -> None:
         """Raise an error for a black box, or (if the rule is not `plain`) a tower without ReLU modules."""
-        pipeline = pipeline_of(model, self.name)
-        if self.rule is not plain:
-            expect_relu_modules(pipeline.tower.network, self.name)
+        network = pipeline_of(model, self.name).tower.network
+        # Functional ReLUs get no rule: the map would be the plain gradient under this method's name.
+        if self.rule is not plain and not any(isinstance(one, torch.nn.ReLU) for one in network.modules()):
+            raise LookwhyError(
+                f"expected nn.ReLU modules for {self.name}, found none in {type(network).__name__}; "
+                "functional ReLUs cannot be given a backward rule: use modules, or the method Gradient"
+            )
 
     def pixel_gradients(self, model: VQAModel, batch: VQABatch, target: Target) -> Images:
         """Gradients at the pixels of each question's image, under this method's rule.
@@ -94,33 +96,21 @@ class Gradient(Attributor):
             features, at_pixels = pipeline.tower.with_gradients(
                 [images[of_image[0]] for of_image in part], [len(of_image) for of_image in part], self.rule
             )
-            given = self._at_features(
-                pipeline, features, batch.tokens[rows], batch.lengths[rows], target[rows]
-            )
+            leaf = features.detach().clone().requires_grad_()
+            with relu_rule(pipeline.head, self.rule):
+                logits = pipeline.head(leaf, batch.tokens[rows], batch.lengths[rows])
+                chosen = as_explained(logits, self.explains).gather(1, target[rows][:, None]).sum()
+                # Not .backward(): it would leave gradients in the parameters, and training would use them.
+                # allow_unused: the gradient of a question-only model is zero, not an error.
+                (given,) = torch.autograd.grad(chosen, leaf, allow_unused=True, materialize_grads=True)
             gradients[rows] = at_pixels(given)
-        return gradients
-
-    def _at_features(
-        self, pipeline: Pipeline, features: Tensor, tokens: Tensor, lengths: Tensor, target: Tensor
-    ) -> Tensor:
-        """Gradients of the target answers' scores at the features."""
-        leaf = features.detach().clone().requires_grad_()
-        with relu_rule(pipeline.head, self.rule):
-            scores = as_explained(pipeline.head(leaf, tokens, lengths), self.explains)
-            chosen = scores.gather(1, target[:, None]).sum()
-            # Not .backward(): it would leave gradients in the parameters, and training would use them.
-            # allow_unused: the gradient of a question-only model is zero, not an error.
-            (gradients,) = torch.autograd.grad(chosen, leaf, allow_unused=True, materialize_grads=True)
         return gradients
 
     def _parts(self, batch: VQABatch) -> list[list[Int64[Tensor, " R"]]]:
         """Rows of each batch, grouped by image; a batch has at most `batch_size` questions."""
         parts: list[list[Int64[Tensor, " R"]]] = []
-        room = 0
         for rows in (some for of_image in rows_by_image(batch) for some in of_image.split(self.batch_size)):
-            if len(rows) > room:
+            if not parts or sum(map(len, [*parts[-1], rows])) > self.batch_size:
                 parts.append([])
-                room = self.batch_size
             parts[-1].append(rows)
-            room -= len(rows)
         return parts

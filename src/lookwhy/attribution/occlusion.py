@@ -12,11 +12,9 @@ computes the features of all occluded images once, and the head answers every qu
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from lookwhy.attribution.base import Attributor, Needs, images_of, rows_by_image
-from lookwhy.models.pipeline import ModelParts, parts_of
+from lookwhy.models.pipeline import parts_of
 from lookwhy.models.protocol import VQAModel
 from lookwhy.types import Domain, Explains, ImportanceMaps, Target, VQABatch
 
@@ -62,7 +60,9 @@ class Occlusion(Attributor):
         flips = torch.zeros(len(batch), dtype=torch.int64)
         for rows in rows_by_image(batch):
             image, answers = images[rows[0]], target[rows]
-            clean, occluded = parts.occluded(image, self.grid, self._fill(parts, image))
+            # Without a recipe the patch is 0, the mean of normalised pixels.
+            fill = parts.recipe.color(self.patch_rgb).to(image) if parts.recipe else image.new_zeros(3)
+            clean, occluded = parts.occluded(image, self.grid, fill)
             features = torch.cat([clean[None], occluded])
             scores = parts.scores_of_pairs(features, batch.tokens[rows], batch.lengths[rows], self.explains)
             of_answer = scores.gather(2, answers[:, None, None].expand(-1, scores.shape[1], 1))[..., 0]
@@ -70,9 +70,3 @@ class Occlusion(Attributor):
             values[rows] = decrease.unflatten(1, (self.grid, self.grid)).float().cpu()
             flips[rows] = (scores[:, 1:].argmax(2) != answers[:, None]).sum(1).cpu()
         return self._maps(batch, target, values, signed=True, flips=flips)
-
-    def _fill(self, parts: ModelParts, image: Tensor) -> Float[Tensor, "3"]:
-        """Colour of the patch in the model's input range; 0, the mean of normalised pixels, if unknown."""
-        if parts.recipe is None:
-            return torch.zeros(3, dtype=image.dtype, device=image.device)
-        return parts.recipe.color(self.patch_rgb).to(image)

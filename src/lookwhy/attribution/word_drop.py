@@ -59,22 +59,20 @@ class WordDrop(Attributor):
         values = torch.zeros(batch.tokens.shape)
         valid = torch.zeros(batch.tokens.shape, dtype=torch.bool)
         flips = torch.zeros(len(batch), dtype=torch.int64)
-        fewest = 2 if self.unknown is None else 1
-        droppable = [row for row, length in enumerate(batch.lengths.tolist()) if length >= fewest]
-        variants = [
-            whole_and_without(batch.tokens[row], int(batch.lengths[row]), self.unknown) for row in droppable
+        lengths, fewest = batch.lengths.tolist(), 2 if self.unknown is None else 1
+        rows = [row for row, length in enumerate(lengths) if length >= fewest]
+        questions = [
+            (row, words)
+            for row in rows
+            for words in whole_and_without(batch.tokens[row], lengths[row], self.unknown)
         ]
-        owners = [row for row, many in zip(droppable, variants, strict=True) for _ in many]
-        found, flipped = self._answer(
-            model, batch, target, owners, [words for many in variants for words in many]
-        )
-        start = 0
-        for row, many in zip(droppable, variants, strict=True):
-            whole, without = found[start], slice(start + 1, start + len(many))
-            values[row, : len(many) - 1] = (whole - found[without]).float()
-            valid[row, : len(many) - 1] = True
-            flips[row] = flipped[without].sum()
-            start += len(many)
+        scores, flipped = self._answer(model, batch, target, questions)
+        counts = [lengths[row] + 1 for row in rows]
+        for row, own, other in zip(rows, scores.split(counts), flipped.split(counts), strict=True):
+            dropped = slice(lengths[row])
+            values[row, dropped] = (own[0] - own[1:]).float()
+            valid[row, dropped] = True
+            flips[row] = other[1:].sum()
         return self._maps(batch, target, values, signed=True, valid=valid, flips=flips)
 
     def _answer(
@@ -82,24 +80,20 @@ class WordDrop(Attributor):
         model: VQAModel,
         batch: VQABatch,
         target: Target,
-        owners: list[int],
-        questions: list[Int64[Tensor, " _"]],
+        questions: list[tuple[int, Int64[Tensor, " _"]]],
     ) -> tuple[Float[Tensor, " V"], Bool[Tensor, " V"]]:
-        """For each changed question, the score of the explained answer, and whether another answer wins.
-
-        `owners` has the row in the batch of each changed question.
-        """
+        """For each (row in the batch, words): score of the explained answer; whether another answer wins."""
         values = torch.zeros(len(questions), dtype=torch.float64)
         flipped = torch.zeros(len(questions), dtype=torch.bool)
         parts, device = parts_of(model), batch.tokens.device
         views = parts.look(features_of(parts, batch, self.name))
         # Sort by length, so that short questions are not padded to the length of long ones.
-        order = sorted(range(len(questions)), key=lambda i: len(questions[i]))
+        order = sorted(range(len(questions)), key=lambda i: len(questions[i][1]))
         size = parts.questions_at_once
         for some in (order[i : i + size] for i in range(0, len(order), size)):
-            words = [questions[i] for i in some]
+            words = [questions[i][1] for i in some]
             lengths = torch.tensor([len(one) for one in words], device=device)
-            rows = torch.tensor([owners[i] for i in some], device=device)
+            rows = torch.tensor([questions[i][0] for i in some], device=device)
             scores = parts.scores(views[rows], pad_sequence(words, batch_first=True), lengths, self.explains)
             answers = target[rows]
             values[some] = scores.gather(1, answers[:, None])[:, 0].double().cpu()

@@ -118,7 +118,7 @@ class _Batch:
 
     def _print_counts(self, rows: int) -> None:
         if self._existing:
-            print(f"{self._existing} of {rows} were there already and are kept; --overwrite makes them anew")
+            print(f"{self._existing} of {rows} were there already and are kept; --overwrite replaces them")
         print(f"{self._explained} explained, index  {self._out / INDEX}")
         if self._bad:
             raise LookwhyError(

@@ -63,7 +63,7 @@ def draw_figures(
         for folder, drawing in bar:
             bar.set_description(f"drawing {drawing.name}")
             paths, figure = [folder / f"{drawing.name}{ending}" for ending in endings], drawing.make()
-            with writing("a place for figures", folder):
+            with writing("a folder to write to", folder):
                 written += [save_figure(figure, path, PRINT_DPI) for path in paths]
     return written
 

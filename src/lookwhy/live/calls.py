@@ -7,7 +7,9 @@ has it.
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import io
 import threading
 from collections import OrderedDict
 from typing import Any
@@ -15,16 +17,19 @@ from typing import Any
 from PIL import Image
 
 from lookwhy.analysis.explain import Explainer, ImageView
+from lookwhy.analysis.explanation import Answer
 from lookwhy.errors import LookwhyError
-from lookwhy.live.replies import change_reply, explanation_reply, image_reply
 from lookwhy.live.uploads import read_upload
-from lookwhy.reporting.figures.explanation import Json
+from lookwhy.reporting.figures.explanation import Json, as_json, number
+from lookwhy.reporting.page.pictures import LONGEST_SIDE, small_jpeg
 
 MAX_IMAGES, MAX_LETTERS = 16, 10_000
 
 
 class ForgottenError(LookwhyError):
     """The server no longer holds the image of a call."""
+
+    status = 410
 
 
 class Calls:
@@ -58,7 +63,7 @@ class Calls:
             self._images.move_to_end(key)
             while len(self._images) > MAX_IMAGES:
                 self._images.popitem(last=False)
-        return image_reply(key, rgb)
+        return _image_reply(key, rgb)
 
     def ask(self, body: Any) -> Json:
         """Answer a question about an image, and explain the answer.
@@ -70,8 +75,8 @@ class Calls:
             LookwhyError: a field is missing or wrong.
             ForgottenError: the image must be sent again.
         """
-        key, question = _field(body, "image", str), _question(body)
-        return explanation_reply(self._explainer.explain(self._image(key), question))
+        found = self._explainer.explain(self._image(body), _question(body))
+        return as_json(found, {}) | {"answers": _answers(found.answers)}
 
     def change(self, body: Any) -> Json:
         """Answer again with cells painted over and words dropped.
@@ -83,11 +88,12 @@ class Calls:
             LookwhyError: a field is missing or wrong, or no word is left.
             ForgottenError: the image must be sent again.
         """
-        key, question = _field(body, "image", str), _question(body)
-        cells, words, answers = (_numbers(body, name) for name in ("cells", "words", "answers"))
-        return change_reply(self._explainer.change(self._image(key), question, cells, words, answers))
+        numbers = (_numbers(body, name) for name in ("cells", "words", "answers"))
+        found = self._explainer.change(self._image(body), _question(body), *numbers)
+        return {"answers": _answers(found.answers), "probabilities": [number(p) for p in found.probabilities]}
 
-    def _image(self, key: str) -> ImageView:
+    def _image(self, body: Any) -> ImageView:
+        key = _field(body, "image", str)
         with self._lock:
             if key not in self._images:
                 raise ForgottenError(
@@ -122,3 +128,32 @@ def _numbers(body: Any, name: str) -> list[int]:
     if any(type(value) is not int for value in values):
         raise LookwhyError(f"expected a list of whole numbers as {name!r}, found other values; send numbers")
     return values
+
+
+def _image_reply(key: str, rgb: Image.Image) -> Json:
+    """Describe an image: its name in later calls, its size in pixels, and a picture as a data URL."""
+    shown = _shortened(rgb)
+    if max(shown.size) > LONGEST_SIDE:
+        kind, content = "jpeg", small_jpeg(shown)
+    else:
+        # PNG, because the page enlarges small images, which would make JPEG artefacts visible.
+        kind, buffer = "png", io.BytesIO()
+        shown.save(buffer, "PNG")
+        content = buffer.getvalue()
+    picture = f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
+    return {"image": key, "width": rgb.width, "height": rgb.height, "picture": picture}
+
+
+def _shortened(rgb: Image.Image) -> Image.Image:
+    """Squeeze an image that is longer than 2:1 to 2:1; the network's input is squeezed, too."""
+    longer = max(rgb.size)
+    if 2 * min(rgb.size) >= longer:
+        return rgb
+    width, height = (max(side, longer // 2) for side in rgb.size)
+    most = max(width, height) / (2 * LONGEST_SIDE)
+    size = (round(width / most), round(height / most)) if most > 1 else (width, height)
+    return rgb.resize(size, Image.Resampling.BILINEAR)
+
+
+def _answers(answers: tuple[Answer, ...]) -> list[Json]:
+    return [{"text": a.text, "probability": number(a.probability), "id": a.answer_id} for a in answers]

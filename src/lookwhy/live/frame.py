@@ -1,55 +1,91 @@
-"""The HTML of the live page: frame, styles, scripts, and the facts about the run that the scripts need."""
+"""The HTML of the live page, with examples from the run's own validation data."""
 
 from __future__ import annotations
 
-from html import escape
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
-from lookwhy import __version__
+from lookwhy.analysis import select_questions
 from lookwhy.analysis.explain import Explainer
-from lookwhy.live.examples import Example
+from lookwhy.data.prepro import read_prepro
+from lookwhy.errors import LookwhyError
 from lookwhy.live.uploads import MAX_BYTES
 from lookwhy.reporting import style
 from lookwhy.reporting.page.numbers import named
 from lookwhy.reporting.page.parts import FOLDER as SHARED
-from lookwhy.reporting.page.parts import colour_table, fill, json_block
+from lookwhy.reporting.page.parts import document
 
 OWN = Path(__file__).parent / "page"
-STYLES = (SHARED / "page.css", OWN / "live.css")
-SCRIPTS = (
-    *(SHARED / f"{name}.js" for name in ("base", "heat", "theme")),
-    *(OWN / f"{name}.js" for name in ("view", "server", "live")),
+FILES = (
+    OWN / "live.html",
+    *(SHARED / name for name in ("page.css", "base.js", "heat.js")),
+    *(OWN / name for name in ("live.css", "view.js", "server.js", "live.js")),
 )
+COUNT = 6
+MEDIA_TYPES = {f".{kind}": f"image/{kind}" for kind in ("png", "jpeg", "webp", "bmp")}
+MEDIA_TYPES[".jpg"] = "image/jpeg"
+"""Media types of the image files that can be examples."""
+
+
+class Example(NamedTuple):
+    """A question and the path of its image."""
+
+    question: str
+    image: Path
+
+
+def find_examples(explainer: Explainer) -> list[Example]:
+    """Choose at most `COUNT` validation questions about different images; none if the data is missing."""
+    data = explainer.run.data
+    folder = Path(data["folder"])
+    try:
+        prepro = read_prepro(folder)
+    except LookwhyError:
+        return []
+    split, questions = prepro.test, prepro.test.questions
+    image_root = data.get("image_root") or prepro.image_root
+    if not image_root or not questions:
+        return []
+    plan = replace(explainer.plan, num_questions=None, num_images=4 * COUNT)
+    questions_of: dict[str, list[str]] = {}
+    for row in select_questions(plan, split.question_ids, split.image_ids).tolist():
+        questions_of.setdefault(split.image_files[split.image_pos[row]], []).append(questions[row])
+    examples: list[Example] = []
+    for name, choices in questions_of.items():
+        path = folder / image_root / name
+        if path.suffix.lower() in MEDIA_TYPES and path.is_file() and path.stat().st_size <= MAX_BYTES:
+            # Not always the first question of an image: in the official files these are alike.
+            examples.append(Example(choices[len(examples) % len(choices)], path))
+    return examples[:COUNT]
 
 
 def live_page(explainer: Explainer, examples: list[Example]) -> str:
     """Return the page as one HTML document that loads nothing but the examples' images."""
     run, plan = explainer.run, explainer.plan
-    image_methods = [method.name for method in plan.image_methods]
-    word_methods = [method.name for method in plan.question_methods]
     content = {
         "runs": [],
         "names": {
-            "imageMethods": named(image_methods, style.method_colours(image_methods)),
-            "wordMethods": named(word_methods, style.method_colours(word_methods)),
+            "imageMethods": named([method.name for method in plan.image_methods]),
+            "wordMethods": named([method.name for method in plan.question_methods]),
         },
-        "scales": {"magnitude": colour_table(style.MAGNITUDE), "signed": colour_table(style.SIGNED)},
         "grid": plan.grid,
         "patch": [round(value) for value in explainer.patch_rgb],
         "maxBytes": MAX_BYTES,
         "examples": [example.question for example in examples],
     }
-    note = str(run.data.get("note") or "")
-    filled = {
-        "run": escape(
-            f"{type(run.head).__name__} of {_run_name(run.path)}, "
-            f"{style.epoch_name(run.epoch)}; {len(run.vocabulary)} words, {len(run.answers)} answers"
-        ),
-        "notes": f'<p class="note">{escape(note)}</p>' if note else "",
-        "version": escape(__version__),
-        "blocks": json_block("report", content),
-    }
-    return fill(OWN / "live.html", STYLES, SCRIPTS, filled)
+    about = (
+        f"{type(run.head).__name__} of {_run_name(run.path)}, {style.epoch_name(run.epoch)}; "
+        f"{len(run.vocabulary)} words, {len(run.answers)} answers"
+    )
+    return document(
+        FILES,
+        content,
+        title="Ask your own question",
+        about=about,
+        notes=[str(run.data.get("note") or "")],
+        allowed="img-src 'self' data:; connect-src 'self'",
+    )
 
 
 def _run_name(checkpoint: Path) -> str:

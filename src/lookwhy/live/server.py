@@ -16,15 +16,14 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lookwhy.analysis.explain import Explainer
 from lookwhy.errors import LookwhyError
-from lookwhy.live.calls import Calls, ForgottenError
-from lookwhy.live.examples import MEDIA_TYPES, Example, find_examples
-from lookwhy.live.frame import live_page
+from lookwhy.live.calls import Calls
+from lookwhy.live.frame import MEDIA_TYPES, Example, find_examples, live_page
 from lookwhy.live.uploads import MAX_BYTES
 
 HOST = "127.0.0.1"
@@ -41,6 +40,8 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 class TooLargeError(LookwhyError):
     """The body of a request exceeds its limit."""
+
+    status = 413
 
 
 class Gate:
@@ -103,10 +104,8 @@ def live_app(explainer: Explainer) -> Starlette:
         exception_handlers={
             404: _nothing_here,
             405: _nothing_here,
-            LookwhyError: _refusal(400),
-            ForgottenError: _refusal(410),
-            TooLargeError: _refusal(413),
-            ClientDisconnect: _refusal(400),
+            LookwhyError: _refusal,
+            ClientDisconnect: _refusal,
             Exception: _failure,
         },
     )
@@ -149,9 +148,8 @@ def _routes(calls: Calls, page: str, examples: list[Example]) -> list[Route]:
         number = request.path_params["number"]
         if number not in paths:
             raise LookwhyError(f"expected one of {len(paths)} examples, found {number}; reload the page")
-        content = await run_in_threadpool(paths[number].read_bytes)
         kind = MEDIA_TYPES[paths[number].suffix.lower()]
-        return Response(content, media_type=kind, headers=SECURITY_HEADERS)
+        return FileResponse(paths[number], media_type=kind, headers=SECURITY_HEADERS)
 
     async def image(request: Request) -> Response:
         refusal = f"expected an image of at most {MAX_BYTES // 2**20} MB, found more; choose a smaller file"
@@ -210,11 +208,8 @@ def _error(message: str, status: int) -> Response:
     return _json({"error": message}, status)
 
 
-def _refusal(status: int) -> Callable[[Request, Exception], Awaitable[Response]]:
-    async def refuse(request: Request, error: Exception) -> Response:
-        return _error(str(error), status)
-
-    return refuse
+async def _refusal(request: Request, error: Exception) -> Response:
+    return _error(str(error), getattr(error, "status", 400))
 
 
 async def _nothing_here(request: Request, error: Exception) -> Response:

@@ -28,11 +28,9 @@ def publish(result: AnalysisResult, run_folder: Path, epoch: int, experiment: An
     drawn: dict[str, Path] = {}
     for drawing in progress([*strips, *charts], "drawing pictures", unit="picture", leave=False):
         try:
-            figure = drawing.make()
+            drawn[drawing.name] = save_figure(drawing.make(), folder / f"{drawing.name}.png")
         except LookwhyError as error:
             missing.append(str(error))
-            continue
-        drawn[drawing.name] = save_figure(figure, folder / f"{drawing.name}.png")
     if missing:
         _log.warning("no picture of %d examples, their images cannot be read: %s", len(missing), missing[0])
     if experiment is not None:

@@ -33,13 +33,10 @@ def _methods(result: AnalysisResult, domain: Domain) -> set[str]:
     return drawn | {row.method for row in rows(result, domain)}
 
 
-def words(result: AnalysisResult, method: str | None = None) -> list[keys.Row]:
-    """P(most important | part of speech) where it is defined, of one method or of all."""
-    return [
-        row
-        for row in rows(result, "question")
-        if row.measure == "most_important" and row.value is not None and method in (None, row.method)
-    ]
+def words(result: AnalysisResult) -> list[keys.Row]:
+    """P(most important | part of speech) by method, where it is defined."""
+    found = (row for row in rows(result, "question") if row.measure == "most_important")
+    return [row for row in found if row.value is not None]
 
 
 def groups(result: AnalysisResult) -> list[str]:

@@ -35,7 +35,7 @@ _SCHEMA: dict[str, list[tuple[str, int, int, bool, str]]] = {
         ("layers", 2, _MESSAGE, True, "V1LayerParameter"), ("layer", 100, _MESSAGE, True, "LayerParameter"),
     ],
 }  # fmt: skip
-"""Fields of each message: name, number, type, repeated, message type. Repeated numbers are packed."""
+"""Fields of each message: name, number, type, repeated, message type."""
 
 FULLY_CONNECTED = {"fc6": "classifier.0", "fc7": "classifier.3"}
 
@@ -109,8 +109,6 @@ def _net_parameter() -> Any:
             field = declared.field.add(name=name, number=number, type=type_, label=3 if repeated else 1)
             if of:
                 field.type_name = f".{_PACKAGE}.{of}"
-            elif repeated:
-                field.options.packed = True
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.NetParameter"))

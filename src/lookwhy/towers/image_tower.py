@@ -6,13 +6,14 @@ import pickle
 import sys
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from lookwhy.errors import LookwhyError
 from lookwhy.files import sha256_file
+from lookwhy.towers.caffe import read_caffemodel
 from lookwhy.towers.recipe import ImageRecipe
 from lookwhy.towers.shapes_cnn import build_shapes_cnn
 from lookwhy.towers.tower import Tower
@@ -70,14 +71,19 @@ def build_tower(
         raise LookwhyError(
             f"expected the image network's weights, found no file {path}; give another file of weights"
         )
-    state = _load_caffe(path, arch) if path.suffix == ".caffemodel" else _load_state(path)
     # On the meta device no random weights are drawn: this saves seconds and keeps the random state of a
     # training in progress.
     with torch.device("meta"):
         cnn = build_shapes_cnn() if arch == "shapes" else _vgg(arch, layer)
+    if path.suffix == ".caffemodel":
+        layers = cnn.named_children()
+        state = read_caffemodel(path, [int(name[9:]) for name, one in layers if isinstance(one, nn.Conv2d)])
+    else:
+        state = _load_state(path)
     wanted = {name: value.shape for name, value in cnn.state_dict().items()}
     if arch != "shapes":
-        state = _as_flat(state, cnn)
+        # From torchvision's `features.0.weight` to the flat sequence's `features_0.weight`.
+        state = {name: state[key] for name in wanted if (key := name.replace("_", ".", 1)) in state}
     missing = [name for name in wanted if name not in state or state[name].shape != wanted[name]]
     if missing:
         raise LookwhyError(
@@ -107,12 +113,8 @@ def tower_from_description(description: dict[str, Any], beside: Path) -> ImageTo
             f"expected the image network's weights, found no file {path}; put them back or prepare the "
             "features again"
         )
-    tower = build_tower(
-        cast(Arch, description["arch"]),
-        cast(Layer, description["layer"]),
-        ImageRecipe.from_dict(description["recipe"]),
-        path,
-    )
+    recipe = ImageRecipe.from_dict(description["recipe"])
+    tower = build_tower(description["arch"], description["layer"], recipe, path)
     if tower.weights_sha256 != description["weights_sha256"]:
         raise LookwhyError(
             f"expected weights with sha256 {description['weights_sha256'][:12]}..., found "
@@ -142,32 +144,15 @@ def _vgg(arch: str, layer: str) -> nn.Sequential:
     return nn.Sequential(steps)
 
 
-def _as_flat(state: dict[str, Tensor], cnn: nn.Sequential) -> dict[str, Tensor]:
-    """Rename weights from torchvision's `features.0.weight` to the flat sequence's `features_0.weight`."""
-    return {name: state[key] for name in cnn.state_dict() if (key := name.replace("_", ".", 1)) in state}
-
-
-def _load_caffe(path: Path, arch: str) -> dict[str, Tensor]:
-    import torchvision
-
-    from lookwhy.towers.caffe import read_caffemodel
-
-    with torch.device("meta"):
-        layers = getattr(torchvision.models, arch)(weights=None).features
-    return read_caffemodel(path, [i for i, layer in enumerate(layers) if isinstance(layer, nn.Conv2d)])
-
-
 def _load_state(path: Path) -> dict[str, Tensor]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+            raise ValueError(type(state))
     except (OSError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
         raise LookwhyError(
-            f"expected a PyTorch state dict, found something else in {path}; give another file of weights"
-        ) from error
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise LookwhyError(
             f"expected a state dict of tensors, found something else in {path}; give another file of weights"
-        )
+        ) from error
     return state
 
 

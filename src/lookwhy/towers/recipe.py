@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -74,8 +74,7 @@ class ImageRecipe:
                 f"expected the image recipe caffe or torchvision, found {values.get('name')!r}; "
                 "prepare the features again"
             )
-        name = cast(Literal["caffe", "torchvision"], values["name"])
-        return cls(name, int(values["height"]), int(values["width"]))
+        return cls(values["name"], int(values["height"]), int(values["width"]))
 
     def _from_rgb(self, pixels: Float[Tensor, "3 H W"]) -> Float[Tensor, "3 H W"]:
         if self.name == "caffe":

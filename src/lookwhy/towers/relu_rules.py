@@ -17,8 +17,6 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from lookwhy.errors import LookwhyError
-
 Rule = Callable[[Tensor, Tensor], Tensor]
 """Function of [h > 0] (booleans, or 0 and 1) and G that overwrites G with the gradient at the input."""
 
@@ -36,11 +34,6 @@ def deconv(active: Tensor, gradient: Tensor) -> Tensor:
 def guided(active: Tensor, gradient: Tensor) -> Tensor:
     """The rule of guided backpropagation: [h > 0] [G > 0] G."""
     return gradient.clamp_(min=0).mul_(active)
-
-
-def relu_modules(model: nn.Module) -> list[nn.ReLU]:
-    """The ReLU modules of a network, in order."""
-    return [module for module in model.modules() if isinstance(module, nn.ReLU)]
 
 
 class _RuledReLU(torch.autograd.Function):
@@ -63,9 +56,9 @@ def relu_rule(model: nn.Module, rule: Rule) -> Iterator[None]:
     """Let every ReLU module of the model use `rule` inside the context.
 
     The context replaces `forward` of each module. A hook would be too late: an in-place ReLU has overwritten
-    its input by then. Functional ReLUs are not affected: see `expect_relu_modules`.
+    its input by then. Functional ReLUs are not affected.
     """
-    modules = relu_modules(model)
+    modules = [module for module in model.modules() if isinstance(module, nn.ReLU)]
 
     def ruled(input: Tensor) -> Tensor:
         return cast(Tensor, _RuledReLU.apply(input, rule))
@@ -77,17 +70,3 @@ def relu_rule(model: nn.Module, rule: Rule) -> Iterator[None]:
     finally:
         for module in modules:
             module.__dict__.pop("forward", None)
-
-
-def expect_relu_modules(model: nn.Module, method: str) -> None:
-    """Raise an error for a model without a ReLU module.
-
-    Raises:
-        LookwhyError: the model has none. A functional ReLU cannot get a rule, and the method would return
-            plain gradients under its name.
-    """
-    if not relu_modules(model):
-        raise LookwhyError(
-            f"expected nn.ReLU modules for {method}, found none in {type(model).__name__}; functional "
-            "ReLUs cannot be given a backward rule: use modules, or the method Gradient"
-        )

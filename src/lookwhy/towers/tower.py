@@ -9,6 +9,7 @@ gradients come from autograd.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import logging
 from collections.abc import Callable, Sequence
@@ -18,10 +19,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from lookwhy.errors import LookwhyError
 from lookwhy.stopwatch import part
 from lookwhy.towers.backward import BackwardPass
 from lookwhy.towers.incremental import IncrementalOcclusion
-from lookwhy.towers.memory import Arrays, Memory, fingerprint
+from lookwhy.towers.memory import Arrays, Memory, digest_of
 from lookwhy.towers.recipe import ImageRecipe
 from lookwhy.towers.relu_rules import Rule, relu_rule
 from lookwhy.towers.trace import Trace
@@ -58,6 +60,11 @@ class Tower(nn.Module):
         self, network: nn.Module, recipe: ImageRecipe | None = None, memory: Memory | None = None
     ) -> None:
         super().__init__()
+        if not isinstance(network, nn.Module):
+            raise LookwhyError(
+                f"expected an nn.Module from images to features in Tower(network), found a "
+                f"{type(network).__name__}; give the image network"
+            )
         # A tower in a tower would hide its layers from the engines.
         if isinstance(network, Tower):
             recipe, memory = recipe or network.recipe, memory or network.memory
@@ -71,8 +78,18 @@ class Tower(nn.Module):
         return super().train(False)
 
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B *D"]:
-        """Features of images in the recipe's own input range, not normalised."""
-        return self.network(images.clone())  # the network may work in place
+        """Features of images in the recipe's own input range, not normalised.
+
+        Raises:
+            LookwhyError: the network returns something else than one tensor.
+        """
+        features = self.network(images.clone())  # the network may work in place
+        if not isinstance(features, Tensor):
+            raise LookwhyError(
+                f"expected one tensor of features from {type(self.network).__name__}, found a "
+                f"{type(features).__name__}; wrap the network in a module that returns the features alone"
+            )
+        return features
 
     @torch.no_grad()
     def occluded(
@@ -90,9 +107,9 @@ class Tower(nn.Module):
             fill: colour of the patch in the same range.
         """
 
+        @part("network")
         def make() -> CleanAndOccluded:
-            with part("network"):
-                return self._occlusion.on(grid, fill).clean_and_occluded(image)
+            return self._occlusion.on(grid, fill).clean_and_occluded(image)
 
         key = {**self._key, "grid": grid, "fill": fill.tolist()}
         return self.memory.recall(
@@ -114,10 +131,17 @@ class Tower(nn.Module):
             masks: 1 keeps a pixel and 0 replaces it by the fill; values between 0 and 1 mix both.
             fill: a colour, or another image (a blurred one, for example), in the same range.
             batch_size: number of masked images in one forward pass; bounds the memory.
+
+        Raises:
+            LookwhyError: the masks are no floats.
         """
+        if not masks.is_floating_point():
+            raise LookwhyError(
+                f"expected masks of floats, 1 where a pixel stays, found {masks.dtype}; give masks.float()"
+            )
         instead = fill if fill.ndim == 3 else fill[:, None, None]
         shares = (some[:, None] for some in masks.split(batch_size))
-        return torch.cat([self.network(image * some + instead * (1 - some)) for some in shares])
+        return torch.cat([self(image * some + instead * (1 - some)) for some in shares])
 
     def with_gradients(
         self, images: Sequence[Float[Tensor, "3 H W"]], counts: Sequence[int], rule: Rule
@@ -133,51 +157,38 @@ class Tower(nn.Module):
             Features with one row per question, and a function from as many gradients at the features to
             gradients at the pixels. It can be called only once.
         """
-        if self._backward is None:
-            return self._through_autograd(images, counts, rule)
-        traces = [self._trace(image) for image in images]
+        backward = self._backward
+        if backward is None:
+            copies = [image.expand(n, *image.shape) for image, n in zip(images, counts, strict=True)]
+            pixels = torch.cat(copies).detach().requires_grad_()
+            with torch.enable_grad(), relu_rule(self.network, rule):
+                found = self(pixels)
+            through = partial(torch.autograd.grad, found, pixels, allow_unused=True, materialize_grads=True)
+            return found.detach(), lambda gradients: through(grad_outputs=gradients)[0]
+        traces = [self._trace(backward, image) for image in images]
         pairs = zip(traces, counts, strict=True)
         features = torch.cat([trace.features.expand(n, *trace.features.shape[1:]) for trace, n in pairs])
-        trace, backward = Trace.join(traces, list(counts)), self._backward
+        trace = Trace.join(traces, list(counts))
 
+        @part("network, backwards")
         def at_pixels(gradients: Tensor) -> Tensor:
-            with part("network, backwards"):
-                return backward.backward(trace, gradients, rule, images[0])
+            return backward.backward(trace, gradients, rule, images[0])
 
         return features, at_pixels
 
-    def _through_autograd(
-        self, images: Sequence[Tensor], counts: Sequence[int], rule: Rule
-    ) -> tuple[Tensor, AtPixels]:
-        rows = [image.expand(n, *image.shape) for image, n in zip(images, counts, strict=True)]
-        pixels = torch.cat(rows).detach().requires_grad_()
-        with torch.enable_grad(), relu_rule(self.network, rule):
-            features = self(pixels)
-
-        def at_pixels(gradients: Tensor) -> Tensor:
-            (found,) = torch.autograd.grad(
-                features, pixels, gradients, allow_unused=True, materialize_grads=True
-            )
-            return found
-
-        return features.detach(), at_pixels
-
-    def _trace(self, image: Float[Tensor, "3 H W"]) -> Trace:
-        backward = self._backward
-        assert backward is not None
-
-        def make() -> Trace:
-            with part("network, forwards"):
-                return backward.forward(image)
-
+    def _trace(self, backward: BackwardPass, image: Float[Tensor, "3 H W"]) -> Trace:
         # On a GPU a forward pass is faster than reading a file.
         memory = self.memory if image.device.type == "cpu" else Memory()
+        make = partial(part("network, forwards")(backward.forward), image)
         unpack = partial(backward.unpack, image=image)
         return memory.recall("traces", {**self._key, "form": 3}, image, make, Trace.pack, unpack)
 
     @cached_property
     def _occlusion(self) -> IncrementalOcclusion:
-        return IncrementalOcclusion(self.network)
+        found = IncrementalOcclusion(self.network)
+        if not found.incremental:
+            found.cnn = self  # `forward` checks the features
+        return found
 
     @cached_property
     def _backward(self) -> BackwardPass | None:
@@ -189,7 +200,21 @@ class Tower(nn.Module):
 
     @cached_property
     def _fingerprint(self) -> str:
-        return fingerprint(self.network)
+        """Digest of the network's layers, settings and weights, but not of its code."""
+        plain = (bool, int, float, str, tuple, list, dict)
+        found = hashlib.sha256(repr(self.network).encode())
+        for name, value in sorted(self.network.state_dict().items()):
+            found.update(f"{name} {digest_of(value)}".encode())
+        for name, module in self.network.named_modules():
+            # The repr of a torch layer shows all its settings; the repr of another module may show none.
+            if not type(module).__module__.startswith("torch.nn."):
+                settings = [
+                    f"{key} {digest_of(value) if isinstance(value, Tensor) else repr(value)}"
+                    for key, value in sorted(vars(module).items())
+                    if isinstance(value, Tensor) or (isinstance(value, plain) and key[0] != "_")
+                ]
+                found.update(f"{name} {type(module)} {settings}".encode())
+        return found.hexdigest()[:32]
 
     @property
     def _key(self) -> dict[str, object]:

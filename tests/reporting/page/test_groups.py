@@ -1,27 +1,21 @@
-"""Runs of one group, which differ in their seed alone, as one curve: which runs, which numbers."""
-
-from __future__ import annotations
-
-import json
-import re
+"""Runs of one group, which differ in their seed alone, as one curve: its members and its numbers."""
 
 import numpy as np
 import pytest
 import yaml
 from made_results import make_run
 from scipy import stats
+from test_html import content
 
 from lookwhy.errors import LookwhyError
 from lookwhy.reporting.page.html import write_report
-
-KEY = "image/occlusion/rank_correlation"
 
 
 def seeded(folder, seed: int, epochs=2, **options):
     """A run whose occlusion agrees by 0.2 + 0.1 seed, with the config.yaml of a training."""
 
     def change(result):
-        result.summary[KEY] = 0.2 + 0.1 * seed
+        result.summary["image/occlusion/rank_correlation"] = 0.2 + 0.1 * seed
         result.summary["accuracy/overall"] = 0.4 + 0.02 * seed
 
     run = make_run(folder, None, epochs, change)
@@ -36,19 +30,16 @@ def seeded(folder, seed: int, epochs=2, **options):
 
 
 def groups(tmp_path, *runs):
-    page = write_report(list(runs), tmp_path / "r.html").read_text()
-    return json.loads(re.search(r'id="report">(.*?)</script>', page, re.S).group(1))["groups"]
+    return content(write_report(list(runs), tmp_path / "r.html").read_text())["groups"]
 
 
 def test_three_seeds_are_one_curve_with_a_t_interval(tmp_path):
     (found,) = groups(tmp_path, *(seeded(tmp_path / f"run-{seed}", seed) for seed in range(3)))
     assert (found["name"], found["members"]) == ("seeds", [0, 1, 2])
     assert found["band"] == "95% t interval over runs"
-    values = np.array([0.2, 0.3, 0.4])
-    interval = stats.ttest_1samp(values, 0.0).confidence_interval(0.95)
-    expected = [0.3, interval.low, interval.high, 3]
+    interval = stats.ttest_1samp(np.array([0.2, 0.3, 0.4]), 0.0).confidence_interval(0.95)
     for epoch, point in enumerate(found["agreement"]["rank_correlation"]["occlusion"]):
-        assert point == [epoch, *(pytest.approx(one, abs=1e-4) for one in expected)]
+        assert point == pytest.approx([epoch, 0.3, interval.low, interval.high, 3], abs=1e-4)
     assert found["accuracy"]["1"]["overall"][0] == pytest.approx(0.42)
     assert found["levels"]["rank_correlation"]["centre_prior"] == 0.41
 
@@ -69,9 +60,12 @@ def test_epochs_of_a_single_run_are_left_out_and_those_of_two_are_named(tmp_path
 
 
 def test_only_runs_of_the_same_settings_are_averaged(tmp_path):
-    other = {"model": {"learning_rate": 0.1}}
-    runs = [seeded(tmp_path / f"slow-{seed}", seed) for seed in range(2)]
-    runs += [seeded(tmp_path / f"fast-{seed}", seed, **other) for seed in range(2)]
+    rates = {"slow": 0.003, "fast": 0.1}
+    runs = [
+        seeded(tmp_path / f"{name}-{seed}", seed, model={"learning_rate": rate})
+        for name, rate in rates.items()
+        for seed in range(2)
+    ]
     runs += [seeded(tmp_path / "alone", 0, group="another"), make_run(tmp_path / "bare", None, 1)]
     # Without a group, the name of a run is its group.
     runs += [seeded(tmp_path / folder, 0, name="mine", group=None) for folder in ("mine", "mine-2")]

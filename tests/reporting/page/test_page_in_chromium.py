@@ -1,12 +1,11 @@
 """The report page in a real browser: it opens quietly, its controls work, it can be read by anyone."""
 
-from __future__ import annotations
-
 import pytest
 from made_results import make_result, make_run, save_pictures, without_image_maps
 from test_groups import seeded
-from test_html import EVIL
+from test_html import Tags, content
 
+from lookwhy.analysis.paired import Comparison, between_analyses
 from lookwhy.reporting.comparisons import compare
 from lookwhy.reporting.page.html import run_names, write_report
 
@@ -15,8 +14,9 @@ DESK = {"width": 1200, "height": 900}
 CHART, CURVE = "#agreement svg[role=img]", "svg[role=img] path.curve"
 
 
-def write(out, *runs):
-    return write_report(list(runs), out, compare(dict(zip(run_names(list(runs)), runs, strict=True))))
+def write(folder, *runs):
+    runs = list(runs)
+    return write_report(runs, folder / "report.html", compare(dict(zip(run_names(runs), runs, strict=True))))
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def page_file(tmp_path_factory, images):
     """Two runs on the same questions, the untrained model and three epochs each."""
     folder = tmp_path_factory.mktemp("runs")
     runs = [make_run(folder / name, images, range(-1, 3), moving) for name in ("first", "second")]
-    return write(folder / "report.html", *runs)
+    return write(folder, *runs)
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +53,8 @@ def opened(browser):
     complaints, fetched = [], []
 
     def open_page(file, viewport=DESK, script="", **settings):
+        for other in browser.contexts:
+            other.close()
         page = browser.new_context(viewport=viewport, **settings).new_page()
         page.on("console", lambda message: complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -68,27 +70,10 @@ def opened(browser):
     assert all(url.startswith(("file:", "data:", "blob:")) for url in fetched)
 
 
-FIRST_STATE = """() => {
-  const set = (one, change, event) => { Object.assign(one, change); one.dispatchEvent(new Event(event, {bubbles: true})); };
-  for (const one of document.querySelectorAll('select')) set(one, {selectedIndex: 0}, 'change');
-  for (const one of document.querySelectorAll('input[type=range]')) set(one, {value: one.id === 'opacity' ? 74 : one.max}, 'input');
-  for (const one of document.querySelectorAll('input[type=checkbox]:not(:checked)')) set(one, {checked: true}, 'change');
-  for (const one of document.querySelectorAll('details')) one.open = false;
-}"""
-
-
-@pytest.fixture(scope="module")
-def shared_page(opened, page_file):
-    return opened(page_file)
-
-
 @pytest.fixture
-def page(shared_page):
-    """The page of two runs in the state in which it opens; tests share it, because opening takes longest."""
-    shared_page.set_viewport_size(DESK)
-    shared_page.emulate_media(media="screen", color_scheme="light")
-    shared_page.evaluate(FIRST_STATE)
-    return shared_page
+def page(opened, page_file):
+    """The page of two runs as it opens."""
+    return opened(page_file)
 
 
 def pixels(page, panel="Occlusion"):
@@ -112,11 +97,6 @@ def listed(page):
     return page.eval_on_selector_all("#question option", "all => all.map(one => one.textContent)")
 
 
-def set_range(page, selector, value):
-    change = "(one, value) => { one.value = value; one.dispatchEvent(new Event('input', {bubbles: true})); }"
-    page.eval_on_selector(selector, change, value)
-
-
 def width_of(page):
     return page.evaluate("document.documentElement.scrollWidth")
 
@@ -130,18 +110,16 @@ def test_it_opens_with_every_section_band_and_baseline(page):
     assert chart.locator("path.band").count() == 4
     levels = chart.locator("line > title").all_text_contents()
     assert levels == ["Random: 0.001", "Centre prior: 0.410", "Between simulated annotators: 0.830"]
-    text = page.inner_text("#agreement")
-    assert "human" not in text.lower()
-    assert "untrained" in text
-    page.get_by_label("Occlusion", exact=True).uncheck()
-    assert chart.locator("path.curve").count() == 2
-    page.get_by_label("second", exact=True).uncheck()
-    assert chart.locator("path.curve").count() == 1
+    text = page.inner_text("#agreement").lower()
+    assert ("human" in text, "untrained" in text) == (False, True)
+    for label, curves in (("Occlusion", 2), ("second", 1)):
+        page.get_by_label(label, exact=True).uncheck()
+        assert chart.locator("path.curve").count() == curves
 
 
 def test_a_group_is_one_curve_and_each_of_its_runs_can_be_switched_on(opened, tmp_path):
     runs = [seeded(tmp_path / f"run-{seed}", seed) for seed in range(3)]
-    page = opened(write(tmp_path / "r.html", *runs), PHONE)
+    page = opened(write(tmp_path, *runs), PHONE)
     chart = page.locator(CHART).first
     curves = chart.locator("path.curve")
     tips = [tip for tip in chart.locator("g title").all_text_contents() if tip.startswith("Occlusion")]
@@ -174,14 +152,12 @@ def test_the_numbers_of_a_chart_can_be_read_as_a_table(page):
 
 
 def test_the_slider_steps_through_epochs_and_moves_the_map(page):
-    answer = page.locator(".answer").first
+    answer, last = page.locator(".answer").first, pixels(page)
     assert "Epoch 2: answered “red”" in answer.inner_text()
-    last = pixels(page)
     page.focus("#examples-epoch")
     page.keyboard.press("ArrowLeft")
     assert page.inner_text("output[for=examples-epoch]") == "epoch 1"
-    assert "Epoch 1: answered “blue”" in answer.inner_text()
-    assert "✗ wrong" in answer.inner_text()
+    assert all(words in answer.inner_text() for words in ("Epoch 1: answered “blue”", "✗ wrong"))
     assert pixels(page) != last
     assert "epoch 1" in page.get_attribute('canvas[data-panel="Occlusion"]', "aria-label")
     page.keyboard.press("Home")
@@ -189,7 +165,7 @@ def test_the_slider_steps_through_epochs_and_moves_the_map(page):
 
 
 def test_the_map_lies_where_it_is_in_its_colour_and_opacity(page):
-    set_range(page, "#examples-epoch", 1)  # epoch 0: nothing has moved
+    page.fill("#examples-epoch", "1")  # epoch 0: nothing has moved
     for_it, against, nothing = (colour_at(page, *at) for at in ((0.3, 0.42), (0.72, 0.6), (0.95, 0.05)))
     assert for_it[0] > for_it[2] + 40, "red for the answer"
     assert against[2] > against[0] + 30, "blue against it"
@@ -197,9 +173,9 @@ def test_the_map_lies_where_it_is_in_its_colour_and_opacity(page):
     # Magnitudes are dark where they are largest.
     assert sum(colour_at(page, 0.3, 0.42, "Guided backpropagation")) < 400
     before = pixels(page)
-    set_range(page, "#opacity", 30)
+    page.fill("#opacity", "30")
     assert pixels(page) != before
-    set_range(page, "#opacity", 0)
+    page.fill("#opacity", "0")
     assert pixels(page) == pixels(page, "Image")
     assert page.inner_text("output[for=opacity]") == "0%"
 
@@ -217,30 +193,27 @@ def test_one_method_can_be_shown_alone_and_large(page):
 
 
 def test_filters_narrow_the_list_and_reset_and_the_biggest_change_comes_first(page):
-    page.select_option("#examples-run", "0")
-    whole = listed(page)
+    def chosen(name, value):
+        page.select_option(f"#{name}", value)
+        return listed(page)
+
+    whole = chosen("examples-run", "0")
     assert len(whole) == 12
-    page.select_option("#filter-correct", "wrong")
-    wrong = listed(page)
+    wrong = chosen("filter-correct", "wrong")
     assert len(wrong) == 3, "every third is wrong; of these the first became right"
     assert all(text.startswith("✗") for text in wrong)
-    page.select_option("#filter-type", "is there")
-    assert len(listed(page)) == 1
-    page.select_option("#filter-answer-type", "number")
-    assert listed(page) == []
+    assert len(chosen("filter-type", "is there")) == 1
+    assert chosen("filter-answer-type", "number") == []
     assert "No question passes the filters" in page.inner_text(".view")
     assert page.inner_text(".filters output") == "0 of 12 questions"
     page.click("#reset")
     assert listed(page) == whole
-    page.select_option("#filter-change", "gained")
-    assert len(listed(page)) == 1
-    page.select_option("#filter-change", "lost")
-    assert listed(page) == []
+    assert len(chosen("filter-change", "gained")) == 1
+    assert chosen("filter-change", "lost") == []
     page.click("#reset")
-    page.select_option("#order", "rho")
+    assert chosen("order", "rho")[0].endswith("(±0.33)")
     assert page.input_value("#question") == "11", "its ρ grew most from the first to the last epoch"
-    assert listed(page)[0].endswith("(±0.33)")
-    page.select_option("#order", "accuracy")
+    chosen("order", "accuracy")
     assert page.input_value("#question") == "0"
 
 
@@ -252,8 +225,8 @@ def test_questions_are_stepped_through_and_the_words_are_coloured(page):
     words = page.locator(".run-shown").first.locator(".words").nth(1)
     assert words.locator("b").all_inner_texts() == ["how", "many", "green", "things", "are", "there", "?"]
     assert "top" in words.locator("li").nth(int(abs(values).argmax())).get_attribute("class")
-    shown = [text.split()[0] for text in words.locator("small").all_inner_texts()]
-    numbers = [float(text.rstrip("%").replace("−", "-")) for text in shown]
+    shown = [text.split("%")[0].replace("−", "-") for text in words.locator("small").all_inner_texts()]
+    numbers = [float(text) for text in shown]
     assert numbers == pytest.approx((100 * values / abs(values).max()).tolist(), abs=1)
     least = words.locator("b").nth(int(values.argmin()))
     red, _, blue = map(int, least.evaluate("one => getComputedStyle(one).backgroundColor")[4:-1].split(","))
@@ -271,11 +244,11 @@ def test_bars_follow_their_slider(page):
     assert noun.locator(".bar").bounding_box()["width"] == pytest.approx(wide / 5, rel=0.05)
     number = page.locator("#accuracy .bars li", has_text="number").locator(".value").first
     assert number.inner_text() == "80.0%"
-    set_range(page, "#accuracy-epoch", 2)
+    page.fill("#accuracy-epoch", "2")
     assert number.inner_text() == "50.0%"
     curve = page.locator(f"#failure {CURVE}").first
     last = curve.get_attribute("d")
-    set_range(page, "#failure-epoch", 1)
+    page.fill("#failure-epoch", "1")
     assert curve.get_attribute("d") != last
 
 
@@ -283,8 +256,7 @@ NAMELESS = """() => [...document.querySelectorAll('button, select, input, canvas
   one => !one.getAttribute('aria-label') && !one.labels?.length && !one.textContent.trim()).length"""
 
 
-def test_everything_has_a_name_and_can_be_reached_by_tab_with_a_visible_focus(opened, page_file):
-    page = opened(page_file)
+def test_everything_has_a_name_and_can_be_reached_by_tab_with_a_visible_focus(page):
     assert page.evaluate(NAMELESS) == 0
     label = page.get_attribute('canvas[data-panel="Occlusion"]', "aria-label")
     for part in ("Occlusion", "epoch 2", "what color is the ball left of the box ?", "ρ 0.00"):
@@ -327,13 +299,14 @@ CONTRAST = """() => {
 def test_text_lines_and_bars_have_the_contrast_that_wcag_asks_for(page, theme):
     page.emulate_media(color_scheme=theme)
     texts, lines = page.evaluate(CONTRAST)
-    assert len(texts) > 300
-    assert [one for one in texts if one[0] < 4.5] == []
-    assert len(lines) >= 8
-    assert [one for one in lines if one[0] < 3] == []
+    assert (len(texts) > 300, len(lines) >= 8) == (True, True)
+    assert [one for one in texts if one[0] < 4.5] + [one for one in lines if one[0] < 3] == []
 
 
-def test_dark_is_dark_and_the_button_overrules_it(opened, page_file):
+NO_STORAGE = "Object.defineProperty(window, 'localStorage', {get() { throw new DOMException('no', 'SecurityError'); }})"
+
+
+def test_dark_is_dark_and_the_button_overrules_it_even_where_the_browser_refuses_storage(opened, page_file):
     page = opened(page_file, color_scheme="dark")
     ground = "getComputedStyle(document.body).backgroundColor"
     assert page.evaluate(ground) == "rgb(20, 24, 28)"
@@ -348,12 +321,6 @@ def test_dark_is_dark_and_the_button_overrules_it(opened, page_file):
 
     # A busy browser may write its storage after the first reload has read it.
     assert any(remembered() for _ in range(20))
-
-
-NO_STORAGE = "Object.defineProperty(window, 'localStorage', {get() { throw new DOMException('no', 'SecurityError'); }})"
-
-
-def test_it_works_where_the_browser_refuses_storage(opened, page_file):
     page = opened(page_file, script=NO_STORAGE)
     page.click("#theme")
     assert page.inner_text("#theme") == "Theme: light"
@@ -364,7 +331,7 @@ BOXES = "all => all.map(one => one.getBoundingClientRect()).map(box => [box.left
 
 
 def test_nothing_scrolls_sideways_on_a_phone(opened, page_file):
-    """Which font the machine has must not matter: system-ui is wider on some by a tenth and more."""
+    """The font of the machine must not matter: system-ui is wider on some by a tenth and more."""
     page = opened(page_file, PHONE)
     for details in page.locator("summary").all():
         details.click()
@@ -385,7 +352,7 @@ def test_a_long_question_type_and_run_name_fit_a_phone(opened, tmp_path, images)
             record["words"] = ["v" * 80, *record["words"][1:]]
         result.summary |= {f"accuracy/question_type/{'y' * 90} {n}": 0.5 for n in range(30)}
 
-    page = opened(write(tmp_path / "r.html", make_run(tmp_path / ("n" * 90), images, 2, change)), PHONE)
+    page = opened(write(tmp_path, make_run(tmp_path / ("n" * 90), images, 2, change)), PHONE)
     assert width_of(page) <= 390
     assert page.inner_text("#accuracy summary") == "22 less frequent types"
 
@@ -401,14 +368,26 @@ def test_in_print_it_is_light_has_no_controls_and_cuts_nothing(page):
     assert len(page.pdf()) > 50_000
 
 
+EVIL = "</script><script>alert(1)</script><b>&<!-- <script> \u2028 {{runs}} \\u003c '\""
+
+
 def test_text_of_the_data_stays_text(opened, tmp_path, images):
     def change(result):
         result.manifest |= dict.fromkeys(("data_note", "annotators", "tagger"), EVIL)
+        result.summary[f"accuracy/answer_type/{EVIL}"] = 0.5
         for record in result.records:
             record |= dict.fromkeys(("question", "predicted", "ground_truth", "question_type"), EVIL)
             record["words"] = [EVIL] * len(record["words"])
 
-    page = opened(write(tmp_path / "r.html", make_run(tmp_path / "<b>run", images, 2, change)))
+    run = make_run(tmp_path / "<i>run&{{runs}}", images, 2, change)
+    records = make_result(0).records
+    file = write_report([run], tmp_path / "r.html", [Comparison(EVIL, between_analyses(records, records))])
+    text = file.read_text()
+    assert [markup for markup in ("<script>alert", "<i>", "<b>", "<!-- ") if markup in text] == []
+    assert content(text)["questions"][0]["question"] == EVIL
+    tags = Tags(text)
+    assert (tags.open, "b" in tags.found) == ([], False)
+    page = opened(file)
     assert page.locator(".asked").text_content() == EVIL
     assert page.locator("h1").count() == 1
     assert page.locator("main > script").count() == 0
@@ -422,20 +401,18 @@ def test_runs_on_other_data_without_annotators_or_images_are_shown_as_they_are(o
             record.update(question="is it raining ?", words=["is", "it", "raining", "?"])
         del result.maps["image/occlusion"]
 
-    page = opened(
-        write(
-            tmp_path / "r.html",
-            make_run(tmp_path / "first", images, 3),
-            make_run(tmp_path / "bare", None, range(4, 5), other, annotators=False, defined=False),
-            make_run(tmp_path / "old", images, 2, lambda result: result.curves.clear()),
-        )
-    )
+    first = make_run(tmp_path / "first", images, 3)
+    bare = make_run(tmp_path / "bare", None, range(4, 5), other, annotators=False, defined=False)
+    old = make_run(tmp_path / "old", images, 2, lambda result: result.curves.clear())
+    page = opened(write(tmp_path, first, bare, old))
     assert "No agreement is defined in: bare." in page.inner_text("#agreement .note")
     page.select_option("#examples-run", "1")
     page.select_option("#question", label="✗ is it raining ?")
     assert "Image not found" in page.inner_text(".view")
-    assert page.inner_text("output[for=examples-epoch]") == "epoch 4"
-    assert page.is_disabled("#examples-epoch")
+    assert (page.inner_text("output[for=examples-epoch]"), page.is_disabled("#examples-epoch")) == (
+        "epoch 4",
+        True,
+    )
     assert page.locator("figcaption").all_inner_texts() == ["Image", "Guided backpropagation"]
     assert colour_at(page, 0.99, 0.99, "Image") == [154, 159, 164]
     page.select_option("#failure-run", "2")
@@ -451,11 +428,10 @@ def test_undefined_and_empty_maps_of_a_single_epoch_say_so(opened, tmp_path, ima
         result.maps["question/word_drop"].values[0, 1] = float("nan")
         for one in result.maps.values():
             one.valid = ~one.values.isnan()
-        for record in result.records:
-            if record["question_id"] == 100:
-                record["rho"] = None
+        for record in result.records[:4]:
+            record["rho"] = None
 
-    page = opened(write(tmp_path / "r.html", make_run(tmp_path / "run", images, 1, change)))
+    page = opened(write(tmp_path, make_run(tmp_path / "run", images, 1, change)))
     shown = page.locator("figure small").all_inner_texts()
     assert any("ρ undefined" in text and "undefined everywhere" in text for text in shown)
     assert any("zero everywhere" in text for text in shown)
@@ -467,14 +443,14 @@ def test_undefined_and_empty_maps_of_a_single_epoch_say_so(opened, tmp_path, ima
 
 
 def test_a_page_without_image_maps_or_anything_to_show_says_so(opened, tmp_path):
-    page = opened(write(tmp_path / "b.html", make_run(tmp_path / "blind", None, 1, without_image_maps)))
+    page = opened(write(tmp_path, make_run(tmp_path / "blind", None, 1, without_image_maps)))
     assert "No image maps, so no agreement." in page.inner_text("#agreement")
-    run = make_run(tmp_path / "bare", None, 1, annotators=False, defined=False)
-    text = opened(write(tmp_path / "r.html", run)).inner_text("main")
-    for words in (
-        "No annotator maps, so no agreement.",
-        "no part of speech has a value",
-        "no question of these analyses has known answers",
-        "not enough right and wrong answers",
-    ):
-        assert words in text
+    file = write(tmp_path, make_run(tmp_path / "bare", None, 1, annotators=False, defined=False))
+    stored = content(file.read_text())
+    assert (stored["runs"][0]["agreement"], stored["examples"][0]["annotators"]) == ({}, [0] * 12)
+    assert "<h2>Agreement at epoch" not in file.read_text()
+    text = opened(file).inner_text("main")
+    assert "No annotator maps, so no agreement." in text
+    reasons = ("no part of speech has a value", "no question of these analyses has known answers",
+               "not enough right and wrong answers")  # fmt: skip
+    assert all(reason in text for reason in reasons)

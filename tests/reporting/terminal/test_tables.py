@@ -1,16 +1,17 @@
 """The tables of the terminal."""
 
-from __future__ import annotations
-
 import io
 import re
+from pathlib import Path
 
 import pytest
 from made_results import make_result
 from rich.console import Console
 
+from lookwhy.models.answering import Answers
 from lookwhy.reporting import numbers
 from lookwhy.reporting.terminal import tables
+from lookwhy.reporting.terminal.answers import print_answers
 
 
 def printed(result, width=100, **settings) -> str:
@@ -19,26 +20,31 @@ def printed(result, width=100, **settings) -> str:
     return console.file.getvalue()
 
 
-def row(text: str, start: str) -> str:
-    return next(line for line in text.splitlines() if line.strip().startswith(start))
+def rows(text: str, start: str) -> list[list[str]]:
+    """Words of the lines from the first that starts with `start`."""
+    lines = [line.split() for line in text.splitlines()]
+    first = next(at for at, line in enumerate(lines) if " ".join(line).startswith(start))
+    return lines[first:]
+
+
+def row(text: str, start: str) -> list[str]:
+    return rows(text, start)[0]
 
 
 def test_table_one_shows_values_intervals_counts_controls_and_the_papers_figures(result):
     text = printed(result)
     cells = "Occlusion *0.270 0.370 300 (4) 0.221 0.090 *0.049 0.07164"
-    assert row(text, "Occlusion").split() == cells.split()
-    assert "[0.240, 0.300]" in text
-    assert row(text, "Random").split()[-1] == "0.00007"
-    assert all(words in text for words in ("0.12277", "0.62289", "Goyal et al. 2016", "VQA-HAT"))
+    assert row(text, "Occlusion") == cells.split()
+    assert row(text, "Random")[-1] == "0.00007"
+    told = ("[0.240, 0.300]", "0.12277", "0.62289", "Goyal et al. 2016", "VQA-HAT")
+    assert all(words in text for words in told)
 
 
 def test_annotators_and_the_untrained_model_have_their_names_and_what_was_left_out_is_told(result):
     text = printed(result)
     assert "Agreement with simulated annotators, epoch 2" in text
     # The name takes two lines of its column.
-    lines = text.splitlines()
-    first = next(i for i, line in enumerate(lines) if line.split()[:1] == ["Simulated"])
-    assert lines[first + 1].split()[0] == "annotators"
+    assert rows(text, "Simulated")[1][0] == "annotators"
     # The paper's own annotators were human, and its figures are labelled so.
     assert text.lower().replace("human annotators: other data", "").count("human") == 0
     told = "Left out: 1 × no annotator map. Shapes world: generated pictures, simulated annotators."
@@ -62,34 +68,29 @@ def test_on_a_narrower_terminal_the_controls_are_a_table_of_their_own(result, wi
     assert max(map(len, text.splitlines())) <= width
     assert "…" not in text
     assert "Controls of this agreement" in text
-    rows = [line.split() for line in text.splitlines() if line.split()[:1] == ["Occlusion"]]
-    assert rows == [
-        ["Occlusion", "*0.270", "*0.049", "300", "(4)", "0.07164"],
-        ["Occlusion", "0.370", "0.221", "0.090"],
-    ]
+    assert row(text, "Occlusion") == ["Occlusion", "*0.270", "*0.049", "300", "(4)", "0.07164"]
+    assert row(text.partition("Controls of")[2], "Occlusion") == ["Occlusion", "0.370", "0.221", "0.090"]
     assert text.count("Goyal et al. 2016, VQA v1 + VQA-HAT") == 1
 
 
 def test_intervals_that_exclude_nothing_or_chance_are_marked_in_the_text(result):
-    def put(key, low, high):
+    ends = {
+        "image/occlusion/specificity": (-0.02, -0.01),
+        "image/guided_backprop/specificity": (-0.01, 0.02),
+        "image/centre_prior/specificity": (1e-17, 3e-17),
+        "question/word_drop/most_important/noun": (0.2, 0.3),
+        "question/gradient/most_important/noun": (0.1, 0.3),
+    }
+    for key, (low, high) in ends.items():
         result.summary |= {f"{key}/ci_low": low, f"{key}/ci_high": high}
-
-    put("image/occlusion/specificity", -0.02, -0.01)
-    put("image/guided_backprop/specificity", -0.01, 0.02)
-    put("image/centre_prior/specificity", 1e-17, 3e-17)
-    put("question/word_drop/most_important/noun", 0.2, 0.3)
-    put("question/gradient/most_important/noun", 0.1, 0.3)
     text = printed(result)
-    assert row(text, "Occlusion").split()[-2].startswith("*")
-    assert not row(text, "Guided").split()[-2].startswith("*")
     assert "[-0.020, -0.010]" in text
-    assert row(text, "Centre prior").split()[-2] == "0.000", "rounding errors"
-    gradient, word_drop = row(text, "Noun").split()[1:3]
-    assert not gradient.startswith("*")
-    assert word_drop.startswith("*")
+    assert row(text, "Centre prior")[-2] == "0.000", "rounding errors"
+    cells = [row(text, "Occlusion")[-2], row(text, "Guided")[-2], *row(text, "Noun")[1:3]]
+    assert [cell[0] == "*" for cell in cells] == [True, False, False, True]
 
 
-def test_of_several_methods_the_best_is_bold_and_no_baseline(result):
+def test_the_best_of_several_methods_is_bold_and_no_baseline(result):
     found = {}
     for measure in ("rank_correlation", "specificity"):
         result.summary |= {f"image/guided_backprop/{measure}": 0.2, f"image/occlusion/{measure}": 0.3}
@@ -121,16 +122,15 @@ def test_undefined_values_are_dashes_and_an_analysis_without_numbers_says_why(re
         del result.summary[f"image/occlusion/rank_correlation{end}"]
     assert "–" in row(printed(result), "Occlusion")
     text = printed(make_result(annotators=False, defined=False))
-    assert "No annotator maps" in text
-    assert "Predicting" not in text
+    assert ("No annotator maps" in text, "Predicting" in text) == (True, False)
 
 
 def test_words_failure_and_accuracy_have_their_rows_and_brackets_in_the_data_are_no_markup(result):
     result.summary["accuracy/answer_type/[red]x[/red]"] = 0.5
     text = printed(result)
-    assert row(text, "Wh-word").split() == ["Wh-word", "39.6%", "33.0%", "12.0%", "280"]
-    assert row(text, "Flips of the answer").split()[-5:] == ["69.0%", "62.0%", "0.740", "0.200", "300"]
-    assert row(text, "yes/no").split() == ["yes/no", "80.00%", "3"]
+    assert row(text, "Wh-word") == ["Wh-word", "39.6%", "33.0%", "12.0%", "280"]
+    assert row(text, "Flips of the answer")[-5:] == ["69.0%", "62.0%", "0.740", "0.200", "300"]
+    assert row(text, "yes/no") == ["yes/no", "80.00%", "3"]
     assert "[red]x[/red]" in text
 
 
@@ -142,22 +142,28 @@ def test_a_tiny_negative_mean_is_not_minus_zero(result):
 
 def test_a_mean_over_other_questions_than_its_rows_says_of_how_many(result):
     result.summary["image/occlusion/mean_map/n"] = 280.0
-    lines = printed(result).splitlines()
-    first = next(i for i, line in enumerate(lines) if line.split()[:1] == ["Occlusion"])
-    assert lines[first].split()[2] == "0.370"
-    assert lines[first + 1].split()[:4] == ["[0.240,", "0.300]", "n", "280"]
+    first, second, *_ = rows(printed(result), "Occlusion")
+    assert first[2] == "0.370"
+    assert second[:4] == ["[0.240,", "0.300]", "n", "280"]
+
+
+def test_answers_are_counted_and_questions_without_a_choice_are_told():
+    answers = Answers([1, 2, 3], ["a"] * 3, ["b"] * 3, 2, {"multiple_choice": {"overall": 0.5}})
+    console = Console(width=200, file=io.StringIO())
+    print_answers(answers, [Path("answers.json")], console)
+    assert console.file.getvalue().splitlines() == [
+        "3 questions, MultipleChoice: overall 50.00",
+        "2 multiple-choice questions offer no answer that the model knows; its open-ended answer is used",
+        "answers   answers.json",
+    ]
 
 
 def test_a_profile_lists_the_longest_first_with_its_own_parts_below():
     seconds = {"short": 1.0, "long": 7.0, "long: minor": 2.0, "long: major": 4.0, "middle": 2.0}
-    console = Console(width=100, record=True, file=io.StringIO())
+    console = Console(width=100, file=io.StringIO())
     console.print(tables.profile_table(seconds, 100))
-    lines = [line.split() for line in console.export_text().splitlines() if line.split()]
-    assert lines[3:8] == [
-        ["long", "7.00", "70.0%", "70.0"],
-        ["major", "4.00", "40.0%", "40.0"],
-        ["minor", "2.00", "20.0%", "20.0"],
-        ["middle", "2.00", "20.0%", "20.0"],
-        ["short", "1.00", "10.0%", "10.0"],
-    ]
-    assert ["all", "10.00", "100.0%", "100.0"] in lines
+    found = rows(console.file.getvalue(), "long")
+    lines = ("long 7.00 70.0% 70.0", "major 4.00 40.0% 40.0", "minor 2.00 20.0% 20.0",
+             "middle 2.00 20.0% 20.0", "short 1.00 10.0% 10.0")  # fmt: skip
+    assert found[:5] == [line.split() for line in lines]
+    assert ["all", "10.00", "100.0%", "100.0"] in found

@@ -1,10 +1,7 @@
 """A real W&B run, offline, read back."""
 
-from __future__ import annotations
-
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +12,7 @@ import numpy as np
 import pytest
 import wandb
 from made_results import make_result, save_pictures
+from tiny_runs import leet, run
 
 from lookwhy import store
 from lookwhy.errors import LookwhyError
@@ -65,54 +63,38 @@ def logged(tmp_path_factory):
     images, home, temporary = save_pictures(base / "images"), base / "home", base / "tmp"
     for folder in (home, temporary):
         folder.mkdir()
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("WANDB_", "XDG_", "NETRC"))}
     # matplotlib keeps its list of fonts in the home folder: it has one already.
-    clean["MPLCONFIGDIR"] = matplotlib.get_cachedir()
-    environment = clean | {"HOME": str(home), "TMPDIR": str(temporary), "OMP_NUM_THREADS": "1"}
-    here = str(Path(__file__).parents[1])
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(base / "run"), str(images), here],
-        env=environment, cwd=base, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+    own = {"HOME": str(home), "TMPDIR": str(temporary), "MPLCONFIGDIR": matplotlib.get_cachedir()}
+    words = [sys.executable, "-c", SCRIPT, base / "run", images, Path(__file__).parents[1]]
+    done = run(words, base, XDG_CONFIG_HOME="", XDG_CACHE_HOME="", XDG_DATA_HOME="", NETRC="", **own)
     assert done.returncode == 0, done.stderr
     outside = [str(p.relative_to(base)) for f in (home, temporary) for p in f.rglob("*") if p.is_file()]
     (file,) = (base / "run" / "wandb").glob("offline-run-*/*.wandb")
-    read = inspect(file, environment)
-    records = [json.loads(line) for line in read.splitlines() if line]
+    with leet(file) as lines:
+        records = [json.loads(line) for line in lines]
+    with leet(file, "--summary") as lines:
+        summary = json.load(lines)
+    items = [r["history"]["item"] for r in records if r["type"] == "history"]
     return SimpleNamespace(
         base=base, run=base / "run", files=file.parent / "files", records=records, done=done, outside=outside,
-        summary=json.loads(inspect(file, environment, "--summary")),
+        summary=summary,
+        # Entries that the analysis logged, one an epoch.
+        history=[item for item in items if any(key.startswith("analysis/") for key in item)],
     )  # fmt: skip
-
-
-def inspect(file: Path, environment: dict, *more: str) -> str:
-    """Read an offline run with W&B's own reader."""
-    read = subprocess.run(
-        [str(Path(sys.executable).with_name("wandb")), "leet", "inspect", *more, "--json", str(file)],
-        env=environment, cwd=file.parent, capture_output=True, text=True, timeout=60, check=True,
-    )  # fmt: skip
-    return read.stdout
 
 
 def table_of(logged, path: str) -> dict:
     return json.loads((logged.files / path).read_text())
 
 
-@pytest.fixture(scope="module")
-def history(logged):
-    """Entries that the analysis logged, one an epoch."""
-    items = [r["history"]["item"] for r in logged.records if r["type"] == "history"]
-    return [item for item in items if any(key.startswith("analysis/") for key in item)]
-
-
-def test_each_epoch_is_logged_once_with_its_number_and_every_scalar(history):
-    assert [item["epoch"] for item in history] == [0, 1, 2]
+def test_each_epoch_is_logged_once_with_its_number_and_every_scalar(logged):
+    assert [item["epoch"] for item in logged.history] == [0, 1, 2]
     expected = make_result(2).summary
-    assert {key: history[2][f"analysis/{key}"] for key in expected} == pytest.approx(expected)
-    assert "analysis/image/occlusion/rank_correlation" not in history[0]
+    assert {key: logged.history[2][f"analysis/{key}"] for key in expected} == pytest.approx(expected)
+    assert "analysis/image/occlusion/rank_correlation" not in logged.history[0]
 
 
-def test_every_metric_is_tied_to_the_epoch_by_its_exact_name(logged, history):
+def test_every_metric_is_tied_to_the_epoch_by_its_exact_name(logged):
     metrics = [r["metric"] for r in logged.records if r["type"] == "metric"]
     ours = [m for m in metrics if m.get("name", "").startswith("analysis/")]
     assert all(m["step_metric"] == "epoch" for m in ours)
@@ -120,31 +102,27 @@ def test_every_metric_is_tied_to_the_epoch_by_its_exact_name(logged, history):
     names = [m["name"] for m in ours]
     assert len(names) == len(set(names)), "defined once a run, also a key that turns up later"
     assert {f"analysis/{key}" for key in make_result(2).summary} <= set(names)
-    media = {key.partition("._type")[0] for item in history for key in item if key.endswith("._type")}
+    media = {key.partition("._type")[0] for item in logged.history for key in item if key.endswith("._type")}
     assert media <= set(names)
 
 
-def test_the_table_of_questions_is_new_at_every_epoch_under_one_key(logged, history):
-    paths = [item["analysis/questions.path"] for item in history]
+def test_the_table_of_questions_is_new_at_every_epoch_under_one_key(logged):
+    paths = [item["analysis/questions.path"] for item in logged.history]
     assert len(set(paths)) == 3
     for epoch, path in enumerate(paths):
         table = table_of(logged, path)
         rows = [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
-        assert len(rows) == 12
+        assert len(rows) == len({row["question_id"] for row in rows}) == 12, "W&B joins by the id"
         assert {(row["run"], row["epoch"]) for row in rows} == {("first", epoch)}
-        assert len({row["question_id"] for row in rows}) == 12, "joins by it"
-        first = rows[1]
-        assert first["question"] == "how many green things are there ?"
-        assert first["rho/occlusion"] == pytest.approx(0.1)
-        assert first["flips/occlusion"] == 1
-        assert first["flips/guided_backprop"] is None
-        assert {"top_word/word_drop", "top_tag/gradient", "ground_truth", "predicted", "confidence"} <= {
-            *first
-        }
+        assert rows[1]["question"] == "how many green things are there ?"
+        assert rows[1]["rho/occlusion"] == pytest.approx(0.1)
+        assert (rows[1]["flips/occlusion"], rows[1]["flips/guided_backprop"]) == (1, None)
+        others = {"top_word/word_drop", "top_tag/gradient", "ground_truth", "predicted", "confidence"}
+        assert others <= rows[1].keys()
 
 
-def test_examples_are_images_with_captions_and_of_one_size(logged, history):
-    item = history[1]
+def test_examples_are_images_with_captions_and_of_one_size(logged):
+    item = logged.history[1]
     assert item["analysis/examples._type"] == "images/separated"
     assert item["analysis/examples.count"] == 2
     assert item["analysis/examples.captions"][1] == (
@@ -155,19 +133,19 @@ def test_examples_are_images_with_captions_and_of_one_size(logged, history):
     assert "sizes do not match" not in logged.done.stderr
 
 
-def test_figures_and_the_chart_of_words_are_logged(logged, history):
+def test_figures_and_the_chart_of_words_are_logged(logged):
     for name in ("most_important_words", "failure_prediction", "accuracy_by_type"):
-        assert history[0][f"analysis/figures/{name}._type"] == "image-file"
-    table = table_of(logged, history[0]["analysis/most_important_words/gradient_table.path"])
+        assert logged.history[0][f"analysis/figures/{name}._type"] == "image-file"
+    table = table_of(logged, logged.history[0]["analysis/most_important_words/gradient_table.path"])
     assert table["columns"] == ["run", "epoch", "part of speech", "P(most important)", "by chance", "words"]
     assert table["data"][0] == ["first", 0, "Noun", pytest.approx(0.144), 0.12, 400]
 
 
-def test_the_curves_of_the_failure_predictor_are_charts_of_each_runs_newest_table(logged, history):
+def test_the_curves_of_the_failure_predictor_are_charts_of_each_runs_newest_table(logged):
     expected = make_result(2).curves
     assert len(expected) == 12
     for key, curve in expected.items():
-        paths = [item[f"analysis/{key}_table.path"] for item in history]
+        paths = [item[f"analysis/{key}_table.path"] for item in logged.history]
         assert len(set(paths)) == 3
         table = table_of(logged, paths[2])
         x, y = ([row[column] for row in table["data"]] for column in (2, 3))
@@ -178,11 +156,9 @@ def test_the_curves_of_the_failure_predictor_are_charts_of_each_runs_newest_tabl
 def test_a_chart_is_the_same_at_every_epoch_so_that_runs_lie_over_each_other(logged):
     charts = chart_settings(logged.records)
     curves, words = charts["analysis/failure/all/roc"], charts["analysis/most_important_words/gradient"]
-    for settings in (curves, words):
-        (config,) = settings
+    for (config,) in (curves, words):
         text = json.dumps(config)
-        assert "epoch" not in text
-        assert "first" not in text
+        assert [word for word in ("epoch", "first") if word in text] == []
         assert '"summaryTable"' in text, "the newest table of each run that is shown"
     assert curves[0]["panel_config"]["fieldSettings"]["stroke"] == "run"
 
@@ -199,14 +175,16 @@ def chart_settings(records) -> dict[str, list]:
 
 
 def test_the_summary_holds_the_best_and_the_last_values(logged):
+    expected = {
+        "accuracy/overall": make_result(2).summary["accuracy/overall"],
+        "accuracy/overall/best": 0.52,
+        "accuracy/overall/best_epoch": 2,
+        "image/occlusion/rank_correlation/best": 0.27,
+        "failure/all/aurc/best": 0.2,
+        "failure/all/aurc/best_epoch": 0,  # the first of equals
+    }
     summary = logged.summary["summary"]
-    results = [make_result(epoch).summary for epoch in range(3)]
-    assert summary["analysis/accuracy/overall"] == pytest.approx(results[2]["accuracy/overall"])
-    assert summary["analysis/accuracy/overall/best"] == pytest.approx(0.52)
-    assert summary["analysis/accuracy/overall/best_epoch"] == 2
-    assert summary["analysis/image/occlusion/rank_correlation/best"] == pytest.approx(0.27)
-    assert summary["analysis/failure/all/aurc/best"] == pytest.approx(0.2)
-    assert summary["analysis/failure/all/aurc/best_epoch"] == 0, "the first of equals"
+    assert {key: summary[f"analysis/{key}"] for key in expected} == pytest.approx(expected)
     assert summary["epoch"] == 2
     history = {key for r in logged.records if r["type"] == "history" for key in r["history"]["item"]}
     assert not {key for key in history if key.endswith(("/best", "/best_epoch"))}, "no charts of them"
@@ -216,24 +194,18 @@ def test_the_analysis_folder_is_an_artifact_without_what_is_half_written(logged)
     artifacts = [r["artifact"] for r in logged.records if r["type"] == "artifact"]
     (artifact,) = [one for one in artifacts if one["type"] == "analysis"]  # W&B makes one of each table, too
     text = json.dumps(artifact)
-    for epoch in (0, 1, 2):
-        for name in (
-            "manifest.json",
-            "summary.json",
-            "records.parquet",
-            "maps.h5",
-            "figures/example_100.png",
-        ):
-            assert f"epoch=00{epoch}/{name}" in text
+    names = ("manifest.json", "summary.json", "records.parquet", "maps.h5", "figures/example_100.png")
+    for path in (f"epoch=00{epoch}/{name}" for epoch in range(3) for name in names):
+        assert path in text
     assert "partial" not in text
 
 
-def test_the_keys_that_a_view_may_show_are_the_ones_that_are_logged(logged, history):
+def test_the_keys_that_a_view_may_show_are_the_ones_that_are_logged(logged):
     result = make_result(2)
     kinds = ("._type", ".path", ".size", ".sha256", ".ncols", ".nrows", ".height", ".width", ".caption",
              ".filenames", ".captions", ".count", ".format", ".log_mode", ".artifact_path",
              "._latest_artifact_path")  # fmt: skip
-    real = {key for item in history for key in item if key.startswith("analysis/") or key == "epoch"}
+    real = {key for item in logged.history for key in item if key.startswith("analysis/") or key == "epoch"}
     real = {next((key.removesuffix(kind) for kind in kinds if key.endswith(kind)), key) for key in real}
     real |= {key for key in logged.summary["summary"] if key.endswith(("/best", "/best_epoch"))}
     charts = set(chart_settings(logged.records))
@@ -266,12 +238,11 @@ def test_long_curves_are_thinned_to_what_a_panel_shows_and_keep_their_ends():
     x = np.linspace(0, 1, 200).tolist()
     result.curves = {"failure/all/roc": {"x": x, "y": x}}
     table = media.charts(result, "first", 1)["failure/all/roc"].table
-    assert len(table.data) == 50
+    assert len(table.data) == len({row[2] for row in table.data}) == 50
     assert [table.data[0][2:4], table.data[-1][2:4]] == [[0.0, 0.0], [1.0, 1.0]]
-    assert len({row[2] for row in table.data}) == 50
 
 
-def test_the_same_analysis_is_logged_once_whoever_comes_to_it_again(tmp_path):
+def test_the_same_analysis_is_logged_once_by_any_number_of_runs(tmp_path):
     result, first, second = make_result(1), Recorder(), Recorder()
     result.manifest["weights_sha256"] = "abc"
     store.save(result, store.epoch_folder(tmp_path, 1))
@@ -283,7 +254,7 @@ def test_the_same_analysis_is_logged_once_whoever_comes_to_it_again(tmp_path):
     assert log.publish(result, second, 1, {}, tmp_path)
 
 
-def test_what_a_killed_process_took_with_it_is_not_taken_for_logged(logged, monkeypatch):
+def test_an_epoch_that_a_killed_process_lost_is_not_taken_for_logged(logged, monkeypatch):
     monkeypatch.setenv("WANDB_RUN_ID", logged.summary["run_id"])
     state.run_id(logged.run)
     for epoch in (0, 2, 3):
@@ -297,12 +268,10 @@ def test_a_run_folder_keeps_its_run_id_unless_the_user_says_another(bare, tmp_pa
     own = state.run_id(tmp_path)
     assert len(own) == 8
     state.mark_logged(tmp_path, 0, "abc")
-    assert state.run_id(tmp_path) == own
-    assert state.is_logged(tmp_path, 0, "abc")
+    assert (state.run_id(tmp_path), state.is_logged(tmp_path, 0, "abc")) == (own, True)
     assert state.run_id(tmp_path / "another") != own
     monkeypatch.setenv("WANDB_RUN_ID", "mine")
-    assert state.run_id(tmp_path) == "mine"
-    assert not state.is_logged(tmp_path, 0, "abc"), "not to that run"
+    assert (state.run_id(tmp_path), state.is_logged(tmp_path, 0, "abc")) == ("mine", False), "not to that run"
 
 
 def test_no_more_images_under_a_key_than_wandb_keeps(monkeypatch, image_folder):
@@ -314,33 +283,28 @@ def test_no_more_images_under_a_key_than_wandb_keeps(monkeypatch, image_folder):
 @pytest.fixture
 def bare(monkeypatch, tmp_path):
     """No W&B settings at all, and an empty home."""
-    for name in list(os.environ):
-        if name.startswith("WANDB_") or name == "NETRC":
-            monkeypatch.delenv(name)
+    for name in [name for name in os.environ if name.startswith(("WANDB_", "NETRC"))]:
+        monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     (tmp_path / "home").mkdir()
     return tmp_path / "home"
 
 
 KEY = "k" * 40
+NETRC, SETTINGS = ".netrc", ".config/wandb/settings"
+BASE_URL = "https://wandb.example.org"
 
 
-def write_settings(home: Path, text: str) -> None:
-    (home / ".config" / "wandb").mkdir(parents=True)
-    (home / ".config" / "wandb" / "settings").write_text(f"[default]\n{text}\n")
+def write(home: Path, name: str, text: str) -> None:
+    (home / name).parent.mkdir(parents=True, exist_ok=True)
+    (home / name).write_text(f"[default]\n{text}\n" if name == SETTINGS else text)
+    (home / name).chmod(0o600)
 
 
-def write_netrc(home: Path, text: str) -> None:
-    (home / ".netrc").write_text(text)
-    (home / ".netrc").chmod(0o600)
-
-
-@pytest.mark.parametrize(
-    "netrc", ["", "machine github.com\n login user\n password x\n", "default login user password x\n"]
-)
-def test_without_a_key_of_the_server_the_run_is_offline(bare, tmp_path, netrc):
-    if netrc:
-        write_netrc(bare, netrc)
+@pytest.mark.parametrize("machine", ["", "machine github.com\n", "default "])
+def test_without_a_key_of_the_server_the_run_is_offline(bare, tmp_path, machine):
+    if machine:
+        write(bare, NETRC, f"{machine} login user password x\n")
     found = environment.offline_environment(tmp_path / "run")
     assert found["WANDB_MODE"] == "offline"
     folders = [value for name, value in found.items() if name.endswith("_DIR")]
@@ -348,27 +312,25 @@ def test_without_a_key_of_the_server_the_run_is_offline(bare, tmp_path, netrc):
     assert all(Path(folder).is_relative_to(tmp_path / "run") for folder in folders)
 
 
-@pytest.mark.parametrize("where", ["environment", "netrc", "old netrc", "settings"])
+@pytest.mark.parametrize("where", ["environment", NETRC, "old netrc", SETTINGS])
 def test_with_a_key_the_run_is_online(bare, tmp_path, monkeypatch, where):
     host = "api.wandb.ai" if where == "old netrc" else urlsplit(wandb.Settings().base_url).hostname
     if where == "environment":
         monkeypatch.setenv("WANDB_API_KEY", KEY)
-    elif where == "settings":
-        write_settings(bare, f"api_key = {KEY}")
+    elif where == SETTINGS:
+        write(bare, SETTINGS, f"api_key = {KEY}")
     else:
-        write_netrc(bare, f"machine {host}\n login user\n password {KEY}\n")
+        write(bare, NETRC, f"machine {host}\n login user\n password {KEY}\n")
     assert "WANDB_MODE" not in environment.offline_environment(tmp_path / "run")
 
 
-@pytest.mark.parametrize("told", ["environment", "settings"])
-def test_the_server_that_the_user_has_chosen_is_named(bare, tmp_path, monkeypatch, told):
-    monkeypatch.setattr(os, "environ", dict(os.environ) | {"WANDB_API_KEY": KEY})
-    if told == "environment":
-        os.environ["WANDB_BASE_URL"] = "https://wandb.example.org"
-    else:
-        write_settings(bare, "base_url = https://wandb.example.org")
+@pytest.mark.parametrize("where", ["environment", SETTINGS])
+def test_the_server_that_the_user_has_chosen_is_named(bare, tmp_path, monkeypatch, where):
+    write(bare, SETTINGS, f"base_url = {BASE_URL}" if where == SETTINGS else "")
+    own = {"WANDB_API_KEY": KEY} | ({} if where == SETTINGS else {"WANDB_BASE_URL": BASE_URL})
+    monkeypatch.setattr(os, "environ", dict(os.environ) | own)
     sentence = environment.prepare_environment(tmp_path / "run")
-    assert "API key found, logging to https://wandb.example.org; files in" in sentence
+    assert f"API key found, logging to {BASE_URL}; files in" in sentence
 
 
 @pytest.mark.parametrize("variable", [("WANDB_API_KEY", " key"), ("WANDB_BASE_URL", "no address")])
@@ -379,7 +341,7 @@ def test_a_setting_that_wandb_refuses_is_one_line(bare, tmp_path, monkeypatch, v
 
 
 @pytest.mark.parametrize("mode", ["disabled", "online", "offline"])
-def test_what_the_user_has_set_stays(bare, tmp_path, monkeypatch, mode):
+def test_variables_that_the_user_has_set_stay(bare, tmp_path, monkeypatch, mode):
     elsewhere = tmp_path / "elsewhere"
     mine = {"WANDB_MODE": mode, "WANDB_DIR": str(elsewhere)}
     monkeypatch.setattr(os, "environ", dict(os.environ) | mine)

@@ -21,7 +21,7 @@ from lookwhy.reporting.wandb.summary import best_values, direction, read_summari
         ("question/gradient/most_important/noun", None),
     ],
 )  # fmt: skip
-def test_only_what_can_be_better_has_a_direction(key, expected):
+def test_only_values_that_can_be_better_have_a_direction(key, expected):
     assert direction(key) == expected
 
 

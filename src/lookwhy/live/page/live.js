@@ -104,15 +104,13 @@ class LivePage {
     if (isLast()) at("status").textContent = "Answering and explaining ...";
     const explained = await sent.ask("ask", { question: at("question").value });
     if (!isLast()) return;
-    Object.assign(this, { asked: sent, explained, change: null });
-    this.cells.clear();
-    this.words.clear();
+    Object.assign(this, { asked: sent, explained });
     at("result").hidden = false;
     at("asked").textContent = explained.question;
-    at("notes").replaceChildren(...explained.notes.map((note) => make("p", { class: "note" }, note)));
-    this.panels.show(sent.picture, explained.maps.filter(({ domain }) => domain === "image"));
+    at("notes").replaceChildren(...explained.notes.map(noteLine));
+    this.panels.show(sent.picture, explained.image_maps);
     wordRows(at("spoken"), explained, (word) => this.toggle(this.words, word));
-    this.show();
+    this.changed(null);
     // On a phone the answer is below the visible part of the page.
     if (at("result").getBoundingClientRect().top > 0.7 * window.innerHeight) at("result").scrollIntoView();
   }
@@ -131,14 +129,7 @@ class LivePage {
 
   /** Asks again without the removed cells and words. */
   askAgain() {
-    if (!this.cells.size && !this.words.size) {
-      this.turn++;
-      this.change = null;
-      this.clearMessages();
-      at("result").setAttribute("aria-busy", "false");
-      this.show();
-      return Promise.resolve();
-    }
+    if (!this.cells.size && !this.words.size) return this.work("", async () => this.changed(null));
     const { explained } = this;
     const gone = { cells: [...this.cells], words: [...this.words], answers: explained.answers.map(({ id }) => id) };
     return this.work("Answering again ...", async (isLast) => {
@@ -147,12 +138,10 @@ class LivePage {
         change = await this.asked.ask("change", { question: explained.question, ...gone });
       } catch (error) {
         // Restore the state that the bars show, because the next click starts from it.
-        if (isLast()) this.restore();
+        if (isLast()) this.changed(this.change);
         throw error;
       }
-      if (!isLast() || this.explained !== explained) return;
-      this.change = { ...change, cells: gone.cells, words: gone.words };
-      this.show();
+      if (isLast() && this.explained === explained) this.changed({ ...change, ...gone, answers: change.answers });
     }, "trouble");
   }
 
@@ -160,16 +149,18 @@ class LivePage {
     for (const id of ["status", "error", "trouble"]) at(id).textContent = "";
   }
 
-  restore() {
-    this.cells = new Set(this.change?.cells);
-    this.words = new Set(this.change?.words);
+  /** Shows a change, or the state without any. */
+  changed(change) {
+    this.change = change;
+    this.cells = new Set(change?.cells);
+    this.words = new Set(change?.words);
     this.show();
   }
 
   show() {
     const { explained, change } = this;
     answerBars(at("bars"), explained.answers, change);
-    answerSentence(at("said"), explained, change, change?.cells ?? [], (change?.words ?? []).map((word) => explained.words[word]));
+    answerSentence(at("said"), explained, change, change?.cells ?? [], (change?.words ?? []).map((at) => explained.words[at].word));
     at("reset").disabled = !this.cells.size && !this.words.size;
     for (const button of at("spoken").querySelectorAll("[data-word]")) button.setAttribute("aria-pressed", String(this.words.has(Number(button.dataset.word))));
     this.pointed(this.panels.cell);
@@ -203,6 +194,4 @@ class LivePage {
   }
 }
 
-themeButton();
-const page = new LivePage();
-document.documentElement.dataset.ready = "true";
+new LivePage();

@@ -6,11 +6,11 @@
  *   `answers`: the best ones after the change; `probabilities`: the new ones of the earlier answers
  */
 
-/** Converts a map of the server to the form that `heat.js` draws: scaled to a peak of 1. */
-function heatMap({ domain, signed, values }) {
-  const peak = Math.max(0, ...values.map((value) => Math.abs(value ?? 0)));
-  const size = domain === "image" ? report.grid : values.length;
-  return { size, signed, peak, values: Float32Array.from(values, (value) => (known(value) ? value / (peak || 1) : NaN)) };
+/** A map of the server, scaled to a peak of 1 as `heat.js` draws it; null is undefined. */
+function heatMap(signed, numbers) {
+  const peak = Math.max(0, ...numbers.map((value) => Math.abs(value ?? 0)));
+  const values = Float32Array.from(numbers, (value) => (known(value) ? value / (peak || 1) : NaN));
+  return { size: report.grid, signed, peak, values };
 }
 
 /**
@@ -19,17 +19,16 @@ function heatMap({ domain, signed, values }) {
  * @param {Change|null} change
  */
 function answerBars(place, before, change) {
+  const [first] = change?.answers ?? before;
   const rows = before.map((answer, at) => ({ ...answer, now: change ? change.probabilities[at] : answer.probability }));
-  for (const answer of change?.answers ?? []) {
-    if (answer === change.answers[0] && !before.some(({ id }) => id === answer.id)) rows.push({ ...answer, probability: null, now: answer.probability });
-  }
-  const best = change ? change.answers[0].id : before[0].id;
+  const isNew = !before.some(({ id }) => id === first.id);
+  if (isNew) rows.push({ ...first, probability: null, now: first.probability });
+  const share = (value) => Math.min(Math.max(100 * value, 0), 100) + "%";
   place.replaceChildren(...rows.map(({ text, id, probability, now }) => {
-    const share = (value) => Math.min(Math.max(100 * value, 0), 100) + "%";
     const label = change ? `${known(probability) ? percent(probability, 1) : "below"} → ${percent(now, 1)}` : percent(now, 1);
     const mark = change && known(probability) ? make("span", { class: "mark", style: { left: share(probability) } }) : null;
-    return make("li", { class: id === best ? "first" : null, "data-answer": text },
-      make("span", { class: id === best ? "name strong" : "name" }, text),
+    const best = id === first.id;
+    return make("li", { class: best && "first" }, make("span", { class: best ? "name strong" : "name" }, text),
       make("span", { class: "track" }, make("span", { class: "bar", style: { width: share(now) } }), mark, make("span", { class: "value" }, label)));
   }));
 }
@@ -64,9 +63,9 @@ class Panels {
   show(image, maps) {
     this.image = image;
     const alone = { name: "Image", map: null, note: "" };
-    this.shown = [alone, ...maps.map((map) => {
-      const flips = known(map.flips) ? `cells that flip the answer: ${map.flips}; ` : "";
-      return { name: names.imageMethods[map.method].name, map: heatMap(map), note: flips };
+    this.shown = [alone, ...maps.map(({ method, signed, flips, values }) => {
+      const note = known(flips) ? `cells that flip the answer: ${flips}; ` : "";
+      return { name: names.imageMethods[method].name, map: heatMap(signed, values.flat()), note };
     })];
     this.place.replaceChildren(...this.shown.map((one, at) => this.figure(one, at)));
   }
@@ -158,27 +157,17 @@ class Panels {
 }
 
 /** Writes a line of words for each question method; one plain line if there is no such method. */
-function wordRows(place, { words, known: inVocabulary, maps }, toggle) {
-  const about = maps.filter(({ domain }) => domain === "question");
-  const lines = about.length ? about : [null];
-  place.replaceChildren(...lines.map((one) => {
-    const map = one && heatMap(one);
-    const name = one ? names.wordMethods[one.method].name : "The words";
-    const label = make("div", { class: "method" }, name, map ? scaleKey(map.signed) : null, map ? make("small", {}, mapNote(map)) : null);
-    return make("div", { class: "spoken" }, label, make("ul", { class: "words", "aria-label": name }, ...words.map((word, at) => wordButton(word, at, map, inVocabulary[at], toggle))));
-  }));
-}
-
-function wordButton(word, at, map, inVocabulary, toggle) {
-  const sizes = map ? [...map.values].map((value) => (Number.isNaN(value) ? -1 : Math.abs(value))) : [];
-  const value = map ? map.values[at] : NaN;
-  const isTop = Boolean(map?.peak) && at === sizes.indexOf(Math.max(...sizes));
-  const ink = Number.isNaN(value) ? null : colourOf(value, map.signed);
-  const kinds = [isTop ? "top" : "", map && !ink ? "undefined" : "", inVocabulary ? "" : "unknown"].filter(Boolean).join(" ");
-  const button = make("button", {
-    type: "button", "data-word": at, "aria-pressed": "false", "aria-label": `Drop “${word}”${inVocabulary ? "" : ", which the model does not know"}`,
-    title: inVocabulary ? null : "not among the words that the model knows", style: ink ? { background: ink.ground, color: ink.ink } : {}, click: () => toggle(at),
-  }, word);
-  const text = !map ? null : ink ? number(100 * value, 0) + "%" : "undefined";
-  return make("li", { class: kinds || null }, button, text ? make("small", {}, text, isTop ? make("span", { class: "hidden-text" }, " most important") : null) : null);
+function wordRows(place, { words, word_importances: methods }, toggle) {
+  const button = (word, style, at) => {
+    const strange = !words[at].known;
+    return make("button", {
+      type: "button", class: strange && "unknown", "data-word": at, "aria-pressed": "false", style,
+      "aria-label": `Drop “${word}”${strange ? ", which the model does not know" : ""}`,
+      title: strange && "not among the words that the model knows", click: () => toggle(at),
+    }, word);
+  };
+  const line = (name, map) => wordLine(name, map, words.map(({ word }) => word), button);
+  const lines = methods.map(({ method, signed, words: values }) => (
+    line(names.wordMethods[method].name, heatMap(signed, values.map(({ importance }) => importance)))));
+  place.replaceChildren(...(lines.length ? lines : [line("The words", null)]));
 }

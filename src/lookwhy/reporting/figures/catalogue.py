@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -18,7 +18,6 @@ from matplotlib.figure import Figure
 from lookwhy.reporting import reading
 from lookwhy.reporting.figures import summary
 from lookwhy.reporting.figures.epochs import Runs, agreement_over_epochs
-from lookwhy.reporting.figures.failure_curves import failure_curves
 from lookwhy.reporting.figures.strips import example_strip
 from lookwhy.towers.recipe import read_rgb
 from lookwhy.types import AnalysisResult
@@ -49,14 +48,13 @@ FIGURES = (
     Entry("accuracy_by_type", "analysis", summary.accuracy_by_type),
     Entry("failure_prediction", "analysis", summary.failure_prediction),
     # W&B draws these curves itself, from their tables.
-    Entry("failure_curves", "analysis", failure_curves, each_epoch=False),
+    Entry("failure_curves", "analysis", summary.failure_curves, each_epoch=False),
 )
 EPOCH_CHARTS = tuple(one.name for one in FIGURES if one.needs == "analysis" and one.each_epoch)
 """Names of the charts that are drawn at every epoch."""
 
 
-@dataclass(frozen=True)
-class Drawing:
+class Drawing(NamedTuple):
     """A figure that `make` draws on demand, because hundreds of figures at once would fill the memory."""
 
     name: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +12,7 @@ from matplotlib.figure import Figure
 
 from lookwhy.files import atomic_path
 from lookwhy.reporting import style
-from lookwhy.reporting.figures.sheet import DPI, text_width, wrap
+from lookwhy.reporting.figures.sheet import DPI, boxes_for_missing_glyphs, text_width, wrap
 from lookwhy.types import AnalysisResult
 
 WIDTHS = {"single": 3.5, "double": 7.2}
@@ -30,8 +29,12 @@ MARKERS = ("o", "s", "^", "D")
 """Dashes and markers that tell runs and feature sets apart without colour."""
 
 
-def new_figure(width: float, height: float) -> Figure:
-    """Make an empty figure (size in inches) whose layout cuts nothing off."""
+def new_figure(width: float, height: float, narrow_height: float | None = None) -> Figure:
+    """Make an empty figure (size in inches) whose layout cuts nothing off.
+
+    A figure that is one column wide may have another height, `narrow_height`.
+    """
+    height = narrow_height if narrow_height and width < _NARROW else height
     figure = Figure(figsize=(width, height), dpi=DPI, facecolor=style.PAPER)
     figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.09)
     return figure
@@ -96,21 +99,22 @@ def shared_legend(figure: Figure, panels: Sequence[Axes], columns: int = 2, titl
         text.set_parse_math(False)
 
 
-def undefined(figure: Figure, reason: str) -> Figure:
-    """Replace the axes with the reason why there is nothing to draw."""
+def undefined(figure: Figure, what: str, reason: str) -> Figure:
+    """Title a figure and replace its axes with the reason why there is nothing to draw."""
+    title(figure, what)
     for axes in list(figure.axes):
         axes.remove()
     whole = figure.add_subplot()
     whole.axis("off")
-    lines = wrap(f"Undefined: {reason}", style.TEXT, float(figure.get_figwidth()) - 0.5)
+    lines = wrap(f"Undefined: {reason}", style.TEXT, _room(figure) - 0.3)
     whole.text(0.5, 0.5, "\n".join(lines), ha="center", va="center", size=style.TEXT, color=style.MUTED)
     return figure
 
 
 def footer(figure: Figure, text: str, notes: Iterable[str]) -> None:
     """Write below the charts how they were made and from which data."""
-    written = (text, *dict.fromkeys(notes))
-    lines = [part for line in written for part in wrap(line, style.SMALL, _room(figure))]
+    room, written = _room(figure), (text, *dict.fromkeys(notes))
+    lines = [part for line in written for part in wrap(line, style.SMALL, room)]
     below = figure.supxlabel("\n".join(lines), x=0.014, ha="left", size=style.SMALL, color=style.MUTED)
     below.set_parse_math(False)
 
@@ -147,15 +151,6 @@ def save_figure(figure: Figure, path: Path, dpi: float | None = None) -> Path:
     kind = path.suffix.lstrip(".") or "png"
     # Full compression would make files a few percent smaller and take twice the time.
     more: dict[str, Any] = {"pil_kwargs": {"compress_level": 3}} if kind == "png" else {}
-    with (
-        atomic_path(path) as partial,
-        partial.open("wb") as file,
-        warnings.catch_warnings(),
-        matplotlib.rc_context(_REAL_TEXT),
-    ):
-        # Characters that the font lacks are drawn as boxes.
-        warnings.filterwarnings("ignore", message="Glyph .* missing")
-        figure.savefig(
-            file, format=kind, metadata=_NO_DATE.get(kind), dpi=figure.dpi if dpi is None else dpi, **more
-        )
+    with atomic_path(path) as partial, boxes_for_missing_glyphs(), matplotlib.rc_context(_REAL_TEXT):
+        figure.savefig(partial, format=kind, metadata=_NO_DATE.get(kind), dpi=dpi or "figure", **more)
     return path

@@ -12,18 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from lookwhy.keys import Row
 from lookwhy.reporting import reading, style
-from lookwhy.reporting.figures.chart import (
-    DASHES,
-    MARKERS,
-    footer,
-    heading,
-    narrow,
-    new_figure,
-    shared_legend,
-    tidy,
-    title,
-    undefined,
-)
+from lookwhy.reporting.figures import chart
 from lookwhy.store import UNTRAINED
 from lookwhy.types import AnalysisResult
 
@@ -47,7 +36,7 @@ def agreement_over_epochs(runs: Runs, width: float | None = None) -> Figure:
     colours = {
         name: style.on_light(c) for name, c in style.method_colours([*methods, *style.BASELINES]).items()
     }
-    figure = new_figure(width or 7.0, 6.6)
+    figure = chart.new_figure(width or 7.0, 6.6)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(1.25, 1))
     measured = {name: {epoch: _agreement(one) for epoch, one in run.items()} for name, run in runs.items()}
     for number, (name, epochs) in enumerate(measured.items()):
@@ -55,22 +44,22 @@ def agreement_over_epochs(runs: Runs, width: float | None = None) -> Figure:
             look = {
                 "color": colours[method],
                 "label": style.method_name(method) + (f", {name}" if len(runs) > 1 else ""),
-                "linestyle": DASHES[number % len(DASHES)],
-                "marker": MARKERS[number % len(MARKERS)],
+                "linestyle": chart.DASHES[number % len(chart.DASHES)],
+                "marker": chart.MARKERS[number % len(chart.MARKERS)],
             }
             _curve(upper, epochs, (method, RHO), look)
             _curve(lower, epochs, (method, "specificity"), look)
     if not upper.lines:
-        title(figure, "Agreement with the annotators by epoch")
         figure.set_figheight(2.2)
         annotated = any(("human", RHO) in one for epochs in measured.values() for one in epochs.values())
-        return undefined(figure, f"no {'image' if annotated else 'annotator'} maps, so no agreement")
+        why = f"no {'image' if annotated else 'annotator'} maps, so no agreement"
+        return chart.undefined(figure, "Agreement with the annotators by epoch", why)
     for baseline in style.BASELINES:
         _baseline(upper, runs, measured, baseline, colours[baseline])
     lower.axhline(0, color=style.MUTED, linewidth=1, label="Same for every question")
-    tidy(upper, "", "Rank correlation ρ")
-    tidy(lower, "Epoch", "ρ, own question\nminus another’s")
-    _epoch_ticks(lower, [epoch for run in runs.values() for epoch in run], narrow(figure))
+    chart.tidy(upper, "", "Rank correlation ρ")
+    chart.tidy(lower, "Epoch", "ρ, own question\nminus another’s")
+    _epoch_ticks(lower, [epoch for run in runs.values() for epoch in run], chart.narrow(figure))
     _legend(figure, [upper, lower])
     _describe(figure, upper, lower, runs, measured, methods)
     return figure
@@ -93,12 +82,12 @@ def _describe(
     # A run without annotators has no name for them.
     who = dict.fromkeys(style.annotators(runs[name][epoch].manifest).lower() for name, epoch in agreeing)
     room = float(figure.get_figwidth()) - 0.9
-    heading(upper, f"Agreement with {' and '.join(who)}", room)
-    heading(lower, "Agreement that is specific to the question", room)
+    chart.heading(upper, f"Agreement with {' and '.join(who)}", room)
+    chart.heading(lower, "Agreement that is specific to the question", room)
     without = [name for name in runs if name not in dict(agreeing)]
     left_out = f" No rank correlation is defined in: {', '.join(without)}." if without else ""
     notes = (str(one.manifest.get("data_note") or "") for run in runs.values() for one in run.values())
-    footer(figure, f"Bands: 95% confidence intervals.{left_out}", notes)
+    chart.footer(figure, f"Bands: 95% confidence intervals.{left_out}", notes)
 
 
 def _epoch_ticks(axes: Axes, epochs: list[int], few: bool) -> None:
@@ -119,10 +108,10 @@ def _epoch_ticks(axes: Axes, epochs: list[int], few: bool) -> None:
 
 def _legend(figure: Figure, panels: Sequence[Axes]) -> None:
     """Put one legend above both panels; the figure grows by its height, so the panels keep theirs."""
-    shared_legend(figure, panels)
+    chart.shared_legend(figure, panels)
     entries = sum(text.get_text().count("\n") + 1 for text in figure.legends[-1].get_texts())
-    lines = entries if narrow(figure) else (entries + 1) // 2
-    figure.set_figheight((5.0 if narrow(figure) else 5.4) + 0.19 * lines)
+    lines = entries if chart.narrow(figure) else (entries + 1) // 2
+    figure.set_figheight((5.0 if chart.narrow(figure) else 5.4) + 0.19 * lines)
 
 
 def _curve(axes: Axes, epochs: _Values, name: tuple[str, str], look: dict[str, Any]) -> None:

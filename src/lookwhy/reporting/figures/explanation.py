@@ -13,7 +13,7 @@ from PIL import Image
 
 from lookwhy.analysis.explanation import Explanation, Importance
 from lookwhy.errors import LookwhyError
-from lookwhy.files import atomic_path
+from lookwhy.files import atomic_path, writing
 from lookwhy.reporting.figures.chart import save_figure
 from lookwhy.reporting.figures.strips import explanation_figure
 
@@ -49,18 +49,13 @@ def write_explanation(path: Path, explanation: Explanation, image: Image.Image, 
         LookwhyError: the ending is unknown, or the file cannot be written.
     """
     check_ending(path)
-    try:
-        if path.suffix.lower() == NUMBERS:
-            text = json.dumps(as_json(explanation, origin), ensure_ascii=False, allow_nan=False, indent=1)
-            with atomic_path(path) as partial:
-                partial.write_text(text + "\n", encoding="utf-8")
-        else:
+    with writing("a file that can be written", path, "name another file"):
+        if path.suffix.lower() in PICTURES:
             notes = [str(origin["note"])] if origin.get("note") else []
-            save_figure(explanation_figure(explanation, np.asarray(image), notes), path)
-    except OSError as error:
-        raise LookwhyError(
-            f"expected a place for {path}, found none ({error.strerror or error}); name another file"
-        ) from error
+            return save_figure(explanation_figure(explanation, np.asarray(image), notes), path)
+        text = json.dumps(as_json(explanation, origin), ensure_ascii=False, allow_nan=False, indent=1)
+        with atomic_path(path) as partial:
+            partial.write_text(text + "\n", encoding="utf-8")
     return path
 
 

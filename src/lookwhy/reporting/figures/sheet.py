@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import warnings
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -35,12 +36,18 @@ _WORD, _PAD, _LINE = 10.5, 0.36, 0.31
 """Words of a question: font size in points, padding of a box in font sizes, height of a line in inches."""
 
 
+@contextmanager
+def boxes_for_missing_glyphs() -> Iterator[None]:
+    """Silence matplotlib's warnings about characters that the font lacks; they are drawn as boxes."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
+        yield
+
+
 @lru_cache(maxsize=4096)
 def text_width(text: str, size: float, weight: str = "normal") -> float:
     """Width in inches of one line of text, plus 3% for hinting."""
-    with warnings.catch_warnings():
-        # Characters that the font lacks are drawn as boxes.
-        warnings.filterwarnings("ignore", message="Glyph .* missing")
+    with boxes_for_missing_glyphs():
         font = FontProperties(size=size, weight=weight)
         width, _, _ = text_to_path.get_text_width_height_descent(text, font, ismath=False)
     return float(width) / 72 * 1.03

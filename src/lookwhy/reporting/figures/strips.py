@@ -16,7 +16,6 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from lookwhy.analysis.explanation import Answer, Explanation
-from lookwhy.errors import LookwhyError
 from lookwhy.reporting import reading, style
 from lookwhy.reporting.figures.sheet import DPI, GAP, MARGIN, PANEL, Panel, Scale, Sheet, fitting, shorten
 from lookwhy.types import AnalysisResult
@@ -37,16 +36,8 @@ def example_strip(
         question_id: id of one of its questions.
         image: the picture asked about, RGB 0-255, of any size.
         width: width in inches; None: as wide as the panels side by side.
-
-    Raises:
-        LookwhyError: the analysis does not hold this question.
     """
-    rows = reading.questions(result).get(int(question_id))
-    if not rows:
-        raise LookwhyError(
-            f"expected a question of the analysis, found {question_id}; "
-            f"its {len(result.question_ids)} question ids are in records.parquet"
-        )
+    rows = reading.questions(result)[int(question_id)]
     place = int(np.flatnonzero(result.question_ids == question_id)[0])
     # A given width means print, which has more dots per inch and gets twice the pixels.
     picture = _fit(image, _SIDE if width is None else 2 * _SIDE)

@@ -108,3 +108,5 @@ function agreementToggles(hidden, show) {
     .filter(([, entries]) => entries.length)
     .map(([name, entries]) => make("fieldset", {}, make("legend", {}, name), ...entries));
 }
+
+agreementSection();

@@ -1,11 +1,6 @@
-// Parts that all sections share: the data, elements, numbers as text, a run menu with an epoch slider.
+// Parts that all sections share: data, elements, numbers as text, a run menu with an epoch slider, the theme.
 
-/** Content of a data block, parsed when a section asks for it; null if the page has no such block. */
-function readJson(id) {
-  const block = document.getElementById(id);
-  return block ? JSON.parse(block.textContent) : null;
-}
-
+const readJson = (id) => JSON.parse(document.getElementById(id).textContent);
 const report = readJson("report");
 const { runs, names } = report;
 const several = runs.length > 1;
@@ -47,6 +42,7 @@ function table(attributes, heads, rows) {
     make("tbody", { role: "rowgroup" }, ...rows.map(row)));
 }
 
+const noteLine = (text) => make("p", { class: "note" }, text);
 const known = (value) => value !== null && value !== undefined;
 
 /** A number with a true minus sign; no minus zero. */
@@ -115,4 +111,24 @@ function runAndEpoch(id, possible, epochsOf, show) {
   place.append(slider.element);
   slider.offer([epochsOf(chosen())]);
   changed();
+}
+
+/** The theme button: automatic, light or dark; the choice is remembered if the browser allows it. */
+function themeButton() {
+  const button = document.getElementById("theme");
+  const themes = ["automatic", "light", "dark"];
+  // Browsers may refuse storage to a page that was opened from disk.
+  const stored = (act) => { try { return act(localStorage); } catch { return null; } };
+  let at = Math.max(themes.indexOf(stored((storage) => storage.getItem("lookwhy-theme"))), 0);
+  const apply = () => {
+    if (at) document.documentElement.dataset.theme = themes[at];
+    else delete document.documentElement.dataset.theme;
+    button.textContent = "Theme: " + themes[at];
+  };
+  button.addEventListener("click", () => {
+    at = (at + 1) % themes.length;
+    stored((storage) => storage.setItem("lookwhy-theme", themes[at]));
+    apply();
+  });
+  apply();
 }

@@ -34,8 +34,8 @@ function lineChart(chart) {
   numbers.addEventListener("toggle", list);
   box.show = (next) => {
     chart = next;
-    const titles = [make("small", {}, chart.y.title), make("small", { class: "x" }, chart.x.title)];
-    plot.replaceChildren(titles[0], drawLines(chart), titles[1]);
+    const across = make("small", { class: "x" }, chart.x.title);
+    plot.replaceChildren(make("small", {}, chart.y.title), drawLines(chart), across);
     list();
   };
   box.show(chart);
@@ -57,9 +57,12 @@ function drawLines(chart) {
     const look = { class: "curve", "stroke-dasharray": dash, style: { stroke: colour } };
     paths.append(draw("path", { ...look, d: curvePath(points, x, y) }, draw("title", {}, name)));
   }
+  const levels = (chart.levels ?? []).map(({ name, y: value, colour, dash }) => acrossLine(y(value),
+    { class: "level", "stroke-dasharray": dash, style: { stroke: colour } },
+    draw("title", {}, `${name}: ${number(value, 3)}`)));
   return draw("svg", { role: "img", "aria-label": chart.label },
-    ...yAxis(chart, bottom, top, y), ...xAxis(chart, x), ...(chart.levels ?? []).map((level) => levelLine(level, y)),
-    paths, ...chart.lines.map((line) => pointMarkers(line, chart, x, y)));
+    ...yAxis(chart, bottom, top, y), ...xAxis(chart, x), ...levels, paths,
+    ...chart.lines.map((line) => pointMarkers(line, chart, x, y)));
 }
 
 /** Lowest and highest value of the vertical axis; zero is always inside. */
@@ -107,11 +110,6 @@ function xAxis(chart, x) {
     .filter(({ value }) => !untrained || x(value) > 30)
     .flatMap(({ value, digits }) => mark(value, chart.x.share ? percent(value) : value.toFixed(digits)));
   return untrained ? [...mark(-1, "untrained", "start"), ...found] : found;
-}
-
-function levelLine({ name, y: value, colour, dash }, y) {
-  const look = { class: "level", "stroke-dasharray": dash, style: { stroke: colour } };
-  return acrossLine(y(value), look, draw("title", {}, `${name}: ${number(value, 3)}`));
 }
 
 /** A curve with a gap where a value is undefined. */

@@ -25,7 +25,9 @@ class Browser {
     const filters = make("div", { class: "filters screen", role: "group", "aria-label": "Filters" },
       ...Object.values(this.filters).map((one) => one.element), reset, this.found);
 
-    this.run = menu("examples-run", "Run", this.runOptions(), () => this.changeRun());
+    const all = several ? [[ALL, "all runs"]] : [];
+    const single = runs.map((run, at) => [String(at), run.name]);
+    this.run = menu("examples-run", "Run", [...all, ...single], () => this.changeRun());
     this.question = make("select", { id: "question", "aria-label": `Question, one of up to ${report.questions.length}`, change: () => this.show() });
     this.before = make("button", { type: "button", id: "previous", "aria-label": "Previous question", click: () => this.step(-1) }, "←");
     this.after = make("button", { type: "button", id: "next", "aria-label": "Next question", click: () => this.step(1) }, "→");
@@ -41,11 +43,6 @@ class Browser {
     place.append(filters, controls, this.view, ...this.notes());
   }
 
-  runOptions() {
-    const found = runs.map((run, at) => [String(at), run.name]);
-    return several ? [[ALL, "all runs"], ...found] : found;
-  }
-
   orders() {
     const ranked = report.examples.some((one) => one.answers.some((epochs) => epochs.some((answer) => answer?.rho.some(known))));
     return [["", "as analysed"], ...(ranked ? [["rho", "biggest change of ρ"]] : []), ["confidence", "biggest change of confidence"], ["accuracy", "biggest change of accuracy"]];
@@ -54,7 +51,7 @@ class Browser {
   notes() {
     const leftOut = report.examples.map((one, at) => [one.leftOut, runs[at].name]).filter(([many]) => many);
     const text = leftOut.map(([many, name]) => `${count(many, "epoch")} of ${name}`).join(", ");
-    return text ? [make("p", { class: "note" }, `Left out here to keep the page small: ${text}.`)] : [];
+    return text ? [noteLine(`Left out here to keep the page small: ${text}.`)] : [];
   }
 
   /** Indices of the runs shown. */
@@ -67,14 +64,12 @@ class Browser {
     this.slider.offer(this.runs().filter((run) => asked(run, question)).map((run) => report.examples[run].epochs));
   }
 
-  offerMethods() {
-    const methods = [...new Set(this.runs().flatMap((at) => report.examples[at].imageMethods))];
-    const who = this.runs().some((at) => report.examples[at].annotators.some(Boolean)) ? [["annotators", "Annotators"]] : [];
-    fill(this.method.select, [["", "all, side by side"], ...methods.map((method) => [method, names.imageMethods[method].name]), ...who]);
-  }
-
   changeRun() {
-    this.offerMethods();
+    const shown = this.runs().map((at) => report.examples[at]);
+    const methods = [...new Set(shown.flatMap((one) => one.imageMethods))];
+    const who = shown.some((one) => one.annotators.some(Boolean)) ? [["annotators", "Annotators"]] : [];
+    const options = methods.map((method) => [method, names.imageMethods[method].name]);
+    fill(this.method.select, [["", "all, side by side"], ...options, ...who]);
     this.offerEpochs(report.questions.findIndex((_, question) => this.runs().some((run) => asked(run, question))));
     this.refilter();
   }
@@ -87,8 +82,7 @@ class Browser {
   /** Apply another order and show its first question. */
   reorder() {
     this.refilter();
-    this.question.selectedIndex = 0;
-    this.show();
+    this.step(-this.question.selectedIndex);
   }
 
   step(by) {
@@ -103,10 +97,6 @@ class Browser {
     return { first: there[0], last: there.at(-1), shown: answers[question][epochs.indexOf(this.slider.epoch())] };
   }
 
-  right(run, answer) {
-    return answer && known(answer.accuracy) ? answer.accuracy >= report.examples[run].correctAbove : null;
-  }
-
   /** Whether the question passes the filters in any of the runs shown. */
   wanted(question) {
     const { correct, type, answerType, change } = Object.fromEntries(Object.entries(this.filters).map(([name, one]) => [name, one.select.value]));
@@ -115,10 +105,10 @@ class Browser {
     return this.runs().some((run) => {
       const { first, last, shown } = this.answers(run, question);
       if (!first) return false;
-      if (correct && this.right(run, shown) !== (correct === "right")) return false;
+      if (correct && isRight(run, shown) !== (correct === "right")) return false;
       if (change === "answer") return first.said !== last.said;
-      if (change === "gained") return this.right(run, first) === false && this.right(run, last) === true;
-      if (change === "lost") return this.right(run, first) === true && this.right(run, last) === false;
+      if (change === "gained") return isRight(run, first) === false && isRight(run, last) === true;
+      if (change === "lost") return isRight(run, first) === true && isRight(run, last) === false;
       return true;
     });
   }
@@ -152,7 +142,7 @@ class Browser {
   }
 
   label(question, order) {
-    const marks = this.runs().map((run) => ({ true: "✓", false: "✗" })[this.right(run, this.answers(run, question).shown)] ?? "·").join("");
+    const marks = this.runs().map((run) => ({ true: "✓", false: "✗" })[isRight(run, this.answers(run, question).shown)] ?? "·").join("");
     const change = order ? this.change(question, order) : -1;
     return `${marks} ${report.questions[question].question}${change >= 0 ? ` (±${change.toFixed(2)})` : ""}`;
   }
@@ -178,3 +168,5 @@ class Browser {
       ...this.runs().filter((run) => asked(run, question)).map((run) => runView(run, view)), notAsked(this.runs(), question));
   }
 }
+
+examplesSection();

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import struct
+import base64
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -17,14 +17,17 @@ from lookwhy.types import AnalysisResult
 MOST_MAP_BYTES = 8_000_000
 """Largest size of all maps of a page in bytes (base64 adds a third); above it, epochs are thinned evenly."""
 
-_SIGNED, _WORDS = 1, 2
-
 
 class Question(NamedTuple):
     """A question and its id: runs on different data may use one id for different questions."""
 
     question_id: int
     question: str
+
+    def rows(self, records: dict[int, list[reading.Record]]) -> list[reading.Record]:
+        """Its records in a run; empty if the id belongs to another question there."""
+        rows = records.get(self.question_id) or []
+        return rows if rows and str(rows[0]["question"]) == self.question else []
 
 
 def choose_questions(last: list[AnalysisResult], most: int) -> list[Question]:
@@ -81,27 +84,28 @@ def shown_epochs(epochs: list[int], bytes_each: int, runs: int) -> list[int]:
 
 def bytes_of_epoch(result: AnalysisResult, questions: int) -> int:
     """Bytes that the maps of this number of questions of one analysis take."""
-    return questions * sum(_HEADER.size + one.values[0].numel() for one in result.maps.values() if len(one))
+    return questions * sum(one.values[0].numel() for one in result.maps.values() if len(one))
 
 
 def examples_of_run(
     asked: list[Question], last: AnalysisResult, epochs: Iterable[tuple[int, AnalysisResult]]
-) -> tuple[Json, list[bytes]]:
+) -> tuple[Json, list[Json]]:
     """Content of the browser for one run: facts about its answers, and the packed maps of each question.
 
+    The maps of a question lie under "annotators" and under each epoch, there in the order of the methods.
     `epochs` come in ascending order, and only one at a time is held in memory.
     """
     methods = sorted((one.domain, one.method) for one in last.maps.values())
     answers: list[list[Json | None]] = [[] for _ in asked]
     words: list[list[str]] = [[] for _ in asked]
     annotators = [0] * len(asked)
-    maps = [bytearray() for _ in asked]
+    maps: list[Json] = [{} for _ in asked]
     mean, shown = mean_annotator(last.human), []
     for at, _, place in _found(asked, last):
         drawn = last.human[place]
         annotators[at] = int((np.nan_to_num(drawn) != 0).any(axis=(1, 2)).sum())
         if annotators[at]:
-            maps[at] += pack(mean[place], signed=False)
+            maps[at]["annotators"] = pack(mean[place], signed=False)
     for epoch, result in epochs:
         shown.append(epoch)
         for answer in answers:
@@ -109,8 +113,8 @@ def examples_of_run(
         for at, rows, place in _found(asked, result):
             answers[at][-1] = _answer(rows, methods)
             words[at] = words[at] or [str(word) for word in rows[0]["words"] or ()]
-            for domain, method in methods:
-                maps[at] += _packed(result, domain, method, place, len(words[at]))
+            length = len(words[at])
+            maps[at][str(epoch)] = [_packed(result, *method, place, length) for method in methods]
     content = {
         "epochs": shown,
         "imageMethods": [method for domain, method in methods if domain == "image"],
@@ -120,7 +124,7 @@ def examples_of_run(
         "answers": answers,
         "correctAbove": (last.manifest.get("plan") or {}).get("correct_above", 0.5),
     }
-    return content, [bytes(one) for one in maps]
+    return content, maps
 
 
 def _found(asked: list[Question], result: AnalysisResult) -> Iterator[tuple[int, list[reading.Record], int]]:
@@ -128,7 +132,7 @@ def _found(asked: list[Question], result: AnalysisResult) -> Iterator[tuple[int,
     records = reading.questions(result)
     places = {question_id: place for place, question_id in enumerate(result.question_ids.tolist())}
     for at, one in enumerate(asked):
-        if rows := rows_of(records, one):
+        if rows := one.rows(records):
             yield at, rows, places[one.question_id]
 
 
@@ -143,24 +147,20 @@ def _answer(rows: list[reading.Record], methods: Sequence[tuple[str, str]]) -> J
     }
 
 
-def _packed(result: AnalysisResult, domain: str, method: str, place: int, words: int) -> bytes:
+def _packed(result: AnalysisResult, domain: str, method: str, place: int, words: int) -> list[Any] | None:
     one = result.maps.get(f"{domain}/{method}")
     if one is None:
-        return ABSENT
+        return None
     values = one.values[place].numpy()
     return pack(values[:words] if domain == "question" else values, one.signed)
 
 
-_HEADER = struct.Struct("<HBBf")
+def pack(values: Float[np.ndarray, "*cells"], signed: bool) -> list[Any]:
+    """Store a map with one byte a cell: whether it is signed, its largest magnitude, and base64 of its cells.
 
-
-def pack(values: Float[np.ndarray, "*cells"], signed: bool) -> bytes:
-    """Store a map with one byte a cell, after a header of 8 bytes.
-
-    The header holds the number of cells a side (or of words) as uint16, flags (1 signed, 2 words), a spare
-    byte, and the largest magnitude as float32. A cell of a signed map is an int8 in 127ths of that magnitude
-    (-128: undefined); a cell of another map is a uint8 in 254ths of it (255: undefined). The error is at most
-    half a step, which is below the resolution of the colour table.
+    A cell of a signed map is an int8 in 127ths of that magnitude (-128: undefined); a cell of another map is
+    a uint8 in 254ths of it (255: undefined). The error is at most half a step, which is below the resolution
+    of the colour table.
     """
     values = np.asarray(values, np.float64)
     defined = np.isfinite(values)
@@ -170,15 +170,4 @@ def pack(values: Float[np.ndarray, "*cells"], signed: bool) -> bytes:
         cells = np.where(defined, np.rint(share * 127), -128).astype(np.int8)
     else:
         cells = np.where(defined, np.rint(np.abs(share) * 254), 255).astype(np.uint8)
-    flags = _SIGNED * signed | _WORDS * (values.ndim == 1)
-    return _HEADER.pack(len(values), flags, 0, peak) + cells.tobytes()
-
-
-ABSENT = _HEADER.pack(0, 0, 0, 0.0)
-"""Placeholder for a map that an epoch does not have."""
-
-
-def rows_of(records: dict[int, list[reading.Record]], asked: Question) -> list[reading.Record]:
-    """Records of a question; empty if its id belongs to another question in this run."""
-    rows = records.get(asked.question_id) or []
-    return rows if rows and str(rows[0]["question"]) == asked.question else []
+    return [signed, float(f"{peak:.7g}"), base64.b64encode(cells.tobytes()).decode("ascii")]

@@ -9,36 +9,25 @@ const LONGEST_SIDE = 336;
 const decode = (base64) => Uint8Array.from(atob(base64), (one) => one.charCodeAt(0));
 const SCALES = Object.fromEntries(Object.entries(report.scales).map(([name, { rgb, blackInk }]) => [name, { rgb: decode(rgb), blackInk }]));
 
-/** Makes a function that reads the next HeatMap of a block (examples.pack); null if an epoch has no map. */
-function mapReader(bytes) {
-  const view = new DataView(bytes.buffer);
-  let at = 0;
-  return () => {
-    const [size, flags, peak] = [view.getUint16(at, true), view.getUint8(at + 2), view.getFloat32(at + 4, true)];
-    const [signed, words] = [Boolean(flags & 1), Boolean(flags & 2)];
-    const cells = words ? size : size * size;
-    const stored = new (signed ? Int8Array : Uint8Array)(bytes.buffer, at + 8, cells);
-    const [none, steps] = signed ? [-128, 127] : [255, 254];
-    at += 8 + cells;
-    const values = Float32Array.from(stored, (cell) => (cell === none ? NaN : cell / steps));
-    return cells || words ? { size, signed, peak, values } : null;
-  };
+/** @returns {HeatMap|null} a map as stored by examples.pack; null if an epoch has none */
+function unpack(stored) {
+  if (!stored) return null;
+  const [signed, peak, cells] = stored;
+  const bytes = decode(cells);
+  const [whole, none, steps] = signed ? [new Int8Array(bytes.buffer), -128, 127] : [bytes, 255, 254];
+  const values = Float32Array.from(whole, (cell) => (cell === none ? NaN : cell / steps));
+  return { size: Math.sqrt(values.length), signed, peak, values };
 }
 
 const decoded = new Map();
 
-/** @returns {{annotators: HeatMap|null, epochs: Object<number, {image: (HeatMap|null)[], words: (HeatMap|null)[]}>}} */
+/** The maps of a question by "annotators" and by epoch, there first of the image methods, then of the others. */
 function mapsOf(run, question) {
   const key = `maps-${run}-${question}`;
   if (!decoded.has(key)) {
-    const shown = report.examples[run];
-    const next = mapReader(decode(document.getElementById(key)?.textContent ?? ""));
-    const found = { annotators: shown.annotators[question] ? next() : null, epochs: {} };
-    shown.epochs.forEach((epoch, at) => {
-      if (!shown.answers[question][at]) return;
-      found.epochs[epoch] = { image: shown.imageMethods.map(next), words: shown.wordMethods.map(next) };
-    });
-    decoded.set(key, found);
+    const { annotators, ...epochs } = readJson(key);
+    const found = Object.entries(epochs).map(([epoch, maps]) => [epoch, maps.map(unpack)]);
+    decoded.set(key, { annotators: unpack(annotators), ...Object.fromEntries(found) });
   }
   return decoded.get(key);
 }
@@ -147,18 +136,19 @@ function inks(signed, opacity) {
 
 const stepOf = (value, signed) => Math.round((signed ? (value + 1) / 2 : Math.abs(value)) * 255);
 
-/** Colour of a step of a scale, and the ink that reads well on it. */
+/** Style of a step of a scale: its colour, and the ink that reads well on it. */
 function colourOfStep(step, signed) {
   const { rgb, blackInk } = SCALES[signed ? "signed" : "magnitude"];
-  return { ground: `rgb(${rgb.slice(3 * step, 3 * step + 3).join(" ")})`, ink: blackInk[step] === "1" ? "#000000" : "#ffffff" };
+  const background = `rgb(${rgb.slice(3 * step, 3 * step + 3).join(" ")})`;
+  return { background, color: blackInk[step] === "1" ? "#000000" : "#ffffff" };
 }
 
-/** Colour and ink of a value within -1..1, for words. */
+/** Style of a value within -1..1, for words. */
 const colourOf = (value, signed) => colourOfStep(stepOf(value, signed), signed);
 
 /** The legend of the colours. */
 function scaleKey(signed) {
-  const stops = [0, 32, 64, 96, 128, 160, 192, 224, 255].map((step) => colourOfStep(step, signed).ground);
+  const stops = [0, 32, 64, 96, 128, 160, 192, 224, 255].map((step) => colourOfStep(step, signed).background);
   const [low, high] = signed ? ["against", "for the answer"] : ["nothing", "most"];
   return make("div", { class: "scale" }, low, make("i", { style: { background: `linear-gradient(90deg, ${stops.join(", ")})` } }), high);
 }
@@ -171,4 +161,25 @@ function mapNote(map) {
   const some = undefinedCells ? `; ${undefinedCells} of ${map.values.length} undefined` : "";
   const peak = map.peak < 0.001 ? map.peak.toExponential(1).replace("-", "−") : map.peak.toPrecision(2);
   return map.peak ? `largest value ${peak}${some}` : `zero everywhere${some}`;
+}
+
+/**
+ * A line of words: a method's name and scale, and each word with its value; the most important is framed.
+ * @param {HeatMap|null} map null: the words have no values
+ * @param {(word: string, style: object|null, at: number) => Element} element makes a word in its colours
+ */
+function wordLine(name, map, words, element) {
+  const sizes = [...(map?.values ?? [])].map((value) => (Number.isNaN(value) ? -1 : Math.abs(value)));
+  const top = map?.peak ? sizes.indexOf(Math.max(...sizes)) : -1;
+  const items = words.map((word, at) => {
+    const value = map?.values[at] ?? NaN;
+    const style = Number.isNaN(value) ? null : colourOf(value, map.signed);
+    const most = at === top ? make("span", { class: "hidden-text" }, " most important") : null;
+    const text = style ? number(100 * value, 0) + "%" : "undefined";
+    return make("li", { class: most ? "top" : map && !style ? "undefined" : null }, element(word, style, at),
+      map ? make("small", {}, text, most) : null);
+  });
+  const notes = map ? [scaleKey(map.signed), make("small", {}, mapNote(map))] : [];
+  return make("div", { class: "spoken" }, make("div", { class: "method" }, name, ...notes),
+    make("ul", { class: "words", "aria-label": name }, ...items));
 }

@@ -11,24 +11,17 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from lookwhy import __version__, store
+from lookwhy import store
 from lookwhy.analysis.paired import Comparison
 from lookwhy.errors import LookwhyError
 from lookwhy.files import atomic_path, sha256_file, writing
 from lookwhy.progress import progress
 from lookwhy.reporting import reading, style
 from lookwhy.reporting.numbers import table_note
-from lookwhy.reporting.page.examples import (
-    Question,
-    bytes_of_epoch,
-    choose_questions,
-    examples_of_run,
-    rows_of,
-    shown_epochs,
-)
+from lookwhy.reporting.page import examples as browser
 from lookwhy.reporting.page.groups import groups_of_runs
 from lookwhy.reporting.page.numbers import Json, curves_of, names_and_colours, numbers_of_run
-from lookwhy.reporting.page.parts import FOLDER, bytes_block, colour_table, fill, json_block
+from lookwhy.reporting.page.parts import FOLDER, bytes_block, document, json_block
 from lookwhy.reporting.page.pictures import Pictures
 from lookwhy.reporting.page.tables import caveat, paired_table, table_one
 from lookwhy.types import AnalysisResult
@@ -36,8 +29,7 @@ from lookwhy.types import AnalysisResult
 EXAMPLES = 60
 """Number of questions to browse."""
 
-_TITLE = "Where it looks and why it answers"
-_SCRIPTS = ("base", "charts", "agreement", "one_epoch", "heat", "panels", "examples", "theme")
+_SCRIPTS = ("base", "charts", "agreement", "one_epoch", "heat", "panels", "examples")
 
 
 @dataclass
@@ -54,10 +46,7 @@ class _PageRun:
 
 
 def write_report(
-    runs: list[Path],
-    out: Path,
-    comparisons: Iterable[Comparison] = (),
-    examples: int = EXAMPLES,
+    runs: list[Path], out: Path, comparisons: Iterable[Comparison] = (), examples: int = EXAMPLES
 ) -> Path:
     """Write the page atomically.
 
@@ -74,7 +63,7 @@ def write_report(
         raise LookwhyError("expected at least one run folder to report on, found none; name one")
     read = [_read(name, run) for name, run in zip(run_names(runs), runs, strict=True)]
     page = _page(read, list(comparisons), examples)
-    with writing("a place for the page", out), atomic_path(out) as partial:
+    with writing("a file that can be written", out), atomic_path(out) as partial:
         partial.write_text(page, encoding="utf-8")
     return out
 
@@ -117,9 +106,10 @@ def _pictures_until(result: AnalysisResult, folder: Path) -> float:
     return (folder / "summary.json").stat().st_mtime
 
 
-def _examples(runs: list[_PageRun], asked: list[Question]) -> Iterator[tuple[Json, list[bytes]]]:
+def _examples(runs: list[_PageRun], asked: list[browser.Question]) -> Iterator[tuple[Json, list[Json]]]:
     shown = [
-        shown_epochs(sorted(run.folders), bytes_of_epoch(run.last, len(asked)), len(runs)) for run in runs
+        browser.shown_epochs(sorted(run.folders), browser.bytes_of_epoch(run.last, len(asked)), len(runs))
+        for run in runs
     ]
     with progress(desc="reading runs", total=sum(map(len, shown)), unit="epoch") as bar:
 
@@ -129,63 +119,57 @@ def _examples(runs: list[_PageRun], asked: list[Question]) -> Iterator[tuple[Jso
                 bar.update()
 
         for run, epochs in zip(runs, shown, strict=True):
-            content, maps = examples_of_run(asked, run.last, load(run, epochs))
+            content, maps = browser.examples_of_run(asked, run.last, load(run, epochs))
             yield content | {"leftOut": len(run.folders) - len(epochs)}, maps
 
 
-def _details(asked: Question, runs: list[_PageRun], pictures: Pictures) -> Json:
+def _details(asked: browser.Question, runs: list[_PageRun], pictures: Pictures) -> Json:
     """Facts about a question that are the same at every epoch, and the first available picture of it."""
-    found: Json = {}
-    for run in runs:
-        rows = rows_of(run.records, asked)
-        if not rows:
-            continue
-        row = rows[0]
-        found = found or {
-            "id": int(row["question_id"]),
-            "question": str(row["question"] or " ".join(row["words"] or ())),
-            "type": str(row["question_type"] or ""),
-            "answerType": str(row["answer_type"] or ""),
-            "truth": str(row["ground_truth"] or ""),
-        }
+    found = [(run, rows[0]) for run in runs if (rows := asked.rows(run.records))]
+    for run, row in found:
         picture, why = pictures.add(reading.image_path(run.last, row), run.pictures_until)
-        found |= {"picture": picture, "why": why}
         if picture is not None:
             break
-    return found
+    row = found[0][1]
+    return {
+        "id": int(row["question_id"]),
+        "question": str(row["question"] or " ".join(row["words"] or ())),
+        "type": str(row["question_type"] or ""),
+        "answerType": str(row["answer_type"] or ""),
+        "truth": str(row["ground_truth"] or ""),
+        "picture": picture,
+        "why": why,
+    }
 
 
 def _page(runs: list[_PageRun], comparisons: list[Comparison], most: int) -> str:
-    asked, pictures = choose_questions([run.last for run in runs], most), Pictures()
+    asked, pictures = browser.choose_questions([run.last for run in runs], most), Pictures()
     questions = [_details(one, runs, pictures) for one in asked]
     examples = list(_examples(runs, asked))
     numbers = [numbers_of_run(run.name, run.epochs) for run in runs]
-    notes = dict.fromkeys(str(run.last.manifest.get("data_note") or "") for run in runs)
     content = {
         "runs": numbers,
         "groups": groups_of_runs([run.folder for run in runs], numbers),
         "names": names_and_colours(result for run in runs for result in run.epochs.values()),
-        "scales": {"magnitude": colour_table(style.MAGNITUDE), "signed": colour_table(style.SIGNED)},
         "questions": questions,
         "examples": [shown for shown, _ in examples],
     }
-    blocks = [json_block("report", content)]
-    for at, (run, (_, maps)) in enumerate(zip(runs, examples, strict=True)):
-        blocks.append(json_block(f"curves-{at}", curves_of(run.epochs)))
-        blocks += [bytes_block(f"maps-{at}-{question}", one) for question, one in enumerate(maps) if one]
+    blocks = [json_block(f"curves-{at}", curves_of(run.epochs)) for at, run in enumerate(runs)]
+    for at, (_, maps) in enumerate(examples):
+        blocks += [json_block(f"maps-{at}-{question}", one) for question, one in enumerate(maps) if one]
     blocks += [bytes_block(f"picture-{at}", one) for at, one in enumerate(pictures.encoded)]
-    filled = {
-        "title": _TITLE,
-        "runs": escape(", ".join(f"{run.name} ({_span(run.folders)})" for run in runs)),
-        "notes": "".join(f'<p class="note">{escape(note)}</p>' for note in notes if note),
-        "paired": caveat([run.last.manifest for run in runs])
+    return document(
+        [FOLDER / name for name in ("page.html", "page.css", *(f"{script}.js" for script in _SCRIPTS))],
+        content,
+        title="Where it looks and why it answers",
+        about=", ".join(f"{run.name} ({_span(run.folders)})" for run in runs),
+        notes=dict.fromkeys(str(run.last.manifest.get("data_note") or "") for run in runs),
+        allowed="img-src data:",
+        blocks=blocks,
+        paired=caveat([run.last.manifest for run in runs])
         + (paired_table(comparisons) or "<p>Nothing to compare.</p>"),
-        "tables": _tables(runs),
-        "version": escape(__version__),
-        "blocks": "\n".join(blocks),
-    }
-    scripts = [FOLDER / f"{name}.js" for name in _SCRIPTS]
-    return fill(FOLDER / "page.html", [FOLDER / "page.css"], scripts, filled)
+        tables=_tables(runs),
+    )
 
 
 def _tables(runs: list[_PageRun]) -> str:

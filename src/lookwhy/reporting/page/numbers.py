@@ -59,7 +59,7 @@ def names_and_colours(results: Iterable[AnalysisResult]) -> Json:
     colours = style.method_colours([*image, *style.BASELINES])
     return {
         "imageMethods": named(image, colours),
-        "wordMethods": named(words, style.method_colours(words)),
+        "wordMethods": named(words),
         "baselines": named(list(style.BASELINES), colours),
         "groups": {group: style.in_words(group) for group in groups},
         "featureSets": {name: style.in_words(name) for name in sets},
@@ -75,8 +75,9 @@ def short(value: float | None, digits: int = 4) -> float | None:
     return round(float(value), digits) + 0.0
 
 
-def named(methods: list[str], colours: dict[str, str]) -> Json:
-    """Name and colour of each method; a colour is a pair for CSS's `light-dark()`."""
+def named(methods: list[str], colours: dict[str, str] | None = None) -> Json:
+    """Name and colour of each method, by default its own; a colour is a pair for CSS's `light-dark()`."""
+    colours = colours or style.method_colours(methods)
     return {
         method: {"name": style.method_name(method), "colour": style.light_dark(colours[method])}
         for method in methods

@@ -5,7 +5,6 @@ const runsWith = (part) => runs.map((_, at) => at).filter((at) => epochsOf(runs[
 
 /** Run and epoch in words, for print, where the controls are not shown. */
 const shownAs = (run, epoch) => (several ? `${runs[run].name}, ${epochName(epoch)}` : sentence(epochName(epoch)));
-const noteBelow = (text) => make("p", { class: "note" }, text);
 
 /** Shows in a section without results why it has none. */
 function nothing(id, why) {
@@ -24,7 +23,7 @@ function wordsSection() {
     keys.push([make("span", { class: "mark-key" }), "By chance"], [make("span", { class: "interval-key" }), "95% interval"]);
     place.replaceChildren(legend(keys),
       barChart(`P(most important | part of speech), ${epochName(epoch)}`, Object.entries(groups).map(wordRow), high),
-      noteBelow(`${shownAs(run, epoch)}: share of the words of each part of speech that are the most important word `
+      noteLine(`${shownAs(run, epoch)}: share of the words of each part of speech that are the most important word `
         + `of their question; bars end at ${percent(high)}. n: words. Most frequent part of speech first. `
         + `Tagged by ${runs[run].tagger}.`));
   });
@@ -67,7 +66,7 @@ function accuracySection() {
       ...report.groups.map((group) => `Group ${group.name}: mean over runs; interval: ${group.band}.`),
       missing ? `No analysis at ${epochName(epoch)}: ${missing}.` : "",
     ];
-    place.replaceChildren(several ? keys : "", ...accuracyBars(shown, epoch), noteBelow(notes.join(" ")));
+    place.replaceChildren(several ? keys : "", ...accuracyBars(shown, epoch), noteLine(notes.join(" ")));
   };
   slider.offer(possible.map((one) => epochsOf(one.accuracy)));
   show(slider.epoch());
@@ -127,7 +126,7 @@ function failureSection() {
       + "which stored no curves. Analyse its checkpoint again to have them.";
     place.replaceChildren(failureTable(found),
       ...(wanted ? [legend(keys), make("div", { class: "charts" }, ...charts)] : [make("p", {}, old)]),
-      noteBelow(`${shownAs(run, epoch)}. Logistic regression on the features named, cross-validated, all questions of `
+      noteLine(`${shownAs(run, epoch)}. Logistic regression on the features named, cross-validated, all questions of `
         + "an image in one fold. AURC: area under the risk-coverage curve, lower is better. "
         + `Paper: ${names.paperFailure} accuracy (Goyal et al. 2016, VQA v1).`));
   });
@@ -157,3 +156,7 @@ function failureTable(found) {
   return table({ class: "stacks", "aria-label": "Prediction of failures" }, heads, Object.entries(found).map(([set, one]) => [
     names.featureSets[set], percent(one.accuracy, 1), percent(one.majority_accuracy, 1), number(one.auroc, 3), number(one.aurc, 3), one.n ?? "–"]));
 }
+
+wordsSection();
+accuracySection();
+failureSection();

@@ -2,31 +2,30 @@
 
 /** @param {{question: number, image: HTMLImageElement|"pending"|null, epoch: number, method: string, opacity: number}} view */
 function runView(run, view) {
-  const shown = report.examples[run];
-  const box = make("div", { class: "run-shown" }, several ? make("h3", {}, runs[run].name) : null);
-  const answer = shown.answers[view.question][shown.epochs.indexOf(view.epoch)];
-  if (!answer) {
-    box.append(make("p", { class: "note" }, `Not analysed at ${epochName(view.epoch)}.`));
-    return box;
-  }
-  box.append(answerLine(run, answer, view), panels(run, answer, view), ...spokenWords(run, view));
-  return box;
+  const { answers, epochs } = report.examples[run];
+  const answer = answers[view.question][epochs.indexOf(view.epoch)];
+  const content = answer ? [answerLine(run, answer, view), panels(run, answer, view), ...spokenWords(run, view)]
+    : [noteLine(`Not analysed at ${epochName(view.epoch)}.`)];
+  return make("div", { class: "run-shown" }, several ? make("h3", {}, runs[run].name) : null, ...content);
 }
 
+/** Whether an answer is right; null where its accuracy is unknown. */
+const isRight = (run, answer) => (
+  known(answer?.accuracy) ? answer.accuracy >= report.examples[run].correctAbove : null);
 const asked = (run, question) => report.examples[run].answers[question].some(Boolean);
 
 /** A note that names the shown runs without this question, if there are any. */
 function notAsked(shown, question) {
   const away = shown.filter((run) => !asked(run, question)).map((run) => runs[run].name);
-  return away.length ? make("p", { class: "note" }, `Without this question: ${away.join(", ")}.`) : "";
+  return away.length ? noteLine(`Without this question: ${away.join(", ")}.`) : "";
 }
 
 function answerLine(run, answer, { question, epoch }) {
   const sure = known(answer.confidence) ? ` (${percent(answer.confidence)} confident)` : "";
   const { truth } = report.questions[question];
   const line = make("p", { class: "answer" }, `${sentence(epochName(epoch))}: answered “${answer.said}”${sure}${truth ? `; the true answer is “${truth}”` : ""}`);
-  if (known(answer.accuracy)) {
-    const right = answer.accuracy >= report.examples[run].correctAbove;
+  const right = isRight(run, answer);
+  if (right !== null) {
     line.append("; ", make("span", { class: right ? "right" : "wrong" }, `${right ? "✓ right" : "✗ wrong"}, VQA accuracy ${percent(answer.accuracy)}`));
   }
   return line;
@@ -35,7 +34,7 @@ function answerLine(run, answer, { question, epoch }) {
 function panels(run, answer, view) {
   const shown = report.examples[run];
   const maps = mapsOf(run, view.question);
-  const now = maps.epochs[view.epoch];
+  const now = maps[view.epoch];
   const found = [];
   if (!view.method) found.push(panel("Image", [report.questions[view.question].picture === null ? report.questions[view.question].why : ""], undefined, view));
   if (maps.annotators && (!view.method || view.method === "annotators")) {
@@ -45,9 +44,9 @@ function panels(run, answer, view) {
     if (view.method && view.method !== method) return;
     const rho = maps.annotators ? [known(answer.rho[at]) ? `ρ ${number(answer.rho[at])} with the annotators` : "ρ undefined"] : [];
     const flips = known(answer.flips[at]) ? [`cells that flip the answer: ${answer.flips[at]}`] : [];
-    found.push(panel(names.imageMethods[method].name, [...rho, ...flips, mapNote(now.image[at])], now.image[at], view));
+    found.push(panel(names.imageMethods[method].name, [...rho, ...flips, mapNote(now[at])], now[at], view));
   });
-  if (!found.length) found.push(make("p", { class: "note" }, "This run has no such map."));
+  if (!found.length) found.push(noteLine("This run has no such map."));
   return make("div", { class: view.method ? "panels one" : "panels" }, ...found);
 }
 
@@ -61,24 +60,12 @@ function panel(name, notes, map, { question, image, epoch, opacity }) {
 }
 
 function spokenWords(run, { question, epoch }) {
-  const shown = report.examples[run];
-  const now = mapsOf(run, question).epochs[epoch];
-  return shown.wordMethods.map((method, at) => {
-    const map = now.words[at];
-    const label = make("div", { class: "method" }, names.wordMethods[method].name, map ? scaleKey(map.signed) : null, make("small", {}, mapNote(map)));
-    return make("div", { class: "spoken" }, label, map ? wordList(shown.words[question], map, names.wordMethods[method].name) : null);
+  const { words, imageMethods, wordMethods } = report.examples[run];
+  const maps = mapsOf(run, question)[epoch].slice(imageMethods.length);
+  const element = (word, style) => make("b", { style }, word);
+  return wordMethods.map((method, at) => {
+    const { name } = names.wordMethods[method];
+    return maps[at] ? wordLine(name, maps[at], words[question], element)
+      : make("div", { class: "spoken" }, make("div", { class: "method" }, name, make("small", {}, mapNote(null))));
   });
-}
-
-/** Words coloured by importance, each with its value; the most important one framed. */
-function wordList(words, map, name) {
-  const sizes = [...map.values].map((value) => (Number.isNaN(value) ? -1 : Math.abs(value)));
-  const top = map.peak ? sizes.indexOf(Math.max(...sizes)) : -1;
-  return make("ul", { class: "words", "aria-label": name }, ...words.map((word, at) => {
-    const value = map.values[at];
-    if (value === undefined || Number.isNaN(value)) return make("li", { class: "undefined" }, make("b", {}, word), make("small", {}, "undefined"));
-    const { ground, ink } = colourOf(value, map.signed);
-    const most = at === top ? make("span", { class: "hidden-text" }, " most important") : null;
-    return make("li", { class: at === top ? "top" : null }, make("b", { style: { background: ground, color: ink } }, word), make("small", {}, number(100 * value, 0) + "%", most));
-  }));
 }

@@ -1,37 +1,65 @@
-"""Joins the files of a page into one HTML document, and writes its data blocks."""
+"""Writes a page as one HTML document: the frame, a body, styles, scripts and blocks of data."""
 
 from __future__ import annotations
 
 import base64
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.colors import Colormap
 
+from lookwhy import __version__
 from lookwhy.reporting import style
 from lookwhy.reporting.page.numbers import Json
 
 FOLDER = Path(__file__).parent
 
 
-def fill(frame: Path, styles: Iterable[Path], scripts: Iterable[Path], filled: dict[str, str]) -> str:
-    """Make one HTML document from a frame, styles, scripts and other content.
+def document(
+    files: Sequence[Path], content: Json, title: str, about: str, notes: Iterable[str], allowed: str,
+    blocks: Iterable[str] = (), **filled: str,
+) -> str:  # fmt: skip
+    """Make one HTML document that loads nothing by itself.
 
     Args:
-        frame: HTML file in which `{{name}}` marks a place.
-        styles: CSS files, in order, for the place `{{style}}`.
-        scripts: JavaScript files, in order, for the place `{{script}}`.
-        filled: HTML for each other place, by name.
+        files: HTML of the body, in which `{{name}}` marks a place; then CSS and JavaScript, in order.
+        content: data of the page, which its scripts read as `report`.
+        title: title of the page.
+        about: line below the title.
+        notes: notes below that line; empty ones are left out.
+        allowed: sources that the page may load, as directives of a Content-Security-Policy.
+        blocks: further blocks of data.
+        **filled: HTML for the places of the body, by name.
     """
-    files = {"style": styles, "script": scripts}
-    parts = {name: "\n".join(one.read_text(encoding="utf-8") for one in many) for name, many in files.items()}
-    parts |= filled
+    texts = {ending: [_read(one) for one in files if one.suffix == ending] for ending in (".css", ".js")}
+    scales = {"magnitude": colour_table(style.MAGNITUDE), "signed": colour_table(style.SIGNED)}
+    parts = filled | {
+        "title": escape(title),
+        "about": escape(about),
+        "notes": "".join(note_line(one) for one in notes if one),
+        "allowed": allowed,
+        "style": "\n".join(texts[".css"]),
+        "script": "\n".join(texts[".js"]),
+        "blocks": "\n".join([json_block("report", content | {"scales": scales}), *blocks]),
+        "version": escape(__version__),
+    }
+    frame = _read(FOLDER / "frame.html").replace("{{body}}", _read(files[0]))
     # Fill in one pass: names within the filled-in text stay as they are.
-    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match.group(1)], frame.read_text(encoding="utf-8"))
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match.group(1)], frame)
+
+
+def _read(file: Path) -> str:
+    return file.read_text(encoding="utf-8")
+
+
+def note_line(text: str) -> str:
+    """A note of the page as HTML."""
+    return f'<p class="note">{escape(text)}</p>'
 
 
 def json_block(name: str, content: Any) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from lookwhy.analysis.paired import ACCURACY, CONFIDENCE, RHO, Comparison, Difference
 from lookwhy.reporting import numbers, style
+from lookwhy.reporting.page.parts import note_line
 from lookwhy.types import AnalysisResult
 
 _MEASURES = {RHO: "Rank correlation ρ", ACCURACY: "VQA accuracy", CONFIDENCE: "Confidence of the answer"}
@@ -24,14 +25,14 @@ def table_one(result: AnalysisResult, note: bool) -> str:
         rows.append(_row(name, cells, heads, "baseline" if method in style.BASELINES else ""))
     if not rows:
         return ""
-    below = _note(numbers.table_note(result)) if note else ""
+    below = note_line(numbers.table_note(result)) if note else ""
     return _table(heads, rows, numbers.table_title(result)) + below
 
 
 def paired_table(comparisons: list[Comparison]) -> str:
     """Paired differences: one table for each comparison, one row for each difference."""
     heads = ["Measure", "Difference", "95% interval", "Questions"]
-    nothing, found = _note("Nothing to compare: no question has a value on both sides."), ""
+    nothing, found = note_line("Nothing to compare: no question has a value on both sides."), ""
     for comparison in comparisons:
         rows = [_difference_row(difference, heads) for difference in comparison.differences]
         found += f"<h3>{escape(comparison.title)}</h3>"
@@ -47,7 +48,7 @@ def caveat(manifests: Sequence[Mapping[str, Any]]) -> str:
         "magnitudes or signed values": {plan.get("compared", "magnitude") for plan in plans},
     }
     differ = [f"{what} ({', '.join(sorted(found))})" for what, found in measured.items() if len(found) > 1]
-    return _note(f"Not measured alike: these runs compared {' and '.join(differ)}.") if differ else ""
+    return note_line(f"Not measured alike: these runs compared {' and '.join(differ)}.") if differ else ""
 
 
 def _difference_row(difference: Difference, heads: list[str]) -> str:
@@ -62,15 +63,10 @@ def _difference_row(difference: Difference, heads: list[str]) -> str:
         _small(interval, "excludes 0" if apart else ""),
         _small(str(found.n), ", ".join(f"{many} {why}" for many, why in left_out if many)),
     ]
-    return _row(escape(_measured(difference)), cells, heads)
-
-
-def _measured(difference: Difference) -> str:
-    measure = _MEASURES[difference.measure]
-    if not difference.first:
-        return measure
-    one, other = style.method_name(difference.first), style.method_name(difference.second)
-    return f"{measure}, {one}" if one == other else f"{measure}, {other} minus {one}"
+    name, sides = _MEASURES[difference.measure], [difference.second, difference.first]
+    if difference.first:
+        name += ", " + " minus ".join(dict.fromkeys(style.method_name(side) for side in sides))
+    return _row(escape(name), cells, heads)
 
 
 def _signed(value: float) -> str:
@@ -101,7 +97,3 @@ def _row(name: str, cells: list[str], heads: list[str], kind: str = "") -> str:
 
 def _small(mean: str, below: str) -> str:
     return escape(mean) + (f"<small>{escape(below)}</small>" if below else "")
-
-
-def _note(text: str) -> str:
-    return f'<p class="note">{escape(text)}</p>'

@@ -18,8 +18,8 @@ def print_answers(answers: Answers, files: list[Path], console: Console) -> None
         lines.append(f"{count}, {TASKS[task]}: {', '.join(parts)}")
     if answers.without_choice:
         lines.append(
-            f"{answers.without_choice} multiple-choice questions offer nothing that the model can say; they "
-            "get its open-ended answer"
+            f"{answers.without_choice} multiple-choice questions offer no answer that the model knows; "
+            "its open-ended answer is used"
         )
     lines = lines if answers.accuracy else [f"{count} without annotations", *lines]
     console.print("\n".join([*lines, *(f"answers   {path}" for path in files)]), soft_wrap=True)

@@ -12,16 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lookwhy.reporting import reading, style
-from lookwhy.reporting.numbers import (
-    NOTHING,
-    PAPER_FAILURE,
-    number,
-    table_cells,
-    table_note,
-    table_rows,
-    table_title,
-)
+from lookwhy.reporting import numbers, reading, style
+from lookwhy.reporting.numbers import NOTHING, number
 from lookwhy.types import AnalysisResult
 
 WIDE = 100
@@ -60,34 +52,28 @@ def table_one(result: AnalysisResult, width: int = WIDE) -> list[Table | Text]:
 
     Below a `width` of `WIDE` characters the controls form a second table.
     """
-    title, rows = table_title(result), table_rows(result)
-    if not rows:
-        table = _agreement(title, "No annotator maps, so no agreement.", tuple(_COLUMNS), result, rows)
+    title = numbers.table_title(result)
+    if not numbers.table_rows(result):
+        table = _agreement(title, "No annotator maps, so no agreement.", tuple(_COLUMNS), result)
         table.add_row(*[NOTHING] * len(table.columns))
         return [table]
-    note = f"{table_note(result)} Bold: the best method. {MARK}: its interval excludes 0."
+    note = f"{numbers.table_note(result)} Bold: the best method. {MARK}: its interval excludes 0."
     if width >= WIDE:
-        return [_agreement(title, note, tuple(_COLUMNS), result, rows)]
-    return [
-        _agreement(title, "", _OWN, result, rows),
-        _agreement("Controls of this agreement", "", _CONTROLS, result, rows),
-        Text(note, style=QUIET),
-    ]
+        return [_agreement(title, note, tuple(_COLUMNS), result)]
+    controls = _agreement("Controls of this agreement", "", _CONTROLS, result)
+    return [_agreement(title, "", _OWN, result), controls, Text(note, style=QUIET)]
 
 
-def _agreement(
-    title: str, note: str, columns: Sequence[str], result: AnalysisResult, rows: list[str]
-) -> Table:
+def _agreement(title: str, note: str, columns: Sequence[str], result: AnalysisResult) -> Table:
     table = _new_table(title, note)
     table.add_column("Method", min_width=15, max_width=20)
     for column in columns:
         head, width = _COLUMNS[column]
         table.add_column(head, justify="right", width=width)
-    for method in rows:
-        name = Text(
-            style.method_name(method, result.manifest), style=QUIET if method in style.BASELINES else ""
-        )
-        cells = table_cells(result, method)
+    for method in numbers.table_rows(result):
+        look = QUIET if method in style.BASELINES else ""
+        name = Text(style.method_name(method, result.manifest), style=look)
+        cells = numbers.table_cells(result, method)
         table.add_row(name, *(_cell(result, method, column, *cells[column]) for column in columns))
     return table
 
@@ -148,10 +134,8 @@ def words_table(result: AnalysisResult) -> Table:
 
     for group in reading.groups(result):
         keys = [f"question/{method}/most_important/{group}" for method in methods]
-        shares = [
-            _mark(result, key, result.summary.get(f"{key}/expected")).append(number(result, key, "{:.1%}"))
-            for key in keys
-        ]
+        marks = [_mark(result, key, result.summary.get(f"{key}/expected")) for key in keys]
+        shares = [mark.append(number(result, key, "{:.1%}")) for mark, key in zip(marks, keys, strict=True)]
         chance = first([f"{key}/expected" for key in keys], "{:.1%}")
         table.add_row(style.in_words(group), *shares, chance, first([f"{key}/n" for key in keys], "{:.0f}"))
     return table
@@ -162,7 +146,7 @@ def failure_table(result: AnalysisResult) -> Table:
     table = _new_table(
         "Predicting whether the answer is right",
         "Cross-validated. Bold: the best. AURC: area under the risk-coverage curve, lower is better. "
-        f"Paper: {PAPER_FAILURE} accuracy (Goyal et al. 2016, VQA v1).",
+        f"Paper: {numbers.PAPER_FAILURE} accuracy (Goyal et al. 2016, VQA v1).",
         ["The predictor sees", *(head for head, _ in _MEASURES.values())],
         max_width=14,
     )
@@ -172,16 +156,12 @@ def failure_table(result: AnalysisResult) -> Table:
         for measure in ("accuracy", "auroc", "aurc")
     }
     for name in names:
-        cells = {
-            measure: Text(
-                number(result, f"failure/{name}/{measure}", form),
-                style=BEST if name in bold.get(measure, ()) else "",
-            )
-            for measure, (_, form) in _MEASURES.items()
-        }
-        accuracy, majority = (
-            result.summary.get(f"failure/{name}/{one}") for one in ("accuracy", "majority_accuracy")
-        )
+        cells = {}
+        for measure, (_, form) in _MEASURES.items():
+            look = BEST if name in bold.get(measure, ()) else ""
+            cells[measure] = Text(number(result, f"failure/{name}/{measure}", form), style=look)
+        get = result.summary.get
+        accuracy, majority = get(f"failure/{name}/accuracy"), get(f"failure/{name}/majority_accuracy")
         if accuracy is not None and majority is not None and accuracy != majority:
             cells["accuracy"].stylize(GOOD if accuracy > majority else BAD)
         table.add_row(style.in_words(name), *cells.values())

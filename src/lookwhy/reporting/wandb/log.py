@@ -49,9 +49,9 @@ def publish(
     Returns:
         Everything logged, by key; empty if the analysis has been logged before.
     """
+    _keep_best(experiment, run_folder, epoch)
     weights = result.manifest.get("weights_sha256")
     if state.is_logged(run_folder, epoch, weights):
-        _keep_best(experiment, run_folder, epoch)
         return {}
     run = str(experiment.name or experiment.id)
     logged: dict[str, Any] = {**result.summary, **charts(result, run, epoch)}
@@ -62,7 +62,6 @@ def publish(
     logged = {f"{PREFIX}{key}": value for key, value in logged.items()}
     _define(experiment, logged)
     experiment.log({**logged, EPOCH: epoch})
-    _keep_best(experiment, run_folder, epoch)
     state.mark_logged(run_folder, epoch, weights)
     return logged
 

@@ -86,7 +86,7 @@ def charts(result: AnalysisResult, run: str, epoch: int) -> dict[str, CustomChar
 
 def _words_chart(result: AnalysisResult, method: str, run: str, epoch: int) -> CustomChart:
     table = wandb.Table(columns=["run", "epoch", GROUP, SHARE, CHANCE, "words"])
-    rows = {row.group: row for row in reading.words(result, method)}
+    rows = {row.group: row for row in reading.words(result) if row.method == method}
     for row in (rows[group] for group in reading.groups(result) if group in rows):
         table.add_data(run, epoch, style.in_words(row.group), row.value, row.expected, row.n)
     title = f"{SHARE} by part of speech, {style.method_name(method).lower()}"

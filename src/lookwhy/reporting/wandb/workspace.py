@@ -29,8 +29,8 @@ TRAINING_KEYS = ("train/loss", "val/loss", "val/accuracy/overall", "val/accuracy
 MOST_RUNS = 20
 
 Panel = Any
-Section = tuple[str, list[Panel | None]]
-"""Title of a section and its panels; None in place of a panel whose keys no run logs."""
+Section = tuple[str, list[Panel]]
+"""Title of a section and its panels; a panel whose keys no run logs is left out."""
 
 
 class Project:
@@ -54,12 +54,12 @@ def build(shown: Project, entity: str, project: str) -> workspaces.Workspace:
     """Build the view of a project, without any server."""
     makers = (_agreement, _specific, _words, _failure, _examples, _accuracy, _runs)
     sections = []
+    settings = workspaces.SectionPanelSettings(x_axis=EPOCH)
     for name, found in (maker(shown) for maker in makers):
-        if kept := [panel for panel in found if panel is not None]:
-            settings = workspaces.SectionPanelSettings(x_axis=EPOCH)
-            layout = workspaces.SectionLayoutSettings(columns=3, rows=-(-min(len(kept), 9) // 3))
+        if found:
+            layout = workspaces.SectionLayoutSettings(columns=3, rows=-(-min(len(found), 9) // 3))
             section = workspaces.Section(
-                name=name, panels=kept, is_open=True, panel_settings=settings, layout_settings=layout
+                name=name, panels=found, is_open=True, panel_settings=settings, layout_settings=layout
             )
             sections.append(section)
     measures = ["accuracy/overall", *(f"image/{method}/specificity" for method in shown.image_methods)]
@@ -117,47 +117,42 @@ def default_entity() -> str:
     return str(entity)
 
 
-def _lines(shown: Project, title: str, keys: list[str], label: str = "") -> Panel | None:
-    """A panel of lines over the epochs for the keys that are logged; None if none is."""
+def _lines(shown: Project, title: str, keys: list[str], label: str = "") -> list[Panel]:
+    """A panel of lines over the epochs for the keys that are logged; none if no run logs any."""
     found: list[Any] = [f"{PREFIX}{key}" for key in keys if f"{PREFIX}{key}" in shown.keys]
-    if not found:
-        return None
-    return panels.LinePlot(
+    panel = panels.LinePlot(
         title=title, x=EPOCH, y=found, title_x="epoch (-1: untrained)", title_y=label or None,
         max_runs_to_show=MOST_RUNS,
     )  # fmt: skip
+    return [panel] if found else []
 
 
-def _chart(shown: Project, key: str, preset: str, fields: dict[str, str], title: str) -> Panel | None:
-    """A panel with a custom chart of the newest table of each run; None if no run logs it."""
+def _chart(shown: Project, key: str, preset: str, fields: dict[str, str], title: str) -> list[Panel]:
+    """A panel with a custom chart of the newest table of each run; none if no run logs it."""
     table = f"{PREFIX}{key}_table"
-    if table not in shown.keys:
-        return None
-    return panels.CustomChart(
-        query={"summaryTable": {"tableKey": table}, "_defaultColorIndex": None},
-        chart_name=preset,
-        chart_fields=fields,
-        chart_strings={"title": title},
-    )
+    query = {"summaryTable": {"tableKey": table}, "_defaultColorIndex": None}
+    strings = {"title": title}
+    panel = panels.CustomChart(query=query, chart_name=preset, chart_fields=fields, chart_strings=strings)
+    return [panel] if table in shown.keys else []
 
 
 def _agreement(shown: Project) -> Section:
-    def lines(title: str, methods: list[str]) -> Panel | None:
+    label = f"rank correlation with {shown.annotators}"
+    titles = {f"{style.method_name(method)} and controls": [method] for method in shown.image_methods}
+    found = []
+    for title, methods in ({"All methods and controls": shown.image_methods} | titles).items():
         keys = [f"image/{name}/rank_correlation" for name in (*methods, *style.BASELINES)]
-        return _lines(shown, title, keys, f"rank correlation with {shown.annotators}")
-
-    found = [lines(f"{style.method_name(method)} and controls", [method]) for method in shown.image_methods]
-    overview = lines("All methods and controls", shown.image_methods)
-    return f"Agreement with {shown.annotators}", [overview, *found]
+        found += _lines(shown, title, keys, label)
+    return f"Agreement with {shown.annotators}", found
 
 
 def _specific(shown: Project) -> Section:
     every = [f"image/{method}/specificity" for method in (*shown.image_methods, *style.BASELINES)]
-    found = [_lines(shown, "Own question minus another question of the image", every, "rank correlation")]
+    found = _lines(shown, "Own question minus another question of the image", every, "rank correlation")
     for method in shown.image_methods:
         keys = [f"image/{method}/{name}" for name in ("rank_correlation", "other_question", "other_image")]
         title = f"{style.method_name(method)}: own map, another question's, another image's"
-        found.append(_lines(shown, title, keys, "rank correlation"))
+        found += _lines(shown, title, keys, "rank correlation")
     return "Question-specific agreement", found
 
 
@@ -167,9 +162,9 @@ def _words(shown: Project) -> Section:
         name = style.method_name(method).lower()
         fields = {"label": GROUP, "value": SHARE}
         title = f"{SHARE} by part of speech, {name}"
-        found.append(_chart(shown, f"{WORDS}/{method}", "wandb/bar/v0", fields, title))
+        found += _chart(shown, f"{WORDS}/{method}", "wandb/bar/v0", fields, title)
         keys = [f"question/{method}/most_important/{group}" for group in shown.groups]
-        found.append(_lines(shown, f"Over epochs, {name}", keys, SHARE))
+        found += _lines(shown, f"Over epochs, {name}", keys, SHARE)
     return "Which words count", found
 
 
@@ -178,12 +173,12 @@ def _failure(shown: Project) -> Section:
     for name, title in (("auroc", "AUROC"), ("aurc", "AURC, lower is better"), ("accuracy", "Accuracy")):
         keys = [f"failure/{feature_set}/{name}" for feature_set in shown.feature_sets]
         keys += ["failure/all/majority_accuracy"] if name == "accuracy" else []
-        found.append(_lines(shown, title, keys))
+        found += _lines(shown, title, keys)
     for feature_set in shown.feature_sets:
         for curve, (title, x, y) in CURVES.items():
             fields = {"x": x, "y": y, "stroke": "run"}
             words = f"{title}: {style.in_words(feature_set).lower()}"
-            found.append(_chart(shown, f"failure/{feature_set}/{curve}", "wandb/line/v0", fields, words))
+            found += _chart(shown, f"failure/{feature_set}/{curve}", "wandb/line/v0", fields, words)
     return "Predicting failure", found
 
 
@@ -201,22 +196,17 @@ def _accuracy(shown: Project) -> Section:
     logged = [key.removeprefix(PREFIX) for key in shown.keys if not key.endswith(BEST)]
     rows = [parse(key)[0] for key in logged]
     types = sorted(row.key for row in rows if (row.slice, row.measure) == (None, "answer_type"))
-    found = [
-        _lines(shown, "Analysed questions", ["accuracy/overall"], "VQA accuracy"),
-        _lines(shown, "By answer type", types, "VQA accuracy"),
-    ]
     training: list[Any] = [key for key in TRAINING_KEYS if "accuracy" in key]
-    found.append(
-        panels.LinePlot(title="All validation questions", x=EPOCH, y=training, title_y="VQA accuracy")
-    )
-    return "Accuracy", found
+    return "Accuracy", [
+        *_lines(shown, "Analysed questions", ["accuracy/overall"], "VQA accuracy"),
+        *_lines(shown, "By answer type", types, "VQA accuracy"),
+        panels.LinePlot(title="All validation questions", x=EPOCH, y=training, title_y="VQA accuracy"),
+    ]
 
 
 def _runs(shown: Project) -> Section:
     markdown = f"Annotators: {shown.annotators}. {shown.note}".strip()
     questions = panels.WeavePanelSummaryTable(table_name=f"{PREFIX}questions")
     return "Runs and questions", [
-        panels.MarkdownPanel(markdown=markdown),
-        panels.RunComparer(diff_only="split"),
-        questions,
-    ]
+        panels.MarkdownPanel(markdown=markdown), panels.RunComparer(diff_only="split"), questions,
+    ]  # fmt: skip
