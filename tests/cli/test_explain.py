@@ -17,8 +17,6 @@ from tiny_runs import ROOT
 from lookwhy.api import classes as explanations
 from lookwhy.attribution import Occlusion, explaining
 from lookwhy.cli.analyze import main
-from lookwhy.data.question_lists import BadRow, read_questions
-from lookwhy.errors import LookwhyError
 from lookwhy.models import load_checkpoint
 from lookwhy.towers.incremental import IncrementalOcclusion
 from lookwhy.types import VQABatch
@@ -26,8 +24,10 @@ from lookwhy.types import VQABatch
 QUESTION = "What color is the ball?"
 OUTSIDE = """() => {
   const box = document.documentElement.getBoundingClientRect();
-  const isOutside = (one) => one.left < box.left || one.right > box.right || one.top < box.top || one.bottom > box.bottom;
-  return [...document.querySelectorAll("text")].filter((one) => isOutside(one.getBoundingClientRect())).map((one) => one.textContent);
+  const isOutside = ({ left, right, top, bottom }) =>
+    left < box.left || right > box.right || top < box.top || bottom > box.bottom;
+  const texts = [...document.querySelectorAll("text")];
+  return texts.filter((one) => isOutside(one.getBoundingClientRect())).map((one) => one.textContent);
 }"""
 LONG = f"What is the colour of the {'very ' * 40}small striped ball beside the unmistakably rectangular box?"
 
@@ -264,37 +264,3 @@ def test_an_interrupted_batch_leaves_whole_files_and_goes_on(explain, batch, tmp
     capsys.readouterr()
     assert explain(*arguments) == 0
     assert "2 of 4 were there already" in capsys.readouterr().out
-
-
-ROWS = [
-    ("list.json", '[{"image": "a.png", "question": "Where?"}, 3, {"image": 4, "question": "x"}]'),
-    ("list.json", '{"questions": [{"image": "a.png", "question": "Where?"}, 3, {"image": "a.png"}]}'),
-    ("list.jsonl", '{"image": "a.png", "question": "Where?"}\n\n{"image"\n[]\n'),
-    ("list.csv", "\ufeffImage , Question\r\na.png,Where?\r\nb.txt,Where?\r\na.png\r\n"),
-]
-"""Lists of a good row and two bad ones."""
-UNREADABLE = [
-    ("list.csv", b"image;question\na.png;Where?\n", "found no image in the first line"),
-    ("list.csv", b"image,question\n", "found none in"),
-    ("list.csv", b"image,question\n\xff\xfe,\n", "expected UTF-8 text"),
-    ("list.json", b"{", "expected JSON"),
-    ("list.json", b'{"annotations": []}', "expected a list of rows"),
-    ("questions.json", b"[]", "found questions.csv and questions.json"),
-]
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "told"), [*((name, text.encode(), "") for name, text in ROWS), *UNREADABLE]
-)
-def test_lists_of_every_kind_are_read_row_by_row_unless_they_cannot_be_read_at_all(
-    copies, name, content, told
-):
-    path = copies[0] / name
-    path.write_bytes(content)
-    if told:
-        with pytest.raises(LookwhyError, match=told):
-            read_questions(path.parent if name == "questions.json" else path)
-        return
-    good, *bad = read_questions(path)
-    assert (good.image, good.question) == (copies[0] / "a.png", "Where?")
-    assert [type(row) for row in bad] == [BadRow, BadRow]

@@ -29,7 +29,7 @@ EXPECTED = {
     f"{SHAPES} --trainer.logger=false --data.folder=nowhere": "run lookwhy prepare first",
     f"{SHAPES} --data.batch_siez=3": "batch_siez .. (did you mean --data.batch_size?); see lookwhy train fit --help",
     f"{SHAPES} --trainer.max_epochs=x": "Given value: x; see lookwhy train fit --help",
-    f"{SHAPES} --model.head.init_args.hiden_size=3": "'hiden_size' .. (did you mean hidden_size?); see lookwhy train fit --help",
+    f"{SHAPES} --model.head.init_args.hiden_size=3": "'hiden_size' .. mean hidden_size?); see lookwhy train fit --help",
     f"{SHAPES} --analysis.plan.gird=3": "'gird' .. (did you mean grid?); see lookwhy train fit --help",
     "{train} --analysis.plan.grid=14": "expected grid 14 as in the plan, found grid 16",
     "{train} --analysis.epochs=[-5]": "expected epochs from 0 .. found [-5]",
