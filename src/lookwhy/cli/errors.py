@@ -11,9 +11,10 @@ from contextlib import suppress
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
+from lookwhy.cli.net import one_line
 from lookwhy.errors import AT_COMMAND, LookwhyError
 
-WRONG_INPUT, INTERRUPTED = 2, 130
+INTERRUPTED = 130
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -40,10 +41,10 @@ def closest(word: str, known: Iterable[str]) -> str:
 
 
 def run_command(function: Callable[[], int], resume: str = "the same command continues") -> int:
-    """Run a command; turn wrong input and an interruption into one line on stderr and an exit code.
+    """Run a command; turn every error and an interruption into one line on stderr and an exit code.
 
     Returns:
-        The function's own code, 2 for wrong input, 130 when interrupted.
+        The function's own code, 2 for wrong input, 70 for a fault in lookwhy, 130 when interrupted.
     """
     token = AT_COMMAND.set(True)
     try:
@@ -55,27 +56,17 @@ def run_command(function: Callable[[], int], resume: str = "the same command con
         print(f"lookwhy: interrupted; {resume}", file=sys.stderr)
         return INTERRUPTED
     except Exception as error:
-        found = own_error(error)
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EPIPE):
-            found = LookwhyError(
-                f"expected room for the output, found {error.strerror}; give it another place"
-            )
-            # Python would try to write the rest when it ends.
-            with suppress(OSError):
+            # Python would try to write the rest of stdout when it ends.
+            with suppress(OSError, ValueError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if found is None:
-            raise
-        print(f"lookwhy: error: {found}", file=sys.stderr)
-        return WRONG_INPUT
+        if isinstance(error, BrokenPipeError):
+            return 0  # the reader of the output, such as `head`, has seen enough
+        line, code = one_line(error)
+        print(f"lookwhy: error: {line}", file=sys.stderr)
+        return code
     finally:
         AT_COMMAND.reset(token)
-
-
-def own_error(error: BaseException | None) -> LookwhyError | None:
-    """The LookwhyError that an error is, or that caused it: a parser wraps it in an error of its own."""
-    while error is not None and not isinstance(error, LookwhyError):
-        error = error.__cause__
-    return error
 
 
 def file_endings(formats: str, known: tuple[str, ...]) -> list[str]:

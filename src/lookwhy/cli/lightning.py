@@ -21,7 +21,8 @@ from pytorch_lightning.loggers import WandbLogger
 from lookwhy.analysis import AnalysisPlan
 from lookwhy.callbacks import ImportanceCallback
 from lookwhy.callbacks.progress import progress_bars
-from lookwhy.cli.errors import WRONG_INPUT, closest, own_error
+from lookwhy.cli.errors import closest
+from lookwhy.cli.net import WRONG_INPUT, own_error
 from lookwhy.cli.results import failed_process, print_results, write_metrics
 from lookwhy.cli.run_logger import describe, is_first_process, make_logger
 from lookwhy.data.datamodule import VQADataModule
@@ -93,6 +94,7 @@ class TrainCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Make a trainer that writes into the run folder and logs to W&B there."""
         config = self._get(self.config, "trainer")
+        _check_trainer(config)
         run = self.run_folder = self._run_folder()
         kwargs["default_root_dir"] = str(run)
         if config.get("logger") in (None, True) and not config.get("fast_dev_run"):
@@ -136,6 +138,17 @@ class TrainCLI(LightningCLI):
             run.mkdir(parents=True, exist_ok=True)
             os.environ[RUN_FOLDER] = str(run)
         return run
+
+
+def _check_trainer(config: Any) -> None:
+    """Refuse settings that Lightning takes, and with which a training fails in its first step."""
+    if str(config.get("precision")) in ("64", "64-true", "64-mixed"):
+        raise LookwhyError(
+            f"expected a --trainer.precision of 32-true, bf16-mixed or 16-mixed, found {config.precision}; "
+            "image features are single precision"
+        )
+    if config.get("accumulate_grad_batches") == 0:
+        raise LookwhyError("expected --trainer.accumulate_grad_batches of at least 1, found 0")
 
 
 class ShareStart(pl.Callback):

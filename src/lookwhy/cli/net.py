@@ -1,0 +1,107 @@
+"""One line for every error that ends a command: wrong input (exit code 2) or a fault in lookwhy (70).
+
+The libraries below raise errors of their own for what a user can mend. They are known by the names of their
+classes, so that nothing is imported for it. Any other error is a fault in lookwhy; its traceback goes into a
+file.
+"""
+
+from __future__ import annotations
+
+import errno
+import tempfile
+import traceback
+from pathlib import Path
+
+from lookwhy import __version__
+from lookwhy.errors import LookwhyError
+
+WRONG_INPUT, FAULT = 2, 70
+REMEDIES = {
+    errno.ENOSPC: "make room on the disk, or write elsewhere; the same command continues",
+    errno.EDQUOT: "make room in your quota, or write elsewhere; the same command continues",
+    errno.EROFS: "give a folder that can be written",
+    errno.EACCES: "change its permissions, or give another path",
+    errno.EPERM: "change its permissions, or give another path",
+    errno.ENAMETOOLONG: "give a shorter path",
+    errno.EMFILE: "raise the number of open files (ulimit -n)",
+    errno.ELOOP: "the links in this path form a circle; give another path",
+    errno.EADDRINUSE: "give another --port",
+}
+"""What to do about an OSError, by its number."""
+KNOWN = {
+    "lightning_fabric.utilities.exceptions.MisconfigurationException": "change this setting",
+    "pytorch_lightning.utilities.exceptions.MisconfigurationException": "change this setting",
+    "rich.errors.MarkupError": "give a name without square brackets",
+    "wandb.errors.errors.Error": "change this setting, or set WANDB_MODE=offline",
+    "torch.OutOfMemoryError": "give a smaller batch size, or --device cpu",
+    "builtins.MemoryError": "give a smaller batch size, or take a machine with more memory",
+    "builtins.RecursionError": "the input is nested too deep; give a flat one",
+    "builtins.UnicodeError": "save the file as UTF-8",
+    "zipfile.BadZipFile": "give a whole file",
+    "PIL.UnidentifiedImageError": "give a JPEG, PNG, WebP, BMP, GIF or TIFF file",
+    "yaml.error.YAMLError": "mend the file",
+    "json.decoder.JSONDecodeError": "mend the file",
+    "builtins.ModuleNotFoundError": "install it, or leave out the setting that needs it",
+}
+"""What to do about the errors of libraries, by the name of their class or of a class they derive from."""
+
+
+def one_line(error: Exception) -> tuple[str, int]:
+    """The text of the only line that a command prints for an error, and its exit code.
+
+    Example:
+        >>> one_line(MemoryError("12 GiB"))
+        ('found 12 GiB (MemoryError); give a smaller batch size, or take a machine with more memory', 2)
+    """
+    if (own := own_error(error)) is not None:
+        return _flat(str(own)), WRONG_INPUT
+    kinds = [f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__]
+    name, said = type(error).__name__, _flat(str(error)) or "no message"
+    if isinstance(error, OSError) and error.errno is not None:
+        remedy = REMEDIES.get(error.errno, "give another path")
+        where = f": {error.filename}" if error.filename else ""
+        return f"expected a path that can be used, found {error.strerror}{where}; {remedy}", WRONG_INPUT
+    remedy = next((remedy for kind, remedy in KNOWN.items() if kind in kinds), "")
+    if not remedy and isinstance(error, (ValueError, TypeError, RuntimeError)) and _raised_by_trainer(error):
+        remedy = "change this setting"
+    if remedy:
+        return f"found {said} ({name}); {remedy}", WRONG_INPUT
+    return f"a fault in lookwhy {__version__}: {name}: {said}; {_written(error)}", FAULT
+
+
+def _raised_by_trainer(error: Exception) -> bool:
+    """Whether Lightning or the parser of its options raised the error itself: it refuses a setting."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    package = str(frames[-1].f_globals.get("__name__", "")).split(".")[0] if frames else ""
+    return package in ("pytorch_lightning", "lightning_fabric", "jsonargparse")
+
+
+def own_error(error: BaseException) -> LookwhyError | None:
+    """The LookwhyError that an error is, or that caused it: a parser wraps it in an error of its own."""
+    causes: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in causes:  # an error may be its own cause
+        if isinstance(cause, LookwhyError):
+            return cause
+        causes.append(cause)
+        cause = cause.__cause__
+    return None
+
+
+def _flat(text: str) -> str:
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def _written(error: Exception) -> str:
+    """Write the traceback to a file; returns the part of the line that names it."""
+    text = "".join(traceback.format_exception(error))
+    for folder in (Path.cwd(), Path(tempfile.gettempdir())):
+        try:
+            with tempfile.NamedTemporaryFile(
+                "w", dir=folder, prefix="lookwhy-fault-", suffix=".txt", delete=False
+            ) as f:
+                f.write(text)
+            return f"the traceback is in {f.name}; please report it"
+        except OSError:
+            continue
+    return "its traceback could not be written"

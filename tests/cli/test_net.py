@@ -1,0 +1,78 @@
+"""Errors of libraries and faults of lookwhy: one line each, 2 for what the user can mend, 70 for a fault."""
+
+import re
+import zipfile
+
+import pytest
+import yaml
+from PIL import UnidentifiedImageError
+
+from lookwhy.cli.errors import run_command
+from lookwhy.errors import LookwhyError
+
+
+def own_cause():
+    error = ValueError("found x")
+    error.__cause__ = error
+    return error
+
+
+def wrapped():
+    error = RuntimeError("parser")
+    error.__cause__ = LookwhyError("expected a,\nfound b")
+    return error
+
+
+LINES = {
+    "own": (LookwhyError("expected a, found b; do c"), "expected a, found b; do c"),
+    "cause": (wrapped(), "expected a, found b"),
+    "full disk": (
+        OSError(28, "No space left on device", "x.h5"),
+        "found No space left on device: x.h5; make room",
+    ),
+    "long name": (OSError(36, "File name too long", "x" * 300), "give a shorter path"),
+    "memory": (MemoryError(), r"found no message \(MemoryError\); give a smaller batch size"),
+    "nested": (RecursionError("maximum recursion depth exceeded"), "nested too deep"),
+    "zip": (
+        zipfile.BadZipFile("File is not a zip file"),
+        "found File is not a zip file .*; give a whole file",
+    ),
+    "image": (UnidentifiedImageError("cannot identify"), "give a JPEG, PNG"),
+    "YAML": (yaml.YAMLError("a\n  b"), r"found a b \(YAMLError\); mend the file"),
+    "bytes": (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"), "save the file as UTF-8"),
+    "escape": (LookwhyError("found \x1b[2J\x07 here"), r"found \[2J here"),
+}
+
+
+def raising(error):
+    def function():
+        raise error
+
+    return function
+
+
+@pytest.mark.parametrize(("error", "said"), LINES.values(), ids=LINES)
+def test_what_a_user_can_mend_is_one_line_and_exit_code_2(error, said, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert run_command(raising(error)) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.match(f"lookwhy: error: .*{said}", line)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("error", [own_cause(), KeyError("x"), ZeroDivisionError("by zero")], ids=repr)
+def test_a_fault_is_one_line_with_the_file_of_its_traceback_and_exit_code_70(
+    error, capsys, monkeypatch, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    assert run_command(raising(error)) == 70
+    (line,) = capsys.readouterr().err.splitlines()
+    (path,) = tmp_path.iterdir()
+    assert f"a fault in lookwhy 0.1.0: {type(error).__name__}: " in line
+    assert f"the traceback is in {path}; please report it" in line
+    assert path.read_text().startswith("Traceback (most recent call last):")
+
+
+def test_a_reader_that_has_seen_enough_ends_a_command_quietly(capsys):
+    assert run_command(raising(BrokenPipeError(32, "Broken pipe"))) == 0
+    assert capsys.readouterr().err == ""
