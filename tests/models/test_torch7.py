@@ -203,7 +203,8 @@ def test_every_kind_of_value_is_read(tmp_path):
         "turned": tensor([3, 2], [1, 3], 1, i32(4, 3), "Double"), "empty": tensor([], [], 1, t7(None)),
         # The stride of a single element is never walked.
         "row": tensor([1, 2], [BIG, 1], 1, storage([1, 2])), "bare": storage([1.5]), "self": i32(3, 1),
-        "old": i32(4, 7) + text("torch.LongStorage") + i64(1, -9), "nested": functools.reduce(lambda inner, _: {1: inner}, range(30), None),
+        "old": i32(4, 7) + text("torch.LongStorage") + i64(1, -9),
+        "nested": functools.reduce(lambda inner, _: {1: inner}, range(30), None),
     }, index=1))  # fmt: skip
     assert (value["nothing"], value[2.0], value[True], value["word"]) == (None, -0.5, False, "size")
     arrays = {"matrix": [[1, 2, 3], [4, 5, 6]], "turned": [[1, 4], [2, 5], [3, 6]], "row": [[1, 2]]}
@@ -296,7 +297,7 @@ WRONG = {
     "a long vector": (changed(FUSION, lambda v: vector([*v, 0])), "numbers in multimodal_w for "),
     "other words": (changed(WORDS, lambda v: v[E:]), r"vocab_size \d+, .*data and the"),
     "a word as vector": (changed(ENCODER, lambda v: "a"), "floats as encoder_w_q, found str"),
-    "a matrix": (changed(ENCODER, lambda v: tensor([1, len(v)], [1, 1], 1, storage(v))), r"found float32 of shape \(1, "),
+    "a matrix": (changed(ENCODER, lambda v: tensor([1, len(v)], [1, 1], 1, storage(v))), r"float32 of shape \(1, "),
     "integers": (changed(ENCODER, lambda v: INTEGERS), "found int64"),
     "not a number": (changed(FUSION, lambda v: vector([*v[1:], np.nan])), "finite numbers"),
     "beyond float32": (changed(FUSION, lambda v: vector([*v[1:], 1e300], "Double")), "finite numbers in multimodal_w"),
