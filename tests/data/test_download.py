@@ -29,11 +29,13 @@ TRAIN_MAP, VAL_MAP = {"vqahat_train/1_1.png": PICTURE}, {"vqahat_val/2_1.png": P
 WHOLE_HAT = TRAIN_MAP | VAL_MAP
 
 
-def packed(entries, method=zipfile.ZIP_STORED):
+def packed(entries, method=zipfile.ZIP_STORED, stated_size=None):
+    """A zip file; its directory states the size of an entry that was packed, or another."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", method) as file:
         for name, content in entries.items():
             file.writestr(name, content)
+            file.getinfo(name).file_size = stated_size or len(content)
     return buffer.getvalue()
 
 
@@ -127,9 +129,7 @@ def test_an_archive_that_was_put_there_by_hand_is_used(web, tmp_path):
         (["vqahat_val/2_1.png", "__MACOSX/2_1.png"], ["__MACOSX/2_1.png", "vqahat_val/2_1.png"]),
     ],
 )
-def test_maps_lie_below_the_folder_that_the_config_names_however_they_were_packed(
-    web, tmp_path, content, expected
-):
+def test_maps_lie_below_the_folder_of_the_config_however_they_were_packed(web, tmp_path, content, expected):
     web.files["vqahat_val.zip"] = packed(dict.fromkeys(content, PICTURE2))
     _, hat = DATASETS["vqa-hat"]
     fetch(web, tmp_path, hat)
@@ -184,9 +184,7 @@ def test_a_server_that_fails_again_and_again_ends_in_one_line(web, tmp_path, pla
 
 
 @pytest.mark.parametrize(("asked", "longest"), [("1", 300), ("86400", 1)])
-def test_a_busy_server_is_asked_again_when_it_says_but_within_reason(
-    web, tmp_path, monkeypatch, asked, longest
-):
+def test_a_busy_server_is_asked_again_when_it_says_within_reason(web, tmp_path, monkeypatch, asked, longest):
     monkeypatch.setattr("lookwhy.data.download.LONGEST_WAIT", longest)
     web.plan["weights.bin"], web.retry_after = [503], asked
     start = time.monotonic()
@@ -279,15 +277,11 @@ def test_a_disk_too_small_is_refused_before_anything_is_fetched(web, tmp_path):
 
 
 def test_a_disk_too_small_for_the_content_is_refused_before_unpacking(web, tmp_path):
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w") as file:
-        file.writestr("big.json", b"[]")
-        file.infolist()[0].file_size = 10**18  # goes into the directory, as of a file that packs well
-    web.files["vqahat_val.zip"] = content.getvalue()
+    web.files["vqahat_val.zip"] = content = packed({"big.json": b"[]"}, stated_size=10**18)
     found = r"found \S+B free of 888PB needed to unpack vqahat_val\.zip "
     assert re.search(found, refused(web, tmp_path, VAL))
     # The archive is whole: with more room the same command unpacks it.
-    assert visible(tmp_path) == {"vqahat_val.zip": content.getvalue()}
+    assert visible(tmp_path) == {"vqahat_val.zip": content}
 
 
 def options(web, root, dataset="vqa-hat"):

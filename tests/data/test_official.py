@@ -41,9 +41,11 @@ def test_questions_keep_their_order_and_get_their_annotation_by_id(files):
     ]
 
 
-def test_a_test_set_has_questions_without_answers(files):
-    first = read_official(files[0], None)[0]
+def test_a_test_set_has_questions_without_answers_and_a_subset_may_come_with_all_annotations(files):
+    first, _ = read_official(files[0], None)
     assert (first.text, first.answer, first.answers, first.answer_type) == ("What color?", "", [], "")
+    change(files[0], lambda content: content["questions"].pop(0))
+    assert [question.question_id for question in read_official(*files)] == [10]
 
 
 def test_gzipped_files_are_read_alike(files):
@@ -51,11 +53,6 @@ def test_gzipped_files_are_read_alike(files):
     for path, plain in zip(zipped, files, strict=True):
         path.write_bytes(gzip.compress(plain.read_bytes()))
     assert read_official(*zipped) == read_official(*files)
-
-
-def test_a_subset_of_the_questions_may_come_with_all_annotations(files):
-    change(files[0], lambda content: content["questions"].pop(0))
-    assert [question.question_id for question in read_official(*files)] == [10]
 
 
 PLAIN = b"<html>404</html>", b"\xff\xfe", b"[1, 2]", b"[" * 100_000, b'{"questions": []}'

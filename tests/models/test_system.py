@@ -43,9 +43,7 @@ def fit(world, folder, epochs=1, callbacks=(), ckpt_path=None, save=None, kind=D
 
 
 @pytest.mark.parametrize("clamp", [1e-3, 1e9])
-def test_updates_are_torch7s_rmsprop_of_clamped_gradients_with_the_rate_shrinking_every_step(
-    tiny_world, tmp_path, clamp
-):
+def test_updates_are_torch7s_rmsprop_of_clamped_gradients_at_a_shrinking_rate(tiny_world, tmp_path, clamp):
     steps = Steps()
     fit(tiny_world, tmp_path, callbacks=[steps], learning_rate=1e-3, decay=0.99, clamp=clamp)
     assert len(steps.gradients) >= 3

@@ -147,9 +147,7 @@ def views(vectors):
 
 
 @pytest.mark.parametrize("kind", ["Float", "Double", "Cuda", "CudaDouble", views])
-def test_logits_of_an_imported_file_equal_torch7s_for_questions_of_several_lengths(
-    run_import, sizes, tmp_path, capsys, kind
-):
+def test_logits_of_an_imported_file_equal_torch7s(run_import, sizes, tmp_path, capsys, kind):
     (words, answers, width), out = sizes, tmp_path / "new" / "lstm.ckpt"
     assert run_import(out, kind if kind is views else lambda v: {k: vector(v[k], kind) for k in v}) == 0
     output = capsys.readouterr()
@@ -282,9 +280,8 @@ def test_a_long_string_that_is_no_text_takes_no_longer_than_its_bytes(tmp_path):
 
 @pytest.mark.parametrize("name", ["none.t7", "."])
 def test_a_missing_file_and_a_folder_are_one_line(tmp_path, name):
-    with pytest.raises(LookwhyError, match="cannot be read") as error:
+    with pytest.raises(LookwhyError, match=r"\A.*cannot be read.*\Z"):
         read_torch7(tmp_path / name)
-    assert "\n" not in str(error.value)
 
 
 def changed(key, change):
@@ -326,7 +323,7 @@ def test_a_file_of_another_model_is_refused_and_nothing_is_written(
     assert [path.name for path in tmp_path.iterdir()] == ["lstm.t7"]
 
 
-def test_an_out_that_cannot_be_written_is_one_line_and_the_file_itself_is_never_overwritten(
+def test_an_unwritable_out_is_one_line_and_the_file_itself_is_never_changed(
     run_import, sizes, tmp_path, capsys
 ):
     path = tmp_path / "lstm.t7"
@@ -337,9 +334,7 @@ def test_an_out_that_cannot_be_written_is_one_line_and_the_file_itself_is_never_
         assert {key: found[key].tolist() for key in found} == {k: v.tolist() for k, v in draw(*sizes).items()}
 
 
-def test_features_without_their_towers_stamp_as_the_originals_are_name_the_remedy(
-    run_import, tiny_world, tmp_path, capsys
-):
+def test_features_without_their_towers_stamp_name_the_remedy(run_import, tiny_world, tmp_path, capsys):
     with h5py.File(copy_prepared(tiny_world, tmp_path) / "data_img.h5", "a") as file:
         del file.attrs["description"]
     assert run_import(tmp_path / "lstm.ckpt", data=tmp_path) == 2
