@@ -90,7 +90,10 @@ def test_unmappable_features_are_read_into_memory(tmp_path, layout):
 @pytest.mark.parametrize(
     ("layout", "keep", "free", "cut_off", "found"),
     [
-        *((one, "mapped", None, 0, "expected contiguous, uncompressed float32 f") for one in UNMAPPABLE),
+        *(
+            (one, "mapped", None, 0, "expected contiguous, uncompressed float32 features")
+            for one in UNMAPPABLE
+        ),
         *(({}, keep, None, 100, "found one cut off in") for keep in ("mapped", "ram")),
         ({}, "ram", 10, 0, "set data.features to mapped"),
         ({"chunks": True}, "auto", 10, 0, "that cannot be mapped in .*data_img.h5; .*h5repack"),

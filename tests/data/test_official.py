@@ -77,7 +77,8 @@ def test_swapped_files_and_a_subtype_that_is_no_text_are_refused(files):
         fails(*files, "expected text as data_subtype")
 
 
-FIELDS = ["question", "image_id"], ["answers", "multiple_choice_answer", "question_type", "answer_type"]
+ANNOTATED = ["answers", "multiple_choice_answer", "question_type", "answer_type"]
+FIELDS = [(0, "question"), (0, "image_id"), *((1, key) for key in ANNOTATED)]
 VALUES = [
     (0, {"question_id": -1}, "-1 is no whole number from 0 to 4294967295"),  # uint32 in data_prepro.h5
     (0, {"question_id": 2**32}, "4294967296 is no whole number"),
@@ -98,7 +99,7 @@ WRONG = [
     (1, lambda entries: entries[0]["answers"].pop(), ["expected 10 answers to question 1310, found 9"]),
     (0, lambda entries: entries.append(entries[0]), ["1 repeated"]),
     (0, lambda entries: entries[1].pop("question_id"), ["'question_id'"]),
-    *((i, lambda entries, key=key: entries[1].pop(key), [f"'{key}'", "question 10,"]) for i in (0, 1) for key in FIELDS[i]),
+    *((i, lambda entries, key=key: entries[1].pop(key), [f"'{key}'", "question 10,"]) for i, key in FIELDS),
     *((i, lambda entries, value=value: entries[1].update(value), [found]) for i, value, found in VALUES),
 ]  # fmt: skip
 
