@@ -123,7 +123,7 @@ def test_a_path_that_is_no_checkpoint_is_refused_in_one_line(tmp_path):
     fails("no file")
     for content in FOREIGN:
         (tmp_path / "last.ckpt").write_bytes(content)
-        fails("something else in")
+        fails("another kind of file in")
     torch.save({"state_dict": {}}, tmp_path / "last.ckpt")
     fails("no lookwhy entry")
 
