@@ -43,14 +43,14 @@ def copy_prepared(source, folder):
 def write_original(source, folder):
     """Copy prepared files as the original would have written them: its datasets and keys and no others."""
     folder.mkdir()
-    names = [
-        f"{kind}_{split}" for split in ("train", "test") for kind in ("ques", "ques_length", "question_id")
-    ]
+    kinds = ("ques", "ques_length", "question_id", "img_pos")
+    names = [f"{kind}_{split}" for kind in kinds for split in ("train", "test")]
     with h5py.File(source / "data_prepro.h5") as ours, h5py.File(folder / "data_prepro.h5", "w") as file:
         for name in (*names, "answers", "MC_ans_test"):
-            file[name] = ours[name][:].astype(np.uint32)
-        for name in ("img_pos_train", "img_pos_test"):
-            file[name] = ours[name][:].astype(np.uint32).reshape(-1, 1)  # Torch's tables come out as columns
+            values = ours[name][:].astype(np.uint32)
+            file[name] = (
+                values[:, None] if "img_pos" in name else values
+            )  # Torch's tables come out as columns
     names = json.loads((source / "data_prepro.json").read_text(encoding="utf-8"))
     kept = {k: names[k] for k in ("ix_to_word", "ix_to_ans", "unique_img_train", "unique_img_test")}
     kept["ix_to_word"] = dict(reversed(kept["ix_to_word"].items()))  # in any order

@@ -48,18 +48,15 @@ def test_maps_lie_anywhere_below_the_folder_in_the_order_of_their_numbers(tmp_pa
     assert found == {number: [tmp_path / name for name in names] for number, names in maps.items()}
 
 
-def test_two_maps_of_one_annotator_are_refused(tmp_path):
+def test_a_folder_without_maps_no_folder_and_two_maps_of_one_annotator_are_refused(tmp_path):
+    for folder in (tmp_path, tmp_path / "gone"):
+        with pytest.raises(LookwhyError, match="expected .*<question_id>_<k>.png.* found no"):
+            find_annotator_maps(folder)
     (tmp_path / "copy").mkdir()
     for name in ("7_1.png", "copy/7_1.png"):
         (tmp_path / name).touch()
     with pytest.raises(LookwhyError, match="found .*7_1.png and .*7_1.png; remove one"):
         find_annotator_maps(tmp_path)
-
-
-def test_a_folder_without_maps_or_no_folder_is_refused(tmp_path):
-    for folder in (tmp_path, tmp_path / "gone"):
-        with pytest.raises(LookwhyError, match="expected .*<question_id>_<k>.png.* found no"):
-            find_annotator_maps(folder)
 
 
 def test_a_damaged_map_is_read_or_refused_in_one_line(tmp_path, picture):

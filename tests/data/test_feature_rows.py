@@ -25,21 +25,21 @@ def write(path, dtype=np.float32, userblock_size=0, **layout):
 
 
 def rows_of(path):
+    """Rows of both splits at POSITIONS, as h5py reads them."""
     with h5py.File(path) as file:
         return {split: file[f"images_{split}"][:][POSITIONS.numpy()].astype(np.float32) for split in SHAPES}
 
 
 def mappings(path):
     """Permissions of each mapping of the file in this process, and how much of it is a copy of our own."""
-    found = re.split(r"(?m)^(?=[0-9a-f]+-[0-9a-f]+ )", Path("/proc/self/smaps").read_text())
-    return [
-        (one.split()[1], int(re.search(r"Anonymous: +(\d+)", one)[1])) for one in found if str(path) in one
-    ]
+    form = rf"(?m)^\S+-\S+ (\S+) .*{re.escape(str(path))}$(?s:.*?)^Anonymous: +(\d+)"
+    found = re.findall(form, Path("/proc/self/smaps").read_text())
+    return [(permissions, int(copied)) for permissions, copied in found]
 
 
-def check(features, path):
-    for split, expected in rows_of(path).items():
-        np.testing.assert_array_equal(features[split].take(POSITIONS).numpy(), expected)
+def check(features, expected):
+    for split, rows in expected.items():
+        np.testing.assert_array_equal(features[split].take(POSITIONS).numpy(), rows)
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_mapped_and_ram_features_are_bit_for_bit_those_of_the_file(tmp_path, kee
     path = write(tmp_path / "data_img.h5", userblock_size=userblock_size)
     found = load_features(path, keep)
     assert {split: one.rows.shape for split, one in found.items()} == SHAPES
-    check(found, path)
+    check(found, rows_of(path))
 
 
 def test_features_larger_than_the_memory_are_mapped_and_their_rows_read_as_they_are_needed(path):
@@ -61,7 +61,7 @@ def test_features_larger_than_the_memory_are_mapped_and_their_rows_read_as_they_
     features = load_features(path, "mapped", free=1000)
     assert not features["train"].source.is_read_ahead
     assert load_features(path, "mapped", free=10**9)["train"].source.is_read_ahead
-    check(features, path)
+    check(features, rows_of(path))
 
 
 @pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="only Linux tells what is mapped")
@@ -84,7 +84,7 @@ def test_unmappable_features_are_read_into_memory(tmp_path, layout):
     path = write(tmp_path / "data_img.h5", **layout)
     features = load_features(path)
     assert features["train"].source is features["test"].source is None
-    check(features, path)
+    check(features, rows_of(path))
 
 
 @pytest.mark.parametrize(
@@ -102,33 +102,31 @@ def test_unmappable_features_are_read_into_memory(tmp_path, layout):
 def test_features_that_cannot_be_kept_are_refused_in_one_line(tmp_path, layout, keep, free, cut_off, found):
     path = write(tmp_path / "data_img.h5", **layout)
     os.truncate(path, path.stat().st_size - cut_off)
-    with pytest.raises(LookwhyError, match=found) as error:
+    with pytest.raises(LookwhyError, match=rf"\A.*{found}.*\Z"):
         load_features(path, keep, free)
-    assert "\n" not in str(error.value)
 
 
-def test_a_split_without_images_is_no_reason_not_to_map(tmp_path):
-    path = tmp_path / "data_img.h5"
-    with h5py.File(path, "w") as file:
-        file["images_train"], file["images_test"] = np.ones((3, 2), np.float32), np.ones((0, 2), np.float32)
-    for keep in ("mapped", "ram"):
-        assert load_features(path, keep)["test"].rows.shape == (0, 2)
+@pytest.mark.parametrize("keep", ["mapped", "ram"])
+def test_a_split_without_images_is_no_reason_not_to_map(path, keep):
+    with h5py.File(path, "a") as file:
+        del file["images_test"]
+        file["images_test"] = np.ones((0, 2), np.float32)
+    assert load_features(path, keep)["test"].rows.shape == (0, 2)
 
 
 @pytest.mark.parametrize("size", [0, 100, None])
 def test_a_file_cut_off_or_written_to_while_it_is_trained_from_is_an_error_and_no_crash(path, size):
     features = load_features(path, "mapped")
     os.utime(path, (1, 1)) if size is None else os.truncate(path, size)
-    found = "unchanged during training, found it written to or cut off"
-    with pytest.raises(LookwhyError, match=found) as error:
+    found = r"\A.*unchanged during training, found it written to or cut off.*\Z"
+    with pytest.raises(LookwhyError, match=found):
         features["train"].take(POSITIONS)
-    assert "\n" not in str(error.value)
 
 
 def test_a_new_file_under_the_same_name_does_no_harm(tmp_path, path):
     features, expected = load_features(path, "mapped"), rows_of(path)
     os.replace(write(tmp_path / "other.h5", np.float64), path)
-    np.testing.assert_array_equal(features["test"].take(POSITIONS).numpy(), expected["test"])
+    check(features, expected)
 
 
 def test_features_go_to_a_device_if_they_fill_less_than_half_of_it(path):
@@ -137,14 +135,13 @@ def test_features_go_to_a_device_if_they_fill_less_than_half_of_it(path):
     # The device without any memory: it shows where the gathering happens, on any machine.
     placed = place_features(features, torch.device("meta"), free=2 * nbytes + 2)
     taken = placed["train"].take(POSITIONS)
-    assert taken.device.type == "meta"
-    assert taken.shape == (5, *SHAPES["train"][1:])
+    assert (taken.device.type, taken.shape) == ("meta", (5, *SHAPES["train"][1:]))
     assert place_features(features, torch.device("meta"), free=2 * nbytes) is features
     assert features["train"].take(POSITIONS).device.type == "cpu"
     assert place_features(features, torch.device("cpu")) is features  # without an accelerator they stay
     copied = place_features(features, torch.device("cpu"), free=10**9)
     assert copied["train"].source is None
-    check(copied, path)
+    check(copied, rows_of(path))
 
 
 def test_free_memory_is_a_part_of_the_machines_memory():
@@ -154,6 +151,9 @@ def test_free_memory_is_a_part_of_the_machines_memory():
 @pytest.mark.parametrize(("value", "found"), [(np.nan, "NaN"), (-np.inf, "an infinite value")])
 @pytest.mark.parametrize("keep", ["mapped", "ram"])
 def test_a_row_that_is_not_finite_is_refused_with_its_image(path, value, found, keep):
+    with h5py.File(path, "a") as file:
+        file["images_train"][5] = np.finfo(np.float32).max  # finite, but the sum of the row overflows
+    assert torch.isfinite(load_features(path, keep)["train"].take(POSITIONS)).all()
     with h5py.File(path, "a") as file:
         file["images_test"][7, 3, 1, 0] = value
     files = {split: [f"{split}/{row}.png" for row in range(shape[0])] for split, shape in SHAPES.items()}
@@ -167,15 +167,7 @@ def test_rows_of_a_file_larger_than_the_memory_are_checked_when_they_are_taken(p
         file["images_test"][7, 3] = np.nan
     rows = load_features(path, "mapped", free=1000)["test"]
     assert len(rows.take(POSITIONS)) == 5
-    for checks in (
-        lambda: rows.take(torch.tensor([2, 7])),
-        lambda: place_features({"test": rows}, torch.device("meta"), free=10**9),
-    ):
-        with pytest.raises(LookwhyError, match="found NaN in row 7 of images_test"):
-            checks()
-
-
-def test_finite_values_whose_sum_overflows_are_not_refused(path):
-    with h5py.File(path, "a") as file:
-        file["images_train"][4] = np.finfo(np.float32).max
-    assert torch.isfinite(load_features(path)["train"].take(torch.tensor([4]))).all()
+    with pytest.raises(LookwhyError, match="found NaN in row 7 of images_test"):
+        rows.take(torch.tensor([2, 7]))
+    with pytest.raises(LookwhyError, match="found NaN in row 7 of images_test"):
+        place_features({"test": rows}, torch.device("meta"), free=10**9)

@@ -48,11 +48,6 @@ def extract(images, forward, description=DESCRIPTION, batch_size=2):
     return out
 
 
-def interrupt(images, at, description=DESCRIPTION):
-    with pytest.raises(KeyboardInterrupt):
-        extract(images, Forward(at), description)
-
-
 def check(out):
     with h5py.File(out) as file:
         assert set(file) == {"images_train", "images_test"}
@@ -64,14 +59,13 @@ def check(out):
             np.testing.assert_allclose(data[:], [[10 * i, 20 * i] for i in numbers], atol=1e-3)
 
 
-def test_features_are_contiguous_float32_rows_in_the_order_of_the_files(images):
+def test_rows_are_contiguous_float32_in_the_order_of_the_files_and_stamped_with_how_they_were_made(
+    images,
+):
     forward = Forward()
-    check(extract(images, forward))
+    out = extract(images, forward)
+    check(out)
     assert forward.batches == BATCHES
-
-
-def test_the_file_is_stamped_with_how_it_was_made(images):
-    out = extract(images, Forward())
     with h5py.File(out) as file:
         stamps = dict(file.attrs)
     assert json.loads(stamps.pop("description")) == DESCRIPTION
@@ -90,22 +84,19 @@ def test_the_file_is_stamped_with_how_it_was_made(images):
     ],
 )
 def test_interrupted_work_of_the_same_tower_is_continued(images, interrupt_at, changes, batch_size, batches):
-    out = images.parent / "data_img.h5"
-    interrupt(images, interrupt_at, DESCRIPTION | changes)
+    out, again = images.parent / "data_img.h5", Forward()
+    with pytest.raises(KeyboardInterrupt):
+        extract(images, Forward(interrupt_at), DESCRIPTION | changes)
     assert not out.exists()
-    again = Forward()
     check(extract(images, again, batch_size=batch_size))
     assert again.batches == batches
     assert not out.with_name("data_img.h5.partial").exists()
 
 
-def test_a_damaged_partial_file_is_started_over(images):
-    (images.parent / "data_img.h5.partial").write_bytes(b"\x89HDF half a file")
-    check(extract(images, Forward()))
-
-
-def test_the_work_of_a_running_process_is_left_alone(images):
+def test_a_damaged_partial_file_is_started_over_and_one_of_a_running_process_left_alone(images):
     partial = images.parent / "data_img.h5.partial"
+    partial.write_bytes(b"\x89HDF half a file")
+    check(extract(images, Forward()))
     hold = f"import h5py, sys; f = h5py.File({str(partial)!r}, 'a'); print('held', flush=True); input()"
     with subprocess.Popen([sys.executable, "-c", hold], stdin=-1, stdout=-1) as holder:
         assert holder.stdout.readline() == b"held\n"
@@ -115,20 +106,17 @@ def test_the_work_of_a_running_process_is_left_alone(images):
     assert partial.exists()
 
 
-def test_a_missing_image_is_named_before_any_work(images):
-    (images / "8.png").unlink()
-    forward = Forward()
-    with pytest.raises(LookwhyError, match=r"expected 9 images .* found no 8.png \(1 missing\)"):
+def test_a_missing_image_is_named_before_any_work_and_the_work_before_a_damaged_one_kept(images):
+    path, forward, again = images / "4.png", Forward(), Forward()
+    whole = path.read_bytes()
+    path.unlink()
+    with pytest.raises(LookwhyError, match=r"expected 9 images .* found no 4.png \(1 missing\)"):
         extract(images, forward)
     assert forward.batches == []
-
-
-def test_a_damaged_image_is_named_and_the_work_before_it_kept(images):
-    (images / "4.png").write_bytes(b"no image")
+    path.write_bytes(b"no image")
     with pytest.raises(LookwhyError, match="4.png"):
-        extract(images, Forward())
-    Image.new("RGB", (8, 6), (0, 0, 40)).save(images / "4.png")
-    again = Forward()
+        extract(images, forward)
+    path.write_bytes(whole)
     check(extract(images, again))
     assert again.batches[0] == [40, 50]
 
@@ -138,30 +126,25 @@ def test_reading_gives_both_splits_in_any_shape(images):
     out = extract(images, lambda pixels: grid * (pixels[:, 0].mean((1, 2)) + 103.939)[:, None, None, None])
     assert feature_shape(out) == (2, 2, 2)
     found = read_features(out)
-    for split, count, row, blue in (("train", 7, 6, 60), ("test", 3, 1, 80)):
-        assert found[split].shape == (count, 2, 2, 2)
-        torch.testing.assert_close(found[split][row], blue * grid, atol=1e-2, rtol=0)
+    for split, blue in (("train", torch.arange(7) * 10), ("test", torch.tensor([70, 80, 0]))):
+        torch.testing.assert_close(found[split], blue[:, None, None, None] * grid, atol=1e-2, rtol=0)
 
 
-def test_the_original_files_are_read_but_say_nothing_of_their_tower(tmp_path):
+def test_missing_foreign_and_incomplete_files_are_named_and_the_original_ones_have_no_stamp(
+    tmp_path,
+):
     path = tmp_path / "data_img.h5"
+    with pytest.raises(LookwhyError, match=f"found no file {path}"):
+        read_features(path)
+    path.write_bytes(b"no HDF5")
+    with pytest.raises(LookwhyError, match=f"found something else in {path}"):
+        read_features(path)
     with h5py.File(path, "w") as file:
         file["images_train"] = np.ones((2, 4096), np.float32)
+    with pytest.raises(LookwhyError, match=f"images_test.* {path}"):
+        read_features(path)
+    with h5py.File(path, "a") as file:
         file["images_test"] = np.zeros((1, 4096), np.float32)
     assert read_features(path)["train"].shape == (2, 4096)
     with pytest.raises(LookwhyError, match="found no stamp"):
         read_description(path)
-
-
-def test_a_missing_or_foreign_file_is_named(tmp_path):
-    missing, foreign, half = (tmp_path / name for name in ("missing.h5", "foreign.h5", "half.h5"))
-    foreign.write_bytes(b"no HDF5")
-    with h5py.File(half, "w") as file:
-        file["images_train"] = np.ones((2, 3), np.float32)
-    for path, found in (
-        (missing, "found no file"),
-        (foreign, "found something else in"),
-        (half, ".*images_test.*"),
-    ):
-        with pytest.raises(LookwhyError, match=f"{found} {path}"):
-            read_features(path)

@@ -1,5 +1,6 @@
 import gzip
 import json
+import re
 
 import pytest
 from official_files import entry, write_official
@@ -26,11 +27,9 @@ def change(path, edit):
 
 
 def fails(questions, annotations, *found):
-    with pytest.raises(LookwhyError, match="expected .* found ") as caught:
+    message = "".join(f"(?=.*{re.escape(str(one))})" for one in found) + r"expected .* found .*\Z"
+    with pytest.raises(LookwhyError, match=rf"\A{message}"):
         read_official(questions, annotations)
-    message = str(caught.value)
-    assert "\n" not in message
-    assert all(str(one) in message for one in found), message
 
 
 def test_questions_keep_their_order_and_get_their_annotation_by_id(files):
@@ -42,112 +41,83 @@ def test_questions_keep_their_order_and_get_their_annotation_by_id(files):
     ]
 
 
-def test_a_test_set_has_questions_without_answers(files):
-    first = read_official(files[0], None)[0]
+def test_a_test_set_has_questions_without_answers_and_a_subset_may_come_with_all_annotations(files):
+    first, _ = read_official(files[0], None)
     assert (first.text, first.answer, first.answers, first.answer_type) == ("What color?", "", [], "")
-
-
-def test_gzipped_files_are_read_alike(files):
-    zipped = []
-    for path in files:
-        zipped.append(path.with_suffix(".json.gz"))
-        zipped[-1].write_bytes(gzip.compress(path.read_bytes()))
-    assert read_official(*zipped) == read_official(*files)
-
-
-def test_a_subset_of_the_questions_may_come_with_all_annotations(files):
     change(files[0], lambda content: content["questions"].pop(0))
     assert [question.question_id for question in read_official(*files)] == [10]
 
 
+def test_gzipped_files_are_read_alike(files):
+    zipped = [path.with_suffix(".json.gz") for path in files]
+    for path, plain in zip(zipped, files, strict=True):
+        path.write_bytes(gzip.compress(plain.read_bytes()))
+    assert read_official(*zipped) == read_official(*files)
+
+
+PLAIN = b"<html>404</html>", b"\xff\xfe", b"[1, 2]", b"[" * 100_000, b'{"questions": []}'
+PACKED = b"not gzip", gzip.compress(PLAIN[-1] * 99)[:-20], gzip.compress(b"")[:10] + b"\xff" * 30
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
-    [
-        ("a.json", None),
-        ("a.json", b"<html>404</html>"),
-        ("a.json", b"\xff\xfe"),
-        ("a.json.gz", b"not gzip"),
-        ("a.json.gz", gzip.compress(b'{"questions": []}' * 99)[:-20]),
-        ("a.json.gz", b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03" + b"\xff" * 30),
-        ("a.json", b"[1, 2]"),
-        ("a.json", b"[" * 100_000),
-        ("a.json", b'{"questions": []}'),
-    ],
+    [*(("a.json", content) for content in PLAIN), *(("a.json.gz", content) for content in PACKED)],
 )
 def test_a_missing_file_or_one_of_another_kind_is_named(tmp_path, files, name, content):
     path = tmp_path / name
-    if content is not None:
-        path.write_bytes(content)
-    fails(path, files[1], path, *(["No such file"] if content is None else []))
+    fails(path, files[1], path, "No such file")
+    path.write_bytes(content)
+    fails(path, files[1], path)
 
 
-def test_swapped_files_are_suspected(files):
-    fails(files[1], files[0], "swapped")
+def test_swapped_files_and_a_subtype_that_is_no_text_are_refused(files):
+    fails(*reversed(files), "swapped")
+    for value in (None, "a \ud83d"):
+        change(files[0], lambda content, value=value: content.update(data_subtype=value))
+        fails(*files, "expected text as data_subtype")
 
 
-@pytest.mark.parametrize("value", [None, "a \ud83d"])
-def test_a_subtype_that_is_no_text_is_refused(files, value):
-    change(files[0], lambda content: content.update(data_subtype=value))
-    fails(*files, "expected text as data_subtype")
-
-
-KINDS = ("questions", "annotations")
-FIELDS = {
-    0: ["question", "image_id"],
-    1: ["answers", "multiple_choice_answer", "question_type", "answer_type"],
-}
+ANNOTATED = ["answers", "multiple_choice_answer", "question_type", "answer_type"]
+FIELDS = [(0, "question"), (0, "image_id"), *((1, key) for key in ANNOTATED)]
 VALUES = [
-    (0, "question_id", -1, "-1 is no whole number from 0 to 4294967295"),  # uint32 in data_prepro.h5
-    (0, "question_id", 2**32, "4294967296 is no whole number"),
-    (0, "question_id", 10.5, "10.5 is no whole number"),
-    (0, "question_id", float("inf"), "infinity"),
-    (0, "image_id", 2**63, "9223372036854775808 is no whole number"),
-    (0, "image_id", float("inf"), "infinity"),
-    (0, "question", None, "NoneType where text should be"),
-    (0, "question", "a \0", "a zero character"),
-    (0, "question", "a \ud83d", "surrogates not allowed"),
-    (0, "multiple_choices", "yes", "str where a list should be"),
-    (1, "answers", [{"answer": None}] * 10, "NoneType where text should be"),
-    (1, "multiple_choice_answer", None, "NoneType where text should be"),
-    (1, "image_id", 2, "to be of image 1, as in"),
+    (0, {"question_id": -1}, "-1 is no whole number from 0 to 4294967295"),  # uint32 in data_prepro.h5
+    (0, {"question_id": 2**32}, "4294967296 is no whole number"),
+    (0, {"question_id": 10.5}, "10.5 is no whole number"),
+    (0, {"question_id": float("inf")}, "infinity"),
+    (0, {"image_id": 2**63}, "9223372036854775808 is no whole number"),
+    (0, {"image_id": float("inf")}, "infinity"),
+    (0, {"question": None}, "NoneType where text should be"),
+    (0, {"question": "a \0"}, "a zero character"),
+    (0, {"question": "a \ud83d"}, "surrogates not allowed"),
+    (0, {"multiple_choices": "yes"}, "str where a list should be"),
+    (1, {"answers": [{"answer": None}] * 10}, "NoneType where text should be"),
+    (1, {"multiple_choice_answer": None}, "NoneType where text should be"),
+    (1, {"image_id": 2}, "to be of image 1, as in"),
 ]
 WRONG = [
     (1, lambda entries: entries.pop(1), ["annotation of question 10 "]),
     (1, lambda entries: entries[0]["answers"].pop(), ["expected 10 answers to question 1310, found 9"]),
     (0, lambda entries: entries.append(entries[0]), ["1 repeated"]),
     (0, lambda entries: entries[1].pop("question_id"), ["'question_id'"]),
-    *(
-        (where, lambda entries, key=key: entries[1].pop(key), [f"'{key}'", "question 10,"])
-        for where, keys in FIELDS.items()
-        for key in keys
-    ),
-    *(
-        (where, lambda entries, key=key, value=value: entries[1].update({key: value}), [found])
-        for where, key, value, found in VALUES
-    ),
-]
+    *((i, lambda entries, key=key: entries[1].pop(key), [f"'{key}'", "question 10,"]) for i, key in FIELDS),
+    *((i, lambda entries, value=value: entries[1].update(value), [found]) for i, value, found in VALUES),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("where", "edit", "found"), WRONG)
 def test_missing_repeated_and_unstorable_entries_are_refused(files, where, edit, found):
-    change(files[where], lambda content: edit(content[KINDS[where]]))
+    change(files[where], lambda content: edit(content["annotations" if where else "questions"]))
     fails(*files, *found, files[where])
 
 
-def test_image_files_are_named_as_the_official_tools_name_them():
-    assert image_name("train2014", 9) == "train2014/COCO_train2014_000000000009.jpg"
-
-
-def test_a_png_is_taken_where_there_is_no_jpg(tmp_path):
-    folder = tmp_path / "val2014"
-    folder.mkdir()
-    png, jpg = "val2014/COCO_val2014_000000000007.png", "val2014/COCO_val2014_000000000007.jpg"
+def test_images_have_the_official_names_and_a_png_is_taken_where_there_is_no_jpg(tmp_path):
+    jpg, png = (f"val2014/COCO_val2014_000000000007.{kind}" for kind in ("jpg", "png"))
+    assert image_name("val2014", 7) == find_image(None, "val2014", 7) == jpg
+    (tmp_path / "val2014").mkdir()
     assert find_image(tmp_path, "val2014", 7) == jpg
-    (tmp_path / png).touch()
-    assert find_image(tmp_path, "val2014", 7) == png
-    assert find_image(None, "val2014", 7) == jpg
-    (tmp_path / jpg).touch()
-    assert find_image(tmp_path, "val2014", 7) == jpg
+    for made, expected in ((png, png), (jpg, jpg)):
+        (tmp_path / made).touch()
+        assert find_image(tmp_path, "val2014", 7) == expected
 
 
 def test_real_files_are_read(shared_data):

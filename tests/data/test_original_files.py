@@ -21,47 +21,34 @@ def original(tiny_world, tmp_path):
     return folder
 
 
-def annotated(world):
-    return {
-        "annotator_maps": None,
-        "val_questions": str(world / "questions_val.json"),
-        "val_annotations": str(world / "annotations_val.json"),
-    }
+def annotated(world, split="val"):
+    return {f"val_{kind}": str(world / f"{kind}_{split}.json") for kind in ("questions", "annotations")}
 
 
 def test_with_the_official_json_beside_them_they_train_as_ours_do(original, tiny_world, tmp_path):
-    weights, accuracies = [], []
-    both = {"ours": make_data(tiny_world), "original": make_data(original, **annotated(tiny_world))}
-    for name, data in both.items():
+    trained = []
+    for data in (make_data(tiny_world), make_data(original, annotator_maps=None, **annotated(tiny_world))):
         torch.manual_seed(0)
-        trainer = make_trainer(tmp_path / name, 1, [])
+        trainer = make_trainer(tmp_path, 1, [])
         trainer.fit(VQASystem(make_head(data)), datamodule=data)
-        trainer.save_checkpoint(tmp_path / f"{name}.ckpt")
-        weights.append(trainer.model.head.state_dict())
-        accuracies.append(float(trainer.callback_metrics["val/accuracy/overall"]))
+        trained.append((data.prepro.test, trainer))
+    trainer.save_checkpoint(tmp_path / "original.ckpt")
+    (expected, ours), (_, theirs) = trained
+    accuracies = [float(one.callback_metrics["val/accuracy/overall"]) for one in (ours, theirs)]
     assert accuracies[0] == accuracies[1] > 0
-    for name, value in weights[0].items():
-        assert torch.equal(value, weights[1][name]), name
-    again, expected = (
-        load_checkpoint(tmp_path / "original.ckpt").datamodule().prepro.test,
-        both["ours"].prepro.test,
-    )
+    for name, value in ours.model.head.state_dict().items():
+        assert torch.equal(value, theirs.model.head.state_dict()[name]), name
+    again = load_checkpoint(tmp_path / "original.ckpt").datamodule().prepro.test
     assert again.questions == expected.questions
     assert again.labels.tolist() == expected.labels.tolist()
 
 
-def test_missing_answers_name_the_remedy(original):
+def test_json_of_another_split_and_missing_json_are_refused(original, tiny_world):
+    other = annotated(tiny_world, "train")
+    with pytest.raises(LookwhyError, match=r"\A.*of them missing from.*\Z"):
+        make_data(original, annotator_maps=None, **other)
+    with pytest.raises(LookwhyError, match="expected both"):
+        make_data(original, annotator_maps=None, val_questions=other["val_questions"])
     data = make_data(original, annotator_maps=None)
     with pytest.raises(LookwhyError, match=r"give data\.val_questions and data\.val_annotations"):
         data.setup()
-
-
-def test_json_of_another_split_is_refused(original, tiny_world, tmp_path):
-    settings = {
-        key: value and value.replace("_val", "_train") for key, value in annotated(tiny_world).items()
-    }
-    with pytest.raises(LookwhyError, match="of them missing from") as error:
-        make_data(original, **settings)
-    assert "\n" not in str(error.value)
-    with pytest.raises(LookwhyError, match="expected both"):
-        make_data(original, annotator_maps=None, val_questions=settings["val_questions"])

@@ -1,5 +1,7 @@
 import gzip
 import json
+import re
+import signal
 
 import h5py
 import numpy as np
@@ -24,10 +26,6 @@ VAL = [
     entry(70, 7, "What", ["größer"] * 10),
     entry(91, 9, "is it", ["yes", *["no"] * 9], choices=[]),
 ]
-ORIGINAL = {
-    "ques_train", "ques_length_train", "answers", "question_id_train", "img_pos_train",
-    "ques_test", "ques_length_test", "question_id_test", "img_pos_test", "MC_ans_test",
-}  # fmt: skip
 
 
 def prepare(folder, val=VAL, train_subtype="train2014", **settings):
@@ -43,16 +41,10 @@ def prepared(tmp_path):
     return tmp_path / "out"
 
 
-def test_more_choices_than_the_official_eighteen_are_all_kept(tmp_path):
-    many = [str(i) for i in range(20)]
-    prepare(tmp_path, [entry(90, 9, "Is it?", ["no"] * 10, choices=[*many, "yes"])])
-    choices = read_prepro(tmp_path / "out").test.choices
-    assert choices.shape == (1, 21)
-    assert choices[0, 20] >= 0
-
-
-def test_validation_questions_that_are_trained_on_are_counted(tmp_path):
-    assert prepare(tmp_path, [*VAL, *TRAIN[:2]]).shared == 1  # the first of the two is dropped
+def test_all_choices_are_kept_and_validation_questions_that_are_trained_on_are_counted(tmp_path):
+    many = entry(90, 9, "Is it?", ["no"] * 10, choices=[*map(str, range(20)), "yes"])  # officially 18
+    assert prepare(tmp_path, [many, *TRAIN[:2]]).shared == 1  # the first of the two is dropped
+    assert read_prepro(tmp_path / "out").test.choices[0].tolist() == [-1] * 20 + [0]
 
 
 def test_the_original_datasets_are_unsigned_one_based_and_left_aligned(prepared):
@@ -76,7 +68,6 @@ def test_the_original_datasets_are_unsigned_one_based_and_left_aligned(prepared)
         "MC_ans_test": [[0, 2, 1] + [0] * 15, [0] * 18, [0] * 18],
     }
     with h5py.File(prepared / "data_prepro.h5") as file:
-        assert set(file) >= set(expected) == ORIGINAL
         for key, values in expected.items():
             assert file[key].dtype == np.uint32, key
             assert file[key][:].tolist() == values, key
@@ -104,9 +95,8 @@ def test_additional_datasets_hold_texts_and_ids_of_both_splits(prepared):
 def test_reading_gives_zero_based_positions_and_labels(prepared):
     found = read_prepro(prepared)
     assert found.train.tokens.dtype == np.int64
-    for split, labels, positions in (("train", [0, 1, 0], [0, 0, 1]), ("test", [1, -1, 0], [0, 1, 0])):
-        assert getattr(found, split).labels.tolist() == labels
-        assert getattr(found, split).image_pos.tolist() == positions
+    assert (found.train.labels.tolist(), found.train.image_pos.tolist()) == ([0, 1, 0], [0, 0, 1])
+    assert (found.test.labels.tolist(), found.test.image_pos.tolist()) == ([1, -1, 0], [0, 1, 0])
     assert found.test.image_ids.tolist() == [9, 7, 9]
     assert found.test.image_files[1] == "val2014/COCO_val2014_000000000007.jpg"
     assert found.test.questions == ["Is it green?", "What", "is it"]
@@ -138,19 +128,12 @@ def test_the_image_folder_is_stated_and_its_png_files_are_found(tmp_path, place)
     assert found.test.image_files == [f"val2014/COCO_val2014_00000000000{n}" for n in ("9.jpg", "7.png")]
 
 
-def test_images_of_a_file_that_does_not_name_their_folder_are_refused(tmp_path):
-    with pytest.raises(LookwhyError, match='expected a "data_subtype"'):
-        prepare(tmp_path, train_subtype="", image_root=tmp_path)
-
-
-def test_an_interruption_leaves_the_files_of_before(tmp_path, monkeypatch):
+def test_a_refusal_or_an_interruption_leaves_the_files_of_before(tmp_path, monkeypatch):
     prepare(tmp_path)
     before = {path: path.read_bytes() for path in (tmp_path / "out").iterdir()}
-
-    def interrupt(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(prepro_writer, "_write_split", interrupt)
+    with pytest.raises(LookwhyError, match='expected a "data_subtype"'):  # it names the images' folder
+        prepare(tmp_path, train_subtype="", image_root=tmp_path)
+    monkeypatch.setattr(prepro_writer, "_write_split", lambda *_: signal.raise_signal(signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
         prepare(tmp_path, num_answers=1)
     assert {path: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
@@ -177,20 +160,16 @@ def test_the_original_files_are_read_unmodified(original):
 
 
 def fails(folder, found):
-    with pytest.raises(LookwhyError) as caught:
+    with pytest.raises(LookwhyError, match=rf"\A(?=.*{folder}).*{re.escape(found)}.*\Z"):
         read_prepro(folder)
-    assert "\n" not in str(caught.value)
-    assert str(folder) in str(caught.value)
-    assert found in str(caught.value)
 
 
 def write(folder, name, values):
     """Put a dataset into data_prepro.h5, in place of the one of that name; None only removes it."""
     with h5py.File(folder / "data_prepro.h5", "a") as file:
-        if name in file:
-            del file[name]
+        file.pop(name, None)
         if values is not None:
-            file.create_dataset(name, data=values)
+            file[name] = values
 
 
 @pytest.mark.parametrize("name", ["data_prepro.h5", "data_prepro.json"])
@@ -205,9 +184,7 @@ def test_a_missing_or_damaged_file_is_named(original, name):
 @pytest.mark.parametrize(
     ("name", "values", "found"),
     [
-        ("ques_train", None, "ques_train"),
-        ("answers", None, "answers"),
-        ("img_pos_test", None, "img_pos_test"),
+        *((name, None, name) for name in ("ques_train", "answers", "img_pos_test")),
         ("img_pos_test", np.uint32([3, 1, 2]), "points outside the 2 images"),
         ("img_pos_train", np.uint32([0, 1]), "points outside the 2 images"),
         ("ques_length_train", np.uint32([1, 1]), "2 lengths of 3 questions"),
@@ -220,40 +197,35 @@ def test_missing_datasets_and_contradictions_are_named(original, name, values, f
     fails(original, found)
 
 
-def test_a_missing_key_and_a_gap_in_the_numbers_are_named(original):
+@pytest.mark.parametrize(
+    ("old", "new", "found"),
+    [('"2": "no"', '"3": "no"', "'2'"), ("unique_img_test", "other", "unique_img_test")],
+)
+def test_a_missing_key_and_a_gap_in_the_numbers_are_named(original, old, new, found):
     path = original / "data_prepro.json"
-    whole = path.read_text()
-    for old, new, found in (
-        ('"2": "no"', '"3": "no"', "'2'"),
-        ("unique_img_test", "other", "unique_img_test"),
-    ):
-        path.write_text(whole.replace(old, new))
-        fails(original, found)
+    path.write_text(path.read_text().replace(old, new))
+    fails(original, found)
 
 
 def test_texts_are_read_when_they_are_asked_for(original):
     write(original, "question_test", ["a?", "b?", "c?"])
-    found = read_prepro(original)
-    assert found.test.questions == ["a?", "b?", "c?"]
-    again = read_prepro(original)
+    assert read_prepro(original).test.questions == ["a?", "b?", "c?"]
+    found = read_prepro(original).test
     (original / "data_prepro.h5").unlink()
-    with pytest.raises(LookwhyError, match="expected the texts question_test") as error:
-        again.test.questions  # noqa: B018
-    assert "\n" not in str(error.value)
-    assert not again.test.is_annotated
+    with pytest.raises(LookwhyError, match=r"\Aexpected the texts question_test.*\Z"):
+        found.questions  # noqa: B018
+    assert not found.is_annotated
 
 
 def test_real_questions_are_prepared(shared_data, tmp_path):
-    files = []
-    for kind in ("questions", "annotations"):
-        content = json.loads(gzip.decompress((shared_data / f"vqa2-questions/{kind}.json.gz").read_bytes()))
-        files.append(tmp_path / f"{kind}.json")
-        files[-1].write_text(json.dumps({kind: content[kind][:1500]}))
+    files = [tmp_path / "questions.json", tmp_path / "annotations.json"]
+    for path in files:
+        with gzip.open(shared_data / "vqa2-questions" / f"{path.name}.gz") as file:
+            path.write_text(json.dumps({path.stem: json.load(file)[path.stem][:1500]}))
     counts = prepare_questions(*files, *files, tmp_path, num_answers=100)
     assert counts.train_kept + counts.train_dropped == counts.val == 1500
     found = read_prepro(tmp_path)
     assert found.answers[:2] == ["yes", "no"]
     assert found.train.labels.max() == 99
-    kept = set(found.train.question_ids.tolist())
-    known = found.test.labels >= 0
-    assert set(found.test.question_ids[known].tolist()) == kept
+    known = found.test.question_ids[found.test.labels >= 0]
+    assert set(known.tolist()) == set(found.train.question_ids.tolist())

@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections import Counter
 
 import numpy as np
 import pytest
@@ -30,46 +29,40 @@ def read(world, name):
 
 
 def test_the_same_seed_draws_the_same_world_and_another_seed_another(world, tmp_path):
-    generate_shapes_world(tmp_path / "same", 4, 4, seed=5)
-    generate_shapes_world(tmp_path / "other", 4, 4, seed=6)
-    names = sorted(p.relative_to(tmp_path / "same") for p in (tmp_path / "same").rglob("*.png"))
-    assert len(names) > 8
-    for name in names:
-        assert (tmp_path / "same" / name).read_bytes() == (world / name).read_bytes()
-    assert read(tmp_path / "same", "scenes_val.json") != read(tmp_path / "other", "scenes_val.json")
+    same, other = tmp_path / "same", tmp_path / "other"
+    generate_shapes_world(same, 4, 4, seed=5)
+    generate_shapes_world(other, 4, 4, seed=6)
+    pictures = {path: (world / path.relative_to(same)).read_bytes() for path in same.rglob("*.png")}
+    assert len(pictures) > 8
+    assert pictures == {path: path.read_bytes() for path in pictures}
+    assert read(same, "scenes_val.json") != read(other, "scenes_val.json")
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
-def test_files_have_the_official_format_and_pictures_the_official_names(world, split):
+def test_files_and_pictures_have_the_official_format_and_some_annotators_are_mistaken(world, split):
     questions = read_official(world / f"questions_{split}.json", world / f"annotations_{split}.json")
     assert len(questions) > 100
     for question in questions:
         assert len(question.answers) == 10
-        assert Counter(question.answers).most_common(1)[0][0] == question.answer
         assert question.answer_type in ("yes/no", "number", "other")
         name = f"COCO_{question.subtype}_{question.image_id:012d}.png"
         assert (world / "images" / question.subtype / name).is_file()
-
-
-def test_some_annotators_are_mistaken(world):
-    annotations = read(world, "annotations_train.json")["annotations"]
-    wrong = [sum(a["answer"] != one["multiple_choice_answer"] for a in one["answers"]) for one in annotations]
-    assert 0.2 < np.mean(np.array(wrong) > 0) < 0.5
-    assert max(wrong) <= 2
+    # Some annotators are mistaken, but never so many that another answer is as frequent.
+    wrong = np.array([10 - question.answers.count(question.answer) for question in questions])
+    assert 0.2 < np.mean(wrong > 0) < 0.5
+    assert wrong.max() <= 2
 
 
 def test_answers_are_true(world):
     scenes = read(world, "scenes_train.json")
     questions = read_official(world / "questions_train.json", world / "annotations_train.json")
-    checked = Counter()
+    checked = set()
     moves = {"left of": (0, -1), "right of": (0, 1), "above": (-1, 0), "below": (1, 0)}
     for question in questions:
         things, text = scenes[str(question.image_id)], question.text
         named = [(t["color"], t["shape"]) for t in things]
-        if match := re.fullmatch(r"How many (\w+?)s are there\?", text):
-            expected = str(sum(t["shape"] == match[1] for t in things))
-        elif match := re.fullmatch(r"How many (\w+) objects are there\?", text):
-            expected = str(sum(t["color"] == match[1] for t in things))
+        if match := re.fullmatch(r"How many (\w+?)(?:s| objects) are there\?", text):
+            expected = str(sum(match[1] in (t["shape"], t["color"]) for t in things))
         elif match := re.fullmatch(r"(?:Is there|Can you see) a (\w+) (\w+)\?", text):
             expected = "yes" if match.groups() in named else "no"
         elif match := re.fullmatch(r"What (?:color is|is the color of) the (\w+)\?", text):
@@ -84,46 +77,37 @@ def test_answers_are_true(world):
             (expected,) = [t["shape"] for t in things if (t["row"], t["column"]) == place]
         else:
             continue
-        checked[text.split()[0]] += 1
+        checked.add(text.split()[0])
         assert question.answer == expected, text
-    assert set(checked) >= {"How", "What", "On", "Is", "Can"}
+    assert checked >= {"How", "What", "On", "Is", "Can"}
 
 
 def test_the_background_lies_around_the_gray_of_the_patch(world):
-    borders = []
-    for path in (world / "images" / "shapes_train").glob("*.png"):
-        pixels = np.asarray(Image.open(path), np.float64)
-        assert pixels.shape == (64, 64, 3)
-        borders.append(pixels[[0, -1]].reshape(-1, 3))
-    mean = np.concatenate(borders).mean(0)
+    pictures = np.stack([Image.open(path) for path in (world / "images" / "shapes_train").glob("*.png")])
+    assert pictures.shape == (150, 64, 64, 3)
+    mean = pictures[:, [0, -1]].mean((0, 1, 2))
     assert np.abs(mean - (123.68, 116.779, 103.939)).max() < 4
 
 
-def test_maps_of_three_simulated_annotators_mark_the_needed_thing(world):
-    scenes = read(world, "scenes_val.json")
-    files = find_annotator_maps(world / "annotators")
-    questions = read(world, "questions_val.json")["questions"]
+def test_maps_of_three_simulated_annotators_mark_the_needed_thing_and_agree_but_not_perfectly(world):
+    scenes, questions = (read(world, f"{kind}_val.json") for kind in ("scenes", "questions"))
+    files, questions = find_annotator_maps(world / "annotators"), questions["questions"]
     assert {len(paths) for paths in files.values()} == {3}
     assert set(files) == {question["question_id"] for question in questions}
-    inside, outside = [], []
+    maps = load_annotator_maps(files, list(files), 64)  # as large as the pictures
+    inside, everywhere = [], []
     for question in questions:
         if match := re.fullmatch(r"On which side is the (\w+) (\w+)\?", question["question"]):
             things = scenes[str(question["image_id"])]
             (thing,) = [t for t in things if (t["color"], t["shape"]) == match.groups()]
             x, y = int(thing["x"]), int(thing["y"])
-            for path in files[question["question_id"]]:
-                gray = np.asarray(Image.open(path), np.float64)
-                inside.append(gray[y - 4 : y + 5, x - 4 : x + 5].mean())
-                outside.append(gray.mean())
-    assert len(inside) > 10
-    assert np.mean(inside) > 4 * np.mean(outside)
-
-
-def test_annotators_agree_well_but_not_perfectly(world):
-    files = find_annotator_maps(world / "annotators")
-    maps = np.stack(list(load_annotator_maps(files, list(files), 16).values()))
-    agreement = np.nanmean(rank_correlation(maps[:, 0], maps[:, 1]))
-    assert 0.5 < agreement < 0.95
+            inside.append(maps[question["question_id"]][:, y - 4 : y + 5, x - 4 : x + 5].mean())
+            everywhere.append(maps[question["question_id"]].mean())
+    assert len(inside) > 3
+    assert np.mean(inside) > 4 * np.mean(everywhere)
+    # The annotators agree well but not perfectly.
+    first, second, _ = np.stack(list(load_annotator_maps(files, list(files), 16).values()), 1)
+    assert 0.5 < np.nanmean(rank_correlation(first, second)) < 0.95
 
 
 def test_features_encode_the_thing_at_each_place_after_a_short_training(world):
@@ -137,14 +121,10 @@ def test_features_encode_the_thing_at_each_place_after_a_short_training(world):
     assert (features >= 0).all()
     # A linear reading by least squares, on places that it was not fitted to.
     places = features.view(150, 96, 9).transpose(1, 2).reshape(-1, 96).double()
-    places, truth = torch.cat([places, torch.ones(len(places), 1)], 1), pairs.view(-1)
-    fitted = torch.linalg.lstsq(
-        places[:1000],
-        torch.nn.functional.one_hot(truth[:1000], PAIRS + 1).double(),
-        driver="gelsd",  # some channels are always 0: the matrix has not full rank
-    ).solution
+    places, truth = torch.cat([places, torch.ones(len(places), 1)], 1).numpy(), pairs.view(-1).numpy()
+    fitted = np.linalg.lstsq(places[:1000], np.eye(PAIRS + 1)[truth[:1000]])[0]
     named, truth = (places[1000:] @ fitted).argmax(1), truth[1000:]
-    assert float((named == truth)[truth < PAIRS].double().mean()) > 0.4  # chance is 1 in 12
+    assert (named == truth)[truth < PAIRS].mean() > 0.4  # chance is 1 in 12
 
 
 def test_training_is_deterministic_by_seed(world):

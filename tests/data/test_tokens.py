@@ -17,25 +17,19 @@ def test_words_and_marks_of_the_penn_treebank_in_lower_case(question, words):
     assert tokenize(question) == words
 
 
-def test_words_are_numbered_from_one_by_falling_count_and_the_last_is_unk():
-    vocabulary = Vocabulary.from_questions([["is", "it", "red"], ["is", "it", "big"], ["is"]])
+def test_words_are_numbered_from_one_by_falling_count_and_unk_is_the_last_and_stands_for_rare_ones():
+    questions = [["is", "it", "red"], ["is", "it", "big"], ["is"]]
     # "big" and "red" are seen once each: in alphabetical order.
-    assert vocabulary.ix_to_word() == {"1": "is", "2": "it", "3": "big", "4": "red", "5": "UNK"}
-    assert len(vocabulary) == 5
-
-
-def test_words_seen_no_more_often_than_the_threshold_are_unknown():
-    vocabulary = Vocabulary.from_questions([["is", "it", "red"], ["is", "it"], ["is"]], threshold=2)
-    assert vocabulary.ix_to_word() == {"1": "is", "2": "UNK"}
-    assert vocabulary.encode(["is", "it", "red"]) == [1, 2, 2]
+    expected = {"1": "is", "2": "it", "3": "big", "4": "red", "5": "UNK"}
+    assert Vocabulary.from_questions(questions).ix_to_word() == expected
+    assert len(Vocabulary(expected)) == 5
+    rare = Vocabulary.from_questions(questions, threshold=2)
+    assert rare.ix_to_word() == {"1": "is", "2": "UNK"}
+    assert rare.encode(["is", "it", "red"]) == [1, 2, 2]
 
 
 def test_unseen_words_get_the_last_id_and_padding_is_not_decoded():
     vocabulary = Vocabulary({"1": "the", "2": "what", "3": "UNK"})
+    assert vocabulary.ix_to_word() == {"1": "the", "2": "what", "3": "UNK"}
     assert vocabulary.encode(["what", "colour"]) == [2, 3]
     assert vocabulary.decode([2, 3, 0, 0]) == ["what", "UNK"]
-
-
-def test_a_vocabulary_comes_back_from_its_dictionary():
-    first = Vocabulary.from_questions([["is", "it"]])
-    assert Vocabulary(first.ix_to_word()).encode(["it", "x"]) == first.encode(["it", "x"])

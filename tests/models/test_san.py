@@ -32,19 +32,19 @@ def inputs():
 
 def numpy_forward(state, grid, words):
     """One question."""
-    parts = (linear(state, f"lstm.weight_{part}_l0", f"lstm.bias_{part}_l0") for part in ("ih", "hh"))
+    parts = (linear(state, "lstm", f"_{part}_l0") for part in ("ih", "hh"))
     _, (_, h) = numpy_lstm([state["word_table.weight"][word - 1] for word in words], *parts, 6)
-    look = linear(state, "project_image.weight", "project_image.bias")
+    look = linear(state, "project_image")
     regions = [np.tanh(look(f / np.sqrt((f**2).sum()))) for f in grid.reshape(5, 4).T]
     u, attention = h, []
     for hop in range(2):
-        question = state[f"score_question.{hop}.weight"] @ u + state[f"score_question.{hop}.bias"]
+        question = linear(state, f"score_question.{hop}")(u)
         met = [np.tanh(state[f"score_region.{hop}.weight"] @ region + question) for region in regions]
         scores = np.array(met) @ state[f"score.{hop}.weight"][0]
         weights = np.exp(scores - scores.max())
         attention.append(weights / weights.sum())
         u = u + sum(weight * region for weight, region in zip(attention[-1], regions, strict=True))
-    return state["classify.weight"] @ u + state["classify.bias"], np.array(attention)
+    return linear(state, "classify")(u), np.array(attention)
 
 
 def test_logits_and_attention_equal_an_independent_forward_pass():
@@ -53,10 +53,10 @@ def test_logits_and_attention_equal_an_independent_forward_pass():
     state = {name: value.numpy() for name, value in head.state_dict().items()}
     logits = head(features, tokens, lengths).detach().numpy()
     attention = head.attend(head.look(features), head.read(head.embed(tokens), lengths)).detach().numpy()
-    for i, words in enumerate(QUESTIONS):
-        expected, attended = numpy_forward(state, features[i].numpy(), words)
-        np.testing.assert_allclose(logits[i], expected, atol=1e-12)
-        np.testing.assert_allclose(attention[i], attended, atol=1e-12)
+    both = (numpy_forward(state, features[i].numpy(), words) for i, words in enumerate(QUESTIONS))
+    expected, attended = zip(*both, strict=True)
+    np.testing.assert_allclose(logits, expected, atol=1e-12)
+    np.testing.assert_allclose(attention, attended, atol=1e-12)
     assert attention.std(axis=2).max() > 0.05
 
 
@@ -72,8 +72,7 @@ def test_a_grid_of_another_number_of_regions_is_refused_before_training(tiny_wor
     copy_prepared(tiny_world, tmp_path)
     with h5py.File(tmp_path / "data_img.h5", "a") as file:
         for split in ("images_train", "images_test"):
-            rows = file[split][:]
-            del file[split]
+            rows = file.pop(split)[:]
             file[split] = rows.reshape(len(rows), -1, 3, 3)  # the tiny world's own grid
     data = make_data(tmp_path, annotator_maps=None)
     head = SAN(data.vocab_size, data.num_answers, data.image_dim, regions=27, embedding_size=4, hidden_size=4)
@@ -90,24 +89,19 @@ def kind(request):
     return deeper_lstm.make, (features.view(-1, 3, 3, 1), tokens, lengths)
 
 
-def test_heads_flatten_grids_and_never_read_padding(kind):
+def test_heads_flatten_grids_never_read_padding_and_are_built_again_from_their_settings(kind):
     make, (features, tokens, lengths) = kind
     head = make()
     expected = head(features, tokens, lengths)
     assert torch.equal(head(features.flatten(1), tokens, lengths), expected)
     longer = torch.nn.functional.pad(tokens, (0, 4), value=8)
     assert torch.equal(head(features, longer, lengths), expected)
+    again = type(head)(**head.settings).double().eval()
+    again.load_state_dict(head.state_dict())
+    assert torch.equal(again(features, tokens, lengths), expected)
 
 
 def test_question_only_heads_ignore_the_image(kind):
     make, (features, tokens, lengths) = kind
     head = make(use_image=False)
     assert torch.equal(head(features, tokens, lengths), head(torch.rand_like(features), tokens, lengths))
-
-
-def test_settings_build_a_head_again(kind):
-    make, batch = kind
-    head = make()
-    again = type(head)(**head.settings).double().eval()
-    again.load_state_dict(head.state_dict())
-    assert torch.equal(head(*batch), again(*batch))

@@ -114,22 +114,24 @@ def torch7_forward(vectors, words, answers, features, question):
 
 
 @pytest.fixture(scope="module")
-def world(tiny_world):
-    """The folder, and how many words, answers and features it has by its own files."""
+def sizes(tiny_world):
+    """Numbers of words, answers and features of the tiny world by its own files."""
     names = json.loads((tiny_world / "data_prepro.json").read_text())
     with h5py.File(tiny_world / "data_img.h5") as file:
         width = int(np.prod(file["images_test"].shape[1:]))
-    return tiny_world, (len(names["ix_to_word"]), len(names["ix_to_ans"]), width)
+    return len(names["ix_to_word"]), len(names["ix_to_ans"]), width
 
 
-def run_import(path, folder, out, options=OPTIONS):
-    return main([str(part) for part in ("import", path, "--data", folder, "--out", out, *options)])
+@pytest.fixture
+def run_import(tiny_world, tmp_path, sizes):
+    """A function that imports lstm.t7, made of the three vectors; returns the exit code."""
 
+    def run_import(out, content=lambda vectors: vectors, options=OPTIONS, data=tiny_world):
+        path = tmp_path / "lstm.t7"
+        path.write_bytes(t7(content(draw(*sizes))))
+        return main([str(part) for part in ("import", path, "--data", data, "--out", out, *options)])
 
-def written(folder, content):
-    """The file of a model, and the checkpoint that an import is to write."""
-    (folder / "lstm.t7").write_bytes(t7(content))
-    return folder / "lstm.t7", folder / "new" / "lstm.ckpt"
+    return run_import
 
 
 def views(vectors):
@@ -145,16 +147,9 @@ def views(vectors):
 
 
 @pytest.mark.parametrize("kind", ["Float", "Double", "Cuda", "CudaDouble", views])
-def test_logits_of_an_imported_file_equal_torch7s_for_questions_of_several_lengths(
-    world, tmp_path, capsys, kind
-):
-    folder, (words, answers, width) = world
-    vectors = draw(words, answers, width)
-    content = (
-        kind(vectors) if kind is views else {key: vector(values, kind) for key, values in vectors.items()}
-    )
-    path, out = written(tmp_path, content)
-    assert run_import(path, folder, out) == 0
+def test_logits_of_an_imported_file_equal_torch7s(run_import, sizes, tmp_path, capsys, kind):
+    (words, answers, width), out = sizes, tmp_path / "new" / "lstm.ckpt"
+    assert run_import(out, kind if kind is views else lambda v: {k: vector(v[k], kind) for k in v}) == 0
     output = capsys.readouterr()
     said = rf"wrote {out}: \d+ parameters, {words} words, {answers} answers; \d+ s\n"
     assert re.fullmatch(said, output.out)
@@ -164,17 +159,16 @@ def test_logits_of_an_imported_file_equal_torch7s_for_questions_of_several_lengt
     with torch.no_grad():
         logits = load_checkpoint(out).head(features, *padded(questions)).numpy()
     pairs = zip(features.double().numpy(), questions, strict=True)
-    expected = [torch7_forward(vectors, words, answers, of_image, question) for of_image, question in pairs]
+    expected = [torch7_forward(draw(*sizes), words, answers, *pair) for pair in pairs]
     assert np.std(expected) > 0.1
     np.testing.assert_allclose(logits, expected, atol=1e-5)
 
 
-def test_an_imported_checkpoint_brings_all_that_an_analysis_needs(world, tmp_path):
-    folder, sizes = world
-    path, out = written(tmp_path, draw(*sizes))
-    options = [*OPTIONS, "--annotator-maps", folder / "annotators", "--annotators", "simulated annotators"]
-    assert run_import(path, folder, out, options) == 0
-    run = load_checkpoint(out)
+def test_an_imported_checkpoint_brings_all_that_an_analysis_needs(run_import, tiny_world, tmp_path):
+    maps = tiny_world / "annotators"
+    options = [*OPTIONS, "--annotator-maps", maps, "--annotators", "simulated annotators"]
+    assert run_import(tmp_path / "lstm.ckpt", options=options) == 0
+    run = load_checkpoint(tmp_path / "lstm.ckpt")
     tokens, _, words = run.encode("What color is the cube?")
     assert run.vocabulary.decode(tokens[0].tolist()) == words
     data = run.datamodule()
@@ -185,7 +179,7 @@ def test_an_imported_checkpoint_brings_all_that_an_analysis_needs(world, tmp_pat
     assert scores.shape == (1, len(run.answers))
     assert (run.epoch, run.step, run.plan) == (0, 0, {})
     assert run.data["annotators"] == "simulated annotators"
-    assert data.annotator_maps == (folder / "annotators").resolve()
+    assert data.annotator_maps == maps.resolve()
 
 
 def read(tmp_path, content):
@@ -194,13 +188,10 @@ def read(tmp_path, content):
     return read_torch7(path)
 
 
-def refused(tmp_path, content):
-    with pytest.raises(LookwhyError) as error:
+def refused(tmp_path, content, found=""):
+    line = rf"^expected (?=.*{re.escape(str(tmp_path))})(?=.*{found})[^\n]+ found [^\n]+; [^\n]+\Z"
+    with pytest.raises(LookwhyError, match=line):
         read(tmp_path, content)
-    message = str(error.value)
-    assert re.fullmatch(r"expected [^\n]+ found [^\n]+; [^\n]+", message), message
-    assert str(tmp_path) in message
-    return message
 
 
 def test_every_kind_of_value_is_read(tmp_path):
@@ -210,7 +201,8 @@ def test_every_kind_of_value_is_read(tmp_path):
         "turned": tensor([3, 2], [1, 3], 1, i32(4, 3), "Double"), "empty": tensor([], [], 1, t7(None)),
         # The stride of a single element is never walked.
         "row": tensor([1, 2], [BIG, 1], 1, storage([1, 2])), "bare": storage([1.5]), "self": i32(3, 1),
-        "old": i32(4, 7) + text("torch.LongStorage") + i64(1, -9), "nested": functools.reduce(lambda inner, _: {1: inner}, range(30), None),
+        "old": i32(4, 7) + text("torch.LongStorage") + i64(1, -9),
+        "nested": functools.reduce(lambda inner, _: {1: inner}, range(30), None),
     }, index=1))  # fmt: skip
     assert (value["nothing"], value[2.0], value[True], value["word"]) == (None, -0.5, False, "size")
     arrays = {"matrix": [[1, 2, 3], [4, 5, 6]], "turned": [[1, 4], [2, 5], [3, 6]], "row": [[1, 2]]}
@@ -228,21 +220,14 @@ def test_a_file_cut_anywhere_is_one_line_and_a_damaged_byte_never_crashes(tmp_pa
     assert set(read(tmp_path, content)) == {"a", "b"}
     for length in range(len(content)):
         refused(tmp_path, content[:length])
-    read_whole, messages = 0, []
+    messages = []
     for place, byte in itertools.product(range(len(content)), (0, 0x7F, 0xFF)):
         try:
             read(tmp_path, content[:place] + bytes([byte]) + content[place + 1 :])
-            read_whole += 1
         except LookwhyError as error:
             messages.append(str(error))
-    assert read_whole > 10
-    assert len(messages) > 100
+    assert 100 < len(messages) < 3 * len(content) - 10
     assert not [message for message in messages if "\n" in message]
-
-
-def endless(one):
-    """Objects inside each other, each of the form that `one` makes of its index."""
-    return b"".join(one(index) for index in range(100_000))
 
 
 HOSTILE = {
@@ -275,18 +260,15 @@ HOSTILE = {
     "no storage": (tensor([1], [1], 1, t7(1)), "found float"),
     "itself as storage": (tensor([1], [1], 1, i32(4, 1), index=1), "bytes left"),
     "more than one object": (t7(1) + t7(2), "12 more bytes"),
-    "endless tables": (endless(lambda index: i32(3, index, 1) + t7(1)), "inside each other"),
-    "endless tensors": (
-        endless(lambda index: i32(4, index) + text("V 1") + text("torch.FloatTensor") + i32(0) + i64(1)),
-        "inside each other",
-    ),
-}
+    "endless tables": (b"".join(i32(3, i, 1) + t7(1) for i in range(100_000)), "inside each other"),
+    "endless tensors": (b"".join(tensor([], [], 1, b"", index=i) for i in range(1, 100_000)), "inside each other"),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("content", "found"), HOSTILE.values(), ids=HOSTILE)
 def test_a_hostile_file_is_refused_in_one_line(tmp_path, content, found):
     start = time.monotonic()
-    assert re.search(found, refused(tmp_path, content))
+    refused(tmp_path, content, found)
     assert time.monotonic() - start < 1
 
 
@@ -298,9 +280,8 @@ def test_a_long_string_that_is_no_text_takes_no_longer_than_its_bytes(tmp_path):
 
 @pytest.mark.parametrize("name", ["none.t7", "."])
 def test_a_missing_file_and_a_folder_are_one_line(tmp_path, name):
-    with pytest.raises(LookwhyError, match="cannot be read") as error:
+    with pytest.raises(LookwhyError, match=r"\A.*cannot be read.*\Z"):
         read_torch7(tmp_path / name)
-    assert "\n" not in str(error.value)
 
 
 def changed(key, change):
@@ -313,14 +294,10 @@ WRONG = {
     "a long vector": (changed(FUSION, lambda v: vector([*v, 0])), "numbers in multimodal_w for "),
     "other words": (changed(WORDS, lambda v: v[E:]), r"vocab_size \d+, .*data and the"),
     "a word as vector": (changed(ENCODER, lambda v: "a"), "floats as encoder_w_q, found str"),
-    "a matrix": (
-        changed(ENCODER, lambda v: tensor([1, len(v)], [1, 1], 1, storage(v))), r"found float32 of shape \(1, "
-    ),
+    "a matrix": (changed(ENCODER, lambda v: tensor([1, len(v)], [1, 1], 1, storage(v))), r"float32 of shape \(1, "),
     "integers": (changed(ENCODER, lambda v: INTEGERS), "found int64"),
     "not a number": (changed(FUSION, lambda v: vector([*v[1:], np.nan])), "finite numbers"),
-    "beyond float32": (
-        changed(FUSION, lambda v: vector([*v[1:], 1e300], "Double")), "finite numbers in multimodal_w"
-    ),
+    "beyond float32": (changed(FUSION, lambda v: vector([*v[1:], 1e300], "Double")), "finite numbers in multimodal_w"),
     "a missing key": (lambda v: {WORDS: v[WORDS], ENCODER: v[ENCODER]}, "found no multimodal_w"),
     "no table": (lambda v: v[ENCODER], "found no embedding_w_q"),
     "a function": (lambda v: {ENCODER: i32(8, 2)}, "never run"),
@@ -335,36 +312,30 @@ SIZES = "for vocab_size .*, embedding_size 200, hidden_size 512, num_layers 2, c
     ids=[*WRONG, "other sizes"],
 )
 def test_a_file_of_another_model_is_refused_and_nothing_is_written(
-    world, tmp_path, capsys, content, found, options
+    run_import, tmp_path, capsys, content, found, options
 ):
-    folder, sizes = world
-    path, _ = written(tmp_path, content(draw(*sizes)))
-    assert run_import(path, folder, tmp_path / "a.ckpt", options) == 2
+    assert run_import(tmp_path / "a.ckpt", content, options) == 2
     output = capsys.readouterr()
     assert re.fullmatch(r"lookwhy: error: expected [^\n]+\n", output.err), output.err
     assert re.search(found, output.err)
-    assert str(path) in output.err
+    assert str(tmp_path / "lstm.t7") in output.err
     assert output.out == ""
     assert [path.name for path in tmp_path.iterdir()] == ["lstm.t7"]
 
 
-def test_an_out_that_cannot_be_written_is_one_line_and_the_file_itself_is_never_overwritten(
-    world, tmp_path, capsys
+def test_an_unwritable_out_is_one_line_and_the_file_itself_is_never_changed(
+    run_import, sizes, tmp_path, capsys
 ):
-    folder, sizes = world
-    path, _ = written(tmp_path, draw(*sizes))
-    content = path.read_bytes()
+    path = tmp_path / "lstm.t7"
     for out in (path, tmp_path, path / "a.ckpt", tmp_path / ("a" * 300)):
-        assert run_import(path, folder, out) == 2
+        assert run_import(out) == 2
         assert re.fullmatch(r"lookwhy: error: expected [^\n]+\n", capsys.readouterr().err)
-    assert path.read_bytes() == content
+        found = read_torch7(path)
+        assert {key: found[key].tolist() for key in found} == {k: v.tolist() for k, v in draw(*sizes).items()}
 
 
-def test_features_without_their_towers_stamp_as_the_originals_are_name_the_remedy(world, tmp_path, capsys):
-    folder, sizes = world
-    copy_prepared(folder, tmp_path)
-    with h5py.File(tmp_path / "data_img.h5", "a") as file:
+def test_features_without_their_towers_stamp_name_the_remedy(run_import, tiny_world, tmp_path, capsys):
+    with h5py.File(copy_prepared(tiny_world, tmp_path) / "data_img.h5", "a") as file:
         del file.attrs["description"]
-    path, out = written(tmp_path, draw(*sizes))
-    assert run_import(path, tmp_path, out) == 2
+    assert run_import(tmp_path / "lstm.ckpt", data=tmp_path) == 2
     assert "run lookwhy prepare features" in capsys.readouterr().err
