@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test bench docs-figures clean
+.PHONY: demo test bench soak docs-figures clean
 .DELETE_ON_ERROR:
 
 # The stamp file records the last installation, so that a second call installs nothing.
@@ -38,6 +38,11 @@ test: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	$(BIN)/python -m benchmarks $(FLAGS)
+
+# Every command with every kind of wrong input, and damaged files of each format; takes hours. Fewer:
+# make soak FLAGS='--cases 100 --mutations 10'
+soak: $(STAMP)
+	$(BIN)/python -m benchmarks.soak $(FLAGS)
 
 # The pictures in README and docs; docs/figures.md explains how to make the runs that they need.
 DOCS_RUNS ?= runs/demo runs/shapes_san

@@ -1,8 +1,14 @@
 """The benchmarks run; their numbers on tiny data mean nothing."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from benchmarks import analysis, attribution, epoch, timing, training
+
+ROOT = Path(__file__).parent.parent
 
 
 @pytest.mark.slow
@@ -62,3 +68,12 @@ def test_a_table_is_as_wide_as_its_rows_and_says_which_bars_are_met(capsys):
     lines = capsys.readouterr().out.splitlines()
     verdicts = {line.split("│")[1].strip(): line.split("│")[4].strip() for line in lines if "│" in line}
     assert verdicts == {long: "", "b": "NO", "c": "yes"}
+
+
+@pytest.mark.slow
+def test_wrong_input_and_damaged_files_drawn_at_random_end_as_promised():
+    options = ["--cases", "12", "--mutations", "1", "--seed", "7"]
+    command = [sys.executable, "-m", "benchmarks.soak", *options]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1].split() == ["all", "29", "29", "0"]

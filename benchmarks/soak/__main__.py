@@ -102,7 +102,7 @@ def try_mutations(count: int, draw: random.Random, sound: SimpleNamespace, only:
                     shutil.rmtree(copy / made, ignore_errors=True)
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run what the options ask for; 1 if a promise was broken."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -111,7 +111,7 @@ def main() -> int:
     parser.add_argument("--mutations", type=int, default=1000, help="damaged files of each kind (1000)")
     parser.add_argument("--seed", type=int, default=0, help="seed of what is drawn (0)")
     parser.add_argument("--only", default="", help="cases and files whose name contains this text")
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     draw, table = random.Random(options.seed), Table()
     for name in ("train", "analyze", "prepare", "lightning"):
         importlib.import_module(f"lookwhy.cli.{name}")

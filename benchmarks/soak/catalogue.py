@@ -83,7 +83,6 @@ NUMBERS = {
     "prepare --size": FEATURES + " --size @",
     "prepare --batch-size": FEATURES + " --batch-size @",
     "train --seed_everything": TRAIN + " --seed_everything @",
-    "train --trainer.max_epochs": TRAIN.replace("max_epochs 1", "max_epochs @"),
     "train --trainer.devices": TRAIN + " --trainer.devices @",
     "train --data.batch_size": TRAIN + " --data.batch_size @",
     "train --data.num_workers": TRAIN + " --data.num_workers @",
@@ -94,7 +93,7 @@ NUMBERS = {
     "train --analysis.every_n_epochs": TRAIN + " --analysis.every_n_epochs @",
 }
 WRONG_NUMBERS = ("-1", "0", "nan", "inf", "1.5", "x", "", "99999999999999999999")
-LARGE = {"prepare --train-scenes", "prepare --epochs", "train --trainer.max_epochs", "train --hidden_size",
+LARGE = {"prepare --train-scenes", "prepare --epochs", "train --hidden_size",
          "prepare --max-length", "prepare --size"}  # fmt: skip
 """Numbers whose largest value is no mistake, but more work than an attempt may take."""
 
