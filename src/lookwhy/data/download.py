@@ -107,7 +107,6 @@ class _File:
         self.note, self.mark = root / f"{self.name}.partial.json", root / f".{self.name}.unpacked"
 
     def is_complete(self) -> bool:
-        """Whether the file exists and is correct; for a zip, whether its unpacked content exists."""
         names = _read_json(self.mark) if self.is_zip else [self.name]
         if not names or not all((self.root / name).exists() for name in names):
             return False
@@ -132,7 +131,6 @@ class _File:
         return size, here
 
     def fetch(self) -> None:
-        """Download the file unless it exists, verify its checksum, and unpack it if it is a zip."""
         most, failures = self._arrived()[0], 0
         while not self.path.exists():
             try:
@@ -193,7 +191,6 @@ class _File:
                 raise ConnectionError("the server sent another length than it stated")
 
     def _check(self) -> None:
-        """Compare the file with the published checksum, if there is one."""
         if self.algorithm:
             with self.path.open("rb") as file:
                 found = hashlib.file_digest(file, self.algorithm).hexdigest()
@@ -238,7 +235,6 @@ class _File:
 
 
 def _read_json(path: Path) -> Any:
-    """Content of a JSON file; empty if it is missing or damaged."""
     with suppress(OSError, ValueError):
         return json.loads(path.read_text())
     return {}

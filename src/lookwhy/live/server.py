@@ -69,10 +69,7 @@ class Gate:
 
 
 def listen(port: int) -> socket.socket:
-    """Return a socket that listens on 127.0.0.1.
-
-    Args:
-        port: number of the port; 0 takes any free one.
+    """Return a socket that listens on a port of 127.0.0.1; port 0 takes any free one.
 
     Raises:
         LookwhyError: the port does not exist or is taken.

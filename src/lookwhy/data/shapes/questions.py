@@ -23,8 +23,6 @@ class SceneQuestion:
     """One question about a scene.
 
     Attributes:
-        text: wording of the question.
-        answer: the true answer.
         needed: indices of the things that one must look at to answer; empty if one must look everywhere.
         wrong: possible answers of an inattentive annotator; the true answer among them is ignored.
     """
