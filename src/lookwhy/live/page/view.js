@@ -95,12 +95,11 @@ class Panels {
         const place = [(cell % grid) * across, Math.floor(cell / grid) * down, across, down];
         pen.fillStyle = `rgb(${patch.join(" ")})`;
         pen.fillRect(...place);
-        pen.setLineDash([]);
-        pen.strokeStyle = "#ffffff";
-        pen.strokeRect(...place);
-        pen.setLineDash([4, 4]);
-        pen.strokeStyle = "#000000";
-        pen.strokeRect(...place);
+        for (const [colour, dashes] of [["#ffffff", []], ["#000000", [4, 4]]]) {
+          pen.strokeStyle = colour;
+          pen.setLineDash(dashes);
+          pen.strokeRect(...place);
+        }
       }
     }
   }
