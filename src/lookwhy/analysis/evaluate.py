@@ -153,7 +153,6 @@ def _examples(
 def _records(
     maps: dict[str, ImportanceMaps], questions: list[QuestionRecord], found: dict[str, Agreement]
 ) -> Records:
-    """One row for each question and method."""
     records = []
     for number, question in enumerate(questions):
         for one in maps.values():

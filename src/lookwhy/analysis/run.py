@@ -154,7 +154,6 @@ class _Reader:
             yield some._replace(batch=replace(some.batch, images=None))
 
     def explain(self, methods: Sequence[Attributor], some: _Predictions) -> None:
-        """Run the methods and collect their maps."""
         for method in methods:
             key = f"{method.domain}/{method.name}"
             self.bar.set_description(f"explaining: {method.name.replace('_', ' ')}")

@@ -108,7 +108,6 @@ class Pipeline(nn.Module):
         return tokens, lengths
 
     def _logits(self, views: Features, *questions: Tensor) -> Scores:
-        """Logits of the answers, from results of `look` and `_read`."""
         answer = self.head.answer if isinstance(self.head, VQAHead) else self.head
         return answer(views, *questions)
 

@@ -99,7 +99,6 @@ def _tensor(blob: Any, dimensions: int, name: str, path: Path) -> Tensor:
 
 
 def _net_parameter() -> Any:
-    """Build the class of the protobuf message NetParameter."""
     from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
     file = descriptor_pb2.FileDescriptorProto(name="lookwhy_caffe.proto", package=_PACKAGE, syntax="proto2")
