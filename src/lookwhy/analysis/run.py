@@ -134,7 +134,6 @@ class _Reader:
     findings: Findings = field(default_factory=Findings)
 
     def answer(self, batch: VQABatch) -> _Predictions:
-        """Answer a batch, record the answers, and add its features."""
         with part("answering"):
             batch = replace(batch, features=features_of(parts_of(self.model), batch, "an analysis"))
             confidence, target = clean_scores(self.model, batch).max(1)
