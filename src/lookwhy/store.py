@@ -105,23 +105,19 @@ def load_scalars(folder: Path) -> AnalysisResult:
             raise LookwhyError(f"expected {name} in {folder}, found none; analyse that epoch again")
     curves = folder / "curves.json"
     with _readable(folder):
+        manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
+        version = manifest.pop("schema_version", None)
+        if version != SCHEMA_VERSION:
+            raise LookwhyError(
+                f"expected schema version {SCHEMA_VERSION}, found {version} in {folder / 'manifest.json'}; "
+                "analyse the checkpoint again with this version of lookwhy"
+            )
         return AnalysisResult(
             json.loads((folder / "summary.json").read_text()),
-            manifest=_manifest(folder / "manifest.json"),
+            manifest=manifest,
             # Results of earlier versions have no curves.
             curves=json.loads(curves.read_text()) if curves.is_file() else {},
         )
-
-
-def _manifest(path: Path) -> dict[str, Any]:
-    manifest: dict[str, Any] = json.loads(path.read_text())
-    version = manifest.pop("schema_version", None)
-    if version != SCHEMA_VERSION:
-        raise LookwhyError(
-            f"expected schema version {SCHEMA_VERSION}, found {version} in {path}; "
-            "analyse the checkpoint again with this version of lookwhy"
-        )
-    return manifest
 
 
 @contextmanager
@@ -142,15 +138,13 @@ def _write_maps(result: AnalysisResult, path: Path) -> None:
         for name, maps in result.maps.items():
             values = torch.where(maps.valid, maps.values.float(), torch.nan).numpy()
             data = file.create_dataset(name, data=values, compression="gzip", shuffle=True)
-            data.attrs["signed"] = maps.signed
-            data.attrs["target"] = maps.target
+            data.attrs.update(signed=maps.signed, target=maps.target)
             file[f"answer/{name}"] = maps.answers.numpy()
             if maps.flips is not None:
                 file[f"flips/{name}"] = maps.flips.numpy()
         if result.human.shape[1]:
-            file.create_dataset("image/human", data=result.human, compression="gzip", shuffle=True)
-            file["image/human"].attrs["signed"] = False
-            file["image/human"].attrs["target"] = "where annotators looked to answer the question"
+            data = file.create_dataset("image/human", data=result.human, compression="gzip", shuffle=True)
+            data.attrs.update(signed=False, target="where annotators looked to answer the question")
 
 
 def _read_maps(path: Path) -> tuple[dict[str, ImportanceMaps], np.ndarray, np.ndarray]:

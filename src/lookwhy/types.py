@@ -51,16 +51,13 @@ class VQABatch:
     """A batch of questions, left-aligned and padded with 0, and optional metadata.
 
     Attributes:
-        question_ids: ids of the questions in the data set.
         tokens: 1-based word ids, padded with 0.
         lengths: number of words of each question, at least 1.
         labels: 0-based answer ids; -1 if the true answer is not among the model's answers.
-        image_ids: ids of the images in the data set.
         features: image features of the model's image network (tower), (B, D) or a grid (B, D, h, w); None if
             only pixels are available.
         images: pixels in the input range of the model's `ImageRecipe`; None if only features are available.
         image_files: path of each image file, for figures.
-        questions: text of each question.
         answers: answers of the ten annotators to each question.
         question_types: types in the official annotations ("what is", "how many", ...).
         answer_types: "yes/no", "number" or "other".
@@ -111,7 +108,6 @@ class ImportanceMaps:
 
     Attributes:
         method: name of the method in keys ("guided_backprop").
-        domain: "image" or "question".
         values: importance, (N, G, G) over cells or (N, T) over words.
         valid: whether a value is defined: False past the end of a question.
         signed: True if a negative value means evidence against the answer; False if values are magnitudes.
@@ -159,7 +155,6 @@ class AnalysisResult:
             `question_ids`.
         human: annotator maps on the grid. A question with fewer than K maps has NaN instead; K is 0 if no
             question has a map.
-        question_ids: ids of the analysed questions.
         manifest: plan, versions, fingerprints, tagger, and counts of excluded items with reasons.
         curves: curves of `lookwhy.analysis.curves` by "failure/<feature set>/<curve>"; empty in results of
             earlier versions.

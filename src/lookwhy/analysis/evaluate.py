@@ -32,12 +32,8 @@ def evaluate(
 ) -> AnalysisResult:
     """Measure explanations; the result's manifest counts the excluded items by reason.
 
-    Args:
-        maps: maps by "image/<method>" and "question/<method>", all in the order of `questions`.
-        questions: questions with the model's answers.
-        human: annotator maps; a missing annotator is NaN.
-        groups: part-of-speech groups and their tags, most frequent first.
-        plan: settings.
+    Maps (by "image/<method>" and "question/<method>") and annotator maps (a missing annotator is NaN) are in
+    the order of `questions`; `groups` holds part-of-speech groups and their tags, most frequent first.
     """
     question_ids = np.array([one.question_id for one in questions], np.int64)
     image_ids = np.array([one.image_id for one in questions], np.int64)
@@ -157,7 +153,6 @@ def _examples(
 def _records(
     maps: dict[str, ImportanceMaps], questions: list[QuestionRecord], found: dict[str, Agreement]
 ) -> Records:
-    """One row for each question and method."""
     records = []
     for number, question in enumerate(questions):
         for one in maps.values():

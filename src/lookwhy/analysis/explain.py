@@ -44,11 +44,7 @@ class ImageView:
 class Explainer:
     """Answers and explains questions with the model of a run and the methods of a plan; thread-safe.
 
-    Args:
-        run: run whose model answers.
-        plan: plan whose methods explain.
-        device: device of the computation.
-        images: number of recently used images whose results stay in memory.
+    The results of the `images` most recently used images stay in memory.
 
     Raises:
         LookwhyError: the image tower's weights are missing, or a method cannot explain this model.

@@ -36,7 +36,6 @@ class Explanation:
     """One question about one image, answered and explained.
 
     Attributes:
-        question: text of the question.
         words: the words that the model read.
         known: whether each word is in the model's vocabulary; the model reads all other words as UNK.
         answers: at most five, most probable first; the first answer is explained.

@@ -217,13 +217,8 @@ def select_questions(
 
     The selection depends on the ids alone, so it is the same at every epoch, in every run and on every
     machine. It takes all questions of an image together (only the last image may be cut), because
-    `specificity` compares the questions of one image.
-
-    Args:
-        plan: limits, `num_questions` and `num_images`.
-        question_ids: id of every question.
-        image_ids: image of every question.
-        annotated: if given, only questions with these ids are selected.
+    `specificity` compares the questions of one image. If `annotated` is given, only questions with these ids
+    are selected.
 
     Returns:
         Row numbers; the questions of one image are adjacent.

@@ -17,16 +17,12 @@ class QuestionRecord:
     """A question as the model read it, with its answers.
 
     Attributes:
-        question_id: id of the question in the data set.
-        image_id: id of the image in the data set.
         image_file: path of the image file, relative to the image root; empty if unknown.
-        question: text of the question.
         words: the words that the model read.
         tags: part-of-speech tag of each word, in the context of the whole question.
         question_type: type in the official annotations; empty if unknown.
         answer_type: "yes/no", "number" or "other"; empty if unknown.
         answers: the annotators' answers; empty if unknown.
-        predicted: the model's answer.
         confidence: probability of the model's answer, 0..1.
     """
 

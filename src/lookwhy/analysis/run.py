@@ -134,7 +134,6 @@ class _Reader:
     findings: Findings = field(default_factory=Findings)
 
     def answer(self, batch: VQABatch) -> _Predictions:
-        """Answer a batch, record the answers, and add its features."""
         with part("answering"):
             batch = replace(batch, features=features_of(parts_of(self.model), batch, "an analysis"))
             confidence, target = clean_scores(self.model, batch).max(1)
@@ -154,7 +153,6 @@ class _Reader:
             yield some._replace(batch=replace(some.batch, images=None))
 
     def explain(self, methods: Sequence[Attributor], some: _Predictions) -> None:
-        """Run the methods and collect their maps."""
         for method in methods:
             key = f"{method.domain}/{method.name}"
             self.bar.set_description(f"explaining: {method.name.replace('_', ' ')}")

@@ -31,11 +31,7 @@ FEATURE_TOLERANCE = 1e-3
 
 
 class AnalysisSession:
-    """Selects the questions once and explains them at every epoch.
-
-    Args:
-        data: the run's data, after `setup`.
-        plan: settings of the analyses.
+    """Selects the questions of `data` (after `setup`) once and explains them at every epoch.
 
     Raises:
         LookwhyError: no image root, a missing image, stored features that differ from the tower's, or a grid

@@ -68,10 +68,7 @@ def mean_over_runs(values: Float[np.ndarray, " R"]) -> tuple[float, float, float
 
     Three or more runs: the 95% t interval of the mean, `mean ± t(0.975, R - 1) s / sqrt(R)`, where `s` is the
     sample's standard deviation. Two runs: the smaller and the larger value, because a t interval of two
-    values is too wide to be useful (t = 12.7).
-
-    Args:
-        values: one finite value for each run.
+    values is too wide to be useful (t = 12.7). `values` holds one finite value for each run.
 
     Example:
         >>> mean_over_runs(np.array([0.25, 0.75]))

@@ -15,8 +15,6 @@ from __future__ import annotations
 from typing import Literal, cast
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from lookwhy.attribution.base import Attributor, Needs, features_of
 from lookwhy.errors import LookwhyError
@@ -25,6 +23,7 @@ from lookwhy.models.protocol import VQAHead, VQAModel
 from lookwhy.types import Domain, Explains, ImportanceMaps, Target, VQABatch
 
 Norm = Literal["l2", "l1", "max"]
+_ORDERS = {"l2": 2.0, "l1": 1.0, "max": torch.inf}
 
 
 class WordGradient(Attributor):
@@ -64,9 +63,8 @@ class WordGradient(Attributor):
             chosen = scores.gather(1, target[:, None]).sum()
             (gradients,) = torch.autograd.grad(chosen, embedded)
         places = torch.arange(batch.tokens.shape[1], device=batch.tokens.device)
-        return self._maps(
-            batch, target, self._size(gradients), signed=False, valid=places < batch.lengths[:, None]
-        )
+        sizes, valid = gradients.norm(_ORDERS[self.norm], dim=2), places < batch.lengths[:, None]
+        return self._maps(batch, target, sizes, signed=False, valid=valid)
 
     def check(self, model: VQAModel) -> None:
         """Raise a LookwhyError for a black box, or a head that is no `VQAHead`."""
@@ -76,8 +74,3 @@ class WordGradient(Attributor):
                 f"expected a VQAHead for {self.name}, which takes gradients at its word embeddings, found "
                 f"{type(head).__name__}; derive it from lookwhy.models.VQAHead"
             )
-
-    def _size(self, gradients: Float[Tensor, "B T E"]) -> Float[Tensor, "B T"]:
-        if self.norm == "max":
-            return gradients.abs().amax(2)
-        return gradients.norm(p=1 if self.norm == "l1" else 2, dim=2)

@@ -73,19 +73,18 @@ class VQADataModule(pl.LightningDataModule):
                 "expected data.steps_per_epoch of at least 1 with data.sampling with_replacement, found "
                 f"{steps_per_epoch} with {sampling}; leave it out for epochs of one pass"
             )
-        self.annotator_maps = Path(annotator_maps) if annotator_maps else None
+        given = (annotator_maps, val_questions, val_annotations, image_root)
+        paths = (Path(one) if one else None for one in given)
+        self.annotator_maps, self.val_questions, self.val_annotations, self.image_root = paths
         self.annotators, self.note, self.features = annotators, note, features
         self.prepro = read_prepro(self.folder)
-        self.val_questions = Path(val_questions) if val_questions else None
-        self.val_annotations = Path(val_annotations) if val_annotations else None
         if self.val_questions and self.val_annotations:
             join_annotations(self.prepro, self.val_questions, self.val_annotations)
         elif self.val_questions or self.val_annotations:
             raise LookwhyError(
                 "expected both data.val_questions and data.val_annotations, found one of them; give both"
             )
-        self.image_root = Path(image_root) if image_root else None
-        if not image_root and self.prepro.image_root:
+        if not self.image_root and self.prepro.image_root:
             self.image_root = self.folder / self.prepro.image_root  # an absolute path replaces the folder
         self.vocab_size = len(self.prepro.vocabulary)
         self.num_answers = len(self.prepro.answers)

@@ -18,10 +18,7 @@ from lookwhy.types import VQABatch
 class QuestionDataset(Dataset[VQABatch]):
     """Questions of one split; the index is a tensor of rows, and the item is their batch.
 
-    Args:
-        split: the questions.
-        features: features of their images.
-        has_texts: whether batches hold texts. Training needs none, and reading them takes time.
+    Without `has_texts` batches hold no texts: training needs none, and reading them takes time.
     """
 
     def __init__(self, split: SplitQuestions, features: FeatureRows, has_texts: bool = True) -> None:

@@ -9,14 +9,11 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import os
-import shutil
 import time
-import zipfile
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 import requests
@@ -26,6 +23,7 @@ from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
 from lookwhy.data.sources import Source
+from lookwhy.data.unzip import require_space, unzip
 from lookwhy.errors import LookwhyError
 from lookwhy.progress import BYTES, progress, readable
 
@@ -43,12 +41,9 @@ def download(
 ) -> None:
     """Download files into `root`, verify them, and unpack the zips; skip files that are there already.
 
-    Args:
-        label: name of the data set; processes that fetch the same one into the same `root` take turns.
-        sources: the files; one without a checksum is not checked.
-        root: folder, made if needed.
-        base_url: address of a mirror that holds the files, by their names, in one folder.
-        timeout: seconds without a byte, or below 1 KiB/s, after which a connection counts as dead.
+    Processes that fetch the data set of one `label` into the same `root` take turns. A source without a
+    checksum is not checked. `base_url` is a mirror that holds the files, by their names, in one folder. After
+    `timeout` seconds without a byte, or below 1 KiB/s, a connection counts as dead.
 
     Raises:
         LookwhyError: the server lacks a file or keeps failing, a checksum differs, or the disk is full.
@@ -75,7 +70,7 @@ def download(
                 needed = max(needed, kept + size - here + size * file.is_zip)
                 kept += size - here
             if missing:
-                _require(root, needed, "to download, zips counted twice to unpack them")
+                require_space(root, needed, "to download, zips counted twice to unpack them")
             for file in missing:
                 file.fetch()
     except (requests.RequestException, *BREAKS) as error:
@@ -107,7 +102,6 @@ class _File:
         self.note, self.mark = root / f"{self.name}.partial.json", root / f".{self.name}.unpacked"
 
     def is_complete(self) -> bool:
-        """Whether the file exists and is correct; for a zip, whether its unpacked content exists."""
         names = _read_json(self.mark) if self.is_zip else [self.name]
         if not names or not all((self.root / name).exists() for name in names):
             return False
@@ -132,7 +126,6 @@ class _File:
         return size, here
 
     def fetch(self) -> None:
-        """Download the file unless it exists, verify its checksum, and unpack it if it is a zip."""
         most, failures = self._arrived()[0], 0
         while not self.path.exists():
             try:
@@ -193,7 +186,6 @@ class _File:
                 raise ConnectionError("the server sent another length than it stated")
 
     def _check(self) -> None:
-        """Compare the file with the published checksum, if there is one."""
         if self.algorithm:
             with self.path.open("rb") as file:
                 found = hashlib.file_digest(file, self.algorithm).hexdigest()
@@ -209,36 +201,18 @@ class _File:
         )
 
     def _unpack(self) -> None:
-        """Extract the zip (which checks every CRC), move its content into the folder, delete the zip."""
-        temporary = self.root / f".{self.name}.unpacking"  # on the same disk, so that files can be renamed
-        shutil.rmtree(temporary, ignore_errors=True)  # left by a killed process
         try:
-            with zipfile.ZipFile(self.path) as file:
-                entries = file.infolist()
-                _require(self.root, sum(one.file_size for one in entries), f"to unpack {self.name}")
-                if not entries:
-                    raise ValueError("no file in it")
-                for one in entries:
-                    path = PureWindowsPath(one.filename)  # understands both slashes and drive letters
-                    if path.anchor or ".." in path.parts:
-                        raise ValueError(f"entry {one.filename!r} leads outside the folder")
-                file.extractall(temporary, progress(entries, f"unpacking {self.name}", unit="file"))
-            names, folder = os.listdir(temporary), self.source.folder
-            inside = self.root if folder is None or names == [folder] else self.root / folder
-            shutil.copytree(temporary, inside, copy_function=os.replace, dirs_exist_ok=True)
+            names = unzip(self.path, self.source.folder)
         except Exception as error:  # zipfile raises many kinds on garbled bytes
             # Damaged bytes raise OSError without an errno (bz2) or with EINVAL. Other errnos mean the disk.
             if getattr(error, "errno", None) not in (None, errno.EINVAL):
                 raise
             raise self._remove("a whole zip file", str(error)) from error
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-        self.mark.write_text(json.dumps(names if folder is None else [folder]))
+        self.mark.write_text(json.dumps(names))
         self.path.unlink()
 
 
 def _read_json(path: Path) -> Any:
-    """Content of a JSON file; empty if it is missing or damaged."""
     with suppress(OSError, ValueError):
         return json.loads(path.read_text())
     return {}
@@ -261,10 +235,3 @@ def _reason(error: BaseException) -> str:
     while error.__context__ is not None:
         error = error.__context__
     return " ".join(str(error).split()) or type(error).__name__
-
-
-def _require(root: Path, needed: int, purpose: str) -> None:
-    free = shutil.disk_usage(root).free
-    _say(f"needs {readable(needed)} {purpose}; {readable(free)} free in {root}")
-    if needed > free:
-        raise OSError(errno.ENOSPC, f"{readable(free)} free of {readable(needed)} needed {purpose}")

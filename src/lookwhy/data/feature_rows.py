@@ -13,6 +13,7 @@ import weakref
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Literal
 
@@ -31,6 +32,7 @@ COMFORTABLE = 0.5
 """Share of the free memory that features may take; the rest is for the model and for other processes."""
 CHECKED_AT_ONCE = 256
 """Rows checked at once: 4 MB of fc7, which fit into a processor's cache."""
+_STATE = attrgetter("st_size", "st_mtime_ns")
 
 
 @dataclass(eq=False)
@@ -39,7 +41,6 @@ class FeatureRows:
 
     Attributes:
         rows: all features, in RAM, mapped or on a device.
-        source: the file that is mapped.
         offset: first byte of the features in that file.
         is_checked: whether all rows are known to be finite.
         pinned: whether `take` gathers rows in pinned memory.
@@ -98,25 +99,19 @@ class FeatureRows:
 
 
 class MappedFile:
-    """A file mapped into memory. A changed file is refused: reading a truncated map raises SIGBUS.
+    """A file mapped into memory, and read at once if `read_ahead` is set.
 
-    Args:
-        path: the file.
-        read_ahead: whether to ask the kernel to read the whole file now.
+    A changed file is refused: reading a truncated map raises SIGBUS.
     """
 
     def __init__(self, path: Path, read_ahead: bool) -> None:
         # The file stays open while the map is used, so a new file under the same name does no harm.
         self.path, self.descriptor = path, os.open(path, os.O_RDONLY)
         weakref.finalize(self, os.close, self.descriptor)
-        self.state = self._state()
+        self.state = _STATE(os.fstat(self.descriptor))
         self.is_read_ahead = read_ahead and hasattr(os, "posix_fadvise")
         if self.is_read_ahead:  # the whole file in order, before batches read it in random order
             os.posix_fadvise(self.descriptor, 0, 0, os.POSIX_FADV_WILLNEED)
-
-    def _state(self) -> tuple[int, int]:
-        found = os.fstat(self.descriptor)
-        return found.st_size, found.st_mtime_ns
 
     def map(self, offset: int, shape: tuple[int, ...]) -> Float[Tensor, "M *D"]:
         """The float32 numbers that begin at an offset.
@@ -143,7 +138,7 @@ class MappedFile:
         Raises:
             LookwhyError: the file was written to after it was opened.
         """
-        if self._state() != self.state:
+        if _STATE(os.fstat(self.descriptor)) != self.state:
             raise LookwhyError(
                 f"expected {self.path} to stay unchanged during training, found it written to or cut off; "
                 "restore it and resume from the last checkpoint, or set data.features to ram"
@@ -180,12 +175,17 @@ def load_features(
         nbytes = sum(4 * one.size for one in data)
         layouts = [(_offset(one), one.shape) for one in data]
     mappable = all(offset is not None for offset, _ in layouts)
-    if keep == "auto" and mappable:
-        keep = "mapped"
+    keep = "mapped" if keep == "auto" and mappable else keep
     if keep == "mapped" and not mappable:
         raise LookwhyError(
             f"expected contiguous, uncompressed float32 features to map, found others in {path}; write them "
             "anew (h5repack -f NONE -l CONTI) or set data.features to ram"
+        )
+    if keep != "mapped" and nbytes > free:
+        remedy = "set data.features to mapped" if mappable else "write them anew (h5repack -f NONE -l CONTI)"
+        raise LookwhyError(
+            f"expected features that fit in the {free / 1e9:.1f} GB of free memory, found "
+            f"{nbytes / 1e9:.1f} GB{'' if mappable else ' that cannot be mapped'} in {path}; {remedy}"
         )
     found: dict[str, FeatureRows] = {}
     if keep == "mapped":
@@ -193,12 +193,6 @@ def load_features(
         for split, (offset, shape) in zip(SPLITS, layouts, strict=True):
             rows = source.map(offset, shape) if offset else torch.empty(shape)
             found[split] = FeatureRows(rows, source, offset or 0)
-    elif nbytes > free:
-        remedy = "set data.features to mapped" if mappable else "write them anew (h5repack -f NONE -l CONTI)"
-        raise LookwhyError(
-            f"expected features that fit in the {free / 1e9:.1f} GB of free memory, found "
-            f"{nbytes / 1e9:.1f} GB{'' if mappable else ' that cannot be mapped'} in {path}; {remedy}"
-        )
     else:
         found = {split: FeatureRows(rows) for split, rows in read_features(path).items()}
     for split, one in found.items():
@@ -216,12 +210,7 @@ def place_features(
 
     Features that take less than half of the device's free memory are copied to it. Then each batch needs only
     its row indices to be copied. Other features stay, and `take` gathers batches in pinned memory, which is
-    copied asynchronously.
-
-    Args:
-        features: features by split.
-        device: device of the model.
-        free: bytes of free memory on the device; by default the number that CUDA reports.
+    copied asynchronously. `free` is the device's free memory in bytes, by default as CUDA reports it.
     """
     if device.type != "cuda" and free is None:
         return features

@@ -25,9 +25,6 @@ class Question:
     """One question, with its annotation where there is one.
 
     Attributes:
-        question_id: id in the data set.
-        image_id: id in the data set.
-        text: wording of the question.
         subtype: data_subtype of the file ("val2014"), which names the folder of the image; empty if missing.
         choices: the multiple-choice answers; empty if the file has none.
         answer: the annotators' most frequent answer; empty without an annotation.
@@ -63,9 +60,7 @@ def _without_collection() -> Iterator[None]:
 def read_official(questions: Path, annotations: Path | None) -> list[Question]:
     """Read questions in the order of their file, joined with their annotations by question id.
 
-    Args:
-        questions: official questions JSON, or `.json.gz`.
-        annotations: official annotations JSON; None for a test set.
+    Both files are official JSON, or `.json.gz`; `annotations` is None for a test set.
 
     Raises:
         LookwhyError: a file is missing, not JSON or of another kind; an id is repeated; or the annotation of

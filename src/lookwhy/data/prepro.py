@@ -35,8 +35,6 @@ class SplitQuestions:
         lengths: words of each question.
         labels: 0-based answer ids, -1 if the answer is not among them or not known.
         image_pos: 0-based index into the features and into `image_files`.
-        question_ids: ids of the data set.
-        image_ids: ids of the data set.
         image_files: paths under the image folder, one for each row of the features.
         choices: 0-based ids of the multiple-choice answers, -1 if a choice is not among the answers; (N, 0)
             if the file has no choices.

@@ -28,8 +28,6 @@ class ListedQuestion:
 
     Attributes:
         where: place of the row, such as "questions.csv:7".
-        image: path of the image file.
-        question: wording of the question.
         name: stem for output files: the question's id if it has one, else the image's name.
     """
 

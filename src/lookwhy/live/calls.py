@@ -66,10 +66,7 @@ class Calls:
         return _image_reply(key, rgb)
 
     def ask(self, body: Any) -> Json:
-        """Answer a question about an image, and explain the answer.
-
-        Args:
-            body: {"image": key, "question": text}.
+        """Answer a question, and explain the answer; `body` is {"image": key, "question": text}.
 
         Raises:
             LookwhyError: a field is missing or wrong.
@@ -81,8 +78,7 @@ class Calls:
     def change(self, body: Any) -> Json:
         """Answer again with cells painted over and words dropped.
 
-        Args:
-            body: {"image": key, "question": text, "cells": numbers, "words": numbers, "answers": ids}.
+        `body` is {"image": key, "question": text, "cells": numbers, "words": numbers, "answers": ids}.
 
         Raises:
             LookwhyError: a field is missing or wrong, or no word is left.

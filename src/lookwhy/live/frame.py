@@ -74,8 +74,11 @@ def live_page(explainer: Explainer, examples: list[Example]) -> str:
         "maxBytes": MAX_BYTES,
         "examples": [example.question for example in examples],
     }
+    path = run.path.resolve()
+    # A checkpoint outside a run folder gives its own name.
+    name = path.parent.parent.name if path.parent.name == "checkpoints" else path.stem
     about = (
-        f"{type(run.head).__name__} of {_run_name(run.path)}, {style.epoch_name(run.epoch)}; "
+        f"{type(run.head).__name__} of {name}, {style.epoch_name(run.epoch)}; "
         f"{len(run.vocabulary)} words, {len(run.answers)} answers"
     )
     return document(
@@ -86,9 +89,3 @@ def live_page(explainer: Explainer, examples: list[Example]) -> str:
         notes=[str(run.data.get("note") or "")],
         allowed="img-src 'self' data:; connect-src 'self'",
     )
-
-
-def _run_name(checkpoint: Path) -> str:
-    """Return the name of the run folder, or of the file if the checkpoint is not in a run folder."""
-    path = checkpoint.resolve()
-    return path.parent.parent.name if path.parent.name == "checkpoints" else checkpoint.stem

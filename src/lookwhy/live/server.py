@@ -69,10 +69,7 @@ class Gate:
 
 
 def listen(port: int) -> socket.socket:
-    """Return a socket that listens on 127.0.0.1.
-
-    Args:
-        port: number of the port; 0 takes any free one.
+    """Return a socket that listens on a port of 127.0.0.1; port 0 takes any free one.
 
     Raises:
         LookwhyError: the port does not exist or is taken.
@@ -159,7 +156,11 @@ def _routes(calls: Calls, page: str, examples: list[Example]) -> list[Route]:
     def call(answer: Callable[[Any], Any]) -> Endpoint:
         async def endpoint(request: Request) -> Response:
             refusal = f"expected a call of at most {MAX_CALL // 1024} kB, found more; shorten it"
-            content = _parsed(await _body(request, MAX_CALL, refusal))
+            text = await _body(request, MAX_CALL, refusal)
+            try:
+                content = json.loads(text)
+            except (ValueError, RecursionError) as error:
+                raise LookwhyError("expected JSON, found something else in the call; send JSON") from error
             return _json(await run_in_threadpool(answer, content))
 
         return endpoint
@@ -190,13 +191,6 @@ async def _body(request: Request, limit: int, refusal: str) -> bytes:
     if size > limit:
         raise TooLargeError(refusal)
     return b"".join(parts)
-
-
-def _parsed(content: bytes) -> Any:
-    try:
-        return json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise LookwhyError("expected JSON, found something else in the call; send JSON") from error
 
 
 def _json(content: Any, status: int = 200) -> Response:

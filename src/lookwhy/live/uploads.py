@@ -21,9 +21,6 @@ _ONE_AT_A_TIME = threading.Lock()
 def read_upload(content: bytes) -> Image.Image:
     """Decode an image file (an animation: its first frame) to RGB, rotated as its EXIF data says.
 
-    Args:
-        content: bytes of the file; the server limits their number to `MAX_BYTES`.
-
     Raises:
         LookwhyError: the bytes are not an image of these formats, are damaged, or hold too many pixels.
     """
@@ -31,10 +28,9 @@ def read_upload(content: bytes) -> Image.Image:
         raise LookwhyError(f"expected {FORMATS_TEXT}, found an empty file; choose another")
     try:
         with _ONE_AT_A_TIME, Image.open(io.BytesIO(content), formats=FORMATS) as file:
-            width, height = file.size
-            if width * height <= MAX_PIXELS:
+            if file.width * file.height <= MAX_PIXELS:
                 return as_rgb(file)
-            found = f"{width} x {height}"
+            found = f"{file.width} x {file.height}"
     except Image.UnidentifiedImageError as error:
         raise LookwhyError(
             f"expected {FORMATS_TEXT}, found something else in this file; choose another"

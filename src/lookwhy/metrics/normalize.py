@@ -60,10 +60,8 @@ def _process_punctuation(text: str) -> str:
     number = _COMMA_IN_NUMBER.search(text) is not None
     out = text
     for mark in _PUNCTUATION:
-        if f"{mark} " in text or f" {mark}" in text or number:
-            out = out.replace(mark, "")
-        else:
-            out = out.replace(mark, " ")
+        is_deleted = f"{mark} " in text or f" {mark}" in text or number
+        out = out.replace(mark, "" if is_deleted else " ")
     return _PERIOD.sub("", out, count=_PERIODS_REMOVED)
 
 

@@ -44,13 +44,7 @@ class Answers:
 
 @torch.no_grad()
 def answer_all(head: VQAHead, data: VQADataModule, device: torch.device | str = "cpu") -> Answers:
-    """Answer every validation question.
-
-    Args:
-        head: network in eval mode, on `device`.
-        data: data module after `setup`.
-        device: device of the computation.
-    """
+    """Answer every validation question of `data` (after `setup`) with a head in eval mode on `device`."""
     split, texts = data.prepro.test, data.answers
     choices = torch.from_numpy(split.choices)
     best, chosen, without = [], [], 0

@@ -27,12 +27,9 @@ class LoadedRun:
     """A trained model, its words and answers, and the description of its data.
 
     Attributes:
-        path: the checkpoint file.
         epoch: 0-based epoch of the weights.
         step: number of optimiser steps.
         head: the trained network, in eval mode.
-        vocabulary: words that the head knows.
-        answers: answers that the head can give.
         data: description of the training data, from `VQADataModule.describe`.
         plan: settings of the analysis during training; empty if there was none.
     """
@@ -71,8 +68,7 @@ class LoadedRun:
     def datamodule(self, other: Path | None = None) -> VQADataModule:
         """The training and validation data, from the paths in the checkpoint.
 
-        Args:
-            other: a folder to use instead, prepared with the same training questions.
+        `other` is a folder to use instead, prepared with the same training questions.
 
         Raises:
             LookwhyError: the folder's words or answers differ from the model's, so ids do not match.

@@ -97,10 +97,8 @@ class Pipeline(nn.Module):
         pairs = (len(tokens), len(features))
         views = self.look(features)
         views = views[None].expand(*pairs, *views.shape[1:]).flatten(0, 1)
-        codes = [
-            code[:, None].expand(*pairs, *code.shape[1:]).flatten(0, 1)
-            for code in self._read(tokens, lengths)
-        ]
+        read = self._read(tokens, lengths)
+        codes = (code[:, None].expand(*pairs, *code.shape[1:]).flatten(0, 1) for code in read)
         return as_explained(self._logits(views, *codes), explains).unflatten(0, pairs)
 
     def _read(self, tokens: Tokens, lengths: Lengths) -> tuple[Tensor, ...]:
@@ -110,7 +108,6 @@ class Pipeline(nn.Module):
         return tokens, lengths
 
     def _logits(self, views: Features, *questions: Tensor) -> Scores:
-        """Logits of the answers, from results of `look` and `_read`."""
         answer = self.head.answer if isinstance(self.head, VQAHead) else self.head
         return answer(views, *questions)
 
@@ -126,9 +123,7 @@ class Pipeline(nn.Module):
 class BlackBox:
     """Any `VQAModel`, with the same methods as a `Pipeline`; its features are the pixels themselves.
 
-    Args:
-        model: model that returns only probabilities of answers.
-        batch_size: number of images in one call of the model.
+    One call of the model gets `batch_size` images and returns only probabilities of answers.
     """
 
     questions_at_once = 16
@@ -175,13 +170,9 @@ class BlackBox:
         explains: Explains = "probability",
     ) -> Float[Tensor, "Q M A"]:
         """Probabilities of each of Q questions about each of M images."""
-        count = len(images)
-        return stack(
-            [
-                self.scores(images, question.expand(count, -1), length.expand(count), explains)
-                for question, length in zip(tokens, lengths, strict=True)
-            ]
-        )
+        count, questions = len(images), zip(tokens, lengths, strict=True)
+        expanded = ((words.expand(count, -1), length.expand(count)) for words, length in questions)
+        return stack([self.scores(images, *question, explains) for question in expanded])
 
 
 ModelParts = Pipeline | BlackBox
@@ -189,12 +180,7 @@ ModelParts = Pipeline | BlackBox
 
 
 def parts_of(model: VQAModel, batch_size: int = BlackBox.questions_at_once) -> ModelParts:
-    """The model itself if it is a `Pipeline`; any other model as a `BlackBox`.
-
-    Args:
-        model: the model to explain.
-        batch_size: number of images in one call of a black box.
-    """
+    """The model itself if it is a `Pipeline`; any other as a `BlackBox` of `batch_size` images a call."""
     return model if isinstance(model, Pipeline) else BlackBox(model, batch_size)
 
 

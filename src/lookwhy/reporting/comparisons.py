@@ -5,13 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from lookwhy import store
-from lookwhy.analysis.paired import Comparison, Records, between_analyses, between_methods
+from lookwhy.analysis.paired import Comparison, between_analyses, between_methods
 from lookwhy.reporting.style import epoch_name
 
 
 def compare(runs: dict[str, Path]) -> list[Comparison]:
     """Compute paired differences of runs (each against the first), epochs (last against first), methods."""
-    ends = {name: _ends(store.stored_epochs(run)) for name, run in runs.items()}
+    ends = {}
+    for name, run in runs.items():
+        epochs = store.stored_epochs(run)
+        ends[name] = [(epoch, store.load(epochs[epoch]).records) for epoch in (min(epochs), max(epochs))]
     baseline, *others = ends
     base_epoch, base_records = ends[baseline][1]
     found = []
@@ -27,8 +30,3 @@ def compare(runs: dict[str, Path]) -> list[Comparison]:
         if methods:
             found.append(Comparison(f"{name}, {epoch_name(last)}: methods against each other", methods))
     return found
-
-
-def _ends(epochs: dict[int, Path]) -> tuple[tuple[int, Records], tuple[int, Records]]:
-    first, last = ((epoch, store.load(epochs[epoch]).records) for epoch in (min(epochs), max(epochs)))
-    return first, last

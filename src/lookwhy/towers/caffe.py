@@ -85,9 +85,8 @@ def read_caffemodel(path: Path, convolutions: list[int]) -> dict[str, Tensor]:
 
 
 def _tensor(blob: Any, dimensions: int, name: str, path: Path) -> Tensor:
-    shape = tuple(blob.shape.dim) or (blob.num, blob.channels, blob.height, blob.width)
     # Older files state a matrix as 1 x 1 x out x in, and a bias as 1 x 1 x 1 x out.
-    shape = shape[-dimensions:]
+    shape = (tuple(blob.shape.dim) or (blob.num, blob.channels, blob.height, blob.width))[-dimensions:]
     # Not np.array: it would build a hundred million Python numbers first.
     numbers = np.fromiter(blob.data, np.float32, len(blob.data))
     if any(side < 1 for side in shape) or math.prod(shape) != len(numbers):
@@ -99,7 +98,6 @@ def _tensor(blob: Any, dimensions: int, name: str, path: Path) -> Tensor:
 
 
 def _net_parameter() -> Any:
-    """Build the class of the protobuf message NetParameter."""
     from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
     file = descriptor_pb2.FileDescriptorProto(name="lookwhy_caffe.proto", package=_PACKAGE, syntax="proto2")

@@ -37,8 +37,6 @@ def guided(active: Tensor, gradient: Tensor) -> Tensor:
 
 
 class _RuledReLU(torch.autograd.Function):
-    """ReLU with another backward rule."""
-
     @staticmethod
     def forward(ctx: Any, x: Tensor, rule: Rule) -> Tensor:
         ctx.save_for_backward(x > 0)

@@ -37,12 +37,9 @@ BATCH_SIZE = 64
 
 
 def train_shapes_cnn(world: Path, seed: int, epochs: int = 4) -> nn.Sequential:
-    """Train the network on the training scenes of a generated world; deterministic by seed.
+    """Train the network on the training scenes of a world that `generate_shapes_world` wrote.
 
-    Args:
-        world: folder that `generate_shapes_world` wrote.
-        seed: seed of the initial weights and of the order of the scenes.
-        epochs: passes over the scenes.
+    `seed` fixes the initial weights and the order of the scenes.
     """
     images, pairs, marks = _load_scenes(world)
     # Takes a quarter less time than channels first; results differ only by rounding.

@@ -23,8 +23,6 @@ class SceneQuestion:
     """One question about a scene.
 
     Attributes:
-        text: wording of the question.
-        answer: the true answer.
         needed: indices of the things that one must look at to answer; empty if one must look everywhere.
         wrong: possible answers of an inattentive annotator; the true answer among them is ignored.
     """
@@ -106,14 +104,10 @@ def _shape(things: list[Thing], number: int, color: str, random: np.random.Gener
 
 
 def _count(things: list[Thing], random: np.random.Generator) -> SceneQuestion:
-    if random.random() < 0.5:
-        shape = _pick(random, SHAPES)
-        needed = [i for i, thing in enumerate(things) if thing.shape == shape]
-        text = f"How many {shape}s are there?"
-    else:
-        color = _pick(random, COLORS)
-        needed = [i for i, thing in enumerate(things) if thing.color == color]
-        text = f"How many {color} objects are there?"
+    by_shape = random.random() < 0.5
+    look = _pick(random, SHAPES if by_shape else list(COLORS))
+    needed = [i for i, thing in enumerate(things) if look in (thing.shape, thing.color)]
+    text = f"How many {look}{'s' if by_shape else ' objects'} are there?"
     count = len(needed)
     return SceneQuestion(text, str(count), needed, (str(count + 1), str(max(count - 1, 0))))
 

@@ -44,13 +44,9 @@ _LARGE = (SIDE * _OVERSAMPLING,) * 2
 
 @dataclass(frozen=True)
 class Thing:
-    """One object.
+    """One object: its look (of SHAPES, COLORS, SIZES and TEXTURES), its place and its centre.
 
     Attributes:
-        shape: one of SHAPES.
-        color: one of COLORS.
-        size: one of SIZES.
-        texture: one of TEXTURES.
         row: row of its place, 0 at the top.
         column: column of its place, 0 at the left.
         x: centre, pixels from the left.

@@ -31,11 +31,8 @@ FIRST_IMAGE_ID = {"train": 1, "val": 500_001}
 def generate_shapes_world(out: Path, train_scenes: int, val_scenes: int, seed: int) -> None:
     """Write pictures, official questions and annotations, simulated annotator maps and the scenes.
 
-    Args:
-        out: folder; `images/`, `annotators/`, `questions_*.json`, `annotations_*.json`, `scenes_*.json`.
-        train_scenes: number of pictures to train on.
-        val_scenes: number of pictures to validate on.
-        seed: seed of scenes, questions, answers and maps.
+    They lie in `images/`, `questions_*.json`, `annotations_*.json`, `annotators/` and `scenes_*.json` of
+    `out`. Each scene is one picture. The seed fixes scenes, questions, answers and maps.
     """
     for number, (split, count) in enumerate((("train", train_scenes), ("val", val_scenes))):
         questions: list[dict[str, Any]] = []
@@ -105,9 +102,7 @@ def simulated_reveal(
 ) -> UInt8[np.ndarray, "64 64"]:
     """Map of one simulated annotator: the needed things, shifted and blurred; sometimes also a wrong place.
 
-    Args:
-        needed: mask of each needed thing, 0..1.
-        random: generator of the errors.
+    `needed` holds the mask of each needed thing, 0..1.
     """
     seen = np.zeros((SIDE, SIDE))
     kept = [mask for mask in needed if len(needed) == 1 or random.random() > 0.1] or needed[:1]

@@ -40,8 +40,7 @@ class LivePage {
 
   /**
    * Runs a task that calls the server, and shows its status and refusals. A newer task overrides older ones.
-   * @param {(isLast: () => boolean) => Promise<void>} act the task; `isLast`: whether it is the newest
-   * @param {string} place id of the element for refusals
+   * `act` gets a function that says whether it is the newest; `place`: id of the element for refusals.
    */
   async work(status, act, place = "error") {
     const turn = ++this.turn;

@@ -8,12 +8,7 @@ class Refusal extends Error {
   }
 }
 
-/**
- * Posts a call and returns the JSON of its reply.
- * @param {string} path
- * @param {Blob|object} body an image file, or JSON
- * @returns {Promise<any>}
- */
+/** Posts a call, an image file (Blob) or JSON, and returns the JSON of its reply. */
 async function send(path, body) {
   const json = !(body instanceof Blob);
   let reply, content;
@@ -29,7 +24,6 @@ async function send(path, body) {
 
 /** An image that the server holds. */
 class SentImage {
-  /** @param {Blob} file */
   static async send(file) {
     if (file.size > report.maxBytes) {
       throw new Refusal(`expected an image of at most ${report.maxBytes / 2 ** 20} MB, found ${(file.size / 2 ** 20).toFixed(1)} MB; choose a smaller file`);

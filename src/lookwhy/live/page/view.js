@@ -13,11 +13,7 @@ function heatMap(signed, numbers) {
   return { size: report.grid, signed, peak, values };
 }
 
-/**
- * Draws answers as bars: the bar is the new probability, the mark is the earlier one.
- * @param {Answer[]} before
- * @param {Change|null} change
- */
+/** Draws Answers as bars: the bar is the probability after the Change, if there is one; the mark is the earlier one. */
 function answerBars(place, before, change) {
   const [first] = change?.answers ?? before;
   const rows = before.map((answer, at) => ({ ...answer, now: change ? change.probabilities[at] : answer.probability }));
@@ -49,17 +45,12 @@ function answerSentence(place, { answers }, change, cells, words) {
     ` (${now > before ? "+" : ""}${points} points), ${gone.filter(Boolean).join(", ")}`, flipped);
 }
 
-/**
- * The image under each method's map. All pictures react to clicks, and the first one to the keyboard, too.
- * @param {(cell: number) => void} toggle
- * @param {(cell: number) => void} pointed
- */
+/** The image under each method's map. All pictures react to clicks, and the first one to the keyboard, too. */
 class Panels {
   constructor(place, { toggle, pointed }) {
     Object.assign(this, { place, toggle, pointed, cell: 0, shown: [] });
   }
 
-  /** @param {HTMLImageElement} image */
   show(image, maps) {
     this.image = image;
     const alone = { name: "Image", map: null, note: "" };
@@ -83,7 +74,6 @@ class Panels {
     return make("figure", {}, make("figcaption", {}, one.name), one.stage, one.map ? scaleKey(one.map.signed) : null, note);
   }
 
-  /** @param {Set<number>} painted */
   draw(opacity, painted) {
     const { grid, patch } = report;
     for (const { canvas, map } of this.shown) {
@@ -95,12 +85,11 @@ class Panels {
         const place = [(cell % grid) * across, Math.floor(cell / grid) * down, across, down];
         pen.fillStyle = `rgb(${patch.join(" ")})`;
         pen.fillRect(...place);
-        pen.setLineDash([]);
-        pen.strokeStyle = "#ffffff";
-        pen.strokeRect(...place);
-        pen.setLineDash([4, 4]);
-        pen.strokeStyle = "#000000";
-        pen.strokeRect(...place);
+        for (const [colour, dashes] of [["#ffffff", []], ["#000000", [4, 4]]]) {
+          pen.strokeStyle = colour;
+          pen.setLineDash(dashes);
+          pen.strokeRect(...place);
+        }
       }
     }
   }

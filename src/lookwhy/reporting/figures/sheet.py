@@ -214,8 +214,7 @@ class Sheet:
     def _axes(self, draw: Callable[[Axes], None], x: float, y: float, width: float, height: float) -> None:
         def step(figure: Figure, total: float) -> None:
             box = (x / self.width, 1 - (y + height) / total, width / self.width, height / total)
-            axes = figure.add_axes(box, xticks=[], yticks=[])
-            draw(axes)
+            draw(figure.add_axes(box, xticks=[], yticks=[]))
 
         self._steps.append(step)
 

@@ -68,10 +68,7 @@ def explanation_figure(
 ) -> Figure:
     """Draw one explanation: the answer, where the model looked, and which words counted.
 
-    Args:
-        explanation: answers and importance maps.
-        image: the picture asked about, RGB 0-255, of any size.
-        notes: sentences to add to the explanation's own notes.
+    The image is the picture asked about, RGB 0-255, of any size; `notes` follow the explanation's own notes.
     """
     picture, answers = _fit(image), explanation.answers
     panels = [Panel("Image", lambda axes: _show(axes, picture))]

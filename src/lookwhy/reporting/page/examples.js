@@ -138,13 +138,11 @@ class Browser {
 
   relabel() {
     const order = this.filters.order.select.value;
-    fill(this.question, this.listed.map((at) => [String(at), this.label(at, order)]));
-  }
-
-  label(question, order) {
-    const marks = this.runs().map((run) => ({ true: "✓", false: "✗" })[isRight(run, this.answers(run, question).shown)] ?? "·").join("");
-    const change = order ? this.change(question, order) : -1;
-    return `${marks} ${report.questions[question].question}${change >= 0 ? ` (±${change.toFixed(2)})` : ""}`;
+    fill(this.question, this.listed.map((at) => {
+      const marks = this.runs().map((run) => ({ true: "✓", false: "✗" })[isRight(run, this.answers(run, at).shown)] ?? "·").join("");
+      const change = order ? this.change(at, order) : -1;
+      return [String(at), `${marks} ${report.questions[at].question}${change >= 0 ? ` (±${change.toFixed(2)})` : ""}`];
+    }));
   }
 
   show() {

@@ -26,10 +26,7 @@ def groups_of_runs(folders: list[Path], runs: list[Json]) -> list[Json]:
 
     The group of a run is the option `group` in its config.yaml, by default its name. A group also holds runs
     of other settings, e.g. those of a sweep: only runs that differ in nothing but `MAY_DIFFER` are averaged.
-
-    Args:
-        folders: run folders. A folder without config.yaml belongs to no group.
-        runs: numbers of each run, from `numbers_of_run`.
+    A folder without config.yaml belongs to no group. `runs` holds results of `numbers_of_run`.
 
     Raises:
         LookwhyError: a config.yaml that is not YAML.

@@ -95,7 +95,6 @@ def _agreement(epochs: dict[int, AnalysisResult]) -> Json:
 
 
 def _levels(result: AnalysisResult) -> Json:
-    """Value of each baseline by measure."""
     rows = [row for row in reading.rows(result, "image") if row.method in style.BASELINES]
     values = [(row.measure, row.method, short(row.value)) for row in rows if row.value is not None]
     return {one: {method: value for measure, method, value in values if measure == one} for one in MEASURES}

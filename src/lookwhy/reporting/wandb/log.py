@@ -49,7 +49,9 @@ def publish(
     Returns:
         Everything logged, by key; empty if the analysis has been logged before.
     """
-    _keep_best(experiment, run_folder, epoch)
+    # Also of epochs before the run was resumed, and of an analysis that is logged already.
+    if best := best_values(read_summaries(run_folder, epoch)):
+        experiment.summary.update({f"{PREFIX}{key}": value for key, value in best.items()})
     weights = result.manifest.get("weights_sha256")
     if state.is_logged(run_folder, epoch, weights):
         return {}
@@ -99,12 +101,6 @@ def log_artifact(run_folder: Path, experiment: Any) -> Any | None:
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
             artifact.add_file(str(path), f"{folder.name}/{path.relative_to(folder)}", skip_cache=True)
     return experiment.log_artifact(artifact)
-
-
-def _keep_best(experiment: Any, run_folder: Path, epoch: int) -> None:
-    """Write the best values into the run's summary, also those of epochs before the run was resumed."""
-    if best := best_values(read_summaries(run_folder, epoch)):
-        experiment.summary.update({f"{PREFIX}{key}": value for key, value in best.items()})
 
 
 def _define(experiment: Any, names: Mapping[str, Any]) -> None:
