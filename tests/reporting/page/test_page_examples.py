@@ -3,7 +3,7 @@
 import numpy as np
 from made_results import make_result
 
-from lookwhy.reporting.page.examples import choose_questions
+from lookwhy.reporting.page.examples import choose_questions, shown_epochs
 
 
 def ids(results, most=60):
@@ -39,3 +39,8 @@ def test_one_id_of_two_data_sets_is_two_questions():
     for record in other.records:
         record["question"] = "is it raining ?"
     assert len(choose_questions([make_result(), other], 60)) == 24
+
+
+def test_all_epochs_are_shown_where_they_fit():
+    assert shown_epochs([-1, 0, 1], 1_000_000, 2) == [-1, 0, 1]
+    assert shown_epochs(list(range(101)), 1_000_000, 2) == [0, 33, 67, 100]

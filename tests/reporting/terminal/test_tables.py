@@ -2,6 +2,7 @@
 
 import io
 import re
+from itertools import dropwhile
 from pathlib import Path
 
 import pytest
@@ -22,9 +23,8 @@ def printed(result, width=100, **settings) -> str:
 
 def rows(text: str, start: str) -> list[list[str]]:
     """Words of the lines from the first that starts with `start`."""
-    lines = [line.split() for line in text.splitlines()]
-    first = next(at for at, line in enumerate(lines) if " ".join(line).startswith(start))
-    return lines[first:]
+    lines = (line.split() for line in text.splitlines())
+    return list(dropwhile(lambda line: not " ".join(line).startswith(start), lines))
 
 
 def row(text: str, start: str) -> list[str]:
@@ -92,9 +92,10 @@ def test_intervals_that_exclude_nothing_or_chance_are_marked_in_the_text(result)
 
 def test_the_best_of_several_methods_is_bold_and_no_baseline(result):
     found = {}
-    for measure in ("rank_correlation", "specificity"):
-        result.summary |= {f"image/guided_backprop/{measure}": 0.2, f"image/occlusion/{measure}": 0.3}
-        result.summary[f"image/centre_prior/{measure}"] = 0.9
+    for method, value in (("guided_backprop", 0.2), ("occlusion", 0.3), ("centre_prior", 0.9)):
+        result.summary |= {
+            f"image/{method}/{measure}": value for measure in ("rank_correlation", "specificity")
+        }
     (table,) = tables.table_one(result)
     for column in (1, 6):
         for method, cell in zip(table.columns[0]._cells, table.columns[column]._cells, strict=True):
@@ -134,13 +135,10 @@ def test_words_failure_and_accuracy_have_their_rows_and_brackets_in_the_data_are
     assert "[red]x[/red]" in text
 
 
-def test_a_tiny_negative_mean_is_not_minus_zero(result):
+def test_a_tiny_negative_mean_is_not_minus_zero_and_one_over_other_questions_says_of_how_many(result):
     for value, text in ((-0.0001, "0.000"), (-0.01, "-0.010")):
         result.summary["image/occlusion/specificity"] = value
         assert numbers.number(result, "image/occlusion/specificity") == text
-
-
-def test_a_mean_over_other_questions_than_its_rows_says_of_how_many(result):
     result.summary["image/occlusion/mean_map/n"] = 280.0
     first, second, *_ = rows(printed(result), "Occlusion")
     assert first[2] == "0.370"
