@@ -31,13 +31,11 @@ def test_questions_of_one_image_are_never_in_training_and_test():
     assert predict_failure(np.eye(60)[groups], outcome[groups], groups).auroc < 0.6
 
 
-def test_shape_of_a_point_and_of_a_flat_map():
+def test_shape_of_a_point_and_of_a_flat_map_and_share_of_flips():
     point = np.pad(np.full((1, 1, 1), -3.0), ((0, 0), (1, 2), (2, 1)))
     found = [map_shape(make_maps(maps))[0] for maps in (point, np.ones((1, 4, 4)), np.zeros((1, 4, 4)))]
     np.testing.assert_allclose(found, [(0.0, 1.0, 15 / 16), *[(1.0, 1 / 16, 0.0)] * 2], rtol=1e-6, atol=1e-12)
-
-
-def test_flips_are_a_share_of_the_removed_cells():
+    # Flips are a share of the removed cells.
     maps = {"image/occlusion": make_maps(np.zeros((2, 4, 4)), flips=torch.tensor([4, 16]))}
     sets = failure_features(maps, np.array([0.5, 0.9]))
     assert sets["flips"].ravel().tolist() == [0.25, 1.0]

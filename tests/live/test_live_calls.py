@@ -162,16 +162,13 @@ def test_an_example_that_is_not_there_is_refused(served):
         assert (status, "expected one of 6 examples, found" in reply["error"]) == (400, True)
 
 
-def test_other_sites_cannot_ask_through_the_readers_browser(served):
+def test_the_page_itself_may_ask_by_either_name_and_other_sites_cannot(served, key):
     hosts = ("evil.example", f"evil.example:{served.port}", "127.0.0.1", "127.0.0.1:1")
     origins = ("http://evil.example", "http://127.0.0.1:1", "null")
     for header in [*({"Host": host} for host in hosts), *({"Origin": origin} for origin in origins)]:
         for method, path in (("GET", "/"), ("GET", "/example/0"), ("POST", "/ask"), ("OPTIONS", "/ask")):
             reply = served.ask(method, path, CALL if method == "POST" else None, **header)
             assert reply == (403, {"error": "this server answers its own page only"}), header
-
-
-def test_the_page_itself_may_ask_by_either_name(served, key):
     for host in (f"127.0.0.1:{served.port}", f"localhost:{served.port}"):
         reply = served.ask("POST", "/change", CALL | {"image": key}, Host=host, Origin=f"http://{host}")
         assert reply[0] == 200

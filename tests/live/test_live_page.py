@@ -163,12 +163,19 @@ def test_two_tabs_know_nothing_of_each_other(opened, pictures):
     assert "without" not in other.inner_text("#said")
 
 
-def test_an_image_that_the_server_no_longer_holds_is_sent_again(opened, served, picture):
+def test_an_image_no_longer_held_is_sent_again_and_a_server_that_is_gone_changes_nothing(
+    opened, served, picture
+):
     page = ask(opened(quiet=False), picture)
     for number in range(16):
         assert served.ask("POST", "/image", encoded(Image.new("RGB", (4, 4), (number, 0, 0))))[0] == 200
     click_cell(page, 8, 8)
     changed(page)
+    before = bars(page)
+    page.context.set_offline(True)
+    click_cell(page, 3, 3)
+    page.wait_for_selector("#trouble:has-text('The server does not answer')")
+    assert bars(page) == before
 
 
 def test_every_control_has_a_name_and_opacity_changes_the_maps_and_not_the_image(answered):
@@ -196,7 +203,7 @@ def test_a_phone_needs_no_sideways_scrolling_in_either_theme(opened, picture, sc
     assert (sum(map(int, re.findall(r"\d+", ground)[:3])) > 600) == (scheme == "light")
 
 
-def test_bad_files_leave_the_page_as_it_was(opened, served, picture, tmp_path):
+def test_bad_files_leave_the_page_as_it_was_and_it_hears_why(opened, served, picture, tmp_path):
     page = ask(opened(quiet=False), picture)
     before = bars(page)
     files = {"text.png": b"text", "empty.jpg": b"", "half.jpg": encoded(PHOTO, "JPEG")[:900]}
@@ -210,20 +217,8 @@ def test_bad_files_leave_the_page_as_it_was(opened, served, picture, tmp_path):
         changed(page)
         page.click("#reset")
     assert page.inner_text("#error") == ""
-
-
-def test_a_browser_that_sends_too_much_hears_why(opened):
-    page = opened(quiet=False)
+    # A browser that sends too much hears why.
     send = """(bytes) => fetch("image", {method: "POST", body: new Blob([new Uint8Array(bytes)])})
         .then(async (reply) => [reply.status, (await reply.json()).error])"""
     status, error = page.evaluate(send, 40 * 2**20)
     assert (status, error) == (413, "expected an image of at most 10 MB, found more; choose a smaller file")
-
-
-def test_a_server_that_does_not_answer_leaves_the_page_as_it_was(opened, picture):
-    page = ask(opened(quiet=False), picture)
-    before = bars(page)
-    page.context.set_offline(True)
-    click_cell(page, 3, 3)
-    page.wait_for_selector("#trouble:has-text('The server does not answer')")
-    assert bars(page) == before

@@ -78,15 +78,11 @@ def make_result(
     for k in range(human.shape[1]):
         human[: count - 1, k] = blob(0.3 + 0.02 * k, 0.42)
     manifest = {
-        "epoch": epoch,
-        "annotators": "simulated annotators" if annotators else None,
-        "tagger": "NLTK 3.9.1 averaged_perceptron_tagger_eng",
-        "grid": GRID,
-        "excluded": {"no annotator map": 1},
-        "examples": ids[:4].tolist(),
-        "group_order": GROUPS,
+        "epoch": epoch, "annotators": "simulated annotators" if annotators else None, "grid": GRID,
+        "tagger": "NLTK 3.9.1 averaged_perceptron_tagger_eng", "excluded": {"no annotator map": 1},
+        "examples": ids[:4].tolist(), "group_order": GROUPS,
         "data_note": "Shapes world: generated pictures, simulated annotators.",
-    }
+    }  # fmt: skip
     summary, curves = (_summary(epoch, annotators), _curves(epoch)) if defined else ({}, {})
     records = _records(ids, asked, maps, folder, annotators)
     return AnalysisResult(summary, records, maps, human, ids, manifest, curves)

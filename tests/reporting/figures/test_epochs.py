@@ -59,7 +59,7 @@ def test_an_epoch_without_a_value_is_a_gap_and_a_single_epoch_has_upright_interv
     assert any(segment[:, 1].tolist() == pytest.approx(ends) for segment in segments)
 
 
-def test_annotators_are_called_what_each_run_calls_them():
+def test_annotators_are_called_what_each_run_calls_them_and_a_run_without_any_value_is_named():
     simulated, human = make_result(), make_result()
     human.manifest["annotators"] = "human annotators"
     assert "human" not in " ".join(texts(agreement_over_epochs({"a": {2: simulated}}))).lower()
@@ -67,10 +67,7 @@ def test_annotators_are_called_what_each_run_calls_them():
     assert "Agreement with simulated annotators and human annotators" in shown
     levels = {f"{who} annotators (each against the others)" for who in ("Simulated", "Human")}
     assert levels <= set(shown)
-
-
-def test_a_run_without_any_value_is_named():
-    runs = {"a": {2: make_result()}, "only words": {2: make_result(annotators=False)}}
+    runs = {"a": {2: simulated}, "only words": {2: make_result(annotators=False)}}
     shown = texts(agreement_over_epochs(runs))
     assert "Agreement with simulated annotators" in shown, "and with nobody else"
     assert "No rank correlation is defined in: only words." in " ".join(shown)

@@ -32,9 +32,7 @@ def test_questions_of_most_runs_come_first_and_a_run_on_other_data_is_not_left_w
     assert set(ids([make_result(count=8), shifted(make_result(count=8), 4)], 4)) == {104, 105, 106, 107}
     found = ids([make_result(), make_result(), shifted(make_result(), 1000)], 6)
     assert sorted(np.array(found) >= 1000) == [False] * 3 + [True] * 3
-
-
-def test_one_id_of_two_data_sets_is_two_questions():
+    # One id of two data sets is two questions.
     other = make_result()
     for record in other.records:
         record["question"] = "is it raining ?"

@@ -119,7 +119,7 @@ def test_the_table_of_questions_is_new_at_every_epoch_under_one_key(logged):
         assert others <= rows[1].keys()
 
 
-def test_examples_are_images_with_captions_and_of_one_size(logged):
+def test_examples_are_images_with_captions_and_of_one_size_and_figures_and_words_are_logged(logged):
     item = logged.history[1]
     assert item["analysis/examples._type"] == "images/separated"
     assert item["analysis/examples.count"] == 2
@@ -129,9 +129,6 @@ def test_examples_are_images_with_captions_and_of_one_size(logged):
     )
     assert all((logged.files / name).is_file() for name in item["analysis/examples.filenames"])
     assert "sizes do not match" not in logged.done.stderr
-
-
-def test_figures_and_the_chart_of_words_are_logged(logged):
     for name in ("most_important_words", "failure_prediction", "accuracy_by_type"):
         assert logged.history[0][f"analysis/figures/{name}._type"] == "image-file"
     table = tables_of(logged, "most_important_words/gradient_table")[0]
