@@ -113,14 +113,10 @@ def test_several_cells_and_words_equal_a_painted_picture_and_a_shorter_question(
 
 @pytest.mark.parametrize(
     ("removed", "message"),
-    [
-        ({"words": range(6)}, "expected a word left to ask"),
-        ({"words": [6]}, "expected words from 0 to 5, found 6"),
-        ({"cells": [256]}, "expected cells from 0 to 255, found 256"),
-        ({"cells": [-1]}, "found -1"),
-        ({"asked": [10_000]}, "expected answers from 0"),
-    ],
-)
+    [({"words": range(6)}, "expected a word left to ask"), ({"words": [6]}, "expected words from 0 to 5, found 6"),
+     ({"cells": [256]}, "expected cells from 0 to 255, found 256"), ({"cells": [-1]}, "found -1"),
+     ({"asked": [10_000]}, "expected answers from 0")],
+)  # fmt: skip
 def test_a_part_that_cannot_be_removed_is_an_error(explainer, view, removed, message):
     with pytest.raises(LookwhyError, match=message):
         explainer.change(view, QUESTION, **removed)

@@ -68,12 +68,23 @@ def make_result(
         length = len(question.split()[:26])
         gradient[row, :length] = rng.random(length)
         word_drop[row, :length] = rng.normal(0.1, 0.2, length)
-    maps = {
-        "image/guided_backprop": _maps("guided_backprop", "image", guided, ids, False),
-        "image/occlusion": _maps("occlusion", "image", occlusion if signed else abs(occlusion), ids, signed),
-        "question/gradient": _maps("gradient", "question", gradient, ids, False),
-        "question/word_drop": _maps("word_drop", "question", word_drop, ids, True),
-    }
+    maps, target = {}, torch.zeros(count, dtype=torch.int64)
+    for domain, method, values, with_sign in (
+        ("image", "guided_backprop", guided, False),
+        ("image", "occlusion", occlusion if signed else abs(occlusion), signed),
+        ("question", "gradient", gradient, False),
+        ("question", "word_drop", word_drop, True),
+    ):
+        tensor = torch.from_numpy(values.astype(np.float32))
+        flips = torch.arange(count) if method in ("occlusion", "word_drop") else None
+        about = (
+            ~tensor.isnan(),
+            with_sign,
+            "probability of the predicted answer",
+            torch.from_numpy(ids),
+            target,
+        )
+        maps[f"{domain}/{method}"] = ImportanceMaps(method, domain, tensor, *about, flips)
     human = np.full((count, 3 if annotators else 0, GRID, GRID), np.nan, np.float32)
     for k in range(human.shape[1]):
         human[: count - 1, k] = blob(0.3 + 0.02 * k, 0.42)
@@ -115,15 +126,6 @@ def _curves(epoch: int) -> dict[str, dict[str, list[float]]]:
         curves[f"{key}/risk_coverage"] = {"x": x[1:].tolist(), "y": (0.4 * x[1:] ** bend).tolist()}
         curves[f"{key}/calibration"] = {"x": middle.tolist(), "y": (middle**bend).tolist(), "n": [8.0] * 9}
     return curves
-
-
-def _maps(method: str, domain: str, values: np.ndarray, ids: np.ndarray, signed: bool) -> ImportanceMaps:
-    tensor = torch.from_numpy(values.astype(np.float32))
-    flips = torch.arange(len(ids)) if method in ("occlusion", "word_drop") else None
-    return ImportanceMaps(
-        method, domain, tensor, ~tensor.isnan(), signed, "probability of the predicted answer",
-        torch.from_numpy(ids), torch.zeros(len(ids), dtype=torch.int64), flips,
-    )  # fmt: skip
 
 
 def _records(ids, asked, maps, folder, annotators) -> list[dict]:

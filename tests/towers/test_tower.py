@@ -7,6 +7,7 @@ import pytest
 import torch
 from known_models import draw
 from networks import Residual
+from pipelines import TARGET
 from torch import nn
 
 from lookwhy.attribution import Deconvnet, Gradient, GuidedBackprop, Occlusion
@@ -16,7 +17,6 @@ from lookwhy.towers import IncrementalOcclusion, Memory, Tower
 from lookwhy.towers.backward import BackwardPass
 from lookwhy.towers.relu_rules import guided, plain
 
-TARGET = torch.tensor([1, 2, 3])
 BLACK = torch.zeros(3, dtype=torch.float64)
 
 
