@@ -163,9 +163,7 @@ def test_two_tabs_know_nothing_of_each_other(opened, pictures):
     assert "without" not in other.inner_text("#said")
 
 
-def test_an_image_no_longer_held_is_sent_again_and_a_server_that_is_gone_changes_nothing(
-    opened, served, picture
-):
+def test_an_image_no_longer_held_is_sent_again_and_a_lost_server_changes_nothing(opened, served, picture):
     page = ask(opened(quiet=False), picture)
     for number in range(16):
         assert served.ask("POST", "/image", encoded(Image.new("RGB", (4, 4), (number, 0, 0))))[0] == 200

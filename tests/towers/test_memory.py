@@ -43,13 +43,8 @@ def test_a_result_is_made_once_and_found_by_every_later_memory(tmp_path, images)
 
 def test_results_of_another_kind_are_never_mixed_up(tmp_path):
     made, memory = [], Memory(tmp_path, images=3)
-    others = (
-        {"name": "other"},
-        {"key": {"grid": 2}},
-        {"image": torch.zeros(3, 2, 3)},
-        {"image": picture(0).double()},
-    )
-    for count, change in enumerate([{}, *others], 1):
+    images = [{"image": torch.zeros(3, 2, 3)}, {"image": picture(0).double()}]
+    for count, change in enumerate([{}, {"name": "other"}, {"key": {"grid": 2}}, *images], 1):
         recall(memory, **({"image": picture(0), "made": made, "key": {"grid": 1}} | change))
         assert len(made) == count
 

@@ -142,9 +142,7 @@ def test_each_image_is_there_once_and_small_and_notes_of_two_runs_stand_once(tmp
         result.manifest["plan"] = {"compared": "signed"}
 
     Image.fromarray(picture(0, 480, 640)).save(image_folder / "0.png")
-    runs = [
-        make_run(tmp_path / name, image_folder, 1, change) for name, change in (("a", None), ("b", signed))
-    ]
+    runs = make_run(tmp_path / "a", image_folder, 1), make_run(tmp_path / "b", image_folder, 1, signed)
     page = write(tmp_path, *runs)
     assert "these runs compared magnitudes or signed values (magnitude, signed)." in page
     assert page.count("0.12277") == 2
@@ -180,12 +178,9 @@ def test_newer_images_are_shown_only_with_the_questions_of_the_analysis(tmp_path
     for file in image_folder.iterdir():
         os.utime(file, (later, later))
     page = write(tmp_path, run)
-    found = [
-        (one["picture"] is None, "changed after the analysis" in one["why"])
-        for one in content(page)["questions"]
-    ]
     hidden = questions != "those of the analysis"
-    assert found == [(hidden, hidden)] * len(found)
+    for one in content(page)["questions"]:
+        assert (one["picture"] is None, "changed after the analysis" in one["why"]) == (hidden, hidden)
     assert (block(page, "picture-0") is None) == hidden
 
 

@@ -91,11 +91,9 @@ def test_intervals_that_exclude_nothing_or_chance_are_marked_in_the_text(result)
 
 
 def test_the_best_of_several_methods_is_bold_and_no_baseline(result):
-    found = {}
+    found, measures = {}, ("rank_correlation", "specificity")
     for method, value in (("guided_backprop", 0.2), ("occlusion", 0.3), ("centre_prior", 0.9)):
-        result.summary |= {
-            f"image/{method}/{measure}": value for measure in ("rank_correlation", "specificity")
-        }
+        result.summary |= {f"image/{method}/{measure}": value for measure in measures}
     (table,) = tables.table_one(result)
     for column in (1, 6):
         for method, cell in zip(table.columns[0]._cells, table.columns[column]._cells, strict=True):

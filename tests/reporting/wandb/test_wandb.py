@@ -301,11 +301,9 @@ def test_without_a_key_of_the_server_the_run_is_offline(bare, tmp_path, monkeypa
     assert "WANDB_MODE" not in environment.offline_environment(tmp_path / "run")
 
 
-@pytest.mark.parametrize(
-    ("text", "own"), [(f"base_url = {BASE_URL}", {}), ("", {"WANDB_BASE_URL": BASE_URL})]
-)
-def test_the_server_that_the_user_has_chosen_is_named(bare, tmp_path, monkeypatch, text, own):
-    write(bare, SETTINGS, text)
+@pytest.mark.parametrize("own", [{}, {"WANDB_BASE_URL": BASE_URL}], ids=[SETTINGS, "environment"])
+def test_the_server_that_the_user_has_chosen_is_named(bare, tmp_path, monkeypatch, own):
+    write(bare, SETTINGS, "" if own else f"base_url = {BASE_URL}")
     monkeypatch.setattr(os, "environ", dict(os.environ) | own | {"WANDB_API_KEY": KEY})
     sentence = environment.prepare_environment(tmp_path / "run")
     assert f"API key found, logging to {BASE_URL}; files in" in sentence
