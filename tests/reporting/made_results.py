@@ -69,7 +69,7 @@ def make_result(
         gradient[row, :length] = rng.random(length)
         word_drop[row, :length] = rng.normal(0.1, 0.2, length)
     maps, target = {}, torch.zeros(count, dtype=torch.int64)
-    for domain, method, values, own in (
+    for domain, method, values, has_signs in (
         ("image", "guided_backprop", guided, False),
         ("image", "occlusion", occlusion if signed else abs(occlusion), signed),
         ("question", "gradient", gradient, False),
@@ -78,7 +78,7 @@ def make_result(
         tensor = torch.from_numpy(values.astype(np.float32))
         flips = torch.arange(count) if method in ("occlusion", "word_drop") else None
         rest = "probability of the predicted answer", torch.from_numpy(ids), target, flips
-        maps[f"{domain}/{method}"] = ImportanceMaps(method, domain, tensor, ~tensor.isnan(), own, *rest)
+        maps[f"{domain}/{method}"] = ImportanceMaps(method, domain, tensor, ~tensor.isnan(), has_signs, *rest)
     human = np.full((count, 3 if annotators else 0, GRID, GRID), np.nan, np.float32)
     for k in range(human.shape[1]):
         human[: count - 1, k] = blob(0.3 + 0.02 * k, 0.42)

@@ -175,9 +175,7 @@ def test_differences_beyond_half_precision_are_computed_each_time(small_pipeline
     assert not list(tmp_path.iterdir())
 
 
-def test_two_towers_or_a_tower_made_of_a_tower_may_share_a_memory_which_rounds_nothing_in_ram(
-    small_pipeline, small_batch
-):
+def test_two_towers_or_nested_ones_may_share_a_memory_which_rounds_nothing(small_pipeline, small_batch):
     network = nn.Sequential(small_pipeline.tower.network, nn.Linear(96, 3).double())
     exact, image = maps(small_pipeline, small_batch)[0], small_batch.images[0]
     small_pipeline.tower.memory = memory = Memory(images=2)
