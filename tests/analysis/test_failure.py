@@ -31,17 +31,11 @@ def test_questions_of_one_image_are_never_in_training_and_test():
     assert predict_failure(np.eye(60)[groups], outcome[groups], groups).auroc < 0.6
 
 
-POINT, FLAT = np.pad(np.full((1, 1, 1), -3.0), ((0, 0), (1, 2), (2, 1))), (1.0, 1 / 16, 0.0)
-
-
-@pytest.mark.parametrize(
-    ("values", "shape"), [(POINT, (0.0, 1.0, 15 / 16)), (np.ones((1, 4, 4)), FLAT), (np.zeros((1, 4, 4)), FLAT)]
-)  # fmt: skip
-def test_shape_of_a_point_and_of_a_flat_map(values, shape):
-    assert map_shape(make_maps(values))[0] == pytest.approx(shape)
-
-
-def test_flips_are_a_share_of_the_removed_cells():
+def test_shape_of_a_point_and_of_a_flat_map_and_share_of_flips():
+    point = np.pad(np.full((1, 1, 1), -3.0), ((0, 0), (1, 2), (2, 1)))
+    found = [map_shape(make_maps(maps))[0] for maps in (point, np.ones((1, 4, 4)), np.zeros((1, 4, 4)))]
+    np.testing.assert_allclose(found, [(0.0, 1.0, 15 / 16), *[(1.0, 1 / 16, 0.0)] * 2], rtol=1e-6, atol=1e-12)
+    # Flips are a share of the removed cells.
     maps = {"image/occlusion": make_maps(np.zeros((2, 4, 4)), flips=torch.tensor([4, 16]))}
     sets = failure_features(maps, np.array([0.5, 0.9]))
     assert sets["flips"].ravel().tolist() == [0.25, 1.0]
@@ -63,16 +57,16 @@ def test_auroc_is_scikit_learns_on_the_out_of_fold_probabilities_and_undefined_f
     assert found.curves == {}
 
 
-def made(n=500, ties=False):
+def made(n=500, decimals=9):
     random = np.random.default_rng(n)
     correct = random.random(n) < 0.6
-    probability = np.clip(0.5 + 0.3 * (correct - 0.5) + 0.2 * random.normal(size=n), 0, 1)
-    return (probability.round(1) if ties else probability), correct
+    noise = 0.2 * random.normal(size=n)
+    return np.clip(0.5 + 0.3 * (correct - 0.5) + noise, 0, 1).round(decimals), correct
 
 
-@pytest.mark.parametrize("ties", [False, True])
-def test_the_drawn_curves_have_the_area_and_the_ends_of_scikit_learn(ties):
-    probability, correct = made(ties=ties)
+@pytest.mark.parametrize("decimals", [1, 9], ids=["ties", "no ties"])
+def test_the_drawn_curves_have_the_area_and_the_ends_of_scikit_learn(decimals):
+    probability, correct = made(decimals=decimals)
     curves = failure_curves(probability, correct)
     roc, risk = curves["roc"], curves["risk_coverage"]
     assert auc(roc["x"], roc["y"]) == pytest.approx(roc_auc_score(correct, probability), abs=0.005)

@@ -7,20 +7,10 @@ from known_models import make_maps
 
 from lookwhy.analysis import part_of_speech as speech
 
-TAGS = {
-    "what": "WP",
-    "which": "WDT",
-    "color": "NN",
-    "is": "VBZ",
-    "the": "DT",
-    "red": "JJ",
-    "cube": "NN",
-    "?": ".",
-}
+TAGS = {"what": "WP", "which": "WDT", "color": "NN", "is": "VBZ"}
+TAGS |= {"the": "DT", "red": "JJ", "cube": "NN", "?": "."}
 BY_HAND = speech.Tagger("by hand", lambda words: [TAGS[word] for word in words])
 QUESTIONS = [one.split() for one in ("what color is the cube ?", "is the cube red ?", "which cube")]
-
-
 COUNTS = speech.count_tags(BY_HAND, QUESTIONS)
 
 
@@ -65,6 +55,5 @@ def test_without_nltks_data_the_bundled_tagger_runs_under_its_name_and_gives_eac
 def test_nltks_tagger_runs_if_its_data_is_found(shared_data, monkeypatch):
     monkeypatch.setattr(nltk.data, "path", [str(shared_data / "nltk_data")])
     tagger = speech.find_tagger()
-    assert "NLTK" in tagger.name
-    assert "averaged_perceptron_tagger_eng" in tagger.name
+    assert all(part in tagger.name for part in ("NLTK", "averaged_perceptron_tagger_eng"))
     assert tagger.tag(QUESTIONS[0]) == ["WP", "NN", "VBZ", "DT", "NN", "."]

@@ -31,9 +31,7 @@ def assert_unchanged(before, after):
 
 @pytest.mark.parametrize("outer", [torch.enable_grad, torch.no_grad, torch.inference_mode])
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: type(method).__name__)
-def test_maps_are_equal_in_every_gradient_mode_and_nothing_else_changes(
-    method, outer, small_pipeline, small_batch
-):
+def test_maps_are_equal_in_each_gradient_mode_and_nothing_changes(method, outer, small_pipeline, small_batch):
     small_pipeline.train()
     with explaining(small_pipeline):
         expected = method(small_pipeline, small_batch, TARGET)

@@ -46,9 +46,7 @@ def test_pixel_gradients_equal_a_numpy_backward_pass(method):
 
 @torch.no_grad()
 @pytest.mark.parametrize("explains", ["probability", "logit"])
-def test_plain_gradient_equals_finite_differences_through_the_whole_model(
-    small_pipeline, small_batch, explains
-):
+def test_plain_gradient_equals_finite_differences_of_the_whole_model(small_pipeline, small_batch, explains):
     def score(row, channel, y, x, step):
         moved = small_batch.images.clone()
         moved[row, channel, y, x] += step
@@ -73,17 +71,12 @@ def test_maps_pool_the_largest_channel_over_each_cell(small_pipeline, small_batc
     assert not maps.signed
 
 
-class Functional(nn.Module):
-    def forward(self, images):
-        return torch.relu(images).flatten(1)
-
-
 @pytest.mark.parametrize("method", [GuidedBackprop, Deconvnet])
 def test_a_black_box_or_a_network_without_relu_modules_is_refused(method, small_pipeline, small_batch):
     head = DeeperLSTM(9, 5, 3 * 16 * 16, 4, 4)
     head.rectified = nn.ReLU()  # one in the head does not help
-    model = Pipeline(Functional(), head).double().eval()
-    with pytest.raises(LookwhyError, match=r"expected nn.ReLU modules for .*, found none in Functional"):
+    model = Pipeline(nn.Flatten(), head).double().eval()
+    with pytest.raises(LookwhyError, match=r"expected nn.ReLU modules for .*, found none in Flatten"):
         method()(model, small_batch, TARGET)
     with pytest.raises(LookwhyError, match="found OnlyScores; explain .* with Occlusion or WordDrop"):
         method()(OnlyScores(small_pipeline), small_batch, TARGET)
@@ -103,12 +96,11 @@ def test_relu_modules_are_as_before_also_after_an_error(method, small_pipeline, 
 
 
 @pytest.mark.parametrize("method", [Gradient(grid=4), GuidedBackprop(grid=4)])
-def test_a_question_only_model_has_zero_gradients_and_a_confident_answer_has_not(
+def test_a_question_only_model_has_no_gradient_but_a_confident_answer_has(
     method, small_pipeline, small_batch
 ):
     head = DeeperLSTM(9, 5, 6 * 4 * 4, embedding_size=6, hidden_size=5, common_size=8, use_image=False)
     maps = method(Pipeline(small_pipeline.tower, head.double()).eval(), small_batch, TARGET)
-    assert maps.values.shape == (3, 4, 4)
     assert not maps.values.any()
     assert method(small_pipeline, small_batch, TARGET).values.any()
     small_pipeline.float()

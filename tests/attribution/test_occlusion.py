@@ -42,10 +42,13 @@ def test_a_pipeline_equals_the_black_box_way_and_its_memory_answers_again(
         target = small_pipeline.answer_scores(*given).argmax(1)
         models = OnlyScores(small_pipeline), small_pipeline
         plain, exact = (Occlusion(grid=4)(model, small_batch, target) for model in models)
+        dropped, ours = (WordDrop()(model, small_batch, target) for model in models)
         monkeypatch.setattr(IncrementalOcclusion, "clean_and_occluded", recorded)
         small_pipeline.tower.memory = Memory(tmp_path)
         first, second = (Occlusion(grid=4)(small_pipeline, small_batch, target) for _ in range(2))
     assert_close(exact.values, plain.values, atol=1e-7, rtol=0)
+    assert_close(ours.values, dropped.values, equal_nan=True)
+    assert torch.equal(ours.flips, dropped.flips)
     # Stored in half precision; the first analysis already computes with the numbers that are read later.
     assert_close(first.values, exact.values, atol=1e-4, rtol=0)
     assert torch.equal(first.values, second.values)

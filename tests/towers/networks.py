@@ -12,15 +12,8 @@ def vgg_like():
 
 
 def nested_with_linear_tail():
-    tail = [
-        nn.Flatten(),
-        nn.Linear(150, 20),
-        nn.ReLU(),
-        nn.Dropout(),
-        nn.Linear(20, 9),
-        nn.ReLU(inplace=True),
-    ]
-    return nn.Sequential(vgg_like(), nn.AdaptiveAvgPool2d(5), nn.Sequential(*tail))
+    tail = [nn.Linear(150, 20), nn.ReLU(), nn.Dropout(), nn.Linear(20, 9), nn.ReLU(inplace=True)]
+    return nn.Sequential(vgg_like(), nn.AdaptiveAvgPool2d(5), nn.Sequential(nn.Flatten(), *tail))
 
 
 class Residual(nn.Module):

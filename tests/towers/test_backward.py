@@ -5,29 +5,21 @@ import pytest
 import torch
 from known_models import draw
 from networks import nested_with_linear_tail, ready
-from torch import nn
+from test_incremental import NETS
 
 from lookwhy.towers import backward, winograd
 from lookwhy.towers.backward import BackwardPass
 from lookwhy.towers.relu_rules import deconv, guided, plain, relu_rule
 
 
-def alexnet_like():
-    return nn.Sequential(
-        nn.Conv2d(3, 6, 7, stride=2, padding=2), nn.ReLU(), nn.MaxPool2d(3, 2, padding=1),
-        nn.Conv2d(6, 6, 5, padding=2, groups=2), nn.BatchNorm2d(6), nn.ReLU(), nn.MaxPool2d(3, 1, dilation=2),
-        nn.Conv2d(6, 4, 3, padding=1, dilation=2), nn.ReLU(), nn.AvgPool2d(2),
-    )  # fmt: skip
-
-
 @pytest.mark.parametrize("fewest", [1, 1000], ids=["winograd", "direct"])
 @pytest.mark.parametrize("rule", [plain, guided, deconv], ids=lambda rule: rule.__name__)
-@pytest.mark.parametrize("make", [nested_with_linear_tail, alexnet_like], ids=lambda make: make.__name__)
+@pytest.mark.parametrize("name", NETS)
 @pytest.mark.parametrize("at_once", [1, backward.AT_ONCE], ids=["one by one", "together"])
-def test_equals_autograd_also_from_packed_masks(make, rule, fewest, at_once, monkeypatch):
+def test_equals_autograd_also_from_packed_masks(name, rule, fewest, at_once, monkeypatch):
     monkeypatch.setattr(winograd, "FEWEST_CHANNELS", fewest)
     monkeypatch.setattr(backward, "AT_ONCE", at_once)
-    net, image = ready(make), draw(3, 37, 45, seed=1)
+    net, image = ready(NETS[name]), draw(3, 37, 45, seed=1)
     back = BackwardPass(net)
     trace = back.forward(image)
     given = draw(3, *trace.features.shape[1:], seed=2)

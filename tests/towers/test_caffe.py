@@ -107,4 +107,3 @@ def test_a_path_without_such_a_model_is_refused_in_one_line(tmp_path, content, c
     found = fails(read_caffemodel, path, convolutions)
     assert said in found
     assert str(path) in found
-    assert "found no file" in fails(build_tower, "vgg16", "pool5", CAFFE, tmp_path / "none.caffemodel")

@@ -131,9 +131,7 @@ def test_a_layer_or_network_that_the_file_lacks_is_refused(convolutions, arch, l
 
 
 @torch.no_grad()
-def test_a_tower_is_rebuilt_also_after_its_folder_moved_but_not_from_missing_or_changed_weights(
-    shapes, tmp_path
-):
+def test_a_tower_is_rebuilt_after_its_folder_moved_but_not_from_missing_or_changed_weights(shapes, tmp_path):
     cnn, description, path = shapes
     images, moved = 50 * torch.randn(2, 3, RECIPE.height, RECIPE.width), tmp_path / "new"
     assert torch.equal(tower_from_description(description, tmp_path)(images), cnn(images))
@@ -155,9 +153,7 @@ def test_a_file_of_another_kind_is_refused(tmp_path, content):
     assert f"found something else in {path}" in fails(build_tower, "vgg16", "pool5", CAFFE, path)
 
 
-def test_torchvisions_weights_are_refused_with_another_recipe_and_a_failed_download_names_its_file(
-    monkeypatch,
-):
+def test_torchvisions_weights_need_its_recipe_and_a_failed_download_names_its_file(monkeypatch):
     def no_network(*arguments, **settings):
         raise urllib.error.URLError("Name or service not known")
 

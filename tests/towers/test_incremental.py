@@ -1,6 +1,6 @@
 """Incremental occlusion, against the plain forward passes of every occluded image."""
 
-from functools import cache
+from functools import cache, partial
 
 import pytest
 import torch
@@ -38,12 +38,8 @@ NETS = {
 }  # fmt: skip
 
 
-def image_of(height, width):
-    return draw(3, height, width, seed=1)
-
-
-def assert_same(actual, expected):
-    torch.testing.assert_close(actual, expected, atol=1e-10, rtol=0)
+image_of = partial(draw, 3, seed=1)
+assert_same = partial(torch.testing.assert_close, atol=1e-10, rtol=0)
 
 
 @pytest.fixture(params=["crops", "differences", "uniform windows"])
@@ -52,6 +48,11 @@ def way(request, monkeypatch):
     monkeypatch.setattr(winograd, "FEWEST_CHANNELS", 1 if request.param == "differences" else 1000)
     monkeypatch.setattr(incremental, "_launches_are_dear", lambda device: request.param == "uniform windows")
     return request.param
+
+
+@cache
+def reference(name, size, grid):
+    return plain_occlusion(ready(NETS[name]), image_of(*size), grid, FILL)
 
 
 @pytest.mark.parametrize("dense_from", [0.0, 0.8, 2.0], ids=["whole maps", "default", "windows only"])
@@ -64,11 +65,6 @@ def test_equals_running_every_occluded_image(name, size, dense_from, way, monkey
         occlude = IncrementalOcclusion(net, grid, FILL)
         assert occlude.incremental, occlude.why_not
         assert_same(occlude(image), reference(name, size, grid))
-
-
-@cache
-def reference(name, size, grid):
-    return plain_occlusion(ready(NETS[name]), image_of(*size), grid, FILL)
 
 
 @pytest.fixture
@@ -110,20 +106,15 @@ def test_empty_cells_and_cells_of_the_fill_colour_give_the_clean_features(way):
     assert (features - clean).abs().amax(1).gt(1e-6).sum() == 15
 
 
-def test_single_precision_has_the_usual_rounding_errors(way):
-    net, image = ready(vgg_like), image_of(40, 40)
-    expected = plain_occlusion(net, image, 5, FILL)
-    features = IncrementalOcclusion(net.float(), 5, FILL)(image.float())
-    assert features.dtype == torch.float32
-    torch.testing.assert_close(features.double(), expected, atol=1e-5, rtol=0)
-
-
 @pytest.mark.parametrize("name", ["VGG", "nested with linear tail", "averages and batch norm"])
-def test_little_memory_means_many_batches_of_the_same_numbers(name, way):
+def test_little_memory_gives_the_same_numbers_and_single_precision_the_usual_errors(name, way):
     net, image = ready(NETS[name]), image_of(24, 24)
     expected = IncrementalOcclusion(net, 6, FILL)(image)
     for memory in (1, 100_000):
         assert_same(IncrementalOcclusion(net, 6, FILL, memory=memory)(image), expected)
+    single = IncrementalOcclusion(net.float(), 6, FILL)(image.float())
+    assert single.dtype == torch.float32
+    torch.testing.assert_close(single.double(), expected, atol=1e-5, rtol=0)
 
 
 class Doubled(nn.Conv2d):
@@ -152,9 +143,8 @@ HOOKED.register_forward_hook(lambda module, args, output: output * 2)
 def test_a_network_not_understood_is_run_plainly_and_says_why(layers, reason, caplog):
     net, image = ready(lambda: nn.Sequential(*layers)), image_of(17, 18)
     occlude = IncrementalOcclusion(net, 3, FILL)
-    (said,) = caplog.messages
-    assert said.startswith("occlusion runs the whole network for each cell: ")
-    assert reason in said
+    assert caplog.messages[0].startswith("occlusion runs the whole network for each cell: ")
+    assert [reason in said for said in caplog.messages] == [True]
     assert not occlude.incremental
     assert reason in occlude.why_not
     assert BackwardPass(net).why_not == occlude.why_not

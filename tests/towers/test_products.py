@@ -12,13 +12,10 @@ X, W, BIAS = torch.randn(5, 40), torch.randn(30, 40), torch.randn(30)
 @pytest.mark.parametrize(
     "weight", [W, W.mT.contiguous().mT, torch.randn(30, 80)[:, ::2]], ids=["rows", "columns", "strided"]
 )
-def test_linear_is_the_product_of_float64(weight, dtype):
+def test_products_are_those_of_float64(weight, dtype):
     found = linear(X.to(dtype), weight.to(dtype), BIAS.to(dtype))
     torch.testing.assert_close(found, (X.double() @ weight.double().mT + BIAS.double()).to(dtype))
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
-def test_fixed_matrices_multiply_their_own_rows(dtype):
+    # Fixed matrices multiply their own rows.
     weights, x = torch.randn(3, 30, 40, dtype=dtype), torch.randn(3, 5, 40, dtype=dtype)
     out = torch.full((3, 5, 30), torch.nan, dtype=dtype)
     FixedMatrices(weights).multiply(x, out)

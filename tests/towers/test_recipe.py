@@ -42,8 +42,6 @@ def test_an_image_is_resized_to_both_sides_from_any_shape(tmp_path):
 
 PALETTE = Image.new("P", (2, 2), 1)
 PALETTE.putpalette([255, 0, 0, 0, 200, 10])
-
-
 MODES = {
     "gray": (Image.new("L", (2, 2), 9), (9, 9, 9), {}),
     "one bit": (Image.new("1", (2, 2), 1), (255, 255, 255), {}),

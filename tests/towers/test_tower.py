@@ -7,6 +7,7 @@ import pytest
 import torch
 from known_models import draw
 from networks import Residual
+from pipelines import TARGET
 from torch import nn
 
 from lookwhy.attribution import Deconvnet, Gradient, GuidedBackprop, Occlusion
@@ -16,7 +17,6 @@ from lookwhy.towers import IncrementalOcclusion, Memory, Tower
 from lookwhy.towers.backward import BackwardPass
 from lookwhy.towers.relu_rules import guided, plain
 
-TARGET = torch.tensor([1, 2, 3])
 BLACK = torch.zeros(3, dtype=torch.float64)
 
 
@@ -175,9 +175,7 @@ def test_differences_beyond_half_precision_are_computed_each_time(small_pipeline
     assert not list(tmp_path.iterdir())
 
 
-def test_two_towers_or_a_tower_made_of_a_tower_may_share_a_memory_which_rounds_nothing_in_ram(
-    small_pipeline, small_batch
-):
+def test_two_towers_or_nested_ones_may_share_a_memory_which_rounds_nothing(small_pipeline, small_batch):
     network = nn.Sequential(small_pipeline.tower.network, nn.Linear(96, 3).double())
     exact, image = maps(small_pipeline, small_batch)[0], small_batch.images[0]
     small_pipeline.tower.memory = memory = Memory(images=2)

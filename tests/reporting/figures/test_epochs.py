@@ -10,23 +10,19 @@ from lookwhy.reporting.figures.chart import WIDTHS
 from lookwhy.reporting.figures.epochs import agreement_over_epochs
 
 
-def test_curves_bands_baselines_and_a_zero_line_are_drawn():
+def test_curves_bands_baselines_and_a_zero_line_are_drawn_and_told_apart():
     runs = {"first": {e: make_result(e) for e in (0, 1, 3)}, "second": {e: make_result(e) for e in range(2)}}
     figure = agreement_over_epochs(runs)
     assert_nothing_clipped(figure)
     upper, lower = figure.axes
-    curve = next(line for line in upper.lines if line.get_label() == "Occlusion, first")
-    assert curve.get_xdata().tolist() == [0, 1, 3]
-    assert curve.get_ydata().tolist() == pytest.approx([0.25, 0.26, 0.28])
+    lines = {line.get_label(): line for line in upper.lines}
+    x, y = lines["Occlusion, first"].get_data()
+    assert (x.tolist(), y.tolist()) == ([0, 1, 3], pytest.approx([0.25, 0.26, 0.28]))
     assert {"Random", "Centre prior", "Simulated annotators (each against the others)"} <= set(texts(figure))
     assert sum(line.get_label() == "Centre prior" for line in upper.lines) == 1, "runs that agree share it"
     assert any(list(line.get_ydata()) == [0, 0] for line in lower.lines)
     assert len(upper.collections) == len(lower.collections) == 4
-
-
-def test_runs_differ_by_dash_and_marker_and_methods_by_the_pages_colours():
-    runs = {name: {e: make_result(e) for e in range(2)} for name in ("first", "second")}
-    lines = {line.get_label(): line for line in agreement_over_epochs(runs).axes[0].lines}
+    # Runs differ by dash and marker, methods by the colours of the page.
     one, other = lines["Occlusion, first"], lines["Occlusion, second"]
     assert one.get_color() == other.get_color() == style.method_colours(["occlusion"])["occlusion"]
     assert one.get_linestyle() != other.get_linestyle()
@@ -63,19 +59,15 @@ def test_an_epoch_without_a_value_is_a_gap_and_a_single_epoch_has_upright_interv
     assert any(segment[:, 1].tolist() == pytest.approx(ends) for segment in segments)
 
 
-def test_annotators_are_called_what_each_run_calls_them():
+def test_annotators_are_called_what_each_run_calls_them_and_a_run_without_any_value_is_named():
     simulated, human = make_result(), make_result()
     human.manifest["annotators"] = "human annotators"
-    shown = texts(agreement_over_epochs({"a": {2: simulated}}))
-    assert not any("human" in text.lower() for text in shown)
+    assert "human" not in " ".join(texts(agreement_over_epochs({"a": {2: simulated}}))).lower()
     shown = texts(agreement_over_epochs({"a": {2: simulated}, "b": {2: human}}))
     assert "Agreement with simulated annotators and human annotators" in shown
     levels = {f"{who} annotators (each against the others)" for who in ("Simulated", "Human")}
     assert levels <= set(shown)
-
-
-def test_a_run_without_any_value_is_named():
-    runs = {"a": {2: make_result()}, "only words": {2: make_result(annotators=False)}}
+    runs = {"a": {2: simulated}, "only words": {2: make_result(annotators=False)}}
     shown = texts(agreement_over_epochs(runs))
     assert "Agreement with simulated annotators" in shown, "and with nobody else"
     assert "No rank correlation is defined in: only words." in " ".join(shown)

@@ -3,7 +3,7 @@
 import numpy as np
 from made_results import make_result
 
-from lookwhy.reporting.page.examples import choose_questions
+from lookwhy.reporting.page.examples import choose_questions, shown_epochs
 
 
 def ids(results, most=60):
@@ -32,10 +32,13 @@ def test_questions_of_most_runs_come_first_and_a_run_on_other_data_is_not_left_w
     assert set(ids([make_result(count=8), shifted(make_result(count=8), 4)], 4)) == {104, 105, 106, 107}
     found = ids([make_result(), make_result(), shifted(make_result(), 1000)], 6)
     assert sorted(np.array(found) >= 1000) == [False] * 3 + [True] * 3
-
-
-def test_one_id_of_two_data_sets_is_two_questions():
+    # One id of two data sets is two questions.
     other = make_result()
     for record in other.records:
         record["question"] = "is it raining ?"
     assert len(choose_questions([make_result(), other], 60)) == 24
+
+
+def test_all_epochs_are_shown_where_they_fit():
+    assert shown_epochs([-1, 0, 1], 1_000_000, 2) == [-1, 0, 1]
+    assert shown_epochs(list(range(101)), 1_000_000, 2) == [0, 33, 67, 100]

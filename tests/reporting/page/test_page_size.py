@@ -45,9 +45,8 @@ def large_page(tmp_path_factory):
                 at = np.linspace(curve["x"][0], curve["x"][-1], 200)
                 curve.update(x=at.tolist(), y=np.interp(at, curve["x"], curve["y"]).tolist())
 
-    runs = {
-        f"run-{n}": make_run(folder / f"run-{n}", images, EPOCHS, change, count=EXAMPLES) for n in range(RUNS)
-    }
+    names = [f"run-{number}" for number in range(RUNS)]
+    runs = {name: make_run(folder / name, images, EPOCHS, change, count=EXAMPLES) for name in names}
     return write_report(list(runs.values()), folder / "report.html", compare(runs))
 
 

@@ -17,6 +17,7 @@ from tiny_runs import leet, run
 from lookwhy import store
 from lookwhy.errors import LookwhyError
 from lookwhy.reporting.wandb import environment, log, media, state
+from lookwhy.reporting.wandb.summary import best_values, read_summaries
 
 SCRIPT = """
 import sys
@@ -83,8 +84,9 @@ def logged(tmp_path_factory):
     )  # fmt: skip
 
 
-def table_of(logged, path: str) -> dict:
-    return json.loads((logged.files / path).read_text())
+def tables_of(logged, key: str) -> list[dict]:
+    """The table of each epoch under a key."""
+    return [json.loads((logged.files / item[f"analysis/{key}.path"]).read_text()) for item in logged.history]
 
 
 def test_each_epoch_is_logged_once_with_its_number_and_every_scalar(logged):
@@ -101,16 +103,12 @@ def test_every_metric_is_tied_to_the_epoch_by_its_exact_name(logged):
     assert [m["glob_name"] for m in metrics if m.get("glob_name")] == ["*"], "no pattern but Lightning's"
     names = [m["name"] for m in ours]
     assert len(names) == len(set(names)), "defined once a run, also a key that turns up later"
-    assert {f"analysis/{key}" for key in make_result(2).summary} <= set(names)
     media = {key.partition("._type")[0] for item in logged.history for key in item if key.endswith("._type")}
-    assert media <= set(names)
+    assert media | {f"analysis/{key}" for key in make_result(2).summary} <= set(names)
 
 
 def test_the_table_of_questions_is_new_at_every_epoch_under_one_key(logged):
-    paths = [item["analysis/questions.path"] for item in logged.history]
-    assert len(set(paths)) == 3
-    for epoch, path in enumerate(paths):
-        table = table_of(logged, path)
+    for epoch, table in enumerate(tables_of(logged, "questions")):
         rows = [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
         assert len(rows) == len({row["question_id"] for row in rows}) == 12, "W&B joins by the id"
         assert {(row["run"], row["epoch"]) for row in rows} == {("first", epoch)}
@@ -121,7 +119,7 @@ def test_the_table_of_questions_is_new_at_every_epoch_under_one_key(logged):
         assert others <= rows[1].keys()
 
 
-def test_examples_are_images_with_captions_and_of_one_size(logged):
+def test_examples_are_images_with_captions_and_of_one_size_and_figures_and_words_are_logged(logged):
     item = logged.history[1]
     assert item["analysis/examples._type"] == "images/separated"
     assert item["analysis/examples.count"] == 2
@@ -131,12 +129,9 @@ def test_examples_are_images_with_captions_and_of_one_size(logged):
     )
     assert all((logged.files / name).is_file() for name in item["analysis/examples.filenames"])
     assert "sizes do not match" not in logged.done.stderr
-
-
-def test_figures_and_the_chart_of_words_are_logged(logged):
     for name in ("most_important_words", "failure_prediction", "accuracy_by_type"):
         assert logged.history[0][f"analysis/figures/{name}._type"] == "image-file"
-    table = table_of(logged, logged.history[0]["analysis/most_important_words/gradient_table.path"])
+    table = tables_of(logged, "most_important_words/gradient_table")[0]
     assert table["columns"] == ["run", "epoch", "part of speech", "P(most important)", "by chance", "words"]
     assert table["data"][0] == ["first", 0, "Noun", pytest.approx(0.144), 0.12, 400]
 
@@ -145,21 +140,19 @@ def test_the_curves_of_the_failure_predictor_are_charts_of_each_runs_newest_tabl
     expected = make_result(2).curves
     assert len(expected) == 12
     for key, curve in expected.items():
-        paths = [item[f"analysis/{key}_table.path"] for item in logged.history]
-        assert len(set(paths)) == 3
-        table = table_of(logged, paths[2])
-        x, y = ([row[column] for row in table["data"]] for column in (2, 3))
+        for epoch, table in enumerate(tables_of(logged, f"{key}_table")):
+            run, number, x, y = zip(*(row[:4] for row in table["data"]), strict=True)
+            assert (set(run), set(number)) == ({"first"}, {epoch})
         assert (x, y) == (pytest.approx(curve["x"]), pytest.approx(curve["y"]))
-        assert {(row[0], row[1]) for row in table["data"]} == {("first", 2)}
 
 
 def test_a_chart_is_the_same_at_every_epoch_so_that_runs_lie_over_each_other(logged):
     charts = chart_settings(logged.records)
     curves, words = charts["analysis/failure/all/roc"], charts["analysis/most_important_words/gradient"]
     for (config,) in (curves, words):
-        text = json.dumps(config)
-        assert [word for word in ("epoch", "first") if word in text] == []
-        assert '"summaryTable"' in text, "the newest table of each run that is shown"
+        # The newest table of each run that is shown.
+        found = [word in json.dumps(config) for word in ("epoch", "first", '"summaryTable"')]
+        assert found == [False, False, True]
     assert curves[0]["panel_config"]["fieldSettings"]["stroke"] == "run"
 
 
@@ -175,14 +168,8 @@ def chart_settings(records) -> dict[str, list]:
 
 
 def test_the_summary_holds_the_best_and_the_last_values(logged):
-    expected = {
-        "accuracy/overall": make_result(2).summary["accuracy/overall"],
-        "accuracy/overall/best": 0.52,
-        "accuracy/overall/best_epoch": 2,
-        "image/occlusion/rank_correlation/best": 0.27,
-        "failure/all/aurc/best": 0.2,
-        "failure/all/aurc/best_epoch": 0,  # the first of equals
-    }
+    expected = make_result(2).summary | best_values(read_summaries(logged.run))
+    assert expected["accuracy/overall/best"] == pytest.approx(0.52)
     summary = logged.summary["summary"]
     assert {key: summary[f"analysis/{key}"] for key in expected} == pytest.approx(expected)
     assert summary["epoch"] == 2
@@ -195,18 +182,15 @@ def test_the_analysis_folder_is_an_artifact_without_what_is_half_written(logged)
     (artifact,) = [one for one in artifacts if one["type"] == "analysis"]  # W&B makes one of each table, too
     text = json.dumps(artifact)
     names = ("manifest.json", "summary.json", "records.parquet", "maps.h5", "figures/example_100.png")
-    for path in (f"epoch=00{epoch}/{name}" for epoch in range(3) for name in names):
-        assert path in text
+    assert all(f"epoch=00{epoch}/{name}" in text for epoch in range(3) for name in names)
     assert "partial" not in text
 
 
 def test_the_keys_that_a_view_may_show_are_the_ones_that_are_logged(logged):
     result = make_result(2)
-    kinds = ("._type", ".path", ".size", ".sha256", ".ncols", ".nrows", ".height", ".width", ".caption",
-             ".filenames", ".captions", ".count", ".format", ".log_mode", ".artifact_path",
-             "._latest_artifact_path")  # fmt: skip
-    real = {key for item in logged.history for key in item if key.startswith("analysis/") or key == "epoch"}
-    real = {next((key.removesuffix(kind) for kind in kinds if key.endswith(kind)), key) for key in real}
+    # W&B appends the kinds of its media after a dot.
+    keys = {key.partition(".")[0] for item in logged.history for key in item}
+    real = {key for key in keys if key.startswith("analysis/") or key == "epoch"}
     real |= {key for key in logged.summary["summary"] if key.endswith(("/best", "/best_epoch"))}
     charts = set(chart_settings(logged.records))
     assert log.logged_keys(result) - charts == real
@@ -233,13 +217,16 @@ class Recorder:
         self.log = self.logs.append
 
 
-def test_long_curves_are_thinned_to_what_a_panel_shows_and_keep_their_ends():
+def test_long_curves_and_lists_of_images_are_thinned_to_what_wandb_shows(monkeypatch, image_folder):
     result = make_result()
+    monkeypatch.setattr(media, "MOST_IMAGES", 2)
+    pictures = {f"example_{i}": image_folder / "0.png" for i in range(100, 104)}
+    assert len(media.example_images(result, pictures, 0)) == 2
     x = np.linspace(0, 1, 200).tolist()
     result.curves = {"failure/all/roc": {"x": x, "y": x}}
     table = media.charts(result, "first", 1)["failure/all/roc"].table
     assert len(table.data) == len({row[2] for row in table.data}) == 50
-    assert [table.data[0][2:4], table.data[-1][2:4]] == [[0.0, 0.0], [1.0, 1.0]]
+    assert [table.data[0][2:4], table.data[-1][2:4]] == [[0.0, 0.0], [1.0, 1.0]], "the ends are kept"
 
 
 def test_the_same_analysis_is_logged_once_by_any_number_of_runs(tmp_path):
@@ -274,12 +261,6 @@ def test_a_run_folder_keeps_its_run_id_unless_the_user_says_another(bare, tmp_pa
     assert (state.run_id(tmp_path), state.is_logged(tmp_path, 0, "abc")) == ("mine", False), "not to that run"
 
 
-def test_no_more_images_under_a_key_than_wandb_keeps(monkeypatch, image_folder):
-    monkeypatch.setattr(media, "MOST_IMAGES", 2)
-    pictures = {f"example_{i}": image_folder / "0.png" for i in range(100, 104)}
-    assert len(media.example_images(make_result(), pictures, 0)) == 2
-
-
 @pytest.fixture
 def bare(monkeypatch, tmp_path):
     """No W&B settings at all, and an empty home."""
@@ -301,34 +282,29 @@ def write(home: Path, name: str, text: str) -> None:
     (home / name).chmod(0o600)
 
 
-@pytest.mark.parametrize("machine", ["", "machine github.com\n", "default "])
-def test_without_a_key_of_the_server_the_run_is_offline(bare, tmp_path, machine):
-    if machine:
-        write(bare, NETRC, f"{machine} login user password x\n")
+LOGIN = "login user password {key}"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "mode"),
+    [("nothing", "", "offline"), (NETRC, "machine github.com login user password x", "offline"),
+     (NETRC, "default login user password x", "offline"), (NETRC, f"machine {{host}} {LOGIN}", None),
+     (NETRC, f"machine api.wandb.ai {LOGIN}", None), (SETTINGS, "api_key = {key}", None)],
+)  # fmt: skip
+def test_without_a_key_of_the_server_the_run_is_offline(bare, tmp_path, monkeypatch, name, text, mode):
+    write(bare, name, text.format(key=KEY, host=urlsplit(wandb.Settings().base_url).hostname))
     found = environment.offline_environment(tmp_path / "run")
-    assert found["WANDB_MODE"] == "offline"
-    folders = [value for name, value in found.items() if name.endswith("_DIR")]
-    assert len(folders) == 4
-    assert all(Path(folder).is_relative_to(tmp_path / "run") for folder in folders)
-
-
-@pytest.mark.parametrize("where", ["environment", NETRC, "old netrc", SETTINGS])
-def test_with_a_key_the_run_is_online(bare, tmp_path, monkeypatch, where):
-    host = "api.wandb.ai" if where == "old netrc" else urlsplit(wandb.Settings().base_url).hostname
-    if where == "environment":
-        monkeypatch.setenv("WANDB_API_KEY", KEY)
-    elif where == SETTINGS:
-        write(bare, SETTINGS, f"api_key = {KEY}")
-    else:
-        write(bare, NETRC, f"machine {host}\n login user\n password {KEY}\n")
+    assert found.get("WANDB_MODE") == mode
+    folders = [Path(value) for variable, value in found.items() if variable.endswith("_DIR")]
+    assert [folder.is_relative_to(tmp_path / "run") for folder in folders] == [True] * 4
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
     assert "WANDB_MODE" not in environment.offline_environment(tmp_path / "run")
 
 
-@pytest.mark.parametrize("where", ["environment", SETTINGS])
-def test_the_server_that_the_user_has_chosen_is_named(bare, tmp_path, monkeypatch, where):
-    write(bare, SETTINGS, f"base_url = {BASE_URL}" if where == SETTINGS else "")
-    own = {"WANDB_API_KEY": KEY} | ({} if where == SETTINGS else {"WANDB_BASE_URL": BASE_URL})
-    monkeypatch.setattr(os, "environ", dict(os.environ) | own)
+@pytest.mark.parametrize("own", [{}, {"WANDB_BASE_URL": BASE_URL}], ids=[SETTINGS, "environment"])
+def test_the_server_that_the_user_has_chosen_is_named(bare, tmp_path, monkeypatch, own):
+    write(bare, SETTINGS, "" if own else f"base_url = {BASE_URL}")
+    monkeypatch.setattr(os, "environ", dict(os.environ) | own | {"WANDB_API_KEY": KEY})
     sentence = environment.prepare_environment(tmp_path / "run")
     assert f"API key found, logging to {BASE_URL}; files in" in sentence
 
@@ -342,9 +318,8 @@ def test_a_setting_that_wandb_refuses_is_one_line(bare, tmp_path, monkeypatch, v
 
 @pytest.mark.parametrize("mode", ["disabled", "online", "offline"])
 def test_variables_that_the_user_has_set_stay(bare, tmp_path, monkeypatch, mode):
-    elsewhere = tmp_path / "elsewhere"
-    mine = {"WANDB_MODE": mode, "WANDB_DIR": str(elsewhere)}
+    mine = {"WANDB_MODE": mode, "WANDB_DIR": str(tmp_path / "elsewhere")}
     monkeypatch.setattr(os, "environ", dict(os.environ) | mine)
     sentence = environment.prepare_environment(tmp_path / "run")
     assert {name: os.environ[name] for name in mine} == mine
-    assert sentence == f"W&B: {mode}, as WANDB_MODE says; files in {elsewhere / 'wandb'}"
+    assert sentence == f"W&B: {mode}, as WANDB_MODE says; files in {tmp_path / 'elsewhere/wandb'}"
