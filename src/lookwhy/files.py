@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Iterator
@@ -25,6 +26,13 @@ def make_folder(path: Path) -> Path:
     """Make a folder to write to, or raise a LookwhyError before work that could take hours."""
     with writing("a folder to write to", path):
         path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def regular(path: Path) -> Path:
+    """The path itself; an OSError for a pipe or a device, for which a reader could wait for ever."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise OSError(errno.EINVAL, "a pipe or a device", str(path))
     return path
 
 

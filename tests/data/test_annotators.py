@@ -74,3 +74,17 @@ def test_a_damaged_map_is_read_or_refused_in_one_line(tmp_path, picture):
             messages.append(str(error))
     assert len(messages) > 100
     assert all(str(path) in message and "\n" not in message for message in messages)
+
+
+@pytest.mark.parametrize(
+    ("mode", "found"), [("RGB", "a coloured one"), ("P", "a coloured one"), ("RGBA", "one with transparency")]
+)
+def test_a_coloured_or_transparent_map_is_refused(tmp_path, mode, found):
+    pixels = np.full((4, 4, 4), 255, np.uint8)
+    if mode == "RGBA":
+        pixels[:2, :, 3] = 40
+    else:
+        pixels[:2, :, :3] = (128, 0, 0)  # the hottest colour of jet, as dark as its coldest
+    Image.fromarray(pixels).convert(mode).save(tmp_path / "77_1.png")
+    with pytest.raises(LookwhyError, match=f"found {found} in .*77_1.png; save the values"):
+        load_annotator_maps(find_annotator_maps(tmp_path), [77], 2)

@@ -1,5 +1,7 @@
 """Image files as the input of a network."""
 
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -73,10 +75,26 @@ def test_a_missing_or_damaged_file_is_named(tmp_path):
     with pytest.raises(LookwhyError, match=f"found no file {path}"):
         CAFFE.load(path)
     whole = saved(tmp_path, Image.fromarray(np.arange(30_000, dtype=np.uint8).reshape(100, 100, 3)))
-    for content in (b"", b"<html>404</html>", whole.read_bytes()[:-500], whole.read_bytes()[:40]):
+    # PostScript would start another program.
+    for content in (
+        b"",
+        b"<html>404</html>",
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
+        whole.read_bytes()[:-500],
+        whole.read_bytes()[:40],
+    ):
         path.write_bytes(content)
         with pytest.raises(LookwhyError, match=f"found something else in {path}"):
             CAFFE.load(path)
+    path.unlink()
+    os.mkfifo(path)  # nobody writes into this pipe: a reader would wait for ever
+    with pytest.raises(LookwhyError, match=f"found something else in {path} .*a pipe or a device"):
+        CAFFE.load(path)
+
+
+def test_a_sound_picture_with_broken_exif_values_is_read(shared_data):
+    for path in (shared_data / "field" / "01-exif-bad-value").glob("*.jpg"):
+        assert read_rgb(path).mode == "RGB"
 
 
 @pytest.mark.parametrize("recipe", [CAFFE, TORCHVISION])

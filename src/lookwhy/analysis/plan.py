@@ -19,7 +19,7 @@ from lookwhy.analysis.rank_correlation import Constant, Ranking, Ties
 from lookwhy.attribution import Attributor, GuidedBackprop, Occlusion, WordDrop, WordGradient
 from lookwhy.data.annotators import Resize
 from lookwhy.errors import LookwhyError, option
-from lookwhy.files import packaged_config
+from lookwhy.files import packaged_config, regular
 
 
 @dataclass
@@ -73,6 +73,10 @@ class AnalysisPlan:
             number = getattr(self, name)
             if number is not None and number < 1:
                 raise LookwhyError(f"expected {name} of at least 1, found {number}; leave it out for all")
+        least = {"num_examples": 0, "frequent_tags": 0, "folds": 2, "bootstrap_samples": 1, "seed": 0}
+        for name, smallest in least.items():
+            if getattr(self, name) < smallest:
+                raise LookwhyError(f"expected {name} of at least {smallest}, found {getattr(self, name)}")
         placed = [("image", one) for one in self.image_methods]
         placed += [("question", one) for one in self.question_methods]
         for (_, method), fact in product(placed, ("name", "domain", "needs")):
@@ -154,8 +158,8 @@ class AnalysisPlan:
                 wrong type.
         """
         try:
-            content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        except (OSError, ValueError, yaml.YAMLError) as error:
+            content = yaml.safe_load(regular(Path(path)).read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
             raise LookwhyError(
                 f"expected a YAML file with a plan, found none in {path} ({_first_line(error)}); "
                 f"see {packaged_config('analysis')}"

@@ -13,9 +13,13 @@ from jaxtyping import Float
 from PIL import Image
 
 from lookwhy.errors import LookwhyError
+from lookwhy.files import regular
+from lookwhy.towers.recipe import IMAGE_FORMATS
 
 Resize = Literal["area", "bilinear"]
 _FILTERS = {"area": Image.Resampling.BOX, "bilinear": Image.Resampling.BILINEAR}
+MOST_COLOUR = 16
+"""Largest difference of red, green and blue in a gray picture that was compressed with losses, of 255."""
 _NAME = re.compile(r"(\d+)_(\d+)\.png$")
 
 
@@ -71,16 +75,36 @@ def load_annotator_maps(
 
 def _load(path: Path, grid: int, resize: Resize) -> Float[np.ndarray, "G G"]:
     try:
-        with Image.open(path) as picture:
+        with Image.open(regular(path), formats=IMAGE_FORMATS) as picture:
+            _check_gray(picture, path)
             if picture.mode.startswith("I"):
                 # 16-bit gray: scaled here, because PIL would clip values above 255 to white.
                 gray = Image.fromarray(np.asarray(picture, np.float32) / 257)
             else:
                 # Resize in float: averages rounded to 256 levels would make cells equal.
                 gray = picture.convert("L").convert("F")
-    # Pillow raises SyntaxError for damaged PNG chunks.
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except LookwhyError:
+        raise
+    # On damaged bytes, Pillow's decoders raise errors of a dozen classes.
+    except Exception as error:
         raise LookwhyError(
             f"expected a gray PNG, found something else in {path} ({error}); remove or replace it"
         ) from error
     return np.asarray(gray.resize((grid, grid), _FILTERS[resize]), np.float32)
+
+
+def _check_gray(picture: Image.Image, path: Path) -> None:
+    """Refuse colours and transparency: their brightness is not the attention that they draw."""
+    if picture.mode in ("1", "L", "F") or picture.mode.startswith("I"):
+        return
+    pixels = np.asarray(picture.convert("RGBA"), np.int16)
+    found = ""
+    if np.ptp(pixels[..., :3], axis=-1).max() > MOST_COLOUR:
+        found = "a coloured one"
+    elif np.ptp(pixels[..., 3]):
+        found = "one with transparency"
+    if found:
+        raise LookwhyError(
+            f"expected a gray map without transparency, found {found} in {path}; save the values that it "
+            "was drawn from as gray"
+        )

@@ -68,6 +68,10 @@ class VQADataModule(pl.LightningDataModule):
         self.folder = Path(folder)
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.sampling, self.steps_per_epoch, self.seed = sampling, steps_per_epoch, seed
+        if (least := min(batch_size, eval_batch_size)) < 1:
+            raise LookwhyError(
+                f"expected data.batch_size and data.eval_batch_size of at least 1, found {least}"
+            )
         if steps_per_epoch is not None and (sampling != "with_replacement" or steps_per_epoch < 1):
             raise LookwhyError(
                 "expected data.steps_per_epoch of at least 1 with data.sampling with_replacement, found "

@@ -186,16 +186,17 @@ def open_features(path: Path) -> h5py.File:
     """
     try:
         file = h5py.File(path)
+        is_whole = "images_train" in file and "images_test" in file
     except FileNotFoundError as error:
         raise LookwhyError(
             f"expected image features, found no file {path}; run {command('prepare')} first"
         ) from error
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
         found = "one cut off" if "truncated" in str(error) else "something else"
         raise LookwhyError(
             f"expected an HDF5 file, found {found} in {path}; run {command('prepare')} features again"
         ) from error
-    if "images_train" not in file or "images_test" not in file:
+    if not is_whole:
         file.close()
         raise LookwhyError(
             f"expected images_train and images_test, found at most one of them in {path}; "

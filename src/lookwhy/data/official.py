@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lookwhy.errors import LookwhyError
+from lookwhy.files import regular
 
 NUM_ANNOTATORS = 10
 _QUESTION_IDS, _IMAGE_IDS = 1 << 32, 1 << 63
@@ -183,7 +184,8 @@ def _by_id(items: list[dict[str, Any]], path: Path) -> dict[int, dict[str, Any]]
 
 def _read(path: Path, key: str) -> dict[str, Any]:
     try:
-        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        raw = regular(path).read_bytes()
+        raw = gzip.decompress(raw) if path.suffix == ".gz" else raw
         content = json.loads(raw)
     except OSError as error:
         raise LookwhyError(

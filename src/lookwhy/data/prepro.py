@@ -103,7 +103,7 @@ def read_prepro(folder: Path) -> Prepro:
     try:
         with h5py.File(path) as file:
             train, test = (_read_split(file, path, split, image_files[split]) for split in SPLITS)
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, RuntimeError) as error:
         reason = error.args[0] if isinstance(error, KeyError) else error  # names the missing dataset
         raise LookwhyError(
             f"expected the datasets of data_prepro.h5, found something else in {path} ({reason}); "

@@ -17,6 +17,7 @@ from typing import Any
 
 from lookwhy.data.official import find_image
 from lookwhy.errors import LookwhyError, command
+from lookwhy.files import regular
 
 NAMES = ("questions.csv", "questions.json", "questions.jsonl")
 IMAGE, QUESTION, ID = "image", "question", "question_id"
@@ -84,7 +85,7 @@ Entries = Iterator[tuple[str, Any] | BadRow]
 
 def _read(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8-sig")
+        return regular(file).read_text(encoding="utf-8-sig")
     except OSError as error:
         raise LookwhyError(
             f"expected a list of questions, found none that can be read at {file} "

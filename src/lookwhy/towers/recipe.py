@@ -17,7 +17,10 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from lookwhy.errors import LookwhyError
+from lookwhy.files import regular
 
+IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+"""Formats of image files, by Pillow's names. No other decoder runs: PostScript would start a program."""
 CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
 IMAGENET_MEAN_RGB, IMAGENET_STD_RGB = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -115,22 +118,27 @@ def read_rgb(path: Path) -> Image.Image:
         LookwhyError: the file is missing or damaged.
     """
     try:
-        with Image.open(path) as file:
+        with Image.open(regular(path), formats=IMAGE_FORMATS) as file:
             return as_rgb(file)
     except FileNotFoundError as error:
         raise LookwhyError(
             f"expected an image, found no file {path}; correct its path, or the folder of the images"
         ) from error
-    # Pillow raises SyntaxError for damaged PNG chunks.
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    # On damaged bytes, Pillow's decoders raise errors of a dozen classes.
+    except Exception as error:
         raise LookwhyError(
-            f"expected an image, found something else in {path} ({error}); replace the file"
+            f"expected an image ({', '.join(IMAGE_FORMATS)}), found something else in {path} ({error}); "
+            "replace the file"
         ) from error
 
 
 def as_rgb(file: Image.Image) -> Image.Image:
     """Convert a PIL image to an upright RGB image; a damaged image raises Pillow's own error."""
-    picture: Image.Image = ImageOps.exif_transpose(file)
+    file.load()
+    try:
+        picture: Image.Image = ImageOps.exif_transpose(file)
+    except Exception:  # cameras write EXIF values of wrong types: the picture stays as it lies
+        picture = file
     if picture.mode.startswith("I"):
         # 16-bit gray: PIL would clip values above 255 instead of scaling them.
         picture = Image.fromarray((np.asarray(picture) // 256).astype(np.uint8))
