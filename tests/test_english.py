@@ -9,14 +9,16 @@ from pathlib import Path
 from pages import PAGES
 from tiny_runs import ROOT
 
-SOURCES = sorted(ROOT.glob("src/lookwhy/**/*.py"))
+SOURCES = [
+    path for room in ("src/lookwhy", "benchmarks", "tests") for path in sorted(ROOT.glob(f"{room}/**/*.py"))
+]
 FORBIDDEN = re.compile(r"(?:^|(?<=[.!?:] ))(Of|What|Whatever|Whoever) (?!does\b|is\b.*\?|.*\?)", re.M)
 """A sentence that begins with one of these has its subject at the end, or none. Questions may."""
 PARTICIPLES = re.compile(
     r"_?(?:[A-Z][a-z]+(?:ed|en)|Kept|Told|Known|Made|Found|Read|Shown|Held|Sent|Left|Met|Built|Run)\Z"
 )
 """Names of classes that say what happened to a thing and not what it is."""
-NOUNS = {"Speed", "Seed", "Token", "Need"}
+NOUNS = {"Speed", "Seed", "Token", "Need", "Screen"}
 
 
 def prose(path: Path) -> list[tuple[int, str]]:

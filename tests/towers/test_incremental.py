@@ -117,7 +117,7 @@ def test_little_memory_gives_the_same_numbers_and_single_precision_the_usual_err
     torch.testing.assert_close(single.double(), expected, atol=1e-5, rtol=0)
 
 
-class Doubled(nn.Conv2d):
+class Doubler(nn.Conv2d):
     def forward(self, x):
         return 2 * super().forward(x)
 
@@ -131,7 +131,7 @@ HOOKED.register_forward_hook(lambda module, args, output: output * 2)
     [
         ([Residual()], "Residual is not"),
         ([nn.Conv2d(3, 4, 3), nn.GELU()], "GELU is not"),
-        ([Doubled(3, 4, 3)], "Doubled is not"),
+        ([Doubler(3, 4, 3)], "Doubler is not"),
         ([nn.MaxPool2d(3, 2, ceil_mode=True)], "MaxPool2d has ceil_mode"),
         ([nn.Conv2d(3, 4, 3, padding="same")], "Conv2d has padding by name"),
         ([nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect")], "other than zeros"),

@@ -114,7 +114,7 @@ def test_a_killed_process_leaves_whole_files_and_two_processes_agree(tmp_path):
     assert sorted(written) == list(range(200))
 
 
-class Scaled(nn.Module):
+class Scaler(nn.Module):
     def __init__(self, factor, offset):
         super().__init__()
         self.factor, self.offset = factor, torch.tensor(offset)
@@ -129,7 +129,7 @@ def test_the_fingerprint_of_a_network_depends_on_layers_weights_and_settings_tha
     copy = nn.Sequential(nn.Conv2d(3, 2, 3))
     copy.load_state_dict(one.state_dict())
     networks = [one, other, copy, nn.Sequential(*one, nn.ReLU())]
-    networks += [nn.Sequential(Scaled(*values)) for values in ((1, 2.0), (2, 2.0), (1, 3.0), (1, 2.0))]
+    networks += [nn.Sequential(Scaler(*values)) for values in ((1, 2.0), (2, 2.0), (1, 3.0), (1, 2.0))]
     found = [Tower(network)._fingerprint for network in networks]
     assert (found[0], found[4]) == (found[2], found[7])
     assert len(set(found)) == 6

@@ -27,7 +27,7 @@ REMEDIES = {
     errno.ELOOP: "the links in this path form a circle; give another path",
     errno.EADDRINUSE: "give another --port",
 }
-"""What to do about an OSError, by its number."""
+"""Remedy of an OSError, by its number."""
 KNOWN = {
     "lightning_fabric.utilities.exceptions.MisconfigurationException": "change this setting",
     "pytorch_lightning.utilities.exceptions.MisconfigurationException": "change this setting",
@@ -43,7 +43,7 @@ KNOWN = {
     "json.decoder.JSONDecodeError": "mend the file",
     "builtins.ModuleNotFoundError": "install it, or leave out the setting that needs it",
 }
-"""What to do about the errors of libraries, by the name of their class or of a class they derive from."""
+"""Remedy of an error of a library, by the name of its class or of a class that it derives from."""
 
 
 def one_line(error: Exception) -> tuple[str, int]:
