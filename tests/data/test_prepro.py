@@ -188,11 +188,34 @@ def test_a_missing_or_damaged_file_is_named(original, name):
         ("img_pos_test", np.uint32([3, 1, 2]), "points outside the 2 images"),
         ("img_pos_train", np.uint32([0, 1]), "points outside the 2 images"),
         ("ques_length_train", np.uint32([1, 1]), "2 lengths of 3 questions"),
+        ("ques_length_train", np.uint32([1, 0, 2]), "expected ques_length_train from 1 to "),
+        ("ques_length_train", np.float32([1, 1.5, 2]), "ques_length_train holds numbers that are not whole"),
+        ("ques_train", np.uint32([1, 2, 3]), "ques_train is no table with a row a question"),
         ("answers10_test", ["a?", "b?"], "2 answers10 of 3 questions"),
         ("answers10_test", ["a?", "b?", "c?"], "without a column for each annotator"),
     ],
 )
 def test_missing_datasets_and_contradictions_are_named(original, name, values, found):
+    write(original, name, values)
+    fails(original, found)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "found"),
+    [
+        (
+            "ques_train",
+            lambda x: x[:, ::-1],
+            "expected ques_train left-aligned, 0 only after ques_length_train",
+        ),
+        ("ques_test", lambda x: x * 1000, "expected word ids from 0 to "),
+        ("answers", lambda x: x * 0, "expected answers from 1 to "),
+        ("answers", lambda x: x + 1000, "found 3 of 3 questions otherwise"),
+    ],
+)
+def test_contents_that_would_train_to_nonsense_are_refused(original, name, change, found):
+    with h5py.File(original / "data_prepro.h5") as file:
+        values = change(file[name][:])
     write(original, name, values)
     fails(original, found)
 

@@ -101,14 +101,20 @@ def read_prepro(folder: Path) -> Prepro:
             f"unique_img_*), found {found} in {json_path}; run {command('prepare')} questions again"
         ) from error
     try:
+        there = ""
         with h5py.File(path) as file:
+            there = ", ".join(file)
             train, test = (_read_split(file, path, split, image_files[split]) for split in SPLITS)
     except (OSError, KeyError, ValueError, RuntimeError) as error:
-        reason = error.args[0] if isinstance(error, KeyError) else error  # names the missing dataset
+        reason = str(error)
+        if isinstance(error, KeyError):  # it names the missing dataset
+            reason = f"{error.args[0]}; the file has {there}"
         raise LookwhyError(
             f"expected the datasets of data_prepro.h5, found something else in {path} ({reason}); "
             f"run {command('prepare')} again"
         ) from error
+    for split, questions in (("train", train), ("test", test)):
+        _check_questions(questions, split, len(words), len(answers), path)
     words += [] if words[-1:] == [UNKNOWN] else [UNKNOWN]
     vocabulary = Vocabulary({str(i): word for i, word in enumerate(words, start=1)})
     return Prepro(train, test, vocabulary, answers, str(names.get("image_root", "")))
@@ -147,7 +153,10 @@ def join_annotations(prepro: Prepro, questions: Path, annotations: Path) -> None
 
 def _read_split(file: h5py.File, path: Path, split: str, image_files: list[str]) -> SplitQuestions:
     def numbers(name: str) -> Int64[np.ndarray, "N *T"]:
-        return file[name][:].astype(np.int64)
+        found = file[name][:]
+        if found.dtype.kind not in "iu" and not (found == np.rint(found)).all():
+            raise ValueError(f"{name} holds numbers that are not whole")
+        return found.astype(np.int64)
 
     image_pos = numbers(f"img_pos_{split}").ravel() - 1
     rows = len(image_pos)
@@ -170,6 +179,8 @@ def _read_split(file: h5py.File, path: Path, split: str, image_files: list[str])
         # Open-ended files have this column, too, without any choice in it.
         "choices": choices if (choices >= 0).any() else np.empty((rows, 0), np.int64),
     }
+    if columns["tokens"].ndim != 2:
+        raise ValueError(f"ques_{split} is no table with a row a question and a column a word")
     shapes = {name: column.shape for name, column in columns.items()}
     texts = {name: file[f"{name}_{split}"].shape for name in TEXTS if f"{name}_{split}" in file}
     for name, shape in (shapes | texts).items():
@@ -183,6 +194,30 @@ def _read_split(file: h5py.File, path: Path, split: str, image_files: list[str])
         is_annotated="answers10" in texts,
         **columns,
     )
+
+
+def _check_questions(found: SplitQuestions, split: str, words: int, answers: int, path: Path) -> None:
+    """Refuse what a file of another project may hold, and what training would take without a word."""
+    tokens, lengths, rows = found.tokens, found.lengths, len(found.lengths)
+    if split == "train" and not rows:
+        raise LookwhyError(f"expected questions to train on, found none in {path}; prepare others")
+    columns, labelled = tokens.shape[1], found.labels if split == "train" else found.labels[:0]
+    wrong = {
+        f"ques_length_{split} from 1 to {columns}": (lengths < 1) | (lengths > columns),
+        f"word ids from 0 to {words} in ques_{split}": ((tokens < 0) | (tokens > words)).any(1),
+        f"ques_{split} left-aligned, 0 only after ques_length_{split} words": (
+            ((tokens > 0) != (np.arange(columns) < lengths[:, None])).any(1)
+        ),
+        f"answers from 1 to {answers}": (labelled < 0) | (labelled >= answers),
+    }
+    for expected, is_wrong in wrong.items():
+        if is_wrong.any():
+            row = int(is_wrong.argmax())
+            raise LookwhyError(
+                f"expected {expected}, found {is_wrong.sum():,} of {rows:,} questions otherwise in {path} "
+                f"(the first: question {found.question_ids[row]}, length {lengths[row]}, words "
+                f"{tokens[row].tolist()}, answer {found.labels[row] + 1}); correct the file"
+            )
 
 
 def _read_text(path: Path, split: str, shapes: dict[str, tuple[int, ...]], name: str) -> list[Any]:
