@@ -24,7 +24,8 @@ from lookwhy.callbacks.progress import progress_bars
 from lookwhy.cli.errors import closest
 from lookwhy.cli.net import WRONG_INPUT, own_error
 from lookwhy.cli.results import failed_process, print_results, write_metrics
-from lookwhy.cli.run_logger import describe, is_first_process, make_logger
+from lookwhy.cli.run_folder import choose, give_back, is_first_process
+from lookwhy.cli.run_logger import describe, make_logger
 from lookwhy.data.datamodule import VQADataModule
 from lookwhy.errors import LookwhyError, command
 from lookwhy.models.system import VQASystem
@@ -32,8 +33,6 @@ from lookwhy.reporting.wandb.environment import prepare_environment
 from lookwhy.reporting.wandb.state import forget_lost
 
 SUBCOMMANDS = ("fit", "validate", "test")
-RUN_FOLDER = "LOOKWHY_RUN_FOLDER"
-"""Environment variable with the run folder, for the processes that Lightning starts."""
 STRICT = {"exit_on_error": False, "allow_abbrev": False}
 
 
@@ -95,7 +94,8 @@ class TrainCLI(LightningCLI):
         """Make a trainer that writes into the run folder and logs to W&B there."""
         config = self._get(self.config, "trainer")
         _check_trainer(config)
-        run = self.run_folder = self._run_folder()
+        options = self.config[self.subcommand]
+        run = self.run_folder = choose(Path(options.runs) / options.name, options.get("ckpt_path"))
         kwargs["default_root_dir"] = str(run)
         if config.get("logger") in (None, True) and not config.get("fast_dev_run"):
             sentence = prepare_environment(run)
@@ -110,34 +110,6 @@ class TrainCLI(LightningCLI):
                 # By default, checkpoints go to a folder named after the logger's project and run id.
                 callback.dirpath = str(run / "checkpoints")
         return trainer
-
-    def _run_folder(self) -> Path:
-        """The folder of the resumed run, or runs/<name>, with a number if it exists already.
-
-        Only the first process creates a folder. torchrun and Slurm start all processes at once, without the
-        environment variable; the other processes then take the plain name and write nothing.
-        """
-        if RUN_FOLDER in os.environ:
-            return Path(os.environ[RUN_FOLDER])
-        checkpoint = self._get(self.config, "ckpt_path")
-        # A word without a folder may be one of Lightning's own, such as "last"; it also reads addresses.
-        is_path = checkpoint and "://" not in checkpoint and Path(checkpoint).parent != Path()
-        if is_path and not Path(checkpoint).is_file():
-            raise LookwhyError(f"expected a checkpoint, found no file {checkpoint}; correct --ckpt_path")
-        wanted = Path(self._get(self.config, "runs")) / self._get(self.config, "name")
-        if "WANDB_SWEEP_ID" in os.environ:
-            # Sweep agents may start at the same time; the id of the W&B run makes the names unique.
-            wanted = wanted.with_name(f"{wanted.name}-{os.environ.get('WANDB_RUN_ID', '')}")
-        if checkpoint and Path(checkpoint).parent.name == "checkpoints":
-            run = Path(checkpoint).parent.parent
-        else:
-            run, number = wanted, 2
-            while is_first_process() and ((run / "config.yaml").exists() or (run / "checkpoints").exists()):
-                run, number = wanted.with_name(f"{wanted.name}-{number}"), number + 1
-        if is_first_process():
-            run.mkdir(parents=True, exist_ok=True)
-            os.environ[RUN_FOLDER] = str(run)
-        return run
 
 
 def _check_trainer(config: Any) -> None:
@@ -212,7 +184,7 @@ def train(arguments: list[str]) -> int:
             raise failed from error
         raise
     finally:
-        os.environ.pop(RUN_FOLDER, None)
+        give_back(is_used=start.is_past)
     if cli.trainer.is_global_zero and cli.subcommand == "fit":
         write_metrics(cli.run_folder, cli.trainer)
         print_results(cli.run_folder, cli.trainer)

@@ -12,9 +12,9 @@ import yaml
 from jsonargparse import Namespace
 from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.loggers.logger import rank_zero_experiment
-from pytorch_lightning.utilities import rank_zero_only
 
 from lookwhy import __version__
+from lookwhy.cli.run_folder import is_first_process
 from lookwhy.data.datamodule import VQADataModule
 from lookwhy.files import sha256_file
 from lookwhy.reporting.wandb.environment import StartError, go_offline
@@ -22,11 +22,6 @@ from lookwhy.reporting.wandb.state import run_id
 
 LONGEST_TAG = 64
 """Largest number of characters of a tag that W&B accepts."""
-
-
-def is_first_process() -> bool:
-    """Whether this is rank 0 of all nodes, by the variables that Lightning, torchrun and Slurm set."""
-    return bool(rank_zero_only.rank == 0)  # type: ignore[attr-defined]
 
 
 class RunLogger(WandbLogger):

@@ -1,0 +1,72 @@
+"""Choice of a run's folder: that of the resumed run, or a new one that no other training has taken."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from pytorch_lightning.utilities import rank_zero_only
+
+from lookwhy.errors import LookwhyError
+from lookwhy.files import make_folder
+
+RUN_FOLDER = "LOOKWHY_RUN_FOLDER"
+"""Environment variable with the run folder, for the processes that Lightning starts."""
+CLAIM = ".claimed"
+"""File that exists in a run folder from the moment at which a training takes it."""
+
+
+def is_first_process() -> bool:
+    """Whether this is rank 0 of all nodes, by the variables that Lightning, torchrun and Slurm set."""
+    return bool(rank_zero_only.rank == 0)  # type: ignore[attr-defined]
+
+
+def choose(wanted: Path, checkpoint: str | None) -> Path:
+    """The folder of the resumed run, or the wanted folder, with a number if it is taken.
+
+    Only the first process takes a folder. torchrun and Slurm start all processes at once, without the
+    environment variable; the other processes then take the plain name and write nothing.
+
+    Raises:
+        LookwhyError: the checkpoint is a path that does not exist, or the folder cannot be made.
+    """
+    if RUN_FOLDER in os.environ:
+        return Path(os.environ[RUN_FOLDER])
+    # A word without a folder may be one of Lightning's own, such as "last"; it also reads addresses.
+    is_path = checkpoint and "://" not in checkpoint and Path(checkpoint).parent != Path()
+    if is_path and not Path(str(checkpoint)).is_file():
+        raise LookwhyError(f"expected a checkpoint, found no file {checkpoint}; correct --ckpt_path")
+    if "WANDB_SWEEP_ID" in os.environ:
+        # Sweep agents may start at the same time; the id of the W&B run makes the names unique.
+        wanted = wanted.with_name(f"{wanted.name}-{os.environ.get('WANDB_RUN_ID', '')}")
+    if checkpoint and Path(checkpoint).parent.name == "checkpoints":
+        run = make_folder(Path(checkpoint).parent.parent)
+    else:
+        run, number = wanted, 2
+        while is_first_process() and not _take(run):
+            run, number = wanted.with_name(f"{wanted.name}-{number}"), number + 1
+    if is_first_process():
+        os.environ[RUN_FOLDER] = str(run)
+    return run
+
+
+def give_back(is_used: bool) -> None:
+    """Forget this process's run folder, and remove it unless the training came so far as to use it."""
+    run = Path(os.environ.pop(RUN_FOLDER, ""))
+    if not is_used and is_first_process():
+        (run / CLAIM).unlink(missing_ok=True)
+        with suppress(OSError):  # it may hold more
+            run.rmdir()
+
+
+def _take(run: Path) -> bool:
+    """Take a folder for this process, unless it holds a run or another process has taken it."""
+    if (run / "config.yaml").exists() or (run / "checkpoints").exists():
+        return False
+    make_folder(run)
+    try:
+        (run / CLAIM).touch(exist_ok=False)  # of two processes, one succeeds
+    except FileExistsError:
+        return False
+    return True

@@ -1,0 +1,22 @@
+"""The folder of a run belongs to one training, also if two start at the same moment."""
+
+import subprocess
+
+from tiny_runs import clean_environment, run, train_command
+
+
+def test_two_trainings_of_one_name_at_once_get_two_folders_and_a_refused_one_leaves_none(
+    tiny_world, tmp_path
+):
+    refused = run(train_command(tiny_world, "--trainer.strategy=none"), tmp_path)
+    assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1)
+    assert "invalid strategy name" in refused.stderr
+    assert not list(tmp_path.glob("runs/*/*.*"))
+    command = train_command(tiny_world, "--trainer.max_epochs=1", "--analysis.every_n_epochs=9")
+    both = [
+        subprocess.Popen(command, cwd=tmp_path, env=clean_environment(), stdout=subprocess.DEVNULL)
+        for _ in range(2)
+    ]
+    assert [one.wait(200) for one in both] == [0, 0]
+    found = sorted(path.parent.parent.name for path in tmp_path.glob("runs/*/checkpoints/last.ckpt"))
+    assert found == ["shapes", "shapes-2"]
