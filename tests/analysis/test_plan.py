@@ -65,7 +65,7 @@ def test_the_description_names_every_setting_and_is_read_back():
     assert {one.grid for one in plan.on_grid(8).image_methods} == {plan.on_grid(8).grid} == {8}
 
 
-@pytest.mark.parametrize("settings", [{"grid": "wide"}, {"no_such": 1}, [1]])
+@pytest.mark.parametrize("settings", [{"grid": "wide"}, {"no_such": 1}, [1], None])
 def test_settings_of_another_kind_are_refused_with_their_source(settings, tmp_path):
     path = tmp_path / "plan.yaml"
     path.write_text(json.dumps(settings))

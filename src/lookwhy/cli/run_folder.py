@@ -56,8 +56,9 @@ def give_back(is_used: bool) -> None:
     run = Path(os.environ.pop(RUN_FOLDER, ""))
     if not is_used and is_first_process():
         (run / CLAIM).unlink(missing_ok=True)
-        with suppress(OSError):  # it may hold more
+        with suppress(OSError):  # they may hold more
             run.rmdir()
+            run.parent.rmdir()
 
 
 def _take(run: Path) -> bool:
