@@ -141,6 +141,11 @@ def test_a_method_and_a_head_of_ones_own_are_trained_and_analysed(clone, trained
 def test_a_measure_of_ones_own_stands_in_every_analysis(clone, trained):
     clone.write("Add a measure")
     (analysis,) = commands("Add a measure")
+    refused = run([sys.executable, *analysis[1:3]], clone.folder, PYTHONPATH=str(clone.folder / "src"))
+    assert refused.returncode == 2
+    assert re.search(
+        r"found my_method\.\w+ in .*; if you trust this module, give --trust my_method$", refused.stderr
+    )
     clone.run(analysis)
     found, before = clone.summary("runs/bag/analyze/last/analysis"), clone.summary("runs/bag/analysis")
     new = {key for key in found if "half_mass" in key}

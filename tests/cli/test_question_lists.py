@@ -10,10 +10,11 @@ ROWS = [
     ("list.json", '{"questions": [{"image": "a.png", "question": "Where?"}, 3, {"image": "a.png"}]}'),
     ("list.jsonl", '{"image": "a.png", "question": "Where?"}\n\n{"image"\n[]\n'),
     ("list.csv", "\ufeffImage , Question\r\na.png,Where?\r\nb.txt,Where?\r\na.png\r\n"),
+    *(("list.csv", f"image{s}question\na.png{s}Where?\nb.txt{s}Where?\na.png\n") for s in ";\t"),
 ]
 """Lists of a good row and two bad ones."""
 UNREADABLE = [
-    ("list.csv", b"image;question\na.png;Where?\n", "found no image in the first line"),
+    ("list.csv", b"image|question\na.png|Where?\n", "found no image in the first line"),
     ("list.csv", b"image,question\n", "found none in"),
     ("list.csv", b"image,question\n\xff\xfe,\n", "expected UTF-8 text"),
     ("list.json", b"{", "expected JSON"),

@@ -32,7 +32,8 @@ def random_vgg(arch, only_features=False):
 
 
 def convolutions_of(features, path):
-    torch.save({f"features.{name}": value for name, value in features.state_dict().items()}, path)
+    state = {f"module.features.{name}": value for name, value in features.state_dict().items()}
+    torch.save({"epoch": 3, "state_dict": state}, path)  # as a training with DataParallel saves it
     return path
 
 

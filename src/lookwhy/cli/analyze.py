@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser
 from collections.abc import Iterable, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: list[str]) -> int:
     options = vars(build_parser().parse_args(arguments))
+    for module in options.pop("trust", []):
+        try:
+            import_module(module)
+        except ImportError as error:
+            raise LookwhyError(
+                f"expected a --trust of a module that can be imported, found {error}; put it on PYTHONPATH"
+            ) from error
     *_, run = SUBCOMMANDS[options.pop("command")]
     run(**options)
     return 0
@@ -66,6 +74,8 @@ def _checkpoint_options(parser: ArgumentParser) -> None:
 
 def _add_device(parser: ArgumentParser) -> None:
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ... (default: cpu)")
+    trust = "module of your own that holds a class of the checkpoint; it is imported, so its code runs"
+    parser.add_argument("--trust", action="append", default=[], metavar="MODULE", help=trust)
 
 
 def _checkpoint(

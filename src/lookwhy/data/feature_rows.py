@@ -8,12 +8,10 @@ RAM. Taking a row from the map costs the same as from RAM.
 from __future__ import annotations
 
 import os
-import warnings
-import weakref
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from operator import attrgetter
 from pathlib import Path
 from typing import Literal
 
@@ -24,6 +22,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from lookwhy.data.features import open_features, read_features
+from lookwhy.data.mapped_file import MappedFile
 from lookwhy.data.prepro import SPLITS
 from lookwhy.errors import LookwhyError, command
 
@@ -32,7 +31,6 @@ COMFORTABLE = 0.5
 """Share of the free memory that features may take; the rest is for the model and for other processes."""
 CHECKED_AT_ONCE = 256
 """Rows checked at once: 4 MB of fc7, which fit into a processor's cache."""
-_STATE = attrgetter("st_size", "st_mtime_ns")
 
 
 @dataclass(eq=False)
@@ -82,6 +80,8 @@ class FeatureRows:
             numbers = torch.arange(len(self.rows)).split(CHECKED_AT_ONCE)
             for rows, some in zip(self.rows.split(CHECKED_AT_ONCE), numbers, strict=True):
                 self._refuse_not_finite(rows, some)
+                if self.source is not None:
+                    self.source.release()
         self.is_checked = True
 
     def _refuse_not_finite(self, rows: Float[Tensor, "B *D"], numbers: Int64[Tensor, " B"]) -> None:
@@ -96,56 +96,6 @@ class FeatureRows:
                     f"expected finite image features, found {found} in row {row}{image} of {self.name}; "
                     f"write the features of that image anew ({command('prepare')} features)"
                 )
-
-
-class MappedFile:
-    """A file mapped into memory, and read at once if `read_ahead` is set.
-
-    A changed file is refused: reading a truncated map raises SIGBUS.
-    """
-
-    def __init__(self, path: Path, read_ahead: bool) -> None:
-        # The file stays open while the map is used, so a new file under the same name does no harm.
-        self.path, self.descriptor = path, os.open(path, os.O_RDONLY)
-        weakref.finalize(self, os.close, self.descriptor)
-        self.state = _STATE(os.fstat(self.descriptor))
-        self.is_read_ahead = read_ahead and hasattr(os, "posix_fadvise")
-        if self.is_read_ahead:  # the whole file in order, before batches read it in random order
-            os.posix_fadvise(self.descriptor, 0, 0, os.POSIX_FADV_WILLNEED)
-
-    def map(self, offset: int, shape: tuple[int, ...]) -> Float[Tensor, "M *D"]:
-        """The float32 numbers that begin at an offset.
-
-        Raises:
-            LookwhyError: the file is too short.
-        """
-        end = offset + 4 * int(np.prod(shape))
-        if end > self.state[0]:
-            raise LookwhyError(
-                f"expected {end} bytes, found {self.state[0]} in {self.path}; it has been cut off: copy it "
-                f"again or run {command('prepare')} features again"
-            )
-        with open(self.descriptor, "rb", closefd=False) as file:
-            numbers = np.memmap(file, np.float32, "r", offset, shape)
-        with warnings.catch_warnings():
-            # Nobody writes to the tensor: `take` returns copies.
-            warnings.filterwarnings("ignore", message=".*not writable.*")
-            return torch.from_numpy(numbers)
-
-    def prepare(self, offset: int, nbytes: int, positions: Int64[Tensor, " B"]) -> None:
-        """Ask the kernel to read these rows at once; page by page takes ten times as long.
-
-        Raises:
-            LookwhyError: the file was written to after it was opened.
-        """
-        if _STATE(os.fstat(self.descriptor)) != self.state:
-            raise LookwhyError(
-                f"expected {self.path} to stay unchanged during training, found it written to or cut off; "
-                "restore it and resume from the last checkpoint, or set data.features to ram"
-            )
-        if not self.is_read_ahead and hasattr(os, "posix_fadvise"):
-            for row in positions.tolist():
-                os.posix_fadvise(self.descriptor, offset + row * nbytes, nbytes, os.POSIX_FADV_WILLNEED)
 
 
 def load_features(
@@ -229,7 +179,9 @@ def free_memory() -> int:
 
     Other systems do not report it. There the result is the whole memory, so that nothing is refused too soon.
     """
-    memory = int(os.sysconf("SC_PHYS_PAGES")) * int(os.sysconf("SC_PAGE_SIZE"))
+    memory = sys.maxsize
+    if hasattr(os, "sysconf"):  # Windows has none
+        memory = int(os.sysconf("SC_PHYS_PAGES")) * int(os.sysconf("SC_PAGE_SIZE"))
     with suppress(OSError, ValueError, IndexError):
         memory = 1024 * int(Path("/proc/meminfo").read_text().split("MemAvailable:")[1].split()[0])
     with suppress(OSError, ValueError):  # no container, or one without a limit ("max")

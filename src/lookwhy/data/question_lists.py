@@ -20,6 +20,8 @@ from lookwhy.errors import LookwhyError, command
 from lookwhy.files import regular
 
 NAMES = ("questions.csv", "questions.json", "questions.jsonl")
+SEPARATORS = ";\t,"
+"""Separators of CSV: some programs write others than the comma, which is the last, for the error line."""
 IMAGE, QUESTION, ID = "image", "question", "question_id"
 
 
@@ -100,8 +102,12 @@ def _read(file: Path) -> str:
 
 def _csv(file: Path, text: str) -> Entries:
     lines = io.StringIO(text, newline="").readlines()
-    header, at = _cells(lines, 0)
-    names = [name.strip().lower() for name in header] if isinstance(header, list) else []
+    names: list[str] = []
+    for delimiter in SEPARATORS:
+        header, at = _cells(lines, 0, delimiter)
+        names = [name.strip().lower() for name in header] if isinstance(header, list) else []
+        if {IMAGE, QUESTION} <= {*names}:
+            break
     missing = [name for name in (IMAGE, QUESTION) if name not in names]
     if missing:
         raise LookwhyError(
@@ -110,19 +116,19 @@ def _csv(file: Path, text: str) -> Entries:
         )
     while at < len(lines):
         where = f"{file}:{at + 1}"
-        cells, at = _cells(lines, at)
+        cells, at = _cells(lines, at, delimiter)
         if isinstance(cells, str):
             yield BadRow(where, f"expected a row of CSV, found {cells}; correct its quotes")
         elif any(cell.strip() for cell in cells):
             yield where, dict(zip(names, cells, strict=False))
 
 
-def _cells(lines: list[str], start: int) -> tuple[list[str] | str, int]:
+def _cells(lines: list[str], start: int, delimiter: str) -> tuple[list[str] | str, int]:
     """Parse the row that begins in line `start`; returns the row or its error, and the next line's index.
 
     An unclosed quote would swallow all following lines, so after an error the next line begins a new row.
     """
-    reader = csv.reader((lines[at] for at in range(start, len(lines))), strict=True)
+    reader = csv.reader((lines[at] for at in range(start, len(lines))), delimiter=delimiter, strict=True)
     try:
         return next(reader, []), start + reader.line_num
     except csv.Error as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pickle
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from lookwhy import __version__
 from lookwhy.data.datamodule import VQADataModule
 from lookwhy.data.features import read_description
 from lookwhy.data.tokens import ORIGINAL_MAX_LENGTH, Vocabulary, tokenize
-from lookwhy.errors import LookwhyError, command
+from lookwhy.errors import AT_COMMAND, LookwhyError, command
 from lookwhy.models.pipeline import Pipeline
 from lookwhy.models.protocol import VQAHead
 from lookwhy.towers.image_tower import ImageTower, tower_from_description
@@ -132,7 +133,18 @@ def load_checkpoint(path: Path | str) -> LoadedRun:
         raise _no_checkpoint(f"another kind of file in {path}") from error
     if not isinstance(content, dict) or "lookwhy" not in content:
         raise _no_checkpoint(f"no lookwhy entry in {path}")
+    try:
+        return _built(path, content)
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise _no_checkpoint(f"a damaged one in {path} ({type(error).__name__}: {error})") from error
+
+
+def _built(path: Path, content: dict[str, Any]) -> LoadedRun:
     stored = content["lookwhy"]
+    plan: dict[str, Any] = next((s["plan"] for s in content.get("callbacks", {}).values() if "plan" in s), {})
+    for kind in ("image_methods", "question_methods"):
+        for method in plan.get(kind, []):
+            _check_known(method["class_path"], path)
     head = _build_head(stored["head"], path)
     weights = content["state_dict"].items()
     head.load_state_dict({n.removeprefix("head."): value for n, value in weights if n.startswith("head.")})
@@ -147,7 +159,7 @@ def load_checkpoint(path: Path | str) -> LoadedRun:
         vocabulary=Vocabulary(words),
         answers=list(stored["data"]["answers"]),
         data=stored["data"],
-        plan=next((s["plan"] for s in content.get("callbacks", {}).values() if "plan" in s), {}),
+        plan=plan,
     )
 
 
@@ -157,7 +169,18 @@ def _no_checkpoint(found: str) -> LookwhyError:
     )
 
 
+def _check_known(class_path: str, path: Path) -> None:
+    """Refuse a class whose module is neither lookwhy's nor imported yet: importing it would run its code."""
+    module = class_path.rpartition(".")[0]
+    if module.split(".")[0] != "lookwhy" and module not in sys.modules:
+        remedy = f"give --trust {module}" if AT_COMMAND.get() else f"import {module} first"
+        raise LookwhyError(
+            f"expected classes of lookwhy, found {class_path} in {path}; if you trust this module, {remedy}"
+        )
+
+
 def _build_head(stored: dict[str, Any], path: Path) -> VQAHead:
+    _check_known(stored["class_path"], path)
     module, _, name = stored["class_path"].rpartition(".")
     try:
         kind = getattr(importlib.import_module(module), name)

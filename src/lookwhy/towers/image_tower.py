@@ -147,13 +147,15 @@ def _vgg(arch: str, layer: str) -> nn.Sequential:
 def _load_state(path: Path) -> dict[str, Tensor]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
+        if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
+            state = state["state_dict"]  # the checkpoint of a training
         if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
             raise ValueError(type(state))
     except (OSError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
         raise LookwhyError(
             f"expected a state dict of tensors, found something else in {path}; give another file of weights"
         ) from error
-    return state
+    return {name.removeprefix("module."): value for name, value in state.items()}  # DataParallel's prefix
 
 
 def _download(arch: str) -> Path:
