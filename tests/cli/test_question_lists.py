@@ -10,6 +10,7 @@ ROWS = [
     ("list.json", '{"questions": [{"image": "a.png", "question": "Where?"}, 3, {"image": "a.png"}]}'),
     ("list.jsonl", '{"image": "a.png", "question": "Where?"}\n\n{"image"\n[]\n'),
     ("list.csv", "\ufeffImage , Question\r\na.png,Where?\r\nb.txt,Where?\r\na.png\r\n"),
+    ("list.csv", "image,question\na.png,Where?\na.png,Is it red, or is it blue?\nb.txt,Where?\n"),
     *(("list.csv", f"image{s}question\na.png{s}Where?\nb.txt{s}Where?\na.png\n") for s in ";\t"),
 ]
 """Lists of a good row and two bad ones."""

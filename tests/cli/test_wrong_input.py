@@ -34,6 +34,12 @@ EXPECTED = {
     "{train} --trainer.accumulate_grad_batches=0": "accumulate_grad_batches of at least 1, found 0",
     "{train} --data.batch_size=0": "data.batch_size and data.eval_batch_size of at least 1, found 0",
     "{train} --trainer.accelerator=none": "invalid accelerator name .. change this setting",
+    "{train} --name=..": "expected a --name that makes a folder below --runs, found '..'",
+    "{train} --name=.": "expected a --name that makes a folder below --runs, found '.'",
+    "{train} --ckpt_path=last": "expected a checkpoint, found no file last",
+    "{ckpt} --trust ./os.py": "expected a --trust of a module that can be imported",
+    "{ckpt} --device meta": "expected a device to compute on, found meta",
+    "{ckpt} --limit 2 --out {trained}": "expected a folder of its own for the analysis, found that of a run",
     "{train} --analysis.epochs=[-5]": "expected epochs from 0 .. found [-5]",
     "{train} --analysis.every_n_epochs=0": "every_n_epochs from 1, found None and 0",
     "{train} --ckpt_path={world}/none.ckpt": "found no file {world}/none.ckpt; correct --ckpt_path",
@@ -91,7 +97,14 @@ def places(tiny_world, tiny_checkpoint, tmp_path_factory):
     run = make_run(folder / "first", save_pictures(folder / "images"), range(-1, 2))
     picture = min((tiny_world / "images" / "shapes_val").glob("*.png"))
     training = " ".join(["train", *train_options(tiny_world, "--trainer.logger=false")])
-    return {"world": tiny_world, "ckpt": tiny_checkpoint, "run": run, "picture": picture, "train": training}
+    return {
+        "world": tiny_world,
+        "ckpt": tiny_checkpoint,
+        "run": run,
+        "picture": picture,
+        "train": training,
+        "trained": tiny_checkpoint.parents[1],
+    }
 
 
 @pytest.fixture

@@ -110,7 +110,7 @@ def analyze(
         with part("reading checkpoint and data"):
             run = _load(checkpoint, device)
             settings = _settings(run, plan, limit, grid)
-            base = make_folder(Path(out) if out else _default_folder(run.path))
+            base = _folder_to_write(Path(out) if out else _default_folder(run.path))
             data = run.datamodule()
             data.setup()
         with part("choosing and tagging questions, reading annotators"):
@@ -176,6 +176,16 @@ def report(
     return write_report(folders, Path(out), comparisons, examples)
 
 
+def _folder_to_write(path: Path) -> Path:
+    """Make the folder; that of a training is refused, because it holds analyses of the same epochs."""
+    if (path / "config.yaml").exists() or (path / "checkpoints").exists():
+        raise LookwhyError(
+            f"expected a folder of its own for the analysis, found that of a run, {path}; give another "
+            f"{option('out')}"
+        )
+    return make_folder(path)
+
+
 def _load(checkpoint: str | Path, device: str) -> LoadedRun:
     """Load a checkpoint and move its head to the device."""
     if not isinstance(checkpoint, (str, Path)):
@@ -183,6 +193,8 @@ def _load(checkpoint: str | Path, device: str) -> LoadedRun:
             f"expected the path of a checkpoint, found {str(checkpoint):.60}; name a file that training wrote"
         )
     run = load_checkpoint(checkpoint)
+    if device == "meta":  # it computes shapes only
+        raise LookwhyError(f"expected a device to compute on, found meta; give {option('device')} cpu")
     with one_line_without(device):
         run.head.to(device)
     return run

@@ -94,7 +94,7 @@ class LoadedModel:
         return Why(explanation, picture.rgb, self.origin | {"image": picture.path})
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Why:
     """One answer and its explanation; a notebook shows it as a picture.
 

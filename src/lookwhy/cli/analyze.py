@@ -35,7 +35,7 @@ def _run(arguments: list[str]) -> int:
     for module in options.pop("trust", []):
         try:
             import_module(module)
-        except ImportError as error:
+        except (ImportError, TypeError, ValueError) as error:
             raise LookwhyError(
                 f"expected a --trust of a module that can be imported, found {error}; put it on PYTHONPATH"
             ) from error

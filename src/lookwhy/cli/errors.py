@@ -51,7 +51,8 @@ def run_command(function: Callable[[], int], resume: str = "the same command con
         try:
             return function()
         finally:
-            sys.stdout.flush()
+            if sys.stdout is not None:  # closed by the shell (>&-)
+                sys.stdout.flush()
     except KeyboardInterrupt:
         print(f"lookwhy: interrupted; {resume}", file=sys.stderr)
         return INTERRUPTED

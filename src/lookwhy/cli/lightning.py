@@ -95,7 +95,7 @@ class TrainCLI(LightningCLI):
         config = self._get(self.config, "trainer")
         _check_trainer(config)
         options = self.config[self.subcommand]
-        run = self.run_folder = choose(Path(options.runs) / options.name, options.get("ckpt_path"))
+        run = self.run_folder = choose(Path(options.runs), options.name, options.get("ckpt_path"))
         kwargs["default_root_dir"] = str(run)
         if config.get("logger") in (None, True) and not config.get("fast_dev_run"):
             sentence = prepare_environment(run)

@@ -29,6 +29,7 @@ REMEDIES = {
 }
 """Remedy of an OSError, by its number."""
 KNOWN = {
+    "builtins.FileNotFoundError": "correct the path",
     "lightning_fabric.utilities.exceptions.MisconfigurationException": "change this setting",
     "pytorch_lightning.utilities.exceptions.MisconfigurationException": "change this setting",
     "rich.errors.MarkupError": "give a name without square brackets",

@@ -22,21 +22,27 @@ def is_first_process() -> bool:
     return bool(rank_zero_only.rank == 0)  # type: ignore[attr-defined]
 
 
-def choose(wanted: Path, checkpoint: str | None) -> Path:
-    """The folder of the resumed run, or the wanted folder, with a number if it is taken.
+def choose(runs: Path, name: str, checkpoint: str | None) -> Path:
+    """The folder of the resumed run, or runs/<name>, with a number if it is taken.
 
     Only the first process takes a folder. torchrun and Slurm start all processes at once, without the
     environment variable; the other processes then take the plain name and write nothing.
 
     Raises:
-        LookwhyError: the checkpoint is a path that does not exist, or the folder cannot be made.
+        LookwhyError: the checkpoint does not exist, the name is none, or the folder cannot be made.
     """
     if RUN_FOLDER in os.environ:
         return Path(os.environ[RUN_FOLDER])
-    # A word without a folder may be one of Lightning's own, such as "last"; it also reads addresses.
-    is_path = checkpoint and "://" not in checkpoint and Path(checkpoint).parent != Path()
-    if is_path and not Path(str(checkpoint)).is_file():
-        raise LookwhyError(f"expected a checkpoint, found no file {checkpoint}; correct --ckpt_path")
+    if not {*Path(name).parts} or ".." in Path(name).parts or Path(name).is_absolute():
+        raise LookwhyError(
+            f"expected a --name that makes a folder below --runs, found {name!r}; give another"
+        )
+    if checkpoint and "://" not in checkpoint and not Path(checkpoint).is_file():  # Lightning reads addresses
+        raise LookwhyError(
+            f"expected a checkpoint, found no file {checkpoint}; correct --ckpt_path, for example "
+            "runs/NAME/checkpoints/last.ckpt"
+        )
+    wanted = runs / name
     if "WANDB_SWEEP_ID" in os.environ:
         # Sweep agents may start at the same time; the id of the W&B run makes the names unique.
         wanted = wanted.with_name(f"{wanted.name}-{os.environ.get('WANDB_RUN_ID', '')}")

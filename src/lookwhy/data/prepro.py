@@ -105,7 +105,7 @@ def read_prepro(folder: Path) -> Prepro:
         with h5py.File(path) as file:
             there = ", ".join(file)
             train, test = (_read_split(file, path, split, image_files[split]) for split in SPLITS)
-    except (OSError, KeyError, ValueError, RuntimeError) as error:
+    except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
         reason = str(error)
         if isinstance(error, KeyError):  # it names the missing dataset
             reason = f"{error.args[0]}; the file has {there}"

@@ -119,6 +119,8 @@ def _csv(file: Path, text: str) -> Entries:
         cells, at = _cells(lines, at, delimiter)
         if isinstance(cells, str):
             yield BadRow(where, f"expected a row of CSV, found {cells}; correct its quotes")
+        elif len(cells) > len(names):
+            yield BadRow(where, f"expected {len(names)} cells, found {len(cells)}; put quotes round the text")
         elif any(cell.strip() for cell in cells):
             yield where, dict(zip(names, cells, strict=False))
 

@@ -28,7 +28,9 @@ def linear(
         >>> linear(torch.ones(2, 3), torch.ones(4, 3)).shape
         torch.Size([2, 4])
     """
-    return _by_onednn(x, weight, bias) if _suits(weight) else F.linear(x, weight, bias)
+    if _suits(weight) and x.dtype == weight.dtype and x.shape[-1] == weight.shape[1]:
+        return _by_onednn(x, weight, bias)
+    return F.linear(x, weight, bias)
 
 
 class Linear(nn.Linear):
@@ -51,7 +53,7 @@ class FixedMatrices:
     def __init__(self, weights: Float[Tensor, "P K C"]) -> None:
         self._weights, self._reordered = weights, []
         if _suits(weights):
-            self._weights = weights[:, :, :0]  # the copies in the library's own order are enough
+            self._weights = weights.new_empty(0)  # the copies in the library's own order are enough
             self._reordered = [torch.ops.mkldnn._reorder_linear_weight(one, None) for one in weights]
 
     def multiply(self, x: Float[Tensor, "P n C"], out: Float[Tensor, "P n K"]) -> None:

@@ -5,6 +5,7 @@ Colours and weights only stress what the text says, so nothing is lost without t
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping, Sequence
 
 from rich import box
@@ -212,10 +213,16 @@ def profile_table(seconds: dict[str, float], questions: int) -> Table:
     return table
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Leave it to the command what a reader that has gone means; rich would exit with code 1."""
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+
 def report_console() -> Console:
     """A console as wide as the terminal; as wide as the tables if stdout is a file or a pipe."""
-    console = Console()
-    return console if console.is_terminal else Console(width=WIDE)
+    console = _Console()
+    return console if console.is_terminal else _Console(width=WIDE)
 
 
 def print_tables(result: AnalysisResult, console: Console) -> None:
