@@ -52,6 +52,19 @@ def test_without_nltks_data_the_bundled_tagger_runs_under_its_name_and_gives_eac
         assert len(tagger.tag(words)) == len(words)
 
 
+@pytest.mark.parametrize("kind", ["a cut archive", "a part of the folder"])
+def test_damaged_data_of_nltk_is_told_and_the_bundled_tagger_runs(kind, tmp_path, monkeypatch):
+    place = tmp_path / "taggers" / "averaged_perceptron_tagger_eng"
+    if kind == "a cut archive":
+        place.parent.mkdir()
+        place.with_suffix(".zip").write_bytes(b"PK\x03\x04 half of")
+    else:
+        place.mkdir(parents=True)
+    monkeypatch.setattr(nltk.data, "path", [str(tmp_path)])
+    with pytest.warns(UserWarning, match=r"found a damaged one \(.*\); TextBlob's tagger runs"):
+        assert "TextBlob" in speech.find_tagger().name
+
+
 def test_nltks_tagger_runs_if_its_data_is_found(shared_data, monkeypatch):
     monkeypatch.setattr(nltk.data, "path", [str(shared_data / "nltk_data")])
     tagger = speech.find_tagger()

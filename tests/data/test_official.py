@@ -77,8 +77,7 @@ def test_swapped_files_and_a_subtype_that_is_no_text_are_refused(files):
         fails(*files, "expected text as data_subtype")
 
 
-ANNOTATED = ["answers", "multiple_choice_answer", "question_type", "answer_type"]
-FIELDS = [(0, "question"), (0, "image_id"), *((1, key) for key in ANNOTATED)]
+FIELDS = [(0, "question"), (0, "image_id"), (1, "answers")]
 VALUES = [
     (0, {"question_id": -1}, "-1 is no whole number from 0 to 4294967295"),  # uint32 in data_prepro.h5
     (0, {"question_id": 2**32}, "4294967296 is no whole number"),
@@ -108,6 +107,14 @@ WRONG = [
 def test_missing_repeated_and_unstorable_entries_are_refused(files, where, edit, found):
     change(files[where], lambda content: edit(content["annotations" if where else "questions"]))
     fails(*files, *found, files[where])
+
+
+def test_the_most_frequent_answer_and_types_may_be_left_out_as_in_other_data_sets(files):
+    for key in ("multiple_choice_answer", "question_type", "answer_type"):
+        change(files[1], lambda content, key=key: [one.pop(key) for one in content["annotations"]])
+    first, second = read_official(*files)
+    assert (first.answer, first.question_type, first.answer_type) == ("blue", "", "")
+    assert second.answer == "yes"
 
 
 def test_images_have_the_official_names_and_a_png_is_taken_where_there_is_no_jpg(tmp_path):

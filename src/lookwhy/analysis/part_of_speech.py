@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import io
+import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
+from zipfile import BadZipFile
 
 import numpy as np
 from jaxtyping import Bool, Float, Int64
@@ -63,10 +64,21 @@ def find_tagger() -> Tagger:
     # Offline, nltk.download returns False and prints the reason.
     download = partial(nltk.download, resource, quiet=True, print_error_to=io.StringIO())
     for ready in (lambda: True, download):
-        with suppress(LookupError):
-            if ready() and nltk.data.find(f"taggers/{resource}/"):
+        try:
+            if ready() and nltk.data.find(f"taggers/{resource}/") and nltk.pos_tag(["word"]):
                 name = f"NLTK {nltk.__version__} {resource}"
                 return Tagger(name, lambda words: [tag for _, tag in nltk.pos_tag(list(words))])
+        except LookupError:
+            continue
+        # An interrupted download leaves a part of an archive or of a folder.
+        except (OSError, ValueError, BadZipFile) as error:
+            found = " ".join(str(error).split())
+            warnings.warn(
+                f"expected NLTK's {resource} in a folder of NLTK_DATA, found a damaged one ({found}); "
+                "TextBlob's tagger runs: remove the damaged files to have NLTK's",
+                stacklevel=2,
+            )
+            break
     return Tagger(f"TextBlob {version('textblob')} PatternTagger", _tag_with_textblob)
 
 

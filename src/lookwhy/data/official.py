@@ -112,8 +112,12 @@ def _annotation(
     try:
         answers = _texts([one["answer"] for one in item["answers"]])
         annotated_image = _id(item.get("image_id", image_id), _IMAGE_IDS)
-        answer = _text(item["multiple_choice_answer"])
-        types = _text(item["question_type"]), _text(item["answer_type"])
+        # Other data sets leave these three out. The first is by definition the most frequent answer.
+        if "multiple_choice_answer" in item:
+            answer = _text(item["multiple_choice_answer"])
+        else:
+            answer = max(answers, key=answers.count, default="")
+        types = _text(item.get("question_type", "")), _text(item.get("answer_type", ""))
     except _MALFORMED as error:
         raise _malformed(
             f"the fields of the annotation of question {question_id}", error, annotations
@@ -197,8 +201,8 @@ def _read(path: Path, key: str) -> dict[str, Any]:
             f"expected JSON, found something else in {path} ({error}); fetch it again"
         ) from error
     if not isinstance(content, dict) or not isinstance(content.get(key), list):
-        raise LookwhyError(
-            f'expected an official VQA file with a list "{key}", found none in {path}; '
-            "questions and annotations may have been swapped"
-        )
+        found = f"none in {path}; questions and annotations may have been swapped"
+        if isinstance(content, list):
+            found = f'a list alone in {path}; make it {{"{key}": [...], "data_subtype": "train2014"}}'
+        raise LookwhyError(f'expected an official VQA file with a list "{key}", found {found}')
     return content
