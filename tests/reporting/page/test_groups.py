@@ -59,7 +59,9 @@ def test_only_runs_of_the_same_settings_are_averaged(tmp_path):
     ]
     runs += [seeded(tmp_path / "alone", 0, group="another"), make_run(tmp_path / "bare", None, 1)]
     # Without a group, the name of a run is its group.
-    runs += [seeded(tmp_path / folder, 0, name="mine", group=None) for folder in ("mine", "mine-2")]
+    runs += [seeded(tmp_path / f"mine-{seed}", seed, name="mine", group=None) for seed in range(2)]
+    # The same seed again is no other member: it says nothing about the spread over seeds.
+    runs += [seeded(tmp_path / "again", 1, name="mine", group=None)]
     found = {one["name"]: one["members"] for one in groups(tmp_path, *runs)}
     assert found == {"seeds, slow-0 ...": [0, 1], "seeds, fast-0 ...": [2, 3], "mine": [6, 7]}
 

@@ -26,17 +26,18 @@ def groups_of_runs(folders: list[Path], runs: list[Json]) -> list[Json]:
 
     The group of a run is the option `group` in its config.yaml, by default its name. A group also holds runs
     of other settings, e.g. those of a sweep: only runs that differ in nothing but `MAY_DIFFER` are averaged.
+    The first run of each seed counts: a repetition says nothing about the spread over seeds.
     A folder without config.yaml belongs to no group. `runs` holds results of `numbers_of_run`.
 
     Raises:
         LookwhyError: a config.yaml that is not YAML.
     """
-    members: dict[tuple[str, str], list[int]] = {}
+    members: dict[tuple[str, str], dict[str, int]] = {}
     for at, folder in enumerate(folders):
-        key = _group_and_settings(folder / "config.yaml")
-        if key:
-            members.setdefault(key, []).append(at)
-    found = [(group, at) for (group, _), at in members.items() if len(at) > 1]
+        if described := _group_settings_seed(folder / "config.yaml"):
+            *key, seed = described
+            members.setdefault((key[0], key[1]), {}).setdefault(seed, at)
+    found = [(group, [*runs_of.values()]) for (group, _), runs_of in members.items() if len(runs_of) > 1]
     names = [group for group, _ in found]
     groups = [
         # Two groups of the same name are distinguished by the names of their first runs.
@@ -74,7 +75,7 @@ def group_of_runs(name: str, members: list[int], runs: list[Json]) -> Json:
     return found | {key: own[0][key] for key in ("annotators", "types", "counts")}
 
 
-def _group_and_settings(config: Path) -> tuple[str, str] | None:
+def _group_settings_seed(config: Path) -> tuple[str, str, str] | None:
     if not config.is_file():
         return None
     try:
@@ -86,7 +87,7 @@ def _group_and_settings(config: Path) -> tuple[str, str] | None:
     if not isinstance(options, dict) or not (group := options.get("group") or options.get("name")):
         return None
     settings = {key: value for key, value in options.items() if key not in MAY_DIFFER}
-    return str(group), json.dumps(settings, sort_keys=True, default=str)
+    return str(group), json.dumps(settings, sort_keys=True, default=str), str(options.get("seed_everything"))
 
 
 def _collect(nested: Iterable[dict[Any, Json]]) -> dict[tuple[Any, str], list[Any]]:
