@@ -7,6 +7,12 @@ from torch import nn
 from lookwhy.models.final_states import final_states
 
 
+@pytest.mark.parametrize("length", [0, 7])
+def test_a_length_beyond_the_columns_is_refused(length):
+    with pytest.raises(ValueError, match=f"from 1 to 6 words expected, found .3, {length}"):
+        final_states(nn.LSTM(6, 7, batch_first=True), torch.zeros(2, 6, 6), torch.tensor([3, length]))
+
+
 @pytest.mark.parametrize("lengths", [[5, 1, 3, 3, 5], [2, 2], [4]], ids=str)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 def test_states_and_gradients_are_those_of_each_question_alone(lengths, dtype):

@@ -25,6 +25,9 @@ def final_states(lstm: nn.LSTM, words: Float[Tensor, "B T E"], lengths: Lengths)
         words: inputs, left-aligned; what follows a question's last word is not read.
         lengths: number of words of each question, at least 1.
 
+    Raises:
+        ValueError: a length is not between 1 and the number of columns.
+
     Example:
         >>> lstm = nn.LSTM(4, 8, batch_first=True)
         >>> h, c = final_states(lstm, torch.rand(3, 5, 4), torch.tensor([5, 1, 2]))
@@ -34,6 +37,8 @@ def final_states(lstm: nn.LSTM, words: Float[Tensor, "B T E"], lengths: Lengths)
     if words.device.type != "cpu":
         return lstm(pack_padded_sequence(words, lengths.cpu(), batch_first=True, enforce_sorted=False))[1]
     descending, order = lengths.sort(descending=True, stable=True)
+    if not 1 <= int(descending[-1]) <= int(descending[0]) <= words.shape[1]:
+        raise ValueError(f"lengths from 1 to {words.shape[1]} words expected, found {lengths.tolist()}")
     words, before, state, finals = words[order], 0, None, []
     for length in descending.unique().tolist():
         state = lstm(words[:, before:length].contiguous(), state)[1]
