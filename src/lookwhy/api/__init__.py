@@ -28,15 +28,21 @@ from lookwhy.towers.recipe import Picture
 
 Plan = AnalysisPlan | Mapping[str, Any] | str | Path
 """A plan, its settings in plain types, or the path of a YAML file with them."""
+Moved = Mapping[str, str | Path]
+"""Path of today by name, for files that do not lie any more where a checkpoint names them."""
 
 
-def load(checkpoint: str | Path, device: str = "cpu", images: int = 1) -> LoadedModel:
+def load(
+    checkpoint: str | Path, device: str = "cpu", images: int = 1, *, moved: Moved | None = None
+) -> LoadedModel:
     """Load a trained model with the methods of the plan that it was trained with.
 
     Args:
         checkpoint: file that training wrote, runs/<name>/checkpoints/*.ckpt.
         device: device to compute on, such as "cuda".
         images: number of recently used images whose results stay in memory.
+        moved: paths of today of files that the checkpoint names elsewhere: "folder" of the prepared data,
+            "weights" of the image network.
 
     Raises:
         LookwhyError: the checkpoint, the device or the weights of the image network cannot be found.
@@ -47,7 +53,7 @@ def load(checkpoint: str | Path, device: str = "cpu", images: int = 1) -> Loaded
         >>> why.answer  # doctest: +SKIP
         'cat'
     """
-    run = _load(checkpoint, device)
+    run = _load(checkpoint, device, moved)
     plan = AnalysisPlan.from_dict(run.plan, str(run.path))
     return LoadedModel(Explainer(run, plan, device, images), run.path)
 
@@ -80,6 +86,7 @@ def analyze(
     limit: int | None = None,
     grid: int | None = None,
     device: str = "cpu",
+    moved: Moved | None = None,
 ) -> Analysis:
     """Analyse a checkpoint exactly as the callback does in training; write its files, pictures and answers.
 
@@ -90,6 +97,8 @@ def analyze(
         limit: largest number of questions to analyse.
         grid: cells along each side, in place of the plan's.
         device: device to compute on.
+        moved: paths of today of files that the checkpoint names elsewhere: "folder", "image_root",
+            "annotator_maps", "val_questions", "val_annotations", "weights".
 
     Raises:
         LookwhyError: the checkpoint or the data are missing, the data have changed, or the plan has unknown
@@ -108,7 +117,7 @@ def analyze(
     seconds: dict[str, float] = {}
     with recording(seconds):
         with part("reading checkpoint and data"):
-            run = _load(checkpoint, device)
+            run = _load(checkpoint, device, moved)
             settings = _settings(run, plan, limit, grid)
             base = _folder_to_write(Path(out) if out else _default_folder(run.path))
             data = run.datamodule()
@@ -186,13 +195,13 @@ def _folder_to_write(path: Path) -> Path:
     return make_folder(path)
 
 
-def _load(checkpoint: str | Path, device: str) -> LoadedRun:
+def _load(checkpoint: str | Path, device: str, moved: Moved | None = None) -> LoadedRun:
     """Load a checkpoint and move its head to the device."""
     if not isinstance(checkpoint, (str, Path)):
         raise LookwhyError(
             f"expected the path of a checkpoint, found {str(checkpoint):.60}; name a file that training wrote"
         )
-    run = load_checkpoint(checkpoint)
+    run = load_checkpoint(checkpoint, moved)
     if device == "meta":  # it computes shapes only
         raise LookwhyError(f"expected a device to compute on, found meta; give {option('device')} cpu")
     with one_line_without(device):

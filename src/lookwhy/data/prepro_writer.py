@@ -87,7 +87,7 @@ def prepare_questions(
         for split, questions in (("train", kept), ("test", val)):
             ids = [vocabulary.encode(question) for question in tokenized[split]]
             files[split] = _write_split(file, split, questions, ids, image_root, answer_ids, max_length)
-    stated = str(image_root.resolve()) if image_root else ""
+    stated = str(image_root.absolute()) if image_root else ""
     if image_root and image_root.resolve().is_relative_to(out.resolve()):
         stated = str(image_root.resolve().relative_to(out.resolve()))  # so that the folder can be moved
     content = {

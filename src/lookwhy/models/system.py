@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -151,4 +152,4 @@ class VQASystem(pl.LightningModule):
         for name, weights in self.head.named_parameters():
             if not bool(torch.isfinite(weights).all()):
                 raise self._diverged("finite weights", f"others in {name}")
-        checkpoint["lookwhy"] = describe_run(self.head, self.data)
+        checkpoint["lookwhy"] = describe_run(self.head, self.data, Path(self.trainer.default_root_dir))
