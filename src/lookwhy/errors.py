@@ -48,7 +48,9 @@ def option(name: str) -> str:
 
 @contextmanager
 def one_line_without(device: str) -> Iterator[None]:
-    """Turn the errors of PyTorch about a missing device into one line."""
+    """Turn the errors of PyTorch about a missing device into one line; "meta" computes nothing."""
+    if device.split(":")[0] == "meta":
+        raise LookwhyError(f"expected a device to compute on, found {device}; give {option('device')} cpu")
     try:
         yield
     # The class depends on the device and on the build of PyTorch.

@@ -38,7 +38,6 @@ EXPECTED = {
     "{train} --name=.": "expected a --name that makes a folder below --runs, found '.'",
     "{train} --ckpt_path=last": "expected a checkpoint, found no file last",
     "{ckpt} --trust ./os.py": "expected a --trust of a module that can be imported",
-    "{ckpt} --device meta": "expected a device to compute on, found meta",
     "{ckpt} --limit 2 --out {trained}": "expected a folder of its own for the analysis, found that of a run",
     "{train} --analysis.epochs=[-5]": "expected epochs from 0 .. found [-5]",
     "{train} --analysis.every_n_epochs=0": "every_n_epochs from 1, found None and 0",
@@ -62,7 +61,6 @@ EXPECTED = {
     "explain {ckpt} --image {picture} --question=": "expected a question",
     "explain {ckpt} --image {picture}": "found no --question",
     "explain {ckpt}": "found no --image",
-    f"{ONE} --device tpu9": "found no tpu9",
     f"{ONE} --overwrite": "found --overwrite beside",
     "explain {ckpt} --batch none.csv": "none.csv",
     OFFICIAL: "give --images",
@@ -87,6 +85,17 @@ EXPECTED = {
     "serve {ckpt} --port 70000": "expected a --port from 0 to 65535, found 70000",
     "serve none.ckpt --port 0": "none.ckpt",
     "workspace nowhere": "expected a run folder",
+    **{
+        f"{words} --device {device}": f"expected a device to compute on, found {found}"
+        for words in (
+            "{ckpt}",
+            ONE,
+            "serve {ckpt} --port 0",
+            "{ckpt} --data {world}",
+            "prepare features --images . --out {world} --weights {world}/tower.pt --recipe caffe",
+        )
+        for device, found in {"cuda:99": "no cuda:99", "meta": "meta", "foo": "no foo"}.items()
+    },
     "workspace --out /dev/null/view.json": "expected a file that can be",
 }
 

@@ -202,8 +202,6 @@ def _load(checkpoint: str | Path, device: str, moved: Moved | None = None) -> Lo
             f"expected the path of a checkpoint, found {str(checkpoint):.60}; name a file that training wrote"
         )
     run = load_checkpoint(checkpoint, moved)
-    if device == "meta":  # it computes shapes only
-        raise LookwhyError(f"expected a device to compute on, found meta; give {option('device')} cpu")
     with one_line_without(device):
         run.head.to(device)
     return run

@@ -12,7 +12,7 @@ from lookwhy.files import packaged_config
 def with_packaged_configs(arguments: Sequence[str]) -> list[str]:
     """Replace each name of a packaged config by its path, in `--config shapes` and in `--config=shapes`.
 
-    A file of the same name in the working directory takes precedence.
+    A file of the same name in the working directory takes precedence; a folder of that name does not.
 
     Raises:
         LookwhyError: neither a file nor a packaged config has the name.
@@ -21,8 +21,13 @@ def with_packaged_configs(arguments: Sequence[str]) -> list[str]:
     for previous, word in zip(["", *arguments], arguments, strict=False):
         option, equals, value = word.rpartition("=")
         is_config = previous in ("--config", "-c") or option == "--config"
-        found.append(f"{option}{equals}{_path(value)}" if is_config and not os.path.exists(value) else word)
+        found.append(f"{option}{equals}{_path(value)}" if is_config and not _is_file(value) else word)
     return found
+
+
+def _is_file(path: str) -> bool:
+    """Whether a config can be read there; it may be a pipe, as in `--config <(command)`."""
+    return os.path.exists(path) and not os.path.isdir(path)
 
 
 def _path(name: str) -> str:
