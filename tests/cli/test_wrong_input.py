@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -34,6 +35,13 @@ EXPECTED = {
     "{train} --trainer.accumulate_grad_batches=0": "accumulate_grad_batches of at least 1, found 0",
     "{train} --data.batch_size=0": "data.batch_size and data.eval_batch_size of at least 1, found 0",
     "{train} --trainer.accelerator=none": "invalid accelerator name .. change this setting",
+    "{train} --model.learning_rate=-1": "expected model.learning_rate above 0, found -1.0",
+    "{train} --model.clamp=nan": "expected model.clamp above 0, found nan",
+    "{train} --model.alpha=1": "expected model.alpha from 0 to below 1, found 1",
+    "{train} --model.head.init_args.hidden_size=0": "model.head.init_args.hidden_size of at least 1, found 0",
+    "{train} --model.head.init_args.dropout=1.5": "model.head.init_args.dropout from 0 to below 1, found 1.5",
+    "{train} --trainer.devices=99999999999999999999": "change this setting",
+    "prepare import {fifo} --data {world} --out x.ckpt": "a pipe or a device",
     "{train} --name=..": "expected a --name that makes a folder below --runs, found '..'",
     "{train} --name=.": "expected a --name that makes a folder below --runs, found '.'",
     "{train} --ckpt_path=last": "expected a checkpoint, found no file last",
@@ -105,12 +113,14 @@ def places(tiny_world, tiny_checkpoint, tmp_path_factory):
     folder = tmp_path_factory.mktemp("places")
     run = make_run(folder / "first", save_pictures(folder / "images"), range(-1, 2))
     picture = min((tiny_world / "images" / "shapes_val").glob("*.png"))
+    os.mkfifo(folder / "fifo")
     training = " ".join(["train", *train_options(tiny_world, "--trainer.logger=false")])
     return {
         "world": tiny_world,
         "ckpt": tiny_checkpoint,
         "run": run,
         "picture": picture,
+        "fifo": folder / "fifo",
         "train": training,
         "trained": tiny_checkpoint.parents[1],
     }

@@ -18,7 +18,7 @@ from lookwhy.data.datamodule import VQADataModule
 from lookwhy.errors import LookwhyError
 from lookwhy.metrics import VQAAccuracy
 from lookwhy.models.checkpoint import describe_run
-from lookwhy.models.protocol import VQAHead
+from lookwhy.models.protocol import ABOVE_0, BELOW_1, VQAHead, check_numbers
 from lookwhy.types import VQABatch
 
 LOSS_READ_EVERY = 50
@@ -52,6 +52,14 @@ class VQASystem(pl.LightningModule):
         seed: int = 123,
     ) -> None:
         super().__init__()
+        ranges = {
+            "learning_rate": ABOVE_0,
+            "decay": ABOVE_0,
+            "alpha": BELOW_1,
+            "eps": ABOVE_0,
+            "clamp": ABOVE_0,
+        }
+        check_numbers(locals(), "model", **ranges)
         self.head = head
         self.learning_rate, self.decay = learning_rate, decay
         self.alpha, self.eps, self.clamp = alpha, eps, clamp
