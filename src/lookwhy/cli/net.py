@@ -16,6 +16,8 @@ from lookwhy import __version__
 from lookwhy.errors import LookwhyError
 
 WRONG_INPUT, FAULT = 2, 70
+TRAINERS = (ValueError, TypeError, RuntimeError, OverflowError)
+"""Errors with which Lightning refuses a setting, if it raises them itself."""
 REMEDIES = {
     errno.ENOSPC: "make room on the disk, or write elsewhere; the same command continues",
     errno.EDQUOT: "make room in your quota, or write elsewhere; the same command continues",
@@ -63,7 +65,7 @@ def one_line(error: Exception) -> tuple[str, int]:
         where = f": {error.filename}" if error.filename else ""
         return f"expected a path that can be used, found {error.strerror}{where}; {remedy}", WRONG_INPUT
     remedy = next((remedy for kind, remedy in KNOWN.items() if kind in kinds), "")
-    if not remedy and isinstance(error, (ValueError, TypeError, RuntimeError)) and _raised_by_trainer(error):
+    if not remedy and isinstance(error, TRAINERS) and _raised_by_trainer(error):
         remedy = "change this setting"
     if remedy:
         return f"found {said} ({name}); {remedy}", WRONG_INPUT

@@ -52,14 +52,8 @@ class VQASystem(pl.LightningModule):
         seed: int = 123,
     ) -> None:
         super().__init__()
-        ranges = {
-            "learning_rate": ABOVE_0,
-            "decay": ABOVE_0,
-            "alpha": BELOW_1,
-            "eps": ABOVE_0,
-            "clamp": ABOVE_0,
-        }
-        check_numbers(locals(), "model", **ranges)
+        positive = dict.fromkeys(("learning_rate", "decay", "eps", "clamp"), ABOVE_0)
+        check_numbers(locals(), "model", alpha=BELOW_1, **positive)
         self.head = head
         self.learning_rate, self.decay = learning_rate, decay
         self.alpha, self.eps, self.clamp = alpha, eps, clamp
