@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import TypedDict
 
 from lookwhy.errors import LookwhyError
 from lookwhy.files import sha256_file
@@ -20,6 +21,16 @@ from lookwhy.towers.tower import Tower
 
 Arch = Literal["vgg16", "vgg19", "shapes"]
 Layer = Literal["fc7", "pool5", "pool5_mean"]
+
+
+class TowerDescription(TypedDict):
+    """Schema of `ImageTower.describe`, as feature files and checkpoints hold it."""
+
+    arch: str
+    layer: str
+    recipe: dict[str, str | int]
+    weights: str
+    weights_sha256: str
 
 
 class ImageTower(Tower):
