@@ -192,9 +192,9 @@ def check_ids(result: AnalysisResult, folder: Path, remedy: str) -> None:
         )
     if maps != records:
         one, other = ("records.parquet", "maps.h5") if records - maps else ("maps.h5", "records.parquet")
+        number = min(records - maps or maps - records)
         raise LookwhyError(
-            f"expected question_id {min(records - maps or maps - records)} of {folder / one} in {folder / other}, too, "
-            f"found none; {remedy}"
+            f"expected question_id {number} of {folder / one} in {folder / other}, too, found none; {remedy}"
         )
     known = {f"{row['domain']}/{row['method']}" for row in result.records}
     if strange := sorted(result.maps.keys() - known):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lookwhy.cli.errors import OneLineParser, run_command
-from lookwhy.errors import LookwhyError, command, extra
+from lookwhy.errors import LookwhyError, command, extra, printable
 from lookwhy.places import MOVABLE, PATH_MAP
 
 LIVE_IMAGES = 4
@@ -171,10 +171,10 @@ def _explain(checkpoint: Path, device: str, out: Path | None, **options: Any) ->
     why = api.load(checkpoint, device, moved=moved).explain(options["image"], options["question"])
     why.save(out)
     for answer in why.answers:
-        print(f"{100 * answer.probability:5.1f}%  {answer.text}")
+        print(printable(f"{100 * answer.probability:5.1f}%  {answer.text}"))
     for note in why.explanation.notes:
-        print(note, file=sys.stderr)
-    print(f"{'picture' if out.suffix.lower() in PICTURES else 'numbers'}  {out}")
+        print(printable(note), file=sys.stderr)
+    print(printable(f"{'picture' if out.suffix.lower() in PICTURES else 'numbers'}  {out}"))
 
 
 def _compare_options(parser: ArgumentParser) -> None:
@@ -187,7 +187,7 @@ def _compare_options(parser: ArgumentParser) -> None:
 def _compare(**options: Any) -> None:
     from lookwhy.api import report
 
-    print(f"report  {report(**options)}")
+    print(printable(f"report  {report(**options)}"))
 
 
 def _figures_options(parser: ArgumentParser) -> None:
@@ -205,7 +205,7 @@ def _figures_options(parser: ArgumentParser) -> None:
 def _figures(out: Path, **options: Any) -> None:
     from lookwhy.cli.figures import draw_figures
 
-    print(f"figures  {out} ({len(draw_figures(out=out, **options))} files)")
+    print(printable(f"figures  {out} ({len(draw_figures(out=out, **options))} files)"))
 
 
 def _serve_options(parser: ArgumentParser) -> None:

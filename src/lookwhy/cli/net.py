@@ -13,7 +13,7 @@ import traceback
 from pathlib import Path
 
 from lookwhy import __version__
-from lookwhy.errors import LookwhyError
+from lookwhy.errors import LookwhyError, printable
 
 WRONG_INPUT, FAULT = 2, 70
 TRAINERS = (ValueError, TypeError, RuntimeError, OverflowError)
@@ -34,7 +34,6 @@ KNOWN = {
     "builtins.FileNotFoundError": "correct the path",
     "lightning_fabric.utilities.exceptions.MisconfigurationException": "change this setting",
     "pytorch_lightning.utilities.exceptions.MisconfigurationException": "change this setting",
-    "rich.errors.MarkupError": "give a name without square brackets",
     "wandb.errors.errors.Error": "change this setting, or set WANDB_MODE=offline",
     "torch.OutOfMemoryError": "give a smaller batch size, or --device cpu",
     "builtins.MemoryError": "give a smaller batch size, or take a machine with more memory",
@@ -92,7 +91,7 @@ def own_error(error: BaseException) -> LookwhyError | None:
 
 
 def _flat(text: str) -> str:
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return " ".join(printable(text).split())
 
 
 def _written(error: Exception) -> str:

@@ -11,7 +11,7 @@ from wandb.errors import AuthenticationError, UsageError
 from wandb.errors import Error as StartError
 from wandb.sdk.lib.wbauth import read_netrc_auth
 
-from lookwhy.errors import LookwhyError
+from lookwhy.errors import LookwhyError, printable
 
 __all__ = [
     "StartError",
@@ -52,7 +52,7 @@ def prepare_environment(run_folder: Path) -> str:
     """Set the variables of `offline_environment`; returns one sentence about where the run goes."""
     chosen = os.environ.get("WANDB_MODE")
     os.environ.update(offline_environment(run_folder))
-    folder = _folder()
+    folder = printable(str(_folder()))
     if chosen:
         return f"W&B: {chosen}, as WANDB_MODE says; files in {folder}"
     if os.environ.get("WANDB_MODE") == "offline":
@@ -65,7 +65,7 @@ def go_offline(error: Exception) -> str:
     wandb.teardown()  # the running service would refuse the id of the failed run
     os.environ["WANDB_MODE"] = "offline"
     # The message without its line breaks and without W&B's advice.
-    reason = " ".join(str(error).partition("\nConsider")[0].split()).removesuffix(".")
+    reason = printable(" ".join(str(error).partition("\nConsider")[0].split())).removesuffix(".")
     folder = _folder()
     return (
         f"W&B: no run on {_settings().base_url} ({reason}); the run goes on offline in {folder} "
