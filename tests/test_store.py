@@ -16,6 +16,7 @@ from made_results import make_result, make_run
 from lookwhy import store
 from lookwhy.cli.analyze import main
 from lookwhy.errors import LookwhyError
+from lookwhy.reporting.page.html import write_report
 
 
 @pytest.fixture(scope="module")
@@ -177,6 +178,18 @@ def test_an_epoch_without_its_scalars_is_told_not_left_out(whole, tmp_path, caps
     assert main(["compare", str(run), "--out", str(tmp_path / "report.html")]) == 2
     assert f"found none; {store.AGAIN}" in capsys.readouterr().err
     assert not (tmp_path / "report.html").exists()
+
+
+def test_a_run_deleted_while_its_page_is_made_is_told_and_leaves_no_page(tmp_path):
+    run = make_run(tmp_path / "run", None, 3, count=4)
+
+    def deleted():
+        shutil.rmtree(run)
+        yield from ()
+
+    with pytest.raises(LookwhyError, match="expected manifest.json in .*epoch=000, found none"):
+        write_report([run], tmp_path / "report.html", deleted())
+    assert [*tmp_path.iterdir()] == []
 
 
 def test_fields_of_later_versions_are_kept_and_those_of_earlier_ones_may_be_missing(tmp_path):
