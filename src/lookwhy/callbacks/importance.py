@@ -76,12 +76,12 @@ class ImportanceCallback(pl.Callback):
             self.analyse(trainer, pl_module, epoch)
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Log the analyses of all epochs as one artifact of the W&B run."""
+        """Log the tables of the last epoch, and all analyses as one artifact of the W&B run."""
         if trainer.is_global_zero and (experiment := _experiment(trainer)) is not None:
-            from lookwhy.reporting.wandb.log import log_artifact  # it takes a second to import
+            from lookwhy.reporting.wandb.log import finish  # it takes a second to import
 
             with random_state_kept():
-                log_artifact(Path(trainer.default_root_dir), experiment)
+                finish(Path(trainer.default_root_dir), experiment)
 
     # Drawing pictures and writing files use random numbers, too.
     @random_state_kept()
