@@ -4,7 +4,7 @@ import pytest
 from made_results import make_result, make_run, save_pictures, without_image_maps
 from test_groups import seeded
 from test_html import Tags, content
-from web_pages import NAMELESS, opened_pages
+from web_pages import NAMELESS, coloured, opened_pages
 
 from lookwhy.analysis.paired import Comparison, between_analyses
 from lookwhy.reporting.comparisons import compare
@@ -300,6 +300,25 @@ def test_dark_is_dark_and_the_button_overrules_it_even_where_the_browser_refuses
 
 WIDE_FONT = "* { font-family: 'DejaVu Sans Mono', monospace !important; letter-spacing: .06em !important; }"
 BOXES = "all => all.map(one => one.getBoundingClientRect()).map(box => [box.left, box.right, box.height])"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1200, 390])
+def test_in_high_contrast_colours_that_mean_something_stay(opened, page_file, scheme, width):
+    page = opened(page_file, forced_colors="active", color_scheme=scheme, width=width)
+    pixels(page)
+    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert ground == {"light": "rgb(255, 255, 255)", "dark": "rgb(0, 0, 0)"}[scheme], "the system's colour"
+    bars = [one for one in page.locator(".bars .bar").all() if one.bounding_box()["width"] > 20]
+    marked = {
+        "bar": bars[0], "swatch": page.locator(".swatch").first, "scale": page.locator(".scale i").first,
+        "word": page.locator(".words .top b").first, "map": page.locator('canvas[data-panel="Occlusion"]').first,
+        "curve": page.locator(CHART).first,
+    }  # fmt: skip
+    least = {"bar": 0.4, "swatch": 0.4, "scale": 0.4, "word": 0.3, "map": 0.03, "curve": 0.02}
+    assert {name: coloured(one) for name, one in marked.items() if coloured(one) < least[name]} == {}
+    edges = "all => all.map(one => getComputedStyle(one).borderTopWidth)"
+    assert set(page.eval_on_selector_all(".bars .bar, .swatch, .scale i", edges)) == {"1px"}
 
 
 def test_nothing_scrolls_sideways_on_a_phone_also_with_long_names(opened, tmp_path, images):
