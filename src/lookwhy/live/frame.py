@@ -19,7 +19,7 @@ from lookwhy.reporting.page.parts import document
 OWN = Path(__file__).parent / "page"
 FILES = (
     OWN / "live.html",
-    *(SHARED / name for name in ("page.css", "base.js", "heat.js")),
+    *(SHARED / name for name in ("page.css", "base.js", "glyphs.js", "heat.js")),
     *(OWN / name for name in ("live.css", "view.js", "server.js", "live.js")),
 )
 COUNT = 6

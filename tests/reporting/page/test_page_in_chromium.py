@@ -383,6 +383,29 @@ def test_text_of_the_data_stays_text(opened, tmp_path, images):
     assert EVIL in page.locator("header .note").text_content()
 
 
+RARE = "\U00012f90"  # a sign of a script of the Bronze Age, for which few fonts exist
+
+
+def test_characters_without_a_font_are_their_code_points_and_no_boxes(opened, tmp_path, images):
+    def rare(result):
+        result.manifest["annotators"] = f"{RARE} annotators"
+        for record in result.records:
+            record |= {
+                "question": f"what is {RARE}{RARE} é → “{RARE}”?",
+                "predicted": RARE,
+                "words": ["a", RARE],
+            }
+
+    page = opened(write(tmp_path, make_run(tmp_path / f"run {RARE}", images, 2, rare)))
+    page.focus("#examples-epoch")
+    page.keyboard.press("ArrowLeft")  # the text is made anew
+    assert page.inner_text(".asked") == "what is U+12F90 U+12F90 é → “U+12F90”?"
+    assert "answered “U+12F90”" in page.inner_text(".answer")
+    assert "run U+12F90 (epochs 0 to 1)" in page.inner_text("header")
+    assert page.locator(".words b").all_inner_texts()[:2] == ["a", "U+12F90"]
+    assert RARE not in page.inner_text("body")
+
+
 def test_runs_on_other_data_without_annotators_or_images_are_shown_as_they_are(opened, tmp_path, images):
     def other(result):
         for record in result.records:

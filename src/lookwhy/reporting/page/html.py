@@ -28,7 +28,7 @@ from lookwhy.types import AnalysisResult
 EXAMPLES = 60
 """Number of questions to browse."""
 
-_SCRIPTS = ("base", "charts", "agreement", "one_epoch", "heat", "panels", "examples")
+_SCRIPTS = ("base", "glyphs", "charts", "agreement", "one_epoch", "heat", "panels", "examples")
 
 
 @dataclass

@@ -59,8 +59,13 @@ def _read(file: Path) -> str:
 
 
 def escape(text: str) -> str:
-    """Text as HTML, without characters that control the output (see `lookwhy.errors.printable`)."""
-    return escape_html(printable(text))
+    """Text of data as HTML, without the characters that control its output."""
+    return escape_html(_tame(text))
+
+
+def _tame(text: str) -> str:
+    # White space of any kind is harmless on a page and stays.
+    return "".join(part if part.isspace() else printable(part) for part in re.split(r"(\s)", text))
 
 
 def note_line(text: str) -> str:
@@ -70,17 +75,17 @@ def note_line(text: str) -> str:
 
 def json_block(name: str, content: Any) -> str:
     """A script element with JSON data, which browsers do not run."""
-    text = json.dumps(_printable(content), ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    text = json.dumps(_tame_all(content), ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     text = text.replace("<", "\\u003c")  # so that no text in the data can close the block
     return f'<script type="application/json" id="{name}">{text}</script>'
 
 
-def _printable(content: Any) -> Any:
+def _tame_all(content: Any) -> Any:
     if isinstance(content, str):
-        return printable(content)
+        return _tame(content)
     if isinstance(content, dict):
-        return {_printable(key): _printable(value) for key, value in content.items()}
-    return [*map(_printable, content)] if isinstance(content, list | tuple) else content
+        return {_tame_all(key): _tame_all(value) for key, value in content.items()}
+    return [*map(_tame_all, content)] if isinstance(content, list | tuple) else content
 
 
 def bytes_block(name: str, content: bytes) -> str:
