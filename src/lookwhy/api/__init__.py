@@ -6,7 +6,7 @@ call the same functions.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from lookwhy import store
 from lookwhy.analysis import AnalysisPlan
 from lookwhy.analysis.explain import Explainer
 from lookwhy.analysis.session import AnalysisSession
+from lookwhy.api.arguments import PATH, TEXT, WHOLE, check
 from lookwhy.api.classes import Analysis, LoadedModel, Why
 from lookwhy.errors import LookwhyError, one_line_without, option
 from lookwhy.files import make_folder
@@ -53,6 +54,7 @@ def load(
         >>> why.answer  # doctest: +SKIP
         'cat'
     """
+    check("images", images, WHOLE)
     run = _load(checkpoint, device, moved)
     plan = AnalysisPlan.from_dict(run.plan, str(run.path))
     return LoadedModel(Explainer(run, plan, device, images), run.path)
@@ -109,7 +111,9 @@ def analyze(
         >>> result.summary["image/occlusion/rank_correlation"]  # doctest: +SKIP
         0.258
     """
+    check("out", out, PATH, optional=True)
     for name, number, least in (("limit", limit, 1), ("grid", grid, 2)):
+        check(name, number, WHOLE, optional=True)
         if number is not None and number < least:
             raise LookwhyError(
                 f"expected {option(name)} of at least {least}, found {number}; leave it out for the plan's"
@@ -153,6 +157,8 @@ def answer(
     Raises:
         LookwhyError: the checkpoint, the device or the prepared folder does not exist.
     """
+    check("data", data, PATH)
+    check("out", out, PATH, optional=True)
     run = _load(checkpoint, device)
     prepared = run.datamodule(Path(data))
     prepared.setup("predict")
@@ -162,7 +168,7 @@ def answer(
 
 
 def report(
-    runs: str | Path | Sequence[str | Path], out: str | Path = "report.html", examples: int = EXAMPLES
+    runs: str | Path | Iterable[str | Path], out: str | Path = "report.html", examples: int = EXAMPLES
 ) -> Path:
     """Write one self-contained page that compares runs over epochs; returns its path.
 
@@ -177,9 +183,14 @@ def report(
     Example:
         >>> report(["runs/demo", "runs/san"], "report.html")  # doctest: +SKIP
     """
+    check("examples", examples, WHOLE)
+    check("out", out, PATH)
     if examples < 1:
         raise LookwhyError(f"expected 1 or more examples, found {examples}; leave it out for {EXAMPLES}")
-    folders = [Path(run) for run in ([runs] if isinstance(runs, (str, Path)) else runs)]
+    listed = [*runs] if isinstance(runs, Iterable) and not isinstance(runs, str) else [runs]
+    for run in listed:
+        check("runs", run, PATH)
+    folders = [Path(run) for run in listed]
     named = dict(zip(run_names(folders), folders, strict=True))
     comparisons = compare(named) if named else []
     return write_report(folders, Path(out), comparisons, examples)
@@ -201,6 +212,7 @@ def _load(checkpoint: str | Path, device: str, moved: Moved | None = None) -> Lo
         raise LookwhyError(
             f"expected the path of a checkpoint, found {str(checkpoint):.60}; name a file that training wrote"
         )
+    check("device", device, TEXT)
     run = load_checkpoint(checkpoint, moved)
     with one_line_without(device):
         run.head.to(device)
