@@ -185,10 +185,10 @@ def _shapes(options: Namespace) -> str:
 def _questions(options: Namespace) -> str:
     from lookwhy.data.prepro_writer import prepare_questions
 
-    files: list[Any] = [getattr(options, f"{split}_{kind}") for split in SPLITS for kind in KINDS]
-    numbers = {n: getattr(options, n) for n in ("num_answers", "max_length", "word_count_threshold")}
-    images: dict[str, Any] = {"image_root": options.images, "with_images": options.command == "vqa"}
-    found = prepare_questions(*[*files, options.out], **numbers, **images)
+    files: Any = [getattr(options, f"{split}_{kind}") for split in SPLITS for kind in KINDS]
+    settings = {n: getattr(options, n) for n in ("num_answers", "max_length", "word_count_threshold")}
+    settings |= {"image_root": options.images, "with_images": options.command == "vqa"}
+    found = prepare_questions(*[*files, options.out], **settings)
     if missing := found.missing:
         print(f"{len(missing)} images are not in {options.images} yet; the first is {missing[0]}")
     # Reported but not refused: someone may want to overfit a model on a few questions.
