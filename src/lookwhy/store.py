@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from lookwhy.analysis.questions import TEXT_IDS
 from lookwhy.errors import LookwhyError, command
 from lookwhy.types import AnalysisResult, ImportanceMaps
 
@@ -34,7 +35,8 @@ RECORD_COLUMNS = pa.schema([
     ("top_group", pa.string()), ("flips", pa.int64()),
 ])  # fmt: skip
 """Columns of records.parquet. A value is null if its column does not apply to the method: `rho` for a
-question method, `top_word` for an image method, `flips` for a method that removes nothing."""
+question method, `top_word` for an image method, `flips` for a method that removes nothing. `TEXT_IDS` are
+further columns of data whose ids are text; `question_id` and `image_id` are numbers in their place."""
 
 UNTRAINED = -1
 """Epoch number of the initialised model, before any training."""
@@ -73,7 +75,11 @@ def save(result: AnalysisResult, folder: Path) -> Path:
     (partial / "manifest.json").write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n")
     (partial / "summary.json").write_text(json.dumps(result.summary, indent=2, sort_keys=True) + "\n")
     (partial / "curves.json").write_text(json.dumps(result.curves, sort_keys=True) + "\n")
-    pq.write_table(pa.Table.from_pylist(result.records, schema=RECORD_COLUMNS), partial / "records.parquet")
+    columns = RECORD_COLUMNS
+    for name in TEXT_IDS:
+        if any(record.get(name) for record in result.records):
+            columns = columns.append(pa.field(name, pa.string()))
+    pq.write_table(pa.Table.from_pylist(result.records, schema=columns), partial / "records.parquet")
     _write_maps(result, partial / "maps.h5")
     if folder.exists():
         shutil.rmtree(folder)

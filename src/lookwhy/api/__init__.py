@@ -131,7 +131,7 @@ def analyze(
             publish(result, base, run.epoch, None)
         with part("answering all questions of the data"):
             answers = answer_all(run.head, data, device)
-            files = write_results(answers, base, f"epoch={run.epoch:03d}")
+            files = write_results(answers, base, _name(run.path), run.epoch)
     seconds |= result.manifest["seconds"]
     return Analysis(**vars(result), folder=folder, answers=answers, result_files=files, seconds=seconds)
 
@@ -158,7 +158,7 @@ def answer(
     prepared.setup("predict")
     answers = answer_all(run.head, prepared, device)
     folder = Path(out or _default_folder(run.path) / Path(data).name)
-    return answers, write_results(answers, folder, f"epoch={run.epoch:03d}")
+    return answers, write_results(answers, folder, _name(run.path), run.epoch)
 
 
 def report(
@@ -205,6 +205,11 @@ def _load(checkpoint: str | Path, device: str, moved: Moved | None = None) -> Lo
     with one_line_without(device):
         run.head.to(device)
     return run
+
+
+def _name(checkpoint: Path) -> str:
+    """Name of the run of a checkpoint; of the checkpoint itself outside a run folder."""
+    return checkpoint.parent.parent.name if checkpoint.parent.name == "checkpoints" else checkpoint.stem
 
 
 def _default_folder(checkpoint: Path) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Literal
@@ -20,20 +20,29 @@ Resize = Literal["area", "bilinear"]
 _FILTERS = {"area": Image.Resampling.BOX, "bilinear": Image.Resampling.BILINEAR}
 MOST_COLOUR = 16
 """Largest difference of red, green and blue in a gray picture that was compressed with losses, of 255."""
-_NAME = re.compile(r"(\d+)_(\d+)\.png$")
+_NAME = re.compile(r"(.+)_(\d+)\.png$")
 
 
-def find_annotator_maps(folder: Path) -> dict[int, list[Path]]:
+def find_annotator_maps(
+    folder: Path | str, numbers: Mapping[str, int] | None = None
+) -> dict[int, list[Path]]:
     """Find the map files of each question, in subfolders, too; sorted by the number of the annotator.
+
+    Args:
+        folder: folder of the maps.
+        numbers: number of each question whose id is text; its maps are named by that text.
 
     Raises:
         LookwhyError: the folder does not exist, holds no file named <question_id>_<k>.png, or holds two files
             of one name.
     """
+    folder, numbers = Path(folder), numbers or {}
+    matches = ((_NAME.fullmatch(path.name), path) for path in folder.rglob("*.png"))
+    named = ((match[1], int(match[2]), path) for match, path in matches if match)
     numbered = sorted(
-        (int(match.group(1)), int(match.group(2)), path)
-        for path in folder.rglob("*.png")
-        if (match := _NAME.fullmatch(path.name))
+        (numbers[name] if name in numbers else int(name), k, path)
+        for name, k, path in named
+        if name in numbers or re.fullmatch(r"\d+", name)
     )
     if not numbered:
         found = f"none in {folder}" if folder.is_dir() else f"no folder {folder}"
@@ -101,7 +110,7 @@ def _check_gray(picture: Image.Image, path: Path) -> None:
     found = ""
     if np.ptp(pixels[..., :3], axis=-1).max() > MOST_COLOUR:
         found = "a coloured one"
-    elif np.ptp(pixels[..., 3]):
+    elif np.ptp(pixels[..., 3]) or not pixels[..., 3].any():
         found = "one with transparency"
     if found:
         raise LookwhyError(

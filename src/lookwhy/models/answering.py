@@ -1,13 +1,15 @@
 """Answers to every validation question, in the result files of the official evaluation.
 
-A result file is a JSON list of {"question_id", "answer"} with EVERY question id: the evaluation server
-refuses an incomplete file. The multiple-choice answer is the most probable of the question's choices that the
-model can give.
+A result file is a JSON list of {"question_id", "answer"} with EVERY question id, as the questions file has it
+(a number or a text): the evaluation server refuses an incomplete file. The multiple-choice answer is the most
+probable of the question's choices that the model can give.
 """
 
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,19 +29,22 @@ class Answers:
     """A model's answers to all validation questions.
 
     Attributes:
-        question_ids: ids in the order of the data.
+        question_ids: ids in the order of the data, as the questions file has them.
         open_ended: most probable answer to each question.
         multiple_choice: most probable of each question's choices; None if the data has no choices.
         without_choice: number of multiple-choice questions without any choice among the model's answers;
             they get the open-ended answer.
         accuracy: official accuracies, 0..1, by task, from `VQAAccuracy`; empty without annotations.
+        test_set: name of these questions in the names of result files ("mscoco_val2014"); empty if they are
+            not a split of VQA.
     """
 
-    question_ids: list[int]
+    question_ids: Sequence[int | str]
     open_ended: list[str]
     multiple_choice: list[str] | None
     without_choice: int
     accuracy: dict[str, dict[str, float]]
+    test_set: str = ""
 
 
 @torch.no_grad()
@@ -72,11 +77,21 @@ def answer_all(head: VQAHead, data: VQADataModule, device: torch.device | str = 
         row += len(batch)
     known = [task for task in TASKS if metrics[task].update_called]
     accuracy = {task: {k: float(v) for k, v in metrics[task].compute().items()} for task in known}
-    return Answers(split.question_ids.tolist(), best, chosen if choices.shape[1] else None, without, accuracy)
+    chosen_or_none = chosen if choices.shape[1] else None
+    return Answers(split.original_ids, best, chosen_or_none, without, accuracy, data.prepro.test_set)
 
 
-def write_results(answers: Answers, folder: Path, name: str) -> list[Path]:
-    """Write the result files of both tasks, `vqa_<task>_<name>_results.json`, and return their paths."""
+def write_results(answers: Answers, folder: Path, run: str, epoch: int) -> list[Path]:
+    """Write the result files of both tasks and return their paths.
+
+    A split of VQA gives the names that its evaluation server takes,
+    `vqa_OpenEnded_mscoco_val2014_<run>-epoch003_results.json`; other data the shorter
+    `vqa_OpenEnded_epoch=003_results.json`.
+    """
+    name = f"epoch={epoch:03d}"
+    if answers.test_set:
+        # The parts of the name are separated by "_".
+        name = f"{answers.test_set}_{re.sub(r'[^A-Za-z0-9-]+', '-', run)}-epoch{epoch:03d}"
     written = []
     for task, said in (("open_ended", answers.open_ended), ("multiple_choice", answers.multiple_choice)):
         if said is None:
