@@ -37,12 +37,13 @@ def find_annotator_maps(
             of one name.
     """
     folder, numbers = Path(folder), numbers or {}
+    given = set(numbers.values())  # no map is named by these
     matches = ((_NAME.fullmatch(path.name), path) for path in folder.rglob("*.png"))
     named = ((match[1], int(match[2]), path) for match, path in matches if match)
     numbered = sorted(
         (numbers[name] if name in numbers else int(name), k, path)
         for name, k, path in named
-        if name in numbers or re.fullmatch(r"\d+", name)
+        if name in numbers or (re.fullmatch(r"\d+", name) and int(name) not in given)
     )
     if not numbered:
         found = f"none in {folder}" if folder.is_dir() else f"no folder {folder}"

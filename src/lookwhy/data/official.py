@@ -130,17 +130,17 @@ def read_all(questions: Sequence[Path], annotations: Sequence[Path]) -> list[Que
             f"expected a file of annotations for each file of questions, found {len(annotations)} for "
             f"{', '.join(map(str, questions))}; give them in the same order"
         )
-    files: dict[Id, Path] = {}
+    first_file: dict[Id, Path] = {}
     result: list[Question] = []
     for path, answers in zip_longest(questions, annotations):
-        for question in read_official(path, answers):
-            other = files.setdefault(question.question_id, path)
-            if other is not path:
-                raise LookwhyError(
-                    f"expected each question id once, found {question.question_id} in {other} and {path}; "
-                    "leave one of the files out"
-                )
-            result.append(question)
+        found = read_official(path, answers)
+        if again := [one.question_id for one in found if one.question_id in first_file]:
+            raise LookwhyError(
+                f"expected each question id once, found {again[0]} in {first_file[again[0]]} and {path}; "
+                "leave one of the files out"
+            )
+        first_file |= dict.fromkeys((one.question_id for one in found), path)
+        result += found
     return result
 
 
