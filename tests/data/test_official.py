@@ -84,28 +84,28 @@ VALUES = [
     (0, {"question_id": -1}, "-1 is no whole number from 0 to 4294967295"),  # uint32 in data_prepro.h5
     (0, {"question_id": 2**32}, "4294967296 is no whole number"),
     (0, {"question_id": 10.5}, "10.5 is no whole number"),
-    (0, {"question_id": float("inf")}, "infinity"),
+    (0, {"question_id": float("inf")}, "inf is no whole number"),
     (0, {"image_id": 2**63}, "9223372036854775808 is no whole number"),
-    (0, {"image_id": float("inf")}, "infinity"),
+    (0, {"image_id": float("inf")}, "inf is no whole number"),
     (0, {"image_id": True}, "True is no whole number"),
     (0, {"question_id": " "}, "an empty text where an id should be"),
     (0, {"question_id": "a\0"}, "a zero character"),
-    (0, {"image": 7}, "int where the text 'image' should be"),
-    (0, {"coco_split": ["val2014"]}, "list where the text 'coco_split' should be"),
-    (0, {"question": None}, "NoneType where text should be"),
-    (0, {"question": "a \0"}, "a zero character"),
-    (0, {"question": "a \ud83d"}, "surrogates not allowed"),
-    (0, {"multiple_choices": "yes"}, "str where a list should be"),
-    (1, {"answers": [{"answer": None}] * 10}, "NoneType where text should be"),
-    (1, {"multiple_choice_answer": None}, "NoneType where text should be"),
+    (0, {"image": 7}, "image: 7 (input should be a valid string)"),
+    (0, {"coco_split": ["val2014"]}, "coco_split: a list (input should be a valid string)"),
+    (0, {"question": None}, "question: None (input should be a valid string)"),
+    (0, {"question": "a \0"}, "question: 'a \\x00' (string should match"),
+    (0, {"question": "a \ud83d"}, "unable to parse raw data as a unicode string"),
+    (0, {"multiple_choices": "yes"}, "multiple_choices: 'yes' (input should be a valid list)"),
+    (1, {"answers": [{"answer": None}] * 10}, "answers.0.answer: None (input should be a valid string)"),
+    (1, {"multiple_choice_answer": None}, "multiple_choice_answer: None (input should be"),
     (1, {"image_id": 2}, "to be of image 1, as in"),
 ]
 WRONG = [
     (1, lambda entries: entries.pop(1), ["annotation of question 10 "]),
     (1, lambda entries: entries[0]["answers"].pop(), ["expected 10 answers to question 1310, found 9"]),
     (0, lambda entries: entries.append(entries[0]), ["1 repeated"]),
-    (0, lambda entries: entries[1].pop("question_id"), ["'question_id'"]),
-    *((i, lambda entries, key=key: entries[1].pop(key), [f"'{key}'", "question 10,"]) for i, key in FIELDS),
+    (0, lambda entries: entries[1].pop("question_id"), ["no question_id"]),
+    *((i, lambda entries, key=key: entries[1].pop(key), ["found no", key, "question 10,"]) for i, key in FIELDS),
     *((i, lambda entries, value=value: entries[1].update(value), [found]) for i, value, found in VALUES),
 ]  # fmt: skip
 
@@ -168,7 +168,7 @@ def test_a_bare_list_is_read_as_the_entries_of_a_file(files):
     assert read_official(*files) == [replace(question, subtype="") for question in whole]
     fails(files[1], None, "no 'question'", files[1])
     files[0].write_text("[3]")
-    fails(*files, "a malformed entry (3)", files[0])
+    fails(*files, "entry 1, found 3 (input should be a valid dictionary)", files[0])
     files[0].write_text('{"data": []}')
     fails(*files, "the keys 'data'", files[0])
 

@@ -1,15 +1,20 @@
-"""Reads one entry of a JSON file: its ids, texts, question and image, under the keys that data sets use."""
+"""The declared entries of questions and annotations, and their ids, texts, questions and images.
+
+Keys are those of the official files; other data sets name the question, the image or its folder otherwise.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from contextlib import suppress
-from typing import Any
+from typing import Annotated, Any, NotRequired
+
+from pydantic import Field, PlainValidator
+from typing_extensions import TypedDict
 
 QUESTION_IDS, IMAGE_IDS = 1 << 32, 1 << 63
 """Upper limits of the ids: data_prepro.h5 holds question ids as uint32, and image ids as int64."""
-MALFORMED = (KeyError, TypeError, ValueError, OverflowError)
+MALFORMED = (KeyError, TypeError, ValueError)
 """Errors that the functions below raise for an entry of another form."""
 Entry = Mapping[str, Any]
 Id = int | str
@@ -18,6 +23,13 @@ Id = int | str
 _IMAGE, _SUBTYPE = ("image", "file_name"), ("coco_split", "data_subtype")
 _PLACE = re.compile(r"<(image|video|Image)>\n?")
 """Place of the picture in the text of a conversation."""
+
+
+_STORABLE = r"^[^\x00]*$"
+Text = Annotated[str, Field(coerce_numbers_to_str=True, pattern=_STORABLE)]
+"""Text that HDF5 can store. Numbers become text: answers of some data sets are numbers."""
+Name = Annotated[str, Field(pattern=_STORABLE)]
+"""Text that names a file or folder."""
 
 
 def read_id(value: Any, end: int) -> Id:
@@ -34,10 +46,53 @@ def read_id(value: Any, end: int) -> Id:
         if not value.strip():
             raise ValueError("an empty text where an id should be")
         return read_text(value)
-    number = int(value)
-    if not 0 <= number < end or isinstance(value, bool) or (isinstance(value, float) and number != value):
-        raise ValueError(f"{value!r} is no whole number from 0 to {end - 1}")
-    return number
+    is_whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    if not is_whole or isinstance(value, bool) or not 0 <= value < end:
+        raise ValueError(f"{value!r:.40} is no whole number from 0 to {end - 1}")
+    return int(value)
+
+
+QuestionId = Annotated[Id, PlainValidator(lambda value: (read_id(value, QUESTION_IDS), value)[1])]
+ImageId = Annotated[Id, PlainValidator(lambda value: (read_id(value, IMAGE_IDS), value)[1])]
+
+
+class QuestionEntry(TypedDict):
+    """What is read of an entry of a questions file."""
+
+    question_id: QuestionId
+    image_id: NotRequired[ImageId]
+    question: NotRequired[Text]
+    text: NotRequired[Text]
+    conversations: NotRequired[Any]
+    multiple_choices: NotRequired[list[Text]]
+    image: NotRequired[Name | None]
+    file_name: NotRequired[Name | None]
+    coco_split: NotRequired[Name | None]
+    data_subtype: NotRequired[Name | None]
+
+
+class AnswerEntry(TypedDict):
+    """What is read of an annotator's answer."""
+
+    answer: Text
+
+
+class AnnotationEntry(TypedDict):
+    """What is read of an entry of an annotations file; other data sets leave out all but ids and answers."""
+
+    question_id: QuestionId
+    image_id: NotRequired[ImageId]
+    answers: list[AnswerEntry]
+    multiple_choice_answer: NotRequired[Text]
+    question_type: NotRequired[Text]
+    answer_type: NotRequired[Text]
+
+
+class FileHead(TypedDict):
+    """What is read of a questions file beside its entries."""
+
+    data_type: NotRequired[Text]
+    data_subtype: NotRequired[Text]
 
 
 def id_text(value: Any) -> str:
@@ -45,31 +100,15 @@ def id_text(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
-def read_texts(values: Any) -> list[str]:
-    """A list of texts, each as `read_text` reads it."""
-    if not isinstance(values, list):
-        raise TypeError(f"{type(values).__name__} where a list should be")
-    # There are millions of texts, nearly all plain: checking a whole list at once is faster.
-    with suppress(TypeError):
-        if _is_plain("".join(values)):
-            return values
-    return [read_text(value) for value in values]
-
-
 def read_text(value: Any) -> str:
-    """Convert text or a number to text that can be stored; refuse other values ("None" would be a word)."""
-    if not isinstance(value, str | int | float):
+    """Text that can be stored, or a number as text; other values are refused ("None" would be a word)."""
+    if not isinstance(value, str | int | float) or isinstance(value, bool):
         raise TypeError(f"{type(value).__name__} where text should be")
     text = str(value)
-    if not _is_plain(text):
-        text.encode()  # a lone surrogate ("\\ud83d" in JSON) raises UnicodeEncodeError, a ValueError
-        if "\0" in text:
-            raise ValueError(f"a zero character in {text!r}")
+    text.encode()  # a lone surrogate ("\\ud83d" in JSON) raises UnicodeEncodeError, a ValueError
+    if "\0" in text:
+        raise ValueError(f"a zero character in {text!r}")
     return text
-
-
-def _is_plain(text: str) -> bool:
-    return text.isascii() and "\0" not in text
 
 
 def question_of(entry: Entry) -> Any:

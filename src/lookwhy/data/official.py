@@ -21,22 +21,25 @@ from lookwhy.data.entries import (
     IMAGE_IDS,
     MALFORMED,
     QUESTION_IDS,
+    AnnotationEntry,
+    FileHead,
     Id,
+    QuestionEntry,
     id_text,
     image_of,
     question_of,
     read_id,
-    read_text,
-    read_texts,
     subtype_of,
 )
 from lookwhy.data.image_files import find_image, image_name
 from lookwhy.errors import LookwhyError
 from lookwhy.files import regular
+from lookwhy.schema import checked
 
 __all__ = ["Question", "find_image", "image_name", "read_all", "read_official"]
 
 NUM_ANNOTATORS = 10
+_REMEDY = "correct it, or give an official file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,23 +100,23 @@ def read_official(questions: Path, annotations: Path | None) -> list[Question]:
             a question is missing, belongs to another image, or lacks a field or some of the ten answers.
     """
     content = _read(questions, "questions")
-    annotated = _by_id(_read(annotations, "annotations")["annotations"], annotations) if annotations else {}
-    subtype, data_type = (_text_of(content, key, questions) for key in ("data_subtype", "data_type"))
+    head = checked(FileHead, content, "text as data_subtype and data_type", questions, _REMEDY)
+    annotated: dict[Id, AnnotationEntry] = {}
+    if annotations:
+        content_of_other = _read(annotations, "annotations")["annotations"]
+        annotated = _by_id(content_of_other, AnnotationEntry, "the annotation of ", annotations)
     result = []
-    for question_id, item in _by_id(content["questions"], questions).items():
-        try:
-            fields = _question(item, subtype)
-        except MALFORMED as error:
-            raise _malformed(f"the fields of question {question_id}", error, questions) from error
+    for question_id, entry in _by_id(content["questions"], QuestionEntry, "", questions).items():
+        fields = _question(question_id, entry, head, questions)
         if annotations:
             if question_id not in annotated:
                 raise LookwhyError(
                     f"expected an annotation of question {question_id} of {questions}, found none in "
                     f"{annotations}; give the two files of one split"
                 )
-            own_image = fields["image_id"] if "image_id" in item else None
+            own_image = fields["image_id"] if "image_id" in entry else None
             fields |= _annotation(annotated[question_id], question_id, own_image, questions, annotations)
-        result.append(Question(question_id, data_type=data_type, **fields))
+        result.append(Question(question_id, **fields))
     if not result:
         raise LookwhyError(f"expected questions, found none in {questions}; give an official questions file")
     return result
@@ -144,70 +147,61 @@ def read_all(questions: Sequence[Path], annotations: Sequence[Path]) -> list[Que
     return result
 
 
-def _question(item: dict[str, Any], subtype: str) -> dict[str, Any]:
+def _question(question_id: Id, entry: QuestionEntry, head: FileHead, path: Path) -> dict[str, Any]:
     """The fields of a Question that its entry holds."""
-    file = image_of(item)
-    # An entry that names its image needs no other id of it.
-    image_id = item.get("image_id", file) if file else item["image_id"]
+    file = image_of(entry)
+    try:
+        text = question_of(entry)
+        # An entry that names its image needs no other id of it.
+        image_id = entry.get("image_id", file) if file else entry["image_id"]
+    except MALFORMED as error:
+        found = f"no {error}" if isinstance(error, KeyError) else str(error)
+        expected = f"the fields of question {question_id}"
+        raise LookwhyError(f"expected {expected}, found {found} in {path}; {_REMEDY}") from error
     return {
         "image_id": read_id(image_id, IMAGE_IDS),
-        "text": read_text(question_of(item)),
-        "subtype": subtype_of(item, subtype),
-        "choices": read_texts(item.get("multiple_choices", [])),
+        "text": text,
+        "subtype": subtype_of(entry, head.get("data_subtype", "")),
+        "data_type": head.get("data_type", ""),
+        "choices": entry.get("multiple_choices", []),
         "file": file,
-        "id_text": id_text(item["question_id"]),
+        "id_text": id_text(entry["question_id"]),
         "image_id_text": id_text(image_id),
     }
 
 
 def _annotation(
-    item: dict[str, Any], question_id: Id, image_id: Id | None, questions: Path, annotations: Path
+    entry: AnnotationEntry, question_id: Id, image_id: Id | None, questions: Path, annotations: Path
 ) -> dict[str, Any]:
     """The fields of a Question that its annotation holds; `image_id` is the question's, if it has one."""
-    try:
-        answers = read_texts([one["answer"] for one in item["answers"]])
-        annotated_image = read_id(item["image_id"], IMAGE_IDS) if "image_id" in item else image_id
-        # Other data sets leave these three out. The first is by definition the most frequent answer.
-        if "multiple_choice_answer" in item:
-            answer = read_text(item["multiple_choice_answer"])
-        else:
-            answer = max(answers, key=answers.count, default="")
-        types = {key: read_text(item.get(key, "")) for key in ("question_type", "answer_type")}
-    except MALFORMED as error:
-        expected = f"the fields of the annotation of question {question_id}"
-        raise _malformed(expected, error, annotations) from error
+    annotated_image = read_id(entry["image_id"], IMAGE_IDS) if "image_id" in entry else image_id
     if image_id is not None and annotated_image != image_id:
         raise LookwhyError(
             f"expected the annotation of question {question_id} to be of image {image_id}, as in "
             f"{questions}, found image {annotated_image} in {annotations}; give the two files of one split"
         )
+    answers = [one["answer"] for one in entry["answers"]]
     if len(answers) != NUM_ANNOTATORS:
         raise LookwhyError(
             f"expected {NUM_ANNOTATORS} answers to question {question_id}, found {len(answers)} in "
             f"{annotations}; the official accuracy is defined for {NUM_ANNOTATORS}"
         )
+    answer = entry.get("multiple_choice_answer")
+    if answer is None:  # by definition the most frequent answer
+        answer = max(answers, key=answers.count)
+    types = {"question_type": entry.get("question_type", ""), "answer_type": entry.get("answer_type", "")}
     return {"answer": answer, "answers": answers, **types}
 
 
-def _malformed(expected: str, error: Exception, path: Path) -> LookwhyError:
-    found = f"no {error}" if isinstance(error, KeyError) else f"a malformed entry ({error})"
-    return LookwhyError(f"expected {expected}, found {found} in {path}; correct it, or give an official file")
-
-
-def _text_of(content: dict[str, Any], key: str, path: Path) -> str:
-    try:
-        return read_text(content.get(key, ""))
-    except MALFORMED as error:
-        raise _malformed(f"text as {key}", error, path) from error
-
-
-def _by_id(items: list[Any], path: Path) -> dict[Id, dict[str, Any]]:
-    if wrong := [item for item in items if not isinstance(item, dict)]:
-        raise _malformed("a dictionary as every entry", TypeError(f"{wrong[0]!r:.60}"), path)
-    try:
-        found = {read_id(item["question_id"], QUESTION_IDS): item for item in items}
-    except MALFORMED as error:
-        raise _malformed("a question_id in every entry", error, path) from error
+def _by_id(items: list[Any], kind: Any, whose: str, path: Path) -> dict[Id, Any]:
+    """Check the entries one by one; each is let go for its checked form, so memory holds one of the two."""
+    found: dict[Id, Any] = {}
+    for number, item in enumerate(items):
+        name = item["question_id"] if isinstance(item, dict) and "question_id" in item else ""
+        place = f"question {name}" if name != "" else f"entry {number + 1}"
+        entry = checked(kind, item, f"the fields of {whose}{place}", path, _REMEDY)
+        items[number] = None
+        found[read_id(entry["question_id"], QUESTION_IDS)] = entry
     if len(found) != len(items):
         raise LookwhyError(
             f"expected each question id once, found {len(items) - len(found)} repeated in {path}; "
