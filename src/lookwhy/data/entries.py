@@ -57,7 +57,7 @@ ImageId = Annotated[Id, PlainValidator(lambda value: (read_id(value, IMAGE_IDS),
 
 
 class QuestionEntry(TypedDict):
-    """What is read of an entry of a questions file."""
+    """Keys that are read of an entry of a questions file."""
 
     question_id: QuestionId
     image_id: NotRequired[ImageId]
@@ -72,13 +72,13 @@ class QuestionEntry(TypedDict):
 
 
 class AnswerEntry(TypedDict):
-    """What is read of an annotator's answer."""
+    """Keys that are read of an annotator's answer."""
 
     answer: Text
 
 
 class AnnotationEntry(TypedDict):
-    """What is read of an entry of an annotations file; other data sets leave out all but ids and answers."""
+    """Keys that are read of an entry of an annotations file; other data sets leave out all but ids and answers."""
 
     question_id: QuestionId
     image_id: NotRequired[ImageId]
@@ -89,7 +89,7 @@ class AnnotationEntry(TypedDict):
 
 
 class FileHead(TypedDict):
-    """What is read of a questions file beside its entries."""
+    """Keys that are read of a questions file beside its entries."""
 
     data_type: NotRequired[Text]
     data_subtype: NotRequired[Text]

@@ -31,7 +31,7 @@ SPLITS = ("train", "test")
 
 
 class _Names(TypedDict):
-    """What is read of data_prepro.json."""
+    """Keys that are read of data_prepro.json."""
 
     ix_to_word: dict[str, str]
     ix_to_ans: dict[str, str]

@@ -34,7 +34,7 @@ NUM_CHOICES = 18
 """Multiple-choice answers of an official question; a file with more of them keeps them all."""
 TEXT = h5py.string_dtype()
 SPLIT_NAMES = {"train": "train", "test": "validation"}
-"""What the user calls the splits of the original."""
+"""Names that a user has for the splits of the original."""
 
 
 @dataclass(frozen=True)
