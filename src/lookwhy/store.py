@@ -20,9 +20,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from lookwhy.analysis.questions import TEXT_IDS
 from lookwhy.errors import LookwhyError, command
-from lookwhy.types import AnalysisResult, ImportanceMaps
+from lookwhy.types import TEXT_IDS, AnalysisResult, ImportanceMaps
 
 SCHEMA_VERSION = 1
 

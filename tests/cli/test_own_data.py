@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from official_files import copy_prepared
-from tiny_runs import train_options
+from pages import code_blocks
+from tiny_runs import ROOT, train_options
 
 from lookwhy.cli.analyze import main as analyze
 from lookwhy.cli.prepare import KINDS, SPLITS
@@ -110,14 +111,22 @@ def test_result_files_of_a_vqa_split_have_the_official_name(
     ]
 
 
-def test_features_of_another_network_train_and_their_pixels_are_not_analysed(tiny_world, tmp_path, capsys):
-    """The layout of the documentation: images_<split> (M, D...), rows in the order of unique_img_<split>."""
-    world = copy_prepared(tiny_world, tmp_path / "world")
+def test_features_of_another_network_train_and_their_pixels_are_not_analysed(
+    tiny_world, tmp_path, capsys, monkeypatch
+):
+    (tmp_path / "data").mkdir()
+    world = copy_prepared(tiny_world, tmp_path / "data/mine")
     names = json.loads((world / "data_prepro.json").read_text())
-    with h5py.File(world / "data_img.h5", "w") as file:
-        for split in ("train", "test"):
-            rows = np.random.default_rng(0).random((len(names[f"unique_img_{split}"]), 5, 2))
-            file[f"images_{split}"] = rows.astype(np.float32)
+    images = [*names["unique_img_train"], *names["unique_img_test"]]
+    np.savez(
+        tmp_path / "features.npz",
+        **dict(zip(images, np.random.default_rng(0).random((len(images), 5, 2)), strict=True)),
+    )
+    monkeypatch.chdir(tmp_path)
+    [script] = [
+        text for language, _, text in code_blocks((ROOT / "docs/data.md").read_text()) if language == "python"
+    ]
+    exec(script, {})
     options = train_options(world, "--trainer.max_epochs=1", "--trainer.logger=false", f"--runs={tmp_path}")
     assert train(options) == 2
     message = capsys.readouterr().err

@@ -9,10 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from lookwhy.metrics import vqa_accuracy
-from lookwhy.types import VQABatch
-
-TEXT_IDS = ("question_id_text", "image_id_text")
-"""Columns of ids that are text in the questions file; records without such an id lack them."""
+from lookwhy.types import TEXT_IDS, VQABatch
 
 
 @dataclass(frozen=True)

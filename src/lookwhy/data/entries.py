@@ -78,7 +78,7 @@ class AnswerEntry(TypedDict):
 
 
 class AnnotationEntry(TypedDict):
-    """Keys that are read of an entry of an annotations file; other data sets leave out all but ids and answers."""
+    """Keys that are read of an entry of an annotations file; only ids and answers must be there."""
 
     question_id: QuestionId
     image_id: NotRequired[ImageId]
