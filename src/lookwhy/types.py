@@ -45,7 +45,7 @@ Explains = Literal["probability", "logit"]
 Curve = dict[str, list[float]]
 """Points of a curve: "x", "y" and optionally "n", the number of questions of each point."""
 TEXT_IDS = ("question_id_text", "image_id_text")
-"""Fields of a record with the ids that are text in the questions file; a record without such an id lacks them."""
+"""Fields of a record with ids that are text in the questions file; a record without such an id lacks them."""
 
 
 @dataclass
