@@ -243,7 +243,7 @@ def test_a_missing_or_damaged_file_is_named(original, name):
         ("answers10_test", ["a?", "b?", "c?"], "without a column for each annotator"),
         ("answers", np.array([True] * 3), "expected whole numbers in answers, found bool values"),
         ("answers", np.complex64([1, 1, 1]), "expected whole numbers in answers, found complex64 values"),
-        ("answers", ["1", "1", "1"], "expected whole numbers in answers, found object values"),
+        ("answers", ["1", "1", "1"], "expected whole numbers in answers, found text values"),
         ("question_test", np.uint32([1, 2, 3]), "expected texts in question_test, found uint32 values"),
         ("question_id_test", np.uint32([70, 90, 70]), "each question_id_test once, found 1 of 3 questions"),
         ("question_id_test", np.int64([70, 90, -1]), "question_id_test from 0 to 4294967295, found 1 of 3"),

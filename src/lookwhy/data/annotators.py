@@ -1,4 +1,7 @@
-"""Annotator maps: a folder of `<question_id>_<k>.png`, gray, any size, as in VQA-HAT."""
+"""Annotator maps: a folder of `<question_id>_<k>.png`, gray, any size, as in VQA-HAT.
+
+Names without the annotator's number, `<question_id>.png`, and JPEG files are read, too.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,9 @@ Resize = Literal["area", "bilinear"]
 _FILTERS = {"area": Image.Resampling.BOX, "bilinear": Image.Resampling.BILINEAR}
 MOST_COLOUR = 16
 """Largest difference of red, green and blue in a gray picture that was compressed with losses, of 255."""
-_NAME = re.compile(r"(.+)_(\d+)\.png$")
+SUFFIXES = (".png", ".jpg", ".jpeg")
+ALONE = -1
+"""Number of an annotator whose file has none in its name."""
 
 
 def find_annotator_maps(
@@ -33,18 +38,26 @@ def find_annotator_maps(
         numbers: number of each question whose id is text; its maps are named by that text.
 
     Raises:
-        LookwhyError: the folder does not exist, holds no file named <question_id>_<k>.png, or holds two files
-            of one name.
+        LookwhyError: the folder does not exist, holds no such file, or holds two of one question and number.
     """
     folder, numbers = Path(folder), numbers or {}
     given = set(numbers.values())  # no map is named by these
-    matches = ((_NAME.fullmatch(path.name), path) for path in folder.rglob("*.png"))
-    named = ((match[1], int(match[2]), path) for match, path in matches if match)
-    numbered = sorted(
-        (numbers[name] if name in numbers else int(name), k, path)
-        for name, k, path in named
-        if name in numbers or (re.fullmatch(r"\d+", name) and int(name) not in given)
-    )
+
+    def named(path: Path) -> tuple[int, int] | None:
+        name, _, k = path.stem.rpartition("_")
+        for question, annotator in ((name, k), (path.stem, str(ALONE))):
+            if re.fullmatch(r"-?\d+", annotator):
+                if question in numbers:
+                    return numbers[question], int(annotator)
+                if re.fullmatch(r"\d+", question) and int(question) not in given:
+                    return int(question), int(annotator)
+        return None
+
+    paths = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    numbered = sorted((*place, path) for path in paths if (place := named(path)))
+    several = {question for question, k, _ in numbered if k != ALONE}
+    # A picture of a question that has numbered maps is something else: the image, perhaps.
+    numbered = [one for one in numbered if one[1] != ALONE or one[0] not in several]
     if not numbered:
         found = f"none in {folder}" if folder.is_dir() else f"no folder {folder}"
         raise LookwhyError(
@@ -87,9 +100,8 @@ def _load(path: Path, grid: int, resize: Resize) -> Float[np.ndarray, "G G"]:
     try:
         with Image.open(regular(path), formats=IMAGE_FORMATS) as picture:
             _check_gray(picture, path)
-            if picture.mode.startswith("I"):
-                # 16-bit gray: scaled here, because PIL would clip values above 255 to white.
-                gray = Image.fromarray(np.asarray(picture, np.float32) / 257)
+            if picture.mode.startswith(("I", "F")):
+                gray = Image.fromarray(_scaled(np.asarray(picture, np.float32), picture.mode, path))
             else:
                 # Resize in float: averages rounded to 256 levels would make cells equal.
                 gray = picture.convert("L").convert("F")
@@ -101,6 +113,18 @@ def _load(path: Path, grid: int, resize: Resize) -> Float[np.ndarray, "G G"]:
             f"expected a gray PNG, found something else in {path} ({error}); remove or replace it"
         ) from error
     return np.asarray(gray.resize((grid, grid), _FILTERS[resize]), np.float32)
+
+
+def _scaled(values: Float[np.ndarray, "H W"], mode: str, path: Path) -> Float[np.ndarray, "H W"]:
+    """Gray levels of 16-bit or float values, which PIL would clip: above 255 to white, fractions to black."""
+    if not np.isfinite(values).all() or values.min() < 0:
+        raise LookwhyError(
+            f"expected attention from 0 on, found {values.min():g} to {values.max():g} in {path}; save its "
+            "magnitude as gray"
+        )
+    if mode.startswith("I"):
+        return values / 257
+    return values * 255 if values.max() <= 1 else values
 
 
 def _check_gray(picture: Image.Image, path: Path) -> None:

@@ -12,7 +12,7 @@ from lookwhy.errors import LookwhyError, option
 SUFFIXES = (".jpg", ".png", ".jpeg")
 _PART_OF_TEST = re.compile(r"^test-(?:dev|standard|std|challenge|reserve)(\d{4})$")
 _YEAR = re.compile(r"(?:train|val|test)\d{4}$")
-_OFFICIAL = re.compile(r"(?:COCO|(abstract_v\d+))_(\w+)_\d{12}$")
+_OFFICIAL = re.compile(r"(?:^|/)(?:COCO|(abstract_v\d+))_(\w+)_\d{12}\.\w+$")
 
 
 def find_image(root: Path | None, subtype: str, image_id: Id, data_type: str = "", file: str = "") -> str:
@@ -64,9 +64,12 @@ def official_set(data_type: str, subtype: str) -> str:
 
 def official_set_of(files: Iterable[str]) -> str:
     """Name of the split that the official names of its image files tell; empty for other names."""
-    found = {one and one.groups() for one in (_OFFICIAL.match(Path(name).stem) for name in files)}
-    only = found.pop() if len(found) == 1 else None
-    return official_set(only[0] or "", only[1]) if only else ""
+    found: set[tuple[str, str]] = set()
+    for name in files:
+        if (match := _OFFICIAL.search(name)) is None or len(found | {match.groups("")}) > 1:
+            return ""
+        found.add((match[1] or "", match[2]))
+    return official_set(*found.pop()) if found else ""
 
 
 def check_images(root: Path, image_files: Mapping[str, list[str]]) -> None:

@@ -145,7 +145,7 @@ def read_prepro(folder: Path) -> Prepro:
         ) from error
     words += [] if words[-1:] == [UNKNOWN] else [UNKNOWN]
     vocabulary = Vocabulary({str(i): word for i, word in enumerate(words, start=1)})
-    test_set = names.get("test_set") or official_set_of(files["test"])
+    test_set = names.get("test_set", official_set_of(files["test"]))
     return Prepro(train, test, vocabulary, answers, names.get("image_root") or "", test_set)
 
 

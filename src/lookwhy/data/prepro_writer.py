@@ -108,26 +108,27 @@ def prepare_questions(
     vocabulary = Vocabulary.from_questions(words["train"], word_count_threshold)
     everything = [*train, *val]
     numbers = _numbers(q.question_id for q in everything), _numbers(q.image_id for q in everything)
-    with atomic_path(out / "data_prepro.h5") as partial, h5py.File(partial, "w") as file:
-        for split, questions in splits.items():
-            ids = [vocabulary.encode(question) for question in words[split]]
-            _write_split(file, split, questions, ids, images[split], answer_ids, max_length, *numbers)
-    stated = str(image_root.absolute()) if image_root else ""
-    if image_root and image_root.resolve().is_relative_to(out.resolve()):
-        stated = str(image_root.resolve().relative_to(out.resolve()))  # so that the folder can be moved
     content = {
         "ix_to_word": vocabulary.ix_to_word(),
         "ix_to_ans": {str(i): answer for i, answer in enumerate(answers, start=1)},
         "unique_img_train": files["train"],
         "unique_img_test": files["test"],
         "split_names": ["train", "test"],
-        "image_root": stated,
+        "image_root": _stated(image_root, out),
     }
     known = {official_set(question.data_type, question.subtype) for question in val}
     if len(known) == 1 and known != {official_set_of(files["test"])}:
         content["test_set"] = known.pop()  # of test-dev2015, whose images are named after test2015
-    with atomic_path(out / "data_prepro.json") as partial:
-        partial.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+    # Both files take their names together, so that a full disk leaves no half of a pair.
+    with (
+        atomic_path(out / "data_prepro.json") as partial_json,
+        atomic_path(out / "data_prepro.h5") as partial,
+    ):
+        with h5py.File(partial, "w") as file:
+            for split, questions in splits.items():
+                ids = [vocabulary.encode(question) for question in words[split]]
+                _write_split(file, split, questions, ids, images[split], answer_ids, max_length, *numbers)
+        partial_json.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
     unique = dict.fromkeys(files["train"] + files["test"])
     return PreparedCounts(
         train_kept=len(splits["train"]),
@@ -139,6 +140,14 @@ def prepare_questions(
         shared=len({q.question_id for q in splits["train"]} & {q.question_id for q in val}),
         missing=[name for name in unique if not is_file(image_root / name)] if image_root else [],
     )
+
+
+def _stated(image_root: Path | None, out: Path) -> str:
+    """The folder of the images for data_prepro.json: relative if it lies in `out`, which may be moved."""
+    if image_root is None:
+        return ""
+    is_inside = image_root.resolve().is_relative_to(out.resolve())
+    return str(image_root.resolve().relative_to(out.resolve()) if is_inside else image_root.absolute())
 
 
 def _listed(paths: Paths) -> Sequence[Path]:

@@ -106,7 +106,7 @@ def datasets(
             raise LookwhyError(f"expected the dataset {name}, found {found} in {path}; {remedy}")
         is_text = h5py.check_string_dtype(data.dtype) is not None
         if is_text != (column.kind == "text") or not (is_text or data.dtype.kind in "iuf"):
-            found = f"{data.dtype} values in {path}"
+            found = f"{'text' if is_text else data.dtype} values in {path}"
             raise LookwhyError(f"expected {KINDS[column.kind]} in {name}, found {found}; {remedy}")
         yield name, data, column
 
