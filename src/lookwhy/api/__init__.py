@@ -19,7 +19,7 @@ from lookwhy.api.classes import Analysis, LoadedModel, Why
 from lookwhy.errors import LookwhyError, one_line_without, option
 from lookwhy.files import make_folder
 from lookwhy.models import LoadedRun, load_checkpoint
-from lookwhy.models.answering import Answers, answer_all, write_results
+from lookwhy.models.answering import Answers, answer_all, results_name, write_results
 from lookwhy.reporting.comparisons import compare
 from lookwhy.reporting.page.html import EXAMPLES, run_names, write_report
 from lookwhy.reporting.publish import publish
@@ -131,7 +131,7 @@ def analyze(
             publish(result, base, run.epoch, None)
         with part("answering all questions of the data"):
             answers = answer_all(run.head, data, device)
-            files = write_results(answers, base, _name(run.path), run.epoch)
+            files = write_results(answers, base, _results_name(answers, run))
     seconds |= result.manifest["seconds"]
     return Analysis(**vars(result), folder=folder, answers=answers, result_files=files, seconds=seconds)
 
@@ -158,7 +158,7 @@ def answer(
     prepared.setup("predict")
     answers = answer_all(run.head, prepared, device)
     folder = Path(out or _default_folder(run.path) / Path(data).name)
-    return answers, write_results(answers, folder, _name(run.path), run.epoch)
+    return answers, write_results(answers, folder, _results_name(answers, run))
 
 
 def report(
@@ -207,9 +207,11 @@ def _load(checkpoint: str | Path, device: str, moved: Moved | None = None) -> Lo
     return run
 
 
-def _name(checkpoint: Path) -> str:
-    """Name of the run of a checkpoint; of the checkpoint itself outside a run folder."""
-    return checkpoint.parent.parent.name if checkpoint.parent.name == "checkpoints" else checkpoint.stem
+def _results_name(answers: Answers, run: LoadedRun) -> str:
+    """Name of the result files: a checkpoint outside a run folder gives its own."""
+    folder = run.path.parent
+    name = folder.parent.name if folder.name == "checkpoints" else run.path.stem
+    return results_name(answers.test_set, name, run.epoch)
 
 
 def _default_folder(checkpoint: Path) -> Path:

@@ -81,17 +81,22 @@ def answer_all(head: VQAHead, data: VQADataModule, device: torch.device | str = 
     return Answers(split.original_ids, best, chosen_or_none, without, accuracy, data.prepro.test_set)
 
 
-def write_results(answers: Answers, folder: Path, run: str, epoch: int) -> list[Path]:
-    """Write the result files of both tasks and return their paths.
+def results_name(test_set: str, run: str, epoch: int) -> str:
+    """The part of a result file's name that tells data and model.
 
-    A split of VQA gives the names that its evaluation server takes,
-    `vqa_OpenEnded_mscoco_val2014_<run>-epoch003_results.json`; other data the shorter
-    `vqa_OpenEnded_epoch=003_results.json`.
+    A split of VQA gives the name that its evaluation server takes.
+
+    Example:
+        >>> results_name("mscoco_test-dev2015", "my_run", 3), results_name("", "my_run", 3)
+        ('mscoco_test-dev2015_my-run-epoch003', 'epoch=003')
     """
-    name = f"epoch={epoch:03d}"
-    if answers.test_set:
-        # The parts of the name are separated by "_".
-        name = f"{answers.test_set}_{re.sub(r'[^A-Za-z0-9-]+', '-', run)}-epoch{epoch:03d}"
+    # The parts of an official name are separated by "_".
+    official = f"{test_set}_{re.sub(r'[^A-Za-z0-9-]+', '-', run)}-epoch{epoch:03d}"
+    return official if test_set else f"epoch={epoch:03d}"
+
+
+def write_results(answers: Answers, folder: Path, name: str) -> list[Path]:
+    """Write the result files of both tasks, `vqa_<task>_<name>_results.json`, and return their paths."""
     written = []
     for task, said in (("open_ended", answers.open_ended), ("multiple_choice", answers.multiple_choice)):
         if said is None:
