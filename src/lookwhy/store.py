@@ -33,7 +33,7 @@ from lookwhy.stored import (
     methods_of,
     records_from,
 )
-from lookwhy.types import AnalysisResult, ImportanceMaps
+from lookwhy.types import TEXT_IDS, AnalysisResult, ImportanceMaps
 
 __all__ = ["RECORD_COLUMNS", "UNTRAINED", "epoch_folder", "load", "load_scalars", "save", "stored_epochs"]
 
@@ -78,7 +78,11 @@ def save(result: AnalysisResult, folder: Path) -> Path:
     (partial / "manifest.json").write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n")
     (partial / "summary.json").write_text(json.dumps(result.summary, indent=2, sort_keys=True) + "\n")
     (partial / "curves.json").write_text(json.dumps(result.curves, sort_keys=True) + "\n")
-    pq.write_table(pa.Table.from_pylist(result.records, schema=RECORD_COLUMNS), partial / "records.parquet")
+    columns = RECORD_COLUMNS
+    for name in TEXT_IDS:
+        if any(record.get(name) for record in result.records):
+            columns = columns.append(pa.field(name, pa.string()))
+    pq.write_table(pa.Table.from_pylist(result.records, schema=columns), partial / "records.parquet")
     _write_maps(result, partial / "maps.h5")
     old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
     if folder.exists():

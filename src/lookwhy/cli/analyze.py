@@ -135,7 +135,7 @@ def _explain_options(parser: ArgumentParser) -> None:
     out = "file to write: .png, .svg or .pdf for a picture, .json for numbers (default: explanation.png)"
     add("--out", type=Path, help=f"{out}; with --batch a folder (default: explanations)")
     batch = (
-        "a .csv, .json or .jsonl with image and question in each row, a folder with images and such a list"
+        "a .csv, .tsv, .json or .jsonl with image and question a row, a folder with images and such a list"
     )
     add(
         "--batch", type=Path, metavar="QUESTIONS", help=f"{batch} called questions, or official VQA questions"

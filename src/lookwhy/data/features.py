@@ -18,9 +18,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from lookwhy.data.image_files import check_images
 from lookwhy.data.prepro import SPLITS
+from lookwhy.data.tables import FEATURES, check_shape, datasets
 from lookwhy.errors import LookwhyError, command
-from lookwhy.progress import progress
+from lookwhy.progress import progress, write_above
 from lookwhy.towers.recipe import ImageRecipe
 
 
@@ -36,7 +38,9 @@ def extract_features(
 ) -> None:
     """Write `images_train` and `images_test`, one float32 row (or grid) an image.
 
-    An interrupted extraction leaves `<out>.partial`; a call with the same tower and files continues it.
+    An interrupted extraction leaves `<out>.partial`; a call with the same tower and files continues it. The
+    partial file of another tower or other files is set aside under a name of its own, and a call with those
+    continues it.
 
     Args:
         forward: images in the recipe's range -> features.
@@ -50,13 +54,13 @@ def extract_features(
     Raises:
         LookwhyError: an image is missing or damaged, or another process is writing the same file.
     """
-    _check_images(image_root, image_files)
-    partial = out.with_name(f"{out.name}.partial")
-    work = json.dumps({"tower": description, "files": dict(image_files)}, sort_keys=True)
+    check_images(image_root, image_files)
+    # The content of the weights counts, which has its own digest; their path may change.
+    tower = {key: value for key, value in description.items() if key != "weights"}
+    work = json.dumps({"tower": tower, "files": dict(image_files)}, sort_keys=True)
     stamp = hashlib.sha256(work.encode()).hexdigest()
-    if partial.exists() and not _continues(partial, stamp):
-        partial.unlink()
     out.parent.mkdir(parents=True, exist_ok=True)
+    partial = _partial_file(out, stamp)
 
     @torch.no_grad()
     def features_of(names: list[str]) -> Float[np.ndarray, "B *D"]:
@@ -96,27 +100,34 @@ def _extract_split(
             bar.update(len(some))
 
 
-def _check_images(root: Path, image_files: Mapping[str, list[str]]) -> None:
-    """Look for every image first, so that hours of work are not lost at a missing one."""
-    names = list(dict.fromkeys(name for names in image_files.values() for name in names))
-    missing = [name for name in names if not (root / name).is_file()]
-    if missing:
-        raise LookwhyError(
-            f"expected {len(names)} images under {root}, found no {missing[0]} ({len(missing)} missing); "
-            "correct --images or fetch them"
-        )
+def _partial_file(out: Path, stamp: str) -> Path:
+    """The file to write to: one of the same work if there is any; one of other work is set aside."""
+    partial = out.with_name(f"{out.name}.partial")
+    if partial.exists() and (other := _stamp_of(partial)) != stamp:
+        aside = _aside(out, other or "damaged")
+        os.replace(partial, aside)
+        found = "features with other settings" if other else "a damaged file"
+        write_above(f"{partial.name} held {found}; it is kept as {aside}: remove it if you do not need it")
+    if not partial.exists() and _aside(out, stamp).exists():
+        os.replace(_aside(out, stamp), partial)
+    return partial
 
 
-def _continues(partial: Path, stamp: str) -> bool:
+def _aside(out: Path, stamp: str) -> Path:
+    return out.with_name(f"{out.name}.{stamp[:12]}.partial")
+
+
+def _stamp_of(partial: Path) -> str:
+    """Digest of the work that a partial file belongs to; empty if it is damaged."""
     try:
         with h5py.File(partial, "r") as file:
-            return bool(file.attrs.get("stamp") == stamp)
+            return str(file.attrs.get("stamp", ""))
     except BlockingIOError as error:
         raise LookwhyError(
             f"expected to continue {partial}, found another process writing it; wait for its end or stop it"
         ) from error
     except OSError:
-        return False
+        return ""
 
 
 def read_features(path: Path) -> dict[str, Float[Tensor, "M *D"]]:
@@ -172,8 +183,10 @@ def read_description(path: Path) -> dict[str, Any]:
     with open_features(path) as file:
         if "description" not in file.attrs:
             raise LookwhyError(
-                f"expected features stamped with their tower and recipe, found no stamp in {path}; "
-                f"explanations need the network behind the features: run {command('prepare')} features"
+                "expected features stamped with their image network and recipe, found no stamp in "
+                f"{path}; a model trained on them answers questions, but its maps need that network: write "
+                f"the features of a known one with {command('prepare')} features, or train without "
+                "the analysis (--analysis.epochs '[]' --analysis.untrained false)"
             )
         return json.loads(file.attrs["description"])
 
@@ -186,7 +199,6 @@ def open_features(path: Path) -> h5py.File:
     """
     try:
         file = h5py.File(path)
-        is_whole = "images_train" in file and "images_test" in file
     except FileNotFoundError as error:
         raise LookwhyError(
             f"expected image features, found no file {path}; run {command('prepare')} first"
@@ -196,10 +208,15 @@ def open_features(path: Path) -> h5py.File:
         raise LookwhyError(
             f"expected an HDF5 file, found {found} in {path}; run {command('prepare')} features again"
         ) from error
-    if not is_whole:
+    remedy = (
+        f"write them with {command('prepare')} features, or those of another network as images_train and "
+        "images_test (M, D...), rows in the order of unique_img_train and unique_img_test"
+    )
+    try:
+        for split in SPLITS:
+            for name, data, column in datasets(file, FEATURES, split, path, remedy):
+                check_shape(name, data, column, path, remedy)
+    except LookwhyError:
         file.close()
-        raise LookwhyError(
-            f"expected images_train and images_test, found at most one of them in {path}; "
-            f"run {command('prepare')} features again"
-        )
+        raise
     return file
