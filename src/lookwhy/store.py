@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 import torch
 
 from lookwhy.errors import LookwhyError, command
+from lookwhy.hdf5 import open_hdf5
 from lookwhy.schema import checked
 from lookwhy.stored import (
     RECORD_COLUMNS,
@@ -99,7 +100,7 @@ def load(folder: Path) -> AnalysisResult:
     records, maps = folder / "records.parquet", folder / "maps.h5"
     with _readable(records):
         result.records = records_from(pq.read_table(records), records, AGAIN)
-    with _readable(maps), h5py.File(maps) as file:
+    with _readable(maps), open_hdf5(maps) as file:
         result.maps, result.human, result.question_ids = _read_maps(file, maps)
     check_ids(result, folder, AGAIN)
     return result

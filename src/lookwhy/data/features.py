@@ -20,6 +20,7 @@ from torch import Tensor
 
 from lookwhy.data.prepro import SPLITS
 from lookwhy.errors import LookwhyError, command
+from lookwhy.hdf5 import open_hdf5
 from lookwhy.progress import progress
 from lookwhy.towers.recipe import ImageRecipe
 
@@ -109,13 +110,13 @@ def _check_images(root: Path, image_files: Mapping[str, list[str]]) -> None:
 
 def _continues(partial: Path, stamp: str) -> bool:
     try:
-        with h5py.File(partial, "r") as file:
+        with open_hdf5(partial) as file:
             return bool(file.attrs.get("stamp") == stamp)
     except BlockingIOError as error:
         raise LookwhyError(
             f"expected to continue {partial}, found another process writing it; wait for its end or stop it"
         ) from error
-    except OSError:
+    except (OSError, LookwhyError):  # a process that is killed may leave a file that libhdf5 cannot read
         return False
 
 
@@ -185,7 +186,7 @@ def open_features(path: Path) -> h5py.File:
         LookwhyError: the file is missing, damaged or of another kind.
     """
     try:
-        file = h5py.File(path)
+        file = open_hdf5(path)
         is_whole = "images_train" in file and "images_test" in file
     except FileNotFoundError as error:
         raise LookwhyError(

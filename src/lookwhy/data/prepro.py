@@ -21,6 +21,7 @@ from jaxtyping import Int64
 from lookwhy.data.official import read_official
 from lookwhy.data.tokens import UNKNOWN, Vocabulary
 from lookwhy.errors import LookwhyError, command
+from lookwhy.hdf5 import open_hdf5
 
 SPLITS = ("train", "test")
 TEXTS = ("question", "answers10", "question_type", "answer_type")
@@ -102,7 +103,7 @@ def read_prepro(folder: Path) -> Prepro:
         ) from error
     try:
         there = ""
-        with h5py.File(path) as file:
+        with open_hdf5(path) as file:
             there = ", ".join(file)
             train, test = (_read_split(file, path, split, image_files[split]) for split in SPLITS)
     except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
@@ -224,7 +225,7 @@ def _read_text(path: Path, split: str, shapes: dict[str, tuple[int, ...]], name:
     if name not in shapes:
         return []
     try:
-        with h5py.File(path) as file:
+        with open_hdf5(path) as file:
             found = file[f"{name}_{split}"].asstr()[:]
     except (OSError, KeyError, TypeError) as error:
         raise LookwhyError(
