@@ -18,7 +18,9 @@ from pathlib import Path
 
 from benchmarks.soak.attempts import import_commands
 from benchmarks.soak.catalogue import catalogue
+from benchmarks.soak.kills import kills
 from benchmarks.soak.mutations import mutations
+from benchmarks.soak.signals import signals
 from benchmarks.soak.trials import Table, Trial, drawn, outcomes
 from benchmarks.soak.world import make_world
 
@@ -44,7 +46,12 @@ def options_of(argv: list[str] | None) -> argparse.Namespace:
 
 def all_trials(world: Path, options: argparse.Namespace) -> list[Trial]:
     """Every trial at the sizes of the options."""
-    return [*catalogue(world), *mutations(world, options.mutations)]
+    return [
+        *catalogue(world),
+        *mutations(world, options.mutations),
+        *kills(world, options.kills),
+        *signals(world),
+    ]
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,0 +1,187 @@
+"""Work that may be interrupted: a command, how to go on after an interruption, and what its results are."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+import shutil
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+
+import h5py
+import numpy as np
+import torch
+
+from benchmarks.soak.attempts import Outcome, Process
+from benchmarks.soak.catalogue import words_of
+from benchmarks.soak.servers import WebServer
+from benchmarks.soak.world import DATA, SHAPES, copy_world
+from benchmarks.soak.wrong_input import ANALYZE, TRAIN
+
+OUT = "written"
+"""Folder of the results of every work, below its working folder."""
+EPOCHS = 3
+TRAIN_SHORT = TRAIN.replace("--trainer.max_epochs 1", f"--trainer.max_epochs {EPOCHS}") + f" --runs {OUT}"
+ZIPS = ("vqahat_train.zip", "vqahat_val.zip")
+
+
+@dataclass(frozen=True)
+class Work:
+    """One command.
+
+    Attributes:
+        name: name of the command.
+        command: its words; all that it writes lies below `written/`.
+        empties: folder below the world that is deleted first, and is part of the results.
+        fresh: whether it runs in a new interpreter: what it imports is not imported for the attempts.
+    """
+
+    name: str
+    command: str
+    empties: str = ""
+    fresh: bool = False
+
+    @property
+    def is_training(self) -> bool:
+        return self.command.startswith("train")
+
+    def start(
+        self, folder: Path, fresh: bool = False, url: str = "", more: str = "", **options: object
+    ) -> Process:
+        """Start the command in a copy of the world."""
+        words = words_of(f"{self.command}{more}".replace("URL", url))
+        return Process(words, folder, self.fresh or fresh, **options)  # type: ignore[arg-type]
+
+    def go_on(self, folder: Path, url: str = "", **options: object) -> Outcome:
+        """Start the command again after an interruption; a training resumes, if it has saved a checkpoint."""
+        last = folder / OUT / "mine/checkpoints/last.ckpt"
+        more = f" --ckpt_path {last.relative_to(folder)}" if self.is_training and last.is_file() else ""
+        return self.start(folder, False, url, more, **options).wait()
+
+    def results(self, folder: Path, printed: str) -> dict[str, str]:
+        """Digest of each result, by path. A training's folder is the one that it printed."""
+        run = re.search(rf"^run folder +({OUT}/\S+)", printed, re.M)
+        found = digests(folder / run[1] if run and self.is_training else folder / OUT)
+        return found | (digests(folder / self.empties) if self.empties else {})
+
+
+WORKS = [
+    Work("prepare", f"{SHAPES} {OUT}/shapes"),
+    Work("train", TRAIN_SHORT),
+    Work("analyze", ANALYZE.replace("--out out", f"--out {OUT}/analysis")),
+    Work(
+        "the towers' memory", ANALYZE.replace("--out out", f"--out {OUT}/analysis"), empties=f"{DATA}/cache"
+    ),
+    Work("explain --batch", f"analyze explain {{ckpt}} --batch {{csv}} --format png,json --out {OUT}/batch"),
+    Work("download", f"prepare download vqa-hat --root {OUT} --base-url URL --timeout 5", fresh=True),
+]
+
+
+@contextmanager
+def workplace(world: Path, work: Work, own: Path) -> Iterator[tuple[Path, str]]:
+    """A copy of the world in which a work can start, and the address of a server with slow files."""
+    folder = copy_world(world, own)
+    if work.empties:
+        shutil.rmtree(folder / work.empties)
+    if work.name != "download":
+        yield folder, ""
+        return
+    with WebServer() as server:
+        server.files |= {name: _archive(name) for name in ZIPS}
+        for name in ZIPS:
+            server.plan[name] = ["stall"]
+        yield folder, server.url
+
+
+_undisturbed: dict[str, tuple[dict[str, str], float]] = {}
+
+
+def undisturbed(world: Path, work: Work, own: Path) -> tuple[dict[str, str], float]:
+    """Results and seconds of a work that nothing disturbs; it runs once in each process of the soak."""
+    if work.name not in _undisturbed:
+        place = own / "undisturbed"
+        place.mkdir()
+        with workplace(world, work, place) as (folder, url):
+            outcome = work.start(folder, url=url).wait()
+            assert outcome.code == 0, f"{work.name} failed undisturbed: {outcome.err}"
+            _undisturbed[work.name] = work.results(folder, outcome.out), outcome.seconds
+    return _undisturbed[work.name]
+
+
+def differences(expected: dict[str, str], found: dict[str, str]) -> str:
+    """The results that differ from those of undisturbed work, as a sentence; "" if none does."""
+    missing, more = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
+    other = sorted(name for name in expected.keys() & found.keys() if expected[name] != found[name])
+    parts = {"missing": missing, "not expected": more, "different": other}
+    return "; ".join(f"{what}: {', '.join(names[:4])}" for what, names in parts.items() if names)
+
+
+NOT_RESULTS = re.compile(r"(^|/)(\.|wandb/|config\.yaml$|metrics\.json$)")
+"""Hidden files (partial files of a killed process), W&B's own files (times), and the options and times of a run."""
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """Digest of each file below a folder: of its bytes; of what they hold for HDF5, checkpoints and manifests.
+
+    Free space in HDF5 files depends on how often they were opened, a checkpoint holds the options of its run, and
+    a manifest holds the seconds that its analysis took.
+    """
+    names = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return {name: _digest(folder / name) for name in names if not NOT_RESULTS.search(name)}
+
+
+def _digest(path: Path) -> str:
+    known = hashlib.sha256()
+    if path.suffix == ".h5":
+        with h5py.File(path) as file:
+            file.visititems(partial(_add_dataset, known))
+    elif path.suffix == ".ckpt":
+        _add(known, {k: v for k, v in torch.load(path, weights_only=True).items() if k in CHECKPOINT})
+    elif path.name == "manifest.json":
+        manifest = json.loads(path.read_text())
+        _add(known, {key: value for key, value in manifest.items() if key != "seconds"})
+    else:
+        known.update(path.read_bytes())
+    return known.hexdigest()
+
+
+CHECKPOINT = ("epoch", "global_step", "state_dict", "optimizer_states", "lr_schedulers")
+
+
+def _add(known: "hashlib._Hash", value: object) -> None:
+    if isinstance(value, torch.Tensor):
+        known.update(f"{value.dtype}{tuple(value.shape)}".encode() + value.numpy().tobytes())
+    elif isinstance(value, dict):
+        for key in value:
+            known.update(repr(key).encode())
+            _add(known, value[key])
+    elif isinstance(value, list | tuple):
+        for one in value:
+            _add(known, one)
+    else:
+        known.update(repr(value).encode())
+
+
+def _add_dataset(known: "hashlib._Hash", name: str, found: h5py.HLObject) -> None:
+    known.update(repr((name, sorted((key, str(value)) for key, value in found.attrs.items()))).encode())
+    if isinstance(found, h5py.Dataset):
+        values = np.asarray(found[()])
+        known.update(repr((found.shape, str(found.dtype))).encode())
+        known.update(repr(values.tolist()).encode() if values.dtype.kind == "O" else values.tobytes())
+
+
+@cache
+def _archive(name: str) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for number in range(3):
+            archive.writestr(
+                zipfile.ZipInfo(f"{number}_1.png"), hashlib.sha512(f"{name}{number}".encode()).digest() * 2000
+            )
+    return content.getvalue()
