@@ -18,11 +18,16 @@ from pathlib import Path
 
 from benchmarks.soak.attempts import import_commands
 from benchmarks.soak.catalogue import catalogue
+from benchmarks.soak.disks import disks
 from benchmarks.soak.kills import kills
+from benchmarks.soak.long_run import long_run
 from benchmarks.soak.mutations import mutations
+from benchmarks.soak.offline import servers
+from benchmarks.soak.processes import processes
 from benchmarks.soak.signals import signals
 from benchmarks.soak.trials import Table, Trial, drawn, outcomes
 from benchmarks.soak.world import make_world
+from lookwhy.progress import progress
 
 
 def options_of(argv: list[str] | None) -> argparse.Namespace:
@@ -51,6 +56,10 @@ def all_trials(world: Path, options: argparse.Namespace) -> list[Trial]:
         *mutations(world, options.mutations),
         *kills(world, options.kills),
         *signals(world),
+        *disks(world),
+        *servers(world),
+        *processes(world),
+        *long_run(world, options.epochs),
     ]
 
 
@@ -63,7 +72,8 @@ def main(argv: list[str] | None = None) -> int:
         world = make_world(Path(folder) / "world")
         trials = drawn(all_trials(world, options), options.only, options.most, options.seed)
         print(f"{len(trials):,} trials; the small world took {time.monotonic() - start:.0f} s", flush=True)
-        for trial, broken, _ in outcomes(trials, options.jobs, options.seed, Path(folder)):
+        done = outcomes(trials, options.jobs, options.seed, Path(folder))
+        for trial, broken in progress(done, desc="trials", total=len(trials), unit="trial"):
             table.add(trial, broken, f"python -m benchmarks.soak {sizes} --only {shlex.quote(trial.title)}")
     table.print(options.markdown)
     print(f"\nseed {options.seed}, {(time.monotonic() - start) / 60:.1f} minutes", flush=True)

@@ -47,7 +47,7 @@ class Outcome:
         if self.code == NO_END:
             return f"no end after {self.seconds:.0f} s"
         if "Traceback (most recent call last)" in self.err:
-            return f"exit code {self.code} and a traceback: {lines[-1]}"
+            return f"exit code {self.code} and a traceback: {' | '.join(lines[-8:])}"
         if self.code not in promised:
             return f"exit code {self.code}: {lines[-1] if lines else 'nothing on stderr'}"
         errors = [line for line in lines if line.startswith(PREFIX)]

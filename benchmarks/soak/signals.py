@@ -32,7 +32,7 @@ class Phase(NamedTuple):
 IMPORTING, WORKING = Phase("importing", seconds=2.0), Phase("working", file=f"{OUT}/*", seconds=0.5)
 TRAINING = [
     IMPORTING,
-    Phase("preparing", printed="run folder", seconds=0.3),
+    Phase("preparing", file=f"{OUT}/mine", seconds=1.0),
     Phase("training", printed="epoch 0:", seconds=0.5),
     Phase("at the end", printed=f"epoch {EPOCHS - 1}:", seconds=1.5),
 ]
@@ -45,7 +45,7 @@ ANALYSING = Work("train with an empty memory", f"{TRAIN_SHORT} --analysis.untrai
 def signals(world: Path) -> Iterator[Trial]:
     """Each signal in each phase of each work, and while the live page is served."""
     works = [(work, phase) for name, work in WORKS_BY_NAME.items() for phase in PHASES[name]]
-    works.append((ANALYSING, Phase("in an analysis", printed="run folder", seconds=3.0)))
+    works.append((ANALYSING, Phase("in an analysis", file=f"{OUT}/mine", seconds=4.0)))
     for name in SIGNALS:
         for work, phase in works:
             yield Trial(f"{name} to {work.name}", phase.name, partial(_signal, world, work, phase, name))

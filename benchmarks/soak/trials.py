@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import random
 import tempfile
-import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -49,28 +48,26 @@ _trials: Sequence[Trial] = ()
 _seed = 0
 
 
-def outcomes(
-    trials: Sequence[Trial], jobs: int, seed: int, folder: Path
-) -> Iterator[tuple[Trial, str, float]]:
-    """Run the trials in `jobs` processes; yields each with its broken promise and its seconds."""
+def outcomes(trials: Sequence[Trial], jobs: int, seed: int, folder: Path) -> Iterator[tuple[Trial, str]]:
+    """Run the trials in `jobs` processes; yields each with its broken promise."""
     global _trials, _seed
     _trials, _seed = trials, seed  # the processes are forks: functions need not be pickled
     work = [(index, str(folder)) for index in range(len(trials))]
     with multiprocessing.get_context("fork").Pool(jobs) as pool:
-        for index, broken, seconds in pool.imap_unordered(_run, work):
-            yield trials[index], broken, seconds
+        for index, broken in pool.imap_unordered(_run, work):
+            yield trials[index], broken
 
 
-def _run(work: tuple[int, str]) -> tuple[int, str, float]:
+def _run(work: tuple[int, str]) -> tuple[int, str]:
     index, folder = work
-    trial, start = _trials[index], time.monotonic()
+    trial = _trials[index]
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as own:
         try:
             broken = trial.attempt(Path(own), random.Random(f"{_seed} {trial.title}"))
         except Exception:  # noqa: BLE001 - a fault of the soak itself must not end it
             broken = "the trial itself failed: " + " | ".join(traceback.format_exc().splitlines()[-3:])
-    return index, broken, time.monotonic() - start
+    return index, broken
 
 
 class Table:
@@ -84,7 +81,7 @@ class Table:
         self.tried[trial.kind] += 1
         self.broken[trial.kind] += bool(broken)
         if broken:
-            print(f"BROKEN {trial.title} | {' '.join(broken.split())[:400]}\n       {again}", flush=True)
+            print(f"BROKEN {trial.title} | {' '.join(broken.split())[:800]}\n       {again}", flush=True)
 
     def print(self, markdown: bool) -> None:
         """Print the table, for a terminal or as Markdown."""

@@ -67,8 +67,8 @@ class Work:
     def results(self, folder: Path, printed: str) -> dict[str, str]:
         """Digest of each result, by path. A training's folder is the one that it printed."""
         run = re.search(rf"^run folder +({OUT}/\S+)", printed, re.M)
-        found = digests(folder / run[1] if run and self.is_training else folder / OUT)
-        return found | (digests(folder / self.empties) if self.empties else {})
+        found = digests(folder / run[1] if run and self.is_training else folder / OUT, folder)
+        return found | (digests(folder / self.empties, folder) if self.empties else {})
 
 
 WORKS = [
@@ -126,17 +126,17 @@ NOT_RESULTS = re.compile(r"(^|/)(\.|wandb/|config\.yaml$|metrics\.json$)")
 """Hidden files (partial files of a killed process), W&B's own files (times), and the options and times of a run."""
 
 
-def digests(folder: Path) -> dict[str, str]:
+def digests(folder: Path, place: Path) -> dict[str, str]:
     """Digest of each file below a folder: of its bytes; of what they hold for HDF5, checkpoints and manifests.
 
     Free space in HDF5 files depends on how often they were opened, a checkpoint holds the options of its run, and
-    a manifest holds the seconds that its analysis took.
+    a manifest holds the seconds that its analysis took, and the place (the working folder).
     """
     names = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    return {name: _digest(folder / name) for name in names if not NOT_RESULTS.search(name)}
+    return {name: _digest(folder / name, place) for name in names if not NOT_RESULTS.search(name)}
 
 
-def _digest(path: Path) -> str:
+def _digest(path: Path, place: Path) -> str:
     known = hashlib.sha256()
     if path.suffix == ".h5":
         with h5py.File(path) as file:
@@ -144,7 +144,7 @@ def _digest(path: Path) -> str:
     elif path.suffix == ".ckpt":
         _add(known, {k: v for k, v in torch.load(path, weights_only=True).items() if k in CHECKPOINT})
     elif path.name == "manifest.json":
-        manifest = json.loads(path.read_text())
+        manifest = json.loads(path.read_text().replace(str(place), ""))
         _add(known, {key: value for key, value in manifest.items() if key != "seconds"})
     else:
         known.update(path.read_bytes())
