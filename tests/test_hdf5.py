@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from pathlib import Path
 
 import h5py
 import pytest
@@ -80,3 +81,9 @@ def test_what_is_no_file_or_no_hdf5_file_is_an_ordinary_error(tmp_path):
         hdf5.open_hdf5(tmp_path / "text.h5")
     with pytest.raises(FileNotFoundError):
         hdf5.open_hdf5(tmp_path / "missing.h5")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+def test_a_full_disk_is_an_ordinary_error():
+    with pytest.raises(OSError, match="No space left"), hdf5.new_hdf5(Path("/dev/full")) as file:
+        file["numbers"] = [1, 2, 3]

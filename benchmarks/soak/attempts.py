@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -41,8 +41,13 @@ class Outcome:
     err: str
     seconds: float
 
-    def broken(self, promised: Sequence[int] | set[int] = PROMISED) -> str:
+    @property
+    def broken(self) -> str:
         """The promise that was broken; empty if none was."""
+        return self.broken_unless(PROMISED)
+
+    def broken_unless(self, promised: Collection[int]) -> str:
+        """The same, where only these exit codes are promised."""
         lines = self.err.strip().splitlines()
         if self.code == NO_END:
             return f"no end after {self.seconds:.0f} s"

@@ -77,7 +77,7 @@ def _try(world: Path, case: Case, fresh: bool, own: Path, draw: random.Random) -
     if case.kind == "wrong plan":
         (folder / "wrong.yaml").write_bytes(value.encode("latin-1"))
         value = "wrong.yaml"
-    return Process(words_of(case.command, value), folder, fresh).wait().broken()
+    return Process(words_of(case.command, value), folder, fresh).wait().broken
 
 
 def _cases() -> Iterator[Case]:
@@ -112,6 +112,6 @@ def _closed_early(world: Path, command: str, own: Path, draw: random.Random) -> 
     os.close(writing)
     os.close(reading)
     outcome = process.wait(LIMIT)
-    return outcome.broken({0}) or (
+    return outcome.broken_unless({0}) or (
         f"stderr: {outcome.err.splitlines()[-1]}" if "Broken pipe" in outcome.err else ""
     )

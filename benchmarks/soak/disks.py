@@ -72,16 +72,16 @@ def _full(world: Path, work: Work, own: Path, draw: random.Random) -> str:
             limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (size, size))
             outcome = work.start(folder, url=url, setup=limit).wait()
             again = work.go_on(folder, url)
-            return outcome.broken({0, 2}) or again.broken({0})
+            return outcome.broken_unless({0, 2}) or again.broken_unless({0})
         written = folder / (work.empties or OUT)
         size = draw.randrange(4, _kilobytes(world, work, own))
         with _mounted(written, "-t", "tmpfs", "-o", f"size={size}k", "tmpfs"):
             outcome = work.start(folder, url=url).wait()
-            if broken := outcome.broken({0, 2}):
+            if broken := outcome.broken_unless({0, 2}):
                 return f"with {size} KB: {broken}"
             assert _mount("-o", "remount,size=256m", str(written))
             again = work.go_on(folder, url)
-            found = again.broken({0}) or differences(expected, work.results(folder, again.out))
+            found = again.broken_unless({0}) or differences(expected, work.results(folder, again.out))
             return found and f"with {size} KB, and again with enough: {found}"
 
 
@@ -109,13 +109,13 @@ def _read_only(world: Path, work: Work, part: str, own: Path, draw: random.Rando
         with _mounted(place, "--bind", str(place)):
             assert _mount("-o", "remount,ro,bind", str(place))
             outcome = work.start(folder, url=url).wait()
-    return outcome.broken({2} if part == OUT else {0})
+    return outcome.broken_unless({2} if part == OUT else {0})
 
 
 def _deleted(world: Path, work: Work, own: Path, draw: random.Random) -> str:
     with workplace(world, work, own) as (folder, _):
         process = work.start(folder, more=" --trainer.max_epochs 1000")
         if not process.wait_for(lambda: "epoch 1:" in process.printed()):
-            return process.wait(1).broken(set()) or "no second epoch"
+            return process.wait(1).broken_unless(set()) or "no second epoch"
         shutil.rmtree(folder / OUT, ignore_errors=True)
-        return process.wait().broken({2})
+        return process.wait().broken_unless({2})

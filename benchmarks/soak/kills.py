@@ -35,7 +35,7 @@ def _kill(world: Path, work: Work, fresh: bool, own: Path, draw: random.Random) 
             os.killpg(process.pid, signal.SIGKILL)
         killed = process.wait()
         outcome = work.go_on(folder, url)
-        if broken := outcome.broken({0}):
+        if broken := outcome.broken_unless({0}):
             return f"after a kill in second {killed.seconds:.1f}: {broken}"
         found = differences(expected, work.results(folder, outcome.out))
         return found and f"after a kill in second {killed.seconds:.1f} of {seconds:.1f}: {found}"

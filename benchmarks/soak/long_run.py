@@ -42,7 +42,7 @@ def _train(world: Path, epochs: int, own: Path, draw: random.Random) -> str:
                 break  # it has ended
             rows.append((_epochs(process), pages * 4096 / 1e6, files))
         outcome = process.wait()
-    if broken := outcome.broken({0}):
+    if broken := outcome.broken_unless({0}):
         return f"after {len(rows)} epochs: {broken}"
     number, memory, files = np.array(rows[int(WARM_UP * len(rows)) :]).T
     growth, files_growth = (1000 * np.polyfit(number, one, 1)[0] for one in (memory, files))

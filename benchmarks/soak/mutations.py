@@ -48,7 +48,7 @@ def _try(world: Path, file: str, command: str, own: Path, draw: random.Random) -
     folder = copy_world(world, own)
     path = folder / file
     path.write_bytes(mutated(path.read_bytes(), draw))
-    return attempt(words_of(command), folder).broken()
+    return attempt(words_of(command), folder).broken
 
 
 def mutated(content: bytes, draw: random.Random) -> bytes:

@@ -28,7 +28,7 @@ def _train(world: Path, name: str, own: Path, draw: random.Random) -> str:
         online = {"WANDB_API_KEY": "a" * 40, "WANDB_BASE_URL": address, "WANDB_MODE": "online"}
         outcome = work.start(folder, fresh=True, **online).wait(LIMIT)
         said = outcome.out.count("the run goes on offline in")
-        if broken := outcome.broken({0}):
+        if broken := outcome.broken_unless({0}):
             return broken
         if said != 1:
             return f"said {said} times that the run goes on offline"

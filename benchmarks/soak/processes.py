@@ -58,7 +58,7 @@ def _equal(world: Path, launch: str, count: int, own: Path, draw: random.Random)
                 outcome = Work("train", UNTRAINED).start(folder).wait()
             else:
                 outcome = _start(launch, count, UNTRAINED, folder).wait(PATIENCE)
-            if broken := outcome.broken({0}):
+            if broken := outcome.broken_unless({0}):
                 return broken
             summaries.append(
                 store.load_scalars(store.epoch_folder(folder / "written/mine", store.UNTRAINED)).summary
@@ -76,7 +76,7 @@ def _kill(world: Path, launch: str, rank: int, own: Path, draw: random.Random) -
     with workplace(world, Work("train", ENDLESS), own) as (folder, _):
         process = _start(launch, 2, ENDLESS, folder)
         if not process.wait_for(lambda: "epoch 1:" in process.printed(), PATIENCE):
-            return process.wait(1).broken(set()) or "no second epoch"
+            return process.wait(1).broken_unless(set()) or "no second epoch"
         time.sleep(draw.uniform(0.0, 2.0))
         found = _ranks(process.pid)
         if len(found) != 2:

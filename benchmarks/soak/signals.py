@@ -70,10 +70,10 @@ def _signal(world: Path, work: Work, phase: Phase, name: str, own: Path, draw: r
             )
         time.sleep(draw.uniform(0.0, phase.seconds))
         outcome, seconds = _send(process, name)
-        if broken := outcome.broken(_allowed(name)):
+        if broken := outcome.broken_unless(_allowed(name)):
             return f"{name} in second {seconds:.1f}: {broken}"
         again = work.go_on(folder, url)
-        return again.broken({0}) or differences(expected, work.results(folder, again.out))
+        return again.broken_unless({0}) or differences(expected, work.results(folder, again.out))
 
 
 def _send(process: Process, name: str) -> tuple[Outcome, float]:
@@ -86,5 +86,5 @@ def _send(process: Process, name: str) -> tuple[Outcome, float]:
 def _serve(world: Path, name: str, own: Path, draw: random.Random) -> str:
     process = Process(words_of("analyze serve {ckpt} --port 0"), copy_world(world, own), fresh=True)
     if not process.wait_for(lambda: "ask at" in process.printed()):
-        return process.wait(1).broken(set()) or "no page"
-    return _send(process, name)[0].broken(_allowed(name))
+        return process.wait(1).broken_unless(set()) or "no page"
+    return _send(process, name)[0].broken_unless(_allowed(name))

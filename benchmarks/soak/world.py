@@ -6,7 +6,9 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
+import h5py
 import torch
 import yaml
 
@@ -60,7 +62,23 @@ def make_world(folder: Path) -> Path:
 
 def copy_world(world: Path, to: Path) -> Path:
     """A copy of the world in a folder, to be spoilt; returns the copy's folder."""
-    return Path(shutil.copytree(world, to / "world"))
+    folder = Path(shutil.copytree(world, to / "world"))
+    # Checkpoints and features name their files by absolute paths, which would lead to the original.
+    checkpoint = torch.load(folder / CKPT, weights_only=True)
+    torch.save(_moved(checkpoint, str(world), str(folder)), folder / CKPT)
+    with h5py.File(folder / DATA / "data_img.h5", "a") as file:
+        for name, value in file.attrs.items():
+            if isinstance(value, str) and str(world) in value:
+                file.attrs[name] = value.replace(str(world), str(folder))
+    return folder
+
+
+def _moved(value: Any, old: str, new: str) -> Any:
+    if isinstance(value, str):
+        return value.replace(old, new)
+    if isinstance(value, dict):
+        return type(value)((_moved(key, old, new), _moved(one, old, new)) for key, one in value.items())
+    return [_moved(one, old, new) for one in value] if isinstance(value, list) else value
 
 
 CONTENTS = {

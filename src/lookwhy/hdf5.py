@@ -1,4 +1,4 @@
-"""Opens HDF5 files to read; another process reads each file first, because some damage crashes libhdf5.
+"""Opens and writes HDF5 files so that neither damage nor a full disk crashes the command.
 
 libhdf5 raises an error for most damage. For the rest it crashes, or it never returns: a heap of texts with an
 object of size 0 is an endless loop. A process cannot survive that, or be interrupted in it. So a second
@@ -9,12 +9,14 @@ first file of a process, and milliseconds for others; a file that has been read 
 from __future__ import annotations
 
 import atexit
+import io
 import os
 import signal
 import subprocess
 import sys
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import h5py
@@ -63,6 +65,31 @@ def open_hdf5(path: Path) -> h5py.File:
             )
         _proven.add(key)
     return h5py.File(path)
+
+
+@contextmanager
+def new_hdf5(path: Path) -> Iterator[h5py.File]:
+    """A new HDF5 file that is composed in memory and written as a whole at the end.
+
+    On a full disk, libhdf5 raises errors that cannot be caught when it closes a file, or crashes; bytes that
+    cannot be written are an ordinary error.
+
+    Raises:
+        OSError: the file cannot be written.
+
+    Example:
+        >>> from tempfile import mkdtemp
+        >>> path = Path(mkdtemp(), "a.h5")
+        >>> with new_hdf5(path) as file:
+        ...     file["numbers"] = [1, 2, 3]
+        >>> with open_hdf5(path) as file:
+        ...     file["numbers"][1].item()
+        2
+    """
+    content = io.BytesIO()
+    with h5py.File(content, "w") as file:
+        yield file
+    path.write_bytes(content.getbuffer())
 
 
 class _Reader:

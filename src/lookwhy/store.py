@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 import torch
 
 from lookwhy.errors import LookwhyError, command
-from lookwhy.hdf5 import open_hdf5
+from lookwhy.hdf5 import new_hdf5, open_hdf5
 from lookwhy.schema import checked
 from lookwhy.stored import (
     RECORD_COLUMNS,
@@ -163,7 +163,7 @@ def _readable(path: Path) -> Iterator[None]:
 
 
 def _write_maps(result: AnalysisResult, path: Path) -> None:
-    with h5py.File(path, "w") as file:
+    with new_hdf5(path) as file:
         file["question_id"] = result.question_ids
         for name, maps in result.maps.items():
             values = torch.where(maps.valid, maps.values.float(), torch.nan).numpy()

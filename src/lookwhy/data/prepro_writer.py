@@ -21,6 +21,7 @@ from lookwhy.data.official import Question, find_image, read_official
 from lookwhy.data.tokens import ORIGINAL_MAX_LENGTH, Vocabulary, tokenize
 from lookwhy.errors import LookwhyError
 from lookwhy.files import atomic_path
+from lookwhy.hdf5 import new_hdf5
 from lookwhy.progress import progress
 
 NUM_CHOICES = 18
@@ -82,7 +83,7 @@ def prepare_questions(
     words = _tokenized(kept, "train")
     vocabulary = Vocabulary.from_questions(words, word_count_threshold)
     files: dict[str, list[str]] = {}
-    with atomic_path(out / "data_prepro.h5") as partial, h5py.File(partial, "w") as file:
+    with atomic_path(out / "data_prepro.h5") as partial, new_hdf5(partial) as file:
         tokenized = {"train": words, "test": _tokenized(val, "validation")}
         for split, questions in (("train", kept), ("test", val)):
             ids = [vocabulary.encode(question) for question in tokenized[split]]
