@@ -38,7 +38,12 @@ def options_of(argv: list[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--only", default="", metavar="TEXT", help="trials whose kind or name contains this text")
+    add(
+        "--only",
+        default="",
+        metavar="TEXT",
+        help="trials whose `kind: name` is TEXT, or matches it (re.search)",
+    )
     add("--most", type=int, metavar="N", help="at most N trials of each kind, drawn at random")
     add("--jobs", type=int, default=1, help="trials that run at once (1)")
     add("--seed", type=int, default=0, help="seed of everything that is drawn (0)")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import random
+import re
 import tempfile
 import traceback
 from collections import Counter
@@ -27,14 +28,14 @@ class Trial:
 
     @property
     def title(self) -> str:
-        """Kind and name; `--only` looks for a text in it."""
+        """Kind and name, in which `--only` is looked for."""
         return f"{self.kind}: {self.name}"
 
 
 def drawn(trials: Sequence[Trial], only: str, most: int | None, seed: int) -> list[Trial]:
-    """The trials whose title contains a text (or is that text), at most so many of each kind."""
+    """The trials with that title, else those whose title matches it (re.search); at most so many of each kind."""
     exact = [trial for trial in trials if trial.title == only]
-    found = exact or [trial for trial in trials if only in trial.title]
+    found = exact or [trial for trial in trials if re.search(only, trial.title)]
     if most is None:
         return found
     kinds: dict[str, list[Trial]] = {}

@@ -126,14 +126,23 @@ NOT_RESULTS = re.compile(r"(^|/)(\.|wandb/|config\.yaml$|metrics\.json$)")
 """Hidden files (partial files of a killed process), W&B's own files (times), and the options and times of a run."""
 
 
+CHECKPOINT_DIGEST = re.compile(r"-[0-9a-f]{10}\b")
+"""Part of the names of explanations: the checkpoint of each copy of the world holds the paths of that copy."""
+
+
 def digests(folder: Path, place: Path) -> dict[str, str]:
     """Digest of each file below a folder: of its bytes; of what they hold for HDF5, checkpoints and manifests.
 
     Free space in HDF5 files depends on how often they were opened, a checkpoint holds the options of its run, and
-    a manifest holds the seconds that its analysis took, and the place (the working folder).
+    a manifest holds the seconds that its analysis took, and JSON the
+    working folder (the place).
     """
     names = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    return {name: _digest(folder / name, place) for name in names if not NOT_RESULTS.search(name)}
+    return {
+        CHECKPOINT_DIGEST.sub("", name): _digest(folder / name, place)
+        for name in names
+        if not NOT_RESULTS.search(name)
+    }
 
 
 def _digest(path: Path, place: Path) -> str:
@@ -143,9 +152,14 @@ def _digest(path: Path, place: Path) -> str:
             file.visititems(partial(_add_dataset, known))
     elif path.suffix == ".ckpt":
         _add(known, {k: v for k, v in torch.load(path, weights_only=True).items() if k in CHECKPOINT})
-    elif path.name == "manifest.json":
-        manifest = json.loads(path.read_text().replace(str(place), ""))
-        _add(known, {key: value for key, value in manifest.items() if key != "seconds"})
+    elif path.suffix == ".json":
+        value = json.loads(CHECKPOINT_DIGEST.sub("", path.read_text().replace(str(place), "")))
+        _add(
+            known,
+            {key: one for key, one in value.items() if key != "seconds"}
+            if isinstance(value, dict)
+            else value,
+        )
     else:
         known.update(path.read_bytes())
     return known.hexdigest()
