@@ -124,18 +124,17 @@ def differences(expected: dict[str, str], found: dict[str, str]) -> str:
 
 NOT_RESULTS = re.compile(r"(^|/)(\.|wandb/|config\.yaml$|metrics\.json$)")
 """Hidden files (partial files of a killed process), W&B's own files (times), and the options and times of a run."""
-
-
+NOT_COMPARED = ("seconds", "checkpoint_sha256")
+"""Keys of JSON: what an analysis took, and the checkpoint, which holds the paths of its copy of the world."""
 CHECKPOINT_DIGEST = re.compile(r"-[0-9a-f]{10}\b")
-"""Part of the names of explanations: the checkpoint of each copy of the world holds the paths of that copy."""
+"""Part of the names of explanations that depends on the same."""
 
 
 def digests(folder: Path, place: Path) -> dict[str, str]:
-    """Digest of each file below a folder: of its bytes; of what they hold for HDF5, checkpoints and manifests.
+    """Digest of each file below a folder: of its bytes, but of the content of HDF5, checkpoints and JSON.
 
-    Free space in HDF5 files depends on how often they were opened, a checkpoint holds the options of its run, and
-    a manifest holds the seconds that its analysis took, and JSON the
-    working folder (the place).
+    Free space in HDF5 files depends on how often they were opened; a checkpoint holds the options of its run. The
+    place is the working folder, whose path is left out of JSON.
     """
     names = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     return {
@@ -154,12 +153,9 @@ def _digest(path: Path, place: Path) -> str:
         _add(known, {k: v for k, v in torch.load(path, weights_only=True).items() if k in CHECKPOINT})
     elif path.suffix == ".json":
         value = json.loads(CHECKPOINT_DIGEST.sub("", path.read_text().replace(str(place), "")))
-        _add(
-            known,
-            {key: one for key, one in value.items() if key != "seconds"}
-            if isinstance(value, dict)
-            else value,
-        )
+        for key in NOT_COMPARED if isinstance(value, dict) else ():
+            value.pop(key, None)
+        _add(known, value)
     else:
         known.update(path.read_bytes())
     return known.hexdigest()
