@@ -16,8 +16,9 @@ from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
 
+from benchmarks.soak.results import differences
 from benchmarks.soak.trials import Trial
-from benchmarks.soak.works import OUT, WORKS, Work, differences, undisturbed, workplace
+from benchmarks.soak.works import OUT, WORKS, Work, undisturbed, workplace
 from benchmarks.soak.world import DATA
 
 TIMES = 8

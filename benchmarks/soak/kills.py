@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+from benchmarks.soak.results import differences
 from benchmarks.soak.trials import Trial
-from benchmarks.soak.works import WORKS, Work, differences, undisturbed, workplace
+from benchmarks.soak.works import WORKS, Work, undisturbed, workplace
 
 FRESH_EVERY = 10
 """One in so many attempts is killed in a new interpreter; the others are forks, without the imports."""

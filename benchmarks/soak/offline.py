@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+from benchmarks.soak.results import differences
 from benchmarks.soak.servers import USELESS, useless_server
 from benchmarks.soak.trials import Trial
-from benchmarks.soak.works import WORKS, differences, undisturbed, workplace
+from benchmarks.soak.works import WORKS, undisturbed, workplace
 
 LIMIT = 180.0
 """Seconds that a training of a few seconds may take with a server that never answers."""

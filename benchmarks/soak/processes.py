@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from benchmarks.soak.attempts import LIMIT, Process
+from benchmarks.soak.attempts import LIMIT, NO_END, Process
 from benchmarks.soak.trials import Trial
 from benchmarks.soak.works import TRAIN_SHORT, Work, workplace
 from lookwhy import store
@@ -26,6 +26,7 @@ UNTRAINED = TRAIN_SHORT + " --analysis.untrained true --analysis.epochs []"
 ENDLESS = TRAIN_SHORT + " --trainer.max_epochs 100000 --analysis.epochs [] --trainer.logger false"
 PATIENCE = 180.0
 """Seconds for the start of three processes on two cores."""
+MARK = "SOAK_TRIAL"
 CLOSE = 1e-5
 """Difference of the summaries: processes add numbers in another order."""
 
@@ -42,10 +43,13 @@ def processes(world: Path) -> Iterator[Trial]:
 
 
 def _start(launch: str, count: int, command: str, folder: Path) -> Process:
+    """Start a training; all its processes have the mark in their environment, also those of other sessions."""
     launcher, strategy = LAUNCHES[launch]
     more = DDP.format(n=count, strategy=strategy)
     options = [word.format(n=count) for word in launcher]
-    return Work("train", command).start(folder, fresh=True, more=more, launcher=options)
+    return Work("train", command).start(
+        folder, fresh=True, more=more, launcher=options, **{MARK: str(folder)}
+    )
 
 
 def _equal(world: Path, launch: str, count: int, own: Path, draw: random.Random) -> str:
@@ -78,40 +82,44 @@ def _kill(world: Path, launch: str, rank: int, own: Path, draw: random.Random) -
         if not process.wait_for(lambda: "epoch 1:" in process.printed(), PATIENCE):
             return process.wait(1).broken_unless(set()) or "no second epoch"
         time.sleep(draw.uniform(0.0, 2.0))
-        found = _ranks(process.pid)
+        found = _ranks(folder)
         if len(found) != 2:
-            os.killpg(process.pid, signal.SIGKILL)
+            _end(folder)
             return f"{len(found)} processes train in place of 2; {process.wait().err[-200:]}"
         os.kill(found[rank], signal.SIGKILL)
         start = time.monotonic()
         outcome = process.wait()
-        while (left := _session(process.pid)) and time.monotonic() < start + LIMIT:
+        while (left := _running(folder)) and time.monotonic() < start + LIMIT:
             time.sleep(0.1)
         if left:
-            os.killpg(process.pid, signal.SIGKILL)
+            _end(folder)
             return f"{len(left)} processes still run {LIMIT:.0f} s after a kill"
         if found[rank] == process.pid:
             return ""  # its exit code is that of the signal
-        return "" if outcome.code and outcome.code != -1000 else f"exit code {outcome.code} after a kill"
+        return "" if outcome.code and outcome.code != NO_END else f"exit code {outcome.code} after a kill"
 
 
-def _session(leader: int) -> dict[int, list[str]]:
-    """Command lines of the running processes of a session, by process id; Linux tells them."""
-    found = {}
+def _running(folder: Path) -> dict[int, list[str]]:
+    """Command lines of the processes that train in a folder, by process id; Linux tells them."""
+    found, mark = {}, f"{MARK}={folder}"
     for path in Path("/proc").glob("[0-9]*"):
         try:
-            state, _, _, session = path.joinpath("stat").read_text().rpartition(")")[2].split()[:4]
-            if int(session) == leader and state != "Z":
+            if mark in path.joinpath("environ").read_text(errors="replace").split("\0"):
                 found[int(path.name)] = path.joinpath("cmdline").read_text().split("\0")
         except OSError:
-            continue  # it has ended
+            continue  # it has ended, or it belongs to someone else
     return found
 
 
-def _ranks(leader: int) -> list[int]:
-    """Process ids of the ranks, the first first: those that run the script, or were spawned to train."""
-    running = _session(leader)
+def _end(folder: Path) -> None:
+    for pid in _running(folder):
+        os.kill(pid, signal.SIGKILL)
+
+
+def _ranks(folder: Path) -> list[int]:
+    """Process ids of the ranks, the first first: those that were spawned to train, or that run the script."""
+    running = _running(folder)
     spawned = [pid for pid, words in running.items() if any("spawn_main" in word for word in words)]
     scripts = [pid for pid, words in running.items() if any(word.endswith("train.py") for word in words)]
-    is_torchrun = any("torch.distributed.run" in word for word in running.get(leader, []))
-    return sorted(spawned or [pid for pid in scripts if not (is_torchrun and pid == leader)])
+    launchers = [pid for pid, words in running.items() if "torch.distributed.run" in words]
+    return sorted(spawned or set(scripts) - set(launchers))

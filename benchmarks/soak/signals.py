@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 from benchmarks.soak.attempts import Outcome, Process
 from benchmarks.soak.catalogue import words_of
+from benchmarks.soak.results import differences
 from benchmarks.soak.trials import Trial
-from benchmarks.soak.works import EPOCHS, OUT, TRAIN_SHORT, WORKS, Work, differences, undisturbed, workplace
+from benchmarks.soak.works import EPOCHS, OUT, TRAIN_SHORT, WORKS, Work, undisturbed, workplace
 from benchmarks.soak.world import DATA, copy_world
 
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
@@ -29,6 +30,8 @@ class Phase(NamedTuple):
     seconds: float = 1.0
 
 
+START = 0.3
+"""Seconds in which Python itself starts; a signal then ends it in its own words."""
 IMPORTING, WORKING = Phase("importing", seconds=2.0), Phase("working", file=f"{OUT}/*", seconds=0.5)
 TRAINING = [
     IMPORTING,
@@ -68,7 +71,7 @@ def _signal(world: Path, work: Work, phase: Phase, name: str, own: Path, draw: r
                     phase.printed in process.printed() if phase.printed else any(folder.glob(phase.file))
                 )
             )
-        time.sleep(draw.uniform(0.0, phase.seconds))
+        time.sleep(START * (phase is IMPORTING) + draw.uniform(0.0, phase.seconds))
         outcome, seconds = _send(process, name)
         if broken := outcome.broken_unless(_allowed(name)):
             return f"{name} in second {seconds:.1f}: {broken}"
