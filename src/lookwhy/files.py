@@ -39,6 +39,8 @@ def regular(path: Path) -> Path:
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary name in the same folder; rename it to `path` on success, remove it on any error."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "a folder where a file is to be written", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:

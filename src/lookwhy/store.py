@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 import torch
 
 from lookwhy.errors import LookwhyError, command
+from lookwhy.hdf5 import new_hdf5, open_hdf5
 from lookwhy.schema import checked
 from lookwhy.stored import (
     RECORD_COLUMNS,
@@ -103,7 +104,7 @@ def load(folder: Path) -> AnalysisResult:
     records, maps = folder / "records.parquet", folder / "maps.h5"
     with _readable(records):
         result.records = records_from(pq.read_table(records), records, AGAIN)
-    with _readable(maps), h5py.File(maps) as file:
+    with _readable(maps), open_hdf5(maps) as file:
         result.maps, result.human, result.question_ids = _read_maps(file, maps)
     check_ids(result, folder, AGAIN)
     return result
@@ -166,7 +167,7 @@ def _readable(path: Path) -> Iterator[None]:
 
 
 def _write_maps(result: AnalysisResult, path: Path) -> None:
-    with h5py.File(path, "w") as file:
+    with new_hdf5(path) as file:
         file["question_id"] = result.question_ids
         for name, maps in result.maps.items():
             values = torch.where(maps.valid, maps.values.float(), torch.nan).numpy()

@@ -22,6 +22,7 @@ from lookwhy.data.image_files import check_images
 from lookwhy.data.prepro import SPLITS
 from lookwhy.data.tables import FEATURES, check_shape, datasets
 from lookwhy.errors import LookwhyError, command
+from lookwhy.hdf5 import open_hdf5
 from lookwhy.progress import progress, write_above
 from lookwhy.towers.recipe import ImageRecipe
 
@@ -120,13 +121,13 @@ def _aside(out: Path, stamp: str) -> Path:
 def _stamp_of(partial: Path) -> str:
     """Digest of the work that a partial file belongs to; empty if it is damaged."""
     try:
-        with h5py.File(partial, "r") as file:
+        with open_hdf5(partial) as file:
             return str(file.attrs.get("stamp", ""))
     except BlockingIOError as error:
         raise LookwhyError(
             f"expected to continue {partial}, found another process writing it; wait for its end or stop it"
         ) from error
-    except OSError:
+    except (OSError, LookwhyError):  # a process that is killed may leave a file that libhdf5 cannot read
         return ""
 
 
@@ -198,7 +199,7 @@ def open_features(path: Path) -> h5py.File:
         LookwhyError: the file is missing, damaged or of another kind.
     """
     try:
-        file = h5py.File(path)
+        file = open_hdf5(path)
     except FileNotFoundError as error:
         raise LookwhyError(
             f"expected image features, found no file {path}; run {command('prepare')} first"

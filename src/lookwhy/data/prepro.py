@@ -25,6 +25,7 @@ from lookwhy.data.official import read_official
 from lookwhy.data.tables import read_questions_table
 from lookwhy.data.tokens import UNKNOWN, Vocabulary
 from lookwhy.errors import LookwhyError, command
+from lookwhy.hdf5 import open_hdf5
 from lookwhy.schema import checked
 
 SPLITS = ("train", "test")
@@ -136,7 +137,7 @@ def read_prepro(folder: Path) -> Prepro:
     files = {split: names[f"unique_img_{split}"] for split in SPLITS}
     limits = {"words": len(words), "answers": len(answers)}
     try:
-        with h5py.File(path) as file:
+        with open_hdf5(path) as file:
             train, test = (_read_split(file, path, split, files[split], limits) for split in SPLITS)
     except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
         raise LookwhyError(
@@ -207,7 +208,7 @@ def _read_text(path: Path, split: str, shapes: dict[str, tuple[int, ...]], name:
     if name not in shapes:
         return []
     try:
-        with h5py.File(path) as file:
+        with open_hdf5(path) as file:
             found = file[f"{name}_{split}"].asstr()[:]
     except (OSError, KeyError, TypeError) as error:
         raise LookwhyError(

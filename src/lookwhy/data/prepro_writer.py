@@ -28,6 +28,7 @@ from lookwhy.data.official import Question, read_all
 from lookwhy.data.tokens import ORIGINAL_MAX_LENGTH, Vocabulary, tokenize
 from lookwhy.errors import LookwhyError
 from lookwhy.files import atomic_path
+from lookwhy.hdf5 import new_hdf5
 from lookwhy.progress import progress
 
 NUM_CHOICES = 18
@@ -124,7 +125,7 @@ def prepare_questions(
         atomic_path(out / "data_prepro.json") as partial_json,
         atomic_path(out / "data_prepro.h5") as partial,
     ):
-        with h5py.File(partial, "w") as file:
+        with new_hdf5(partial) as file:
             for split, questions in splits.items():
                 ids = [vocabulary.encode(question) for question in words[split]]
                 _write_split(file, split, questions, ids, images[split], answer_ids, max_length, *numbers)
