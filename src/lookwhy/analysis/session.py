@@ -95,7 +95,7 @@ class AnalysisSession:
         )
         result.manifest |= {
             "epoch": epoch,
-            "weights_sha256": _fingerprint(head),
+            "weights_sha256": fingerprint(head),
             "data": {
                 "folder": str(self.data.folder.resolve()),
                 "data_prepro_sha256": sha256_file(self.data.folder / "data_prepro.h5"),
@@ -122,7 +122,8 @@ class AnalysisSession:
             )
 
 
-def _fingerprint(head: VQAHead) -> str:
+def fingerprint(head: VQAHead) -> str:
+    """SHA-256 of the head's weights and their names."""
     digest = hashlib.sha256()
     for name, value in sorted(head.state_dict().items()):
         digest.update(name.encode())
