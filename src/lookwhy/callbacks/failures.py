@@ -67,8 +67,7 @@ def line_of(error: Exception) -> str:
 
 def missing_line(run: Path, epoch: int, error: Exception, checkpoint: str) -> str:
     """The line about an analysis that failed: what to repair, and the command that makes up for it."""
-    name = "the untrained model" if epoch == store.UNTRAINED else f"epoch {epoch}"
-    found = line_of(error)
+    name, found = name_of(epoch), line_of(error)
     if not isinstance(error, (LookwhyError, OSError)):
         path = run / "analysis" / f"failed-{store.epoch_folder(run, epoch).name}.txt"
         with suppress(OSError):  # a full disk may be the very error
@@ -81,6 +80,11 @@ def missing_line(run: Path, epoch: int, error: Exception, checkpoint: str) -> st
         f"no analysis of {name}: {found}; the training goes on; repair this, then make up for it: "
         f"{make_up_command(checkpoint)}"
     )
+
+
+def name_of(epoch: int) -> str:
+    """The epoch in words."""
+    return "the untrained model" if epoch == store.UNTRAINED else f"epoch {epoch}"
 
 
 def make_up_command(checkpoint: str) -> str:

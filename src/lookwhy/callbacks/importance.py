@@ -13,7 +13,15 @@ from lookwhy import store
 from lookwhy.analysis import AnalysisPlan
 from lookwhy.analysis.session import AnalysisSession, fingerprint
 from lookwhy.attribution.context import random_state_kept
-from lookwhy.callbacks.failures import Exchange, keep_checkpoint, line_of, missing_line, report
+from lookwhy.callbacks.failures import (
+    Exchange,
+    keep_checkpoint,
+    line_of,
+    make_up_command,
+    missing_line,
+    name_of,
+    report,
+)
 from lookwhy.errors import LookwhyError
 from lookwhy.models.system import VQASystem
 from lookwhy.reporting.publish import publish
@@ -110,6 +118,13 @@ class ImportanceCallback(pl.Callback):
                     log_artifact(Path(trainer.default_root_dir), experiment)
         except Exception as error:
             report(f"the analyses are no artifact of the W&B run: {line_of(error)}; they are in the run folder")
+
+    def missing_lines(self) -> list[str]:
+        """A line for each analysis that failed, with the command that makes up for it."""
+        return [
+            f"the analysis of {name_of(epoch)}{': ' + make_up_command(path) if path else ''}"
+            for epoch, path in sorted(self.missing.items())
+        ]
 
     def _analyse_due(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self._due is not None:
