@@ -20,14 +20,17 @@ from pytorch_lightning.loggers import WandbLogger
 
 from lookwhy.analysis import AnalysisPlan
 from lookwhy.callbacks import ImportanceCallback
+from lookwhy.callbacks.checkpoints import run_checkpoints
 from lookwhy.callbacks.progress import progress_bars
 from lookwhy.cli.errors import closest
 from lookwhy.cli.net import WRONG_INPUT, own_error
+from lookwhy.cli.resume import check_checkpoint, find_checkpoint
 from lookwhy.cli.results import failed_process, print_results, write_metrics
 from lookwhy.cli.run_folder import choose, give_back, is_first_process
-from lookwhy.cli.run_logger import describe, make_logger
+from lookwhy.cli.run_logger import RunLogger, describe, make_logger
 from lookwhy.data.datamodule import VQADataModule
 from lookwhy.errors import LookwhyError, command
+from lookwhy.files import atomic_path
 from lookwhy.models.system import VQASystem
 from lookwhy.reporting.wandb.environment import prepare_environment
 from lookwhy.reporting.wandb.state import forget_lost
@@ -37,15 +40,21 @@ STRICT = {"exit_on_error": False, "allow_abbrev": False}
 
 
 class RunFolderConfig(SaveConfigCallback):
-    """Saves config.yaml in the run folder, because all runs share the logger's folder."""
+    """Saves config.yaml in the run folder, and starts the W&B run, when all settings have been checked."""
 
-    def save_config(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Write nothing yet: model, data and analysis may still be refused."""
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write every resolved option; a resumed run replaces the file."""
-        if stage != "fit" or not trainer.is_global_zero:
+        if not trainer.is_global_zero:
             return
         path = Path(trainer.default_root_dir) / "config.yaml"
-        self.parser.save(self.config, path, skip_none=False, overwrite=True, multifile=False)
+        with atomic_path(path) as partial:
+            self.parser.save(self.config, partial, skip_none=False, overwrite=True, multifile=False)
         for logger in trainer.loggers:
+            if isinstance(logger, RunLogger):
+                logger.may_start = True
             if isinstance(logger, WandbLogger):
                 logger.log_hyperparams(describe(path, trainer.datamodule))  # type: ignore[attr-defined]
 
@@ -65,6 +74,9 @@ class TrainCLI(LightningCLI):
         except jsonargparse.ArgumentError as error:
             known = self._parser(args[0])._option_string_actions
             raise LookwhyError(_refusal(str(error), known, args[0])) from error
+
+    def _parse_ckpt_path(self) -> None:
+        """Take no options from the checkpoint: `_checkpoint` compares it with those that are given."""
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -95,7 +107,8 @@ class TrainCLI(LightningCLI):
         config = self._get(self.config, "trainer")
         _check_trainer(config)
         options = self.config[self.subcommand]
-        run = self.run_folder = choose(Path(options.runs), options.name, options.get("ckpt_path"))
+        checkpoint = self._checkpoint(Path(options.runs), options.name, options.get("ckpt_path"))
+        run = self.run_folder = choose(Path(options.runs), options.name, checkpoint)
         kwargs["default_root_dir"] = str(run)
         if config.get("logger") in (None, True) and not config.get("fast_dev_run"):
             sentence = prepare_environment(run)
@@ -103,13 +116,27 @@ class TrainCLI(LightningCLI):
                 print(sentence)
                 forget_lost(run)
             kwargs["logger"] = make_logger(self.config[self.subcommand], run)
+            kwargs["logger"].may_start = self.subcommand != "fit"
         self.trainer_defaults["callbacks"] += progress_bars(self._get(self.config_init, "trainer"))
         trainer = super().instantiate_trainer(**kwargs)
         for callback in trainer.checkpoint_callbacks:
             if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
                 # By default, checkpoints go to a folder named after the logger's project and run id.
                 callback.dirpath = str(run / "checkpoints")
+        _check_monitors(trainer, self.datamodule)
         return trainer
+
+    def _checkpoint(self, runs: Path, name: str, stated: str | None) -> Path | None:
+        """The checkpoint to continue with, checked; None for a new training."""
+        if not stated or "://" in stated:  # Lightning reads addresses
+            return None
+        checkpoint = find_checkpoint(runs, name, stated)
+        trainer, is_training = self._get(self.config, "trainer"), self.subcommand == "fit"
+        limits = trainer.get("max_epochs"), trainer.get("max_steps", -1)
+        check_checkpoint(checkpoint, self.model.head, self.datamodule, *limits, is_training)
+        for config in (self.config, self.config_init):
+            config[self.subcommand]["ckpt_path"] = str(checkpoint)
+        return checkpoint
 
 
 def _check_trainer(config: Any) -> None:
@@ -123,6 +150,19 @@ def _check_trainer(config: Any) -> None:
         raise LookwhyError("expected --trainer.accumulate_grad_batches of at least 1, found 0")
 
 
+def _check_monitors(trainer: pl.Trainer, data: VQADataModule) -> None:
+    """Refuse a callback that watches a metric which no training logs; Lightning does so after an epoch."""
+    known = VQASystem.logged(data)
+    if all(type(one).__module__.split(".")[0] in ("pytorch_lightning", "lookwhy") for one in trainer.callbacks):
+        for callback in trainer.callbacks:
+            name = getattr(callback, "monitor", None)
+            if name is not None and name not in known:
+                raise LookwhyError(
+                    f"expected a {type(callback).__name__} that monitors one of {', '.join(known)}, found "
+                    f"{name}{closest(name, known)}; correct its monitor"
+                )
+
+
 class ShareStart(pl.Callback):
     """Notes when each process begins with its own share; until then, all processes meet the same errors."""
 
@@ -133,20 +173,6 @@ class ShareStart(pl.Callback):
         self.is_past = True
 
     on_validation_start = on_test_start = on_fit_start
-
-
-def _checkpoints() -> list[pl.Callback]:
-    """Checkpoints of the best and the last epoch; saved after the epoch, so that training resumes exactly."""
-    best = ModelCheckpoint(
-        filename="best-epoch={epoch:03d}",
-        auto_insert_metric_name=False,
-        monitor="val/accuracy/overall",
-        mode="max",
-        save_on_train_epoch_end=True,
-    )
-    # `save_last` of the first callback would save its latest best epoch, not the last epoch.
-    last = ModelCheckpoint(filename="last", enable_version_counter=False, save_on_train_epoch_end=True)
-    return [best, last]
 
 
 def train(arguments: list[str]) -> int:
@@ -163,7 +189,7 @@ def train(arguments: list[str]) -> int:
             trainer_defaults={
                 "use_distributed_sampler": False,  # the data module gives each process its questions
                 "num_sanity_val_steps": 0,
-                "callbacks": [*_checkpoints(), start],
+                "callbacks": [*run_checkpoints(), start],
             },
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,  # checkpoints carry what they need themselves

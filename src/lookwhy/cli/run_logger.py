@@ -25,12 +25,24 @@ LONGEST_TAG = 64
 
 
 class RunLogger(WandbLogger):
-    """A W&B logger that goes on offline when the server refuses the run or does not answer in time."""
+    """A W&B logger that goes on offline when the server refuses the run or does not answer in time.
+
+    Attributes:
+        may_start: whether the settings of the training are accepted, so that a W&B run is started.
+    """
+
+    may_start = True
 
     @property
     @rank_zero_experiment
     def experiment(self) -> Any:
-        """The W&B run, started at the first call: on the server, or else offline."""
+        """The W&B run, started at the first call: on the server, or else offline.
+
+        Raises:
+            AttributeError: it may not start yet; Lightning then does without.
+        """
+        if not self.may_start:
+            raise AttributeError("the settings of the training are not checked yet")
         try:
             return super().experiment
         except StartError as error:
