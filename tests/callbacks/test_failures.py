@@ -48,7 +48,9 @@ def check_that_only_the_analysis_is_missing(done, folder):
     """Check the lines and files of a training whose epoch 1 could not be analysed, and make up for it."""
     assert done.returncode == 0, done.stderr
     (line,) = [line for line in done.stderr.splitlines() if "no analysis of epoch 1" in line]
-    assert re.match(r"lookwhy: no analysis of epoch 1: expected .*, found .*\.png.*; the training goes on", line)
+    assert re.match(
+        r"lookwhy: no analysis of epoch 1: expected .*, found .*\.png.*; the training goes on", line
+    )
     made_up = line.partition("then make up for it: ")[2]
     path = folder / "runs" / "shapes"
     assert list(store.stored_epochs(path)) == [0, 2]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_runs import run, train_command, train_options
+from tiny_runs import train_options
 
 from lookwhy.cli.train import main as train
 from lookwhy.models import load_checkpoint
@@ -81,10 +81,14 @@ def foreign(path):
 LAST = "--ckpt_path=last"
 REFUSED = {
     "words": (other_words, [LAST], "expected the 4. words that .*last.ckpt was trained with, found other 4."),
-    "shapes": (None, [LAST, "--model.head.init_args.hidden_size=11"], "of shape .*give the options of model.head"),
+    "shapes": (
+        None,
+        [LAST, "--model.head.init_args.hidden_size=11"],
+        "of shape .*give the options of model.head",
+    ),
     "reached": (None, [LAST, "--trainer.max_epochs=2"], "max_epochs above 2, .* found 2; raise it"),
     "best of fewer": (None, ["--ckpt_path=best", "--trainer.max_epochs=1"], "max_epochs above .*, found 1"),
-    "no such run": (None, [LAST, "--name=nothing"], "no last\*.ckpt in runs/nothing/checkpoints; correct"),
+    "no such run": (None, [LAST, "--name=nothing"], "no last.*ckpt in runs/nothing/checkpoints; correct"),
     "no such file": (None, ["--ckpt_path=no.ckpt"], "found no file no.ckpt; correct --ckpt_path"),
     "cut": (changed("cut.ckpt", cut), [], "found another kind of file in cut.ckpt"),
     "weights only": (changed("w.ckpt", weights_only), [], "holds weights only; it can be analysed"),

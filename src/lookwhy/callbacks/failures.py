@@ -23,7 +23,7 @@ from lookwhy.progress import write_above
 class Exchange:
     """Gathers the findings of all processes, once.
 
-    A process whose analysis failed takes part with its error, so that no other process waits for its findings.
+    A process whose analysis failed takes part with its error, so that no other waits for its findings.
     """
 
     def __init__(self) -> None:

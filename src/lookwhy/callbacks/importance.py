@@ -117,7 +117,7 @@ class ImportanceCallback(pl.Callback):
                 with random_state_kept():
                     log_artifact(Path(trainer.default_root_dir), experiment)
         except Exception as error:
-            report(f"the analyses are no artifact of the W&B run: {line_of(error)}; they are in the run folder")
+            report(f"no artifact of the analyses in the W&B run: {line_of(error)}")
 
     def missing_lines(self) -> list[str]:
         """A line for each analysis that failed, with the command that makes up for it."""

@@ -114,7 +114,8 @@ class TrainingProgress(ProgressBar):
             parts.append(f"validation loss {float(found[VALIDATION_LOSS]):.3f}")
         if ACCURACY in found:
             parts.append(f"validation accuracy {float(found[ACCURACY]):.2%}")
-        return f"epoch {trainer.current_epoch}: {', '.join([*parts, f'{time.monotonic() - self._start:.1f} s'])}"
+        parts.append(f"{time.monotonic() - self._start:.1f} s")
+        return f"epoch {trainer.current_epoch}: {', '.join(parts)}"
 
     def _numbers(self, trainer: pl.Trainer) -> dict[str, str]:
         """Loss, accuracy, and the remaining time of the whole training."""

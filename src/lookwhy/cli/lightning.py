@@ -14,20 +14,21 @@ from typing import Any
 
 import jsonargparse
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint, ModelSummary
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from pytorch_lightning.loggers import WandbLogger
 
 from lookwhy.analysis import AnalysisPlan
 from lookwhy.callbacks import ImportanceCallback
 from lookwhy.callbacks.checkpoints import run_checkpoints
-from lookwhy.callbacks.progress import progress_bars
+from lookwhy.callbacks.progress import TrainingProgress, progress_bars
 from lookwhy.cli.errors import closest
-from lookwhy.cli.net import WRONG_INPUT, own_error
-from lookwhy.cli.resume import check_checkpoint, find_checkpoint
+from lookwhy.cli.net import WRONG_INPUT, own_error, raised_by
 from lookwhy.cli.results import failed_process, print_results, write_metrics
+from lookwhy.cli.resume import check_checkpoint, find_checkpoint
 from lookwhy.cli.run_folder import choose, give_back, is_first_process
-from lookwhy.cli.run_logger import RunLogger, describe, make_logger
+from lookwhy.cli.run_logger import describe, make_logger
+from lookwhy.cli.trainer_settings import check_monitors, check_trainer
 from lookwhy.data.datamodule import VQADataModule
 from lookwhy.errors import LookwhyError, command
 from lookwhy.files import atomic_path
@@ -45,7 +46,7 @@ class RunFolderConfig(SaveConfigCallback):
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Write nothing yet: model, data and analysis may still be refused."""
 
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write every resolved option; a resumed run replaces the file."""
         if not trainer.is_global_zero:
             return
@@ -53,8 +54,6 @@ class RunFolderConfig(SaveConfigCallback):
         with atomic_path(path) as partial:
             self.parser.save(self.config, partial, skip_none=False, overwrite=True, multifile=False)
         for logger in trainer.loggers:
-            if isinstance(logger, RunLogger):
-                logger.may_start = True
             if isinstance(logger, WandbLogger):
                 logger.log_hyperparams(describe(path, trainer.datamodule))  # type: ignore[attr-defined]
 
@@ -74,6 +73,19 @@ class TrainCLI(LightningCLI):
         except jsonargparse.ArgumentError as error:
             known = self._parser(args[0])._option_string_actions
             raise LookwhyError(_refusal(str(error), known, args[0])) from error
+
+    def instantiate_classes(self) -> None:
+        """Turn what the parser and torch say about the settings of a class into one line."""
+        try:
+            super().instantiate_classes()
+        except (ValueError, TypeError, RuntimeError) as error:
+            package = raised_by(error)
+            if own_error(error) is not None or package not in ("jsonargparse", "torch"):
+                raise
+            text = str(error)
+            if package == "torch":
+                text = f"expected sizes that a model can have, found: {text}; correct model.head.init_args"
+            raise LookwhyError(_refusal(text, (), str(self.subcommand))) from error
 
     def _parse_ckpt_path(self) -> None:
         """Take no options from the checkpoint: `_checkpoint` compares it with those that are given."""
@@ -105,7 +117,7 @@ class TrainCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Make a trainer that writes into the run folder and logs to W&B there."""
         config = self._get(self.config, "trainer")
-        _check_trainer(config)
+        check_trainer(config)
         options = self.config[self.subcommand]
         checkpoint = self._checkpoint(Path(options.runs), options.name, options.get("ckpt_path"))
         run = self.run_folder = choose(Path(options.runs), options.name, checkpoint)
@@ -116,14 +128,15 @@ class TrainCLI(LightningCLI):
                 print(sentence)
                 forget_lost(run)
             kwargs["logger"] = make_logger(self.config[self.subcommand], run)
-            kwargs["logger"].may_start = self.subcommand != "fit"
         self.trainer_defaults["callbacks"] += progress_bars(self._get(self.config_init, "trainer"))
         trainer = super().instantiate_trainer(**kwargs)
         for callback in trainer.checkpoint_callbacks:
             if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
                 # By default, checkpoints go to a folder named after the logger's project and run id.
                 callback.dirpath = str(run / "checkpoints")
-        _check_monitors(trainer, self.datamodule)
+        check_monitors(trainer, self.datamodule)
+        # First the callbacks that may refuse the training, then those that write, checkpoints last.
+        trainer.callbacks.sort(key=_place)  # type: ignore[attr-defined]
         return trainer
 
     def _checkpoint(self, runs: Path, name: str, stated: str | None) -> Path | None:
@@ -139,40 +152,22 @@ class TrainCLI(LightningCLI):
         return checkpoint
 
 
-def _check_trainer(config: Any) -> None:
-    """Refuse settings that Lightning takes, and with which a training fails in its first step."""
-    if str(config.get("precision")) in ("64", "64-true", "64-mixed"):
-        raise LookwhyError(
-            f"expected a --trainer.precision of 32-true, bf16-mixed or 16-mixed, found {config.precision}; "
-            "image features are single precision"
-        )
-    if config.get("accumulate_grad_batches") == 0:
-        raise LookwhyError("expected --trainer.accumulate_grad_batches of at least 1, found 0")
-
-
-def _check_monitors(trainer: pl.Trainer, data: VQADataModule) -> None:
-    """Refuse a callback that watches a metric which no training logs; Lightning does so after an epoch."""
-    known = VQASystem.logged(data)
-    if all(type(one).__module__.split(".")[0] in ("pytorch_lightning", "lookwhy") for one in trainer.callbacks):
-        for callback in trainer.callbacks:
-            name = getattr(callback, "monitor", None)
-            if name is not None and name not in known:
-                raise LookwhyError(
-                    f"expected a {type(callback).__name__} that monitors one of {', '.join(known)}, found "
-                    f"{name}{closest(name, known)}; correct its monitor"
-                )
-
-
 class ShareStart(pl.Callback):
     """Notes when each process begins with its own share; until then, all processes meet the same errors."""
 
     is_past = False
 
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Note that the set-up is over; the callback of the analysis has checked its plan before."""
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Note that the set-up is over; all callbacks that may refuse the training have been called."""
         self.is_past = True
 
-    on_validation_start = on_test_start = on_fit_start
+    on_validation_start = on_test_start = on_train_start
+
+
+def _place(callback: pl.Callback) -> int:
+    """Place of a callback in the order in which they are called."""
+    kinds = (RunFolderConfig, ShareStart, ImportanceCallback, ModelSummary, TrainingProgress, Checkpoint)
+    return next((place for place, kind in enumerate(kinds, start=1) if isinstance(callback, kind)), 0)
 
 
 def train(arguments: list[str]) -> int:
@@ -220,6 +215,9 @@ def train(arguments: list[str]) -> int:
 def _refusal(text: str, known: Iterable[str], subcommand: str) -> str:
     """The line about a wrong option, with the name that was probably meant."""
     text = " ".join(text.split())
+    text = re.sub(r"Does not validate against any of the Union subtypes Subtypes: \[.*?\] Errors: ", "", text)
+    text = re.sub(r"<class '([\w.]+)'>", r"\1", text.replace(" - Expected a <class 'NoneType'>", ""))
+    text = re.sub(r" Given value type: jsonargparse\S+ Given value: .*", "", text)
     found = re.search(r"unrecognized arguments: (\S+)|class_path '([\w.]+)': Option '(\w+)' is not", text)
     if found and found[2]:
         known = inspect.signature(pkgutil.resolve_name(found[2])).parameters

@@ -27,22 +27,23 @@ LONGEST_TAG = 64
 class RunLogger(WandbLogger):
     """A W&B logger that goes on offline when the server refuses the run or does not answer in time.
 
-    Attributes:
-        may_start: whether the settings of the training are accepted, so that a W&B run is started.
+    Lightning starts a run before it sets up data and model. This logger lets that pass, so that a training
+    that is refused starts no run.
     """
 
-    may_start = True
+    _is_asked = False
 
     @property
     @rank_zero_experiment
     def experiment(self) -> Any:
-        """The W&B run, started at the first call: on the server, or else offline.
+        """The W&B run, started at the second call: on the server, or else offline.
 
         Raises:
-            AttributeError: it may not start yet; Lightning then does without.
+            AttributeError: at the first call, by which Lightning looks whether there is a run to start.
         """
-        if not self.may_start:
-            raise AttributeError("the settings of the training are not checked yet")
+        if not self._is_asked:
+            self._is_asked = True
+            raise AttributeError("experiment")
         try:
             return super().experiment
         except StartError as error:

@@ -51,6 +51,15 @@ class VQASystem(pl.LightningModule):
         seed: int = 123,
     ) -> None:
         super().__init__()
+        for name, value, is_right, number in (
+            ("learning_rate", learning_rate, 0 <= learning_rate < math.inf, "of at least 0"),
+            ("decay", decay, 0 <= decay < math.inf, "of at least 0"),
+            ("alpha", alpha, 0 <= alpha < 1, "from 0 to below 1"),
+            ("eps", eps, 0 < eps < math.inf, "above 0"),
+            ("clamp", clamp, 0 < clamp < math.inf, "above 0"),
+        ):
+            if not is_right:
+                raise LookwhyError(f"expected a model.{name} {number}, found {value}; correct it")
         self.head = head
         self.learning_rate, self.decay = learning_rate, decay
         self.alpha, self.eps, self.clamp = alpha, eps, clamp
@@ -66,7 +75,10 @@ class VQASystem(pl.LightningModule):
     @staticmethod
     def logged(data: VQADataModule) -> list[str]:
         """Names of the metrics that a training on this data logs."""
-        accuracies = ["overall", *(f"answer_type/{one}" for one in sorted(set(data.prepro.test.answer_types)))]
+        accuracies = [
+            "overall",
+            *(f"answer_type/{one}" for one in sorted(set(data.prepro.test.answer_types))),
+        ]
         names = ["train/loss", "val/loss", *(f"val/accuracy/{one}" for one in accuracies)]
         return [*names, "val/accuracy_most_frequent_answer"]
 
