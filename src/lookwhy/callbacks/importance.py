@@ -47,6 +47,7 @@ class ImportanceCallback(pl.Callback):
 
     Attributes:
         missing: checkpoint of each epoch whose analysis failed; "" if that epoch has none.
+        is_running: whether an analysis is running; the checkpoint before it is written.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class ImportanceCallback(pl.Callback):
         self.plan = plan or AnalysisPlan()
         self.every_n_epochs, self.epochs, self.untrained = every_n_epochs, epochs, untrained
         self.missing: dict[int, str] = {}
+        self.is_running = False
         self._due: int | None = None  # epoch that is to be analysed as soon as it is over
         self._session: AnalysisSession | None = None
 
@@ -129,7 +131,11 @@ class ImportanceCallback(pl.Callback):
     def _analyse_due(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self._due is not None:
             epoch, self._due = self._due, None
-            self.analyse(trainer, pl_module, epoch)
+            self.is_running = True
+            try:
+                self.analyse(trainer, pl_module, epoch)
+            finally:
+                self.is_running = False
 
     # Drawing pictures and writing files use random numbers, too.
     @random_state_kept()

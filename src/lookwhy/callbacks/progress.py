@@ -51,6 +51,13 @@ class TrainingProgress(ProgressBar):
         total = convert_inf(batches)
         return progress(desc=name, total=total, position=position, shown=self._is_enabled, **look)
 
+    def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Begin with the rest of an epoch, if a training goes on in the middle of it."""
+        done = trainer.fit_loop.epoch_loop.batch_progress.current.ready
+        if 0 < done < trainer.num_training_batches:
+            self.on_train_epoch_start(trainer)
+            self._epoch_bar.update(done)
+
     def on_train_epoch_start(self, trainer: pl.Trainer, *_: Any) -> None:
         """Begin an epoch with a new bar."""
         now = time.monotonic()

@@ -22,11 +22,13 @@ from lookwhy.analysis import AnalysisPlan
 from lookwhy.callbacks import ImportanceCallback
 from lookwhy.callbacks.checkpoints import run_checkpoints
 from lookwhy.callbacks.progress import TrainingProgress, progress_bars
+from lookwhy.callbacks.signals import StopOnSignal
 from lookwhy.cli.errors import closest
+from lookwhy.cli.interruption import end_interrupted
 from lookwhy.cli.net import WRONG_INPUT, own_error, raised_by
 from lookwhy.cli.results import failed_process, print_results, write_metrics
 from lookwhy.cli.resume import check_checkpoint, find_checkpoint
-from lookwhy.cli.run_folder import choose, give_back, is_first_process
+from lookwhy.cli.run_folder import RUN_FOLDER, choose, give_back, is_first_process, requeued
 from lookwhy.cli.run_logger import describe, make_logger
 from lookwhy.cli.trainer_settings import check_monitors, check_trainer
 from lookwhy.data.datamodule import VQADataModule
@@ -141,9 +143,11 @@ class TrainCLI(LightningCLI):
 
     def _checkpoint(self, runs: Path, name: str, stated: str | None) -> Path | None:
         """The checkpoint to continue with, checked; None for a new training."""
-        if not stated or "://" in stated:  # Lightning reads addresses
+        if stated and "://" in stated:  # Lightning reads addresses
             return None
-        checkpoint = find_checkpoint(runs, name, stated)
+        checkpoint = find_checkpoint(runs, name, stated) if stated else requeued(runs, name)
+        if checkpoint is None:
+            return None
         trainer, is_training = self._get(self.config, "trainer"), self.subcommand == "fit"
         limits = trainer.get("max_epochs"), trainer.get("max_steps", -1)
         check_checkpoint(checkpoint, self.model.head, self.datamodule, *limits, is_training)
@@ -156,17 +160,26 @@ class ShareStart(pl.Callback):
     """Notes when each process begins with its own share; until then, all processes meet the same errors."""
 
     is_past = False
+    trainer: pl.Trainer | None = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Note that the set-up is over; all callbacks that may refuse the training have been called."""
-        self.is_past = True
+        self.is_past, self.trainer = True, trainer
 
     on_validation_start = on_test_start = on_train_start
 
 
 def _place(callback: pl.Callback) -> int:
     """Place of a callback in the order in which they are called."""
-    kinds = (RunFolderConfig, ShareStart, ImportanceCallback, ModelSummary, TrainingProgress, Checkpoint)
+    kinds = (
+        RunFolderConfig,
+        ShareStart,
+        StopOnSignal,
+        ImportanceCallback,
+        ModelSummary,
+        TrainingProgress,
+        Checkpoint,
+    )
     return next((place for place, kind in enumerate(kinds, start=1) if isinstance(callback, kind)), 0)
 
 
@@ -184,7 +197,7 @@ def train(arguments: list[str]) -> int:
             trainer_defaults={
                 "use_distributed_sampler": False,  # the data module gives each process its questions
                 "num_sanity_val_steps": 0,
-                "callbacks": [*run_checkpoints(), start],
+                "callbacks": [*run_checkpoints(), start, StopOnSignal()],
             },
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,  # checkpoints carry what they need themselves
@@ -193,11 +206,13 @@ def train(arguments: list[str]) -> int:
         )
     except jsonargparse.ArgumentError as error:
         raise LookwhyError(_refusal(str(error), (), arguments[0])) from error
-    except SystemExit as stop:
-        # Lightning turns Ctrl-C into exit code 1 after it has shut down.
-        if isinstance(stop.__context__, KeyboardInterrupt):
-            raise KeyboardInterrupt from stop
-        raise
+    except (SystemExit, KeyboardInterrupt) as stop:
+        # Lightning turns an interrupt into exit code 1 after it has shut down.
+        cause = stop.__context__ if isinstance(stop, SystemExit) else stop
+        if not isinstance(cause, KeyboardInterrupt):
+            raise
+        run = os.environ.get(RUN_FOLDER)
+        return end_interrupted(cause, Path(run) if run else None, start.trainer, arguments)
     except Exception as error:
         if own_error(error) and not start.is_past and os.environ.get("LOCAL_RANK", "0") != "0":
             raise SystemExit(WRONG_INPUT) from error  # the first process of this machine prints the line
@@ -235,6 +250,7 @@ def _quieten() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in (
         ".*LeafSpec.*",
+        ".*your dataloader is not resumable.*",  # StopOnSignal resumes it
         # Loader workers are not needed: a batch is an index into memory (see VQADataModule).
         ".*does not have many workers.*",
         ".*Checkpoint directory .* exists and is not empty.*",

@@ -17,7 +17,7 @@ RUN_FOLDER = "LOOKWHY_RUN_FOLDER"
 CLAIM = ".claimed"
 """File that exists in a run folder from the moment at which a training takes it."""
 NEW = "new"
-"""Content of that file if the training made the folder, too."""
+"""First word in that file if the training made the folder, too; the second is the number of its Slurm job."""
 
 
 def is_first_process() -> bool:
@@ -55,13 +55,25 @@ def choose(runs: Path, name: str, checkpoint: Path | None) -> Path:
     return run
 
 
+def requeued(runs: Path, name: str) -> Path | None:
+    """The last checkpoint of a Slurm job that has been queued again, from the run folder that it took."""
+    job, wanted = os.environ.get("SLURM_JOB_ID"), runs / name
+    if not job or os.environ.get("SLURM_RESTART_COUNT", "0") == "0":
+        return None
+    for claim in wanted.parent.glob(f"{wanted.name}*/{CLAIM}"):
+        last = claim.parent / "checkpoints" / "last.ckpt"
+        if claim.read_text().split()[1:] == [job] and last.is_file():
+            return last
+    return None
+
+
 def give_back(is_used: bool) -> None:
     """Forget this process's run folder, and remove it unless the training came so far as to use it."""
     run = Path(os.environ.pop(RUN_FOLDER, ""))
     claim = run / CLAIM
     if is_used or not is_first_process() or not claim.is_file():
         return
-    if claim.read_text() == NEW:
+    if claim.read_text().startswith(NEW):
         rmtree(run, ignore_errors=True)  # all in it was written by this training, which was refused
         with suppress(OSError):  # it may hold more
             run.parent.rmdir()
@@ -77,7 +89,7 @@ def _take(run: Path) -> bool:
     make_folder(run)
     try:
         with (run / CLAIM).open("x") as file:  # of two processes, one succeeds
-            file.write(NEW if is_new else "")
+            file.write(f"{NEW if is_new else 'old'} {os.environ.get('SLURM_JOB_ID', '')}")
     except FileExistsError:
         return False
     return True
