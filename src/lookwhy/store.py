@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 import torch
 
 from lookwhy.errors import LookwhyError, command
+from lookwhy.files import new_hdf5
 from lookwhy.types import AnalysisResult, ImportanceMaps
 
 SCHEMA_VERSION = 1
@@ -133,7 +134,7 @@ def _readable(folder: Path) -> Iterator[None]:
 
 
 def _write_maps(result: AnalysisResult, path: Path) -> None:
-    with h5py.File(path, "w") as file:
+    with new_hdf5(path) as file:
         file["question_id"] = result.question_ids
         for name, maps in result.maps.items():
             values = torch.where(maps.valid, maps.values.float(), torch.nan).numpy()

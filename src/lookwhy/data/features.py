@@ -5,12 +5,17 @@ The file is stamped with its tower (the image network) and its recipe (how an im
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import math
 import os
-from collections.abc import Callable, Mapping
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import h5py
 import numpy as np
@@ -20,8 +25,11 @@ from torch import Tensor
 
 from lookwhy.data.prepro import SPLITS
 from lookwhy.errors import LookwhyError, command
-from lookwhy.progress import progress
+from lookwhy.progress import progress, readable
 from lookwhy.towers.recipe import ImageRecipe
+
+ROOM_TO_CLOSE = 1 << 18
+"""Bytes that HDF5 may write when it closes a file of features: names, attributes and buffers."""
 
 
 def extract_features(
@@ -63,10 +71,13 @@ def extract_features(
         images = torch.stack([recipe.load(image_root / name) for name in names])
         return forward(images).float().cpu().numpy()
 
-    with h5py.File(partial, "a") as file:
-        file.attrs["stamp"] = stamp
-        for split, names in image_files.items():
-            _extract_split(file, f"images_{split}", names, features_of, batch_size)
+    with _room_to_close(partial) as ballast, h5py.File(partial, "a") as file:
+        try:
+            file.attrs["stamp"] = stamp
+            for split, names in image_files.items():
+                _extract_split(file, f"images_{split}", names, features_of, batch_size)
+        finally:
+            ballast.truncate(0)
         # Only an incomplete file needs `stamp` and `done`.
         del file.attrs["stamp"]
         for split, names in image_files.items():
@@ -88,12 +99,50 @@ def _extract_split(
             some = names[done : done + batch_size]
             features = features_of(some)
             if key not in file:
-                file.create_dataset(key, (len(names), *features.shape[1:]), np.float32)
+                _create(file, key, (len(names), *features.shape[1:]))
             file[key][done : done + len(some)] = features
             done += len(some)
             file[key].attrs["done"] = done
             file.flush()
             bar.update(len(some))
+
+
+def _check_room(path: Path, size: int) -> None:
+    """Raise an OSError if the disk has no room for more bytes in a file, before hours of work."""
+    free = shutil.disk_usage(path.parent).free
+    if free < size:
+        raise OSError(errno.ENOSPC, f"{readable(free)} free where {readable(size)} are needed", str(path))
+
+
+def _create(file: h5py.File, key: str, shape: tuple[int, ...]) -> None:
+    """Create a dataset whose room on the disk no other file can take.
+
+    HDF5 ends the process with a segmentation fault if a write or the closing of its file finds no room.
+    """
+    path = Path(file.filename)
+    _check_room(path, 4 * math.prod(shape))
+    layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    layout.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    layout.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    file.create_dataset(key, shape, np.float32, dcpl=layout)
+    file.flush()
+    if hasattr(os, "posix_fallocate"):  # Linux
+        with path.open("r+b") as same:
+            os.posix_fallocate(same.fileno(), 0, path.stat().st_size)
+
+
+@contextmanager
+def _room_to_close(path: Path) -> Iterator[IO[bytes]]:
+    """Hold a little more room until a file is to be closed; truncating what is yielded gives it back."""
+    with tempfile.TemporaryFile(
+        dir=path.parent
+    ) as ballast:  # it has no name, so nothing is left after a kill
+        try:
+            ballast.write(bytes(ROOM_TO_CLOSE))
+            ballast.flush()
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        yield ballast
 
 
 def _check_images(root: Path, image_files: Mapping[str, list[str]]) -> None:

@@ -20,7 +20,7 @@ import numpy as np
 from lookwhy.data.official import Question, find_image, read_official
 from lookwhy.data.tokens import ORIGINAL_MAX_LENGTH, Vocabulary, tokenize
 from lookwhy.errors import LookwhyError
-from lookwhy.files import atomic_path
+from lookwhy.files import atomic_path, new_hdf5
 from lookwhy.progress import progress
 
 NUM_CHOICES = 18
@@ -82,24 +82,25 @@ def prepare_questions(
     words = _tokenized(kept, "train")
     vocabulary = Vocabulary.from_questions(words, word_count_threshold)
     files: dict[str, list[str]] = {}
-    with atomic_path(out / "data_prepro.h5") as partial, h5py.File(partial, "w") as file:
-        tokenized = {"train": words, "test": _tokenized(val, "validation")}
-        for split, questions in (("train", kept), ("test", val)):
-            ids = [vocabulary.encode(question) for question in tokenized[split]]
-            files[split] = _write_split(file, split, questions, ids, image_root, answer_ids, max_length)
     stated = str(image_root.resolve()) if image_root else ""
     if image_root and image_root.resolve().is_relative_to(out.resolve()):
         stated = str(image_root.resolve().relative_to(out.resolve()))  # so that the folder can be moved
-    content = {
-        "ix_to_word": vocabulary.ix_to_word(),
-        "ix_to_ans": {str(i): answer for i, answer in enumerate(answers, start=1)},
-        "unique_img_train": files["train"],
-        "unique_img_test": files["test"],
-        "split_names": ["train", "test"],
-        "image_root": stated,
-    }
-    with atomic_path(out / "data_prepro.json") as partial:
-        partial.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+    # Both files take their names together: if there is no room for one, the other would be half a pair.
+    with atomic_path(out / "data_prepro.json") as names, atomic_path(out / "data_prepro.h5") as partial:
+        with new_hdf5(partial) as file:
+            tokenized = {"train": words, "test": _tokenized(val, "validation")}
+            for split, questions in (("train", kept), ("test", val)):
+                ids = [vocabulary.encode(question) for question in tokenized[split]]
+                files[split] = _write_split(file, split, questions, ids, image_root, answer_ids, max_length)
+        content = {
+            "ix_to_word": vocabulary.ix_to_word(),
+            "ix_to_ans": {str(i): answer for i, answer in enumerate(answers, start=1)},
+            "unique_img_train": files["train"],
+            "unique_img_test": files["test"],
+            "split_names": ["train", "test"],
+            "image_root": stated,
+        }
+        names.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
     shared = {question.question_id for question in kept} & {question.question_id for question in val}
     dropped, images = len(train) - len(kept), len(files["train"]) + len(files["test"])
     return PreparedCounts(len(kept), dropped, len(val), len(vocabulary), len(answers), images, len(shared))
