@@ -70,15 +70,20 @@ def save(result: AnalysisResult, folder: Path) -> Path:
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    manifest = {"schema_version": SCHEMA_VERSION, **result.manifest}
-    (partial / "manifest.json").write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n")
-    (partial / "summary.json").write_text(json.dumps(result.summary, indent=2, sort_keys=True) + "\n")
-    (partial / "curves.json").write_text(json.dumps(result.curves, sort_keys=True) + "\n")
-    pq.write_table(pa.Table.from_pylist(result.records, schema=RECORD_COLUMNS), partial / "records.parquet")
-    _write_maps(result, partial / "maps.h5")
-    if folder.exists():
-        shutil.rmtree(folder)
-    os.replace(partial, folder)
+    try:
+        manifest = {"schema_version": SCHEMA_VERSION, **result.manifest}
+        (partial / "manifest.json").write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n")
+        (partial / "summary.json").write_text(json.dumps(result.summary, indent=2, sort_keys=True) + "\n")
+        (partial / "curves.json").write_text(json.dumps(result.curves, sort_keys=True) + "\n")
+        pq.write_table(
+            pa.Table.from_pylist(result.records, schema=RECORD_COLUMNS), partial / "records.parquet"
+        )
+        _write_maps(result, partial / "maps.h5")
+        if folder.exists():
+            shutil.rmtree(folder)
+        os.replace(partial, folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
     return folder
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+
+from lookwhy.files import atomic_path
 
 
 class RunCheckpoint(ModelCheckpoint):
@@ -28,6 +33,26 @@ class RunCheckpoint(ModelCheckpoint):
         moved = {name: here(state_dict.get(name, "")) for name in names}
         best = {here(path): score for path, score in state_dict.get("best_k_models", {}).items()}
         super().load_state_dict(state_dict | moved | {"dirpath": self.dirpath, "best_k_models": best})
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes a checkpoint beside its place and renames it.
+
+    Lightning writes to the folder for temporary files and moves the file. If that is another disk, the move
+    is a copy, and a full disk leaves a part of it in place of the last good checkpoint.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
+    ) -> None:
+        """Save a checkpoint in a local file, or as Lightning does at another address."""
+        if "://" in str(path):
+            super().save_checkpoint(checkpoint, path, storage_options)
+            return
+        content = io.BytesIO()  # torch.save would write the name of the temporary file into a file
+        torch.save(checkpoint, content)
+        with atomic_path(Path(path)) as partial:
+            partial.write_bytes(content.getbuffer())
 
 
 def run_checkpoints() -> list[pl.Callback]:

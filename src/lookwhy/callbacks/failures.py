@@ -62,6 +62,8 @@ def report(line: str) -> None:
 def line_of(error: Exception) -> str:
     """The error in one line; its class is named unless it is an error for users."""
     text = " ".join(str(error).split()) or "no message"
+    if isinstance(error, OSError) and error.strerror:
+        text = f"{error.strerror}{f': {error.filename}' if error.filename else ''}"
     return text if isinstance(error, LookwhyError) else f"{text} ({type(error).__name__})"
 
 

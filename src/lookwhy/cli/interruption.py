@@ -37,14 +37,15 @@ def end_interrupted(
     signum = stop.signum if isinstance(stop, Stopped) else signal.SIGINT
     if is_first_process():
         what = "interrupted" if signum == signal.SIGINT else f"ended by {signal.Signals(signum).name}"
-        print(f"lookwhy: {what}{_remedy(run, trainer, arguments)}", file=sys.stderr)
+        print(f"lookwhy: {what}{how_to_go_on(run, trainer, arguments)}", file=sys.stderr)
         if signum == getattr(signal, "SIGUSR1", None) and SLURMEnvironment.detect():
             with suppress(OSError):  # no scontrol on this machine
                 subprocess.run(["scontrol", "requeue", os.environ["SLURM_JOB_ID"]], check=False)
     return 128 + signum
 
 
-def _remedy(run: Path | None, trainer: pl.Trainer | None, arguments: Sequence[str]) -> str:
+def how_to_go_on(run: Path | None, trainer: pl.Trainer | None, arguments: Sequence[str]) -> str:
+    """The end of a line about a training that ended early: the command that continues it, if one does."""
     saved = [*(run / "checkpoints").glob("*.ckpt")] if run and trainer else []
     saved.sort(key=lambda path: (path.name.startswith("last"), path.stat().st_mtime))
     if not saved or trainer is None:

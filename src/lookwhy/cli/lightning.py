@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
 import logging
 import os
@@ -20,11 +21,11 @@ from pytorch_lightning.loggers import WandbLogger
 
 from lookwhy.analysis import AnalysisPlan
 from lookwhy.callbacks import ImportanceCallback
-from lookwhy.callbacks.checkpoints import run_checkpoints
+from lookwhy.callbacks.checkpoints import AtomicCheckpointIO, run_checkpoints
 from lookwhy.callbacks.progress import TrainingProgress, progress_bars
 from lookwhy.callbacks.signals import StopOnSignal
 from lookwhy.cli.errors import closest
-from lookwhy.cli.interruption import end_interrupted
+from lookwhy.cli.interruption import end_interrupted, how_to_go_on
 from lookwhy.cli.net import WRONG_INPUT, own_error, raised_by
 from lookwhy.cli.results import failed_process, print_results, write_metrics
 from lookwhy.cli.resume import check_checkpoint, find_checkpoint
@@ -39,6 +40,8 @@ from lookwhy.reporting.wandb.environment import prepare_environment
 from lookwhy.reporting.wandb.state import forget_lost
 
 SUBCOMMANDS = ("fit", "validate", "test")
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""Numbers of the errors of a full disk."""
 STRICT = {"exit_on_error": False, "allow_abbrev": False}
 
 
@@ -131,6 +134,8 @@ class TrainCLI(LightningCLI):
                 forget_lost(run)
             kwargs["logger"] = make_logger(self.config[self.subcommand], run)
         self.trainer_defaults["callbacks"] += progress_bars(self._get(self.config_init, "trainer"))
+        plugins = self._get(self.config_init, "trainer").get("plugins") or []
+        kwargs["plugins"] = [*(plugins if isinstance(plugins, list) else [plugins]), AtomicCheckpointIO()]
         trainer = super().instantiate_trainer(**kwargs)
         for callback in trainer.checkpoint_callbacks:
             if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
@@ -216,6 +221,12 @@ def train(arguments: list[str]) -> int:
     except Exception as error:
         if own_error(error) and not start.is_past and os.environ.get("LOCAL_RANK", "0") != "0":
             raise SystemExit(WRONG_INPUT) from error  # the first process of this machine prints the line
+        if isinstance(error, OSError) and error.errno in FULL and start.is_past:
+            run = Path(os.environ.get(RUN_FOLDER, ""))
+            raise LookwhyError(
+                f"expected room on the disk for {run}, found {error.strerror}; make room"
+                f"{how_to_go_on(run, start.trainer, arguments)}"
+            ) from error
         if failed := failed_process(error):
             raise failed from error
         raise
@@ -242,6 +253,7 @@ def _refusal(text: str, known: Iterable[str], subcommand: str) -> str:
 
 def _quieten() -> None:
     """Silence Lightning's advertisements, and its warnings about choices that are made on purpose here."""
+    logging.raiseExceptions = False  # on a full disk, each line of a log file would print a traceback
     for name in (
         "lightning_fabric.utilities.seed",
         "pytorch_lightning.utilities.rank_zero",

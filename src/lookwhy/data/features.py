@@ -92,7 +92,10 @@ def extract_features(
 def _extract_split(
     file: h5py.File, key: str, names: list[str], features_of: Callable[[list[str]], Any], batch_size: int
 ) -> None:
-    done = int(file[key].attrs.get("done", 0)) if key in file else 0
+    done = 0
+    if key in file:
+        done = int(file[key].attrs.get("done", 0))
+        _take_room(file)
     desc = key.replace("images_", "features ")
     with progress(desc=desc, total=len(names), initial=done, unit="image") as bar:
         while done < len(names):
@@ -115,7 +118,7 @@ def _check_room(path: Path, size: int) -> None:
 
 
 def _create(file: h5py.File, key: str, shape: tuple[int, ...]) -> None:
-    """Create a dataset whose room on the disk no other file can take.
+    """Create a dataset, with its room on the disk.
 
     HDF5 ends the process with a segmentation fault if a write or the closing of its file finds no room.
     """
@@ -125,7 +128,13 @@ def _create(file: h5py.File, key: str, shape: tuple[int, ...]) -> None:
     layout.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     layout.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
     file.create_dataset(key, shape, np.float32, dcpl=layout)
+    _take_room(file)
+
+
+def _take_room(file: h5py.File) -> None:
+    """Take the room on the disk that the datasets have in the file, so that no other file can."""
     file.flush()
+    path = Path(file.filename)
     if hasattr(os, "posix_fallocate"):  # Linux
         with path.open("r+b") as same:
             os.posix_fallocate(same.fileno(), 0, path.stat().st_size)
