@@ -222,10 +222,10 @@ def train(arguments: list[str]) -> int:
         if own_error(error) and not start.is_past and os.environ.get("LOCAL_RANK", "0") != "0":
             raise SystemExit(WRONG_INPUT) from error  # the first process of this machine prints the line
         if isinstance(error, OSError) and error.errno in FULL and start.is_past:
-            run = Path(os.environ.get(RUN_FOLDER, ""))
+            folder = Path(os.environ.get(RUN_FOLDER, ""))
             raise LookwhyError(
-                f"expected room on the disk for {run}, found {error.strerror}; make room"
-                f"{how_to_go_on(run, start.trainer, arguments)}"
+                f"expected room on the disk for {folder}, found {error.strerror}; make room"
+                f"{how_to_go_on(folder, start.trainer, arguments)}"
             ) from error
         if failed := failed_process(error):
             raise failed from error
