@@ -45,7 +45,9 @@ def test_a_config_that_comes_with_lookwhy_is_found_by_its_name(words, tmp_path, 
     assert path.read_text() == (CONFIGS / "shapes.yaml").read_text()
 
 
-def test_a_file_in_the_working_directory_wins(tmp_path, monkeypatch):
+def test_a_file_in_the_working_directory_wins_and_a_folder_does_not(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "shapes_san").mkdir()
+    assert with_packaged_configs(["--config", "shapes_san"])[1].endswith("shapes_san.yaml")
     (tmp_path / "shapes").write_text("name: mine\n")
     assert with_packaged_configs(["--config", "shapes"]) == ["--config", "shapes"]

@@ -113,9 +113,9 @@ class Recorder(pl.Callback):
         self.losses.append([])
 
 
-def make_checkpoint(world, run, epochs=10):
+def make_checkpoint(world, run, epochs=10, **settings):
     pl.seed_everything(3)
-    data = make_data(world, note="Shapes world; its annotators are simulated.")
+    data = make_data(world, note="Shapes world; its annotators are simulated.", **settings)
     system = VQASystem(make_head(data), learning_rate=1e-2)
     trainer = make_trainer(run, epochs, [])
     trainer.fit(system, data)

@@ -1,9 +1,20 @@
 """Pages in a real browser that complain about nothing and fetch nothing from elsewhere."""
 
+import io
 from contextlib import contextmanager
+
+import numpy as np
+from PIL import Image
 
 NAMELESS = """all => all.filter(one => !one.getAttribute('aria-label') && !one.labels?.length
   && !one.textContent.trim()).map(one => one.outerHTML)"""
+
+
+def coloured(locator) -> float:
+    """Share of an element's pixels, as the browser shows it, whose colour is neither black, gray nor white."""
+    with Image.open(io.BytesIO(locator.screenshot())) as shot:
+        pixels = np.asarray(shot.convert("RGB"), int)
+    return float((pixels.max(-1) - pixels.min(-1) > 40).mean())
 
 
 @contextmanager

@@ -1,4 +1,7 @@
-"""The error for wrong input, and the names of commands and options in its message; imports no torch."""
+"""The error for wrong input, names of commands and options in its message, and text for a terminal.
+
+Imports no torch.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,8 @@ from typing import Literal
 
 SCRIPTS = {"prepare": "data/prepare.py", "train": "train.py", "analyze": "analyze.py"}
 """For each command of `lookwhy`, the script in a clone of the repository that does the same."""
+_JOINERS = "\u200c\u200d"
+"""Characters without width that words of some scripts and joined emoji hold."""
 AT_COMMAND = ContextVar("AT_COMMAND", default=False)
 """Whether a command is running; otherwise the reader of a message has called a function."""
 
@@ -21,6 +26,24 @@ class LookwhyError(Exception):
 
     The commands print it on stderr without a traceback and exit with code 2.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
+
+
+def printable(text: str) -> str:
+    r"""Text of data as a terminal or a page may show it: without the characters that control either.
+
+    Names and texts of a data set may hold escape sequences, carriage returns or overrides of the writing
+    direction. White space becomes a space; other characters that control the output are removed.
+
+    Example:
+        >>> printable("red\x1b[2J\rblue")
+        'red[2J blue'
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in _JOINERS else " " * c.isspace() for c in text)
 
 
 def command(name: Literal["prepare", "train", "analyze"]) -> str:
@@ -48,7 +71,9 @@ def option(name: str) -> str:
 
 @contextmanager
 def one_line_without(device: str) -> Iterator[None]:
-    """Turn the errors of PyTorch about a missing device into one line."""
+    """Turn the errors of PyTorch about a missing device into one line; "meta" computes nothing."""
+    if device.split(":")[0] == "meta":
+        raise LookwhyError(f"expected a device to compute on, found {device}; give {option('device')} cpu")
     try:
         yield
     # The class depends on the device and on the build of PyTorch.

@@ -10,6 +10,8 @@ from typing import Any
 
 from tqdm import tqdm
 
+from lookwhy.errors import printable
+
 SECONDS_BETWEEN_LINES = 60.0
 BYTES: dict[str, Any] = {"unit": "B", "unit_scale": True, "unit_divisor": 1024}
 """Options of a progress bar that counts bytes."""
@@ -43,7 +45,7 @@ def readable(count: int) -> str:
 
 def write_above(line: str) -> None:
     """Print a line on stderr, above the bars."""
-    tqdm.write(line, file=sys.stderr)
+    tqdm.write(printable(line), file=sys.stderr)
 
 
 class _Lines(tqdm):

@@ -1,6 +1,7 @@
 """Writer and reader of analyses: AnalysisResult <-> `analysis/epoch=003/` in the run folder.
 
-A folder is written under a temporary name and then renamed, so a reader never finds an incomplete one.
+A folder is written under a temporary name and then renamed, so a reader never finds an incomplete one. A
+reader checks each file against its declared form (`lookwhy.stored`), because files are copied, cut and mixed.
 """
 
 from __future__ import annotations
@@ -22,20 +23,24 @@ import torch
 
 from lookwhy.errors import LookwhyError, command
 from lookwhy.files import new_hdf5
+from lookwhy.schema import checked
+from lookwhy.stored import (
+    RECORD_COLUMNS,
+    Curves,
+    Manifest,
+    Summary,
+    check_ids,
+    dataset,
+    methods_of,
+    records_from,
+)
 from lookwhy.types import AnalysisResult, ImportanceMaps
 
-SCHEMA_VERSION = 1
+__all__ = ["RECORD_COLUMNS", "UNTRAINED", "epoch_folder", "load", "load_scalars", "save", "stored_epochs"]
 
-RECORD_COLUMNS = pa.schema([
-    ("question_id", pa.int64()), ("image_id", pa.int64()), ("image_file", pa.string()),
-    ("question", pa.string()), ("words", pa.list_(pa.string())), ("question_type", pa.string()),
-    ("answer_type", pa.string()), ("ground_truth", pa.string()), ("predicted", pa.string()),
-    ("confidence", pa.float64()), ("accuracy", pa.float64()), ("domain", pa.string()),
-    ("method", pa.string()), ("rho", pa.float64()), ("top_word", pa.string()), ("top_tag", pa.string()),
-    ("top_group", pa.string()), ("flips", pa.int64()),
-])  # fmt: skip
-"""Columns of records.parquet. A value is null if its column does not apply to the method: `rho` for a
-question method, `top_word` for an image method, `flips` for a method that removes nothing."""
+SCHEMA_VERSION = 1
+AGAIN = "analyse that epoch again"
+"""Remedy of a file that cannot be read."""
 
 UNTRAINED = -1
 """Epoch number of the initialised model, before any training."""
@@ -55,7 +60,7 @@ def stored_epochs(run: Path) -> dict[int, Path]:
     found = {
         int(path.name.partition("=")[2] or UNTRAINED): path
         for path in (run / "analysis").glob("*")
-        if re.fullmatch(r"untrained|epoch=\d+", path.name) and (path / "summary.json").is_file()
+        if re.fullmatch(r"untrained|epoch=\d+", path.name) and path.is_dir()
     }
     if not found:
         raise LookwhyError(
@@ -70,20 +75,22 @@ def save(result: AnalysisResult, folder: Path) -> Path:
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
+    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
     try:
         manifest = {"schema_version": SCHEMA_VERSION, **result.manifest}
         (partial / "manifest.json").write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n")
         (partial / "summary.json").write_text(json.dumps(result.summary, indent=2, sort_keys=True) + "\n")
         (partial / "curves.json").write_text(json.dumps(result.curves, sort_keys=True) + "\n")
-        pq.write_table(
-            pa.Table.from_pylist(result.records, schema=RECORD_COLUMNS), partial / "records.parquet"
-        )
+        records = pa.Table.from_pylist(result.records, schema=RECORD_COLUMNS)
+        pq.write_table(records, partial / "records.parquet")
         _write_maps(result, partial / "maps.h5")
         if folder.exists():
-            shutil.rmtree(folder)
+            # Moved away whole: a process killed while it removes files would leave half a folder.
+            os.replace(folder, old)
         os.replace(partial, folder)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        for path in (partial, old):
+            shutil.rmtree(path, ignore_errors=True)
     return folder
 
 
@@ -91,12 +98,15 @@ def load(folder: Path) -> AnalysisResult:
     """Read one analysis back.
 
     Raises:
-        LookwhyError: a file is missing, damaged, or of another schema version.
+        LookwhyError: a file is missing, damaged, of another schema version, or does not belong to the others.
     """
-    with _readable(folder):
-        result = load_scalars(folder)
-        result.records = pq.read_table(folder / "records.parquet").to_pylist()
-        result.maps, result.human, result.question_ids = _read_maps(folder / "maps.h5")
+    result = load_scalars(folder)
+    records, maps = folder / "records.parquet", folder / "maps.h5"
+    with _readable(records):
+        result.records = records_from(pq.read_table(records), records, AGAIN)
+    with _readable(maps), h5py.File(maps) as file:
+        result.maps, result.human, result.question_ids = _read_maps(file, maps)
+    check_ids(result, folder, AGAIN)
     return result
 
 
@@ -108,33 +118,51 @@ def load_scalars(folder: Path) -> AnalysisResult:
     """
     for name in ("manifest.json", "summary.json", "records.parquet", "maps.h5"):
         if not (folder / name).is_file():
-            raise LookwhyError(f"expected {name} in {folder}, found none; analyse that epoch again")
-    curves = folder / "curves.json"
-    with _readable(folder):
-        manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
-        version = manifest.pop("schema_version", None)
-        if version != SCHEMA_VERSION:
-            raise LookwhyError(
-                f"expected schema version {SCHEMA_VERSION}, found {version} in {folder / 'manifest.json'}; "
-                "analyse the checkpoint again with this version of lookwhy"
-            )
-        return AnalysisResult(
-            json.loads((folder / "summary.json").read_text()),
-            manifest=manifest,
-            # Results of earlier versions have no curves.
-            curves=json.loads(curves.read_text()) if curves.is_file() else {},
+            raise LookwhyError(f"expected {name} in {folder}, found none; {AGAIN}")
+    path = folder / "manifest.json"
+    manifest = _json(path)
+    version = manifest.pop("schema_version", None) if isinstance(manifest, dict) else SCHEMA_VERSION
+    if version != SCHEMA_VERSION:
+        raise LookwhyError(
+            f"expected schema version {SCHEMA_VERSION}, found {version!r:.40} in {path}; analyse the "
+            "checkpoint again with this version of lookwhy"
         )
+    # Results of earlier versions have no curves.
+    curves = folder / "curves.json"
+    return AnalysisResult(
+        load_summary(folder),
+        manifest=checked(Manifest, manifest, "the manifest of an analysis", path, AGAIN),
+        curves=checked(Curves, _json(curves), "curves", curves, AGAIN) if curves.is_file() else {},
+    )
+
+
+def load_summary(folder: Path) -> dict[str, float]:
+    """Read the scalars of one analysis.
+
+    Raises:
+        LookwhyError: the file is missing or damaged, or a value is no finite number.
+    """
+    path = folder / "summary.json"
+    return dict(checked(Summary, _json(path), "numbers by their keys", path, AGAIN))
+
+
+def _json(path: Path) -> Any:
+    with _readable(path):
+        return json.loads(path.read_text(encoding="utf-8"))
 
 
 @contextmanager
-def _readable(folder: Path) -> Iterator[None]:
+def _readable(path: Path) -> Iterator[None]:
     """Convert the errors of reading a damaged file to one line with a remedy."""
     try:
         yield
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+    except LookwhyError:
+        raise
+    # h5py, pyarrow and json raise errors of a dozen classes for bytes that are not theirs.
+    except Exception as error:
         raise LookwhyError(
-            f"expected the files of an analysis in {folder}, found a damaged one "
-            f"({' '.join(str(error).split())[:200]}); analyse that epoch again"
+            f"expected a file of an analysis, found a damaged one "
+            f"({' '.join(str(error).split())[:200] or type(error).__name__}) in {path}; {AGAIN}"
         ) from error
 
 
@@ -153,27 +181,30 @@ def _write_maps(result: AnalysisResult, path: Path) -> None:
             data.attrs.update(signed=False, target="where annotators looked to answer the question")
 
 
-def _read_maps(path: Path) -> tuple[dict[str, ImportanceMaps], np.ndarray, np.ndarray]:
+def _read_maps(file: h5py.File, path: Path) -> tuple[dict[str, ImportanceMaps], np.ndarray, np.ndarray]:
+    sizes: dict[str, int] = {}
+
+    def read(name: str) -> np.ndarray:
+        return dataset(file, name, sizes, path, AGAIN)
+
+    question_ids = read("question_id")
     maps: dict[str, ImportanceMaps] = {}
-    with h5py.File(path) as file:
-        question_ids = file["question_id"][:]
-        human = np.full((len(question_ids), 0, 1, 1), np.nan, np.float32)
-        for domain in ("image", "question"):
-            for method, data in file.get(domain, {}).items():
-                if method == "human":
-                    human = data[:]
-                    continue
-                values = torch.from_numpy(data[:])
-                flips = file.get(f"flips/{domain}/{method}")
-                maps[f"{domain}/{method}"] = ImportanceMaps(
-                    method=method,
-                    domain=domain,
-                    values=values,
-                    valid=~values.isnan(),
-                    signed=bool(data.attrs["signed"]),
-                    target=str(data.attrs["target"]),
-                    question_ids=torch.from_numpy(question_ids),
-                    answers=torch.from_numpy(file[f"answer/{domain}/{method}"][:]),
-                    flips=None if flips is None else torch.from_numpy(flips[:]),
-                )
+    human = np.full((len(question_ids), 0, 1, 1), np.nan, np.float32)
+    for domain, method in methods_of(file, path, AGAIN):
+        name = f"{domain}/{method}"
+        values = read(name)
+        if name == "image/human":
+            human = values
+            continue
+        maps[name] = ImportanceMaps(
+            method=method,
+            domain=domain,
+            values=torch.from_numpy(values),
+            valid=torch.from_numpy(~np.isnan(values)),
+            signed=bool(file[name].attrs["signed"]),
+            target=str(file[name].attrs["target"]),
+            question_ids=torch.from_numpy(question_ids),
+            answers=torch.from_numpy(read(f"answer/{name}")),
+            flips=torch.from_numpy(read(f"flips/{name}")) if f"flips/{name}" in file else None,
+        )
     return maps, human, question_ids

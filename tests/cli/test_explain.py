@@ -105,6 +105,27 @@ def test_a_png_is_a_picture_and_the_answers_are_printed(ask, tmp_path, capsys):
     assert f"numbers  {tmp_path / 'why.json'}" in (ask(tmp_path / "why.json"), capsys.readouterr().out)[1]
 
 
+def test_answers_and_words_of_the_data_cannot_control_the_terminal(
+    tiny_checkpoint, picture, tmp_path, capsys
+):
+    content = torch.load(tiny_checkpoint, weights_only=True)
+    answers = content["lookwhy"]["data"]["answers"]
+    answers[:] = [f"\x1b[2J{answer}\r\x9b31m\u202e" for answer in answers]
+    torch.save(content, tmp_path / "evil.ckpt")
+    words = [
+        "--image",
+        picture,
+        "--question",
+        "what \x1b[2J ball\u202e ?",
+        "--out",
+        tmp_path / "\x1b[2Jwhy.svg",
+    ]
+    assert main(["explain", str(tmp_path / "evil.ckpt"), *map(str, words)]) == 0
+    output = capsys.readouterr()
+    assert "%  [2J" in output.out
+    assert [line for line in (output.out + output.err).splitlines() if not line.isprintable()] == []
+
+
 def test_an_svg_has_text_and_nothing_of_it_is_cut_off(ask, tmp_path, browser):
     out = ask(tmp_path / "why.svg", LONG)
     found = ElementTree.parse(out).iter("{http://www.w3.org/2000/svg}text")

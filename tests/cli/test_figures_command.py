@@ -84,5 +84,9 @@ def test_examples_whose_images_are_gone_are_reported_and_left_out(figures, tmp_p
     (warning,) = caplog.messages
     assert "first: no figure of 2 examples" in warning
     assert "0.png" in warning
+    (tmp_path / "images" / "1.png").write_bytes(b"no picture")
+    assert figures(out="half")[0] == 2, "the last of its figures cannot be drawn"
+    assert "1.png" in capsys.readouterr().err
+    assert {path.name for path in tmp_path.iterdir()} == {"images", "runs", "figures"}, "nothing is written"
     assert figures("--question", "100", out="other")[0] == 2
     assert "expected the image of a question to draw" in capsys.readouterr().err

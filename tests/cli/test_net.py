@@ -1,11 +1,13 @@
 """Errors of libraries and faults of lookwhy: one line each, 2 for what the user can mend, 70 for a fault."""
 
 import re
+import sys
 import zipfile
 
 import pytest
 import yaml
 from PIL import UnidentifiedImageError
+from tiny_runs import run
 
 from lookwhy.cli.errors import run_command
 from lookwhy.errors import LookwhyError
@@ -76,3 +78,24 @@ def test_a_fault_is_one_line_with_the_file_of_its_traceback_and_exit_code_70(
 def test_a_reader_that_has_seen_enough_ends_a_command_quietly(capsys):
     assert run_command(raising(BrokenPipeError(32, "Broken pipe"))) == 0
     assert capsys.readouterr().err == ""
+
+
+WARN = """
+import sys, warnings
+import lookwhy, torch
+from lookwhy.cli.errors import run_command
+
+def work():
+    for module in (lookwhy, torch):
+        warnings.warn_explicit("expected a,\\nfound b", UserWarning, module.__file__, 1)
+    return 0
+
+sys.exit(run_command(work))
+"""
+
+
+def test_a_warning_is_one_line_without_its_place_in_the_code(tmp_path):
+    found = run([sys.executable, "-c", WARN], tmp_path)
+    assert found.returncode == 0
+    one = "lookwhy: warning: expected a, found b"
+    assert found.stderr.splitlines() == [one, f"{one} (torch)"]

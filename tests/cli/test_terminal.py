@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import zipfile
 
@@ -10,6 +11,7 @@ from made_results import make_result, make_run
 from terminals import terminal
 from tiny_runs import train_options
 
+from lookwhy import store
 from lookwhy.cli.analyze import main as analyze
 from lookwhy.cli.prepare import main as prepare
 from lookwhy.cli.train import main as train
@@ -47,10 +49,11 @@ def test_unpacking_publishing_and_drawing_name_what_they_do(tmp_path, monkeypatc
 
 
 def test_without_a_logger_no_line_names_its_folder(tiny_world, tmp_path, capsys):
-    options = [f"--runs={tmp_path}", "--name=quiet", "--trainer.max_epochs=1", "--trainer.logger=false"]
+    runs = tmp_path / ":smile: [bold] a["  # a[/quiet] would close a colour of Rich's markup
+    options = [f"--runs={runs}", "--name=quiet]", "--trainer.max_epochs=1", "--trainer.logger=false"]
     assert train(train_options(tiny_world, *options)) == 0
     output = capsys.readouterr()
-    assert f"run folder  {tmp_path / 'quiet'}" in output.out
+    assert f"run folder  {runs / 'quiet]'}" in output.out
     assert "wandb" not in output.out
     assert "\x1b" not in output.out + output.err
 
@@ -72,3 +75,37 @@ def test_the_closing_tables_are_coloured_on_a_terminal_and_no_line_is_broken(col
     monkeypatch.delenv("NO_COLOR")
     print_tables(make_result(), report_console())
     assert "\x1b" not in capsys.readouterr().out, "no terminal"
+
+
+EVIL = "red\x1b[2J\x1b]0;title\x07\x9b31m\r\u202egnp\u2066 [/red] :smile: <b>"
+TAME = ("red[2J]0;title31m", "gnp [/red] :smile: ")
+
+
+def evil(result):
+    """Escape sequences, carriage returns and overrides of the writing direction in every text."""
+    result.manifest |= {"annotators": EVIL, "tagger": EVIL, "data_note": EVIL, "excluded": {EVIL: 1}}
+    result.summary |= {f"accuracy/{kind}_type/{EVIL}": 0.5 for kind in ("answer", "question")}
+    for record in result.records:
+        texts = ("question", "question_type", "answer_type", "ground_truth", "predicted", "top_word")
+        record |= dict.fromkeys(texts, EVIL) | {"words": [EVIL] * 3, "image_file": f"{EVIL}.png"}
+
+
+def test_texts_of_the_data_cannot_control_the_terminal_or_the_page(tmp_path, monkeypatch, capsys, caplog):
+    run = make_run(tmp_path / EVIL.replace("/", "-"), None, 1, count=4, change=evil)
+    print_tables(store.load(store.epoch_folder(run, 0)), report_console())
+    printed = capsys.readouterr().out
+    assert [part for part in TAME if part not in printed] == []
+    with terminal(monkeypatch, 300) as shown:
+        print_tables(store.load(store.epoch_folder(run, 0)), report_console())
+        assert analyze(["compare", str(run), "--out", str(tmp_path / "page.html")]) == 0
+        assert analyze(["figures", str(run), "--out", f"{tmp_path}/{EVIL[:9]}", "--format", "svg"]) == 0
+        assert analyze(["figures", str(run), "--out", "x", "--names", f"{EVIL}a", EVIL]) == 2
+    assert [one for one in caplog.messages if not one.isprintable()] == []
+    page = (tmp_path / "page.html").read_text()
+    codes = r"\x1b\[(A|K|[\d;]*m)"  # colours and weights of the tables, moves of the bars
+    assert "\x1b" not in re.sub(codes, "", shown.raw)
+    for text in (shown.raw, page, json.dumps(page, ensure_ascii=True)):
+        assert not re.search("[\x07\x9b\u202e\u2066]", text)
+        assert not re.search(r"\\u(202e|2066|001b|009b|0007)", text)
+    assert "\x1b" not in page
+    assert [part for part in (*TAME, "&lt;b&gt;", "\\u003cb>") if part not in page] == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -49,16 +50,19 @@ EXPECTED = {
     "{train} --analysis.plan.bootstrap_samples=1000000000": "bootstrap_samples of at most 100000, found 1000000000",
     "{train} --analysis.plan.correct_above=-1": "expected correct_above from 0 to 1, found -1",
     "{train} --analysis.plan.folds=1.5": 'Parser key "folds": Expected a int. Got value: 1.5; see lookwhy train fit',
-    "{train} --model.learning_rate=-1": "expected a model.learning_rate of at least 0, found -1",
-    "{train} --model.alpha=1": "expected a model.alpha from 0 to below 1, found 1",
-    "{train} --model.head.init_args.hidden_size=0": "found: hidden_size must be greater than zero; correct model.head",
     "{train} --data.batch_size=0": "data.batch_size and data.eval_batch_size of at least 1, found 0",
     "{train} --trainer.accelerator=none": "invalid accelerator name .. change this setting",
+    "{train} --model.learning_rate=-1": "expected model.learning_rate above 0, found -1.0",
+    "{train} --model.clamp=0": "expected model.clamp above 0, found 0",
+    "{train} --model.alpha=1": "expected model.alpha from 0 to below 1, found 1",
+    "{train} --model.head.init_args.hidden_size=0": "model.head.init_args.hidden_size of at least 1, found 0",
+    "{train} --model.head.init_args.dropout=1.5": "model.head.init_args.dropout from 0 to below 1, found 1.5",
+    "{train} --trainer.devices=99999999999999999999": "change this setting",
+    "prepare import {fifo} --data {world} --out x.ckpt": "a pipe or a device",
     "{train} --name=..": "expected a --name that makes a folder below --runs, found '..'",
     "{train} --name=.": "expected a --name that makes a folder below --runs, found '.'",
     "{train} --ckpt_path=last": "expected a checkpoint, found no file last",
     "{ckpt} --trust ./os.py": "expected a --trust of a module that can be imported",
-    "{ckpt} --device meta": "expected a device to compute on, found meta",
     "{ckpt} --limit 2 --out {trained}": "expected a folder of its own for the analysis, found that of a run",
     "{train} --analysis.epochs=[-5]": "expected epochs from 0 .. found [-5]",
     "{train} --analysis.every_n_epochs=0": "every_n_epochs from 1, found None and 0",
@@ -82,7 +86,6 @@ EXPECTED = {
     "explain {ckpt} --image {picture} --question=": "expected a question",
     "explain {ckpt} --image {picture}": "found no --question",
     "explain {ckpt}": "found no --image",
-    f"{ONE} --device tpu9": "found no tpu9",
     f"{ONE} --overwrite": "found --overwrite beside",
     "explain {ckpt} --batch none.csv": "none.csv",
     OFFICIAL: "give --images",
@@ -107,6 +110,17 @@ EXPECTED = {
     "serve {ckpt} --port 70000": "expected a --port from 0 to 65535, found 70000",
     "serve none.ckpt --port 0": "none.ckpt",
     "workspace nowhere": "expected a run folder",
+    **{
+        f"{words} --device {device}": f"expected a device to compute on, found {found}"
+        for words in (
+            "{ckpt}",
+            ONE,
+            "serve {ckpt} --port 0",
+            "{ckpt} --data {world}",
+            "prepare features --images . --out {world} --weights {world}/tower.pt --recipe caffe",
+        )
+        for device, found in {"cuda:99": "no cuda:99", "meta": "meta", "foo": "no foo"}.items()
+    },
     "workspace --out /dev/null/view.json": "expected a file that can be",
 }
 
@@ -116,12 +130,14 @@ def places(tiny_world, tiny_checkpoint, tmp_path_factory):
     folder = tmp_path_factory.mktemp("places")
     run = make_run(folder / "first", save_pictures(folder / "images"), range(-1, 2))
     picture = min((tiny_world / "images" / "shapes_val").glob("*.png"))
+    os.mkfifo(folder / "fifo")
     training = " ".join(["train", *train_options(tiny_world, "--trainer.logger=false")])
     return {
         "world": tiny_world,
         "ckpt": tiny_checkpoint,
         "run": run,
         "picture": picture,
+        "fifo": folder / "fifo",
         "train": training,
         "trained": tiny_checkpoint.parents[1],
         "bad": bad_yaml(folder / "bad"),

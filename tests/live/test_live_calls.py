@@ -162,6 +162,17 @@ def test_an_example_that_is_not_there_is_refused(served):
         assert (status, "expected one of 6 examples, found" in reply["error"]) == (400, True)
 
 
+def test_an_example_whose_image_was_deleted_meanwhile_is_one_line(served, tiny_checkpoint):
+    example = find_examples(load(tiny_checkpoint).explainer)[1]
+    away = example.image.rename(example.image.with_suffix(".away"))
+    try:
+        status, reply = served.ask("GET", "/example/1")
+    finally:
+        away.rename(example.image)
+    assert (status, f"found no file {example.image}; it was moved" in reply["error"]) == (400, True)
+    assert served.ask("GET", "/example/1")[0] == 200
+
+
 def test_the_page_itself_may_ask_by_either_name_and_other_sites_cannot(served, key):
     hosts = ("evil.example", f"evil.example:{served.port}", "127.0.0.1", "127.0.0.1:1")
     origins = ("http://evil.example", "http://127.0.0.1:1", "null")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from live_process import PHOTO, QUESTION, encoded
 from PIL import Image
-from web_pages import NAMELESS, opened_pages
+from web_pages import NAMELESS, coloured, opened_pages
 
 from lookwhy.cli.analyze import main
 
@@ -199,6 +199,17 @@ def test_a_phone_needs_no_sideways_scrolling_in_either_theme(opened, picture, sc
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (sum(map(int, re.findall(r"\d+", ground)[:3])) > 600) == (scheme == "light")
+
+
+def test_in_high_contrast_bars_words_and_scales_keep_their_colours(opened, picture):
+    page = ask(opened(forced_colors="active", color_scheme="dark"), picture)
+    parts = {"#bars .bar": 0.3, ".words .top button": 0.3, ".scale i": 0.4}
+    assert {one: coloured(page.locator(one).first) > least for one, least in parts.items()} == dict.fromkeys(
+        parts, True
+    )
+    click_cell(page, 8, 8)
+    changed(page)
+    assert page.locator("#panels .stage .at").first.is_visible()
 
 
 def test_bad_files_leave_the_page_as_it_was_and_it_hears_why(opened, served, picture, tmp_path):

@@ -64,7 +64,7 @@ def test_features_without_a_grid_and_heads_without_a_hop_are_refused_in_one_line
     with pytest.raises(LookwhyError, match="found 4097 features for 49 regions; set") as error:
         SAN(vocab_size=3, num_answers=2, image_dim=4097, regions=49)
     assert "\n" not in str(error.value)
-    with pytest.raises(LookwhyError, match="expected at least one hop, found 0"):
+    with pytest.raises(LookwhyError, match="hops of at least 1, found 0"):
         make(hops=0)
 
 

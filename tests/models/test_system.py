@@ -1,6 +1,7 @@
 """The recipe of the original, step by step, against NumPy."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -126,6 +127,35 @@ def test_a_path_that_is_no_checkpoint_is_refused_in_one_line(tmp_path):
         fails("another kind of file in")
     torch.save({"state_dict": {}}, tmp_path / "last.ckpt")
     fails("no lookwhy entry")
+
+
+WRONG_FIELDS = {
+    "epoch": ("last", "epoch: 'last' "),
+    "lookwhy.data.words": ("a b", "lookwhy.data.words: 'a b' "),
+    "lookwhy.data.answers": ([1], "lookwhy.data.answers.0: 1 "),
+    "lookwhy.data.tower.recipe": (None, "lookwhy.data.tower.recipe: None "),
+    "lookwhy.head.init_args": ([], "lookwhy.head.init_args: a list "),
+    "lookwhy.data.folder": (..., "no lookwhy.data.folder in"),
+    "state_dict": (..., "no state_dict in"),
+}
+"""Field of a checkpoint, its wrong value (...: it is missing), and what the line says."""
+
+
+@pytest.mark.parametrize("field", WRONG_FIELDS)
+def test_a_checkpoint_with_a_wrong_field_is_refused_by_its_name(field, tiny_checkpoint, tmp_path):
+    content = torch.load(tiny_checkpoint, weights_only=True)
+    value, found = WRONG_FIELDS[field]
+    *parents, name = field.split(".")
+    inner = content
+    for parent in parents:
+        inner = inner[parent]
+    if value is ...:
+        del inner[name]
+    else:
+        inner[name] = value
+    torch.save(content, tmp_path / "last.ckpt")
+    with pytest.raises(LookwhyError, match=f"found {re.escape(found)}"):
+        load_checkpoint(tmp_path / "last.ckpt")
 
 
 def test_weights_that_are_not_finite_are_never_written(tiny_world, tmp_path):

@@ -6,7 +6,7 @@ call the same functions.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from lookwhy import store
 from lookwhy.analysis import AnalysisPlan
 from lookwhy.analysis.explain import Explainer
 from lookwhy.analysis.session import AnalysisSession
+from lookwhy.api.arguments import PATH, TEXT, WHOLE, check
 from lookwhy.api.classes import Analysis, LoadedModel, Why
 from lookwhy.errors import LookwhyError, one_line_without, option
 from lookwhy.files import make_folder
@@ -28,15 +29,21 @@ from lookwhy.towers.recipe import Picture
 
 Plan = AnalysisPlan | Mapping[str, Any] | str | Path
 """A plan, its settings in plain types, or the path of a YAML file with them."""
+Moved = Mapping[str, str | Path]
+"""Path of today by name, for files that do not lie any more where a checkpoint names them."""
 
 
-def load(checkpoint: str | Path, device: str = "cpu", images: int = 1) -> LoadedModel:
+def load(
+    checkpoint: str | Path, device: str = "cpu", images: int = 1, *, moved: Moved | None = None
+) -> LoadedModel:
     """Load a trained model with the methods of the plan that it was trained with.
 
     Args:
         checkpoint: file that training wrote, runs/<name>/checkpoints/*.ckpt.
         device: device to compute on, such as "cuda".
         images: number of recently used images whose results stay in memory.
+        moved: paths of today of files that the checkpoint names elsewhere: "folder" of the prepared data,
+            "weights" of the image network.
 
     Raises:
         LookwhyError: the checkpoint, the device or the weights of the image network cannot be found.
@@ -47,7 +54,8 @@ def load(checkpoint: str | Path, device: str = "cpu", images: int = 1) -> Loaded
         >>> why.answer  # doctest: +SKIP
         'cat'
     """
-    run = _load(checkpoint, device)
+    check("images", images, WHOLE)
+    run = _load(checkpoint, device, moved)
     plan = AnalysisPlan.from_dict(run.plan, str(run.path))
     return LoadedModel(Explainer(run, plan, device, images), run.path)
 
@@ -80,6 +88,7 @@ def analyze(
     limit: int | None = None,
     grid: int | None = None,
     device: str = "cpu",
+    moved: Moved | None = None,
 ) -> Analysis:
     """Analyse a checkpoint exactly as the callback does in training; write its files, pictures and answers.
 
@@ -90,6 +99,8 @@ def analyze(
         limit: largest number of questions to analyse.
         grid: cells along each side, in place of the plan's.
         device: device to compute on.
+        moved: paths of today of files that the checkpoint names elsewhere: "folder", "image_root",
+            "annotator_maps", "val_questions", "val_annotations", "weights".
 
     Raises:
         LookwhyError: the checkpoint or the data are missing, the data have changed, or the plan has unknown
@@ -100,7 +111,9 @@ def analyze(
         >>> result.summary["image/occlusion/rank_correlation"]  # doctest: +SKIP
         0.258
     """
+    check("out", out, PATH, optional=True)
     for name, number, least in (("limit", limit, 1), ("grid", grid, 2)):
+        check(name, number, WHOLE, optional=True)
         if number is not None and number < least:
             raise LookwhyError(
                 f"expected {option(name)} of at least {least}, found {number}; leave it out for the plan's"
@@ -108,7 +121,7 @@ def analyze(
     seconds: dict[str, float] = {}
     with recording(seconds):
         with part("reading checkpoint and data"):
-            run = _load(checkpoint, device)
+            run = _load(checkpoint, device, moved)
             settings = _settings(run, plan, limit, grid)
             base = _folder_to_write(Path(out) if out else _default_folder(run.path))
             data = run.datamodule()
@@ -144,6 +157,8 @@ def answer(
     Raises:
         LookwhyError: the checkpoint, the device or the prepared folder does not exist.
     """
+    check("data", data, PATH)
+    check("out", out, PATH, optional=True)
     run = _load(checkpoint, device)
     prepared = run.datamodule(Path(data))
     prepared.setup("predict")
@@ -153,7 +168,7 @@ def answer(
 
 
 def report(
-    runs: str | Path | Sequence[str | Path], out: str | Path = "report.html", examples: int = EXAMPLES
+    runs: str | Path | Iterable[str | Path], out: str | Path = "report.html", examples: int = EXAMPLES
 ) -> Path:
     """Write one self-contained page that compares runs over epochs; returns its path.
 
@@ -168,9 +183,14 @@ def report(
     Example:
         >>> report(["runs/demo", "runs/san"], "report.html")  # doctest: +SKIP
     """
+    check("examples", examples, WHOLE)
+    check("out", out, PATH)
     if examples < 1:
         raise LookwhyError(f"expected 1 or more examples, found {examples}; leave it out for {EXAMPLES}")
-    folders = [Path(run) for run in ([runs] if isinstance(runs, (str, Path)) else runs)]
+    listed = [*runs] if isinstance(runs, Iterable) and not isinstance(runs, str) else [runs]
+    for run in listed:
+        check("runs", run, PATH)
+    folders = [Path(run) for run in listed]
     named = dict(zip(run_names(folders), folders, strict=True))
     comparisons = compare(named) if named else []
     return write_report(folders, Path(out), comparisons, examples)
@@ -186,15 +206,14 @@ def _folder_to_write(path: Path) -> Path:
     return make_folder(path)
 
 
-def _load(checkpoint: str | Path, device: str) -> LoadedRun:
+def _load(checkpoint: str | Path, device: str, moved: Moved | None = None) -> LoadedRun:
     """Load a checkpoint and move its head to the device."""
     if not isinstance(checkpoint, (str, Path)):
         raise LookwhyError(
             f"expected the path of a checkpoint, found {str(checkpoint):.60}; name a file that training wrote"
         )
-    run = load_checkpoint(checkpoint)
-    if device == "meta":  # it computes shapes only
-        raise LookwhyError(f"expected a device to compute on, found meta; give {option('device')} cpu")
+    check("device", device, TEXT)
+    run = load_checkpoint(checkpoint, moved)
     with one_line_without(device):
         run.head.to(device)
     return run

@@ -15,6 +15,7 @@ from PIL import Image
 from lookwhy import __version__, keys
 from lookwhy.analysis.explain import Explainer, ImageView
 from lookwhy.analysis.explanation import Answer, Explanation
+from lookwhy.api.arguments import PATH, TEXT, check
 from lookwhy.errors import LookwhyError
 from lookwhy.files import sha256_file
 from lookwhy.models.answering import Answers
@@ -142,6 +143,7 @@ class Why:
         Raises:
             LookwhyError: the ending is another one, or the file cannot be written.
         """
+        check("path", path, PATH)
         return write_explanation(Path(path), self.explanation, self.image, self.origin)
 
     def figure(self) -> Figure:
@@ -195,6 +197,7 @@ class Analysis(AnalysisResult):
         Raises:
             LookwhyError: the figure or the question does not exist, or its image is missing.
         """
+        check("name", name, TEXT)
         if name == "example":
             chosen = question if question is not None else next(iter(self.manifest["examples"]), -1)
             found, missing = catalogue.examples(self, [chosen])

@@ -109,17 +109,17 @@ class ImportanceCallback(pl.Callback):
         self._analyse_due(trainer, pl_module)
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Log the analyses of all epochs as one artifact of the W&B run."""
+        """Log the tables of the last epoch, and all analyses as one artifact of the W&B run."""
         if not trainer.is_global_zero:
             return
         try:
             if (experiment := _experiment(trainer)) is not None:
-                from lookwhy.reporting.wandb.log import log_artifact  # it takes a second to import
+                from lookwhy.reporting.wandb.log import finish  # it takes a second to import
 
                 with random_state_kept():
-                    log_artifact(Path(trainer.default_root_dir), experiment)
+                    finish(Path(trainer.default_root_dir), experiment)
         except Exception as error:
-            report(f"no artifact of the analyses in the W&B run: {line_of(error)}")
+            report(f"no tables and no artifact of the analyses in the W&B run: {line_of(error)}")
 
     def missing_lines(self) -> list[str]:
         """A line for each analysis that failed, with the command that makes up for it."""

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from lookwhy.cli.errors import OneLineParser, run_command
-from lookwhy.errors import LookwhyError, command, extra
+from lookwhy.errors import LookwhyError, command, extra, printable
+from lookwhy.places import MOVABLE, PATH_MAP
 
 LIVE_IMAGES = 4
 """Number of images whose occluded features stay in memory: 25 MB each for VGG's pool5, 4 MB for its fc7."""
@@ -69,7 +70,22 @@ def _checkpoint_options(parser: ArgumentParser) -> None:
     add("--grid", type=int, help="cells along each side: 16 in Goyal et al. 2016, 14 in the VQA-HAT paper")
     add("--data", type=Path, help="only answer the second split of this prepared folder, such as a test set")
     _add_device(parser)
+    _add_moved(parser, *MOVABLE)
     add("--profile", action="store_true", help="print the time that each part took")
+
+
+def _add_moved(parser: ArgumentParser, *names: str) -> None:
+    where = "paths of today, of files that lay elsewhere in training"
+    group = parser.add_argument_group(where, f"or in {PATH_MAP} beside the checkpoint: docs/moved.md")
+    for name in names:
+        option, content = MOVABLE[name]
+        group.add_argument(option, type=Path, metavar="PATH", dest=f"moved_{name}", help=content)
+
+
+def _moved(options: dict[str, Any]) -> dict[str, Path]:
+    """Take the options of `_add_moved` out of the others."""
+    given = {name: options.pop(f"moved_{name}", None) for name in MOVABLE}
+    return {name: path for name, path in given.items() if path is not None}
 
 
 def _add_device(parser: ArgumentParser) -> None:
@@ -81,6 +97,7 @@ def _add_device(parser: ArgumentParser) -> None:
 def _checkpoint(
     checkpoint: Path, data: Path | None, out: Path | None, device: str, profile: bool, **settings: Any
 ) -> None:
+    moved = _moved(settings)
     if data is not None:
         _refuse(settings | {"profile": profile}, ("plan", "limit", "grid", "profile"), "--data")
     from lookwhy import api
@@ -91,7 +108,7 @@ def _checkpoint(
     if data is not None:
         print_answers(*api.answer(checkpoint, data, out=out, device=device), console)
         return
-    analysis = api.analyze(checkpoint, out=out, device=device, **settings)
+    analysis = api.analyze(checkpoint, out=out, device=device, moved=moved, **settings)
     # Printed last: stdout may be closed early (by `head`, say), and the files are complete by then.
     print_tables(analysis, console)
     assert analysis.answers is not None
@@ -127,18 +144,20 @@ def _explain_options(parser: ArgumentParser) -> None:
     add("--images", type=Path, metavar="DIR", help=images)
     add("--format", help="with --batch: png, svg, pdf, json, or several by commas (default: png)")
     add("--overwrite", action="store_true", help="with --batch: replace files that exist already")
+    _add_moved(parser, "folder", "weights")
     _add_device(parser)
 
 
 def _explain(checkpoint: Path, device: str, out: Path | None, **options: Any) -> None:
     """Explain one question, or a list of questions."""
+    moved = _moved(options)
     if options["batch"] is not None:
         _refuse(options, ("image", "question"), "--batch")
         from lookwhy.cli.batch import explain_batch
 
         source, images, formats = options["batch"], options["images"], options["format"] or "png"
         folder = out or Path("explanations")
-        explain_batch(checkpoint, source, images, folder, formats, device, options["overwrite"])
+        explain_batch(checkpoint, source, images, folder, formats, device, options["overwrite"], moved)
         return
     _refuse(options, ("images", "format", "overwrite"), "--image with --question", ", or give --batch")
     missing = [f"--{name}" for name in ("image", "question") if options[name] is None]
@@ -149,13 +168,13 @@ def _explain(checkpoint: Path, device: str, out: Path | None, **options: Any) ->
 
     out = out or Path("explanation.png")
     check_ending(out)
-    why = api.load(checkpoint, device).explain(options["image"], options["question"])
+    why = api.load(checkpoint, device, moved=moved).explain(options["image"], options["question"])
     why.save(out)
     for answer in why.answers:
-        print(f"{100 * answer.probability:5.1f}%  {answer.text}")
+        print(printable(f"{100 * answer.probability:5.1f}%  {answer.text}"))
     for note in why.explanation.notes:
-        print(note, file=sys.stderr)
-    print(f"{'picture' if out.suffix.lower() in PICTURES else 'numbers'}  {out}")
+        print(printable(note), file=sys.stderr)
+    print(printable(f"{'picture' if out.suffix.lower() in PICTURES else 'numbers'}  {out}"))
 
 
 def _compare_options(parser: ArgumentParser) -> None:
@@ -168,7 +187,7 @@ def _compare_options(parser: ArgumentParser) -> None:
 def _compare(**options: Any) -> None:
     from lookwhy.api import report
 
-    print(f"report  {report(**options)}")
+    print(printable(f"report  {report(**options)}"))
 
 
 def _figures_options(parser: ArgumentParser) -> None:
@@ -186,24 +205,25 @@ def _figures_options(parser: ArgumentParser) -> None:
 def _figures(out: Path, **options: Any) -> None:
     from lookwhy.cli.figures import draw_figures
 
-    print(f"figures  {out} ({len(draw_figures(out=out, **options))} files)")
+    print(printable(f"figures  {out} ({len(draw_figures(out=out, **options))} files)"))
 
 
 def _serve_options(parser: ArgumentParser) -> None:
     parser.add_argument("checkpoint", type=Path, metavar="CKPT")
     port = "port of 127.0.0.1; 0: any free one (default: 7860)"
     parser.add_argument("--port", type=int, default=7860, help=port)
+    _add_moved(parser, "folder", "weights")
     _add_device(parser)
 
 
-def _serve(checkpoint: Path, port: int, device: str) -> None:
+def _serve(checkpoint: Path, port: int, device: str, **options: Any) -> None:
     """Serve the live page until someone presses Ctrl-C."""
     with extra("serve", "starlette uvicorn"):
         from lookwhy.live.server import HOST, listen, live_app, run
     from lookwhy import api
 
     with listen(port) as listener:
-        app = live_app(api.load(checkpoint, device, LIVE_IMAGES).explainer)
+        app = live_app(api.load(checkpoint, device, LIVE_IMAGES, moved=_moved(options)).explainer)
         print(f"ask at  http://{HOST}:{listener.getsockname()[1]}  (Ctrl-C ends it)", flush=True)
         run(app, listener)
 

@@ -32,6 +32,7 @@ def explain_batch(
     formats: str,
     device: str,
     overwrite: bool = False,
+    moved: api.Moved | None = None,
 ) -> None:
     """Explain every question of a list; prints how many were explained, existed and failed.
 
@@ -41,7 +42,7 @@ def explain_batch(
     """
     endings = file_endings(formats, (*PICTURES, NUMBERS))
     rows = read_questions(source, images)
-    _Batch(api.load(checkpoint, device), out, endings, overwrite).run(rows)
+    _Batch(api.load(checkpoint, device, moved=moved), out, endings, overwrite).run(rows)
 
 
 class _Batch:

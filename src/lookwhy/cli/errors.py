@@ -6,6 +6,7 @@ import argparse
 import errno
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
@@ -46,7 +47,8 @@ def run_command(function: Callable[[], int], resume: str = "the same command con
     Returns:
         The function's own code, 2 for wrong input, 70 for a fault in lookwhy, 130 when interrupted.
     """
-    token = AT_COMMAND.set(True)
+    token, usual_format = AT_COMMAND.set(True), warnings.formatwarning
+    warnings.formatwarning = _warning
     try:
         try:
             return function()
@@ -68,6 +70,16 @@ def run_command(function: Callable[[], int], resume: str = "the same command con
         return code
     finally:
         AT_COMMAND.reset(token)
+        warnings.formatwarning = usual_format
+
+
+def _warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """One line without the place in the code, which tells a user nothing; of libraries also their name."""
+    _, is_library, inside = filename.rpartition(f"site-packages{os.sep}")
+    source = f" ({inside.split(os.sep)[0].removesuffix('.py')})" if is_library else ""
+    return f"lookwhy: warning: {' '.join(str(message).split())}{source}\n"
 
 
 def file_endings(formats: str, known: tuple[str, ...]) -> list[str]:

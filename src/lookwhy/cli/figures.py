@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from lookwhy import store
 from lookwhy.cli.errors import file_endings
-from lookwhy.errors import LookwhyError
+from lookwhy.errors import LookwhyError, printable
 from lookwhy.files import writing
 from lookwhy.progress import progress
 from lookwhy.reporting.figures.catalogue import Drawing, charts, comparisons, examples
@@ -44,7 +47,7 @@ def draw_figures(
     """Draw `agreement` for all runs together, and charts and examples for each run; returns the files.
 
     The files of a single run are written to `out`; those of several runs to a folder of each run's name
-    inside `out`. The other arguments are the options of the command.
+    inside `out`. They appear there when all are drawn. The other arguments are the options of the command.
 
     Raises:
         LookwhyError: a run has no analysis of that epoch, a format or question is unknown, an image cannot be
@@ -59,13 +62,31 @@ def draw_figures(
         own = charts(run.shown, inches) + _examples(run, question, inches)
         drawings += [(run.folder, one) for one in own]
     written = []
-    with progress(drawings, unit="figure", leave=False) as bar:
+    with _drawn_apart(out) as apart, progress(drawings, unit="figure", leave=False) as bar:
         for folder, drawing in bar:
             bar.set_description(f"drawing {drawing.name}")
-            paths, figure = [folder / f"{drawing.name}{ending}" for ending in endings], drawing.make()
-            with writing("a folder to write to", folder):
-                written += [save_figure(figure, path, PRINT_DPI) for path in paths]
+            figure = drawing.make()
+            for ending in endings:
+                path = folder / f"{drawing.name}{ending}"
+                with writing("a folder to write to", out):
+                    save_figure(figure, apart / path.relative_to(out), PRINT_DPI)
+                written.append(path)
     return written
+
+
+@contextmanager
+def _drawn_apart(out: Path) -> Iterator[Path]:
+    """Yield a temporary folder; move its files into `out` at the end, so that an error leaves none there."""
+    with writing("a folder to write to", out):
+        nearest = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
+        temporary = TemporaryDirectory(prefix=".figures-", dir=nearest)
+    with temporary as name:
+        yield Path(name)
+        with writing("a folder to write to", out):
+            for path in sorted(path for path in Path(name).rglob("*") if path.is_file()):
+                target = out / path.relative_to(name)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(path, target)
 
 
 def names_and_folders(runs: Sequence[Path], out: Path, names: Sequence[str]) -> list[tuple[Path, str, Path]]:
@@ -116,5 +137,5 @@ def _examples(run: RunToDraw, questions: Sequence[int], inches: float) -> list[D
         )
     if missing:
         text = "%s: no figure of %d examples, their images are gone: %s"
-        _log.warning(text, run.name, len(missing), missing[0])
+        _log.warning(text, printable(run.name), len(missing), printable(missing[0]))
     return found

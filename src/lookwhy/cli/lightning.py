@@ -15,26 +15,25 @@ from typing import Any
 
 import jsonargparse
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint, ModelSummary
-from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
-from pytorch_lightning.loggers import WandbLogger
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
 from lookwhy.analysis import AnalysisPlan
 from lookwhy.callbacks import ImportanceCallback
 from lookwhy.callbacks.checkpoints import AtomicCheckpointIO, run_checkpoints
-from lookwhy.callbacks.progress import TrainingProgress, progress_bars
+from lookwhy.callbacks.progress import progress_bars
 from lookwhy.callbacks.signals import StopOnSignal
 from lookwhy.cli.errors import closest
 from lookwhy.cli.interruption import end_interrupted, how_to_go_on
 from lookwhy.cli.net import WRONG_INPUT, own_error, raised_by
 from lookwhy.cli.results import failed_process, print_results, write_metrics
 from lookwhy.cli.resume import check_checkpoint, find_checkpoint
+from lookwhy.cli.run_callbacks import RunFolderConfig, ShareStart, place
 from lookwhy.cli.run_folder import RUN_FOLDER, choose, give_back, is_first_process, requeued
-from lookwhy.cli.run_logger import describe, make_logger
+from lookwhy.cli.run_logger import make_logger
 from lookwhy.cli.trainer_settings import check_monitors, check_trainer
 from lookwhy.data.datamodule import VQADataModule
 from lookwhy.errors import LookwhyError, command
-from lookwhy.files import atomic_path
 from lookwhy.models.system import VQASystem
 from lookwhy.reporting.wandb.environment import prepare_environment
 from lookwhy.reporting.wandb.state import forget_lost
@@ -43,24 +42,6 @@ SUBCOMMANDS = ("fit", "validate", "test")
 FULL = (errno.ENOSPC, errno.EDQUOT)
 """Numbers of the errors of a full disk."""
 STRICT = {"exit_on_error": False, "allow_abbrev": False}
-
-
-class RunFolderConfig(SaveConfigCallback):
-    """Saves config.yaml in the run folder, and starts the W&B run, when all settings have been checked."""
-
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Write nothing yet: model, data and analysis may still be refused."""
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write every resolved option; a resumed run replaces the file."""
-        if not trainer.is_global_zero:
-            return
-        path = Path(trainer.default_root_dir) / "config.yaml"
-        with atomic_path(path) as partial:
-            self.parser.save(self.config, partial, skip_none=False, overwrite=True, multifile=False)
-        for logger in trainer.loggers:
-            if isinstance(logger, WandbLogger):
-                logger.log_hyperparams(describe(path, trainer.datamodule))  # type: ignore[attr-defined]
 
 
 class TrainCLI(LightningCLI):
@@ -143,7 +124,7 @@ class TrainCLI(LightningCLI):
                 callback.dirpath = str(run / "checkpoints")
         check_monitors(trainer, self.datamodule)
         # First the callbacks that may refuse the training, then those that write, checkpoints last.
-        trainer.callbacks.sort(key=_place)  # type: ignore[attr-defined]
+        trainer.callbacks.sort(key=place)  # type: ignore[attr-defined]
         return trainer
 
     def _checkpoint(self, runs: Path, name: str, stated: str | None) -> Path | None:
@@ -159,33 +140,6 @@ class TrainCLI(LightningCLI):
         for config in (self.config, self.config_init):
             config[self.subcommand]["ckpt_path"] = str(checkpoint)
         return checkpoint
-
-
-class ShareStart(pl.Callback):
-    """Notes when each process begins with its own share; until then, all processes meet the same errors."""
-
-    is_past = False
-    trainer: pl.Trainer | None = None
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Note that the set-up is over; all callbacks that may refuse the training have been called."""
-        self.is_past, self.trainer = True, trainer
-
-    on_validation_start = on_test_start = on_train_start
-
-
-def _place(callback: pl.Callback) -> int:
-    """Place of a callback in the order in which they are called."""
-    kinds = (
-        RunFolderConfig,
-        ShareStart,
-        StopOnSignal,
-        ImportanceCallback,
-        ModelSummary,
-        TrainingProgress,
-        Checkpoint,
-    )
-    return next((place for place, kind in enumerate(kinds, start=1) if isinstance(callback, kind)), 0)
 
 
 def train(arguments: list[str]) -> int:

@@ -13,9 +13,11 @@ import traceback
 from pathlib import Path
 
 from lookwhy import __version__
-from lookwhy.errors import LookwhyError
+from lookwhy.errors import LookwhyError, printable
 
 WRONG_INPUT, FAULT = 2, 70
+TRAINERS = (ValueError, TypeError, RuntimeError, OverflowError)
+"""Errors with which Lightning refuses a setting, if it raises them itself."""
 REMEDIES = {
     errno.ENOSPC: "make room on the disk, or write elsewhere; the same command continues",
     errno.EDQUOT: "make room in your quota, or write elsewhere; the same command continues",
@@ -32,7 +34,6 @@ KNOWN = {
     "builtins.FileNotFoundError": "correct the path",
     "lightning_fabric.utilities.exceptions.MisconfigurationException": "change this setting",
     "pytorch_lightning.utilities.exceptions.MisconfigurationException": "change this setting",
-    "rich.errors.MarkupError": "give a name without square brackets",
     "wandb.errors.errors.Error": "change this setting, or set WANDB_MODE=offline",
     "torch.OutOfMemoryError": "give a smaller batch size, or --device cpu",
     "builtins.MemoryError": "give a smaller batch size, or take a machine with more memory",
@@ -64,7 +65,7 @@ def one_line(error: Exception) -> tuple[str, int]:
         return f"expected a path that can be used, found {error.strerror}{where}; {remedy}", WRONG_INPUT
     remedy = next((remedy for kind, remedy in KNOWN.items() if kind in kinds), "")
     packages = ("pytorch_lightning", "lightning_fabric", "jsonargparse")  # they refuse a setting
-    if isinstance(error, (ValueError, TypeError, RuntimeError)) and raised_by(error) in packages:
+    if isinstance(error, TRAINERS) and raised_by(error) in packages:
         remedy = remedy or "change this setting"
     if remedy:
         return f"found {said} ({name}); {remedy}", WRONG_INPUT
@@ -90,7 +91,7 @@ def own_error(error: BaseException) -> LookwhyError | None:
 
 
 def _flat(text: str) -> str:
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return " ".join(printable(text).split())
 
 
 def _written(error: Exception) -> str:

@@ -195,6 +195,8 @@ def _questions(options: Namespace) -> str:
 
 
 def _tower(options: Namespace) -> ImageTower:
+    import torch
+
     from lookwhy.towers.image_tower import build_tower
     from lookwhy.towers.recipe import ImageRecipe
 
@@ -211,9 +213,9 @@ def _tower(options: Namespace) -> ImageTower:
             f"{options.size} for {options.layer}; 448 gives a grid of 14 x 14"
         )
     recipe = ImageRecipe(options.recipe or "torchvision", options.size, options.size)
-    tower = build_tower(options.arch, options.layer, recipe, weights)
     with one_line_without(options.device):
-        return tower.to(options.device)
+        torch.empty(0, device=options.device)  # refused before the weights are read
+    return build_tower(options.arch, options.layer, recipe, weights).to(options.device)
 
 
 def _features(options: Namespace, tower: ImageTower) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,13 @@ import yaml
 from jsonargparse import Namespace
 from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.loggers.logger import rank_zero_experiment
+from pytorch_lightning.utilities import rank_zero_only
 
 from lookwhy import __version__
 from lookwhy.cli.run_folder import is_first_process
 from lookwhy.data.datamodule import VQADataModule
 from lookwhy.files import sha256_file
-from lookwhy.reporting.wandb.environment import StartError, go_offline
+from lookwhy.reporting.wandb.environment import StartError, after_breakdown, go_offline
 from lookwhy.reporting.wandb.state import run_id
 
 LONGEST_TAG = 64
@@ -50,6 +52,30 @@ class RunLogger(WandbLogger):
             self._wandb_init["mode"] = "offline"
             print(go_offline(error), flush=True)
             return super().experiment
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log numbers; if W&B's service has broken down, the run is started again and goes on."""
+        try:
+            super().log_metrics(metrics, step)
+        except Exception as error:
+            self._restart(error)
+            super().log_metrics(metrics, step)
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        """End the W&B run, so that what its service says comes before the closing tables."""
+        super().finalize(status)
+        try:
+            if self._experiment is not None:
+                self._experiment.finish()
+        except Exception as error:
+            print(after_breakdown(error, "the run ends there"), flush=True)
+
+    def _restart(self, error: Exception) -> None:
+        print(after_breakdown(error, "the run goes on"), flush=True)
+        self._experiment = None
+        self._wandb_init["reinit"] = "create_new"  # otherwise W&B would return the run that broke down
 
 
 def make_logger(options: Namespace, run: Path) -> WandbLogger:

@@ -179,6 +179,10 @@ class VQADataModule(pl.LightningDataModule):
                 f"expected the folder of the images to explain them, found none stated in "
                 f"{self.folder / 'data_prepro.json'}; give data.image_root"
             )
+        if not self.image_root.is_dir():
+            raise LookwhyError(
+                f"expected the folder of the images, found no folder {self.image_root}; give data.image_root"
+            )
         dataset = self.datasets["test"]
         positions = dataset.split.image_pos[rows]
         changes = np.flatnonzero(np.diff(positions)) + 1
@@ -208,7 +212,7 @@ class VQADataModule(pl.LightningDataModule):
         """
         features = self.folder / "data_img.h5"
         paths = ("folder", "image_root", "val_questions", "val_annotations", "annotator_maps")
-        return {name: str(path.resolve()) if (path := getattr(self, name)) else None for name in paths} | {
+        return {name: str(path.absolute()) if (path := getattr(self, name)) else None for name in paths} | {
             "annotators": self.annotators,
             "note": self.note,
             "words": self.prepro.vocabulary.decode(range(1, self.vocab_size + 1)),

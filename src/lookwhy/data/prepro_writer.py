@@ -82,7 +82,7 @@ def prepare_questions(
     words = _tokenized(kept, "train")
     vocabulary = Vocabulary.from_questions(words, word_count_threshold)
     files: dict[str, list[str]] = {}
-    stated = str(image_root.resolve()) if image_root else ""
+    stated = str(image_root.absolute()) if image_root else ""
     if image_root and image_root.resolve().is_relative_to(out.resolve()):
         stated = str(image_root.resolve().relative_to(out.resolve()))  # so that the folder can be moved
     # Both files take their names together: if there is no room for one, the other would be half a pair.

@@ -19,7 +19,7 @@ from lookwhy.reporting.page.parts import document
 OWN = Path(__file__).parent / "page"
 FILES = (
     OWN / "live.html",
-    *(SHARED / name for name in ("page.css", "base.js", "heat.js")),
+    *(SHARED / name for name in ("page.css", "base.js", "glyphs.js", "heat.js")),
     *(OWN / name for name in ("live.css", "view.js", "server.js", "live.js")),
 )
 COUNT = 6
@@ -38,13 +38,14 @@ class Example(NamedTuple):
 def find_examples(explainer: Explainer) -> list[Example]:
     """Choose at most `COUNT` validation questions about different images; none if the data is missing."""
     data = explainer.run.data
-    folder = Path(data["folder"])
+    folder = explainer.run.places.find(data["folder"])
     try:
         prepro = read_prepro(folder)
     except LookwhyError:
         return []
     split, questions = prepro.test, prepro.test.questions
-    image_root = data.get("image_root") or prepro.image_root
+    stated = data.get("image_root")
+    image_root = explainer.run.places.find(stated) if stated else prepro.image_root
     if not image_root or not questions:
         return []
     plan = replace(explainer.plan, num_questions=None, num_images=4 * COUNT)

@@ -145,6 +145,11 @@ def _routes(calls: Calls, page: str, examples: list[Example]) -> list[Route]:
         number = request.path_params["number"]
         if number not in paths:
             raise LookwhyError(f"expected one of {len(paths)} examples, found {number}; reload the page")
+        if not paths[number].is_file():
+            raise LookwhyError(
+                f"expected the image of example {number}, found no file {paths[number]}; it was moved or "
+                "deleted: choose another example or an image of your own"
+            )
         kind = MEDIA_TYPES[paths[number].suffix.lower()]
         return FileResponse(paths[number], media_type=kind, headers=SECURITY_HEADERS)
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import importlib
 import pickle
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired
 
 import torch
 from jaxtyping import Int64
 from torch import Tensor
+from typing_extensions import TypedDict
 
 from lookwhy import __version__
 from lookwhy.data.datamodule import VQADataModule
@@ -20,7 +22,50 @@ from lookwhy.data.tokens import ORIGINAL_MAX_LENGTH, Vocabulary, tokenize
 from lookwhy.errors import AT_COMMAND, LookwhyError, command
 from lookwhy.models.pipeline import Pipeline
 from lookwhy.models.protocol import VQAHead
-from lookwhy.towers.image_tower import ImageTower, tower_from_description
+from lookwhy.places import PATH_MAP, Places, argument
+from lookwhy.schema import checked
+from lookwhy.towers.image_tower import ImageTower, TowerDescription, tower_from_description
+
+REMEDY = "name one under runs/<name>/checkpoints"
+
+
+class _Class(TypedDict):
+    class_path: str
+    init_args: dict[str, Any]
+
+
+class _Data(TypedDict):
+    """Schema of `VQADataModule.describe`; early checkpoints lack the last three."""
+
+    folder: str
+    image_root: str | None
+    annotator_maps: str | None
+    annotators: str
+    note: str
+    words: list[str]
+    answers: list[str]
+    tower: TowerDescription | None
+    val_questions: NotRequired[str | None]
+    val_annotations: NotRequired[str | None]
+    max_length: NotRequired[int]
+
+
+class _Entry(TypedDict):
+    """Schema of `describe_run`."""
+
+    head: _Class
+    data: _Data
+    run_folder: NotRequired[str]
+
+
+class _Checkpoint(TypedDict):
+    """Schema of what is read of a checkpoint."""
+
+    epoch: int
+    global_step: int
+    state_dict: dict[str, Any]
+    lookwhy: _Entry
+    callbacks: NotRequired[dict[str, dict[str, Any]]]
 
 
 @dataclass
@@ -33,6 +78,7 @@ class LoadedRun:
         head: the trained network, in eval mode.
         data: description of the training data, from `VQADataModule.describe`.
         plan: settings of the analysis during training; empty if there was none.
+        places: finds the files that `data` names.
     """
 
     path: Path
@@ -43,12 +89,19 @@ class LoadedRun:
     answers: list[str]
     data: dict[str, Any]
     plan: dict[str, Any]
+    places: Places
 
     def tower(self) -> ImageTower:
-        """Image network (tower) that computed the training features; its weights' sha256 is checked."""
-        folder = Path(self.data["folder"])
+        """Image network (tower) that computed the training features; its weights' sha256 is checked.
+
+        Raises:
+            LookwhyError: the weights are missing or have changed.
+        """
+        folder = self.places.find(self.data["folder"])
         # Features that had no description during training may have one now. If not, reading it raises.
-        return tower_from_description(self.data["tower"] or read_description(folder / "data_img.h5"), folder)
+        description = self.data["tower"] or read_description(folder / "data_img.h5")
+        weights = str(self.places.find(description["weights"]))
+        return tower_from_description(description | {"weights": weights}, folder)
 
     def pipeline(self) -> Pipeline:
         """The model from pixels to answers, in eval mode."""
@@ -74,10 +127,20 @@ class LoadedRun:
         Raises:
             LookwhyError: the folder's words or answers differ from the model's, so ids do not match.
         """
-        paths = ("image_root", "val_questions", "val_annotations", "annotator_maps")
-        stated: dict[str, Any] = {} if other else {name: self.data.get(name) for name in paths}
+        folder = other or self.places.find(self.data["folder"])
+        if not folder.is_dir():
+            raise LookwhyError(
+                f"expected the data that {self.path} was trained with, found no folder {folder}; give "
+                f"{argument('folder')}, or name the folder of today in {self.path.with_name(PATH_MAP)}"
+            )
+        stated: dict[str, Any] = {}
+        for name in ("image_root", "val_questions", "val_annotations", "annotator_maps"):
+            path = self.places.find(self.data[name]) if self.data.get(name) and not other else None
+            # The prepared folder of today may name another folder of images.
+            if path and (path.exists() or name != "image_root"):
+                stated[name] = str(path)
         data = VQADataModule(
-            folder=str(other or self.data["folder"]),
+            folder=str(folder),
             annotators=self.data["annotators"],
             note=self.data["note"],
             **stated,
@@ -103,8 +166,11 @@ class LoadedRun:
                 )
 
 
-def describe_run(head: VQAHead, data: VQADataModule) -> dict[str, Any]:
-    """The `lookwhy` entry of a checkpoint: all that an analysis needs except the weights, in plain types."""
+def describe_run(head: VQAHead, data: VQADataModule, run_folder: Path | None = None) -> dict[str, Any]:
+    """The `lookwhy` entry of a checkpoint: all that an analysis needs except the weights, in plain types.
+
+    Files that move together with the run folder are found again if it is given.
+    """
     kind = type(head)
     if not isinstance(getattr(head, "settings", None), dict):
         raise LookwhyError(
@@ -115,13 +181,18 @@ def describe_run(head: VQAHead, data: VQADataModule) -> dict[str, Any]:
         "version": __version__,
         "head": {"class_path": f"{kind.__module__}.{kind.__qualname__}", "init_args": head.settings},
         "data": data.describe(),
+        "run_folder": str(run_folder.absolute()) if run_folder else "",
     }
 
 
-def load_checkpoint(path: Path | str) -> LoadedRun:
+def load_checkpoint(path: Path | str, moved: Mapping[str, str | Path] | None = None) -> LoadedRun:
     """Load a checkpoint that `train.py` or `prepare.py import` wrote.
 
     Only tensors and plain types are loaded; no code is unpickled.
+
+    Args:
+        path: the checkpoint's file.
+        moved: paths of today of files that lie elsewhere now, see `lookwhy.places`.
 
     Raises:
         LookwhyError: the file does not exist, is no checkpoint, or is a checkpoint of another program.
@@ -141,13 +212,14 @@ def load_checkpoint(path: Path | str) -> LoadedRun:
         raise _no_checkpoint(f"another kind of file in {path}") from error
     if not isinstance(content, dict) or "lookwhy" not in content:
         raise _no_checkpoint(f"no lookwhy entry in {path}")
+    content = checked(_Checkpoint, content, f"a checkpoint of {command('train')}", path, REMEDY)
     try:
-        return _built(path, content)
+        return _built(path, content, moved or {})
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise _no_checkpoint(f"a damaged one in {path} ({type(error).__name__}: {error})") from error
 
 
-def _built(path: Path, content: dict[str, Any]) -> LoadedRun:
+def _built(path: Path, content: dict[str, Any], moved: Mapping[str, str | Path]) -> LoadedRun:
     stored = content["lookwhy"]
     plan: dict[str, Any] = next((s["plan"] for s in content.get("callbacks", {}).values() if "plan" in s), {})
     for kind in ("image_methods", "question_methods"):
@@ -159,6 +231,7 @@ def _built(path: Path, content: dict[str, Any]) -> LoadedRun:
     # Early checkpoints lack this entry; the maximum length was always 26 then.
     stored["data"].setdefault("max_length", ORIGINAL_MAX_LENGTH)
     words = {str(i): word for i, word in enumerate(stored["data"]["words"], start=1)}
+    paths = stored["data"] | {"weights": (stored["data"]["tower"] or {}).get("weights")}
     return LoadedRun(
         path=path,
         epoch=int(content["epoch"]),
@@ -168,13 +241,12 @@ def _built(path: Path, content: dict[str, Any]) -> LoadedRun:
         answers=list(stored["data"]["answers"]),
         data=stored["data"],
         plan=plan,
+        places=Places(path, paths, stored.get("run_folder", ""), moved),
     )
 
 
 def _no_checkpoint(found: str) -> LookwhyError:
-    return LookwhyError(
-        f"expected a checkpoint of {command('train')}, found {found}; name one under runs/<name>/checkpoints"
-    )
+    return LookwhyError(f"expected a checkpoint of {command('train')}, found {found}; {REMEDY}")
 
 
 def _check_known(class_path: str, path: Path) -> None:

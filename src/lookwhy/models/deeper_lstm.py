@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lookwhy.models.final_states import final_states
-from lookwhy.models.protocol import VQAHead, arguments_of
+from lookwhy.models.protocol import AT_LEAST_1, BELOW_1, HEAD, VQAHead, arguments_of, check_numbers
 from lookwhy.towers.products import Linear
 
 INITIAL_RANGE = 0.08
@@ -59,6 +59,8 @@ class DeeperLSTM(VQAHead):
     ) -> None:
         self.settings = arguments_of(locals())
         super().__init__()
+        sizes = ("embedding_size", "hidden_size", "num_layers", "common_size")
+        check_numbers(self.settings, HEAD, dropout=BELOW_1, **dict.fromkeys(sizes, AT_LEAST_1))
         self.use_image = use_image
         # A linear layer on one-hot words is an embedding table plus a bias. The table has no padding row.
         self.word_table = nn.Embedding(vocab_size, embedding_size)

@@ -7,12 +7,15 @@ processes an image once for many questions.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from lookwhy.errors import LookwhyError
 from lookwhy.types import Features, Images, Lengths, Scores, Tokens
 
 
@@ -64,3 +67,30 @@ class VQAHead(nn.Module, ABC):
 def arguments_of(scope: dict[str, Any]) -> dict[str, Any]:
     """The arguments of a constructor by name, from `locals()` called in its first line."""
     return {name: value for name, value in scope.items() if name not in ("self", "__class__")}
+
+
+Range = tuple[str, Callable[[float], bool]]
+"""A range in words, and whether a number lies in it; NaN lies in none."""
+ABOVE_0: Range = ("above 0", lambda value: 0 < value < math.inf)
+AT_LEAST_1: Range = ("of at least 1", lambda value: value >= 1)
+BELOW_1: Range = ("from 0 to below 1", lambda value: 0 <= value < 1)
+
+
+HEAD = "model.head.init_args"
+"""Place of a head's settings in a config."""
+
+
+def check_numbers(values: Mapping[str, Any], place: str, **ranges: Range) -> None:
+    """Refuse settings out of their ranges; PyTorch would raise an error without the setting's name, or none.
+
+    Raises:
+        LookwhyError: a setting lies outside; it is named by its place in a config, "model.learning_rate".
+
+    Example:
+        >>> check_numbers({"dropout": 0.5}, "model.head.init_args", dropout=BELOW_1)
+    """
+    for name, (text, is_inside) in ranges.items():
+        if not is_inside(values[name]):
+            raise LookwhyError(
+                f"expected {place}.{name} {text}, found {values[name]}; correct it, or leave it out"
+            )

@@ -25,7 +25,7 @@ from torch.nn import functional as F
 from lookwhy.errors import LookwhyError
 from lookwhy.models.deeper_lstm import INITIAL_RANGE
 from lookwhy.models.final_states import final_states
-from lookwhy.models.protocol import VQAHead, arguments_of
+from lookwhy.models.protocol import AT_LEAST_1, BELOW_1, HEAD, VQAHead, arguments_of, check_numbers
 
 
 class SAN(VQAHead):
@@ -73,8 +73,8 @@ class SAN(VQAHead):
                 f"{image_dim} features for {regions} regions; set model.head.init_args.regions, or prepare "
                 "the features with --layer pool5"
             )
-        if hops < 1:
-            raise LookwhyError(f"expected at least one hop, found {hops}; set model.head.init_args.hops")
+        sizes = ("embedding_size", "hidden_size", "attention_size", "hops")
+        check_numbers(self.settings, HEAD, dropout=BELOW_1, **dict.fromkeys(sizes, AT_LEAST_1))
         self.use_image = use_image
         self.regions = regions
         self.word_table = nn.Embedding(vocab_size, embedding_size)

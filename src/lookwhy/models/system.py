@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from lookwhy.data.datamodule import VQADataModule
 from lookwhy.errors import LookwhyError
 from lookwhy.metrics import VQAAccuracy
 from lookwhy.models.checkpoint import describe_run
-from lookwhy.models.protocol import VQAHead
+from lookwhy.models.protocol import ABOVE_0, BELOW_1, VQAHead, check_numbers
 from lookwhy.types import VQABatch
 
 LOSS_READ_EVERY = 50
@@ -51,15 +52,8 @@ class VQASystem(pl.LightningModule):
         seed: int = 123,
     ) -> None:
         super().__init__()
-        for name, value, is_right, number in (
-            ("learning_rate", learning_rate, 0 <= learning_rate < math.inf, "of at least 0"),
-            ("decay", decay, 0 <= decay < math.inf, "of at least 0"),
-            ("alpha", alpha, 0 <= alpha < 1, "from 0 to below 1"),
-            ("eps", eps, 0 < eps < math.inf, "above 0"),
-            ("clamp", clamp, 0 < clamp < math.inf, "above 0"),
-        ):
-            if not is_right:
-                raise LookwhyError(f"expected a model.{name} {number}, found {value}; correct it")
+        positive = dict.fromkeys(("learning_rate", "decay", "eps", "clamp"), ABOVE_0)
+        check_numbers(locals(), "model", alpha=BELOW_1, **positive)
         self.head = head
         self.learning_rate, self.decay = learning_rate, decay
         self.alpha, self.eps, self.clamp = alpha, eps, clamp
@@ -170,4 +164,4 @@ class VQASystem(pl.LightningModule):
         for name, weights in self.head.named_parameters():
             if not bool(torch.isfinite(weights).all()):
                 raise self._diverged("finite weights", f"others in {name}")
-        checkpoint["lookwhy"] = describe_run(self.head, self.data)
+        checkpoint["lookwhy"] = describe_run(self.head, self.data, Path(self.trainer.default_root_dir))

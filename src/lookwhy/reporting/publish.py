@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lookwhy import store
-from lookwhy.errors import LookwhyError
+from lookwhy.errors import LookwhyError, printable
 from lookwhy.progress import progress
 from lookwhy.reporting.figures import catalogue
 from lookwhy.reporting.figures.chart import save_figure
@@ -34,7 +34,9 @@ def publish(result: AnalysisResult, run_folder: Path, epoch: int, experiment: An
         except LookwhyError as error:
             missing.append(str(error))
     if missing:
-        _log.warning("no picture of %d examples, their images cannot be read: %s", len(missing), missing[0])
+        _log.warning(
+            "no picture of %d examples, their images cannot be read: %s", len(missing), printable(missing[0])
+        )
     if experiment is not None:
         # Imported here, because wandb takes a second to import.
         from lookwhy.reporting.wandb import log

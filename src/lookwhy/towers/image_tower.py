@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import TypedDict
 
 from lookwhy.errors import LookwhyError
 from lookwhy.files import sha256_file
@@ -20,6 +21,16 @@ from lookwhy.towers.tower import Tower
 
 Arch = Literal["vgg16", "vgg19", "shapes"]
 Layer = Literal["fc7", "pool5", "pool5_mean"]
+
+
+class TowerDescription(TypedDict):
+    """Schema of `ImageTower.describe`, as feature files and checkpoints hold it."""
+
+    arch: str
+    layer: str
+    recipe: dict[str, str | int]
+    weights: str
+    weights_sha256: str
 
 
 class ImageTower(Tower):
@@ -91,7 +102,7 @@ def build_tower(
             f"({len(missing)} of {len(wanted)}) in {path}; choose another layer or file"
         )
     cnn.load_state_dict({name: state[name].float() for name in wanted}, assign=True)
-    return ImageTower(cnn, arch, layer, recipe, str(path.resolve()), sha256_file(path))
+    return ImageTower(cnn, arch, layer, recipe, str(path.absolute()), sha256_file(path))
 
 
 def tower_from_description(description: dict[str, Any], beside: Path) -> ImageTower:
@@ -110,8 +121,8 @@ def tower_from_description(description: dict[str, Any], beside: Path) -> ImageTo
         path = beside / path.name
     if not path.is_file():
         raise LookwhyError(
-            f"expected the image network's weights, found no file {path}; put them back or prepare the "
-            "features again"
+            f"expected the image network's weights, found no file {path}; put them back, beside the features "
+            "if you like, or prepare the features again"
         )
     recipe = ImageRecipe.from_dict(description["recipe"])
     tower = build_tower(description["arch"], description["layer"], recipe, path)

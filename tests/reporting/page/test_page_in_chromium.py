@@ -4,7 +4,7 @@ import pytest
 from made_results import make_result, make_run, save_pictures, without_image_maps
 from test_groups import seeded
 from test_html import Tags, content
-from web_pages import NAMELESS, opened_pages
+from web_pages import NAMELESS, coloured, opened_pages
 
 from lookwhy.analysis.paired import Comparison, between_analyses
 from lookwhy.reporting.comparisons import compare
@@ -302,6 +302,25 @@ WIDE_FONT = "* { font-family: 'DejaVu Sans Mono', monospace !important; letter-s
 BOXES = "all => all.map(one => one.getBoundingClientRect()).map(box => [box.left, box.right, box.height])"
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1200, 390])
+def test_in_high_contrast_colours_that_mean_something_stay(opened, page_file, scheme, width):
+    page = opened(page_file, forced_colors="active", color_scheme=scheme, width=width)
+    pixels(page)
+    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert ground == {"light": "rgb(255, 255, 255)", "dark": "rgb(0, 0, 0)"}[scheme], "the system's colour"
+    bars = [one for one in page.locator(".bars .bar").all() if one.bounding_box()["width"] > 20]
+    marked = {
+        "bar": bars[0], "swatch": page.locator(".swatch").first, "scale": page.locator(".scale i").first,
+        "word": page.locator(".words .top b").first, "map": page.locator('canvas[data-panel="Occlusion"]').first,
+        "curve": page.locator(CHART).first,
+    }  # fmt: skip
+    least = {"bar": 0.4, "swatch": 0.4, "scale": 0.4, "word": 0.3, "map": 0.03, "curve": 0.02}
+    assert {name: coloured(one) for name, one in marked.items() if coloured(one) < least[name]} == {}
+    edges = "all => all.map(one => getComputedStyle(one).borderTopWidth)"
+    assert set(page.eval_on_selector_all(".bars .bar, .swatch, .scale i", edges)) == {"1px"}
+
+
 def test_nothing_scrolls_sideways_on_a_phone_also_with_long_names(opened, tmp_path, images):
     """The font of the machine must not matter: system-ui is wider on some by a tenth and more."""
 
@@ -362,6 +381,29 @@ def test_text_of_the_data_stays_text(opened, tmp_path, images):
     assert page.locator("main > script").count() == 0
     assert page.evaluate("[...document.querySelectorAll('b')].every(one => one.closest('.words'))")
     assert EVIL in page.locator("header .note").text_content()
+
+
+RARE = "\U00012f90"  # a sign of a script of the Bronze Age, for which few fonts exist
+
+
+def test_characters_without_a_font_are_their_code_points_and_no_boxes(opened, tmp_path, images):
+    def rare(result):
+        result.manifest["annotators"] = f"{RARE} annotators"
+        for record in result.records:
+            record |= {
+                "question": f"what is {RARE}{RARE} é → “{RARE}”?",
+                "predicted": RARE,
+                "words": ["a", RARE],
+            }
+
+    page = opened(write(tmp_path, make_run(tmp_path / f"run {RARE}", images, 2, rare)))
+    page.focus("#examples-epoch")
+    page.keyboard.press("ArrowLeft")  # the text is made anew
+    assert page.inner_text(".asked") == "what is U+12F90 U+12F90 é → “U+12F90”?"
+    assert "answered “U+12F90”" in page.inner_text(".answer")
+    assert "run U+12F90 (epochs 0 to 1)" in page.inner_text("header")
+    assert page.locator(".words b").all_inner_texts()[:2] == ["a", "U+12F90"]
+    assert RARE not in page.inner_text("body")
 
 
 def test_runs_on_other_data_without_annotators_or_images_are_shown_as_they_are(opened, tmp_path, images):

@@ -32,7 +32,7 @@ bare = make_result(defined=False)
 bare.manifest["examples"] = []
 publish(bare, run_folder, 0, None)
 imported = "wandb" in sys.modules
-from lookwhy.reporting.wandb.log import log_artifact
+from lookwhy.reporting.wandb.log import finish
 from lookwhy.reporting.wandb.environment import prepare_environment
 
 print(prepare_environment(run_folder))
@@ -51,7 +51,7 @@ for epoch in (0, 1, 2):
     publish(result, run_folder, epoch, run)
 (run_folder / "analysis" / ".epoch=003.77.partial").mkdir()
 (run_folder / "analysis" / ".epoch=003.77.partial" / "manifest.json").write_text("{")
-log_artifact(run_folder, run)
+finish(run_folder, run)
 run.finish()
 print("wandb imported without a run:", imported)
 """
@@ -79,14 +79,17 @@ def logged(tmp_path_factory):
     return SimpleNamespace(
         base=base, run=base / "run", files=file.parent / "files", records=records, done=done, outside=outside,
         summary=summary,
-        # Entries that the analysis logged, one an epoch.
-        history=[item for item in items if any(key.startswith("analysis/") for key in item)],
+        # Entries that the analysis logged: one an epoch, and one at the end.
+        history=[item for item in items if "analysis/accuracy/overall" in item],
+        end=[item for item in items if any("_type" in key and "table" in str(item[key]) for key in item)],
     )  # fmt: skip
 
 
-def tables_of(logged, key: str) -> list[dict]:
-    """The table of each epoch under a key."""
-    return [json.loads((logged.files / item[f"analysis/{key}.path"]).read_text()) for item in logged.history]
+def table_of(logged, key: str) -> dict:
+    """The only table under a key."""
+    (item,) = logged.end
+    assert item["epoch"] == 2
+    return json.loads((logged.files / item[f"analysis/{key}.path"]).read_text())
 
 
 def test_each_epoch_is_logged_once_with_its_number_and_every_scalar(logged):
@@ -103,20 +106,35 @@ def test_every_metric_is_tied_to_the_epoch_by_its_exact_name(logged):
     assert [m["glob_name"] for m in metrics if m.get("glob_name")] == ["*"], "no pattern but Lightning's"
     names = [m["name"] for m in ours]
     assert len(names) == len(set(names)), "defined once a run, also a key that turns up later"
-    media = {key.partition("._type")[0] for item in logged.history for key in item if key.endswith("._type")}
+    items = [*logged.history, *logged.end]
+    media = {key.partition("._type")[0] for item in items for key in item if key.endswith("._type")}
     assert media | {f"analysis/{key}" for key in make_result(2).summary} <= set(names)
 
 
-def test_the_table_of_questions_is_new_at_every_epoch_under_one_key(logged):
-    for epoch, table in enumerate(tables_of(logged, "questions")):
-        rows = [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
-        assert len(rows) == len({row["question_id"] for row in rows}) == 12, "W&B joins by the id"
-        assert {(row["run"], row["epoch"]) for row in rows} == {("first", epoch)}
-        assert rows[1]["question"] == "how many green things are there ?"
-        assert rows[1]["rho/occlusion"] == pytest.approx(0.1)
-        assert (rows[1]["flips/occlusion"], rows[1]["flips/guided_backprop"]) == (1, None)
-        others = {"top_word/word_drop", "top_tag/gradient", "ground_truth", "predicted", "confidence"}
-        assert others <= rows[1].keys()
+def test_bounds_and_counts_have_no_panel_and_every_table_is_logged_once_at_the_end(logged):
+    metrics = [r["metric"] for r in logged.records if r["type"] == "metric"]
+    hidden = {m["name"] for m in metrics if m["options"].get("hidden")}
+    scalars = {f"analysis/{key}" for key in make_result(2).summary}
+    further = ("/ci_low", "/ci_high", "/n", "/n_undefined", "/expected")
+    assert hidden == {key for key in scalars if key.endswith(further)}
+    assert (len(scalars), len(hidden)) == (132, 69)
+    kinds = [item[key] for item in logged.history for key in item if key.endswith("._type")]
+    assert set(kinds) == {"images/separated", "image-file"}
+    tables = [r["artifact"] for r in logged.records if r["type"] == "artifact"]
+    assert sum(one["type"] == "run_table" for one in tables) == 15
+    assert len([*logged.files.rglob("*.table.json")]) == 15
+
+
+def test_the_table_of_questions_has_a_row_a_question_of_the_last_epoch(logged):
+    table = table_of(logged, "questions")
+    rows = [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
+    assert len(rows) == len({row["question_id"] for row in rows}) == 12, "W&B joins by the id"
+    assert {(row["run"], row["epoch"]) for row in rows} == {("first", 2)}
+    assert rows[1]["question"] == "how many green things are there ?"
+    assert rows[1]["rho/occlusion"] == pytest.approx(0.1)
+    assert (rows[1]["flips/occlusion"], rows[1]["flips/guided_backprop"]) == (1, None)
+    others = {"top_word/word_drop", "top_tag/gradient", "ground_truth", "predicted", "confidence"}
+    assert others <= rows[1].keys()
 
 
 def test_examples_are_images_with_captions_and_of_one_size_and_figures_and_words_are_logged(logged):
@@ -131,22 +149,21 @@ def test_examples_are_images_with_captions_and_of_one_size_and_figures_and_words
     assert "sizes do not match" not in logged.done.stderr
     for name in ("most_important_words", "failure_prediction", "accuracy_by_type"):
         assert logged.history[0][f"analysis/figures/{name}._type"] == "image-file"
-    table = tables_of(logged, "most_important_words/gradient_table")[0]
+    table = table_of(logged, "most_important_words/gradient_table")
     assert table["columns"] == ["run", "epoch", "part of speech", "P(most important)", "by chance", "words"]
-    assert table["data"][0] == ["first", 0, "Noun", pytest.approx(0.144), 0.12, 400]
+    assert table["data"][0] == ["first", 2, "Noun", pytest.approx(0.144), 0.12, 400]
 
 
 def test_the_curves_of_the_failure_predictor_are_charts_of_each_runs_newest_table(logged):
     expected = make_result(2).curves
     assert len(expected) == 12
     for key, curve in expected.items():
-        for epoch, table in enumerate(tables_of(logged, f"{key}_table")):
-            run, number, x, y = zip(*(row[:4] for row in table["data"]), strict=True)
-            assert (set(run), set(number)) == ({"first"}, {epoch})
+        run, number, x, y = zip(*(row[:4] for row in table_of(logged, f"{key}_table")["data"]), strict=True)
+        assert (set(run), set(number)) == ({"first"}, {2})
         assert (x, y) == (pytest.approx(curve["x"]), pytest.approx(curve["y"]))
 
 
-def test_a_chart_is_the_same_at_every_epoch_so_that_runs_lie_over_each_other(logged):
+def test_a_chart_has_the_same_settings_in_every_run_so_that_runs_lie_over_each_other(logged):
     charts = chart_settings(logged.records)
     curves, words = charts["analysis/failure/all/roc"], charts["analysis/most_important_words/gradient"]
     for (config,) in (curves, words):
@@ -189,7 +206,7 @@ def test_the_analysis_folder_is_an_artifact_without_what_is_half_written(logged)
 def test_the_keys_that_a_view_may_show_are_the_ones_that_are_logged(logged):
     result = make_result(2)
     # W&B appends the kinds of its media after a dot.
-    keys = {key.partition(".")[0] for item in logged.history for key in item}
+    keys = {key.partition(".")[0] for item in (*logged.history, *logged.end) for key in item}
     real = {key for key in keys if key.startswith("analysis/") or key == "epoch"}
     real |= {key for key in logged.summary["summary"] if key.endswith(("/best", "/best_epoch"))}
     charts = set(chart_settings(logged.records))

@@ -35,6 +35,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from lookwhy.errors import LookwhyError
+from lookwhy.files import regular
 
 NIL, NUMBER, STRING, TABLE, TORCH, BOOLEAN = range(6)
 FUNCTIONS = (6, 7, 8)
@@ -70,7 +71,7 @@ def read_torch7(path: Path) -> Torch7Value:
             function or a class other than tensor and storage.
     """
     try:
-        with path.open("rb") as file:
+        with regular(path).open("rb") as file:
             reader = _Reader(file, path, os.fstat(file.fileno()).st_size)
             value = reader.read(depth=0)
             if reader.left:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from lookwhy.reporting import reading
 from lookwhy.reporting.figures import summary
 from lookwhy.reporting.figures.epochs import Runs, agreement_over_epochs
+from lookwhy.reporting.figures.glyphs import use_fonts
 from lookwhy.reporting.figures.strips import example_strip
 from lookwhy.towers.recipe import read_rgb
 from lookwhy.types import AnalysisResult
@@ -39,6 +40,10 @@ class Entry:
     needs: Literal["runs", "analysis", "question"]
     draw: Callable[..., Figure]
     each_epoch: bool = True
+
+    def make(self, *arguments: Any) -> Figure:
+        """Draw the figure, with fonts for every character."""
+        return use_fonts(self.draw(*arguments))
 
 
 FIGURES = (
@@ -63,12 +68,12 @@ class Drawing(NamedTuple):
 
 def charts(result: AnalysisResult, width: float | None = None) -> list[Drawing]:
     """All figures that need one analysis; `width` in inches."""
-    return [Drawing(one.name, partial(one.draw, result, width)) for one in FIGURES if one.needs == "analysis"]
+    return [Drawing(one.name, partial(one.make, result, width)) for one in FIGURES if one.needs == "analysis"]
 
 
 def comparisons(runs: Runs, width: float | None = None) -> list[Drawing]:
     """All figures that need all epochs of all runs; `width` in inches."""
-    return [Drawing(one.name, partial(one.draw, runs, width)) for one in FIGURES if one.needs == "runs"]
+    return [Drawing(one.name, partial(one.make, runs, width)) for one in FIGURES if one.needs == "runs"]
 
 
 def example_name(question_id: int) -> str:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from lookwhy.files import atomic_path
 from lookwhy.reporting import style
-from lookwhy.reporting.figures.sheet import DPI, boxes_for_missing_glyphs, text_width, wrap
+from lookwhy.reporting.figures.sheet import DPI, text_width, wrap
 from lookwhy.types import AnalysisResult
 
 WIDTHS = {"single": 3.5, "double": 7.2}
@@ -151,6 +151,6 @@ def save_figure(figure: Figure, path: Path, dpi: float | None = None) -> Path:
     kind = path.suffix.lstrip(".") or "png"
     # Full compression would make files a few percent smaller and take twice the time.
     more: dict[str, Any] = {"pil_kwargs": {"compress_level": 3}} if kind == "png" else {}
-    with atomic_path(path) as partial, boxes_for_missing_glyphs(), matplotlib.rc_context(_REAL_TEXT):
+    with atomic_path(path) as partial, matplotlib.rc_context(_REAL_TEXT):
         figure.savefig(partial, format=kind, metadata=_NO_DATE.get(kind), dpi=dpi or "figure", **more)
     return path

@@ -6,10 +6,9 @@ measures and wraps every text before it makes the figure.
 
 from __future__ import annotations
 
-import warnings
+import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -21,6 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 
+from lookwhy.reporting.figures.glyphs import families, readable, use_fonts
 from lookwhy.reporting.style import FAINT, HEADING, INK, MUTED, PAPER, SMALL, TEXT, ink_on
 
 MARGIN, GAP, PANEL = 0.22, 0.22, 2.1
@@ -36,26 +36,25 @@ _WORD, _PAD, _LINE = 10.5, 0.36, 0.31
 """Words of a question: font size in points, padding of a box in font sizes, height of a line in inches."""
 
 
-@contextmanager
-def boxes_for_missing_glyphs() -> Iterator[None]:
-    """Silence matplotlib's warnings about characters that the font lacks; they are drawn as boxes."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")
-        yield
+_PIECE = re.compile(
+    r"\s*(?:[\u2e80-\ua4cf\uac00-\ud7af\uf900-\ufaff\uff00-\uff60\U00020000-\U0003ffff]"
+    r"|[^\s\u2e80-\ua4cf\uac00-\ud7af\uf900-\ufaff\uff00-\uff60\U00020000-\U0003ffff]+)"
+)
+"""A word, or one character of the scripts that are written without spaces between words."""
 
 
 @lru_cache(maxsize=4096)
 def text_width(text: str, size: float, weight: str = "normal") -> float:
     """Width in inches of one line of text, plus 3% for hinting."""
-    with boxes_for_missing_glyphs():
-        font = FontProperties(size=size, weight=weight)
-        width, _, _ = text_to_path.get_text_width_height_descent(text, font, ismath=False)
+    text = readable(text)
+    font = FontProperties(family=families(text), size=size, weight=weight)
+    width, _, _ = text_to_path.get_text_width_height_descent(text, font, ismath=False)
     return float(width) / 72 * 1.03
 
 
 def shorten(text: str, size: float, room: float, weight: str = "normal") -> str:
     """Shorten a text with an ellipsis to fit `room` inches."""
-    text = " ".join(text.split())
+    text = " ".join(readable(text).split())
     if text_width(text, size, weight) <= room:
         return text
     too_long = bisect_right(
@@ -67,8 +66,9 @@ def shorten(text: str, size: float, room: float, weight: str = "normal") -> str:
 def wrap(text: str, size: float, room: float, weight: str = "normal") -> list[str]:
     """Wrap a text into lines of at most `room` inches; a longer word is shortened."""
     lines: list[str] = []
-    for word in text.split():
-        longer = f"{lines[-1]} {word}" if lines else word
+    for piece in _PIECE.findall(readable(text)):
+        word = piece.strip()
+        longer = lines[-1] + " " * piece[0].isspace() + word if lines else word
         if lines and text_width(longer, size, weight) <= room:
             lines[-1] = longer
         else:
@@ -177,7 +177,7 @@ class Sheet:
         figure = Figure(figsize=(self.width, height), dpi=DPI, facecolor=PAPER)
         for step in self._steps:
             step(figure, height)
-        return figure
+        return use_fonts(figure)
 
     def _row(self, panels: Sequence[Panel], height: float) -> None:
         x = MARGIN

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 
 from lookwhy import store
@@ -21,7 +20,7 @@ from lookwhy.reporting.numbers import table_note
 from lookwhy.reporting.page import examples as browser
 from lookwhy.reporting.page.groups import groups_of_runs
 from lookwhy.reporting.page.numbers import Json, curves_of, names_and_colours, numbers_of_run
-from lookwhy.reporting.page.parts import FOLDER, bytes_block, document, json_block
+from lookwhy.reporting.page.parts import FOLDER, bytes_block, document, escape, json_block
 from lookwhy.reporting.page.pictures import Pictures
 from lookwhy.reporting.page.tables import caveat, paired_table, table_one
 from lookwhy.types import AnalysisResult
@@ -29,7 +28,7 @@ from lookwhy.types import AnalysisResult
 EXAMPLES = 60
 """Number of questions to browse."""
 
-_SCRIPTS = ("base", "charts", "agreement", "one_epoch", "heat", "panels", "examples")
+_SCRIPTS = ("base", "glyphs", "charts", "agreement", "one_epoch", "heat", "panels", "examples")
 
 
 @dataclass

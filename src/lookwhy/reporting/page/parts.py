@@ -6,7 +6,7 @@ import base64
 import json
 import re
 from collections.abc import Iterable, Sequence
-from html import escape
+from html import escape as escape_html
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 from matplotlib.colors import Colormap
 
 from lookwhy import __version__
+from lookwhy.errors import printable
 from lookwhy.reporting import style
 from lookwhy.reporting.page.numbers import Json
 
@@ -57,6 +58,16 @@ def _read(file: Path) -> str:
     return file.read_text(encoding="utf-8")
 
 
+def escape(text: str) -> str:
+    """Text of data as HTML, without the characters that control its output."""
+    return escape_html(_tame(text))
+
+
+def _tame(text: str) -> str:
+    # White space of any kind is harmless on a page and stays.
+    return "".join(part if part.isspace() else printable(part) for part in re.split(r"(\s)", text))
+
+
 def note_line(text: str) -> str:
     """A note of the page as HTML."""
     return f'<p class="note">{escape(text)}</p>'
@@ -64,9 +75,17 @@ def note_line(text: str) -> str:
 
 def json_block(name: str, content: Any) -> str:
     """A script element with JSON data, which browsers do not run."""
-    text = json.dumps(content, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    text = json.dumps(_tame_all(content), ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     text = text.replace("<", "\\u003c")  # so that no text in the data can close the block
     return f'<script type="application/json" id="{name}">{text}</script>'
+
+
+def _tame_all(content: Any) -> Any:
+    if isinstance(content, str):
+        return _tame(content)
+    if isinstance(content, dict):
+        return {_tame_all(key): _tame_all(value) for key, value in content.items()}
+    return [*map(_tame_all, content)] if isinstance(content, list | tuple) else content
 
 
 def bytes_block(name: str, content: bytes) -> str:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any
 
 from lookwhy.analysis.paired import ACCURACY, CONFIDENCE, RHO, Comparison, Difference
 from lookwhy.reporting import numbers, style
-from lookwhy.reporting.page.parts import note_line
+from lookwhy.reporting.page.parts import escape, note_line
 from lookwhy.types import AnalysisResult
 
 _MEASURES = {RHO: "Rank correlation ρ", ACCURACY: "VQA accuracy", CONFIDENCE: "Confidence of the answer"}

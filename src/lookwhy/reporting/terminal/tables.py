@@ -6,13 +6,15 @@ Colours and weights only stress what the text says, so nothing is lost without t
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from lookwhy.errors import printable
 from lookwhy.reporting import numbers, reading, style
 from lookwhy.reporting.numbers import NOTHING, number
 from lookwhy.types import AnalysisResult
@@ -214,6 +216,17 @@ def profile_table(seconds: dict[str, float], questions: int) -> Table:
 
 
 class _Console(Console):
+    """A console that shows names and texts as they are: brackets are no markup, colons no emoji."""
+
+    def __init__(self, width: int | None = None) -> None:
+        super().__init__(width=width, markup=False, emoji=False)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Render without the characters of the data that control a terminal."""
+        for segment in super().render(renderable, options):
+            text = "\n".join(map(printable, segment.text.split("\n")))
+            yield segment if segment.control else segment._replace(text=text)
+
     def on_broken_pipe(self) -> None:
         """Leave it to the command what a reader that has gone means; rich would exit with code 1."""
         raise BrokenPipeError(errno.EPIPE, "Broken pipe")
@@ -222,7 +235,7 @@ class _Console(Console):
 def report_console() -> Console:
     """A console as wide as the terminal; as wide as the tables if stdout is a file or a pipe."""
     console = _Console()
-    return console if console.is_terminal else _Console(width=WIDE)
+    return console if console.is_terminal else _Console(WIDE)
 
 
 def print_tables(result: AnalysisResult, console: Console) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import wandb
@@ -10,9 +11,16 @@ from wandb.errors import AuthenticationError, UsageError
 from wandb.errors import Error as StartError
 from wandb.sdk.lib.wbauth import read_netrc_auth
 
-from lookwhy.errors import LookwhyError
+from lookwhy.errors import LookwhyError, printable
 
-__all__ = ["StartError", "go_offline", "has_credentials", "offline_environment", "prepare_environment"]
+__all__ = [
+    "StartError",
+    "after_breakdown",
+    "go_offline",
+    "has_credentials",
+    "offline_environment",
+    "prepare_environment",
+]
 
 
 def offline_environment(run_folder: Path) -> dict[str, str]:
@@ -44,7 +52,7 @@ def prepare_environment(run_folder: Path) -> str:
     """Set the variables of `offline_environment`; returns one sentence about where the run goes."""
     chosen = os.environ.get("WANDB_MODE")
     os.environ.update(offline_environment(run_folder))
-    folder = Path(os.environ["WANDB_DIR"]) / "wandb"
+    folder = printable(str(_folder()))
     if chosen:
         return f"W&B: {chosen}, as WANDB_MODE says; files in {folder}"
     if os.environ.get("WANDB_MODE") == "offline":
@@ -57,12 +65,24 @@ def go_offline(error: Exception) -> str:
     wandb.teardown()  # the running service would refuse the id of the failed run
     os.environ["WANDB_MODE"] = "offline"
     # The message without its line breaks and without W&B's advice.
-    reason = " ".join(str(error).partition("\nConsider")[0].split()).removesuffix(".")
-    folder = Path(os.environ["WANDB_DIR"]) / "wandb"
+    reason = printable(" ".join(str(error).partition("\nConsider")[0].split())).removesuffix(".")
+    folder = _folder()
     return (
         f"W&B: no run on {_settings().base_url} ({reason}); the run goes on offline in {folder} "
         f"(send it later: wandb sync {folder / 'offline-run-*'})"
     )
+
+
+def after_breakdown(error: Exception, consequence: str) -> str:
+    """Forget W&B's service after it broke down (killed, or out of memory); returns one sentence about it.
+
+    What it had written is kept, and a new service continues the run of the same id.
+    """
+    with suppress(Exception):  # it cannot end what is broken
+        wandb.teardown()
+    wandb.run = None
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return f"W&B: its service broke down ({reason}); {consequence}, and the files before stay in {_folder()}"
 
 
 def has_credentials() -> bool:
@@ -93,3 +113,7 @@ def _settings() -> wandb.Settings:
             "environment variable WANDB_.. or leave W&B out with --trainer.logger=false"
         ) from error
     return settings
+
+
+def _folder() -> Path:
+    return Path(os.environ["WANDB_DIR"]) / "wandb"

@@ -1,12 +1,14 @@
 """Logs analyses to a W&B run. Only modules of this folder import wandb.
 
-Four rules keep the charts readable:
+Five rules keep the charts readable:
 
 * Lightning ties every metric to its own step, so each metric of an analysis is tied to the epoch under its
   EXACT name: overlapping patterns would mix the axes.
-* One `log` call an epoch carries everything, with "epoch", and never names a `step`: W&B drops values for a
-  step that has passed.
-* Every epoch logs a new table under the same key: W&B does not notice that an old table has grown.
+* One `log` call an epoch carries its scalars and pictures, with "epoch", and never names a `step`: W&B drops
+  values for a step that has passed.
+* Ends of intervals, counts and levels of chance are logged, but hidden: W&B would draw a panel for each.
+* Tables, which a chart reads only from the last epoch, are logged once, at the end of the training. A killed
+  run has them in its folder, and the training that resumes it logs them.
 * The best values are written into the run's summary beside the metrics: a metric for which W&B itself keeps
   the best value loses its last one.
 """
@@ -22,6 +24,7 @@ import wandb
 from wandb.plot import CustomChart
 
 from lookwhy import store
+from lookwhy.keys import parse
 from lookwhy.reporting.figures.catalogue import EPOCH_CHARTS
 from lookwhy.reporting.wandb import state
 from lookwhy.reporting.wandb.media import charts, example_images, figure_images, questions_table
@@ -31,12 +34,13 @@ from lookwhy.types import AnalysisResult
 PREFIX, EPOCH = "analysis/", "epoch"
 
 _defined: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()
+_last_epoch: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
 
 
 def publish(
     result: AnalysisResult, experiment: Any, epoch: int, pictures: Mapping[str, Path], run_folder: Path
 ) -> dict[str, Any]:
-    """Log one analysis to a W&B run, in one call.
+    """Log the scalars and pictures of one analysis to a W&B run, in one call.
 
     Args:
         result: analysis to log.
@@ -53,23 +57,27 @@ def publish(
     if best := best_values(read_summaries(run_folder, epoch)):
         experiment.summary.update({f"{PREFIX}{key}": value for key, value in best.items()})
     weights = result.manifest.get("weights_sha256")
+    _last_epoch[experiment] = epoch
     if state.is_logged(run_folder, epoch, weights):
         return {}
-    run = str(experiment.name or experiment.id)
-    logged: dict[str, Any] = {**result.summary, **charts(result, run, epoch)}
-    logged["questions"] = questions_table(result, run, epoch)
+    logged: dict[str, Any] = dict(result.summary)
     logged |= {f"figures/{name}": one for name, one in figure_images(pictures, epoch).items()}
     if examples := example_images(result, pictures, epoch):
         logged["examples"] = examples
-    logged = {f"{PREFIX}{key}": value for key, value in logged.items()}
-    _define(experiment, logged)
-    experiment.log({**logged, EPOCH: epoch})
+    logged = _log(experiment, logged, epoch)
     state.mark_logged(run_folder, epoch, weights)
     return logged
 
 
+def _log(experiment: Any, values: Mapping[str, Any], epoch: int) -> dict[str, Any]:
+    logged = {f"{PREFIX}{key}": value for key, value in values.items()}
+    _define(experiment, logged)
+    experiment.log({**logged, EPOCH: epoch})
+    return logged
+
+
 def logged_keys(result: AnalysisResult) -> set[str]:
-    """Keys under which `publish` logs an analysis, with those of the run summary and of chart tables."""
+    """Keys under which a run logs an analysis, with those of the run summary and of chart tables."""
     plots = charts(result, "", 0)
     names = {*result.summary, *best_values({0: result.summary}), *plots, "questions"}
     names |= {f"{plot}_table" for plot in plots} | {f"figures/{name}" for name in EPOCH_CHARTS}
@@ -78,11 +86,8 @@ def logged_keys(result: AnalysisResult) -> set[str]:
     return {f"{PREFIX}{name}" for name in names} | {EPOCH}
 
 
-def log_artifact(run_folder: Path, experiment: Any) -> Any | None:
-    """Log the analyses of a run folder, complete, as one artifact of its W&B run; each call logs a version.
-
-    W&B copies the files into its staging folder first, so an offline run can be uploaded after the folder
-    has changed. W&B ignores a version with the same content as the last one.
+def finish(run_folder: Path, experiment: Any) -> Any | None:
+    """Log what a W&B run holds once, at the end of its training: tables of the last epoch, and the artifact.
 
     Returns:
         The artifact; None if nothing has been analysed or the run is disabled.
@@ -90,11 +95,24 @@ def log_artifact(run_folder: Path, experiment: Any) -> Any | None:
     summaries = read_summaries(run_folder)
     if not summaries or experiment.disabled:
         return None
+    # A run that was resumed from an earlier checkpoint has later epochs in its folder.
+    epoch = _last_epoch.get(experiment, max(summaries))
+    result, run = store.load(store.epoch_folder(run_folder, epoch)), str(experiment.name or experiment.id)
+    _log(experiment, {**charts(result, run, epoch), "questions": questions_table(result, run, epoch)}, epoch)
+    return _log_artifact(run_folder, experiment, list(summaries))
+
+
+def _log_artifact(run_folder: Path, experiment: Any, epochs: list[int]) -> Any:
+    """Log the analyses of a run folder, complete, as one artifact of its W&B run; each call logs a version.
+
+    W&B copies the files into its staging folder first, so an offline run can be uploaded after the folder
+    has changed. W&B ignores a version with the same content as the last one.
+    """
     artifact = wandb.Artifact(
         f"analysis-{experiment.id}",
         type="analysis",
         description="The analysis folder of the run: manifest, scalars, records, maps and figures by epoch.",
-        metadata={"run": experiment.name, "epochs": list(summaries)},
+        metadata={"run": experiment.name, "epochs": epochs},
     )
     for folder in store.stored_epochs(run_folder).values():
         # File by file, because partial folders of a killed process lie beside these folders.
@@ -104,11 +122,16 @@ def log_artifact(run_folder: Path, experiment: Any) -> Any | None:
 
 
 def _define(experiment: Any, names: Mapping[str, Any]) -> None:
-    """Make the epoch the x axis of each metric, once a run; a metric may first appear at a later epoch."""
+    """Make the epoch the x axis of each metric, once a run; a metric may first appear at a later epoch.
+
+    Further values of a measurement get no panel of their own.
+    """
     known = _defined.setdefault(experiment, set())
     # W&B logs the rows of a custom chart under the chart's key with this ending.
     tables = [f"{name}_table" for name, value in names.items() if isinstance(value, CustomChart)]
     for name in (*names, *tables):
         if name not in known and "*" not in name:
-            experiment.define_metric(name, step_metric=EPOCH)
+            row, field = parse(name.removeprefix(PREFIX))
+            hidden = field != "value" or row.measure == "n"
+            experiment.define_metric(name, step_metric=EPOCH, hidden=hidden or None)
             known.add(name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -54,13 +53,14 @@ def read_summaries(run_folder: Path, last: int | None = None) -> dict[int, dict[
     """Stored scalars of a run's epochs up to `last`, by epoch; empty if none is stored.
 
     A run that was resumed from an earlier checkpoint has later epochs in its folder.
+
+    Raises:
+        LookwhyError: a stored summary.json is missing or damaged.
     """
     try:
         epochs = store.stored_epochs(run_folder)
     except LookwhyError:
         return {}
     return {
-        epoch: json.loads((folder / "summary.json").read_text())
-        for epoch, folder in epochs.items()
-        if last is None or epoch <= last
+        epoch: store.load_summary(folder) for epoch, folder in epochs.items() if last is None or epoch <= last
     }
