@@ -8,8 +8,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from lookwhy.errors import LookwhyError, option
+
+MAX_YAML_VALUES = 100_000
+"""Largest number of values in a YAML file, each alias replaced by what it stands for."""
 
 
 @contextmanager
@@ -48,6 +52,42 @@ def atomic_path(path: Path) -> Iterator[Path]:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def read_yaml(path: Path, expected: str, remedy: str) -> Any:
+    """The content of a YAML file, in plain types.
+
+    Args:
+        path: the file.
+        expected: what it should be, for the message: "a YAML file with a plan".
+        remedy: what the reader can do.
+
+    Raises:
+        LookwhyError: the file does not exist, is no YAML in UTF-8, is nested too deep, or has aliases that
+            stand for more than `MAX_YAML_VALUES` values ("billion laughs"), or for themselves.
+    """
+    import yaml  # it takes a moment to import
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        text = regular(path).read_text(encoding="utf-8")
+        if _values(yaml.compose(text, loader), {}) > MAX_YAML_VALUES:
+            raise ValueError(f"aliases that stand for more than {MAX_YAML_VALUES} values")
+        return yaml.load(text, loader)
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        found = " ".join(str(error).split())[:300]
+        raise LookwhyError(f"expected {expected}, found none in {path} ({found}); {remedy}") from error
+
+
+def _values(node: Any, known: dict[int, int]) -> int:
+    """Number of values of a YAML node when each alias is replaced by what it stands for."""
+    if id(node) not in known:
+        known[id(node)] = MAX_YAML_VALUES + 1  # an alias inside of its own value
+        value = node.value if node is not None else ""
+        parts = [] if isinstance(value, str) else value
+        flat = [one for part in parts for one in (part if isinstance(part, tuple) else (part,))]
+        known[id(node)] = 1 + sum(_values(one, known) for one in flat)
+    return known[id(node)]
 
 
 def sha256_file(path: Path) -> str:

@@ -75,22 +75,25 @@ def save(result: AnalysisResult, folder: Path) -> Path:
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    manifest = {"schema_version": SCHEMA_VERSION, **result.manifest}
-    (partial / "manifest.json").write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n")
-    (partial / "summary.json").write_text(json.dumps(result.summary, indent=2, sort_keys=True) + "\n")
-    (partial / "curves.json").write_text(json.dumps(result.curves, sort_keys=True) + "\n")
-    columns = RECORD_COLUMNS
-    for name in TEXT_IDS:
-        if any(record.get(name) for record in result.records):
-            columns = columns.append(pa.field(name, pa.string()))
-    pq.write_table(pa.Table.from_pylist(result.records, schema=columns), partial / "records.parquet")
-    _write_maps(result, partial / "maps.h5")
     old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
-    if folder.exists():
-        # Moved away whole: a process killed while it removes files would leave half a folder.
-        os.replace(folder, old)
-    os.replace(partial, folder)
-    shutil.rmtree(old, ignore_errors=True)
+    try:
+        manifest = {"schema_version": SCHEMA_VERSION, **result.manifest}
+        (partial / "manifest.json").write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n")
+        (partial / "summary.json").write_text(json.dumps(result.summary, indent=2, sort_keys=True) + "\n")
+        (partial / "curves.json").write_text(json.dumps(result.curves, sort_keys=True) + "\n")
+        columns = RECORD_COLUMNS
+        for name in TEXT_IDS:
+            if any(record.get(name) for record in result.records):
+                columns = columns.append(pa.field(name, pa.string()))
+        pq.write_table(pa.Table.from_pylist(result.records, schema=columns), partial / "records.parquet")
+        _write_maps(result, partial / "maps.h5")
+        if folder.exists():
+            # Moved away whole: a process killed while it removes files would leave half a folder.
+            os.replace(folder, old)
+        os.replace(partial, folder)
+    finally:
+        for path in (partial, old):
+            shutil.rmtree(path, ignore_errors=True)
     return folder
 
 

@@ -21,6 +21,7 @@ from lookwhy.cli.train import main as train
 ONE = "explain {ckpt} --image {picture} --question Where?"
 OFFICIAL = "explain {ckpt} --batch {world}/questions_val.json"
 DAMAGED = "found a damaged one"
+NO_SUMMARY = "--trainer.enable_model_summary=false"
 SHAPES = f"train --config={ROOT / 'configs' / 'shapes.yaml'}"
 EXPECTED = {
     "train --config none.yaml": "one of shapes, .. found no file none.yaml; correct --config",
@@ -33,6 +34,22 @@ EXPECTED = {
     "{train} --analysis.plan.grid=14": "expected grid 14 as in the plan, found grid 16",
     "{train} --trainer.precision=64-true": "32-true, bf16-mixed or 16-mixed, found 64-true",
     "{train} --trainer.accumulate_grad_batches=0": "accumulate_grad_batches of at least 1, found 0",
+    "{train} --trainer.accelerator=gpu": "found gpu, but no GPU .. give --trainer.accelerator auto or cpu",
+    "{train} --trainer.enable_checkpointing=false": "expected --trainer.enable_checkpointing true, found false",
+    f"{{train}} {NO_SUMMARY} --trainer.val_check_interval=1000": "(1000) must be less than or equal to the number .. (ValueError)",
+    "{train} --trainer.callbacks+=EarlyStopping --trainer.callbacks.monitor=val/los": "found val/los (did you mean val/loss?); correct it",
+    f"{{train}} {NO_SUMMARY} --trainer.callbacks+=LearningRateMonitor": "LearningRateMonitor .. no logger .. change this setting",
+    "{train} --trainer.logger=CometLogger": "Requirement 'comet-ml .. not met .. see lookwhy train fit --help",
+    "{train} --config={bad}/latin.yaml": "found none in {bad}/latin.yaml ('utf-8' codec .. correct it, or --config",
+    "{train} --config={bad}/bomb.yaml": "found none in {bad}/bomb.yaml (aliases that stand for more than 100000 values)",
+    "{train} --analysis.plan={bad}/loop.yaml": "found none in {bad}/loop.yaml (aliases that stand for more than",
+    "{train} --config={bad}/deep.yaml": "found none in {bad}/deep.yaml (",
+    "{ckpt} --plan {bad}/bomb.yaml": "found none in {bad}/bomb.yaml (aliases that stand for more than 100000 values)",
+    "{train} --data.annotator_maps={bad}": "expected files named <question_id>_<k>.png, found none in {bad}",
+    "{train} --data.image_root={bad}": "images to explain in {bad}, found no readable ",
+    "{train} --analysis.plan.bootstrap_samples=1000000000": "bootstrap_samples of at most 100000, found 1000000000",
+    "{train} --analysis.plan.correct_above=-1": "expected correct_above from 0 to 1, found -1",
+    "{train} --analysis.plan.folds=1.5": 'Parser key "folds": Expected a int. Got value: 1.5; see lookwhy train fit',
     "{train} --data.batch_size=0": "data.batch_size and data.eval_batch_size of at least 1, found 0",
     "{train} --trainer.accelerator=none": "invalid accelerator name .. change this setting",
     "{train} --model.learning_rate=-1": "expected model.learning_rate above 0, found -1.0",
@@ -128,7 +145,20 @@ def places(tiny_world, tiny_checkpoint, tmp_path_factory):
         "loop": folder / "loop",
         "train": training,
         "trained": tiny_checkpoint.parents[1],
+        "bad": bad_yaml(folder / "bad"),
     }
+
+
+def bad_yaml(folder):
+    """A folder of YAML files that cannot be options."""
+    folder.mkdir()
+    (folder / "latin.yaml").write_bytes(b"name: caf\xe9\n")
+    (folder / "deep.yaml").write_text("model: " + "{a: " * 3000 + "1" + "}" * 3000)
+    (folder / "loop.yaml").write_text("model: &a\n  head: *a\n")
+    # Eleven lines that stand for 10 ** 11 words ("billion laughs").
+    lines = [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}' if i else 'x'] * 10)}]" for i in range(11)]
+    (folder / "bomb.yaml").write_text("\n".join([*lines, "name: *a10"]))
+    return folder
 
 
 @pytest.fixture

@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import yaml
 from jaxtyping import Int64
 
 from lookwhy.analysis.rank_correlation import Constant, Ranking, Ties
 from lookwhy.attribution import Attributor, GuidedBackprop, Occlusion, WordDrop, WordGradient
 from lookwhy.data.annotators import Resize
 from lookwhy.errors import LookwhyError, option
-from lookwhy.files import packaged_config, regular
+from lookwhy.files import packaged_config, read_yaml
 
 
 @dataclass
@@ -77,6 +76,11 @@ class AnalysisPlan:
         for name, smallest in least.items():
             if getattr(self, name) < smallest:
                 raise LookwhyError(f"expected {name} of at least {smallest}, found {getattr(self, name)}")
+        for name, largest in {"bootstrap_samples": 100_000, "correct_above": 1.0}.items():
+            if not getattr(self, name) <= largest:
+                raise LookwhyError(f"expected {name} of at most {largest}, found {getattr(self, name)}")
+        if self.correct_above < 0:
+            raise LookwhyError(f"expected correct_above from 0 to 1, found {self.correct_above}")
         placed = [("image", one) for one in self.image_methods]
         placed += [("question", one) for one in self.question_methods]
         for (_, method), fact in product(placed, ("name", "domain", "needs")):
@@ -157,13 +161,8 @@ class AnalysisPlan:
             LookwhyError: the file does not exist or is no YAML, or it has an unknown option or a value of the
                 wrong type.
         """
-        try:
-            content = yaml.safe_load(regular(Path(path)).read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-            raise LookwhyError(
-                f"expected a YAML file with a plan, found none in {path} ({_first_line(error)}); "
-                f"see {packaged_config('analysis')}"
-            ) from error
+        see = f"see {packaged_config('analysis')}"
+        content = read_yaml(Path(path), "a YAML file with a plan", see)
         return cls.from_dict(content, str(path))
 
     def on_grid(self, grid: int) -> AnalysisPlan:

@@ -6,6 +6,7 @@ The training callback and `analyze.py` both use this module, so their numbers ar
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
 
 import numpy as np
@@ -58,6 +59,7 @@ class AnalysisSession:
                 f"expected validation questions with annotator maps, found none of the question ids of "
                 f"{data.folder / 'data_prepro.h5'} in {data.annotator_maps}; correct data.annotator_maps"
             )
+        self._check_images()
         chosen = split.question_ids[self.rows].tolist()
         self.human = load_annotator_maps(files, chosen, plan.grid, plan.resize)
         self.tagger = find_tagger()
@@ -96,7 +98,7 @@ class AnalysisSession:
         )
         result.manifest |= {
             "epoch": epoch,
-            "weights_sha256": _fingerprint(head),
+            "weights_sha256": fingerprint(head),
             "data": {
                 "folder": str(self.data.folder.resolve()),
                 "data_prepro_sha256": sha256_file(self.data.folder / "data_prepro.h5"),
@@ -107,6 +109,19 @@ class AnalysisSession:
             "image_root": str(self.data.image_root.resolve()) if self.data.image_root else "",
         }
         return result
+
+    def _check_images(self) -> None:
+        """Look for the image of every question first: an analysis may begin hours later."""
+        split, root = self.data.prepro.test, self.data.image_root
+        if root is None:
+            return  # `image_batches` says so
+        names = [split.image_files[position] for position in np.unique(split.image_pos[self.rows])]
+        missing = [name for name in names if not os.access(root / name, os.R_OK)]
+        if missing:
+            raise LookwhyError(
+                f"expected {len(names)} images to explain in {root}, found no readable {missing[0]} "
+                f"({len(missing)} missing); restore them, correct data.image_root, or lower num_questions"
+            )
 
     def _check_features(self) -> None:
         """Raise an error if the stored features do not come from this tower and these images."""
@@ -123,7 +138,8 @@ class AnalysisSession:
             )
 
 
-def _fingerprint(head: VQAHead) -> str:
+def fingerprint(head: VQAHead) -> str:
+    """SHA-256 of the head's weights and their names."""
     digest = hashlib.sha256()
     for name, value in sorted(head.state_dict().items()):
         digest.update(name.encode())

@@ -32,7 +32,7 @@ class TrainingProgress(ProgressBar):
         self._epoch_bar: Any = None
         self._evaluation_bar: Any = None
         self._start = 0.0
-        self._last_seconds: float | None = None
+        self._round_seconds: float | None = None
         self._losses: Tensor | None = None
         self._steps = 0
         self._is_validated = False
@@ -51,9 +51,19 @@ class TrainingProgress(ProgressBar):
         total = convert_inf(batches)
         return progress(desc=name, total=total, position=position, shown=self._is_enabled, **look)
 
+    def on_train_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Begin with the rest of an epoch, if a training goes on in the middle of it."""
+        done = trainer.fit_loop.epoch_loop.batch_progress.current.ready
+        if 0 < done < trainer.num_training_batches:
+            self.on_train_epoch_start(trainer)
+            self._epoch_bar.update(done)
+
     def on_train_epoch_start(self, trainer: pl.Trainer, *_: Any) -> None:
         """Begin an epoch with a new bar."""
-        self._start = time.monotonic()
+        now = time.monotonic()
+        if self._start:  # of the epoch before, whose analysis is over, too
+            self._round_seconds = now - self._start
+        self._start = now
         self._losses, self._steps, self._is_validated = None, 0, False
         last = f"/{_epochs(trainer) - 1}" if _epochs(trainer) else ""
         self._epoch_bar = self._bar(f"epoch {trainer.current_epoch}{last}", self.total_train_batches)
@@ -100,7 +110,6 @@ class TrainingProgress(ProgressBar):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         """Print the line of the epoch."""
-        self._last_seconds = time.monotonic() - self._start
         self._epoch_bar.close()
         if trainer.is_global_zero:
             print(self._line(trainer), flush=True)
@@ -112,7 +121,8 @@ class TrainingProgress(ProgressBar):
             parts.append(f"validation loss {float(found[VALIDATION_LOSS]):.3f}")
         if ACCURACY in found:
             parts.append(f"validation accuracy {float(found[ACCURACY]):.2%}")
-        return f"epoch {trainer.current_epoch}: {', '.join([*parts, f'{self._last_seconds:.1f} s'])}"
+        parts.append(f"{time.monotonic() - self._start:.1f} s")
+        return f"epoch {trainer.current_epoch}: {', '.join(parts)}"
 
     def _numbers(self, trainer: pl.Trainer) -> dict[str, str]:
         """Loss, accuracy, and the remaining time of the whole training."""
@@ -121,10 +131,10 @@ class TrainingProgress(ProgressBar):
             shown["loss"] = f"{float(found[LOSS]):.3f}"
         if ACCURACY in found:
             shown["accuracy"] = f"{float(found[ACCURACY]):.1%}"
-        if self._last_seconds is not None and _epochs(trainer):
+        if self._round_seconds is not None and _epochs(trainer):
             # Assumes that each epoch, with its validation and analysis, takes as long as the last one.
             epochs = _epochs(trainer) - trainer.current_epoch
-            left = max(epochs * self._last_seconds - (time.monotonic() - self._start), 0.0)
+            left = max(epochs * self._round_seconds - (time.monotonic() - self._start), 0.0)
             shown["all"] = f"{tqdm.format_interval(left)} left"
         return shown
 

@@ -4,24 +4,34 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from lookwhy.errors import LookwhyError
-from lookwhy.files import packaged_config
+from lookwhy.files import packaged_config, read_yaml
+
+YAML = (".yaml", ".yml")
+"""Endings of files that are checked as the value of any option, such as --analysis.plan."""
 
 
 def with_packaged_configs(arguments: Sequence[str]) -> list[str]:
     """Replace each name of a packaged config by its path, in `--config shapes` and in `--config=shapes`.
 
-    A file of the same name in the working directory takes precedence; a folder of that name does not.
+    A file of the same name in the working directory takes precedence; a folder of that name does not. Files
+    are checked here, because the parser of the options would follow aliases in them for ever.
 
     Raises:
-        LookwhyError: neither a file nor a packaged config has the name.
+        LookwhyError: neither a file nor a packaged config has the name, or a YAML file cannot be read.
     """
     found = []
     for previous, word in zip(["", *arguments], arguments, strict=False):
         option, equals, value = word.rpartition("=")
         is_config = previous in ("--config", "-c") or option == "--config"
-        found.append(f"{option}{equals}{_path(value)}" if is_config and not _is_file(value) else word)
+        if is_config and not _is_file(value):
+            word = f"{option}{equals}{_path(value)}"
+        elif (is_config or value.endswith(YAML)) and os.path.isfile(value):
+            name = option or previous
+            read_yaml(Path(value), f"options in the YAML file of {name}", f"correct it, or {name}")
+        found.append(word)
     return found
 
 

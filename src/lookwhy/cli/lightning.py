@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
 import logging
 import os
@@ -15,17 +16,22 @@ from typing import Any
 import jsonargparse
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ModelCheckpoint
-from pytorch_lightning.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
-from pytorch_lightning.loggers import WandbLogger
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
 from lookwhy.analysis import AnalysisPlan
 from lookwhy.callbacks import ImportanceCallback
+from lookwhy.callbacks.checkpoints import AtomicCheckpointIO, run_checkpoints
 from lookwhy.callbacks.progress import progress_bars
+from lookwhy.callbacks.signals import StopOnSignal
 from lookwhy.cli.errors import closest
-from lookwhy.cli.net import WRONG_INPUT, own_error
+from lookwhy.cli.interruption import end_interrupted, how_to_go_on
+from lookwhy.cli.net import WRONG_INPUT, own_error, raised_by
 from lookwhy.cli.results import failed_process, print_results, write_metrics
-from lookwhy.cli.run_folder import choose, give_back, is_first_process
-from lookwhy.cli.run_logger import describe, make_logger
+from lookwhy.cli.resume import check_checkpoint, find_checkpoint
+from lookwhy.cli.run_callbacks import RunFolderConfig, ShareStart, place
+from lookwhy.cli.run_folder import RUN_FOLDER, choose, give_back, is_first_process, requeued
+from lookwhy.cli.run_logger import make_logger
+from lookwhy.cli.trainer_settings import check_monitors, check_trainer
 from lookwhy.data.datamodule import VQADataModule
 from lookwhy.errors import LookwhyError, command
 from lookwhy.models.system import VQASystem
@@ -33,21 +39,9 @@ from lookwhy.reporting.wandb.environment import prepare_environment
 from lookwhy.reporting.wandb.state import forget_lost
 
 SUBCOMMANDS = ("fit", "validate", "test")
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""Numbers of the errors of a full disk."""
 STRICT = {"exit_on_error": False, "allow_abbrev": False}
-
-
-class RunFolderConfig(SaveConfigCallback):
-    """Saves config.yaml in the run folder, because all runs share the logger's folder."""
-
-    def save_config(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Write every resolved option; a resumed run replaces the file."""
-        if stage != "fit" or not trainer.is_global_zero:
-            return
-        path = Path(trainer.default_root_dir) / "config.yaml"
-        self.parser.save(self.config, path, skip_none=False, overwrite=True, multifile=False)
-        for logger in trainer.loggers:
-            if isinstance(logger, WandbLogger):
-                logger.log_hyperparams(describe(path, trainer.datamodule))  # type: ignore[attr-defined]
 
 
 class TrainCLI(LightningCLI):
@@ -65,6 +59,22 @@ class TrainCLI(LightningCLI):
         except jsonargparse.ArgumentError as error:
             known = self._parser(args[0])._option_string_actions
             raise LookwhyError(_refusal(str(error), known, args[0])) from error
+
+    def instantiate_classes(self) -> None:
+        """Turn what the parser and torch say about the settings of a class into one line."""
+        try:
+            super().instantiate_classes()
+        except (ValueError, TypeError, RuntimeError) as error:
+            package = raised_by(error)
+            if own_error(error) is not None or package not in ("jsonargparse", "torch"):
+                raise
+            text = str(error)
+            if package == "torch":
+                text = f"expected sizes that a model can have, found: {text}; correct model.head.init_args"
+            raise LookwhyError(_refusal(text, (), str(self.subcommand))) from error
+
+    def _parse_ckpt_path(self) -> None:
+        """Take no options from the checkpoint: `_checkpoint` compares it with those that are given."""
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -93,9 +103,10 @@ class TrainCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Make a trainer that writes into the run folder and logs to W&B there."""
         config = self._get(self.config, "trainer")
-        _check_trainer(config)
+        check_trainer(config)
         options = self.config[self.subcommand]
-        run = self.run_folder = choose(Path(options.runs), options.name, options.get("ckpt_path"))
+        checkpoint = self._checkpoint(Path(options.runs), options.name, options.get("ckpt_path"))
+        run = self.run_folder = choose(Path(options.runs), options.name, checkpoint)
         kwargs["default_root_dir"] = str(run)
         if config.get("logger") in (None, True) and not config.get("fast_dev_run"):
             sentence = prepare_environment(run)
@@ -104,49 +115,31 @@ class TrainCLI(LightningCLI):
                 forget_lost(run)
             kwargs["logger"] = make_logger(self.config[self.subcommand], run)
         self.trainer_defaults["callbacks"] += progress_bars(self._get(self.config_init, "trainer"))
+        plugins = self._get(self.config_init, "trainer").get("plugins") or []
+        kwargs["plugins"] = [*(plugins if isinstance(plugins, list) else [plugins]), AtomicCheckpointIO()]
         trainer = super().instantiate_trainer(**kwargs)
         for callback in trainer.checkpoint_callbacks:
             if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
                 # By default, checkpoints go to a folder named after the logger's project and run id.
                 callback.dirpath = str(run / "checkpoints")
+        check_monitors(trainer, self.datamodule)
+        # First the callbacks that may refuse the training, then those that write, checkpoints last.
+        trainer.callbacks.sort(key=place)  # type: ignore[attr-defined]
         return trainer
 
-
-def _check_trainer(config: Any) -> None:
-    """Refuse settings that Lightning takes, and with which a training fails in its first step."""
-    if str(config.get("precision")) in ("64", "64-true", "64-mixed"):
-        raise LookwhyError(
-            f"expected a --trainer.precision of 32-true, bf16-mixed or 16-mixed, found {config.precision}; "
-            "image features are single precision"
-        )
-    if config.get("accumulate_grad_batches") == 0:
-        raise LookwhyError("expected --trainer.accumulate_grad_batches of at least 1, found 0")
-
-
-class ShareStart(pl.Callback):
-    """Notes when each process begins with its own share; until then, all processes meet the same errors."""
-
-    is_past = False
-
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Note that the set-up is over; the callback of the analysis has checked its plan before."""
-        self.is_past = True
-
-    on_validation_start = on_test_start = on_fit_start
-
-
-def _checkpoints() -> list[pl.Callback]:
-    """Checkpoints of the best and the last epoch; saved after the epoch, so that training resumes exactly."""
-    best = ModelCheckpoint(
-        filename="best-epoch={epoch:03d}",
-        auto_insert_metric_name=False,
-        monitor="val/accuracy/overall",
-        mode="max",
-        save_on_train_epoch_end=True,
-    )
-    # `save_last` of the first callback would save its latest best epoch, not the last epoch.
-    last = ModelCheckpoint(filename="last", enable_version_counter=False, save_on_train_epoch_end=True)
-    return [best, last]
+    def _checkpoint(self, runs: Path, name: str, stated: str | None) -> Path | None:
+        """The checkpoint to continue with, checked; None for a new training."""
+        if stated and "://" in stated:  # Lightning reads addresses
+            return None
+        checkpoint = find_checkpoint(runs, name, stated) if stated else requeued(runs, name)
+        if checkpoint is None:
+            return None
+        trainer, is_training = self._get(self.config, "trainer"), self.subcommand == "fit"
+        limits = trainer.get("max_epochs"), trainer.get("max_steps", -1)
+        check_checkpoint(checkpoint, self.model.head, self.datamodule, *limits, is_training)
+        for config in (self.config, self.config_init):
+            config[self.subcommand]["ckpt_path"] = str(checkpoint)
+        return checkpoint
 
 
 def train(arguments: list[str]) -> int:
@@ -163,7 +156,7 @@ def train(arguments: list[str]) -> int:
             trainer_defaults={
                 "use_distributed_sampler": False,  # the data module gives each process its questions
                 "num_sanity_val_steps": 0,
-                "callbacks": [*_checkpoints(), start],
+                "callbacks": [*run_checkpoints(), start, StopOnSignal()],
             },
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,  # checkpoints carry what they need themselves
@@ -172,14 +165,22 @@ def train(arguments: list[str]) -> int:
         )
     except jsonargparse.ArgumentError as error:
         raise LookwhyError(_refusal(str(error), (), arguments[0])) from error
-    except SystemExit as stop:
-        # Lightning turns Ctrl-C into exit code 1 after it has shut down.
-        if isinstance(stop.__context__, KeyboardInterrupt):
-            raise KeyboardInterrupt from stop
-        raise
+    except (SystemExit, KeyboardInterrupt) as stop:
+        # Lightning turns an interrupt into exit code 1 after it has shut down.
+        cause = stop.__context__ if isinstance(stop, SystemExit) else stop
+        if not isinstance(cause, KeyboardInterrupt):
+            raise
+        run = os.environ.get(RUN_FOLDER)
+        return end_interrupted(cause, Path(run) if run else None, start.trainer, arguments)
     except Exception as error:
         if own_error(error) and not start.is_past and os.environ.get("LOCAL_RANK", "0") != "0":
             raise SystemExit(WRONG_INPUT) from error  # the first process of this machine prints the line
+        if isinstance(error, OSError) and error.errno in FULL and start.is_past:
+            folder = Path(os.environ.get(RUN_FOLDER, ""))
+            raise LookwhyError(
+                f"expected room on the disk for {folder}, found {error.strerror}; make room"
+                f"{how_to_go_on(folder, start.trainer, arguments)}"
+            ) from error
         if failed := failed_process(error):
             raise failed from error
         raise
@@ -194,6 +195,9 @@ def train(arguments: list[str]) -> int:
 def _refusal(text: str, known: Iterable[str], subcommand: str) -> str:
     """The line about a wrong option, with the name that was probably meant."""
     text = " ".join(text.split())
+    text = re.sub(r"Does not validate against any of the Union subtypes Subtypes: \[.*?\] Errors: ", "", text)
+    text = re.sub(r"<class '([\w.]+)'>", r"\1", text.replace(" - Expected a <class 'NoneType'>", ""))
+    text = re.sub(r" Given value type: jsonargparse\S+ Given value: .*", "", text)
     found = re.search(r"unrecognized arguments: (\S+)|class_path '([\w.]+)': Option '(\w+)' is not", text)
     if found and found[2]:
         known = inspect.signature(pkgutil.resolve_name(found[2])).parameters
@@ -203,6 +207,7 @@ def _refusal(text: str, known: Iterable[str], subcommand: str) -> str:
 
 def _quieten() -> None:
     """Silence Lightning's advertisements, and its warnings about choices that are made on purpose here."""
+    logging.raiseExceptions = False  # on a full disk, each line of a log file would print a traceback
     for name in (
         "lightning_fabric.utilities.seed",
         "pytorch_lightning.utilities.rank_zero",
@@ -211,6 +216,7 @@ def _quieten() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in (
         ".*LeafSpec.*",
+        ".*your dataloader is not resumable.*",  # StopOnSignal resumes it
         # Loader workers are not needed: a batch is an index into memory (see VQADataModule).
         ".*does not have many workers.*",
         ".*Checkpoint directory .* exists and is not empty.*",

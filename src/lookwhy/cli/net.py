@@ -71,18 +71,18 @@ def one_line(error: Exception) -> tuple[str, int]:
     remedy = next((remedy for kind, remedy in KNOWN.items() if kind in kinds), "")
     if not remedy and isinstance(error, (ValueError, RuntimeError)):
         remedy = next((remedy for text, remedy in SAID.items() if text in said), "")
-    if not remedy and isinstance(error, TRAINERS) and _raised_by_trainer(error):
-        remedy = "change this setting"
+    packages = ("pytorch_lightning", "lightning_fabric", "jsonargparse")  # they refuse a setting
+    if isinstance(error, TRAINERS) and raised_by(error) in packages:
+        remedy = remedy or "change this setting"
     if remedy:
         return f"found {said} ({name}); {remedy}", WRONG_INPUT
     return f"a fault in lookwhy {__version__}: {name}: {said}; {_written(error)}", FAULT
 
 
-def _raised_by_trainer(error: Exception) -> bool:
-    """Whether Lightning or the parser of its options raised the error itself: it refuses a setting."""
+def raised_by(error: Exception) -> str:
+    """Name of the package that raised the error itself."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    package = str(frames[-1].f_globals.get("__name__", "")).split(".")[0] if frames else ""
-    return package in ("pytorch_lightning", "lightning_fabric", "jsonargparse")
+    return str(frames[-1].f_globals.get("__name__", "")).split(".")[0] if frames else ""
 
 
 def own_error(error: BaseException) -> LookwhyError | None:

@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
 from lookwhy import store
+from lookwhy.callbacks import ImportanceCallback
 from lookwhy.errors import LookwhyError
 from lookwhy.files import atomic_path
 from lookwhy.reporting.terminal.tables import print_tables, report_console
@@ -67,4 +68,7 @@ def print_results(run: Path, trainer: pl.Trainer) -> None:
         places.append(f"pictures    {folder / 'figures'}")
         if any((run / "wandb").glob("*run-*")):  # none without a logger, or with WANDB_MODE=disabled
             places.append(f"epochs      wandb leet {run / 'wandb'}")
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, ImportanceCallback):
+            places += [f"missing     {line}" for line in callback.missing_lines()]
     console.print("\n".join(places), soft_wrap=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from pathlib import Path
+from shutil import rmtree
 
 from pytorch_lightning.utilities import rank_zero_only
 
@@ -15,6 +16,8 @@ RUN_FOLDER = "LOOKWHY_RUN_FOLDER"
 """Environment variable with the run folder, for the processes that Lightning starts."""
 CLAIM = ".claimed"
 """File that exists in a run folder from the moment at which a training takes it."""
+NEW = "new"
+"""First word in that file if the training made the folder, too; the second is the number of its Slurm job."""
 
 
 def is_first_process() -> bool:
@@ -22,14 +25,14 @@ def is_first_process() -> bool:
     return bool(rank_zero_only.rank == 0)  # type: ignore[attr-defined]
 
 
-def choose(runs: Path, name: str, checkpoint: str | None) -> Path:
+def choose(runs: Path, name: str, checkpoint: Path | None) -> Path:
     """The folder of the resumed run, or runs/<name>, with a number if it is taken.
 
     Only the first process takes a folder. torchrun and Slurm start all processes at once, without the
     environment variable; the other processes then take the plain name and write nothing.
 
     Raises:
-        LookwhyError: the checkpoint does not exist, the name is none, or the folder cannot be made.
+        LookwhyError: the name is none, or the folder cannot be made.
     """
     if RUN_FOLDER in os.environ:
         return Path(os.environ[RUN_FOLDER])
@@ -37,17 +40,12 @@ def choose(runs: Path, name: str, checkpoint: str | None) -> Path:
         raise LookwhyError(
             f"expected a --name that makes a folder below --runs, found {name!r}; give another"
         )
-    if checkpoint and "://" not in checkpoint and not Path(checkpoint).is_file():  # Lightning reads addresses
-        raise LookwhyError(
-            f"expected a checkpoint, found no file {checkpoint}; correct --ckpt_path, for example "
-            "runs/NAME/checkpoints/last.ckpt"
-        )
     wanted = runs / name
     if "WANDB_SWEEP_ID" in os.environ:
         # Sweep agents may start at the same time; the id of the W&B run makes the names unique.
         wanted = wanted.with_name(f"{wanted.name}-{os.environ.get('WANDB_RUN_ID', '')}")
-    if checkpoint and Path(checkpoint).parent.name == "checkpoints":
-        run = make_folder(Path(checkpoint).parent.parent)
+    if checkpoint and checkpoint.parent.name == "checkpoints":
+        run = make_folder(checkpoint.parent.parent)
     else:
         run, number = wanted, 2
         while is_first_process() and not _take(run):
@@ -57,23 +55,41 @@ def choose(runs: Path, name: str, checkpoint: str | None) -> Path:
     return run
 
 
+def requeued(runs: Path, name: str) -> Path | None:
+    """The last checkpoint of a Slurm job that has been queued again, from the run folder that it took."""
+    job, wanted = os.environ.get("SLURM_JOB_ID"), runs / name
+    if not job or os.environ.get("SLURM_RESTART_COUNT", "0") == "0":
+        return None
+    for claim in wanted.parent.glob(f"{wanted.name}*/{CLAIM}"):
+        last = claim.parent / "checkpoints" / "last.ckpt"
+        if claim.read_text().split()[1:] == [job] and last.is_file():
+            return last
+    return None
+
+
 def give_back(is_used: bool) -> None:
     """Forget this process's run folder, and remove it unless the training came so far as to use it."""
     run = Path(os.environ.pop(RUN_FOLDER, ""))
-    if not is_used and is_first_process():
-        (run / CLAIM).unlink(missing_ok=True)
-        with suppress(OSError):  # they may hold more
-            run.rmdir()
+    claim = run / CLAIM
+    if is_used or not is_first_process() or not claim.is_file():
+        return
+    if claim.read_text().startswith(NEW):
+        rmtree(run, ignore_errors=True)  # all in it was written by this training, which was refused
+        with suppress(OSError):  # it may hold more
             run.parent.rmdir()
+    elif not (run / "config.yaml").exists():
+        claim.unlink()
 
 
 def _take(run: Path) -> bool:
     """Take a folder for this process, unless it holds a run or another process has taken it."""
     if (run / "config.yaml").exists() or (run / "checkpoints").exists():
         return False
+    is_new = not run.exists()
     make_folder(run)
     try:
-        (run / CLAIM).touch(exist_ok=False)  # of two processes, one succeeds
+        with (run / CLAIM).open("x") as file:  # of two processes, one succeeds
+            file.write(f"{NEW if is_new else 'old'} {os.environ.get('SLURM_JOB_ID', '')}")
     except FileExistsError:
         return False
     return True

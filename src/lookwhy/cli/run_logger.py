@@ -27,12 +27,25 @@ LONGEST_TAG = 64
 
 
 class RunLogger(WandbLogger):
-    """A W&B logger that goes on offline when the server refuses the run or does not answer in time."""
+    """A W&B logger that goes on offline when the server refuses the run or does not answer in time.
+
+    Lightning starts a run before it sets up data and model. This logger lets that pass, so that a training
+    that is refused starts no run.
+    """
+
+    _is_asked = False
 
     @property
     @rank_zero_experiment
     def experiment(self) -> Any:
-        """The W&B run, started at the first call: on the server, or else offline."""
+        """The W&B run, started at the second call: on the server, or else offline.
+
+        Raises:
+            AttributeError: at the first call, by which Lightning looks whether there is a run to start.
+        """
+        if not self._is_asked:
+            self._is_asked = True
+            raise AttributeError("experiment")
         try:
             return super().experiment
         except StartError as error:

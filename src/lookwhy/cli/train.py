@@ -17,7 +17,8 @@ Train a VQA model and analyse it at every validation epoch. `fit` is implied.
   --config FILE            settings: a YAML file, or one that comes with lookwhy by its name, e.g. shapes;
                            later options override it
   --name NAME              name of the run; its folder is runs/NAME (runs/NAME-2 if that is taken)
-  --ckpt_path FILE         resume from a checkpoint, in the same run folder and the same W&B run
+  --ckpt_path FILE         resume from a checkpoint, in the same run folder and the same W&B run; FILE may be
+                           a run folder, or last or best for those of --name
   --group NAME, --tags '[A, B]'  group and tags of the run in W&B
   --data.folder DIR        files written by {prepare}
   --trainer.max_epochs N   number of epochs
@@ -30,18 +31,17 @@ SUBCOMMANDS = ("fit", "validate", "test")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit code: 0, 2 for wrong input, 130 when interrupted."""
+    """Run the command; returns its exit code: 0, 2 for wrong input, 130 when interrupted.
+
+    SIGTERM and SIGUSR1 end a training with 128 and the number of the signal, after it has saved a checkpoint.
+    """
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ("-h", "--help"):
         sys.stdout.write(HELP.format(train=command("train"), prepare=command("prepare")))
         return 0
     if arguments[0] not in (*SUBCOMMANDS, "sweep"):
         arguments.insert(0, "fit")
-    # The same command again would start a new run.
-    return run_command(
-        lambda: _train(arguments),
-        resume="the same command with --ckpt_path and the run folder's checkpoints/last.ckpt continues",
-    )
+    return run_command(lambda: _train(arguments), resume="training had not begun; start again")
 
 
 def _train(arguments: list[str]) -> int:

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from lookwhy.data.image_files import check_images
 from lookwhy.data.prepro import SPLITS
+from lookwhy.data.room import create, room_to_close, take_room
 from lookwhy.data.tables import FEATURES, check_shape, datasets
 from lookwhy.errors import LookwhyError, command
 from lookwhy.hdf5 import open_hdf5
@@ -68,10 +69,13 @@ def extract_features(
         images = torch.stack([recipe.load(image_root / name) for name in names])
         return forward(images).float().cpu().numpy()
 
-    with h5py.File(partial, "a") as file:
-        file.attrs["stamp"] = stamp
-        for split, names in image_files.items():
-            _extract_split(file, f"images_{split}", names, features_of, batch_size)
+    with room_to_close(partial) as ballast, h5py.File(partial, "a") as file:
+        try:
+            file.attrs["stamp"] = stamp
+            for split, names in image_files.items():
+                _extract_split(file, f"images_{split}", names, features_of, batch_size)
+        finally:
+            ballast.truncate(0)
         # Only an incomplete file needs `stamp` and `done`.
         del file.attrs["stamp"]
         for split, names in image_files.items():
@@ -86,14 +90,17 @@ def extract_features(
 def _extract_split(
     file: h5py.File, key: str, names: list[str], features_of: Callable[[list[str]], Any], batch_size: int
 ) -> None:
-    done = int(file[key].attrs.get("done", 0)) if key in file else 0
+    done = 0
+    if key in file:
+        done = int(file[key].attrs.get("done", 0))
+        take_room(file)
     desc = key.replace("images_", "features ")
     with progress(desc=desc, total=len(names), initial=done, unit="image") as bar:
         while done < len(names):
             some = names[done : done + batch_size]
             features = features_of(some)
             if key not in file:
-                file.create_dataset(key, (len(names), *features.shape[1:]), np.float32)
+                create(file, key, (len(names), *features.shape[1:]))
             file[key][done : done + len(some)] = features
             done += len(some)
             file[key].attrs["done"] = done

@@ -18,6 +18,9 @@ class TrainBatches(Sampler[Tensor]):
 
     So a resumed run draws the same batches as an uninterrupted run, independent of the global random state.
     Every rank gets the same number of batches.
+
+    Attributes:
+        start: number of batches to leave out in the next epoch, because a resumed training has seen them.
     """
 
     def __init__(
@@ -33,7 +36,7 @@ class TrainBatches(Sampler[Tensor]):
         self.rows, self.batch_size, self.sampling = rows, batch_size, sampling
         self.seed, self.rank, self.world_size = seed, rank, world_size
         self.steps = steps or -(-rows // (batch_size * world_size))
-        self.epoch = 0
+        self.epoch = self.start = 0
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch; Lightning calls this at the start of each."""
@@ -50,7 +53,8 @@ class TrainBatches(Sampler[Tensor]):
             order = random.permutation(self.rows)
         # Shares differ by one question at most, and np.array_split gives every rank len(self) batches.
         share = order[self.rank :: self.world_size]
-        for batch in np.array_split(share, len(self)):
+        start, self.start = self.start, 0
+        for batch in np.array_split(share, len(self))[start:]:
             yield torch.from_numpy(batch)
 
 

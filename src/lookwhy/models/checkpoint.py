@@ -145,6 +145,15 @@ class LoadedRun:
             note=self.data["note"],
             **stated,
         )
+        self.check_data(data)
+        return data
+
+    def check_data(self, data: VQADataModule) -> None:
+        """Refuse data with other words or answers, or with the same in another order.
+
+        Raises:
+            LookwhyError: the words or answers differ from the model's, so ids do not match.
+        """
         for what, own, found in (
             ("words", self.vocabulary.ix_to_word(), data.prepro.vocabulary.ix_to_word()),
             ("answers", self.answers, data.answers),
@@ -155,7 +164,6 @@ class LoadedRun:
                     f"{len(found)} in {data.folder / 'data_prepro.json'}; prepare that folder as it was, "
                     "or train again"
                 )
-        return data
 
 
 def describe_run(head: VQAHead, data: VQADataModule, run_folder: Path | None = None) -> dict[str, Any]:

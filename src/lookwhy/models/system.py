@@ -66,6 +66,16 @@ class VQASystem(pl.LightningModule):
         """The trainer's data module."""
         return self.trainer.datamodule  # type: ignore[attr-defined]
 
+    @staticmethod
+    def logged(data: VQADataModule) -> list[str]:
+        """Names of the metrics that a training on this data logs."""
+        accuracies = [
+            "overall",
+            *(f"answer_type/{one}" for one in sorted(set(data.prepro.test.answer_types))),
+        ]
+        names = ["train/loss", "val/loss", *(f"val/accuracy/{one}" for one in accuracies)]
+        return [*names, "val/accuracy_most_frequent_answer"]
+
     def setup(self, stage: str) -> None:
         """Check before the first step that the head can read the features and has settings."""
         self.head.check_features(self.data.feature_shape)

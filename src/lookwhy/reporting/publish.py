@@ -23,7 +23,9 @@ def publish(result: AnalysisResult, run_folder: Path, epoch: int, experiment: An
     None logs nothing. Returns the paths of the pictures.
     """
     folder = store.epoch_folder(run_folder, epoch) / "figures"
-    strips, missing = catalogue.examples(result, result.manifest.get("examples", ()))
+    # A plan without methods explains nothing, so its examples have nothing to show.
+    shown = result.manifest.get("examples", ()) if result.records else ()
+    strips, missing = catalogue.examples(result, shown)
     charts = [one for one in catalogue.charts(result) if one.name in catalogue.EPOCH_CHARTS]
     drawn: dict[str, Path] = {}
     for drawing in progress([*strips, *charts], "drawing pictures", unit="picture", leave=False):
