@@ -48,8 +48,8 @@ SIGNALS = {
 }
 """File that tells the stage, seconds to wait from its appearance, and the signal to send."""
 TRAINING = (
-    "--trainer.max_epochs=3", "--data.steps_per_epoch=20", "--data.batch_size=50", "--model.learning_rate=0.003",
-    "--analysis.epochs=[0,1]", "--analysis.plan.num_questions=24", "--analysis.plan.num_examples=2",
+    "--trainer.max_epochs=3", "--data.steps_per_epoch=60", "--data.batch_size=50", "--model.learning_rate=0.003",
+    "--analysis.epochs=[0,1]", "--analysis.plan.num_questions=42", "--analysis.plan.num_examples=2",
     "--data.annotators=simulated annotators", "--data.note=Simulated annotators, random VGG-19, a soak test.",
 )  # fmt: skip
 """Options that make the training short."""

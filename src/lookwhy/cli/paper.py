@@ -212,6 +212,8 @@ def _write_tables(root: Path, out: Path, device: str) -> None:
     from lookwhy.reporting.figures.chart import save_figure
     from lookwhy.reporting.figures.epochs import agreement_over_epochs
     from lookwhy.reporting.paper import numbers_of_paper, write_paper
+    from lookwhy.reporting.terminal.answers import print_answers
+    from lookwhy.reporting.terminal.tables import print_tables, report_console
 
     checkpoint = _checkpoint(out)
     result = api.analyze(checkpoint, out=out, device=device)
@@ -227,3 +229,6 @@ def _write_tables(root: Path, out: Path, device: str) -> None:
     inputs = fingerprints(root, [*FILES.values(), MAPS], result)
     found = numbers_of_paper(result, epochs, result.answers.accuracy, run / "config.yaml")
     write_paper(found | {"environment": environment(device), "inputs": inputs}, result, out / TABLE)
+    console = report_console()
+    print_tables(result, console)
+    print_answers(result.answers, result.result_files, console)
