@@ -4,7 +4,7 @@
 
 A server on this machine offers archives of the official names and layouts: questions and pictures of the shapes
 world (or of DIR, a folder like it), random weights as a real .caffemodel of VGG-19, SIMULATED annotator maps.
-Both ways must end in the same paper.md and paper.json, byte by byte. Takes ten minutes and 4 GB of disk.
+Both ways must end in the same paper.md and paper.json. Takes ten minutes and 3 GB of disk.
 """
 
 from __future__ import annotations
@@ -49,6 +49,8 @@ SIGNALS = {
 """File that tells the stage, seconds to wait from its appearance, and the signal to send."""
 TRAINING = (
     "--trainer.max_epochs=3", "--data.steps_per_epoch=60", "--data.batch_size=50", "--model.learning_rate=0.003",
+    "--model.head.init_args.hidden_size=128", "--model.head.init_args.num_layers=1",
+    "--model.head.init_args.common_size=256", "--model.head.init_args.dropout=0.1",
     "--analysis.epochs=[0,1]", "--analysis.plan.num_questions=42", "--analysis.plan.num_examples=2",
     "--data.annotators=simulated annotators", "--data.note=Simulated annotators, random VGG-19, a soak test.",
 )  # fmt: skip
@@ -196,11 +198,17 @@ class _Ranges(SimpleHTTPRequestHandler):
             shutil.copyfileobj(file, self.wfile)
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Stay silent: a client that was killed is no fault of the server."""
+
+
 @contextmanager
 def serving(folder: Path) -> Iterator[str]:
     """Serve a folder on a free port of this machine; yields the address."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Ranges, directory=str(folder))) as server:
-        server.daemon_threads = True
+    with _Server(("127.0.0.1", 0), partial(_Ranges, directory=str(folder))) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
@@ -257,13 +265,14 @@ def attempts(data: Path | None = None, keep: Path | None = None) -> Iterator[tup
                 yield stage, Outcome(0 if one.code == expected else 1, one.out, one.err, one.seconds)
             for name in ("the rest", "once more"):
                 one = paper(folder / "killed", address)
-                same = all(
-                    (folder / "killed/paper" / file).read_bytes()
-                    == (folder / "whole/paper" / file).read_bytes()
-                    for file in ("paper.md", "paper.json")
-                    if one.code == 0
-                )
+                same = one.code or _tables(folder / "killed") == _tables(folder / "whole")
                 yield name, one if same else Outcome(1, one.out, f"{one.err}\nother tables", one.seconds)
+
+
+def _tables(root: Path) -> list[str]:
+    """Lines of paper.md and paper.json, without the revision of the code, which may change on the way."""
+    texts = [(root / "paper" / name).read_text() for name in ("paper.md", "paper.json")]
+    return [line for text in texts for line in text.splitlines() if "git revision" not in line]
 
 
 def main() -> int:

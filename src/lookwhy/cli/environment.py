@@ -57,7 +57,9 @@ def git_revision() -> str:
         # An installed package may lie in the clone of another project.
         if not git("ls-files", "__init__.py"):
             return "none"
-        return git("rev-parse", "HEAD") + (" with changes" if git("status", "--porcelain") else "")
+        return git("rev-parse", "HEAD") + (
+            " with changes" if git("status", "--porcelain", "--untracked-files=no") else ""
+        )
     except OSError:  # no git
         return "none"
 

@@ -76,7 +76,7 @@ def run(root: Path, name: str, device: str | None, **options: Any) -> None:
     import torch
 
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    if Path(name).name != name:
+    if Path(name).name != name or name in ("", ".."):
         raise LookwhyError(
             f"expected a --name that makes a folder below --root, found {name!r}; give another"
         )
@@ -168,8 +168,8 @@ def _steps(
     fit += ["--trainer.accelerator", "cpu" if device == "cpu" else "auto", *train]
     fit += ["--runs", str(out), "--name", RUN]
     cost = (
-        "a step of 500 questions takes 0.7 s on a CPU, 10 ms on a GPU; the first analysis takes 4 s an image "
-        f"on a CPU, 0.2 s on a GPU, and keeps 7 MB of each in {root / 'cache'}"
+        "a step of 500 questions takes 0.7 s on a CPU, 10 ms on a GPU; the first analysis takes 4 to 10 s an "
+        f"image on a CPU, 0.2 s on a GPU, and keeps 7 MB of each in {root / 'cache'}"
     )
     going_on = ["--ckpt_path", str(checkpoint)] if checkpoint.exists() else []
     steps.append(Step("training", cost, "train", ["fit", *fit, *going_on], run / "metrics.json"))
