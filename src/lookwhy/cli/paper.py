@@ -200,9 +200,13 @@ def _take(step: Step) -> None:
     if step.script == "prepare":
         prepare.run(step.words)
     if step.script == "train":
+        import torch.distributed as dist
+
         from lookwhy.cli.lightning import train
 
         train(with_packaged_configs(step.words))
+        if dist.is_available() and dist.is_initialized():  # the other processes of the training have ended
+            dist.destroy_process_group()
 
 
 def _write_tables(root: Path, out: Path, device: str) -> None:
