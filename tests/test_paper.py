@@ -59,7 +59,7 @@ def said_by(arguments):
 
 @pytest.fixture(scope="module")
 def begun(tiny_world, tmp_path_factory):
-    """What the command left behind and said: the network failed, then the weights were wrong, then it was killed."""
+    """Root folder, server and results of each run: no network, wrong weights, killed, finished."""
     folder = tmp_path_factory.mktemp("paper")
     root, said = folder / "root", []
     make_archives(folder / "archives", tiny_world)

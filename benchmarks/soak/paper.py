@@ -37,7 +37,7 @@ from lookwhy.data.official import find_image, image_name
 from lookwhy.data.shapes.world import generate_shapes_world
 
 ROOT = Path(__file__).parents[2]
-SCENES = {"train": 60, "val": 40}
+SCENES = {"train": 40, "val": 20}
 SIGNALS = {
     "download": (f"{WEIGHTS}.partial", 0.2, signal.SIGKILL),
     "features": ("data_img.h5.partial", 5.0, signal.SIGKILL),
@@ -51,7 +51,7 @@ TRAINING = (
     "--trainer.max_epochs=3", "--data.steps_per_epoch=60", "--data.batch_size=50", "--model.learning_rate=0.003",
     "--model.head.init_args.hidden_size=128", "--model.head.init_args.num_layers=1",
     "--model.head.init_args.common_size=256", "--model.head.init_args.dropout=0.1",
-    "--analysis.epochs=[0,1]", "--analysis.plan.num_questions=42", "--analysis.plan.num_examples=2",
+    "--analysis.epochs=[0,1]", "--analysis.plan.num_images=6", "--analysis.plan.num_examples=2",
     "--data.annotators=simulated annotators", "--data.note=Simulated annotators, random VGG-19, a soak test.",
 )  # fmt: skip
 """Options that make the training short."""

@@ -21,7 +21,6 @@ from lookwhy.cli.configs import with_packaged_configs
 from lookwhy.errors import LookwhyError, command, extra
 from lookwhy.files import atomic_path, make_folder, sha256_file
 from lookwhy.progress import readable
-from lookwhy.schema import checked
 
 FILES = {f"--{split}-{kind}": name.format(split) for split in prepare.SPLITS for kind, name in (
     ("questions", "MultipleChoice_mscoco_{}2014_questions.json"),
@@ -117,21 +116,15 @@ def _alone(out: Path) -> Iterator[None]:
 def _keep_settings(out: Path, config: str, train: list[str]) -> None:
     """Write down how the model is trained, and refuse to continue with other settings."""
     (path,) = with_packaged_configs(["--config", config])[1:]
-    settings = {"config_sha256": sha256_file(Path(path)), "train": train}
-    kept = out / "settings.json"
+    settings = {"config": config, "config_sha256": sha256_file(Path(path)), "train": train}
+    text, kept = json.dumps(settings, indent=2) + "\n", out / "settings.json"
     if not kept.exists():
         with atomic_path(kept) as partial:
-            partial.write_text(json.dumps(settings, indent=2) + "\n")
-        return
-    try:
-        found = json.loads(kept.read_text())
-    except ValueError as error:
-        raise LookwhyError(f"expected JSON, found something else in {kept}; remove the file") from error
-    known = checked(dict[str, str | list[str]], found, "the settings of a training", kept, "remove the file")
-    if known != settings:
+            partial.write_text(text, encoding="utf-8")
+    elif kept.read_text(encoding="utf-8", errors="replace") != text:
         raise LookwhyError(
-            f"expected the --config and the options of the training that {out} was begun with "
-            f"({shlex.join(known.get('train', [])) or 'no options'}), found others; give another --name"
+            f"expected the --config and the options of {command('train')} that {out} was begun with, found "
+            f"others than in {kept}; give another --name"
         )
 
 
