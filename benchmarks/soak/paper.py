@@ -287,9 +287,8 @@ def main() -> int:
         broken += bool(outcome.broken)
         lines = outcome.out.strip().splitlines()
         last = next((line for line in reversed(lines) if re.match(r"\[\d+ of \d+\]", line)), "")
-        print(
-            f"{'BROKEN' if outcome.broken else 'as promised'}  {name}  {outcome.seconds:.0f} s  {last[:80]}"
-        )
+        verdict = "BROKEN" if outcome.broken else "as promised"
+        print(f"{verdict}  {name}  {outcome.seconds:.0f} s  {last[:60]}", flush=True)
         if outcome.broken:
             print(f"{outcome.broken}\n{outcome.err[-2000:]}", flush=True)
     return 1 if broken else 0
