@@ -161,8 +161,20 @@ def test_a_finished_command_changes_nothing_and_other_settings_are_refused(begun
     with FileLock(root / "paper/.lock"):
         assert main(words(root, web.url)) == 2
     assert "found another process at work there" in capsys.readouterr().err
-    assert main(words(root, web.url, "--name", "a/b")) == 2
-    assert "found 'a/b'" in capsys.readouterr().err
+
+
+def test_a_wrong_option_is_refused_before_anything_is_fetched(tmp_path, capsys):
+    for more, found in (
+        ({"train": ["--trainer.max_epoch=2"]}, "did you mean --trainer.max_epochs?"),
+        ({"train": ["--trainer.max_epochs=two"]}, "max_epochs"),
+        ({"train": TRAINING, "name": "a/b"}, "found 'a/b'"),
+    ):
+        name = ["--name", more["name"]] if "name" in more else []
+        assert main(words(tmp_path / "new", "http://127.0.0.1:1", *name, train=more["train"])) == 2
+        error = capsys.readouterr().err
+        assert found in error
+        assert error.count("\n") == 1
+    assert not (tmp_path / "new").exists()
 
 
 def test_make_passes_on_the_folder_and_the_mirror(tmp_path):

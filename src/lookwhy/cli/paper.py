@@ -12,13 +12,14 @@ import shlex
 import shutil
 from argparse import ArgumentParser
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout, suppress
+from io import StringIO
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from lookwhy.cli import prepare
 from lookwhy.cli.configs import with_packaged_configs
-from lookwhy.errors import LookwhyError, command, extra
+from lookwhy.errors import LookwhyError, command, extra, one_line_without
 from lookwhy.files import atomic_path, make_folder, sha256_file
 from lookwhy.progress import readable
 
@@ -75,14 +76,19 @@ def run(root: Path, name: str, device: str | None, **options: Any) -> None:
     import torch
 
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    with one_line_without(device):
+        torch.zeros(1, device=device)
     if Path(name).name != name or name in ("", ".."):
         raise LookwhyError(
             f"expected a --name that makes a folder below --root, found {name!r}; give another"
         )
-    out = make_folder(root / name)
+    out = root / name
+    training = next(step for step in _steps(root, out, device, **options) if step.script == "train")
     if os.environ.get("LOCAL_RANK", "0") != "0":  # the strategy ddp starts this command once more
-        _take(next(step for step in _steps(root, out, device, **options) if step.script == "train"))
+        _take(training)
         return
+    _check(training)
+    make_folder(out)
     with _alone(out):
         _keep_settings(out, options["config"], options["train"])
         for number in range(count := len(_steps(root, out, device, **options))):
@@ -111,6 +117,14 @@ def _alone(out: Path) -> Iterator[None]:
         raise LookwhyError(
             f"expected to work alone in {out}, found another process at work there; wait for its end"
         ) from error
+
+
+def _check(training: Step) -> None:
+    """Parse the options of the training, so that a wrong one is refused before hours of work."""
+    from lookwhy.cli.lightning import train
+
+    with redirect_stdout(StringIO()), suppress(SystemExit):
+        train(with_packaged_configs([*training.words, "--print_config"]))
 
 
 def _keep_settings(out: Path, config: str, train: list[str]) -> None:
@@ -147,7 +161,7 @@ def _steps(
     images = ["--images", str(root), "--out", str(root)]
     questions = [word for one, file in FILES.items() for word in (one, str(root / file))]
     steps.append(
-        Step("questions", "some minutes", "prepare", ["questions", *questions, *images],
+        Step("questions", "about a minute", "prepare", ["questions", *questions, *images],
              root / "data_prepro.json")
     )  # fmt: skip
     vgg = ["--arch", "vgg19", "--layer", "fc7", "--recipe", "caffe", "--weights", str(root / WEIGHTS)]
