@@ -29,7 +29,7 @@ from lookwhy.towers.shapes_cnn import RECIPE
 HEAD = {"embedding_size": 12, "hidden_size": 10, "common_size": 16}
 TRAINING = [
     "--trainer.max_epochs=2", "--data.steps_per_epoch=10", "--data.batch_size=32", "--analysis.epochs=[0]",
-    "--data.annotators=simulated annotators", "--analysis.plan.num_questions=12", "--analysis.plan.num_examples=1",
+    "--trainer.logger=false", "--data.annotators=simulated annotators", "--analysis.plan.num_questions=12", "--analysis.plan.num_examples=1",
     "--analysis.plan.bootstrap_samples=20", "--analysis.plan.image_methods=[lookwhy.attribution.Occlusion]",
     *(f"--model.head.init_args.{name}={size}" for name, size in HEAD.items()),
 ]  # fmt: skip
