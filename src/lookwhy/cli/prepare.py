@@ -70,7 +70,7 @@ def _add_download(parser: ArgumentParser) -> None:
     add = parser.add_argument
     add("dataset", choices=tuple(DATASETS), help=", ".join(DATASETS))
     add("--root", type=Path, required=True, help="folder to write to")
-    add("--base-url", type=_web_address, help="mirror that holds the files under their names")
+    add("--base-url", type=web_address, help="mirror that holds the files under their names")
     add("--timeout", type=_positive, default=30, help="reconnect after this many seconds below 1 KiB/s (30)")
     add("--no-checksum", action="store_true", help="skip the checksums: for a mirror that repacked the files")
 
@@ -106,7 +106,8 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-def _web_address(text: str) -> str:
+def web_address(text: str) -> str:
+    """The address, for argparse; only http and https are understood."""
     if not text.startswith(("http://", "https://")):
         raise ArgumentTypeError(f"expected an address that begins with http:// or https://, found {text!r}")
     return text
@@ -115,11 +116,12 @@ def _web_address(text: str) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code: 0, 2 for wrong input, 130 when interrupted."""
     arguments = list(sys.argv[1:] if argv is None else argv) or ["--help"]
-    return run_command(lambda: _dispatch(build_parser().parse_args(arguments)))
+    return run_command(lambda: run(arguments))
 
 
-def _dispatch(options: Namespace) -> int:
-    start = time.monotonic()
+def run(arguments: Sequence[str]) -> int:
+    """Run the command, and leave its errors to the caller."""
+    options, start = build_parser().parse_args(arguments), time.monotonic()
     if options.command == "download":
         where, done = options.root, _download(options)
     else:
