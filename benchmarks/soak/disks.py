@@ -90,7 +90,7 @@ _needed: dict[str, int] = {}
 
 
 def _kilobytes(world: Path, work: Work, own: Path) -> int:
-    """What a work writes, in KB; it runs once in each process of the soak."""
+    """Kilobytes that a work writes; it runs once in each process of the soak."""
     if work.name not in _needed:
         place = own / "needed"
         place.mkdir()

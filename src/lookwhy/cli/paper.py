@@ -62,7 +62,9 @@ def add_options(parser: ArgumentParser) -> None:
     add("--name", default="paper", help="folder of the results below --root (paper)")
     add("--config", default="vqa_v1", help="training config, by its file or name (vqa_v1: the paper's)")
     add("--device", choices=("cpu", "cuda"), help="where to compute (default: cuda if there is one)")
-    more = "options of train.py, after --, e.g. -- --trainer.max_epochs 2 --analysis.plan.num_questions 50"
+    more = (
+        "options of the training, after --, e.g. -- --trainer.max_epochs 2 --analysis.plan.num_questions 50"
+    )
     add("train", nargs="*", metavar="-- OPTIONS", help=more)
 
 
