@@ -78,7 +78,7 @@ def test_a_small_draw_of_the_soak_finds_every_promise_kept():
     """One trial of each kind whose trials take seconds; `make soak` runs all of them."""
     only = [
         "--only",
-        "^(wrong|damaged|other|stdout|full disk: analyze|killed (analyze|explain)|SIGTERM to analyze)",
+        "^(wrong|damaged|other|stdout|full disk: analyze|killed (analyze|explain)|SIGTERM: analyze)",
     ]
     command = [
         sys.executable,
