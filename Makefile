@@ -39,8 +39,9 @@ bench: $(STAMP)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	$(BIN)/python -m benchmarks $(FLAGS)
 
-# Every command with every kind of wrong input, and damaged files of each format; takes hours. Fewer:
-# make soak FLAGS='--cases 100 --mutations 10'
+# What users meet, tried on purpose: wrong input, damaged files, kills, signals, full disks, useless servers, several
+# processes, 2,000 epochs; takes hours (docs/reliability.md). A part, or a draw of a few minutes:
+# make soak FLAGS='--only killed --jobs 2', make soak FLAGS='--most 2 --epochs 20'
 soak: $(STAMP)
 	$(BIN)/python -m benchmarks.soak $(FLAGS)
 

@@ -75,6 +75,27 @@ def test_a_file_is_read_first_once_and_again_when_it_has_changed(tmp_path):
     assert process.wait(hdf5.IDLE + 30) == 0, "an idle process ends"
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_a_fork_reads_by_a_process_of_its_own(tmp_path):
+    for name in ("a.h5", "b.h5"):
+        with h5py.File(tmp_path / name, "w") as file:
+            file["numbers"] = [1]
+    hdf5.open_hdf5(tmp_path / "a.h5").close()
+    before = hdf5._reader._process
+    if (child := os.fork()) == 0:
+        code = 1
+        try:
+            hdf5.open_hdf5(tmp_path / "b.h5").close()
+            code = int(hdf5._reader._process.pid == before.pid)
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    hdf5.open_hdf5(tmp_path / "b.h5").close()
+    hdf5._reader.close()
+    assert before.returncode == 0
+
+
 def test_what_is_no_file_or_no_hdf5_file_is_an_ordinary_error(tmp_path):
     (tmp_path / "text.h5").write_text("no HDF5")
     with pytest.raises(OSError, match="signature"):

@@ -92,12 +92,12 @@ def _cases() -> Iterator[Case]:
         for number in WRONG_NUMBERS:
             if not (place in LARGE and len(number) > 9):
                 yield Case("wrong number", f"{place} {number!r}", command, number)
-    for text in PLANS:
-        yield Case("wrong plan", repr(text[:60]), ANALYZE.replace("{plan}", "@"), text)
+    for index, text in enumerate(PLANS):
+        yield Case("wrong plan", f"{index} {text[:60]!r}", ANALYZE.replace("{plan}", "@"), text)
     for text in SETTINGS:
         yield Case("setting of a training", text, f"{TRAIN} {text}")
-    for text in OTHER:
-        yield Case("other wrong command", text[:70], text)
+    for index, text in enumerate(OTHER):
+        yield Case("other wrong command", f"{index} {text[:60]!r}", text)
 
 
 def _closed_early(world: Path, command: str, own: Path, draw: random.Random) -> str:

@@ -51,8 +51,8 @@ def signals(world: Path) -> Iterator[Trial]:
     works.append((ANALYSING, Phase("in an analysis", file=f"{OUT}/mine", seconds=4.0)))
     for name in SIGNALS:
         for work, phase in works:
-            yield Trial(f"{name} to {work.name}", phase.name, partial(_signal, world, work, phase, name))
-        yield Trial(f"{name} to serve", "serving", partial(_serve, world, name))
+            yield Trial(name, f"{work.name}, {phase.name}", partial(_signal, world, work, phase, name))
+        yield Trial(name, "serve, serving", partial(_serve, world, name))
 
 
 def _allowed(name: str) -> set[int]:

@@ -97,7 +97,6 @@ class _Reader:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
-        self._owner = 0
         self._lock = threading.Lock()
         self._idle = threading.Timer(IDLE, self.close)
 
@@ -132,8 +131,7 @@ class _Reader:
 
     def _started(self) -> subprocess.Popen[bytes] | None:
         """The process when it is ready to read; None if there is no interpreter that could be started."""
-        # A fork shares the pipes of its parent, and an idle process may have been ended by someone else.
-        if self._process is None or self._owner != os.getpid() or self._process.poll() is not None:
+        if self._process is None or self._process.poll() is not None:  # someone else may have ended it
             if not sys.executable or hasattr(sys, "frozen"):  # a program that holds Python
                 return None
             command = [sys.executable, "-S", "-E", "-c", _CHILD, "\n".join(sys.path)]
@@ -146,19 +144,30 @@ class _Reader:
             if not process.stdout.read(1):
                 process.communicate()
                 return None
-            self._process, self._owner = process, os.getpid()
+            self._process = process
         return self._process
 
     def close(self) -> None:
         """End the process."""
         with self._lock:
-            if self._process is not None and self._owner == os.getpid():
+            if self._process is not None:
                 self._process.communicate()
             self._process = None
+
+    def forget(self) -> None:
+        """Leave the process to the parent of this fork, whose pipes it shares."""
+        if (process := self._process) is not None:
+            for pipe in (process.stdin, process.stdout):
+                assert pipe is not None
+                pipe.close()
+            process.returncode = 0  # so that Python does not warn that it still runs
+        self.__init__()  # type: ignore[misc]
 
 
 _reader = _Reader()
 atexit.register(_reader.close)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_reader.forget)
 
 
 def _reason(code: int) -> str:

@@ -267,6 +267,26 @@ def test_official_questions_find_their_images_by_their_official_names(explain, t
     assert names == [str(one["question_id"]) for one in questions]
 
 
+def test_after_a_kill_the_index_knows_the_answers_of_all_and_keeps_what_it_knew(
+    explain, batch, copies, capsys
+):
+    """A killed command leaves files that no index names; after Ctrl-C, the index keeps what an earlier one knew."""
+    asked, out = copies
+    first, second, *_ = batch.index["explanations"]
+    known = batch.index | {"explanations": [one for one in batch.index["explanations"] if one != first]}
+    (out / "index.json").write_text(json.dumps(known))
+    arguments = ["--batch", batch.asked, "--out", out, "--format", "json,svg"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(explanations, "write_explanation", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        assert explain(*arguments) == 130
+    assert strict_json(out / "index.json") == known
+    capsys.readouterr()
+    assert explain(*arguments) == 0
+    assert "1 explained" in capsys.readouterr().out
+    assert strict_json(out / "index.json") == batch.index
+    assert second["answer"]
+
+
 def test_an_interrupted_batch_leaves_whole_files_and_goes_on(explain, batch, tmp_path, monkeypatch, capsys):
     before, written = explanations.write_explanation, []
 

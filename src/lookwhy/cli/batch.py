@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import time
 from collections import defaultdict
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from lookwhy.progress import progress, write_above
 from lookwhy.reporting.figures.explanation import NUMBERS, PICTURES, Json, number
 
 INDEX, INDEX_VERSION = "index.json", 1
+SECONDS_BETWEEN_INDICES = 30.0
+"""A killed command repeats the explanations of at most this time."""
 
 
 def explain_batch(
@@ -52,7 +55,8 @@ class _Batch:
         self._model, self._out, self._endings, self._overwrite = model, out, endings, overwrite
         self._index: dict[str, Json] = {}
         self._explained = self._existing = self._bad = 0
-        self._before = _answers_in(out / INDEX)
+        self._before = _entries_in(out / INDEX)
+        self._written = time.monotonic()
 
     def run(self, rows: list[ListedQuestion | BadRow]) -> None:
         of_image: dict[Path, list[ListedQuestion]] = defaultdict(list)
@@ -69,9 +73,12 @@ class _Batch:
                     for row in questions:
                         picture = self._explain(row, picture)
                         bar.update()
-            finally:
-                # Written after an interruption, too.
-                self._write_index()
+                        if time.monotonic() - self._written > SECONDS_BETWEEN_INDICES:
+                            self._write_index(is_whole=False)
+            except BaseException:  # also an interruption
+                self._write_index(is_whole=False)
+                raise
+        self._write_index(is_whole=True)
         self._print_counts(len(rows))
 
     def _explain(self, row: ListedQuestion, picture: PictureView | None) -> PictureView | None:
@@ -79,8 +86,10 @@ class _Batch:
         try:
             name = self._name(row)
             files = [self._out / f"{name}{ending}" for ending in self._endings]
-            answer = self._before.get(name, {"answer": None, "probability": None})
-            if name in self._index or not (self._overwrite or not all(file.is_file() for file in files)):
+            answer = {key: self._before.get(name, {}).get(key) for key in ("answer", "probability")}
+            # After a kill, no index knows the answers of the last explanations: they are repeated.
+            is_there = name in self._before and all(file.is_file() for file in files)
+            if name in self._index or (is_there and not self._overwrite):
                 self._existing += 1
                 why = None
             else:
@@ -110,9 +119,12 @@ class _Batch:
         self._bad += 1
         write_above(f"{where}: {why}")
 
-    def _write_index(self) -> None:
+    def _write_index(self, is_whole: bool) -> None:
+        """Write the index of this list; until it is whole, it keeps the entries of an earlier command."""
+        self._written = time.monotonic()
         content = {"schema_version": INDEX_VERSION, **self._model.origin}
-        content["explanations"] = [*self._index.values()]
+        entries = self._index if is_whole else self._before | self._index
+        content["explanations"] = [*entries.values()]
         text = json.dumps(content, ensure_ascii=False, allow_nan=False, indent=1)
         with writing("a folder to write to", self._out), atomic_path(self._out / INDEX) as partial:
             partial.write_text(text + "\n", encoding="utf-8")
@@ -128,10 +140,10 @@ class _Batch:
             )
 
 
-def _answers_in(index: Path) -> dict[str, Json]:
-    """Answers by name from the index of an earlier command; none if it cannot be read."""
+def _entries_in(index: Path) -> dict[str, Json]:
+    """Entries by name of the index of an earlier command; none if it cannot be read."""
     try:
         entries = json.loads(index.read_text(encoding="utf-8"))["explanations"]
-        return {one["name"]: {key: one[key] for key in ("answer", "probability")} for one in entries}
-    except (OSError, ValueError, KeyError, TypeError):
+        return {one["name"]: one for one in entries if {"answer", "probability"} <= one.keys()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
