@@ -77,7 +77,7 @@ def test_a_missing_image_costs_the_analysis_and_the_line_tells_how_to_make_up_fo
     check_that_only_the_analysis_is_missing(done, tmp_path)
 
 
-class Broken(WordDrop):
+class FaultyMethod(WordDrop):
     """A method with a fault."""
 
     def __call__(self, *_):
@@ -89,7 +89,11 @@ def no_folder(folder):
 
 
 FAULTS = {
-    "a fault in a method": ([Broken()], None, r"division by zero \(ZeroDivisionError\), the traceback is in"),
+    "a fault in a method": (
+        [FaultyMethod()],
+        None,
+        r"division by zero \(ZeroDivisionError\), the traceback is in",
+    ),
     "a folder that cannot be written": ([], no_folder, r"\(NotADirectoryError\)|\(FileExistsError\)"),
 }
 
