@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test bench soak docs-figures clean
+.PHONY: demo test bench soak paper paper-root docs-figures clean
 .DELETE_ON_ERROR:
 
 # The stamp file records the last installation, so that a second call installs nothing.
@@ -43,6 +43,14 @@ bench: $(STAMP)
 # make soak FLAGS='--cases 100 --mutations 10'
 soak: $(STAMP)
 	$(BIN)/python -m benchmarks.soak $(FLAGS)
+
+# Goyal et al. 2016 from nothing: downloads, trains, analyses; the same command goes on where it stopped (docs/paper.md):
+# make paper ROOT=DIR [BASE_URL=MIRROR] [FLAGS='--device cpu']
+paper: paper-root $(STAMP)
+	$(BIN)/python analyze.py paper --root "$(ROOT)" $(if $(BASE_URL),--base-url "$(BASE_URL)") $(FLAGS)
+
+paper-root:
+	@test -n "$(ROOT)" || { echo "make paper needs a folder to download to: make paper ROOT=DIR"; exit 2; }
 
 # The pictures in README and docs; docs/figures.md explains how to make the runs that they need.
 DOCS_RUNS ?= runs/demo runs/shapes_san

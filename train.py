@@ -2,7 +2,10 @@
 
 import sys
 
-from lookwhy.cli.train import main
+try:
+    from lookwhy.cli.train import main
+except KeyboardInterrupt:
+    sys.exit(130)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,6 +1,7 @@
 """Messages name commands as their reader has them."""
 
 import ast
+import os
 import re
 import sys
 
@@ -39,6 +40,25 @@ def clone(tmp_path_factory):
 def test_a_message_names_the_scripts_of_a_clone_or_the_console_script(script, inside, expected, clone):
     done = run([sys.executable, *script], clone / inside)
     assert done.stdout.strip() == expected, done.stderr
+
+
+INTERRUPT = """
+import os, signal, sys
+class Finder:
+    def find_spec(self, name, *_):
+        if name == "lookwhy.cli":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signal")
+@pytest.mark.parametrize("script", SCRIPTS.values())
+def test_ctrl_c_while_a_command_is_imported_prints_no_traceback(script, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(INTERRUPT)
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    done = run([sys.executable, ROOT / script, "--help"], tmp_path, PYTHONPATH=path)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
 def texts(path):

@@ -8,7 +8,7 @@ import pytest
 
 SOURCE = Path(__file__).parent.parent / "src" / "lookwhy"
 ORDER = [
-    "errors", "keys", "types", "files", "schema", "places", "progress", "stopwatch", "metrics", "towers", "data", "models",
+    "errors", "keys", "types", "files", "hdf5", "schema", "places", "progress", "stopwatch", "metrics", "towers", "data", "models",
     "attribution", "analysis", "stored", "store", "reporting", "callbacks", "live", "api", "cli",
 ]  # fmt: skip
 LIGHTNING = ("data/datamodule.py", "models/system.py", "models/checkpoint.py", "callbacks/", "cli/")

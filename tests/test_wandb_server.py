@@ -1,36 +1,20 @@
 """`python train.py` with an API key and a server that is of no use: real W&B, a stand-in for its server."""
 
 import json
-import threading
 import time
 
 import pytest
 from tiny_runs import leet, run, train_command
-from web_server import QuietHandler, serving
+from web_server import USELESS, useless_server
 
 from lookwhy import store
 
-ANSWERS = {"refuses the key": 401, "answers 500": 500, "hangs": None}
 
-
-@pytest.fixture(params=ANSWERS)
+@pytest.fixture(params=USELESS)
 def server(request):
     """Address of a server that gives one answer to everything, or none."""
-    code, over = ANSWERS[request.param], threading.Event()
-
-    class Handler(QuietHandler):
-        def answer(self):
-            self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            if code is None:
-                over.wait()
-            else:
-                self.reply(code, b"{}")
-
-        do_GET = do_POST = do_PUT = answer  # noqa: N815
-
-    with serving(Handler) as address:
+    with useless_server(USELESS[request.param]) as address:
         yield address
-        over.set()
 
 
 @pytest.mark.slow

@@ -36,6 +36,30 @@ class QuietHandler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
 
+USELESS = {"refuses the key": 401, "asks to wait": 429, "answers 500": 500, "hangs": None}
+"""The only answer of a useless server to everything; None: it never answers."""
+
+
+@contextmanager
+def useless_server(code):
+    """A server that gives one answer to everything, or none; yields its address."""
+    over = threading.Event()
+
+    class Handler(QuietHandler):
+        def answer(self):
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            if code is None:
+                over.wait()
+            else:
+                self.reply(code, b"{}")
+
+        do_GET = do_POST = do_PUT = answer  # noqa: N815
+
+    with serving(Handler) as address:
+        yield address
+        over.set()
+
+
 class WebServer(ThreadingHTTPServer):
     """Serve `files`, and misbehave as `plan[name]` says: one step for each GET of the name.
 

@@ -1,132 +1,89 @@
-"""Long runs that try what users meet: wrong input of every kind, and damaged files.
+"""Long runs that try what users meet: wrong input, damaged files, kills, signals, full disks, servers, many epochs.
 
-    python -m benchmarks.soak [--cases N] [--mutations N] [--seed S] [--only TEXT]
+    python -m benchmarks.soak [--only TEXT] [--most N] [--jobs N] [--seed S] [--markdown]
+        [--mutations N] [--kills N] [--epochs N]
 
-Prints each broken promise and, at the end, a table: tried, as promised, broken. Exit code 1 if any was broken.
+Prints each broken promise with the command that repeats it and, at the end, a table: kind, tried, as promised,
+broken. Exit code 1 if any was broken.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib
-import random
-import shutil
+import shlex
+import sys
 import tempfile
-from collections import Counter
+import time
 from pathlib import Path
-from types import SimpleNamespace
 
-from benchmarks.soak.attempts import Outcome, attempt
-from benchmarks.soak.catalogue import ANALYZE, EXPLAIN, QUESTIONS, TRAIN, Case, all_cases
-from benchmarks.soak.mutations import mutated
+from benchmarks.soak.attempts import import_commands
+from benchmarks.soak.catalogue import catalogue
+from benchmarks.soak.disks import disks
+from benchmarks.soak.kills import kills
+from benchmarks.soak.long_run import long_run
+from benchmarks.soak.mutations import mutations
+from benchmarks.soak.offline import servers
+from benchmarks.soak.processes import processes
+from benchmarks.soak.signals import signals
+from benchmarks.soak.trials import Table, Trial, drawn, outcomes
 from benchmarks.soak.world import make_world
-
-READERS = {
-    "data/data_prepro.h5": TRAIN,
-    "data/data_prepro.json": TRAIN,
-    "data/data_img.h5": TRAIN,
-    "data/questions_val.json": QUESTIONS,
-    "data/annotations_val.json": QUESTIONS,
-    "data/tower.pt": EXPLAIN,
-    "runs/sound/checkpoints/last.ckpt": EXPLAIN,
-    "picture.png": EXPLAIN.replace("{picture}", "picture.png"),
-    "list.csv": "analyze explain {ckpt} --batch {csv} --out out",
-    "list.jsonl": "analyze explain {ckpt} --batch {jsonl} --out out",
-    "plan.yaml": ANALYZE,
-    "config.yaml": TRAIN,
-    "ANALYSIS/manifest.json": "analyze compare {run} --out page.html",
-    "ANALYSIS/summary.json": "analyze compare {run} --out page.html",
-    "ANALYSIS/curves.json": "analyze compare {run} --out page.html",
-    "ANALYSIS/records.parquet": "analyze compare {run} --out page.html",
-    "ANALYSIS/maps.h5": "analyze figures {run} --out out",
-}
-"""Files of the small world, and a command that reads each of them."""
+from lookwhy.progress import progress
 
 
-def run(words: tuple[str, ...], folder: Path) -> Outcome:
-    """Attempt `train ...`, `analyze ...` or `prepare ...`, without the network and without colours."""
-    main = importlib.import_module(f"lookwhy.cli.{words[0]}").main
-    return attempt(main, list(words[1:]), folder)
+def options_of(argv: list[str] | None) -> argparse.Namespace:
+    """Parse the options; without any, everything is tried at full size, which takes hours."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.soak",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add(
+        "--only",
+        default="",
+        metavar="TEXT",
+        help="trials whose `kind: name` is TEXT, or matches it (re.search)",
+    )
+    add("--most", type=int, metavar="N", help="at most N trials of each kind, drawn at random")
+    add("--jobs", type=int, default=1, help="trials that run at once (1)")
+    add("--seed", type=int, default=0, help="seed of everything that is drawn (0)")
+    add("--markdown", action="store_true", help="print the table as Markdown")
+    add("--mutations", type=int, default=1000, help="damaged copies of each file (1000)")
+    add("--kills", type=int, default=50, help="kills of each command (50)")
+    add("--epochs", type=int, default=2000, help="epochs of the long training (2000)")
+    return parser.parse_args(argv)
 
 
-class Table:
-    """Number of attempts of each group, and of broken promises."""
-
-    def __init__(self) -> None:
-        self.tried, self.broken = Counter[str](), Counter[str]()
-
-    def add(self, group: str, name: str, outcome: Outcome) -> None:
-        """Count an attempt; print it if a promise was broken."""
-        self.tried[group] += 1
-        if outcome.broken:
-            self.broken[group] += 1
-            print(f"BROKEN {group} | {name} | {outcome.broken[:300]}", flush=True)
-
-    def print(self) -> None:
-        """Print the table."""
-        print(f"\n{'group':44} {'tried':>7} {'as promised':>12} {'broken':>7}")
-        for group, tried in self.tried.items():
-            print(f"{group:44} {tried:7,} {tried - self.broken[group]:12,} {self.broken[group]:7,}")
-        total, broken = self.tried.total(), self.broken.total()
-        print(f"{'all':44} {total:7,} {total - broken:12,} {broken:7,}")
-
-
-def try_cases(cases: list[Case], folder: Path, table: Table) -> None:
-    """Attempt each case in an empty folder."""
-    for case in cases:
-        with tempfile.TemporaryDirectory(dir=folder) as work:
-            table.add(case.group, case.name, run(case.words, Path(work)))
-
-
-def try_mutations(count: int, draw: random.Random, sound: SimpleNamespace, only: str, table: Table) -> None:
-    """Read `count` damaged copies of each file with a copy of the world around it."""
-    for name, command in READERS.items():
-        if only not in name:
-            continue
-        with tempfile.TemporaryDirectory() as work:
-            copy = Path(work) / "world"
-            shutil.copytree(
-                sound.folder, copy, symlinks=True, ignore=shutil.ignore_patterns("wrong", "wandb")
-            )
-            shutil.copy(sound.picture, copy / "picture.png")
-            places = {key: str(copy / value.relative_to(sound.folder)) for key, value in vars(sound).items()}
-            analysis = max((copy / "runs/sound/analysis").iterdir())
-            path = analysis / Path(name).name if name.startswith("ANALYSIS") else copy / name
-            content = path.read_bytes()
-            words = tuple(word.format(**places) for word in command.split(" "))
-            for number in range(count):
-                path.write_bytes(mutated(content, draw))
-                outcome = run(words, copy)
-                table.add(f"damaged {path.name}", str(number), outcome)
-                for made in ("out", "why.png", "page.html", "runs/mine"):
-                    shutil.rmtree(copy / made, ignore_errors=True)
+def all_trials(world: Path, options: argparse.Namespace) -> list[Trial]:
+    """Every trial at the sizes of the options."""
+    return [
+        *catalogue(world),
+        *mutations(world, options.mutations),
+        *kills(world, options.kills),
+        *signals(world),
+        *disks(world),
+        *servers(world),
+        *processes(world),
+        *long_run(world, options.epochs),
+    ]
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run what the options ask for; 1 if a promise was broken."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--cases", type=int, help="attempt this many cases, drawn at random (default: all)")
-    parser.add_argument("--mutations", type=int, default=1000, help="damaged files of each kind (1000)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of what is drawn (0)")
-    parser.add_argument("--only", default="", help="cases and files whose name contains this text")
-    options = parser.parse_args(argv)
-    draw, table = random.Random(options.seed), Table()
-    for name in ("train", "analyze", "prepare", "lightning"):
-        importlib.import_module(f"lookwhy.cli.{name}")
-    for name in ("callbacks", "live.server", "reporting.figures.sheet", "reporting.page.html"):
-        importlib.import_module(f"lookwhy.{name}")
+    options, table, start = options_of(argv), Table(), time.monotonic()
+    sizes = f"--seed {options.seed} --mutations {options.mutations} --kills {options.kills} --epochs {options.epochs}"
+    import_commands()
     with tempfile.TemporaryDirectory() as folder:
-        sound = make_world(Path(folder))
-        cases = [one for one in all_cases(Path(folder), sound) if options.only in f"{one.group} {one.name}"]
-        if options.cases is not None:
-            cases = draw.sample(cases, min(options.cases, len(cases)))
-        try_cases(cases, Path(folder), table)
-        try_mutations(options.mutations, draw, sound, options.only, table)
-    table.print()
+        world = make_world(Path(folder) / "world")
+        trials = drawn(all_trials(world, options), options.only, options.most, options.seed)
+        print(f"{len(trials):,} trials; the small world took {time.monotonic() - start:.0f} s", flush=True)
+        done = outcomes(trials, options.jobs, options.seed, Path(folder))
+        for trial, broken in progress(done, desc="trials", total=len(trials), unit="trial"):
+            table.add(trial, broken, f"python -m benchmarks.soak {sizes} --only {shlex.quote(trial.title)}")
+    table.print(options.markdown)
+    print(f"\nseed {options.seed}, {(time.monotonic() - start) / 60:.1f} minutes", flush=True)
     return 1 if table.broken.total() else 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(main())

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lookwhy.errors import LookwhyError, option
-
-if TYPE_CHECKING:
-    import h5py
 
 MAX_YAML_VALUES = 100_000
 """Largest number of values in a YAML file, each alias replaced by what it stands for."""
@@ -47,6 +43,8 @@ def regular(path: Path) -> Path:
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary name in the same folder; rename it to `path` on success, remove it on any error."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "a folder where a file is to be written", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
@@ -54,23 +52,6 @@ def atomic_path(path: Path) -> Iterator[Path]:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
-
-
-@contextmanager
-def new_hdf5(path: Path) -> Iterator[h5py.File]:
-    """An HDF5 file that is made in memory and written to `path` at the end.
-
-    On a full disk, HDF5 itself cannot close its file, and ends the process with a segmentation fault.
-
-    Raises:
-        OSError: there is no room for the file.
-    """
-    import h5py  # it takes a moment to import
-
-    content = io.BytesIO()
-    with h5py.File(content, "w") as file:
-        yield file
-    path.write_bytes(content.getbuffer())
 
 
 def read_yaml(path: Path, expected: str, remedy: str) -> Any:

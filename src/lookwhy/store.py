@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 import torch
 
 from lookwhy.errors import LookwhyError, command
-from lookwhy.files import new_hdf5
+from lookwhy.hdf5 import new_hdf5, open_hdf5
 from lookwhy.schema import checked
 from lookwhy.stored import (
     RECORD_COLUMNS,
@@ -34,7 +34,7 @@ from lookwhy.stored import (
     methods_of,
     records_from,
 )
-from lookwhy.types import AnalysisResult, ImportanceMaps
+from lookwhy.types import TEXT_IDS, AnalysisResult, ImportanceMaps
 
 __all__ = ["RECORD_COLUMNS", "UNTRAINED", "epoch_folder", "load", "load_scalars", "save", "stored_epochs"]
 
@@ -81,8 +81,11 @@ def save(result: AnalysisResult, folder: Path) -> Path:
         (partial / "manifest.json").write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n")
         (partial / "summary.json").write_text(json.dumps(result.summary, indent=2, sort_keys=True) + "\n")
         (partial / "curves.json").write_text(json.dumps(result.curves, sort_keys=True) + "\n")
-        records = pa.Table.from_pylist(result.records, schema=RECORD_COLUMNS)
-        pq.write_table(records, partial / "records.parquet")
+        columns = RECORD_COLUMNS
+        for name in TEXT_IDS:
+            if any(record.get(name) for record in result.records):
+                columns = columns.append(pa.field(name, pa.string()))
+        pq.write_table(pa.Table.from_pylist(result.records, schema=columns), partial / "records.parquet")
         _write_maps(result, partial / "maps.h5")
         if folder.exists():
             # Moved away whole: a process killed while it removes files would leave half a folder.
@@ -104,7 +107,7 @@ def load(folder: Path) -> AnalysisResult:
     records, maps = folder / "records.parquet", folder / "maps.h5"
     with _readable(records):
         result.records = records_from(pq.read_table(records), records, AGAIN)
-    with _readable(maps), h5py.File(maps) as file:
+    with _readable(maps), open_hdf5(maps) as file:
         result.maps, result.human, result.question_ids = _read_maps(file, maps)
     check_ids(result, folder, AGAIN)
     return result

@@ -85,7 +85,8 @@ RECORD_COLUMNS = pa.schema([
     ("top_group", pa.string()), ("flips", pa.int64()),
 ])  # fmt: skip
 """Columns of records.parquet. A value is null if its column does not apply to the method: `rho` for a
-question method, `top_word` for an image method, `flips` for a method that removes nothing."""
+question method, `top_word` for an image method, `flips` for a method that removes nothing. `TEXT_IDS` are
+further columns of data whose ids are text; `question_id` and `image_id` are numbers in their place."""
 _NEVER_NULL = ("question_id", "image_id", "domain", "method")
 
 

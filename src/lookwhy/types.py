@@ -44,6 +44,8 @@ Explains = Literal["probability", "logit"]
 """Quantity of an answer that a method explains."""
 Curve = dict[str, list[float]]
 """Points of a curve: "x", "y" and optionally "n", the number of questions of each point."""
+TEXT_IDS = ("question_id_text", "image_id_text")
+"""Fields of a record with ids that are text in the questions file; a record without such an id lacks them."""
 
 
 @dataclass
@@ -61,6 +63,8 @@ class VQABatch:
         answers: answers of the ten annotators to each question.
         question_types: types in the official annotations ("what is", "how many", ...).
         answer_types: "yes/no", "number" or "other".
+        question_id_texts: ids of the questions where the questions file has texts in place of numbers.
+        image_id_texts: the same of the images.
     """
 
     question_ids: Int64[Tensor, " B"]
@@ -75,6 +79,8 @@ class VQABatch:
     answers: list[list[str]] = field(default_factory=list)
     question_types: list[str] = field(default_factory=list)
     answer_types: list[str] = field(default_factory=list)
+    question_id_texts: list[str] = field(default_factory=list)
+    image_id_texts: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.question_ids)

@@ -77,7 +77,7 @@ def test_a_missing_image_costs_the_analysis_and_the_line_tells_how_to_make_up_fo
     check_that_only_the_analysis_is_missing(done, tmp_path)
 
 
-class FaultyMethod(WordDrop):
+class WordDropWithFault(WordDrop):
     """A method with a fault."""
 
     def __call__(self, *_):
@@ -90,7 +90,7 @@ def no_folder(folder):
 
 FAULTS = {
     "a fault in a method": (
-        [FaultyMethod()],
+        [WordDropWithFault()],
         None,
         r"division by zero \(ZeroDivisionError\), the traceback is in",
     ),

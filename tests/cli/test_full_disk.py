@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from tiny_runs import ROOT, run, train_command
 
-from lookwhy.files import new_hdf5
+from lookwhy.hdf5 import new_hdf5
 from lookwhy.models import load_checkpoint
 
 SIZE = 1 << 20

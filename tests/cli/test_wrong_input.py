@@ -95,6 +95,9 @@ EXPECTED = {
     "compare {run} {run}": "expected each run once",
     "compare {run} {run}/../first": "expected each run once",
     "compare nowhere": "expected a run folder",
+    "compare {run} --out .": "a folder where a file is to be written",
+    "compare {loop}": "form a circle; give another path",
+    "compare a\0b": "embedded null byte .. give another path",
     "compare {run} --examples 0": "expected 1 or more examples, found 0",
     "compare {run} --out {run}": "expected a file that can be written",
     "figures {run} --out f --epoch 7": "expected an analysed epoch",
@@ -131,6 +134,7 @@ def places(tiny_world, tiny_checkpoint, tmp_path_factory):
     run = make_run(folder / "first", save_pictures(folder / "images"), range(-1, 2))
     picture = min((tiny_world / "images" / "shapes_val").glob("*.png"))
     os.mkfifo(folder / "fifo")
+    (folder / "loop").symlink_to("loop")
     training = " ".join(["train", *train_options(tiny_world, "--trainer.logger=false")])
     return {
         "world": tiny_world,
@@ -138,6 +142,7 @@ def places(tiny_world, tiny_checkpoint, tmp_path_factory):
         "run": run,
         "picture": picture,
         "fifo": folder / "fifo",
+        "loop": folder / "loop",
         "train": training,
         "trained": tiny_checkpoint.parents[1],
         "bad": bad_yaml(folder / "bad"),

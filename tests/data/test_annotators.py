@@ -48,6 +48,43 @@ def test_maps_lie_anywhere_below_the_folder_in_the_order_of_their_numbers(tmp_pa
     assert found == {number: [tmp_path / name for name in names] for number, names in maps.items()}
 
 
+def test_maps_without_an_annotators_number_and_in_other_files_are_read_where_they_stand_alone(tmp_path):
+    for name in ("7.png", "7_1.PNG", "8.jpg", "9_2.jpeg", "9_1.png", "notes_1.txt"):
+        (tmp_path / name).touch()
+    found = {number: [path.name for path in paths] for number, paths in find_annotator_maps(tmp_path).items()}
+    assert found == {7: ["7_1.PNG"], 8: ["8.jpg"], 9: ["9_1.png", "9_2.jpeg"]}
+    (tmp_path / "8.png").touch()
+    with pytest.raises(LookwhyError, match="found .*8.jpg and .*8.png; remove one"):
+        find_annotator_maps(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([[0, 0.25], [0.5, 1]], [[0, 63.75], [127.5, 255]]),
+        ([[0, 64], [128, 255]], [[0, 64], [128, 255]]),
+        ([[0, -1], [0, 1]], "expected attention from 0 on, found -1 to 1 in"),
+        ([[0, np.nan], [0, 1]], "expected attention from 0 on, found nan to nan in"),
+    ],
+)
+def test_maps_of_floats_are_scaled_and_never_black(tmp_path, values, expected):
+    Image.fromarray(np.array(values, np.float32)).save(tmp_path / "7_1.png", format="TIFF")
+    files = find_annotator_maps(tmp_path)
+    if isinstance(expected, str):
+        with pytest.raises(LookwhyError, match=expected):
+            load_annotator_maps(files, [7], 2)
+    else:
+        np.testing.assert_allclose(load_annotator_maps(files, [7], 2)[7][0], expected)
+
+
+def test_maps_of_a_question_whose_id_is_text_are_named_by_the_text(tmp_path):
+    for name in ("q_a_2.png", "q_a_1.png", "5_1.png", "3_1.png", "other_1.png"):
+        (tmp_path / name).touch()
+    # The number of a text is no name of a map: 5 is another question's.
+    found = find_annotator_maps(str(tmp_path), {"q_a": 5})
+    assert found == {5: [tmp_path / "q_a_1.png", tmp_path / "q_a_2.png"], 3: [tmp_path / "3_1.png"]}
+
+
 def test_a_folder_without_maps_no_folder_and_two_maps_of_one_annotator_are_refused(tmp_path):
     for folder in (tmp_path, tmp_path / "gone"):
         with pytest.raises(LookwhyError, match="expected .*<question_id>_<k>.png.* found no"):
@@ -77,12 +114,19 @@ def test_a_damaged_map_is_read_or_refused_in_one_line(tmp_path, picture):
 
 
 @pytest.mark.parametrize(
-    ("mode", "found"), [("RGB", "a coloured one"), ("P", "a coloured one"), ("RGBA", "one with transparency")]
+    ("mode", "clear_rows", "found"),
+    [
+        ("RGB", 0, "a coloured one"),
+        ("P", 0, "a coloured one"),
+        ("RGBA", 2, "one with transparency"),
+        ("RGBA", 4, "one with transparency"),
+        ("LA", 4, "one with transparency"),
+    ],
 )
-def test_a_coloured_or_transparent_map_is_refused(tmp_path, mode, found):
+def test_a_coloured_or_transparent_map_is_refused(tmp_path, mode, clear_rows, found):
     pixels = np.full((4, 4, 4), 255, np.uint8)
-    if mode == "RGBA":
-        pixels[:2, :, 3] = 40
+    if clear_rows:
+        pixels[:clear_rows, :, 3] = 0
     else:
         pixels[:2, :, :3] = (128, 0, 0)  # the hottest colour of jet, as dark as its coldest
     Image.fromarray(pixels).convert(mode).save(tmp_path / "77_1.png")

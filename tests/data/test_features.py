@@ -80,6 +80,8 @@ def test_rows_are_contiguous_float32_in_the_order_of_the_files_and_stamped_with_
     [
         *((at, {}, 2, BATCHES[at - 1 :]) for at in (1, 3, 6)),
         (3, {}, 5, [[40, 50, 60], [70, 80, 0]]),
+        # The content of the weights counts; their path may have become another.
+        (3, {"weights": "/another/folder/tower.pt"}, 2, BATCHES[2:]),
         (3, {"weights_sha256": "other"}, 2, BATCHES),
     ],
 )
@@ -93,10 +95,24 @@ def test_interrupted_work_of_the_same_tower_is_continued(images, interrupt_at, c
     assert not out.with_name("data_img.h5.partial").exists()
 
 
+def test_partial_work_of_other_settings_is_set_aside_with_a_line_and_continued_later(images, capsys):
+    other, again = DESCRIPTION | {"weights_sha256": "other"}, Forward()
+    with pytest.raises(KeyboardInterrupt):
+        extract(images, Forward(3), other)
+    capsys.readouterr()
+    check(extract(images, Forward()))
+    [aside] = images.parent.glob("*.partial")
+    assert f"held features with other settings; it is kept as {aside}" in capsys.readouterr().err
+    check(extract(images, again, other))
+    assert again.batches == BATCHES[2:]
+    assert list(images.parent.glob("*.partial")) == []
+
+
 def test_a_damaged_partial_file_is_started_over_and_one_of_a_running_process_left_alone(images):
     partial = images.parent / "data_img.h5.partial"
     partial.write_bytes(b"\x89HDF half a file")
     check(extract(images, Forward()))
+    assert images.parent.joinpath("data_img.h5.damaged.partial").read_bytes() == b"\x89HDF half a file"
     hold = f"import h5py, sys; f = h5py.File({str(partial)!r}, 'a'); print('held', flush=True); input()"
     with subprocess.Popen([sys.executable, "-c", hold], stdin=-1, stdout=-1) as holder:
         assert holder.stdout.readline() == b"held\n"
@@ -139,6 +155,18 @@ def test_missing_foreign_and_incomplete_files_are_named_and_the_original_ones_ha
     path.write_bytes(b"no HDF5")
     with pytest.raises(LookwhyError, match=f"found something else in {path}"):
         read_features(path)
+    for name, values, found in (
+        ("features", np.ones((2, 8), np.float32), "the dataset images_train, found features in"),
+        ("images_train", np.ones(2, np.float32), r"the shape \(M, ...\) of images_train, found \(2,\) in"),
+        ("images_train", np.ones((2, 8), np.complex64), "real numbers in images_train, found complex64"),
+        ("images_train", np.ones((2, 8), bool), "real numbers in images_train, found bool"),
+    ):
+        with h5py.File(path, "w") as file:
+            file[name] = values
+        with pytest.raises(
+            LookwhyError, match=rf"\Aexpected .*{found}.*rows in the order of unique_img_train"
+        ):
+            read_features(path)
     with h5py.File(path, "w") as file:
         file["images_train"] = np.ones((2, 4096), np.float32)
     with pytest.raises(LookwhyError, match=f"images_test.* {path}"):

@@ -9,7 +9,7 @@ import pytest
 from official_files import entry, write_official, write_original
 
 from lookwhy.data import prepro_writer
-from lookwhy.data.prepro import read_prepro
+from lookwhy.data.prepro import join_annotations, read_prepro
 from lookwhy.data.prepro_writer import prepare_questions
 from lookwhy.errors import LookwhyError
 
@@ -128,6 +128,54 @@ def test_the_image_folder_is_stated_and_its_png_files_are_found(tmp_path, place)
     assert found.test.image_files == [f"val2014/COCO_val2014_00000000000{n}" for n in ("9.jpg", "7.png")]
 
 
+def change(path, edit):
+    content = json.loads(path.read_text())
+    edit(content)
+    path.write_text(json.dumps(content))
+
+
+def test_text_ids_are_numbered_in_the_arrays_and_kept_beside_them(tmp_path):
+    files = *write_official(tmp_path, "train", TRAIN), *write_official(tmp_path, "val", VAL)
+    names = {30: "q1", 90: "q1", 70: "70", 3: "n1", 9: "pictures/cat", 7: 1}
+
+    def rename(content):
+        for one in content.get("questions") or content["annotations"]:
+            one |= {key: names.get(one[key], one[key]) for key in ("question_id", "image_id")}
+
+    for path in files:
+        change(path, rename)
+    counts = prepare_questions(*files, tmp_path / "out", num_answers=2)
+    found = read_prepro(tmp_path / "out")
+    # The texts get the numbers that are free: 1 is an image already.
+    assert found.train.question_ids.tolist() == [50, 51, 1]
+    assert found.train.original_ids == [50, 51, "q1"]
+    assert found.test.question_ids.tolist() == [1, 70, 91]
+    assert found.test.original_ids == ["q1", "70", 91]
+    assert (found.train.image_ids.tolist(), found.test.image_ids.tolist()) == ([5, 5, 2], [3, 1, 3])
+    assert found.test.image_id_texts == ["pictures/cat", "", "pictures/cat"]
+    assert found.test.image_files == ["val2014/pictures/cat.jpg", "val2014/COCO_val2014_000000000001.jpg"]
+    assert counts.shared == 1
+    # The original's datasets stay numbers, and join_annotations finds the questions by their texts.
+    with h5py.File(tmp_path / "out/data_prepro.h5") as file:
+        assert file["question_id_test"].dtype == np.uint32
+    join_annotations(found, *files[2:])
+    assert found.test.answers10[1] == ["größer"] * 10
+
+
+def test_several_files_make_one_side_and_test_dev_keeps_its_name(tmp_path):
+    first = write_official(tmp_path, "train", TRAIN, "train2014")
+    second = write_official(tmp_path, "more", VAL, "val2014")
+    asked, _ = write_official(tmp_path, "test", [entry(1, 4, "Is it?", ["yes"] * 10)], "test-dev2015")
+    train = zip(first, second, strict=True)
+    counts = prepare_questions(*train, asked, None, tmp_path / "out", image_root=tmp_path)
+    assert (counts.train_kept, counts.val) == (7, 1)
+    found = read_prepro(tmp_path / "out")
+    assert [name.partition("/")[0] for name in found.train.image_files] == ["train2014"] * 2 + ["val2014"] * 2
+    assert found.test.image_files == ["test2015/COCO_test2015_000000000004.jpg"]
+    assert found.test_set == "mscoco_test-dev2015"
+    assert len(counts.missing) == 5
+
+
 def test_a_refusal_or_an_interruption_leaves_the_files_of_before(tmp_path, monkeypatch):
     prepare(tmp_path)
     before = {path: path.read_bytes() for path in (tmp_path / "out").iterdir()}
@@ -193,6 +241,15 @@ def test_a_missing_or_damaged_file_is_named(original, name):
         ("ques_train", np.uint32([1, 2, 3]), "ques_train is no table with a row a question"),
         ("answers10_test", ["a?", "b?"], "2 answers10 of 3 questions"),
         ("answers10_test", ["a?", "b?", "c?"], "without a column for each annotator"),
+        ("answers", np.array([True] * 3), "expected whole numbers in answers, found bool values"),
+        ("answers", np.complex64([1, 1, 1]), "expected whole numbers in answers, found complex64 values"),
+        ("answers", ["1", "1", "1"], "expected whole numbers in answers, found text values"),
+        ("question_test", np.uint32([1, 2, 3]), "expected texts in question_test, found uint32 values"),
+        ("question_id_test", np.uint32([70, 90, 70]), "each question_id_test once, found 1 of 3 questions"),
+        ("question_id_test", np.int64([70, 90, -1]), "question_id_test from 0 to 4294967295, found 1 of 3"),
+        ("MC_ans_test", np.uint32([[3]] * 3), "MC_ans_test from 0 to 2, found 3 of 3"),
+        ("label_test", np.int64([-2, 0, 1]), "label_test from -1 to 1, found 1 of 3 questions otherwise"),
+        ("ques_test", np.zeros((3, 2, 2), np.uint32), "ques_test is no table"),
     ],
 )
 def test_missing_datasets_and_contradictions_are_named(original, name, values, found):
@@ -220,11 +277,27 @@ def test_contents_that_would_train_to_nonsense_are_refused(original, name, chang
     fails(original, found)
 
 
+def test_a_file_of_a_sibling_project_is_refused_with_its_own_datasets(original):
+    with h5py.File(original / "data_prepro.h5", "a") as file:
+        file.move("question_id_train", "ques_id_train")
+    fails(original, "expected the dataset question_id_train, found MC_ans_test, answers, ")
+    with h5py.File(original / "data_prepro.h5", "a") as file:
+        file.create_group("question_id_train")
+    fails(original, "expected the dataset question_id_train, found ")
+
+
 @pytest.mark.parametrize(
     ("old", "new", "found"),
-    [('"2": "no"', '"3": "no"', "'2'"), ("unique_img_test", "other", "unique_img_test")],
+    [
+        ('"2": "no"', '"3": "no"', "'2'"),
+        ("unique_img_test", "other", "unique_img_test"),
+        ('"unique_img_test": [', '"unique_img_test": "a.jpg", "x": [', "unique_img_test: 'a.jpg'"),
+        ('"unique_img_test": [', '"unique_img_test": {"a": 1}, "x": [', "unique_img_test: a dictionary"),
+        ('"unique_img_test": [', '"unique_img_test": [7, ', "unique_img_test.0: 7"),
+        ('"2": "no"', '"2": ["no"]', "ix_to_ans.2: a list"),
+    ],
 )
-def test_a_missing_key_and_a_gap_in_the_numbers_are_named(original, old, new, found):
+def test_a_missing_key_a_gap_in_the_numbers_and_other_values_are_named(original, old, new, found):
     path = original / "data_prepro.json"
     path.write_text(path.read_text().replace(old, new))
     fails(original, found)

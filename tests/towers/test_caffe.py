@@ -6,22 +6,11 @@ import pytest
 import torch
 from test_image_tower import CAFFE, fails, random_vgg
 
+from benchmarks.soak.paper import message, varint
 from lookwhy.towers.caffe import read_caffemodel
 from lookwhy.towers.image_tower import build_tower
 
 NAMES = [f"conv{stage}_{i}" for stage, count in enumerate((2, 2, 3, 3, 3), 1) for i in range(1, count + 1)]
-
-
-def varint(number):
-    parts = []
-    while number > 127:
-        parts.append(number & 127 | 128)
-        number >>= 7
-    return bytes([*parts, number])
-
-
-def message(field, content):
-    return varint(field << 3 | 2) + varint(len(content)) + content
 
 
 def blob(values, old, packed=True):

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from lookwhy.metrics import vqa_accuracy
-from lookwhy.types import VQABatch
+from lookwhy.types import TEXT_IDS, VQABatch
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,8 @@ class QuestionRecord:
         answer_type: "yes/no", "number" or "other"; empty if unknown.
         answers: the annotators' answers; empty if unknown.
         confidence: probability of the model's answer, 0..1.
+        question_id_text: id in the questions file, if that is text; else empty.
+        image_id_text: the same of the image.
     """
 
     question_id: int
@@ -37,6 +39,8 @@ class QuestionRecord:
     answers: list[str]
     predicted: str
     confidence: float
+    question_id_text: str = ""
+    image_id_text: str = ""
 
     @cached_property
     def accuracy(self) -> float:
@@ -45,7 +49,8 @@ class QuestionRecord:
 
     def columns(self) -> dict[str, Any]:
         """The columns of records.parquet that do not depend on a method."""
-        own = {name: value for name, value in vars(self).items() if name not in ("answers", "tags")}
+        left_out = {"answers", "tags"} | {name for name in TEXT_IDS if not getattr(self, name)}
+        own = {name: value for name, value in vars(self).items() if name not in left_out}
         # The annotators' most frequent answer; empty without any.
         truth = Counter(self.answers).most_common(1)[0][0] if self.answers else ""
         return own | {"accuracy": self.accuracy, "ground_truth": truth}
@@ -86,6 +91,8 @@ def question_records(
                 answers=_at(batch.answers, row, []),
                 predicted=predicted[row],
                 confidence=confidence[row],
+                question_id_text=_at(batch.question_id_texts, row, ""),
+                image_id_text=_at(batch.image_id_texts, row, ""),
             )
         )
     return records

@@ -50,7 +50,8 @@ class AnalysisSession:
             )
         self.tower.memory = Memory(data.folder / "cache")
         split = data.prepro.test
-        files = find_annotator_maps(data.annotator_maps) if data.annotator_maps else {}
+        numbers = dict(zip(split.question_id_texts, split.question_ids.tolist(), strict=False))
+        files = find_annotator_maps(data.annotator_maps, numbers) if data.annotator_maps else {}
         annotated = set(files) if files else None
         self.rows = select_questions(plan, split.question_ids, split.image_ids, annotated)
         if not len(self.rows):

@@ -20,7 +20,7 @@ from lookwhy.api.classes import Analysis, LoadedModel, Why
 from lookwhy.errors import LookwhyError, one_line_without, option
 from lookwhy.files import make_folder
 from lookwhy.models import LoadedRun, load_checkpoint
-from lookwhy.models.answering import Answers, answer_all, write_results
+from lookwhy.models.answering import Answers, answer_all, results_name, write_results
 from lookwhy.reporting.comparisons import compare
 from lookwhy.reporting.page.html import EXAMPLES, run_names, write_report
 from lookwhy.reporting.publish import publish
@@ -135,7 +135,7 @@ def analyze(
             publish(result, base, run.epoch, None)
         with part("answering all questions of the data"):
             answers = answer_all(run.head, data, device)
-            files = write_results(answers, base, f"epoch={run.epoch:03d}")
+            files = write_results(answers, base, _results_name(answers, run))
     seconds |= result.manifest["seconds"]
     return Analysis(**vars(result), folder=folder, answers=answers, result_files=files, seconds=seconds)
 
@@ -164,7 +164,7 @@ def answer(
     prepared.setup("predict")
     answers = answer_all(run.head, prepared, device)
     folder = Path(out or _default_folder(run.path) / Path(data).name)
-    return answers, write_results(answers, folder, f"epoch={run.epoch:03d}")
+    return answers, write_results(answers, folder, _results_name(answers, run))
 
 
 def report(
@@ -217,6 +217,13 @@ def _load(checkpoint: str | Path, device: str, moved: Moved | None = None) -> Lo
     with one_line_without(device):
         run.head.to(device)
     return run
+
+
+def _results_name(answers: Answers, run: LoadedRun) -> str:
+    """Name of the result files: a checkpoint outside a run folder gives its own."""
+    folder = run.path.parent
+    name = folder.parent.name if folder.name == "checkpoints" else run.path.stem
+    return results_name(answers.test_set, name, run.epoch)
 
 
 def _default_folder(checkpoint: Path) -> Path:

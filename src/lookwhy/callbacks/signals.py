@@ -25,7 +25,7 @@ STEPS_BETWEEN_CHECKS = 8
 """Number of steps between two agreements of several processes that one of them has received a signal."""
 
 
-class StopRequest(KeyboardInterrupt):
+class StopSignal(KeyboardInterrupt):
     """A signal has ended the training; like an interrupt, it is no failure.
 
     Attributes:
@@ -38,7 +38,7 @@ class StopRequest(KeyboardInterrupt):
 
 
 class StopOnSignal(pl.Callback):
-    """Saves `checkpoints/last.ckpt` and raises `StopRequest` after a signal.
+    """Saves `checkpoints/last.ckpt` and raises `StopSignal` after a signal.
 
     During a validation it waits for the end of the epoch, whose checkpoint is written then. An analysis ends
     at once: the checkpoint before it exists, and a resumed training repeats the analysis.
@@ -71,7 +71,7 @@ class StopOnSignal(pl.Callback):
     def _note(self, signum: int, frame: FrameType | None) -> None:
         self._received = signum
         if any(analysis.is_running for analysis in self._analyses):
-            raise StopRequest(signum)
+            raise StopSignal(signum)
 
     def on_train_batch_start(self, trainer: pl.Trainer, *_: Any) -> None:
         """Go on with the random numbers of the interrupted training, if it had as many processes."""
@@ -87,12 +87,12 @@ class StopOnSignal(pl.Callback):
         if signum := self._agreed(trainer):
             self._is_saving = True
             trainer.save_checkpoint(Path(trainer.default_root_dir) / "checkpoints" / "last.ckpt")
-            raise StopRequest(signum)
+            raise StopSignal(signum)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """End before the analysis of the epoch that is over, whose checkpoint is written."""
         if signum := self._agreed(trainer):
-            raise StopRequest(signum)
+            raise StopSignal(signum)
 
     on_train_end = on_train_epoch_start
 

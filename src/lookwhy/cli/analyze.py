@@ -13,6 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from lookwhy.cli import paper
 from lookwhy.cli.errors import OneLineParser, run_command
 from lookwhy.errors import LookwhyError, command, extra, printable
 from lookwhy.places import MOVABLE, PATH_MAP
@@ -135,7 +136,7 @@ def _explain_options(parser: ArgumentParser) -> None:
     out = "file to write: .png, .svg or .pdf for a picture, .json for numbers (default: explanation.png)"
     add("--out", type=Path, help=f"{out}; with --batch a folder (default: explanations)")
     batch = (
-        "a .csv, .json or .jsonl with image and question in each row, a folder with images and such a list"
+        "a .csv, .tsv, .json or .jsonl with image and question a row, a folder with images and such a list"
     )
     add(
         "--batch", type=Path, metavar="QUESTIONS", help=f"{batch} called questions, or official VQA questions"
@@ -249,5 +250,10 @@ SUBCOMMANDS: dict[str, tuple[str, Any, Any]] = {
     "figures": ("all figures of one or several runs, as files for print", _figures_options, _figures),
     "serve": ("a web page on this machine to ask your own questions", _serve_options, _serve),
     "workspace": ("the project's saved view in W&B, or its JSON", _workspace_options, _workspace),
+    "paper": (
+        "the tables of Goyal et al. 2016 from nothing: download, train, analyse",
+        paper.add_options,
+        paper.run,
+    ),
 }
 """Help text, options and function of each subcommand."""

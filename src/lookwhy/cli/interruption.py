@@ -15,7 +15,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.plugins.environments import SLURMEnvironment
 
 from lookwhy.callbacks.failures import make_up_command
-from lookwhy.callbacks.signals import StopRequest
+from lookwhy.callbacks.signals import StopSignal
 from lookwhy.cli.run_folder import is_first_process
 from lookwhy.errors import command
 
@@ -34,7 +34,7 @@ def end_interrupted(
     Returns:
         The exit code: 130 for Ctrl-C, else 128 + the number of the signal.
     """
-    signum = stop.signum if isinstance(stop, StopRequest) else signal.SIGINT
+    signum = stop.signum if isinstance(stop, StopSignal) else signal.SIGINT
     if is_first_process():
         what = "interrupted" if signum == signal.SIGINT else f"ended by {signal.Signals(signum).name}"
         print(f"lookwhy: {what}{how_to_go_on(run, trainer, arguments)}", file=sys.stderr)

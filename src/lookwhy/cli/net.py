@@ -46,6 +46,11 @@ KNOWN = {
     "builtins.ModuleNotFoundError": "install it, or leave out the setting that needs it",
 }
 """Remedy of an error of a library, by the name of its class or of a class that it derives from."""
+SAID = {
+    "embedded null byte": "give another path",
+    "Symlink loop": "the links in this path form a circle; give another path",
+}
+"""Remedy of an error about a path that has no class of its own, by a part of its text."""
 
 
 def one_line(error: Exception) -> tuple[str, int]:
@@ -64,6 +69,8 @@ def one_line(error: Exception) -> tuple[str, int]:
         where = f": {error.filename}" if error.filename else ""
         return f"expected a path that can be used, found {error.strerror}{where}; {remedy}", WRONG_INPUT
     remedy = next((remedy for kind, remedy in KNOWN.items() if kind in kinds), "")
+    if not remedy and isinstance(error, (ValueError, RuntimeError)):
+        remedy = next((remedy for text, remedy in SAID.items() if text in said), "")
     packages = ("pytorch_lightning", "lightning_fabric", "jsonargparse")  # they refuse a setting
     if isinstance(error, TRAINERS) and raised_by(error) in packages:
         remedy = remedy or "change this setting"

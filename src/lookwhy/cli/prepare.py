@@ -44,7 +44,8 @@ def build_parser() -> OneLineParser:
     for one in (both, features):
         _add_features(one)
     for one in (both, questions, features):
-        one.add_argument("--images", type=Path, required=True, help="folder of <data_subtype>/*.jpg")
+        images = "folder of <data_subtype>/*.jpg, or of the files that the questions name"
+        one.add_argument("--images", type=Path, required=True, help=images)
         one.add_argument("--out", type=Path, required=True, help="folder to write to")
     _add_import(commands.add_parser("import", help="a trained model of the original (.t7) as a checkpoint"))
     _add_download(commands.add_parser("download", help="fetch official files: resumed, checked, unpacked"))
@@ -69,16 +70,17 @@ def _add_download(parser: ArgumentParser) -> None:
     add = parser.add_argument
     add("dataset", choices=tuple(DATASETS), help=", ".join(DATASETS))
     add("--root", type=Path, required=True, help="folder to write to")
-    add("--base-url", type=_web_address, help="mirror that holds the files under their names")
+    add("--base-url", type=web_address, help="mirror that holds the files under their names")
     add("--timeout", type=_positive, default=30, help="reconnect after this many seconds below 1 KiB/s (30)")
     add("--no-checksum", action="store_true", help="skip the checksums: for a mirror that repacked the files")
 
 
 def _add_questions(parser: ArgumentParser) -> None:
     add = parser.add_argument
+    files: dict[str, Any] = {"type": Path, "nargs": "+", "action": "extend", "metavar": "FILE"}
     for name in ("--train-questions", "--train-annotations", "--val-questions"):
-        add(name, type=Path, required=True, help="official JSON, or .json.gz")
-    add("--val-annotations", type=Path, help="official JSON, or .json.gz; leave out if there are no answers")
+        add(name, **files, required=True, help="official JSON, or .json.gz; one file or several")
+    add("--val-annotations", **files, help="official JSON, or .json.gz; leave out if there are no answers")
     add("--num-answers", type=_positive, default=1000, help="number of most frequent answers to keep (1000)")
     add("--max-length", type=_positive, default=26, help="words of a question that are kept (26)")
     add("--word-count-threshold", type=int, default=0, help="words seen this often or less become UNK (0)")
@@ -104,7 +106,8 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-def _web_address(text: str) -> str:
+def web_address(text: str) -> str:
+    """The address, for argparse; only http and https are understood."""
     if not text.startswith(("http://", "https://")):
         raise ArgumentTypeError(f"expected an address that begins with http:// or https://, found {text!r}")
     return text
@@ -113,11 +116,12 @@ def _web_address(text: str) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code: 0, 2 for wrong input, 130 when interrupted."""
     arguments = list(sys.argv[1:] if argv is None else argv) or ["--help"]
-    return run_command(lambda: _dispatch(build_parser().parse_args(arguments)))
+    return run_command(lambda: run(arguments))
 
 
-def _dispatch(options: Namespace) -> int:
-    start = time.monotonic()
+def run(arguments: Sequence[str]) -> int:
+    """Run the command, and leave its errors to the caller."""
+    options, start = build_parser().parse_args(arguments), time.monotonic()
     if options.command == "download":
         where, done = options.root, _download(options)
     else:
@@ -183,9 +187,12 @@ def _shapes(options: Namespace) -> str:
 def _questions(options: Namespace) -> str:
     from lookwhy.data.prepro_writer import prepare_questions
 
-    files: list[Any] = [getattr(options, f"{split}_{kind}") for split in SPLITS for kind in KINDS]
-    numbers = {n: getattr(options, n) for n in ("num_answers", "max_length", "word_count_threshold")}
-    found = prepare_questions(*[*files, options.out], **numbers, image_root=options.images)
+    files: Any = [getattr(options, f"{split}_{kind}") for split in SPLITS for kind in KINDS]
+    settings = {n: getattr(options, n) for n in ("num_answers", "max_length", "word_count_threshold")}
+    settings |= {"image_root": options.images, "with_images": options.command == "vqa"}
+    found = prepare_questions(*[*files, options.out], **settings)
+    if missing := found.missing:
+        print(f"{len(missing)} images are not in {options.images} yet; the first is {missing[0]}")
     # Reported but not refused: someone may want to overfit a model on a few questions.
     also = f" ({found.shared} of them trained on, too)" if found.shared else ""
     return (

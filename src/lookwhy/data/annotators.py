@@ -1,9 +1,12 @@
-"""Annotator maps: a folder of `<question_id>_<k>.png`, gray, any size, as in VQA-HAT."""
+"""Annotator maps: a folder of `<question_id>_<k>.png`, gray, any size, as in VQA-HAT.
+
+Names without the annotator's number, `<question_id>.png`, and JPEG files are read, too.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Literal
@@ -20,21 +23,41 @@ Resize = Literal["area", "bilinear"]
 _FILTERS = {"area": Image.Resampling.BOX, "bilinear": Image.Resampling.BILINEAR}
 MOST_COLOUR = 16
 """Largest difference of red, green and blue in a gray picture that was compressed with losses, of 255."""
-_NAME = re.compile(r"(\d+)_(\d+)\.png$")
+SUFFIXES = (".png", ".jpg", ".jpeg")
+ALONE = -1
+"""Number of an annotator whose file has none in its name."""
 
 
-def find_annotator_maps(folder: Path) -> dict[int, list[Path]]:
+def find_annotator_maps(
+    folder: Path | str, numbers: Mapping[str, int] | None = None
+) -> dict[int, list[Path]]:
     """Find the map files of each question, in subfolders, too; sorted by the number of the annotator.
 
+    Args:
+        folder: folder of the maps.
+        numbers: number of each question whose id is text; its maps are named by that text.
+
     Raises:
-        LookwhyError: the folder does not exist, holds no file named <question_id>_<k>.png, or holds two files
-            of one name.
+        LookwhyError: the folder does not exist, holds no such file, or holds two of one question and number.
     """
-    numbered = sorted(
-        (int(match.group(1)), int(match.group(2)), path)
-        for path in folder.rglob("*.png")
-        if (match := _NAME.fullmatch(path.name))
-    )
+    folder, numbers = Path(folder), numbers or {}
+    given = set(numbers.values())  # no map is named by these
+
+    def named(path: Path) -> tuple[int, int] | None:
+        name, _, k = path.stem.rpartition("_")
+        for question, annotator in ((name, k), (path.stem, str(ALONE))):
+            if re.fullmatch(r"-?\d+", annotator):
+                if question in numbers:
+                    return numbers[question], int(annotator)
+                if re.fullmatch(r"\d+", question) and int(question) not in given:
+                    return int(question), int(annotator)
+        return None
+
+    paths = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    numbered = sorted((*place, path) for path in paths if (place := named(path)))
+    several = {question for question, k, _ in numbered if k != ALONE}
+    # A picture of a question that has numbered maps is something else: the image, perhaps.
+    numbered = [one for one in numbered if one[1] != ALONE or one[0] not in several]
     if not numbered:
         found = f"none in {folder}" if folder.is_dir() else f"no folder {folder}"
         raise LookwhyError(
@@ -77,9 +100,8 @@ def _load(path: Path, grid: int, resize: Resize) -> Float[np.ndarray, "G G"]:
     try:
         with Image.open(regular(path), formats=IMAGE_FORMATS) as picture:
             _check_gray(picture, path)
-            if picture.mode.startswith("I"):
-                # 16-bit gray: scaled here, because PIL would clip values above 255 to white.
-                gray = Image.fromarray(np.asarray(picture, np.float32) / 257)
+            if picture.mode.startswith(("I", "F")):
+                gray = Image.fromarray(_scaled(np.asarray(picture, np.float32), picture.mode, path))
             else:
                 # Resize in float: averages rounded to 256 levels would make cells equal.
                 gray = picture.convert("L").convert("F")
@@ -93,6 +115,18 @@ def _load(path: Path, grid: int, resize: Resize) -> Float[np.ndarray, "G G"]:
     return np.asarray(gray.resize((grid, grid), _FILTERS[resize]), np.float32)
 
 
+def _scaled(values: Float[np.ndarray, "H W"], mode: str, path: Path) -> Float[np.ndarray, "H W"]:
+    """Gray levels of 16-bit or float values, which PIL would clip: above 255 to white, fractions to black."""
+    if not np.isfinite(values).all() or values.min() < 0:
+        raise LookwhyError(
+            f"expected attention from 0 on, found {values.min():g} to {values.max():g} in {path}; save its "
+            "magnitude as gray"
+        )
+    if mode.startswith("I"):
+        return values / 257
+    return values * 255 if values.max() <= 1 else values
+
+
 def _check_gray(picture: Image.Image, path: Path) -> None:
     """Refuse colours and transparency: their brightness is not the attention that they draw."""
     if picture.mode in ("1", "L", "F") or picture.mode.startswith("I"):
@@ -101,7 +135,7 @@ def _check_gray(picture: Image.Image, path: Path) -> None:
     found = ""
     if np.ptp(pixels[..., :3], axis=-1).max() > MOST_COLOUR:
         found = "a coloured one"
-    elif np.ptp(pixels[..., 3]):
+    elif np.ptp(pixels[..., 3]) or not pixels[..., 3].any():
         found = "one with transparency"
     if found:
         raise LookwhyError(

@@ -39,6 +39,7 @@ class QuestionDataset(Dataset[VQABatch]):
         if self.has_texts:
             columns: dict[str, list[Any]] = {"questions": split.questions, "answers": split.answers10}
             columns |= {"question_types": split.question_types, "answer_types": split.answer_types}
+            columns |= {name: getattr(split, name) for name in ("question_id_texts", "image_id_texts")}
             # A column that the file lacks is empty.
             texts = {name: [column[i] for i in rows.tolist()] for name, column in columns.items() if column}
             texts["image_files"] = [split.image_files[image] for image in positions.tolist()]

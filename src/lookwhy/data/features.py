@@ -5,17 +5,12 @@ The file is stamped with its tower (the image network) and its recipe (how an im
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
-import math
 import os
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import h5py
 import numpy as np
@@ -23,13 +18,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from lookwhy.data.image_files import check_images
 from lookwhy.data.prepro import SPLITS
+from lookwhy.data.room import create, room_to_close, take_room
+from lookwhy.data.tables import FEATURES, check_shape, datasets
 from lookwhy.errors import LookwhyError, command
-from lookwhy.progress import progress, readable
+from lookwhy.hdf5 import open_hdf5
+from lookwhy.progress import progress, write_above
 from lookwhy.towers.recipe import ImageRecipe
-
-ROOM_TO_CLOSE = 1 << 18
-"""Bytes that HDF5 may write when it closes a file of features: names, attributes and buffers."""
 
 
 def extract_features(
@@ -44,7 +40,9 @@ def extract_features(
 ) -> None:
     """Write `images_train` and `images_test`, one float32 row (or grid) an image.
 
-    An interrupted extraction leaves `<out>.partial`; a call with the same tower and files continues it.
+    An interrupted extraction leaves `<out>.partial`; a call with the same tower and files continues it. The
+    partial file of another tower or other files is set aside under a name of its own, and a call with those
+    continues it.
 
     Args:
         forward: images in the recipe's range -> features.
@@ -58,20 +56,20 @@ def extract_features(
     Raises:
         LookwhyError: an image is missing or damaged, or another process is writing the same file.
     """
-    _check_images(image_root, image_files)
-    partial = out.with_name(f"{out.name}.partial")
-    work = json.dumps({"tower": description, "files": dict(image_files)}, sort_keys=True)
+    check_images(image_root, image_files)
+    # The content of the weights counts, which has its own digest; their path may change.
+    tower = {key: value for key, value in description.items() if key != "weights"}
+    work = json.dumps({"tower": tower, "files": dict(image_files)}, sort_keys=True)
     stamp = hashlib.sha256(work.encode()).hexdigest()
-    if partial.exists() and not _continues(partial, stamp):
-        partial.unlink()
     out.parent.mkdir(parents=True, exist_ok=True)
+    partial = _partial_file(out, stamp)
 
     @torch.no_grad()
     def features_of(names: list[str]) -> Float[np.ndarray, "B *D"]:
         images = torch.stack([recipe.load(image_root / name) for name in names])
         return forward(images).float().cpu().numpy()
 
-    with _room_to_close(partial) as ballast, h5py.File(partial, "a") as file:
+    with room_to_close(partial) as ballast, h5py.File(partial, "a") as file:
         try:
             file.attrs["stamp"] = stamp
             for split, names in image_files.items():
@@ -95,14 +93,14 @@ def _extract_split(
     done = 0
     if key in file:
         done = int(file[key].attrs.get("done", 0))
-        _take_room(file)
+        take_room(file)
     desc = key.replace("images_", "features ")
     with progress(desc=desc, total=len(names), initial=done, unit="image") as bar:
         while done < len(names):
             some = names[done : done + batch_size]
             features = features_of(some)
             if key not in file:
-                _create(file, key, (len(names), *features.shape[1:]))
+                create(file, key, (len(names), *features.shape[1:]))
             file[key][done : done + len(some)] = features
             done += len(some)
             file[key].attrs["done"] = done
@@ -110,71 +108,34 @@ def _extract_split(
             bar.update(len(some))
 
 
-def _check_room(path: Path, size: int) -> None:
-    """Raise an OSError if the disk has no room for more bytes in a file, before hours of work."""
-    free = shutil.disk_usage(path.parent).free
-    if free < size:
-        raise OSError(errno.ENOSPC, f"{readable(free)} free where {readable(size)} are needed", str(path))
+def _partial_file(out: Path, stamp: str) -> Path:
+    """The file to write to: one of the same work if there is any; one of other work is set aside."""
+    partial = out.with_name(f"{out.name}.partial")
+    if partial.exists() and (other := _stamp_of(partial)) != stamp:
+        aside = _aside(out, other or "damaged")
+        os.replace(partial, aside)
+        found = "features with other settings" if other else "a damaged file"
+        write_above(f"{partial.name} held {found}; it is kept as {aside}: remove it if you do not need it")
+    if not partial.exists() and _aside(out, stamp).exists():
+        os.replace(_aside(out, stamp), partial)
+    return partial
 
 
-def _create(file: h5py.File, key: str, shape: tuple[int, ...]) -> None:
-    """Create a dataset, with its room on the disk.
-
-    HDF5 ends the process with a segmentation fault if a write or the closing of its file finds no room.
-    """
-    path = Path(file.filename)
-    _check_room(path, 4 * math.prod(shape))
-    layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-    layout.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
-    layout.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-    file.create_dataset(key, shape, np.float32, dcpl=layout)
-    _take_room(file)
+def _aside(out: Path, stamp: str) -> Path:
+    return out.with_name(f"{out.name}.{stamp[:12]}.partial")
 
 
-def _take_room(file: h5py.File) -> None:
-    """Take the room on the disk that the datasets have in the file, so that no other file can."""
-    file.flush()
-    path = Path(file.filename)
-    if hasattr(os, "posix_fallocate"):  # Linux
-        with path.open("r+b") as same:
-            os.posix_fallocate(same.fileno(), 0, path.stat().st_size)
-
-
-@contextmanager
-def _room_to_close(path: Path) -> Iterator[IO[bytes]]:
-    """Hold a little more room until a file is to be closed; truncating what is yielded gives it back."""
-    with tempfile.TemporaryFile(
-        dir=path.parent
-    ) as ballast:  # it has no name, so nothing is left after a kill
-        try:
-            ballast.write(bytes(ROOM_TO_CLOSE))
-            ballast.flush()
-        except OSError as error:
-            raise OSError(error.errno, error.strerror, str(path)) from error
-        yield ballast
-
-
-def _check_images(root: Path, image_files: Mapping[str, list[str]]) -> None:
-    """Look for every image first, so that hours of work are not lost at a missing one."""
-    names = list(dict.fromkeys(name for names in image_files.values() for name in names))
-    missing = [name for name in names if not (root / name).is_file()]
-    if missing:
-        raise LookwhyError(
-            f"expected {len(names)} images under {root}, found no {missing[0]} ({len(missing)} missing); "
-            "correct --images or fetch them"
-        )
-
-
-def _continues(partial: Path, stamp: str) -> bool:
+def _stamp_of(partial: Path) -> str:
+    """Digest of the work that a partial file belongs to; empty if it is damaged."""
     try:
-        with h5py.File(partial, "r") as file:
-            return bool(file.attrs.get("stamp") == stamp)
+        with open_hdf5(partial) as file:
+            return str(file.attrs.get("stamp", ""))
     except BlockingIOError as error:
         raise LookwhyError(
             f"expected to continue {partial}, found another process writing it; wait for its end or stop it"
         ) from error
-    except OSError:
-        return False
+    except (OSError, LookwhyError):  # a process that is killed may leave a file that libhdf5 cannot read
+        return ""
 
 
 def read_features(path: Path) -> dict[str, Float[Tensor, "M *D"]]:
@@ -230,8 +191,10 @@ def read_description(path: Path) -> dict[str, Any]:
     with open_features(path) as file:
         if "description" not in file.attrs:
             raise LookwhyError(
-                f"expected features stamped with their tower and recipe, found no stamp in {path}; "
-                f"explanations need the network behind the features: run {command('prepare')} features"
+                "expected features stamped with their image network and recipe, found no stamp in "
+                f"{path}; a model trained on them answers questions, but its maps need that network: write "
+                f"the features of a known one with {command('prepare')} features, or train without "
+                "the analysis (--analysis.epochs '[]' --analysis.untrained false)"
             )
         return json.loads(file.attrs["description"])
 
@@ -243,8 +206,7 @@ def open_features(path: Path) -> h5py.File:
         LookwhyError: the file is missing, damaged or of another kind.
     """
     try:
-        file = h5py.File(path)
-        is_whole = "images_train" in file and "images_test" in file
+        file = open_hdf5(path)
     except FileNotFoundError as error:
         raise LookwhyError(
             f"expected image features, found no file {path}; run {command('prepare')} first"
@@ -254,10 +216,15 @@ def open_features(path: Path) -> h5py.File:
         raise LookwhyError(
             f"expected an HDF5 file, found {found} in {path}; run {command('prepare')} features again"
         ) from error
-    if not is_whole:
+    remedy = (
+        f"write them with {command('prepare')} features, or those of another network as images_train and "
+        "images_test (M, D...), rows in the order of unique_img_train and unique_img_test"
+    )
+    try:
+        for split in SPLITS:
+            for name, data, column in datasets(file, FEATURES, split, path, remedy):
+                check_shape(name, data, column, path, remedy)
+    except LookwhyError:
         file.close()
-        raise LookwhyError(
-            f"expected images_train and images_test, found at most one of them in {path}; "
-            f"run {command('prepare')} features again"
-        )
+        raise
     return file

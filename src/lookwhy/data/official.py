@@ -1,4 +1,8 @@
-"""Questions and annotations in the official VQA JSON format (v1 and v2), read and joined."""
+"""Questions and annotations in the official VQA JSON format (v1 and v2), read and joined.
+
+Files of other data sets that follow the format are read, too: entries may name their own image file or
+subtype, ids may be text, and a file may be a bare list of entries.
+"""
 
 from __future__ import annotations
 
@@ -6,36 +10,60 @@ import gc
 import gzip
 import json
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+from lookwhy.data.entries import (
+    IMAGE_IDS,
+    MALFORMED,
+    QUESTION_IDS,
+    AnnotationEntry,
+    FileHead,
+    Id,
+    QuestionEntry,
+    id_text,
+    image_of,
+    question_of,
+    read_id,
+    subtype_of,
+)
+from lookwhy.data.image_files import find_image, image_name
 from lookwhy.errors import LookwhyError
 from lookwhy.files import regular
+from lookwhy.schema import checked
+
+__all__ = ["Question", "find_image", "image_name", "read_all", "read_official"]
 
 NUM_ANNOTATORS = 10
-_QUESTION_IDS, _IMAGE_IDS = 1 << 32, 1 << 63
-"""Upper limits of the ids: data_prepro.h5 holds question ids as uint32, and image ids as int64."""
-_MALFORMED = (KeyError, TypeError, ValueError, OverflowError)
+_REMEDY = "correct it, or give an official file"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Question:
     """One question, with its annotation where there is one.
 
     Attributes:
-        subtype: data_subtype of the file ("val2014"), which names the folder of the image; empty if missing.
+        question_id: the id: a number, or a text that is no number.
+        image_id: likewise; the path of the image file if the entry has no other id.
+        subtype: data_subtype of the entry or its file ("val2014"), which names the folder of the image; empty
+            if missing.
         choices: the multiple-choice answers; empty if the file has none.
         answer: the annotators' most frequent answer; empty without an annotation.
         answers: the annotators' ten answers; empty without an annotation.
         question_type: first words of the question, as annotated.
         answer_type: "yes/no", "number" or "other".
+        data_type: data_type of the file ("mscoco", "abstract_v002"); empty if missing.
+        file: path of the image file that the entry names; empty if it names none.
+        id_text: the question's id as its file has it, if that is text; else empty.
+        image_id_text: likewise for the image.
     """
 
-    question_id: int
-    image_id: int
+    question_id: Id
+    image_id: Id
     text: str
     subtype: str
     choices: list[str] = field(default_factory=list)
@@ -43,6 +71,10 @@ class Question:
     answers: list[str] = field(default_factory=list)
     question_type: str = ""
     answer_type: str = ""
+    data_type: str = ""
+    file: str = ""
+    id_text: str = ""
+    image_id_text: str = ""
 
 
 @contextmanager
@@ -68,116 +100,108 @@ def read_official(questions: Path, annotations: Path | None) -> list[Question]:
             a question is missing, belongs to another image, or lacks a field or some of the ten answers.
     """
     content = _read(questions, "questions")
-    annotated = _by_id(_read(annotations, "annotations")["annotations"], annotations) if annotations else {}
-    try:
-        subtype = _text(content.get("data_subtype", ""))
-    except _MALFORMED as error:
-        raise _malformed("text as data_subtype", error, questions) from error
+    head = checked(FileHead, content, "text as data_subtype and data_type", questions, _REMEDY)
+    annotated: dict[Id, AnnotationEntry] = {}
+    if annotations:
+        content_of_other = _read(annotations, "annotations")["annotations"]
+        annotated = _by_id(content_of_other, AnnotationEntry, "the annotation of ", annotations)
     result = []
-    for question_id, item in _by_id(content["questions"], questions).items():
-        try:
-            image_id = _id(item["image_id"], _IMAGE_IDS)
-            text, choices = _text(item["question"]), _texts(item.get("multiple_choices", []))
-        except _MALFORMED as error:
-            raise _malformed(f"the fields of question {question_id}", error, questions) from error
-        annotation: tuple[Any, ...] = ()
+    for question_id, entry in _by_id(content["questions"], QuestionEntry, "", questions).items():
+        fields = _question(question_id, entry, head, questions)
         if annotations:
             if question_id not in annotated:
                 raise LookwhyError(
                     f"expected an annotation of question {question_id} of {questions}, found none in "
                     f"{annotations}; give the two files of one split"
                 )
-            annotation = _annotation(annotated[question_id], question_id, image_id, questions, annotations)
-        result.append(Question(question_id, image_id, text, subtype, choices, *annotation))
+            own_image = fields["image_id"] if "image_id" in entry else None
+            fields |= _annotation(annotated[question_id], question_id, own_image, questions, annotations)
+        result.append(Question(question_id, **fields))
     if not result:
         raise LookwhyError(f"expected questions, found none in {questions}; give an official questions file")
     return result
 
 
-def find_image(root: Path | None, subtype: str, image_id: int) -> str:
-    """Path of an image under the folder: `.png` if only that file exists, else the official `.jpg`."""
-    jpg, png = (image_name(subtype, image_id, suffix) for suffix in (".jpg", ".png"))
-    return png if root and not (root / jpg).is_file() and (root / png).is_file() else jpg
+def read_all(questions: Sequence[Path], annotations: Sequence[Path]) -> list[Question]:
+    """Read several files of questions, each with the file of annotations in its place, or all without any.
+
+    Raises:
+        LookwhyError: as `read_official`; or the files are not as many, or have a question in common.
+    """
+    if annotations and len(annotations) != len(questions):
+        raise LookwhyError(
+            f"expected a file of annotations for each file of questions, found {len(annotations)} for "
+            f"{', '.join(map(str, questions))}; give them in the same order"
+        )
+    first_file: dict[Id, Path] = {}
+    result: list[Question] = []
+    for path, answers in zip_longest(questions, annotations):
+        found = read_official(path, answers)
+        if again := [one.question_id for one in found if one.question_id in first_file]:
+            raise LookwhyError(
+                f"expected each question id once, found {again[0]} in {first_file[again[0]]} and {path}; "
+                "leave one of the files out"
+            )
+        first_file |= dict.fromkeys((one.question_id for one in found), path)
+        result += found
+    return result
 
 
-def image_name(subtype: str, image_id: int, suffix: str = ".jpg") -> str:
-    """Path of an image under the image folder, as the official tools expect it."""
-    return f"{subtype}/COCO_{subtype}_{image_id:012d}{suffix}"
+def _question(question_id: Id, entry: QuestionEntry, head: FileHead, path: Path) -> dict[str, Any]:
+    """The fields of a Question that its entry holds."""
+    file = image_of(entry)
+    try:
+        text = question_of(entry)
+        # An entry that names its image needs no other id of it.
+        image_id = entry.get("image_id", file) if file else entry["image_id"]
+    except MALFORMED as error:
+        found = f"no {error}" if isinstance(error, KeyError) else str(error)
+        expected = f"the fields of question {question_id}"
+        raise LookwhyError(f"expected {expected}, found {found} in {path}; {_REMEDY}") from error
+    return {
+        "image_id": read_id(image_id, IMAGE_IDS),
+        "text": text,
+        "subtype": subtype_of(entry, head.get("data_subtype", "")),
+        "data_type": head.get("data_type", ""),
+        "choices": entry.get("multiple_choices", []),
+        "file": file,
+        "id_text": id_text(entry["question_id"]),
+        "image_id_text": id_text(image_id),
+    }
 
 
 def _annotation(
-    item: dict[str, Any], question_id: int, image_id: int, questions: Path, annotations: Path
-) -> tuple[str, list[str], str, str]:
-    """Most frequent answer, all answers, question type and answer type."""
-    try:
-        answers = _texts([one["answer"] for one in item["answers"]])
-        annotated_image = _id(item.get("image_id", image_id), _IMAGE_IDS)
-        # Other data sets leave these three out. The first is by definition the most frequent answer.
-        if "multiple_choice_answer" in item:
-            answer = _text(item["multiple_choice_answer"])
-        else:
-            answer = max(answers, key=answers.count, default="")
-        types = _text(item.get("question_type", "")), _text(item.get("answer_type", ""))
-    except _MALFORMED as error:
-        raise _malformed(
-            f"the fields of the annotation of question {question_id}", error, annotations
-        ) from error
-    if annotated_image != image_id:
+    entry: AnnotationEntry, question_id: Id, image_id: Id | None, questions: Path, annotations: Path
+) -> dict[str, Any]:
+    """The fields of a Question that its annotation holds; `image_id` is the question's, if it has one."""
+    annotated_image = read_id(entry["image_id"], IMAGE_IDS) if "image_id" in entry else image_id
+    if image_id is not None and annotated_image != image_id:
         raise LookwhyError(
             f"expected the annotation of question {question_id} to be of image {image_id}, as in "
             f"{questions}, found image {annotated_image} in {annotations}; give the two files of one split"
         )
+    answers = [one["answer"] for one in entry["answers"]]
     if len(answers) != NUM_ANNOTATORS:
         raise LookwhyError(
             f"expected {NUM_ANNOTATORS} answers to question {question_id}, found {len(answers)} in "
             f"{annotations}; the official accuracy is defined for {NUM_ANNOTATORS}"
         )
-    return answer, answers, *types
+    answer = entry.get("multiple_choice_answer")
+    if answer is None:  # by definition the most frequent answer
+        answer = max(answers, key=answers.count)
+    types = {"question_type": entry.get("question_type", ""), "answer_type": entry.get("answer_type", "")}
+    return {"answer": answer, "answers": answers, **types}
 
 
-def _id(value: Any, end: int) -> int:
-    number = int(value)
-    if not 0 <= number < end or (isinstance(value, float) and number != value):
-        raise ValueError(f"{value!r} is no whole number from 0 to {end - 1}")
-    return number
-
-
-def _texts(values: Any) -> list[str]:
-    if not isinstance(values, list):
-        raise TypeError(f"{type(values).__name__} where a list should be")
-    # There are millions of texts, nearly all plain: checking a whole list at once is faster.
-    with suppress(TypeError):
-        if _is_plain("".join(values)):
-            return values
-    return [_text(value) for value in values]
-
-
-def _is_plain(text: str) -> bool:
-    return text.isascii() and "\0" not in text
-
-
-def _text(value: Any) -> str:
-    """Convert text or a number to text that can be stored; refuse other values ("None" would be a word)."""
-    if not isinstance(value, str | int | float):
-        raise TypeError(f"{type(value).__name__} where text should be")
-    text = str(value)
-    if not _is_plain(text):
-        text.encode()  # a lone surrogate ("\\ud83d" in JSON) raises UnicodeEncodeError, a ValueError
-        if "\0" in text:
-            raise ValueError(f"a zero character in {text!r}")
-    return text
-
-
-def _malformed(expected: str, error: Exception, path: Path) -> LookwhyError:
-    found = f"no {error}" if isinstance(error, KeyError) else f"a malformed entry ({error})"
-    return LookwhyError(f"expected {expected}, found {found} in {path}; give an official file")
-
-
-def _by_id(items: list[dict[str, Any]], path: Path) -> dict[int, dict[str, Any]]:
-    try:
-        found = {_id(item["question_id"], _QUESTION_IDS): item for item in items}
-    except _MALFORMED as error:
-        raise _malformed("a question_id in every entry", error, path) from error
+def _by_id(items: list[Any], kind: Any, whose: str, path: Path) -> dict[Id, Any]:
+    """Check the entries one by one; each is let go for its checked form, so memory holds one of the two."""
+    found: dict[Id, Any] = {}
+    for number, item in enumerate(items):
+        name = item["question_id"] if isinstance(item, dict) and "question_id" in item else ""
+        place = f"question {name}" if name != "" else f"entry {number + 1}"
+        entry = checked(kind, item, f"the fields of {whose}{place}", path, _REMEDY)
+        items[number] = None
+        found[read_id(entry["question_id"], QUESTION_IDS)] = entry
     if len(found) != len(items):
         raise LookwhyError(
             f"expected each question id once, found {len(items) - len(found)} repeated in {path}; "
@@ -200,9 +224,14 @@ def _read(path: Path, key: str) -> dict[str, Any]:
         raise LookwhyError(
             f"expected JSON, found something else in {path} ({error}); fetch it again"
         ) from error
+    if isinstance(content, list):  # as in VQA-CP
+        return {key: content}
     if not isinstance(content, dict) or not isinstance(content.get(key), list):
-        found = f"none in {path}; questions and annotations may have been swapped"
-        if isinstance(content, list):
-            found = f'a list alone in {path}; make it {{"{key}": [...], "data_subtype": "train2014"}}'
+        found = f"{type(content).__name__} in {path}; give an official file"
+        if isinstance(content, dict):
+            keys = ", ".join(map(repr, list(content)[:8])) or "none"
+            found = f"the keys {keys} in {path}; give an official file, or a list of its entries"
+            if {"questions", "annotations"} & content.keys() - {key}:
+                found = f"none in {path}; questions and annotations may have been swapped"
         raise LookwhyError(f'expected an official VQA file with a list "{key}", found {found}')
     return content

@@ -12,18 +12,34 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired
 
 import h5py
 import numpy as np
 from jaxtyping import Int64
+from typing_extensions import TypedDict
 
+from lookwhy.data.entries import QUESTION_IDS, Id, read_id
+from lookwhy.data.image_files import official_set_of
 from lookwhy.data.official import read_official
+from lookwhy.data.tables import read_questions_table
 from lookwhy.data.tokens import UNKNOWN, Vocabulary
 from lookwhy.errors import LookwhyError, command
+from lookwhy.hdf5 import open_hdf5
+from lookwhy.schema import checked
 
 SPLITS = ("train", "test")
-TEXTS = ("question", "answers10", "question_type", "answer_type")
+
+
+class _Names(TypedDict):
+    """Keys that are read of data_prepro.json."""
+
+    ix_to_word: dict[str, str]
+    ix_to_ans: dict[str, str]
+    unique_img_train: list[str]
+    unique_img_test: list[str]
+    image_root: NotRequired[str | None]
+    test_set: NotRequired[str]
 
 
 @dataclass
@@ -64,17 +80,32 @@ class SplitQuestions:
     """First words of each question, as annotated."""
     answer_types = cached_property[list[str]](lambda self: self.read_text("answer_type"))
     """Kind of each answer: "yes/no", "number" or "other"."""
+    question_id_texts = cached_property[list[str]](lambda self: self.read_text("question_id_text"))
+    """Ids of the questions that are text, with an empty text for each number; empty if all are numbers."""
+    image_id_texts = cached_property[list[str]](lambda self: self.read_text("image_id_text"))
+    """The same of the images."""
+
+    @property
+    def original_ids(self) -> list[Id]:
+        """Ids of the questions as their file has them: numbers or texts."""
+        numbers = self.question_ids.tolist()
+        texts = self.question_id_texts or [""] * len(numbers)
+        return [text or number for text, number in zip(texts, numbers, strict=True)]
 
 
 @dataclass
 class Prepro:
-    """Both splits, the words and the answers. The original calls the validation split "test"."""
+    """Both splits, the words and the answers. The original calls the validation split "test".
+
+    `test_set` names that split of VQA in the names of result files ("mscoco_val2014"); empty for other data.
+    """
 
     train: SplitQuestions
     test: SplitQuestions
     vocabulary: Vocabulary
     answers: list[str]
     image_root: str
+    test_set: str = ""
 
 
 def read_prepro(folder: Path) -> Prepro:
@@ -90,34 +121,33 @@ def read_prepro(folder: Path) -> Prepro:
                 f"expected prepared data, found no file {one}; run {command('prepare')} first "
                 f"({command('prepare')} shapes --out data/shapes needs no download)"
             )
+    expected = "words and answers numbered from 1, and lists of images (ix_to_word, ix_to_ans, unique_img_*)"
+    remedy = f"run {command('prepare')} questions again"
     try:
         names = json.loads(json_path.read_text(encoding="utf-8"))
-        words, answers = _numbered(names["ix_to_word"]), _numbered(names["ix_to_ans"])
-        image_files = {split: names[f"unique_img_{split}"] for split in SPLITS}
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        found = f"no {error}" if isinstance(error, KeyError) else f"something else ({error})"
+    except (OSError, ValueError, RecursionError) as error:
         raise LookwhyError(
-            "expected JSON with words and answers numbered from 1, and images (ix_to_word, ix_to_ans, "
-            f"unique_img_*), found {found} in {json_path}; run {command('prepare')} questions again"
+            f"expected JSON, found something else ({error}) in {json_path}; {remedy}"
         ) from error
+    names = checked(_Names, names, expected, json_path, remedy)
     try:
-        there = ""
-        with h5py.File(path) as file:
-            there = ", ".join(file)
-            train, test = (_read_split(file, path, split, image_files[split]) for split in SPLITS)
+        words, answers = _numbered(names["ix_to_word"]), _numbered(names["ix_to_ans"])
+    except KeyError as error:
+        raise LookwhyError(f"expected {expected}, found no {error} in {json_path}; {remedy}") from error
+    files = {split: names[f"unique_img_{split}"] for split in SPLITS}
+    limits = {"words": len(words), "answers": len(answers)}
+    try:
+        with open_hdf5(path) as file:
+            train, test = (_read_split(file, path, split, files[split], limits) for split in SPLITS)
     except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
-        reason = str(error)
-        if isinstance(error, KeyError):  # it names the missing dataset
-            reason = f"{error.args[0]}; the file has {there}"
         raise LookwhyError(
-            f"expected the datasets of data_prepro.h5, found something else in {path} ({reason}); "
+            f"expected the datasets of data_prepro.h5, found something else in {path} ({error}); "
             f"run {command('prepare')} again"
         ) from error
-    for split, questions in (("train", train), ("test", test)):
-        _check_questions(questions, split, len(words), len(answers), path)
     words += [] if words[-1:] == [UNKNOWN] else [UNKNOWN]
     vocabulary = Vocabulary({str(i): word for i, word in enumerate(words, start=1)})
-    return Prepro(train, test, vocabulary, answers, str(names.get("image_root", "")))
+    test_set = names.get("test_set", official_set_of(files["test"]))
+    return Prepro(train, test, vocabulary, answers, names.get("image_root") or "", test_set)
 
 
 def join_annotations(prepro: Prepro, questions: Path, annotations: Path) -> None:
@@ -133,7 +163,7 @@ def join_annotations(prepro: Prepro, questions: Path, annotations: Path) -> None
     """
     asked = {question.question_id: question for question in read_official(questions, annotations)}
     split = prepro.test
-    ids = split.question_ids.tolist()
+    ids = [read_id(one, QUESTION_IDS) for one in split.original_ids]
     missing = [question_id for question_id in ids if question_id not in asked]
     if missing:
         raise LookwhyError(
@@ -151,80 +181,34 @@ def join_annotations(prepro: Prepro, questions: Path, annotations: Path) -> None
     split.labels = np.array([answer_ids.get(question.answer, -1) for question in found], np.int64)
 
 
-def _read_split(file: h5py.File, path: Path, split: str, image_files: list[str]) -> SplitQuestions:
-    def numbers(name: str) -> Int64[np.ndarray, "N *T"]:
-        found = file[name][:]
-        if found.dtype.kind not in "iu" and not (found == np.rint(found)).all():
-            raise ValueError(f"{name} holds numbers that are not whole")
-        return found.astype(np.int64)
-
-    image_pos = numbers(f"img_pos_{split}").ravel() - 1
-    rows = len(image_pos)
-    count = len(image_files)
-    if rows and not 0 <= image_pos.min() <= image_pos.max() < count:
-        raise ValueError(f"img_pos_{split} points outside the {count} images of unique_img_{split}")
-    if split == "train":
-        labels = numbers("answers").ravel() - 1
-    else:
-        labels = numbers("label_test") if "label_test" in file else np.full(rows, -1)
-    choices = numbers(f"MC_ans_{split}") - 1 if f"MC_ans_{split}" in file else np.empty((rows, 0), np.int64)
-    ids = f"image_id_{split}"
-    columns: dict[str, Any] = {
-        "tokens": numbers(f"ques_{split}"),
-        "lengths": numbers(f"ques_length_{split}").ravel(),
-        "labels": labels,
-        "image_pos": image_pos,
-        "question_ids": numbers(f"question_id_{split}").ravel(),
-        "image_ids": numbers(ids) if ids in file else _ids_of_files(image_files)[image_pos],
-        # Open-ended files have this column, too, without any choice in it.
-        "choices": choices if (choices >= 0).any() else np.empty((rows, 0), np.int64),
-    }
-    if columns["tokens"].ndim != 2:
-        raise ValueError(f"ques_{split} is no table with a row a question and a column a word")
-    shapes = {name: column.shape for name, column in columns.items()}
-    texts = {name: file[f"{name}_{split}"].shape for name in TEXTS if f"{name}_{split}" in file}
-    for name, shape in (shapes | texts).items():
-        if shape[:1] != (rows,):
-            raise ValueError(f"{shape[0] if shape else 0} {name} of {rows} questions in split {split}")
-    if len(texts.get("answers10", (rows, 10))) != 2:
-        raise ValueError(f"answers10_{split} without a column for each annotator")
+def _read_split(
+    file: h5py.File, path: Path, split: str, image_files: list[str], limits: dict[str, int]
+) -> SplitQuestions:
+    numbers, texts = read_questions_table(file, split, limits | {"images": len(image_files)}, path)
+    rows = len(numbers["tokens"])
+    image_pos = numbers["image_pos"] - 1
+    labels = numbers.get("labels", np.full(rows, -1))
+    choices = numbers.get("choices", np.empty((rows, 0), np.int64))
     return SplitQuestions(
+        tokens=numbers["tokens"],
+        lengths=numbers["lengths"],
+        labels=labels - 1 if split == "train" else labels,
+        image_pos=image_pos,
+        question_ids=numbers["question_ids"],
+        image_ids=numbers["image_ids"] if "image_ids" in numbers else _ids_of_files(image_files)[image_pos],
         image_files=image_files,
+        # Open-ended files have this column, too, without any choice in it.
+        choices=choices - 1 if choices.any() else np.empty((rows, 0), np.int64),
         read_text=partial(_read_text, path, split, texts),
         is_annotated="answers10" in texts,
-        **columns,
     )
-
-
-def _check_questions(found: SplitQuestions, split: str, words: int, answers: int, path: Path) -> None:
-    """Refuse what a file of another project may hold, and what training would take without a word."""
-    tokens, lengths, rows = found.tokens, found.lengths, len(found.lengths)
-    if split == "train" and not rows:
-        raise LookwhyError(f"expected questions to train on, found none in {path}; prepare others")
-    columns, labelled = tokens.shape[1], found.labels if split == "train" else found.labels[:0]
-    wrong = {
-        f"ques_length_{split} from 1 to {columns}": (lengths < 1) | (lengths > columns),
-        f"word ids from 0 to {words} in ques_{split}": ((tokens < 0) | (tokens > words)).any(1),
-        f"ques_{split} left-aligned, 0 only after ques_length_{split} words": (
-            ((tokens > 0) != (np.arange(columns) < lengths[:, None])).any(1)
-        ),
-        f"answers from 1 to {answers}": (labelled < 0) | (labelled >= answers),
-    }
-    for expected, is_wrong in wrong.items():
-        if is_wrong.any():
-            row = int(is_wrong.argmax())
-            raise LookwhyError(
-                f"expected {expected}, found {is_wrong.sum():,} of {rows:,} questions otherwise in {path} "
-                f"(the first: question {found.question_ids[row]}, length {lengths[row]}, words "
-                f"{tokens[row].tolist()}, answer {found.labels[row] + 1}); correct the file"
-            )
 
 
 def _read_text(path: Path, split: str, shapes: dict[str, tuple[int, ...]], name: str) -> list[Any]:
     if name not in shapes:
         return []
     try:
-        with h5py.File(path) as file:
+        with open_hdf5(path) as file:
             found = file[f"{name}_{split}"].asstr()[:]
     except (OSError, KeyError, TypeError) as error:
         raise LookwhyError(
@@ -247,4 +231,4 @@ def _ids_of_files(image_files: list[str]) -> Int64[np.ndarray, " M"]:
 
 def _numbered(values: dict[str, str]) -> list[str]:
     """Values of {"1": .., "2": .., ...} in the order of their numbers."""
-    return [str(values[str(i)]) for i in range(1, len(values) + 1)]
+    return [values[str(i)] for i in range(1, len(values) + 1)]

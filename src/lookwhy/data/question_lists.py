@@ -1,4 +1,4 @@
-"""Reads users' lists of images and questions: CSV, JSON, JSON lines, or the official VQA questions.
+"""Reads users' lists of images and questions: CSV, TSV, JSON, JSON lines, or the official VQA questions.
 
 A row that cannot be used is reported with file and line (in JSON, with file and entry). The other rows are
 still used.
@@ -15,14 +15,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lookwhy.data.official import find_image
+from lookwhy.data.entries import IMAGE_IDS, MALFORMED, image_of, question_of, read_id, read_text, subtype_of
+from lookwhy.data.image_files import find_image, is_file
 from lookwhy.errors import LookwhyError, command
 from lookwhy.files import regular
 
-NAMES = ("questions.csv", "questions.json", "questions.jsonl")
+NAMES = ("questions.csv", "questions.tsv", "questions.json", "questions.jsonl")
 SEPARATORS = ";\t,"
 """Separators of CSV: some programs write others than the comma, which is the last, for the error line."""
-IMAGE, QUESTION, ID = "image", "question", "question_id"
+IMAGE, QUESTION = "image", "question"
+COLUMNS = {"file_name": IMAGE, "text": QUESTION}
+"""Other names of the columns of CSV."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +58,9 @@ def read_questions(source: Path, images: Path | None = None) -> list[Row]:
     """Read the rows of a list of questions, good and bad, in their order.
 
     Args:
-        source: a `.csv`, `.json` or `.jsonl` with an image and a question in each row; official VQA
-            questions; or a folder that holds images and one list called `questions`.
+        source: a `.csv`, `.tsv`, `.json` or `.jsonl` with an image and a question in each row; official VQA
+            questions; or a folder that holds images and one list called `questions`. Rows may also have the
+            keys of LLaVA: `text` or `conversations`.
         images: folder of the images. The default is the folder of the list. Official questions have no
             default: give the folder of <data_subtype>/*.jpg.
 
@@ -71,9 +75,8 @@ def read_questions(source: Path, images: Path | None = None) -> list[Row]:
             expected = f"expected one of {', '.join(NAMES)} beside the images"
             raise LookwhyError(f"{expected}, found {names} in {source}; name the file")
         file = found[0]
-    text = _read(file)
-    readers = {".csv": _csv, ".jsonl": _json_lines}
-    entries = readers.get(file.suffix.lower(), partial(_json, images))(file, text)
+    readers = {".csv": _csv, ".tsv": _csv, ".jsonl": _json_lines}
+    entries = readers.get(file.suffix.lower(), partial(_json, images))(file, _read(file))
     root = images or file.parent
     rows = [entry if isinstance(entry, BadRow) else _row(*entry, root) for entry in entries]
     if not rows:
@@ -86,18 +89,32 @@ Entries = Iterator[tuple[str, Any] | BadRow]
 
 
 def _read(file: Path) -> str:
+    """Content of the file. A few lines that are not UTF-8 get lone surrogates, which `_row` refuses."""
     try:
-        return regular(file).read_text(encoding="utf-8-sig")
+        raw = regular(file).read_bytes().removeprefix(b"\xef\xbb\xbf")
     except OSError as error:
         raise LookwhyError(
             f"expected a list of questions, found none that can be read at {file} "
             f"({error.strerror or error}); correct the path"
         ) from error
+    try:
+        return raw.decode()
     except UnicodeDecodeError as error:
-        raise LookwhyError(
-            f"expected UTF-8 text, found something else in {file} ({error.reason} at byte {error.start}); "
-            "save it as UTF-8"
-        ) from error
+        lines = raw.decode(errors="surrogateescape").split("\n")
+        # Another encoding of the whole file, such as UTF-16, leaves at most a line that can be read.
+        if file.suffix.lower() == ".json" or b"\0" in raw or sum(map(_is_utf8, lines)) < 2:
+            raise LookwhyError(
+                f"expected UTF-8 text, found something else in {file} ({error.reason} at byte "
+                f"{error.start}); save it as UTF-8"
+            ) from error
+        return "\n".join(lines)
+
+
+def _is_utf8(line: str) -> bool:
+    try:
+        return bool(line.encode().strip())
+    except UnicodeEncodeError:
+        return False
 
 
 def _csv(file: Path, text: str) -> Entries:
@@ -106,6 +123,8 @@ def _csv(file: Path, text: str) -> Entries:
     for delimiter in SEPARATORS:
         header, at = _cells(lines, 0, delimiter)
         names = [name.strip().lower() for name in header] if isinstance(header, list) else []
+        for other, name in COLUMNS.items():
+            names = [name if one == other and name not in names else one for one in names]
         if {IMAGE, QUESTION} <= {*names}:
             break
     missing = [name for name in (IMAGE, QUESTION) if name not in names]
@@ -154,9 +173,10 @@ def _json(images: Path | None, file: Path, text: str) -> Entries:
         raise LookwhyError(
             f"expected JSON, found something else in {file} ({error}); correct it, or name it .csv or .jsonl"
         ) from error
-    subtype = ""
+    subtype = data_type = ""
     if isinstance(content, dict):
-        subtype, content = str(content.get("data_subtype") or ""), content.get("questions")
+        subtype, data_type = (str(content.get(key) or "") for key in ("data_subtype", "data_type"))
+        content = content.get("questions")
     if not isinstance(content, list):
         raise LookwhyError(
             f'expected a list of rows, or official questions with a list "questions", found neither in '
@@ -164,33 +184,45 @@ def _json(images: Path | None, file: Path, text: str) -> Entries:
         )
     for number, entry in enumerate(content, start=1):
         where = f"{file}, entry {number}"
-        if isinstance(entry, dict) and IMAGE not in entry and "image_id" in entry:
+        if isinstance(entry, dict) and "image_id" in entry and not {IMAGE, "file_name"} & entry.keys():
             if images is None:
                 raise LookwhyError(
                     f"expected the folder of the official images for {file}, found none stated; give --images"
                 )
             try:
-                entry[IMAGE] = find_image(images, subtype, int(entry["image_id"]))
-            except (TypeError, ValueError, OverflowError):
+                image_id = read_id(entry["image_id"], IMAGE_IDS)
+                own_subtype = subtype_of(entry, subtype)
+            except MALFORMED:
                 found = f"found {entry['image_id']!r}; correct it"
-                yield BadRow(where, f"expected a number as image_id, {found}")
+                yield BadRow(where, f"expected a number or text as image_id, {found}")
                 continue
+            if not own_subtype and isinstance(image_id, int):
+                named = 'an "image", or a "data_subtype" that names the folder of the image'
+                yield BadRow(where, f"expected {named}, found neither; add one")
+                continue
+            entry[IMAGE] = find_image(images, own_subtype, image_id, data_type)
         yield where, entry
 
 
 def _row(where: str, entry: Any, root: Path) -> Row:
     if not isinstance(entry, dict):
         return BadRow(where, f"expected {IMAGE} and {QUESTION}, found {type(entry).__name__}; correct it")
-    for name in (IMAGE, QUESTION):
-        value = entry.get(name)
-        if not isinstance(value, str) or not value.strip():
+    texts: dict[str, str] = {}
+    for name, read in ((IMAGE, image_of), (QUESTION, question_of)):
+        try:
+            value = read(entry)
+            texts[name] = read_text(value) if isinstance(value, str) else ""
+        except KeyError:
+            value = None
+        except UnicodeEncodeError:
+            return BadRow(where, f"expected UTF-8 text as {name}, found other bytes; save it as UTF-8")
+        except MALFORMED as error:
+            return BadRow(where, f"expected text as {name}, found {error}; correct it")
+        if not texts.get(name, "").strip():
             found = "none" if value is None or value == "" else repr(value)
             return BadRow(where, f"expected text as {name}, found {found}; fill it in")
-    image, question = entry[IMAGE].strip(), " ".join(entry[QUESTION].split())
-    try:
-        exists = (root / image).is_file()
-    except (OSError, ValueError):  # the name is too long or holds a zero character
-        exists = False
-    if not exists:
+    image, question = texts[IMAGE].strip(), " ".join(texts[QUESTION].split())
+    if not is_file(root / image):
         return BadRow(where, f"expected an image, found no file {root / image!s}; correct the path")
-    return ListedQuestion(where, root / image, question, str(entry.get(ID) or Path(image).stem))
+    ids = (entry[key] for key in ("question_id", "id") if isinstance(entry.get(key), int | str))
+    return ListedQuestion(where, root / image, question, str(next(ids, "")) or Path(image).stem)

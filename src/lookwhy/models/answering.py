@@ -1,13 +1,15 @@
 """Answers to every validation question, in the result files of the official evaluation.
 
-A result file is a JSON list of {"question_id", "answer"} with EVERY question id: the evaluation server
-refuses an incomplete file. The multiple-choice answer is the most probable of the question's choices that the
-model can give.
+A result file is a JSON list of {"question_id", "answer"} with EVERY question id, as the questions file has it
+(a number or a text): the evaluation server refuses an incomplete file. The multiple-choice answer is the most
+probable of the question's choices that the model can give.
 """
 
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,19 +29,22 @@ class Answers:
     """A model's answers to all validation questions.
 
     Attributes:
-        question_ids: ids in the order of the data.
+        question_ids: ids in the order of the data, as the questions file has them.
         open_ended: most probable answer to each question.
         multiple_choice: most probable of each question's choices; None if the data has no choices.
         without_choice: number of multiple-choice questions without any choice among the model's answers;
             they get the open-ended answer.
         accuracy: official accuracies, 0..1, by task, from `VQAAccuracy`; empty without annotations.
+        test_set: name of these questions in the names of result files ("mscoco_val2014"); empty if they are
+            not a split of VQA.
     """
 
-    question_ids: list[int]
+    question_ids: Sequence[int | str]
     open_ended: list[str]
     multiple_choice: list[str] | None
     without_choice: int
     accuracy: dict[str, dict[str, float]]
+    test_set: str = ""
 
 
 @torch.no_grad()
@@ -72,7 +77,22 @@ def answer_all(head: VQAHead, data: VQADataModule, device: torch.device | str = 
         row += len(batch)
     known = [task for task in TASKS if metrics[task].update_called]
     accuracy = {task: {k: float(v) for k, v in metrics[task].compute().items()} for task in known}
-    return Answers(split.question_ids.tolist(), best, chosen if choices.shape[1] else None, without, accuracy)
+    chosen_or_none = chosen if choices.shape[1] else None
+    return Answers(split.original_ids, best, chosen_or_none, without, accuracy, data.prepro.test_set)
+
+
+def results_name(test_set: str, run: str, epoch: int) -> str:
+    """The part of a result file's name that tells data and model.
+
+    A split of VQA gives the name that its evaluation server takes.
+
+    Example:
+        >>> results_name("mscoco_test-dev2015", "my_run", 3), results_name("", "my_run", 3)
+        ('mscoco_test-dev2015_my-run-epoch003', 'epoch=003')
+    """
+    # The parts of an official name are separated by "_".
+    official = f"{test_set}_{re.sub(r'[^A-Za-z0-9-]+', '-', run)}-epoch{epoch:03d}"
+    return official if test_set else f"epoch={epoch:03d}"
 
 
 def write_results(answers: Answers, folder: Path, name: str) -> list[Path]:

@@ -76,7 +76,7 @@ def go_offline(error: Exception) -> str:
 def after_breakdown(error: Exception, consequence: str) -> str:
     """Forget W&B's service after it broke down (killed, or out of memory); returns one sentence about it.
 
-    What it had written is kept, and a new service continues the run of the same id.
+    The files that it wrote are kept, and a new service continues the run of the same id.
     """
     with suppress(Exception):  # it cannot end what is broken
         wandb.teardown()
