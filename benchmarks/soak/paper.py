@@ -227,6 +227,8 @@ def paper(root: Path, address: str, stage: str = "") -> Outcome:
         "--device",
         "cpu",
     ]
+    # A job in the background of a shell ignores Ctrl-C, and so would its children.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     start = time.monotonic()
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         process = subprocess.Popen(
