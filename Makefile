@@ -40,7 +40,7 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks $(FLAGS)
 
 # Every command with every kind of wrong input, and damaged files of each format; takes hours. Fewer:
-# make soak FLAGS='--cases 100 --mutations 10'
+# make soak FLAGS='--most 5 --mutations 10'
 soak: $(STAMP)
 	$(BIN)/python -m benchmarks.soak $(FLAGS)
 
