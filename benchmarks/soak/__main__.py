@@ -23,7 +23,7 @@ from benchmarks.soak.kills import kills
 from benchmarks.soak.long_run import long_run
 from benchmarks.soak.mutations import mutations
 from benchmarks.soak.offline import servers
-from benchmarks.soak.paper import from_nothing
+from benchmarks.soak.paper import papers
 from benchmarks.soak.processes import processes
 from benchmarks.soak.signals import signals
 from benchmarks.soak.trials import Table, Trial, drawn, outcomes
@@ -66,7 +66,7 @@ def all_trials(world: Path, options: argparse.Namespace) -> list[Trial]:
         *servers(world),
         *processes(world),
         *long_run(world, options.epochs),
-        Trial("the paper", "from nothing", from_nothing),
+        *papers(),
     ]
 
 

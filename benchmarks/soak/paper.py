@@ -32,6 +32,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.soak.attempts import Outcome
+from benchmarks.soak.trials import Trial
 from lookwhy.cli.paper import WEIGHTS
 from lookwhy.data.official import find_image, image_name
 from lookwhy.data.shapes.world import generate_shapes_world
@@ -227,6 +228,8 @@ def paper(root: Path, address: str, stage: str = "") -> Outcome:
         "--device",
         "cpu",
     ]
+    # A job in the background of a shell ignores Ctrl-C, and so would its children.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     start = time.monotonic()
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         process = subprocess.Popen(
@@ -268,7 +271,12 @@ def attempts(folder: Path, data: Path | None = None) -> Iterator[tuple[str, Outc
             yield name, one if same else Outcome(1, one.out, f"{one.err}\nother tables", one.seconds)
 
 
-def from_nothing(folder: Path, draw: object = None) -> str:
+def papers() -> Iterator[Trial]:
+    """The command from nothing to its tables, with and without signals."""
+    yield Trial("the paper", "from nothing, with a signal in each stage", _from_nothing)
+
+
+def _from_nothing(folder: Path, draw: object) -> str:
     """The broken promises of all runs in an empty folder; empty if there is none."""
     return "; ".join(f"{name}: {one.broken}" for name, one in attempts(folder) if one.broken)
 
