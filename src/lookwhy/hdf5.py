@@ -24,8 +24,8 @@ import h5py
 from lookwhy.errors import LookwhyError
 from lookwhy.files import regular
 
-SECONDS = 3
-"""CPU time that reading one file may take; VQA v1 takes less than one second."""
+SECONDS = 10
+"""CPU time that reading one file may take; VQA v1 takes less than one second, and a machine may be slow."""
 PATIENCE = 120
 """Seconds on the clock that it may take, on a disk that is slow or a machine that is busy."""
 IDLE = 1.0
@@ -34,7 +34,12 @@ NUMBERS = 1 << 24
 """Bytes up to which all numbers of a dataset are read. Damage to more of them is an error, not a crash."""
 TEXTS = 1 << 16
 """Texts that are read of each dataset. Neighbours share a heap of kilobytes, so a sample meets every heap."""
-_CHILD = "import sys; sys.path[:] = sys.argv[1].split('\\n'); from lookwhy.hdf5 import serve; serve()"
+_CHILD = """
+import sys
+sys.path[:] = sys.argv[1].split("\\n")
+from lookwhy.hdf5 import serve
+serve(int(sys.argv[2]))
+"""
 _proven: set[tuple[int, ...]] = set()
 """Device, inode, size and time of the files that this process need not check again."""
 
@@ -134,7 +139,7 @@ class _Reader:
         if self._process is None or self._process.poll() is not None:  # someone else may have ended it
             if not sys.executable or hasattr(sys, "frozen"):  # a program that holds Python
                 return None
-            command = [sys.executable, "-S", "-E", "-c", _CHILD, "\n".join(sys.path)]
+            command = [sys.executable, "-S", "-E", "-c", _CHILD, "\n".join(sys.path), str(SECONDS)]
             pipe = subprocess.PIPE
             # A session of its own, because Ctrl-C is meant for the command.
             process = subprocess.Popen(
@@ -176,7 +181,7 @@ def _reason(code: int) -> str:
     return f"signal {-code}" if code < 0 else f"exit code {code}"
 
 
-def serve() -> None:
+def serve(seconds: int) -> None:
     """Read every file that stdin names, and write a byte after each; this is the second process."""
     os.write(1, b"+")
     while name := _next_name():
@@ -184,7 +189,7 @@ def serve() -> None:
             import resource
 
             spent = resource.getrusage(resource.RUSAGE_SELF)
-            limit = int(spent.ru_utime + spent.ru_stime) + 1 + SECONDS
+            limit = int(spent.ru_utime + spent.ru_stime) + 1 + seconds
             resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         with suppress(Exception), h5py.File(os.fsdecode(name)) as file:
