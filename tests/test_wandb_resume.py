@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 import signal
 import time
@@ -124,3 +126,28 @@ def test_group_tags_and_configuration_tell_runs_apart(resumed, tiny_world):
     assert fingerprint["data_prepro_sha256"] == sha256_file(tiny_world / "data_prepro.h5")
     assert fingerprint["tower"]["weights_sha256"]
     assert config["versions"]["lookwhy"] == "0.1.0"
+
+
+def children(parent: int, name: str) -> list[int]:
+    """Processes of a name that a process has started."""
+    stats = (path.read_text() for path in Path("/proc").glob("[0-9]*/stat"))
+    found = (re.match(r"(\d+) \((.*)\) \S (\d+)", text) for text in stats)
+    return [int(one[1]) for one in found if one and one[2] == name and int(one[3]) == parent]
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux lists processes in /proc")
+def test_a_training_goes_on_in_the_same_run_when_the_service_of_wandb_breaks_down(tiny_world, tmp_path):
+    path, last = tmp_path / "runs" / "shapes", 14
+    with started(train_command(tiny_world, f"--trainer.max_epochs={last + 1}"), tmp_path) as process:
+        wait_for(1, path, "analysis/epoch=002/summary.json", process)
+        (service,) = children(process.pid, "wandb-core")
+        os.kill(service, signal.SIGKILL)
+        _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert "Traceback" not in errors
+    parts = [logged(file) for file in sorted(path.glob("wandb/offline-run-*/*.wandb"))]
+    assert len({part.run["run_id"] for part in parts}) == 1
+    epochs = [item["epoch"] for item in parts[1].history if ANALYSED in item]
+    assert epochs == list(range(epochs[0], last + 1))
+    assert len(epochs) > 3, "the second service logged the rest"
+    assert [*store.stored_epochs(path)] == list(range(last + 1)), "no analysis is missing in the run folder"
