@@ -71,13 +71,15 @@ def give_back(is_used: bool) -> None:
     """Forget this process's run folder, and remove it unless the training came so far as to use it."""
     run = Path(os.environ.pop(RUN_FOLDER, ""))
     claim = run / CLAIM
+    # The processes of ddp_spawn train in place of this one, which cannot know from `is_used`.
+    is_used = is_used or (run / "config.yaml").exists() or (run / "checkpoints").exists()
     if is_used or not is_first_process() or not claim.is_file():
         return
     if claim.read_text().startswith(NEW):
         rmtree(run, ignore_errors=True)  # all in it was written by this training, which was refused
         with suppress(OSError):  # it may hold more
             run.parent.rmdir()
-    elif not (run / "config.yaml").exists():
+    else:
         claim.unlink()
 
 

@@ -35,6 +35,11 @@ class RunLogger(WandbLogger):
 
     _is_asked = False
 
+    def __getstate__(self) -> dict[str, Any]:
+        """State for a process of the strategy ddp_spawn, for which Lightning's logger starts the run."""
+        self._is_asked = True
+        return super().__getstate__()
+
     @property
     @rank_zero_experiment
     def experiment(self) -> Any:
