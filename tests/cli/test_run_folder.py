@@ -1,6 +1,7 @@
 """The folder of a run belongs to one training, also if two start at the same moment."""
 
 import subprocess
+import time
 
 from tiny_runs import clean_environment, run, train_command
 
@@ -20,3 +21,18 @@ def test_two_trainings_of_one_name_at_once_get_two_folders_and_a_refused_one_lea
     assert [one.wait(200) for one in both] == [0, 0]
     found = sorted(path.parent.parent.name for path in tmp_path.glob("runs/*/checkpoints/last.ckpt"))
     assert found == ["shapes", "shapes-2"]
+
+
+def test_a_run_folder_that_is_removed_in_the_middle_ends_the_training_in_one_line(tiny_world, tmp_path):
+    command = train_command(tiny_world, "--trainer.max_epochs=1000", "--trainer.logger=false")
+    folder, pipes = tmp_path / "runs" / "shapes", {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=tmp_path, env=clean_environment(), text=True, **pipes) as training:
+        while not (folder / "checkpoints" / "last.ckpt").exists():
+            assert training.poll() is None, training.communicate()[1]
+            time.sleep(0.05)
+        folder.rename(tmp_path / "away")
+        _, errors = training.communicate(timeout=60)
+    assert training.returncode == 2
+    (line,) = [line for line in errors.splitlines() if line.startswith("lookwhy: error")]
+    assert "expected the run folder to stay where it is, found no runs/shapes/config.yaml" in line
+    assert "Traceback" not in errors

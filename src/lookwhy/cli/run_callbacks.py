@@ -13,6 +13,7 @@ from lookwhy.callbacks import ImportanceCallback
 from lookwhy.callbacks.progress import TrainingProgress
 from lookwhy.callbacks.signals import StopOnSignal
 from lookwhy.cli.run_logger import describe
+from lookwhy.errors import LookwhyError
 from lookwhy.files import atomic_path
 
 
@@ -32,6 +33,19 @@ class RunFolderConfig(SaveConfigCallback):
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
                 logger.log_hyperparams(describe(path, trainer.datamodule))  # type: ignore[attr-defined]
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Notice a run folder that was removed or moved: checkpoints would go on into a new, empty one.
+
+        Raises:
+            LookwhyError: config.yaml, which only the start of a training writes, is not there any more.
+        """
+        run = Path(trainer.default_root_dir)
+        if trainer.is_global_zero and not (run / "config.yaml").exists():
+            raise LookwhyError(
+                f"expected the run folder to stay where it is, found no {run / 'config.yaml'} in "
+                f"epoch {trainer.current_epoch}; put it back and go on with --ckpt_path, or start again"
+            )
 
 
 class ShareStart(pl.Callback):

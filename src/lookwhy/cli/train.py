@@ -37,11 +37,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] in ("-h", "--help"):
-        sys.stdout.write(HELP.format(train=command("train"), prepare=command("prepare")))
-        return 0
+        return run_command(_help)
     if arguments[0] not in (*SUBCOMMANDS, "sweep"):
         arguments.insert(0, "fit")
     return run_command(lambda: _train(arguments), resume="training had not begun; start again")
+
+
+def _help() -> int:
+    print(HELP.format(train=command("train"), prepare=command("prepare")), end="")
+    return 0
 
 
 def _train(arguments: list[str]) -> int:

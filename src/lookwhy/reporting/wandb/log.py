@@ -28,13 +28,14 @@ from lookwhy.keys import parse
 from lookwhy.reporting.figures.catalogue import EPOCH_CHARTS
 from lookwhy.reporting.wandb import state
 from lookwhy.reporting.wandb.media import charts, example_images, figure_images, questions_table
-from lookwhy.reporting.wandb.summary import best_values, read_summaries
+from lookwhy.reporting.wandb.summary import BestValues, best_values, read_summaries
 from lookwhy.types import AnalysisResult
 
 PREFIX, EPOCH = "analysis/", "epoch"
 
 _defined: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()
 _last_epoch: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
+_best: WeakKeyDictionary[Any, BestValues] = WeakKeyDictionary()
 
 
 def publish(
@@ -53,8 +54,14 @@ def publish(
     Returns:
         Everything logged, by key; empty if the analysis has been logged before.
     """
-    # Also of epochs before the run was resumed, and of an analysis that is logged already.
-    if best := best_values(read_summaries(run_folder, epoch)):
+    # Also of epochs before the run was resumed, and of an analysis that is logged already. The stored epochs
+    # are read once: at each epoch, time and memory would grow with their number.
+    if experiment not in _best:
+        _best[experiment] = BestValues()
+        for stored, summary in read_summaries(run_folder, epoch - 1).items():
+            _best[experiment].add(stored, summary)
+    _best[experiment].add(epoch, result.summary)
+    if best := _best[experiment].scalars():
         experiment.summary.update({f"{PREFIX}{key}": value for key, value in best.items()})
     weights = result.manifest.get("weights_sha256")
     _last_epoch[experiment] = epoch

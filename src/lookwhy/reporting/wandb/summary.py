@@ -31,22 +31,37 @@ def direction(key: str) -> float | None:
     return _BETTER.get(row.domain, {}).get(row.measure)
 
 
-def best_values(summaries: Mapping[int, Mapping[str, float]]) -> dict[str, float]:
-    """`<key>/best` and `<key>/best_epoch` of each scalar that can be better or worse, from scalars by epoch.
+class BestValues:
+    """Best value of each scalar that can be better or worse, over epochs that are added in order.
 
     The untrained model does not compete, and the first of equals is best.
     """
-    best: dict[str, tuple[float, int]] = {}
-    for epoch in sorted(epoch for epoch in summaries if epoch != store.UNTRAINED):
-        for key, value in summaries[epoch].items():
+
+    def __init__(self) -> None:
+        self._found: dict[str, tuple[float, int]] = {}
+
+    def add(self, epoch: int, summary: Mapping[str, float]) -> None:
+        """Let the scalars of one more epoch compete."""
+        for key, value in summary.items() if epoch != store.UNTRAINED else ():
             sign = direction(key)
-            if sign is not None and (key not in best or sign * value > sign * best[key][0]):
-                best[key] = (value, epoch)
-    return {
-        f"{key}{name}": float(value)
-        for key, found in best.items()
-        for name, value in zip(BEST, found, strict=True)
-    }
+            if sign is not None and (key not in self._found or sign * value > sign * self._found[key][0]):
+                self._found[key] = (value, epoch)
+
+    def scalars(self) -> dict[str, float]:
+        """`<key>/best` and `<key>/best_epoch` of each scalar."""
+        return {
+            f"{key}{name}": float(value)
+            for key, found in self._found.items()
+            for name, value in zip(BEST, found, strict=True)
+        }
+
+
+def best_values(summaries: Mapping[int, Mapping[str, float]]) -> dict[str, float]:
+    """`<key>/best` and `<key>/best_epoch` of scalars by epoch, see `BestValues`."""
+    best = BestValues()
+    for epoch in sorted(summaries):
+        best.add(epoch, summaries[epoch])
+    return best.scalars()
 
 
 def read_summaries(run_folder: Path, last: int | None = None) -> dict[int, dict[str, float]]:
