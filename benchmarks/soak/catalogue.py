@@ -28,8 +28,8 @@ from benchmarks.soak.wrong_input import (
     WRONG_OUTPUTS,
 )
 
-SOUND = {("serve CKPT", "a checkpoint")}
-"""Commands that would never end."""
+SOUND = {("serve CKPT", "a checkpoint"), ("train --config", "fifo")}
+"""Commands that would never end: a server, and the reader of a pipe, which `--config <(command)` is as well."""
 FRESH_EVERY = 25
 """One in so many attempts starts a new interpreter as a shell does; the others are forks, which is the same but
 for the imports."""
