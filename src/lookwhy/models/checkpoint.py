@@ -8,64 +8,25 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NotRequired
+from typing import Any
 
 import torch
 from jaxtyping import Int64
 from torch import Tensor
-from typing_extensions import TypedDict
 
 from lookwhy import __version__
 from lookwhy.data.datamodule import VQADataModule
 from lookwhy.data.features import read_description
 from lookwhy.data.tokens import ORIGINAL_MAX_LENGTH, Vocabulary, tokenize
 from lookwhy.errors import AT_COMMAND, LookwhyError, command
+from lookwhy.models.checkpoint_form import CheckpointForm
 from lookwhy.models.pipeline import Pipeline
 from lookwhy.models.protocol import VQAHead
 from lookwhy.places import PATH_MAP, Places, argument
 from lookwhy.schema import checked
-from lookwhy.towers.image_tower import ImageTower, TowerDescription, tower_from_description
+from lookwhy.towers.image_tower import ImageTower, tower_from_description
 
 REMEDY = "name one under runs/<name>/checkpoints"
-
-
-class _Class(TypedDict):
-    class_path: str
-    init_args: dict[str, Any]
-
-
-class _Data(TypedDict):
-    """Schema of `VQADataModule.describe`; early checkpoints lack the last three."""
-
-    folder: str
-    image_root: str | None
-    annotator_maps: str | None
-    annotators: str
-    note: str
-    words: list[str]
-    answers: list[str]
-    tower: TowerDescription | None
-    val_questions: NotRequired[str | None]
-    val_annotations: NotRequired[str | None]
-    max_length: NotRequired[int]
-
-
-class _Entry(TypedDict):
-    """Schema of `describe_run`."""
-
-    head: _Class
-    data: _Data
-    run_folder: NotRequired[str]
-
-
-class _Checkpoint(TypedDict):
-    """Schema of what is read of a checkpoint."""
-
-    epoch: int
-    global_step: int
-    state_dict: dict[str, Any]
-    lookwhy: _Entry
-    callbacks: NotRequired[dict[str, dict[str, Any]]]
 
 
 @dataclass
@@ -212,7 +173,7 @@ def load_checkpoint(path: Path | str, moved: Mapping[str, str | Path] | None = N
         raise _no_checkpoint(f"another kind of file in {path}") from error
     if not isinstance(content, dict) or "lookwhy" not in content:
         raise _no_checkpoint(f"no lookwhy entry in {path}")
-    content = checked(_Checkpoint, content, f"a checkpoint of {command('train')}", path, REMEDY)
+    content = checked(CheckpointForm, content, f"a checkpoint of {command('train')}", path, REMEDY)
     try:
         return _built(path, content, moved or {})
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
