@@ -176,3 +176,22 @@ def test_missing_foreign_and_incomplete_files_are_named_and_the_original_ones_ha
     assert read_features(path)["train"].shape == (2, 4096)
     with pytest.raises(LookwhyError, match="found no stamp"):
         read_description(path)
+
+
+@pytest.mark.parametrize(
+    ("stamp", "found"),
+    [
+        ("{", "found '{'"),
+        ("[]", "found a list"),
+        ('{"arch": 1}', "found arch: 1"),
+        (7, "found "),
+        ("{}", "no arch"),
+    ],
+)
+def test_a_damaged_stamp_is_refused_by_its_field(stamp, found, images):
+    out = extract(images, Forward())
+    with h5py.File(out, "a") as file:
+        file.attrs["description"] = stamp
+    with pytest.raises(LookwhyError, match="expected the stamp of an image network") as error:
+        read_description(out)
+    assert found in str(error.value)

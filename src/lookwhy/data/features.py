@@ -25,6 +25,8 @@ from lookwhy.data.tables import FEATURES, check_shape, datasets
 from lookwhy.errors import LookwhyError, command
 from lookwhy.hdf5 import open_hdf5
 from lookwhy.progress import progress, write_above
+from lookwhy.schema import checked
+from lookwhy.towers.image_tower import TowerDescription
 from lookwhy.towers.recipe import ImageRecipe
 
 
@@ -196,7 +198,16 @@ def read_description(path: Path) -> dict[str, Any]:
                 f"the features of a known one with {command('prepare')} features, or train without "
                 "the analysis (--analysis.epochs '[]' --analysis.untrained false)"
             )
-        return json.loads(file.attrs["description"])
+        text = file.attrs["description"]
+    remedy = f"run {command('prepare')} features again"
+    try:
+        found = json.loads(text)
+    except (TypeError, ValueError) as error:
+        raise LookwhyError(
+            f"expected the stamp of an image network in JSON, found {text!r:.60} in {path}; {remedy}"
+        ) from error
+    checked(TowerDescription, found, "the stamp of an image network", path, remedy)
+    return found
 
 
 def open_features(path: Path) -> h5py.File:
