@@ -24,6 +24,8 @@ def train(world, folder, callbacks, epochs=2):
     # The tests' type checker looks at random items of a list; here it does so before the training.
     for name in ("questions", "answers10", "question_types", "answer_types"):
         assert getattr(data.prepro.test, name)
+    for name in ("question_id_texts", "image_id_texts", "original_ids"):  # the shapes world has numbers
+        getattr(data.prepro.test, name)
     system = VQASystem(make_head(data), learning_rate=1e-3)
     recorder = Recorder()
     make_trainer(folder, epochs, [recorder, *callbacks]).fit(system, data)

@@ -338,4 +338,4 @@ def test_features_without_their_towers_stamp_name_the_remedy(run_import, tiny_wo
     with h5py.File(copy_prepared(tiny_world, tmp_path) / "data_img.h5", "a") as file:
         del file.attrs["description"]
     assert run_import(tmp_path / "lstm.ckpt", data=tmp_path) == 2
-    assert "run lookwhy prepare features" in capsys.readouterr().err
+    assert "of a known one with lookwhy prepare features" in capsys.readouterr().err
