@@ -44,6 +44,29 @@ def test_the_last_or_best_checkpoint_of_a_named_run_or_of_a_folder_is_resumed(co
     assert len([*copied.glob("checkpoints/best*.ckpt")]) == 1 + (stated == "best")
 
 
+def test_a_training_that_was_killed_between_its_last_checkpoint_and_its_end_makes_up_for_the_rest(
+    tiny_world, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    options = train_options(tiny_world, "--trainer.logger=false", "--trainer.max_epochs=2")
+    assert train(options) == 0
+    run = Path("runs/shapes")
+    checkpoint, metrics, analysis = (
+        run / name for name in ("checkpoints/last.ckpt", "metrics.json", "analysis/epoch=001")
+    )
+    before, summary = metrics.read_text(), (analysis / "summary.json").read_text()
+    content = torch.load(checkpoint, weights_only=True)
+    assert [state["due"] for state in content["callbacks"].values() if "due" in state] == [1]
+    metrics.unlink()
+    shutil.rmtree(analysis)
+    assert train([*options, "--ckpt_path=last", "--name=shapes"]) == 0
+    assert (analysis / "summary.json").read_text() == summary
+    after = json.loads(metrics.read_text())
+    assert {key: value for key, value in json.loads(before).items() if key in after} == after
+    assert {"val/loss", "val/accuracy/overall", "analysis/accuracy/overall"} <= set(after)
+    assert train([*options, "--ckpt_path=last", "--name=shapes"]) == 2, "now it is finished"
+
+
 def other_words(world, folder):
     other = shutil.copytree(world, folder / "other")
     content = json.loads((other / "data_prepro.json").read_text())

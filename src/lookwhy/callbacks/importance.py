@@ -109,7 +109,11 @@ class ImportanceCallback(pl.Callback):
         self._analyse_due(trainer, pl_module)
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Log the tables of the last epoch, and all analyses as one artifact of the W&B run."""
+        """Log the tables of the last epoch, and all analyses as one artifact of the W&B run.
+
+        A resumed training whose epochs are all over comes here at once; its last analysis may be missing.
+        """
+        self._analyse_due(trainer, pl_module)
         if not trainer.is_global_zero:
             return
         try:

@@ -186,6 +186,9 @@ def train(arguments: list[str]) -> int:
         raise
     finally:
         give_back(is_used=start.is_past)
+    if cli.subcommand == "fit" and not start.is_past:  # all epochs were over, and only the end was missing
+        cli.trainer.loggers = []
+        cli.trainer.validate(cli.model, cli.datamodule, verbose=False)
     if cli.trainer.is_global_zero and cli.subcommand == "fit":
         write_metrics(cli.run_folder, cli.trainer)
         print_results(cli.run_folder, cli.trainer)

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from lookwhy.cli.results import METRICS
 from lookwhy.data.datamodule import VQADataModule
 from lookwhy.errors import LookwhyError, command
 from lookwhy.models import load_checkpoint
@@ -85,11 +86,17 @@ def check_checkpoint(
         ("max_epochs", -1 if max_epochs is None else max_epochs, epochs),
         ("max_steps", max_steps, run.step),
     ):
-        if 0 <= limit <= done:
+        if 0 <= limit <= done and not (limit == done and _lacks_its_end(path)):
             raise LookwhyError(
                 f"expected --trainer.{name} above {done}, which the training in {path} has reached, found "
                 f"{limit}; raise it to go on, or analyse it: {command('analyze')} {path}"
             )
+
+
+def _lacks_its_end(path: Path) -> bool:
+    """Whether a training was killed between its last checkpoint and its end, which a resumed one makes up."""
+    run = path.parent.parent
+    return path.parent.name == "checkpoints" and path.name == "last.ckpt" and not (run / METRICS).exists()
 
 
 def _check_shapes(path: Path, head: VQAHead, stored: VQAHead) -> None:
