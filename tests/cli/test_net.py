@@ -80,6 +80,17 @@ def test_a_reader_that_has_seen_enough_ends_a_command_quietly(capsys):
     assert capsys.readouterr().err == ""
 
 
+def test_an_error_that_a_library_raises_after_ctrl_c_is_an_interruption(capsys):
+    def work():
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            raise RecursionError("maximum recursion depth exceeded")  # noqa: B904, as libraries do
+
+    assert run_command(work, resume="start again") == 130
+    assert capsys.readouterr().err == "lookwhy: interrupted; start again\n"
+
+
 WARN = """
 import sys, warnings
 import lookwhy, torch

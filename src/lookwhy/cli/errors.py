@@ -12,7 +12,7 @@ from contextlib import suppress
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
-from lookwhy.cli.net import one_line
+from lookwhy.cli.net import chain, one_line
 from lookwhy.errors import AT_COMMAND, LookwhyError
 
 INTERRUPTED = 130
@@ -59,6 +59,10 @@ def run_command(function: Callable[[], int], resume: str = "the same command con
         print(f"lookwhy: interrupted; {resume}", file=sys.stderr)
         return INTERRUPTED
     except Exception as error:
+        if any(isinstance(one, KeyboardInterrupt) for one in chain(error)):
+            # A library, for example in the middle of its import, raised an error of its own after Ctrl-C.
+            print(f"lookwhy: interrupted; {resume}", file=sys.stderr)
+            return INTERRUPTED
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EPIPE):
             # Python would try to write the rest of stdout when it ends.
             with suppress(OSError, ValueError):

@@ -87,14 +87,17 @@ def raised_by(error: Exception) -> str:
 
 def own_error(error: BaseException) -> LookwhyError | None:
     """The LookwhyError that an error is, or that caused it: a parser wraps it in an error of its own."""
-    causes: list[BaseException] = []
-    cause: BaseException | None = error
-    while cause is not None and cause not in causes:  # an error may be its own cause
-        if isinstance(cause, LookwhyError):
-            return cause
-        causes.append(cause)
-        cause = cause.__cause__
-    return None
+    return next((one for one in chain(error, only_causes=True) if isinstance(one, LookwhyError)), None)
+
+
+def chain(error: BaseException, only_causes: bool = False) -> list[BaseException]:
+    """An error, the error that it was raised from, or else while handling which it was raised, and so on."""
+    found: list[BaseException] = []
+    one: BaseException | None = error
+    while one is not None and one not in found:  # an error may be its own cause
+        found.append(one)
+        one = one.__cause__ or (None if only_causes else one.__context__)
+    return found
 
 
 def _flat(text: str) -> str:
