@@ -56,9 +56,12 @@ def signals(world: Path) -> Iterator[Trial]:
 
 
 def _allowed(name: str) -> set[int]:
-    """Exit codes after a signal: done before it came, interrupted, or ended by that very signal."""
+    """Exit codes after a signal: done before it came, interrupted, or ended by that very signal.
+
+    SIGINT itself ends Python only in its last moment, when the work is done.
+    """
     number = int(signal.Signals[name])
-    return {0, 130, 128 + number, -number} - ({-number} if name == "SIGINT" else set())
+    return {0, 130, 128 + number, -number}
 
 
 def _signal(world: Path, work: Work, phase: Phase, name: str, own: Path, draw: random.Random) -> str:
