@@ -1,9 +1,11 @@
 """Errors of libraries and faults of lookwhy: one line each, 2 for what the user can mend, 70 for a fault."""
 
+import io
 import re
 import sys
 import zipfile
 
+import h5py
 import pytest
 import yaml
 from PIL import UnidentifiedImageError
@@ -17,6 +19,14 @@ def own_cause():
     error = ValueError("found x")
     error.__cause__ = error
     return error
+
+
+def of_h5py():
+    with h5py.File(io.BytesIO(), "w") as file:
+        try:
+            file["images"]
+        except KeyError as error:
+            return error
 
 
 def wrapped():
@@ -34,6 +44,7 @@ LINES = {
     ),
     "long name": (OSError(36, "File name too long", "x" * 300), "give a shorter path"),
     "memory": (MemoryError(), r"found no message \(MemoryError\); give a smaller batch size"),
+    "HDF5": (of_h5py(), r"\(KeyError\); an HDF5 file is damaged: copy it again"),
     "nested": (RecursionError("maximum recursion depth exceeded"), "nested too deep"),
     "zip": (
         zipfile.BadZipFile("File is not a zip file"),

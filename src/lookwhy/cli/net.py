@@ -16,8 +16,12 @@ from lookwhy import __version__
 from lookwhy.errors import LookwhyError, printable
 
 WRONG_INPUT, FAULT = 2, 70
-TRAINERS = (ValueError, TypeError, RuntimeError, OverflowError)
-"""Errors with which Lightning refuses a setting, if it raises them itself."""
+OF_PACKAGES = (ValueError, TypeError, RuntimeError, OverflowError, LookupError)
+RAISED_BY = {
+    **dict.fromkeys(("pytorch_lightning", "lightning_fabric", "jsonargparse"), "change this setting"),
+    "h5py": "an HDF5 file is damaged: copy it again, or write it again",
+}
+"""Remedy of one of `OF_PACKAGES` that one of these packages itself raises."""
 REMEDIES = {
     errno.ENOSPC: "make room on the disk, or write elsewhere; the same command continues",
     errno.EDQUOT: "make room in your quota, or write elsewhere; the same command continues",
@@ -71,9 +75,8 @@ def one_line(error: Exception) -> tuple[str, int]:
     remedy = next((remedy for kind, remedy in KNOWN.items() if kind in kinds), "")
     if not remedy and isinstance(error, (ValueError, RuntimeError)):
         remedy = next((remedy for text, remedy in SAID.items() if text in said), "")
-    packages = ("pytorch_lightning", "lightning_fabric", "jsonargparse")  # they refuse a setting
-    if isinstance(error, TRAINERS) and raised_by(error) in packages:
-        remedy = remedy or "change this setting"
+    if isinstance(error, OF_PACKAGES):
+        remedy = remedy or RAISED_BY.get(raised_by(error), "")
     if remedy:
         return f"found {said} ({name}); {remedy}", WRONG_INPUT
     return f"a fault in lookwhy {__version__}: {name}: {said}; {_written(error)}", FAULT

@@ -238,4 +238,7 @@ def open_features(path: Path) -> h5py.File:
     except LookwhyError:
         file.close()
         raise
+    except (OSError, RuntimeError, LookupError, TypeError, ValueError) as error:  # of h5py, for damage
+        file.close()
+        raise LookwhyError(f"expected image features, found damage ({error}) in {path}; {remedy}") from error
     return file
