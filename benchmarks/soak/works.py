@@ -9,7 +9,7 @@ import shutil
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -55,10 +55,16 @@ class Work:
         return Process(words, folder, self.fresh or fresh, **options)  # type: ignore[arg-type]
 
     def go_on(self, folder: Path, url: str = "", **options: object) -> Outcome:
-        """Start the command again after an interruption; a training resumes, if it has saved a checkpoint."""
+        """Start the command again after an interruption; a training resumes, if it has saved a checkpoint.
+
+        A training that had come to its very end says so in one line; then nothing is left to do.
+        """
         last = folder / OUT / "mine/checkpoints/last.ckpt"
         more = f" --ckpt_path {last.relative_to(folder)}" if self.is_training and last.is_file() else ""
-        return self.start(folder, False, url, more, **options).wait()
+        outcome = self.start(folder, False, url, more, **options).wait()
+        if more and "which the training in" in outcome.err and (last.parents[1] / "metrics.json").is_file():
+            return replace(outcome, code=0, err="", out=f"run folder  {OUT}/mine\n")
+        return outcome
 
     def results(self, folder: Path, printed: str) -> dict[str, str]:
         """Digest of each result, by path. A training's folder is the one that it printed."""

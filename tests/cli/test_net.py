@@ -1,7 +1,10 @@
 """Errors of libraries and faults of lookwhy: one line each, 2 for what the user can mend, 70 for a fault."""
 
 import io
+import os
 import re
+import signal
+import subprocess
 import sys
 import zipfile
 
@@ -9,7 +12,7 @@ import h5py
 import pytest
 import yaml
 from PIL import UnidentifiedImageError
-from tiny_runs import run
+from tiny_runs import ROOT, clean_environment, run
 
 from lookwhy.cli.errors import run_command
 from lookwhy.errors import LookwhyError
@@ -100,6 +103,38 @@ def test_an_error_that_a_library_raises_after_ctrl_c_is_an_interruption(capsys):
 
     assert run_command(work, resume="start again") == 130
     assert capsys.readouterr().err == "lookwhy: interrupted; start again\n"
+
+
+IMPORT = """
+import sys
+from lookwhy.cli.errors import run_command
+
+def work():
+    import stubborn
+    return 0
+
+sys.exit(run_command(work, resume="start again"))
+"""
+STUBBORN = """
+import time
+print("importing", flush=True)
+for _ in range(300):
+    try:
+        time.sleep(0.1)
+    except BaseException:  # as libraries in C forget it
+        pass
+"""
+
+
+def test_ctrl_c_in_an_import_that_forgets_it_ends_the_command(tmp_path):
+    (tmp_path / "stubborn.py").write_text(STUBBORN)
+    path = os.pathsep.join([str(tmp_path), str(ROOT / "src")])
+    command, pipes = [sys.executable, "-c", IMPORT], {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, env=clean_environment(PYTHONPATH=path), text=True, **pipes) as process:
+        assert process.stdout.readline() == "importing\n"
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=20)
+    assert (process.returncode, errors) == (130, "lookwhy: interrupted; start again\n")
 
 
 WARN = """

@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import errno
 import os
+import signal
 import sys
+import threading
 import warnings
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from difflib import get_close_matches
+from types import FrameType
 from typing import Any, NoReturn
 
 from lookwhy.cli.net import chain, one_line
@@ -51,7 +54,8 @@ def run_command(function: Callable[[], int], resume: str = "the same command con
     warnings.formatwarning = _warning
     try:
         try:
-            return function()
+            with _interruptible_imports(resume):
+                return function()
         finally:
             if sys.stdout is not None:  # closed by the shell (>&-)
                 sys.stdout.flush()
@@ -75,6 +79,36 @@ def run_command(function: Callable[[], int], resume: str = "the same command con
     finally:
         AT_COMMAND.reset(token)
         warnings.formatwarning = usual_format
+
+
+@contextmanager
+def _interruptible_imports(resume: str) -> Iterator[None]:
+    """End the process when Ctrl-C meets an import: libraries in C forget it there, and fail later."""
+
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        while frame is not None:
+            if frame.f_code.co_filename.startswith("<frozen importlib"):
+                print(f"lookwhy: interrupted; {resume}", file=sys.stderr, flush=True)
+                os._exit(INTERRUPTED)
+            frame = frame.f_back
+        raise KeyboardInterrupt
+
+    # A job in the background ignores Ctrl-C, and a notebook has a handler of its own.
+    is_usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not is_usual or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        imports_are_over()
+
+
+def imports_are_over() -> None:
+    """Let Ctrl-C raise a KeyboardInterrupt again, wherever it comes; work in progress then ends in order."""
+    if getattr(signal.getsignal(signal.SIGINT), "__module__", "") == __name__:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _warning(

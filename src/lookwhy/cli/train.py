@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from lookwhy.cli.configs import with_packaged_configs
-from lookwhy.cli.errors import run_command
+from lookwhy.cli.errors import imports_are_over, run_command
 from lookwhy.errors import LookwhyError, command
 
 HELP = """\
@@ -56,4 +56,5 @@ def _train(arguments: list[str]) -> int:
         )
     from lookwhy.cli.lightning import train
 
+    imports_are_over()
     return train(with_packaged_configs(arguments))
