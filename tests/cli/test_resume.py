@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from tiny_runs import train_options
 
@@ -65,6 +66,21 @@ def test_a_training_that_was_killed_between_its_last_checkpoint_and_its_end_make
     assert {key: value for key, value in json.loads(before).items() if key in after} == after
     assert {"val/loss", "val/accuracy/overall", "analysis/accuracy/overall"} <= set(after)
     assert train([*options, "--ckpt_path=last", "--name=shapes"]) == 2, "now it is finished"
+
+
+class Stop(pl.Callback):
+    """Interrupts a training in its second step."""
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        if batch_idx == 1:
+            raise KeyboardInterrupt
+
+
+def test_a_finished_training_that_goes_on_is_not_finished_until_its_new_end(copied, tiny_world):
+    assert (copied / "metrics.json").is_file()
+    stop = "--trainer.callbacks=[{class_path: test_resume.Stop}]"
+    assert train(train_options(tiny_world, *QUIET, "--trainer.max_epochs=5", LAST, stop)) == 130
+    assert not (copied / "metrics.json").exists()
 
 
 def other_words(world, folder):

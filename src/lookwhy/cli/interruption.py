@@ -14,7 +14,6 @@ from pathlib import Path
 import pytorch_lightning as pl
 from pytorch_lightning.plugins.environments import SLURMEnvironment
 
-from lookwhy.callbacks.failures import make_up_command
 from lookwhy.callbacks.signals import StopSignal
 from lookwhy.cli.run_folder import is_first_process
 from lookwhy.errors import command
@@ -50,9 +49,6 @@ def how_to_go_on(run: Path | None, trainer: pl.Trainer | None, arguments: Sequen
     saved.sort(key=lambda path: (path.name.startswith("last"), path.stat().st_mtime))
     if not saved or trainer is None:
         return " before the first checkpoint; start again with the same command"
-    limit = trainer.max_epochs
-    if limit is not None and 0 <= limit <= trainer.current_epoch:
-        return f" after the last epoch; its analysis: {make_up_command(str(saved[-1]))}"
     words = [word for word in _without_checkpoint(arguments) if word != "fit"]
     resume = f"{command('train')} {shlex.join([*words, f'--ckpt_path={saved[-1]}'])}"
     return f"; go on with: {resume}"

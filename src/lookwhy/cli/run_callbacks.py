@@ -12,6 +12,7 @@ from pytorch_lightning.loggers import WandbLogger
 from lookwhy.callbacks import ImportanceCallback
 from lookwhy.callbacks.progress import TrainingProgress
 from lookwhy.callbacks.signals import StopOnSignal
+from lookwhy.cli.results import METRICS
 from lookwhy.cli.run_logger import describe
 from lookwhy.errors import LookwhyError
 from lookwhy.files import atomic_path
@@ -24,10 +25,11 @@ class RunFolderConfig(SaveConfigCallback):
         """Write nothing yet: model, data and analysis may still be refused."""
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write every resolved option; a resumed run replaces the file."""
+        """Write every resolved option; a resumed run replaces the file, and is not finished any more."""
         if not trainer.is_global_zero:
             return
         path = Path(trainer.default_root_dir) / "config.yaml"
+        path.with_name(METRICS).unlink(missing_ok=True)
         with atomic_path(path) as partial:
             self.parser.save(self.config, partial, skip_none=False, overwrite=True, multifile=False)
         for logger in trainer.loggers:

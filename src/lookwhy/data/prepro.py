@@ -83,7 +83,7 @@ class SplitQuestions:
     question_id_texts = cached_property[list[str]](lambda self: self.read_text("question_id_text"))
     """Ids of the questions that are text, with an empty text for each number; empty if all are numbers."""
     image_id_texts = cached_property[list[str]](lambda self: self.read_text("image_id_text"))
-    """The same of the images."""
+    """Ids of the images that are text, in the same form."""
 
     @property
     def original_ids(self) -> list[Id]:
