@@ -27,6 +27,7 @@ EXPECTED = {
     "train --config none.yaml": "one of shapes, .. found no file none.yaml; correct --config",
     "train sweep": "found sweep, which no longer exists; use `wandb sweep FILE` .. --group NAME",
     f"{SHAPES} --trainer.logger=false --data.folder=nowhere": "run lookwhy prepare first",
+    "train --config {typo}": "'model.learning_rat' (did you mean --model.learning_rate?); see lookwhy train",
     f"{SHAPES} --data.batch_siez=3": "batch_siez .. (did you mean --data.batch_size?); see lookwhy train fit --help",
     f"{SHAPES} --trainer.max_epochs=x": "Given value: x; see lookwhy train fit --help",
     f"{SHAPES} --model.head.init_args.hiden_size=3": "'hiden_size' .. mean hidden_size?); see lookwhy train fit --help",
@@ -134,6 +135,7 @@ def places(tiny_world, tiny_checkpoint, tmp_path_factory):
     run = make_run(folder / "first", save_pictures(folder / "images"), range(-1, 2))
     picture = min((tiny_world / "images" / "shapes_val").glob("*.png"))
     os.mkfifo(folder / "fifo")
+    (folder / "typo.yaml").write_text("model:\n  learning_rat: 0.1\n")
     (folder / "loop").symlink_to("loop")
     training = " ".join(["train", *train_options(tiny_world, "--trainer.logger=false")])
     return {
@@ -142,6 +144,7 @@ def places(tiny_world, tiny_checkpoint, tmp_path_factory):
         "run": run,
         "picture": picture,
         "fifo": folder / "fifo",
+        "typo": folder / "typo.yaml",
         "loop": folder / "loop",
         "train": training,
         "trained": tiny_checkpoint.parents[1],

@@ -201,10 +201,15 @@ def _refusal(text: str, known: Iterable[str], subcommand: str) -> str:
     text = re.sub(r"Does not validate against any of the Union subtypes Subtypes: \[.*?\] Errors: ", "", text)
     text = re.sub(r"<class '([\w.]+)'>", r"\1", text.replace(" - Expected a <class 'NoneType'>", ""))
     text = re.sub(r" Given value type: jsonargparse\S+ Given value: .*", "", text)
-    found = re.search(r"unrecognized arguments: (\S+)|class_path '([\w.]+)': Option '(\w+)' is not", text)
+    ways = (
+        r"unrecognized arguments: (\S+)",
+        r"class_path '([\w.]+)': Option '(\w+)' is not",
+        r"not accept option '([\w.]+)'",  # in a YAML file
+    )
+    found = re.search("|".join(ways), text)
     if found and found[2]:
         known = inspect.signature(pkgutil.resolve_name(found[2])).parameters
-    meant = closest(found[1] or found[3], known) if found else ""
+    meant = closest(found[1] or found[3] or f"--{found[4]}", known) if found else ""
     return f"{text}{meant}; see {command('train')} {subcommand} --help"
 
 
