@@ -56,8 +56,10 @@ def options_of(argv: list[str] | None) -> argparse.Namespace:
 
 
 def all_trials(world: Path, options: argparse.Namespace) -> list[Trial]:
-    """Every trial at the sizes of the options."""
+    """Every trial at the sizes of the options; the long ones first, so that no process waits for them at the end."""
     return [
+        *long_run(world, options.epochs),
+        *papers(),
         *catalogue(world),
         *mutations(world, options.mutations),
         *kills(world, options.kills),
@@ -65,8 +67,6 @@ def all_trials(world: Path, options: argparse.Namespace) -> list[Trial]:
         *disks(world),
         *servers(world),
         *processes(world),
-        *long_run(world, options.epochs),
-        *papers(),
     ]
 
 
@@ -80,10 +80,13 @@ def main(argv: list[str] | None = None) -> int:
         trials = drawn(all_trials(world, options), options.only, options.most, options.seed)
         print(f"{len(trials):,} trials; the small world took {time.monotonic() - start:.0f} s", flush=True)
         done = outcomes(trials, options.jobs, options.seed, Path(folder))
-        for trial, broken in progress(done, desc="trials", total=len(trials), unit="trial"):
-            table.add(trial, broken, f"python -m benchmarks.soak {sizes} --only {shlex.quote(trial.title)}")
-    table.print(options.markdown)
-    print(f"\nseed {options.seed}, {(time.monotonic() - start) / 60:.1f} minutes", flush=True)
+        try:
+            for trial, broken in progress(done, desc="trials", total=len(trials), unit="trial"):
+                table.add(trial, broken, f"python -m benchmarks.soak {sizes} --only {shlex.quote(trial.title)}")
+        finally:  # what was tried before an interruption counts, too
+            table.print(options.markdown)
+            minutes = (time.monotonic() - start) / 60
+            print(f"\nseed {options.seed}, {table.tried.total():,} trials in {minutes:.1f} minutes", flush=True)
     return 1 if table.broken.total() else 0
 
 

@@ -137,6 +137,38 @@ def test_ctrl_c_in_an_import_that_forgets_it_ends_the_command(tmp_path):
     assert (process.returncode, errors) == (130, "lookwhy: interrupted; start again\n")
 
 
+CALLBACK = """
+import os, signal, sys, time, weakref
+from lookwhy.callbacks.signals import StopSignal
+from lookwhy.cli.errors import run_command
+
+class Thing:
+    pass
+
+def stop(signum, frame):
+    raise StopSignal(signum)
+
+def work():
+    number = signal.Signals[sys.argv[1]]
+    if number == signal.SIGTERM:
+        signal.signal(number, stop)
+    thing = Thing()
+    reference = weakref.ref(thing, lambda _: (os.kill(os.getpid(), number), time.sleep(0.01)))
+    del thing
+    time.sleep(20)
+    return 0
+
+sys.exit(run_command(work))
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_that_meets_the_callback_of_a_weak_reference_ends_the_command(tmp_path, name):
+    found = run([sys.executable, "-c", CALLBACK, name], tmp_path, PYTHONPATH=str(ROOT / "src"))
+    assert found.returncode == 130
+    assert found.stderr == "lookwhy: interrupted; the same command continues\n"
+
+
 WARN = """
 import sys, warnings
 import lookwhy, torch

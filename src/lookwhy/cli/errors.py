@@ -54,7 +54,7 @@ def run_command(function: Callable[[], int], resume: str = "the same command con
     warnings.formatwarning = _warning
     try:
         try:
-            with _interruptible_imports(resume):
+            with _interruptible_imports(resume), _interruptible_callbacks():
                 return function()
         finally:
             if sys.stdout is not None:  # closed by the shell (>&-)
@@ -103,6 +103,27 @@ def _interruptible_imports(resume: str) -> Iterator[None]:
         yield
     finally:
         imports_are_over()
+
+
+@contextmanager
+def _interruptible_callbacks() -> Iterator[None]:
+    """Send a signal again that came where Python ignores what it raises, as in the callback of a weak reference."""
+    usual = sys.unraisablehook
+
+    def again(ignored: sys.UnraisableHookArgs) -> None:
+        if not isinstance(ignored.exc_value, KeyboardInterrupt):
+            usual(ignored)
+            return
+        signum = getattr(ignored.exc_value, "signum", signal.SIGINT)
+        timer = threading.Timer(0.05, os.kill, [os.getpid(), signum])  # the callback has ended by then
+        timer.daemon = True
+        timer.start()
+
+    sys.unraisablehook = again
+    try:
+        yield
+    finally:
+        sys.unraisablehook = usual
 
 
 def imports_are_over() -> None:
