@@ -82,11 +82,15 @@ def main(argv: list[str] | None = None) -> int:
         done = outcomes(trials, options.jobs, options.seed, Path(folder))
         try:
             for trial, broken in progress(done, desc="trials", total=len(trials), unit="trial"):
-                table.add(trial, broken, f"python -m benchmarks.soak {sizes} --only {shlex.quote(trial.title)}")
+                table.add(
+                    trial, broken, f"python -m benchmarks.soak {sizes} --only {shlex.quote(trial.title)}"
+                )
         finally:  # what was tried before an interruption counts, too
             table.print(options.markdown)
             minutes = (time.monotonic() - start) / 60
-            print(f"\nseed {options.seed}, {table.tried.total():,} trials in {minutes:.1f} minutes", flush=True)
+            print(
+                f"\nseed {options.seed}, {table.tried.total():,} trials in {minutes:.1f} minutes", flush=True
+            )
     return 1 if table.broken.total() else 0
 
 

@@ -107,7 +107,7 @@ def _interruptible_imports(resume: str) -> Iterator[None]:
 
 @contextmanager
 def _interruptible_callbacks() -> Iterator[None]:
-    """Send a signal again that came where Python ignores what it raises, as in the callback of a weak reference."""
+    """Send a signal again that came where Python ignores errors, as in the callback of a weak reference."""
     usual = sys.unraisablehook
 
     def again(ignored: sys.UnraisableHookArgs) -> None:
