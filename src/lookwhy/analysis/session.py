@@ -25,6 +25,7 @@ from lookwhy.models.pipeline import Pipeline
 from lookwhy.models.protocol import VQAHead
 from lookwhy.towers.image_tower import tower_from_description
 from lookwhy.towers.memory import Memory
+from lookwhy.towers.precision import true_float32
 from lookwhy.types import AnalysisResult
 
 FEATURE_TOLERANCE = 1e-3
@@ -127,7 +128,7 @@ class AnalysisSession:
         """Raise an error if the stored features do not come from this tower and these images."""
         batch = next(iter(self.data.image_batches(self.rows[:1], self.tower.recipe)))
         stored = batch.features[:1]  # type: ignore[index]
-        with torch.no_grad():
+        with torch.no_grad(), true_float32():
             own = self.tower(batch.images[:1]).reshape(stored.shape)  # type: ignore[index]
         difference = float((own - stored).abs().max()) / (float(stored.abs().max()) or 1.0)
         if difference > FEATURE_TOLERANCE:

@@ -2,7 +2,7 @@
 
 An analysis runs in the middle of training, in Lightning's hooks: `fit` validates without inference mode,
 `validate` and `test` use it. Inside the context `explaining`, gradients work in each case. On exit, also
-after an error, train and eval modes, random state and gradient mode are exactly as before.
+after an error, train and eval modes, random state, precision and gradient mode are exactly as before.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 from torch import nn
+
+from lookwhy.towers.precision import true_float32
 
 
 @contextmanager
@@ -30,7 +32,7 @@ def random_state_kept() -> Iterator[None]:
 
 @contextmanager
 def explaining(model: object) -> Iterator[None]:
-    """Put `model` in eval mode, with gradients available and autocast off; restore everything on exit."""
+    """Put `model` in eval mode, with gradients available and in true float32; restore everything on exit."""
     modules = list(model.modules()) if isinstance(model, nn.Module) else []
     modes = [module.training for module in modules]
     try:
@@ -42,6 +44,7 @@ def explaining(model: object) -> Iterator[None]:
             torch.enable_grad(),
             torch.autocast("cpu", enabled=False),
             torch.autocast("cuda", enabled=False),
+            true_float32(),
         ):
             yield
     finally:

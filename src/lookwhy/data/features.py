@@ -27,6 +27,7 @@ from lookwhy.hdf5 import open_hdf5
 from lookwhy.progress import progress, write_above
 from lookwhy.schema import checked
 from lookwhy.towers.image_tower import TowerDescription
+from lookwhy.towers.precision import true_float32
 from lookwhy.towers.recipe import ImageRecipe
 
 
@@ -66,6 +67,7 @@ def extract_features(
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = _partial_file(out, stamp)
 
+    @true_float32()
     @torch.no_grad()
     def features_of(names: list[str]) -> Float[np.ndarray, "B *D"]:
         images = torch.stack([recipe.load(image_root / name) for name in names])

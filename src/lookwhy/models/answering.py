@@ -20,6 +20,7 @@ from lookwhy.files import atomic_path
 from lookwhy.metrics import VQAAccuracy
 from lookwhy.models.protocol import VQAHead
 from lookwhy.progress import progress
+from lookwhy.towers.precision import true_float32
 
 TASKS = {"open_ended": "OpenEnded", "multiple_choice": "MultipleChoice"}
 
@@ -47,6 +48,7 @@ class Answers:
     test_set: str = ""
 
 
+@true_float32()
 @torch.no_grad()
 def answer_all(head: VQAHead, data: VQADataModule, device: torch.device | str = "cpu") -> Answers:
     """Answer every validation question of `data` (after `setup`) with a head in eval mode on `device`."""
