@@ -1,10 +1,17 @@
 """An analysis computes in true single precision, whatever the training uses, and puts every setting back."""
 
+import os
+import sys
+from pathlib import Path
+
 import pytest
 import torch
+from tiny_runs import ROOT, run
 
 from lookwhy.attribution.context import explaining
 from lookwhy.towers.precision import true_float32
+
+PATH = os.pathsep.join(map(str, (Path(__file__).parent, ROOT / "tests", ROOT / "src")))
 
 
 @pytest.fixture(params=["highest", "high", "medium"])
@@ -15,16 +22,64 @@ def chosen(request):
     torch.set_float32_matmul_precision("highest")
 
 
+def nothing():
+    """Leave PyTorch's defaults."""
+
+
+def one_by_one():
+    """Settings of single operations, as PyTorch asks for from 2.9 on: the older switches cannot be read then."""
+    torch.backends.cudnn.conv.fp32_precision = "ieee"
+    torch.backends.mkldnn.matmul.fp32_precision = "tf32"
+
+
+def by_switches():
+    torch.backends.cudnn.allow_tf32 = False
+    torch.set_float32_matmul_precision("high")
+
+
+def everywhere():
+    torch.backends.fp32_precision = "tf32"
+
+
 def settings():
+    """Every setting; "refused" where PyTorch refuses to read it."""
     backends = torch.backends
-    owners = (backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn, backends.mkldnn.matmul)
-    found = [getattr(owner, "fp32_precision", None) for owner in owners]
-    return [
-        *found,
-        backends.cudnn.allow_tf32,
-        backends.cuda.matmul.allow_tf32,
-        torch.get_float32_matmul_precision(),
-    ]
+    readers = [lambda: backends.cudnn.allow_tf32, torch.get_float32_matmul_precision]
+    readers += [lambda one=one: one.fp32_precision for one in (*owners(), backends.mkldnn.conv, backends)]
+    return [value(reader) for reader in readers]
+
+
+def value(reader):
+    try:
+        return reader()
+    except RuntimeError:
+        return "refused"
+
+
+def owners():
+    backends = torch.backends
+    return (backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn, backends.mkldnn.matmul)
+
+
+@pytest.mark.parametrize("choose", ["nothing", "by_switches", "one_by_one", "everywhere"])
+def test_every_way_to_choose_a_precision_returns_and_the_switches_work_inside(choose, tmp_path):
+    if not hasattr(torch.backends.cuda.matmul, "fp32_precision"):
+        pytest.skip("this PyTorch has only switches")
+    command = f"import test_precision; test_precision.check(test_precision.{choose})"
+    # The settings cannot all be put back by hand.
+    done = run([sys.executable, "-c", command], tmp_path, PYTHONPATH=PATH)
+    assert done.returncode == 0, done.stderr
+
+
+def check(choose):
+    choose()
+    before = settings()
+    with true_float32():
+        assert [one.fp32_precision for one in owners()] == ["ieee"] * 4
+        assert not torch.backends.cudnn.allow_tf32
+        with torch.backends.cudnn.flags(enabled=False):
+            pass
+    assert settings() == before, (settings(), before)
 
 
 def product():
@@ -42,14 +97,6 @@ def test_products_are_those_of_single_precision_and_settings_return(chosen, cont
         pytest.skip("this CPU multiplies in single precision whatever is set")
     with pytest.raises(RuntimeError, match="stop"), context():
         assert torch.equal(product(), exact)
-        if hasattr(torch.backends.cuda.matmul, "fp32_precision"):
-            assert settings_of_devices() == ["ieee"] * 4
         raise RuntimeError("stop")
     assert settings() == before
     assert torch.equal(product(), usual)
-
-
-def settings_of_devices():
-    backends = torch.backends
-    owners = (backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn, backends.mkldnn.matmul)
-    return [owner.fp32_precision for owner in owners]

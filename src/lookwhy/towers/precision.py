@@ -6,21 +6,35 @@ occlusion maps by some percent of their largest value, so that maps would depend
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
 
 
-def _settings() -> list[tuple[Any, str, Any]]:
-    """The settings of this version of PyTorch: owner, attribute, and its value for true single precision."""
+def _operations() -> list[Any]:
+    """Kinds of operations that have a precision of their own, from PyTorch 2.9 on; before, none."""
     backends = torch.backends
-    if hasattr(backends.cuda.matmul, "fp32_precision"):
-        layers = [(backends.cudnn, ("conv", "rnn")), (backends.mkldnn, ("matmul", "conv", "rnn"))]
-        owners = [backends.cuda.matmul, *(getattr(one, kind) for one, kinds in layers for kind in kinds)]
-        return [(owner, "fp32_precision", "ieee") for owner in owners]
-    return [(backends.cuda.matmul, "allow_tf32", False), (backends.cudnn, "allow_tf32", False)]
+    if not hasattr(backends.cuda.matmul, "fp32_precision"):
+        return []
+    layers = [(backends.cudnn, ("conv", "rnn")), (backends.mkldnn, ("matmul", "conv", "rnn"))]
+    return [backends.cuda.matmul, *(getattr(one, kind) for one, kinds in layers for kind in kinds)]
+
+
+def _set_switches(products: str | None, cudnn: bool | None) -> None:
+    """Set the older switches, each of which changes several operations; None: leave it."""
+    if products is not None:
+        torch.set_float32_matmul_precision(products)
+    if cudnn is not None:
+        torch.backends.cudnn.allow_tf32 = cudnn
+
+
+def _unless_refused(read: Callable[[], Any]) -> Any:
+    """Value of an older switch; None where operations were set one by one: PyTorch then refuses to read it."""
+    with suppress(RuntimeError):
+        return read()
+    return None
 
 
 @contextmanager
@@ -35,18 +49,19 @@ def true_float32() -> Iterator[None]:
         'medium'
         >>> torch.set_float32_matmul_precision("highest")
     """
-    before = [(owner, name, getattr(owner, name)) for owner, name, _ in _settings()]
-    # Before PyTorch 2.9, only this switch also reaches oneDNN on CPUs.
-    is_old = not hasattr(torch.backends.cuda.matmul, "fp32_precision")
-    products = torch.get_float32_matmul_precision() if is_old else ""
+    # Both kinds of settings must agree inside: PyTorch refuses to read the older ones otherwise, as
+    # `torch.backends.cudnn.flags` does.
+    switches = (
+        _unless_refused(torch.get_float32_matmul_precision),
+        _unless_refused(lambda: torch.backends.cudnn.allow_tf32),
+    )
+    before = [(one, one.fp32_precision) for one in _operations()]
     try:
-        if is_old:
-            torch.set_float32_matmul_precision("highest")
-        for owner, name, value in _settings():
-            setattr(owner, name, value)
+        _set_switches("highest", False)
+        for one, _ in before:
+            one.fp32_precision = "ieee"
         yield
     finally:
-        if is_old:
-            torch.set_float32_matmul_precision(products)
-        for owner, name, value in before:
-            setattr(owner, name, value)
+        _set_switches(*switches)
+        for one, precision in before:
+            one.fp32_precision = precision
