@@ -109,7 +109,7 @@ def exactness(cnn: nn.Sequential, image: Tensor, every: int) -> list[Row]:
 def backwards(cnn: nn.Sequential, image: Tensor, repeats: int) -> list[Row]:
     """One guided backward pass from stored masks, beside Captum's guided backpropagation."""
     back, by_hand = BackwardPass(cnn), captum.attr.GuidedBackprop(cnn)
-    packed = back.forward(image).pack()
+    packed = back.forward(image[None]).pack()
     features = packed["features"].shape[1]
     one = torch.zeros(1, features).index_fill_(1, torch.tensor([5]), 1.0)
     three = one.expand(3, -1)
@@ -129,7 +129,7 @@ def backwards(cnn: nn.Sequential, image: Tensor, repeats: int) -> list[Row]:
     cnn.double()
     exact, expected = BackwardPass(cnn), by_hand.attribute(image[None].double().requires_grad_(), 5)
     precise = image.double()
-    found = exact.backward(exact.forward(precise), one.double(), guided, precise)
+    found = exact.backward(exact.forward(precise[None]), one.double(), guided, precise)
     error = float((found - expected).abs().max() / expected.abs().max())
     cnn.float()
     return [

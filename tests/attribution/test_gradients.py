@@ -10,6 +10,9 @@ from torch import nn
 from lookwhy.attribution import Deconvnet, Gradient, GuidedBackprop
 from lookwhy.errors import LookwhyError
 from lookwhy.models import DeeperLSTM, Pipeline
+from lookwhy.towers import devices
+from lookwhy.towers.backward import BackwardPass
+from lookwhy.types import VQABatch
 
 RULES = {
     Gradient: lambda h, g: (h > 0) * g,
@@ -42,6 +45,20 @@ def test_pixel_gradients_equal_a_numpy_backward_pass(method):
         batch = make_batch(torch.tensor(x).view(1, 3, 2, 2), ((1,),))
         found = method().pixel_gradients(Pipeline(tower, IdentityHead()), batch, torch.tensor([0]))
         np.testing.assert_allclose(found.numpy().ravel(), expected, atol=1e-14)
+
+
+@pytest.mark.parametrize("images_at_once", [1, 2, 100])
+@pytest.mark.parametrize("method", [Gradient, GuidedBackprop])
+def test_images_that_go_through_the_network_together_as_on_a_gpu_give_the_same_maps(
+    small_pipeline, small_batch, method, images_at_once, monkeypatch
+):
+    expected = method(batch_size=1)(small_pipeline, small_batch, TARGET).values
+    assert expected.abs().max() > 1e-4
+    monkeypatch.setattr(devices, "launches_are_dear", lambda device: True)
+    monkeypatch.setattr(BackwardPass, "images_at_once", lambda *_: images_at_once)
+    with_two_questions = VQABatch.concatenate([small_batch, small_batch])
+    found = method()(small_pipeline, with_two_questions, torch.cat([TARGET, TARGET])).values
+    torch.testing.assert_close(found, torch.cat([expected, expected]), atol=0, rtol=1e-6)
 
 
 @torch.no_grad()

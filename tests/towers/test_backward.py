@@ -21,7 +21,7 @@ def test_equals_autograd_also_from_packed_masks(name, rule, fewest, at_once, mon
     monkeypatch.setattr(backward, "AT_ONCE", at_once)
     net, image = ready(NETS[name]), draw(3, 37, 45, seed=1)
     back = BackwardPass(net)
-    trace = back.forward(image)
+    trace = back.forward(image[None])
     given = draw(3, *trace.features.shape[1:], seed=2)
     pixels = image.expand(3, -1, -1, -1).clone().requires_grad_()
     with relu_rule(net, rule):
@@ -45,5 +45,5 @@ def test_guided_backprop_is_captums():
         expected = captum.attr.GuidedBackprop(net).attribute(pixels, target=answer).detach()
     assert expected.abs().max() > 1e-3
     back, given = BackwardPass(net), torch.eye(9, dtype=torch.float64)[answer : answer + 1]
-    found = back.backward(back.forward(image), given, guided, image)
+    found = back.backward(back.forward(image[None]), given, guided, image)
     torch.testing.assert_close(found, expected, atol=1e-10, rtol=0)

@@ -9,7 +9,7 @@ from known_models import draw
 from networks import Residual, nested_with_linear_tail, ready, vgg_like
 from torch import nn
 
-from lookwhy.towers import incremental, winograd
+from lookwhy.towers import devices, incremental, winograd
 from lookwhy.towers.backward import BackwardPass
 from lookwhy.towers.incremental import IncrementalOcclusion, occluded_images, plain_occlusion
 from lookwhy.towers.windows import Stage, cell_edges
@@ -46,7 +46,7 @@ assert_same = partial(torch.testing.assert_close, atol=1e-10, rtol=0)
 def way(request, monkeypatch):
     """Each of the ways that channels and device choose between."""
     monkeypatch.setattr(winograd, "FEWEST_CHANNELS", 1 if request.param == "differences" else 1000)
-    monkeypatch.setattr(incremental, "_launches_are_dear", lambda device: request.param == "uniform windows")
+    monkeypatch.setattr(devices, "launches_are_dear", lambda device: request.param == "uniform windows")
     return request.param
 
 

@@ -26,11 +26,12 @@ from lookwhy.models.pipeline import parts_of
 from lookwhy.models.protocol import VQAModel
 from lookwhy.progress import Bar, progress
 from lookwhy.stopwatch import part, part_each, recording
+from lookwhy.towers import devices
 from lookwhy.types import AnalysisResult, ImportanceMaps, Scores, Target, VQABatch
 
 HumanMaps = Mapping[int, Float[np.ndarray, "K G G"]]
 """Annotator maps by question id; a question without any is absent."""
-WITH_PIXELS = 4
+WITH_PIXELS, WITH_PIXELS_ON_GPU = 4, 64
 """Number of questions that image methods explain in one call; bounds the memory for pixels."""
 
 
@@ -94,7 +95,8 @@ def run_analysis(
     bar = progress(desc="explaining", shown=total is not None, total=total, unit="question", leave=False)
     reader = _Reader(model, answers, words or tokenize, tagger, bar)
     with explaining(model), recording(reader.findings.seconds), bar:
-        for some in _grouped(reader.image_maps(batches, plan), parts_of(model).explained_at_once):
+        at_once = parts_of(model).explained_at_once
+        for some in _grouped(reader.image_maps(batches, plan), lambda _: at_once):
             reader.explain(plan.question_methods, some)
             bar.update(0 if plan.image_methods else len(some.batch))
     maps, records, seconds = _join(gather(reader.findings), max_words)
@@ -147,7 +149,13 @@ class _Reader:
     def image_maps(self, batches: Iterable[VQABatch], plan: AnalysisPlan) -> Iterator[_Predictions]:
         """Run the image methods on a few questions at a time; yield these questions without their pixels."""
         predictions = map(self.answer, part_each("loading images", batches))
-        for some in _grouped(predictions, min(WITH_PIXELS, parts_of(self.model).explained_at_once)):
+        at_once = parts_of(self.model).explained_at_once
+
+        def size(batch: VQABatch) -> int:
+            on_gpu = devices.launches_are_dear(batch.tokens.device)
+            return min(WITH_PIXELS_ON_GPU if on_gpu else WITH_PIXELS, at_once)
+
+        for some in _grouped(predictions, size):
             self.explain(plan.image_methods, some)
             self.bar.update(len(some.batch) if plan.image_methods else 0)
             yield some._replace(batch=replace(some.batch, images=None))
@@ -160,7 +168,7 @@ class _Reader:
                 self.findings.maps[key].append(maps_of(method, self.model, *some))
 
 
-def _grouped(predictions: Iterable[_Predictions], size: int) -> Iterator[_Predictions]:
+def _grouped(predictions: Iterable[_Predictions], size: Callable[[VQABatch], int]) -> Iterator[_Predictions]:
     """Join batches until they have `size` questions or more, or the size of the images changes."""
 
     def sizes(one: _Predictions) -> list[torch.Size | None]:
@@ -170,7 +178,7 @@ def _grouped(predictions: Iterable[_Predictions], size: int) -> Iterator[_Predic
         group: list[_Predictions] = []
         for one in alike:
             group.append(one)
-            if sum(len(some.batch) for some in group) >= size:
+            if sum(len(some.batch) for some in group) >= size(one.batch):
                 yield _joined(group)
                 group = []
         if group:

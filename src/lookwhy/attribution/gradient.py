@@ -22,11 +22,14 @@ from lookwhy.attribution.base import Attributor, Needs, images_of, rows_by_image
 from lookwhy.errors import LookwhyError
 from lookwhy.models.pipeline import as_explained, pipeline_of
 from lookwhy.models.protocol import VQAModel
+from lookwhy.towers import devices
 from lookwhy.towers.relu_rules import Rule, plain, relu_rule
 from lookwhy.types import Domain, Explains, Images, ImportanceMaps, Target, VQABatch
 
 Channels = Literal["max", "mean", "l2"]
 Pool = Literal["mean", "max"]
+ON_GPU = 64
+"""Number of questions that go through the network together on a GPU."""
 
 
 class Gradient(Attributor):
@@ -36,7 +39,7 @@ class Gradient(Attributor):
         grid: cells along each side of the map.
         channels: how the three channels of a pixel become one magnitude. The paper does not say; Simonyan
             et al. take the maximum.
-        batch_size: number of questions that go through the network together; bounds memory.
+        batch_size: number of questions that go through the network together on a CPU; on a GPU at least 64.
         pool: how the pixels of a cell become one value.
         explains: quantity of the answer whose gradient is taken.
 
@@ -107,10 +110,15 @@ class Gradient(Attributor):
         return gradients
 
     def _parts(self, batch: VQABatch) -> list[list[Int64[Tensor, " R"]]]:
-        """Rows of each batch, grouped by image; a batch has at most `batch_size` questions."""
+        """Rows of the questions that go through the network together, grouped by image."""
         parts: list[list[Int64[Tensor, " R"]]] = []
-        for rows in (some for of_image in rows_by_image(batch) for some in of_image.split(self.batch_size)):
-            if not parts or sum(map(len, [*parts[-1], rows])) > self.batch_size:
+        size = (
+            max(self.batch_size, ON_GPU)
+            if devices.launches_are_dear(batch.tokens.device)
+            else self.batch_size
+        )
+        for rows in (some for of_image in rows_by_image(batch) for some in of_image.split(size)):
+            if not parts or sum(map(len, [*parts[-1], rows])) > size:
                 parts.append([])
             parts[-1].append(rows)
         return parts

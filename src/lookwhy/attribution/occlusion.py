@@ -56,8 +56,9 @@ class Occlusion(Attributor):
             LookwhyError: the batch has no pixels.
         """
         images, parts = images_of(batch, self.name), parts_of(model, self.batch_size)
-        values = torch.zeros(len(batch), self.grid, self.grid)
-        flips = torch.zeros(len(batch), dtype=torch.int64)
+        # On a GPU nothing is read before the last image, so that the device does not wait for Python.
+        values = images.new_zeros(len(batch), self.grid, self.grid)
+        flips = torch.zeros(len(batch), dtype=torch.int64, device=images.device)
         for rows in rows_by_image(batch):
             image, answers = images[rows[0]], target[rows]
             # Without a recipe the patch is 0, the mean of normalised pixels.
@@ -67,6 +68,6 @@ class Occlusion(Attributor):
             scores = parts.scores_of_pairs(features, batch.tokens[rows], batch.lengths[rows], self.explains)
             of_answer = scores.gather(2, answers[:, None, None].expand(-1, scores.shape[1], 1))[..., 0]
             decrease = of_answer[:, :1] - of_answer[:, 1:]
-            values[rows] = decrease.unflatten(1, (self.grid, self.grid)).float().cpu()
-            flips[rows] = (scores[:, 1:].argmax(2) != answers[:, None]).sum(1).cpu()
-        return self._maps(batch, target, values, signed=True, flips=flips)
+            values[rows] = decrease.unflatten(1, (self.grid, self.grid)).to(values.dtype)
+            flips[rows] = (scores[:, 1:].argmax(2) != answers[:, None]).sum(1)
+        return self._maps(batch, target, values, signed=True, flips=flips.cpu())

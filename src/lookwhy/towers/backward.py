@@ -29,6 +29,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from lookwhy.towers import devices
 from lookwhy.towers.products import linear
 from lookwhy.towers.relu_rules import Rule
 from lookwhy.towers.trace import ReluPool, Trace, merged, rows
@@ -36,7 +37,9 @@ from lookwhy.towers.windows import flat, why_not
 from lookwhy.towers.winograd import FullConvolutions, Scratch, suits
 
 AT_ONCE = 1 << 22
-"""Largest number of input values of a layer that are processed together."""
+"""Largest number of input values of a layer that are processed together on a CPU."""
+BYTES_A_VALUE = 16
+"""On a GPU: a layer's input and output, a copy, and the convolution's workspace, in float32."""
 
 Shape = tuple[int, ...]
 Step = tuple[nn.Module, Shape, Shape]
@@ -63,9 +66,9 @@ class BackwardPass:
         self._steps: dict[Shape, list[Step]] = {}
 
     @torch.no_grad()
-    def forward(self, image: Float[Tensor, "3 H W"]) -> Trace:
-        """Features of an image, and the masks for the backward pass."""
-        x, active, chosen = image[None], [], []
+    def forward(self, images: Float[Tensor, "B 3 H W"]) -> Trace:
+        """Features of images, and the masks for the backward pass."""
+        x, active, chosen = images, [], []
         for layer in self._layers:
             if isinstance(layer, ReluPool):
                 x, positive, within = layer.trace(x)
@@ -122,8 +125,9 @@ class BackwardPass:
     ) -> Float[Tensor, "Q 3 H W"]:
         """Backward pass through these layers, from the last. Maps are (Q, H, W, C), vectors (Q, D)."""
         active, chosen = list(active), list(chosen)
+        at_once = _at_once(g.device)
         for number, (layer, shape, _) in reversed(list(enumerate(steps))):
-            most = max(AT_ONCE // prod(shape), 1)
+            most = max(at_once // prod(shape), 1)
             if len(g) > most:
                 return self._in_parts(steps[: number + 1], active, chosen, g, rule, most)
             if isinstance(layer, ReluPool):
@@ -145,6 +149,11 @@ class BackwardPass:
             else:
                 g = rows(_linear_gradient(layer, shape, _planes(g)))
         return _planes(g).clone()  # g may be a shared buffer
+
+    def images_at_once(self, image: Float[Tensor, "3 H W"]) -> int:
+        """Number of such images that one forward pass takes; bounds the memory."""
+        largest = max([prod(shape) for _, *shapes in self._steps_of(image) for shape in shapes], default=1)
+        return max(_at_once(image.device) // largest, 1)
 
     def _in_parts(
         self, steps: list[Step], active: list[Tensor], chosen: list[Tensor], g: Tensor, rule: Rule, most: int
@@ -188,6 +197,11 @@ class BackwardPass:
                 steps.append((layer, before, tuple(x.shape)))
             self._steps[size] = steps
         return self._steps[size]
+
+
+def _at_once(device: torch.device) -> int:
+    on_gpu = devices.launches_are_dear(device)
+    return devices.working_memory(device) // BYTES_A_VALUE if on_gpu else AT_ONCE
 
 
 def _does_nothing(layer: nn.Module) -> bool:

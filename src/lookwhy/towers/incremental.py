@@ -25,7 +25,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lookwhy.errors import LookwhyError
-from lookwhy.towers import uniform_windows
+from lookwhy.towers import devices, uniform_windows
 from lookwhy.towers.windows import Box, Stage, cell_boxes, flat, stages_of, why_not
 from lookwhy.towers.winograd import FullConvolutions, Scratch, Tiling, suits, tiling
 
@@ -65,8 +65,9 @@ class IncrementalOcclusion:
             where the image changes; any other network runs on every occluded image.
         grid: cells along each side, with the edges of `windows.cell_edges`.
         fill: colour of the patch in the network's own input range; None: zeros.
-        memory: number of bytes for one batched call. More memory holds the changes of all cells between two
-            layers and, on a CPU, the transformed weights of 3x3 convolutions: nine times the weights' size.
+        memory: number of bytes for one batched call; None: as the device allows. More memory holds the
+            changes of all cells between two layers and, on a CPU, the transformed weights of 3x3
+            convolutions: nine times the weights' size.
 
     Attributes:
         incremental: whether only the changes are recomputed.
@@ -82,9 +83,14 @@ class IncrementalOcclusion:
     """
 
     def __init__(
-        self, cnn: nn.Module, grid: int = 16, fill: Float[Tensor, "3"] | None = None, memory: int = 2**28
+        self,
+        cnn: nn.Module,
+        grid: int = 16,
+        fill: Float[Tensor, "3"] | None = None,
+        memory: int | None = None,
     ) -> None:
-        self.cnn, self.grid, self.fill, self.memory = cnn, _checked(grid), fill, memory
+        self.cnn, self.grid, self.fill = cnn, _checked(grid), fill
+        self._memory = memory
         self.why_not = why_not(cnn)
         self.incremental = not self.why_not
         if self.why_not:
@@ -93,6 +99,10 @@ class IncrementalOcclusion:
         self._stages = stages_of(self._layers)
         self._scratch = Scratch()
         self._full = FullConvolutions(self._scratch)
+
+    def memory(self, device: torch.device) -> int:
+        """Number of bytes for one batched call on a device."""
+        return devices.working_memory(device) if self._memory is None else self._memory
 
     def on(self, grid: int, fill: Float[Tensor, "3"] | None) -> IncrementalOcclusion:
         """The same network with another grid and colour; both objects share all large buffers."""
@@ -114,7 +124,7 @@ class IncrementalOcclusion:
             return self.cnn(image[None].clone())[0], occluded
         colour = image.new_zeros(3) if self.fill is None else self.fill.to(image)
         clean = image.permute(1, 2, 0).clone()
-        if _launches_are_dear(image.device):
+        if devices.launches_are_dear(image.device):
             return self._uniform(clean, colour)
         rest = self._layers
         changes = [(box, colour.expand(*map(len, box), 3)) for box in cell_boxes(image, self.grid)]
@@ -154,7 +164,7 @@ class IncrementalOcclusion:
         for cut, cells in alike.items():
             size, t, u = cut
             values = size**2 * (t * u * clean.shape[2] + (t + 1) * (u + 1) * after.shape[2])
-            for some in _chunks(cells, self.memory // (values * clean.element_size())):
+            for some in _chunks(cells, self.memory(clean.device) // (values * clean.element_size())):
                 shape = len(some), t * size, u * size, clean.shape[2]
                 d = self._scratch.take("differences", shape, clean).zero_()
                 for of_cell, cell in zip(d, some, strict=True):
@@ -183,7 +193,7 @@ class IncrementalOcclusion:
                 alike[len(rows), len(columns)].append(cell)
         for (h, w), cells in alike.items():
             values = stage.crop(padded, boxes[cells[0]]).numel() + h * w * after.shape[2]
-            for some in _chunks(cells, self.memory // (values * after.element_size())):
+            for some in _chunks(cells, self.memory(after.device) // (values * after.element_size())):
                 crops = [_laid_over(clean, changes[i], stage.crop(padded, boxes[i])) for i in some]
                 for i, output in zip(some, stage.run(torch.stack(crops)), strict=True):
                     results[i] = boxes[i], output
@@ -191,13 +201,14 @@ class IncrementalOcclusion:
 
     def _uniform(self, clean: Tensor, colour: Tensor) -> tuple[Tensor, Tensor]:
         rest, windows = self._layers, uniform_windows.painted(clean, self.grid, colour)
+        memory = self.memory(clean.device)
         for stage in self._stages:
             padded = stage.pad(clean)
             after = stage.run(padded[None].clone())[0]
             size = windows.size_after(stage, after)
             if size[0] * size[1] > DENSE_FROM * after[..., 0].numel():
                 break
-            windows = windows.advance(stage, padded, after, self.memory)
+            windows = windows.advance(stage, padded, after, memory)
             clean, rest = after, rest[len(stage.layers) :]
         return self._finish(rest, clean, lambda some: windows.whole(clean, some))
 
@@ -210,7 +221,7 @@ class IncrementalOcclusion:
             x = layer(x)
             largest = max(largest, x.numel())
         # Factor 3: a layer's input, its output and its workspace.
-        step, cells = max(1, self.memory // (3 * largest * clean.element_size())), self.grid**2
+        step, cells = max(1, self.memory(clean.device) // (3 * largest * clean.element_size())), self.grid**2
         parts = [slice(start, min(start + step, cells)) for start in range(0, cells, step)]
         outputs = []
         for some in parts:
@@ -218,10 +229,6 @@ class IncrementalOcclusion:
             maps = torch.cat([whole(some), clean[None]]).permute(0, 3, 1, 2)
             outputs.append(nn.Sequential(*layers)(maps))
         return outputs[0][-1], torch.cat([one[:-1] for one in outputs])
-
-
-def _launches_are_dear(device: torch.device) -> bool:
-    return device.type != "cpu"
 
 
 def _checked(grid: int) -> int:

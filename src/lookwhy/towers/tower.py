@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from lookwhy.errors import LookwhyError
 from lookwhy.stopwatch import part
+from lookwhy.towers import devices
 from lookwhy.towers.backward import BackwardPass
 from lookwhy.towers.incremental import IncrementalOcclusion
 from lookwhy.towers.memory import Arrays, Memory, digest_of
@@ -165,9 +166,9 @@ class Tower(nn.Module):
                 found = self(pixels)
             through = partial(torch.autograd.grad, found, pixels, allow_unused=True, materialize_grads=True)
             return found.detach(), lambda gradients: through(grad_outputs=gradients)[0]
-        traces = [self._trace(backward, image) for image in images]
-        pairs = zip(traces, counts, strict=True)
-        features = torch.cat([trace.features.expand(n, *trace.features.shape[1:]) for trace, n in pairs])
+        traces = self._traces(backward, images)
+        clean = (features for trace in traces for features in trace.features.split(1))
+        features = torch.cat([one.expand(n, *one.shape[1:]) for one, n in zip(clean, counts, strict=True)])
         trace = Trace.join(traces, list(counts))
 
         @part("network, backwards")
@@ -176,12 +177,19 @@ class Tower(nn.Module):
 
         return features, at_pixels
 
-    def _trace(self, backward: BackwardPass, image: Float[Tensor, "3 H W"]) -> Trace:
-        # On a GPU a forward pass is faster than reading a file.
-        memory = self.memory if image.device.type == "cpu" else Memory()
-        make = partial(part("network, forwards")(backward.forward), image)
-        unpack = partial(backward.unpack, image=image)
-        return memory.recall("traces", {**self._key, "form": 3}, image, make, Trace.pack, unpack)
+    def _traces(self, backward: BackwardPass, images: Sequence[Float[Tensor, "3 H W"]]) -> list[Trace]:
+        forward = part("network, forwards")(backward.forward)
+        if devices.launches_are_dear(images[0].device):
+            # A forward pass of many images is faster than reading their files.
+            return [
+                forward(some) for some in torch.stack([*images]).split(backward.images_at_once(images[0]))
+            ]
+
+        def trace(image: Tensor) -> Trace:
+            make, unpack = partial(forward, image[None]), partial(backward.unpack, image=image)
+            return self.memory.recall("traces", {**self._key, "form": 3}, image, make, Trace.pack, unpack)
+
+        return [trace(image) for image in images]
 
     @cached_property
     def _occlusion(self) -> IncrementalOcclusion:
@@ -236,5 +244,8 @@ def _pack_occluded(found: CleanAndOccluded) -> Arrays | None:
 
 
 def _unpack_occluded(image: Tensor, arrays: Arrays) -> CleanAndOccluded:
-    clean = torch.from_numpy(arrays["clean"]).to(image.device)
-    return clean, clean + torch.from_numpy(arrays["differences"]).to(image)
+    # Copy first, then convert: a GPU converts in no time, and half the bytes go there.
+    clean, differences = (
+        torch.from_numpy(arrays[name]).to(image.device) for name in ("clean", "differences")
+    )
+    return clean, clean + differences.to(image.dtype)

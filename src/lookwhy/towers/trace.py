@@ -1,7 +1,8 @@
-"""The masks that one forward pass of an image stores for all its backward passes."""
+"""The masks that one forward pass of images stores for all their backward passes."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,14 +15,14 @@ from torch.nn.modules.utils import _pair
 
 @dataclass
 class Trace:
-    """Features and masks of one image.
+    """Features and masks of images, one row each.
 
     Attributes:
-        features: the network's output, (1, *D).
-        active: for each ReLU, whether each input was positive; maps are (1, H, W, C). A `ReluPool` has these
+        features: the network's output, (B, *D).
+        active: for each ReLU, whether each input was positive; maps are (B, H, W, C). A `ReluPool` has these
             values only for the inputs that its pooling chose.
         chosen: for each max pooling, the place (row x W + column) of the input that became each output, as
-            int64 (1, h * w, C). For each `ReluPool`, its place within its window, as uint8 (1, h, w, C).
+            int64 (B, h * w, C). For each `ReluPool`, its place within its window, as uint8 (B, h, w, C).
     """
 
     features: Tensor
@@ -30,19 +31,16 @@ class Trace:
 
     @staticmethod
     def join(traces: list[Trace], counts: list[int]) -> Trace:
-        """Join traces into one with a row for each gradient: trace number i is repeated counts[i] times."""
-        if len(traces) == 1:
+        """Join traces into one with a row for each gradient: image number i is repeated counts[i] times."""
+        if len(counts) == 1:
             return traces[0]  # its single row serves all gradients
 
-        def joined(name: str) -> list[Tensor]:
-            kinds = zip(*(getattr(trace, name) for trace in traces), strict=True)
-            return [
-                torch.cat([x.expand(n, *x.shape[1:]) for x, n in zip(kind, counts, strict=True)])
-                for kind in kinds
-            ]
+        def joined(kinds: list[tuple[Tensor, ...]]) -> list[Tensor]:
+            return [_repeated(kind, counts) for kind in kinds]
 
         features = torch.cat([trace.features for trace in traces])
-        return Trace(features, joined("active"), joined("chosen"))
+        active = joined([*zip(*(trace.active for trace in traces), strict=True)])
+        return Trace(features, active, joined([*zip(*(trace.chosen for trace in traces), strict=True)]))
 
     def pack(self) -> dict[str, np.ndarray]:
         """The trace as plain arrays: `active` as bits, `chosen` as bytes."""
@@ -71,7 +69,7 @@ class ReluPool(nn.Module):
         """The largest value of each window, or zero."""
         return F.max_pool2d(x.clamp(min=0), self.side)
 
-    def trace(self, x: Float[Tensor, "1 C H W"]) -> tuple[Tensor, Tensor, Tensor]:
+    def trace(self, x: Float[Tensor, "B C H W"]) -> tuple[Tensor, Tensor, Tensor]:
         """Result of `forward`, and as `rows`: whether each value is positive, and its place in its window."""
         width, side = x.shape[-1], self.side
         pooled, places = F.max_pool2d(x.clamp(min=0), side, return_indices=True)
@@ -93,6 +91,14 @@ class ReluPool(nn.Module):
         for place in range(side**2):
             torch.mul(g, chosen == place, out=windows[:, :, place // side, :, place % side])
         return result
+
+
+def _repeated(parts: Sequence[Tensor], counts: Sequence[int]) -> Tensor:
+    """The rows of all parts, row number i counts[i] times."""
+    if len(parts) == 1 and set(counts) == {1}:
+        return parts[0]
+    rows_of_images = (row for x in parts for row in x.split(1))
+    return torch.cat([x.expand(n, *x.shape[1:]) for x, n in zip(rows_of_images, counts, strict=True)])
 
 
 def merged(layers: list[nn.Module]) -> list[nn.Module]:

@@ -1,0 +1,30 @@
+"""Differences between a CPU and a GPU that decide how work is cut into calls."""
+
+from __future__ import annotations
+
+import torch
+
+ON_CPU, LEAST_ON_GPU, MOST_ON_GPU = 2**28, 2**28, 2**33
+"""Bytes for one batched call. More than 8 GB made no call faster on a card with 141 GB."""
+
+
+def launches_are_dear(device: torch.device) -> bool:
+    """Whether a call costs more than the work of a small one, so that few large calls are fastest."""
+    return device.type != "cpu"
+
+
+def working_memory(device: torch.device) -> int:
+    """Bytes that one batched call may take on a device.
+
+    On a GPU this is a quarter of the memory that is free or that PyTorch keeps for new tensors: the inputs,
+    outputs and workspace of a call then stay below half of it.
+
+    Example:
+        >>> working_memory(torch.device("cpu")) // 2**20
+        256
+    """
+    if device.type != "cuda":
+        return ON_CPU
+    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    free = torch.cuda.mem_get_info(device)[0] + kept
+    return min(max(free // 4, LEAST_ON_GPU), MOST_ON_GPU)
