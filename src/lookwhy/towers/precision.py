@@ -31,7 +31,7 @@ def _set_switches(products: str | None, cudnn: bool | None) -> None:
 
 
 def _unless_refused(read: Callable[[], Any]) -> Any:
-    """Value of an older switch; None where operations were set one by one: PyTorch then refuses to read it."""
+    """Value of an older switch; None where operations were set one by one: it cannot be read then."""
     with suppress(RuntimeError):
         return read()
     return None
