@@ -11,6 +11,7 @@ from io import StringIO
 from types import SimpleNamespace
 
 import pytest
+import pytorch_lightning as pl
 from filelock import FileLock
 from tiny_runs import ROOT, clean_environment, run
 from web_server import WebServer
@@ -54,7 +55,11 @@ def words(root, url, *more, train=TRAINING):
 def said_by(arguments):
     """Exit code, stdout and stderr of the command, run in this process."""
     with redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as err:
-        return SimpleNamespace(returncode=main(arguments), stdout=out.getvalue(), stderr=err.getvalue())
+        try:
+            code = main(arguments)
+        except SystemExit as stop:
+            code = stop.code
+    return SimpleNamespace(returncode=code, stdout=out.getvalue(), stderr=err.getvalue())
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +166,25 @@ def test_a_finished_command_changes_nothing_and_other_settings_are_refused(begun
     with FileLock(root / "paper/.lock"):
         assert main(words(root, web.url)) == 2
     assert "found another process at work there" in capsys.readouterr().err
+
+
+class Interrupt(pl.Callback):
+    """Ctrl-C in the second epoch, when there is a checkpoint to go on from."""
+
+    def on_train_batch_start(self, trainer, *_):
+        if trainer.current_epoch == 1:
+            raise KeyboardInterrupt
+
+
+def test_ctrl_c_in_the_training_ends_the_command_before_its_tables(begun):
+    root, web, _ = begun
+    train = [*TRAINING, "--trainer.callbacks+=test_paper.Interrupt"]
+    stopped = said_by(words(root, web.url, "--name", "stopped", train=train))
+    assert stopped.returncode == 130
+    (line,) = stopped.stderr.splitlines()
+    assert line.startswith("lookwhy: interrupted; go on with: ")
+    assert "[8 of 8]" not in stopped.stdout
+    assert not (root / "stopped/paper.json").exists()
 
 
 def test_a_wrong_option_is_refused_before_anything_is_fetched(tmp_path, capsys):

@@ -213,7 +213,8 @@ def _take(step: Step) -> None:
 
         from lookwhy.cli.lightning import train
 
-        train(with_packaged_configs(step.words))
+        if code := train(with_packaged_configs(step.words)):
+            raise SystemExit(code)  # interrupted; the line that says so is printed
         if dist.is_available() and dist.is_initialized():  # the other processes of the training have ended
             dist.destroy_process_group()
 
