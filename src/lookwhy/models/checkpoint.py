@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import pickle
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -168,8 +167,10 @@ def load_checkpoint(path: Path | str, moved: Mapping[str, str | Path] | None = N
         raise _no_checkpoint(f"{'the folder' if path.is_dir() else 'no file'} {path}")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    # LookupError: a pickle with an unknown opcode, or with one that pops from an empty stack.
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError) as error:
+    except OSError:
+        raise
+    # On damaged bytes, torch.load raises errors of a dozen classes.
+    except Exception as error:
         raise _no_checkpoint(f"another kind of file in {path}") from error
     if not isinstance(content, dict) or "lookwhy" not in content:
         raise _no_checkpoint(f"no lookwhy entry in {path}")
