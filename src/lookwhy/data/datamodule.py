@@ -140,7 +140,7 @@ class VQADataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[VQABatch]:
         """Batches of training questions, without their texts."""
-        questions = QuestionDataset(self.prepro.train, self.datasets["train"].features, has_texts=False)
+        questions = self.datasets["train"].without_texts()
         settings = self.batch_size, self.sampling, self.seed, *self._place(), self.steps_per_epoch
         return self._loader(questions, TrainBatches(len(questions), *settings))
 

@@ -18,7 +18,7 @@ from typing import Literal
 import h5py
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int64, Shaped
 from torch import Tensor
 
 from lookwhy.data.features import open_features, read_features
@@ -41,7 +41,7 @@ class FeatureRows:
         rows: all features, in RAM, mapped or on a device.
         offset: first byte of the features in that file.
         is_checked: whether all rows are known to be finite.
-        pinned: whether `take` gathers rows in pinned memory.
+        device: device of the batches; `rows` may lie on it, or stay in RAM.
         name: dataset and file, for error lines.
         image_files: image of each row, for error lines; empty if unknown.
     """
@@ -50,25 +50,34 @@ class FeatureRows:
     source: MappedFile | None = None
     offset: int = 0
     is_checked: bool = False
-    pinned: bool = False
+    device: torch.device = torch.device("cpu")
     name: str = "the features"
     image_files: Sequence[str] = ()
 
     def take(self, positions: Int64[Tensor, " B"]) -> Float[Tensor, "B *D"]:
-        """The given rows, on the device of the features.
+        """The given rows, on the device of the batches.
 
         Raises:
             LookwhyError: the mapped file has been changed, or a row is not finite.
         """
         if self.source is not None:
             self.source.prepare(self.offset, self.rows.nbytes // max(1, len(self.rows)), positions)
-        positions = positions.to(self.rows.device, non_blocking=True)
-        shape = (len(positions), *self.rows.shape[1:])
-        out = torch.empty(shape, pin_memory=True) if self.pinned else None
-        taken = torch.index_select(self.rows, 0, positions, out=out)
+        taken = self.gather(self.rows, positions.to(self.rows.device, non_blocking=True))
         if not self.is_checked:
             self._refuse_not_finite(taken, positions)
-        return taken
+        return taken.to(self.device, non_blocking=True)
+
+    @property
+    def is_on_device(self) -> bool:
+        """Whether the features lie on the device of the batches."""
+        return self.rows.device == self.device
+
+    def gather(self, table: Shaped[Tensor, "M *D"], rows: Int64[Tensor, " B"]) -> Shaped[Tensor, "B *D"]:
+        """Rows of a table, in pinned memory if a copy to a GPU follows: it waits for nothing."""
+        pinned = self.device.type == "cuda" and table.device.type == "cpu"
+        shape = (len(rows), *table.shape[1:])
+        out = torch.empty(shape, dtype=table.dtype, pin_memory=True) if pinned else None
+        return torch.index_select(table, 0, rows, out=out)
 
     def check_finite(self) -> None:
         """Check all rows, in the order of the file.
@@ -168,9 +177,13 @@ def place_features(
     if sum(one.rows.nbytes for one in features.values()) < COMFORTABLE * free:
         for one in features.values():
             one.check_finite()  # on the CPU, once: a check on the device would make each batch wait
-        return {split: FeatureRows(one.rows.to(device), is_checked=True) for split, one in features.items()}
-    for one in features.values():
-        one.pinned = device.type == "cuda"
+        return {
+            split: FeatureRows(one.rows.to(device), is_checked=True, device=device)
+            for split, one in features.items()
+        }
+    if device.type == "cuda":
+        for one in features.values():
+            one.device = device
     return features
 
 
