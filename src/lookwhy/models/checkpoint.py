@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ class LoadedRun:
         data: description of the training data, from `VQADataModule.describe`.
         plan: settings of the analysis during training; empty if there was none.
         places: finds the files that `data` names.
+        training: numbers that the training computed with (`VQASystem.describe_training`); empty if unknown.
     """
 
     path: Path
@@ -50,6 +51,7 @@ class LoadedRun:
     data: dict[str, Any]
     plan: dict[str, Any]
     places: Places
+    training: dict[str, Any] = field(default_factory=dict)
 
     def tower(self) -> ImageTower:
         """Image network (tower) that computed the training features; its weights' sha256 is checked.
@@ -126,7 +128,12 @@ class LoadedRun:
                 )
 
 
-def describe_run(head: VQAHead, data: VQADataModule, run_folder: Path | None = None) -> dict[str, Any]:
+def describe_run(
+    head: VQAHead,
+    data: VQADataModule,
+    run_folder: Path | None = None,
+    training: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """The `lookwhy` entry of a checkpoint: all that an analysis needs except the weights, in plain types.
 
     Files that move together with the run folder are found again if it is given.
@@ -142,6 +149,7 @@ def describe_run(head: VQAHead, data: VQADataModule, run_folder: Path | None = N
         "head": {"class_path": f"{kind.__module__}.{kind.__qualname__}", "init_args": head.settings},
         "data": data.describe(),
         "run_folder": str(run_folder.absolute()) if run_folder else "",
+        "training": dict(training or {}),
     }
 
 
@@ -204,6 +212,7 @@ def _built(path: Path, content: dict[str, Any], moved: Mapping[str, str | Path])
         data=stored["data"],
         plan=plan,
         places=Places(path, paths, stored.get("run_folder", ""), moved),
+        training=stored.get("training", {}),
     )
 
 

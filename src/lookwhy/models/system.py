@@ -18,7 +18,10 @@ from lookwhy.data.datamodule import VQADataModule
 from lookwhy.errors import LookwhyError
 from lookwhy.metrics import VQAAccuracy
 from lookwhy.models.checkpoint import describe_run
+from lookwhy.models.graphed import Capture, GraphedLoss, cross_entropy, cuda_capture
+from lookwhy.models.precision import training_precision
 from lookwhy.models.protocol import ABOVE_0, BELOW_1, VQAHead, check_numbers
+from lookwhy.towers.precision import true_float32
 from lookwhy.types import VQABatch
 
 LOSS_READ_EVERY = 50
@@ -39,6 +42,12 @@ class VQASystem(pl.LightningModule):
         clamp: largest absolute value of each element of the gradient.
         seed: seed of dropout. Dropout is a function of seed, epoch and rank, so that a resumed run ends with
             the weights of an uninterrupted run.
+        tf32: whether training steps on a GPU multiply with 10-bit mantissas (TF32), which is faster; False
+            for true single precision. Validation and analysis always use that. The manifest of each analysis
+            states this setting and the trainer's precision.
+        cuda_graph: whether a training of one process on a GPU replays its forward and backward pass as CUDA
+            graphs (see `lookwhy.models.graphed`), which is faster. False is for callbacks that set hooks on
+            modules of the head, or freeze and thaw its weights.
     """
 
     def __init__(
@@ -50,6 +59,8 @@ class VQASystem(pl.LightningModule):
         eps: float = 1e-8,
         clamp: float = 10.0,
         seed: int = 123,
+        tf32: bool = False,
+        cuda_graph: bool = True,
     ) -> None:
         super().__init__()
         positive = dict.fromkeys(("learning_rate", "decay", "eps", "clamp"), ABOVE_0)
@@ -57,7 +68,8 @@ class VQASystem(pl.LightningModule):
         self.head = head
         self.learning_rate, self.decay = learning_rate, decay
         self.alpha, self.eps, self.clamp = alpha, eps, clamp
-        self.seed = seed
+        self.seed, self.tf32, self.cuda_graph = seed, tf32, cuda_graph
+        self._graphed: GraphedLoss | None = None
         self.accuracy = VQAAccuracy()
         self.prior_accuracy = VQAAccuracy()
 
@@ -105,9 +117,28 @@ class VQASystem(pl.LightningModule):
         words = np.random.SeedSequence([self.seed, self.current_epoch, self.global_rank])
         torch.manual_seed(int(words.generate_state(1, np.uint64)[0] >> np.uint64(1)))
 
+    def capture(self) -> Capture | None:
+        """Function that records the passes of a training step; None for the plain path."""
+        is_alone_on_gpu = self.device.type == "cuda" and self.trainer.world_size == 1
+        return cuda_capture() if self.cuda_graph and is_alone_on_gpu else None
+
+    def on_fit_start(self) -> None:
+        """Begin without recordings: those of another training are of other weights."""
+        capture = self.capture()
+        self._graphed = GraphedLoss(self.head, capture) if capture else None
+
+    def on_fit_end(self) -> None:
+        """Free the memory of the recordings."""
+        self._graphed = None
+
     def training_step(self, batch: VQABatch, batch_idx: int) -> Tensor:
         """Cross entropy of one batch."""
-        loss = F.cross_entropy(self.head(batch.features, batch.tokens, batch.lengths), batch.labels)
+        inputs: Any = batch.features, batch.tokens, batch.lengths, batch.labels
+        with training_precision(self.tf32):
+            if self._graphed and self.trainer.accumulate_grad_batches == 1:
+                loss = self._graphed(*inputs)
+            else:
+                loss = cross_entropy(self.head, *inputs)
         # Reading the loss waits for the GPU, so the loss is checked rarely there. A NaN stays in the weights,
         # so a later check still finds it.
         if loss.device.type == "cpu" or self.global_step % LOSS_READ_EVERY == 0:
@@ -115,6 +146,12 @@ class VQASystem(pl.LightningModule):
         self.log("train/loss", loss, on_step=True, on_epoch=False, batch_size=len(batch), prog_bar=True)
         return loss
 
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """Gradients in the precision of the training."""
+        with training_precision(self.tf32):
+            super().backward(loss, *args, **kwargs)
+
+    @true_float32()
     def validation_step(self, batch: VQABatch, batch_idx: int) -> None:
         """Update the accuracy with all questions; log the loss of those whose answer the model can give."""
         logits = self.head(batch.features, batch.tokens, batch.lengths)
@@ -164,4 +201,10 @@ class VQASystem(pl.LightningModule):
         for name, weights in self.head.named_parameters():
             if not bool(torch.isfinite(weights).all()):
                 raise self._diverged("finite weights", f"others in {name}")
-        checkpoint["lookwhy"] = describe_run(self.head, self.data, Path(self.trainer.default_root_dir))
+        folder = Path(self.trainer.default_root_dir)
+        checkpoint["lookwhy"] = describe_run(self.head, self.data, folder, self.describe_training())
+
+    def describe_training(self) -> dict[str, Any]:
+        """Numbers that the training computes with: precision of the trainer, TF32, kind of device."""
+        precision, device = str(self.trainer.precision), self.device.type
+        return {"precision": precision, "tf32": self.tf32, "device": device}
