@@ -46,7 +46,7 @@ def test_analyze_computes_the_numbers_of_the_callback(trained, tmp_path):
     assert analyze([str(trained.last), "--out", str(tmp_path)]) == 0
     ours, theirs = (store.load(store.epoch_folder(folder, 1)) for folder in (tmp_path, trained.run))
     assert (ours.summary, ours.records) == (theirs.summary, theirs.records)
-    for name in ("weights_sha256", "plan"):
+    for name in ("weights_sha256", "plan", "training"):
         assert ours.manifest[name] == theirs.manifest[name]
     for name, maps in theirs.maps.items():
         np.testing.assert_array_equal(ours.maps[name].values.numpy(), maps.values.numpy())

@@ -55,6 +55,7 @@ class Manifest(TypedDict, total=False):
     image_root: str | None
     plan: _Plan | None
     tagger: str | None
+    training: dict[str, Any] | None
     weights_sha256: str | None
 
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -82,8 +83,12 @@ class AnalysisSession:
         rank: int = 0,
         world_size: int = 1,
         progress: bool = False,
+        training: Mapping[str, Any] | None = None,
     ) -> AnalysisResult:
-        """Explain the questions with the head's current weights; each process takes a part of the images."""
+        """Explain the questions with the head's current weights; each process takes a part of the images.
+
+        The manifest states `training`: the numbers that the training computed with.
+        """
         batches = self.data.image_batches(self.rows, self.tower.recipe, device, rank, world_size)
         result = run_analysis(
             Pipeline(self.tower.to(device), head),
@@ -100,6 +105,7 @@ class AnalysisSession:
         result.manifest |= {
             "epoch": epoch,
             "weights_sha256": fingerprint(head),
+            "training": dict(training or {}),
             "data": {
                 "folder": str(self.data.folder.resolve()),
                 "data_prepro_sha256": sha256_file(self.data.folder / "data_prepro.h5"),

@@ -128,7 +128,7 @@ def analyze(
             data.setup()
         with part("choosing and tagging questions, reading annotators"):
             session = AnalysisSession(data, settings)
-        result = session.run(run.head, run.epoch, device=device, progress=True)
+        result = session.run(run.head, run.epoch, device=device, progress=True, training=run.training)
         result.manifest["checkpoint"] = str(Path(checkpoint).resolve())
         with part("storing and drawing"):
             folder = store.save(result, store.epoch_folder(base, run.epoch))

@@ -192,6 +192,7 @@ class ImportanceCallback(pl.Callback):
                 rank=trainer.global_rank,
                 world_size=trainer.world_size,
                 progress=trainer.is_global_zero and trainer.progress_bar_callback is not None,
+                training=system.describe_training(),
             )
         except Exception as error:
             exchange.fail(error)

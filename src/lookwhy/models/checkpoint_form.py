@@ -36,6 +36,7 @@ class _Entry(TypedDict):
     head: _Class
     data: _Data
     run_folder: NotRequired[str]
+    training: NotRequired[dict[str, Any]]
 
 
 class CheckpointForm(TypedDict):
