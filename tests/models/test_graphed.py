@@ -1,4 +1,4 @@
-"""Recorded training steps: the same training as the plain path, with a recorder in place of CUDA's."""
+"""RecordedSystem training steps: the same training as the plain path, with a recorder in place of CUDA's."""
 
 import pytest
 import pytorch_lightning as pl
@@ -39,7 +39,7 @@ class Recorder:
         return replay
 
 
-class Recorded(VQASystem):
+class RecordedSystem(VQASystem):
     """A system that records on any device."""
 
     def __init__(self, *arguments, recorder, **settings):
@@ -54,7 +54,7 @@ def fit(world, folder, recorder=None, kind=DeeperLSTM, epochs=2, head=None, trai
     pl.seed_everything(3)
     data = make_data(world, **settings)
     own = {"recorder": recorder} if recorder else {}
-    system = (Recorded if recorder else VQASystem)(make_head(data, kind, **(head or {})), **own)
+    system = (RecordedSystem if recorder else VQASystem)(make_head(data, kind, **(head or {})), **own)
     losses = []
 
     class Losses(pl.Callback):
