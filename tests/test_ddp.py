@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import sys
 import time
@@ -11,6 +12,7 @@ from subprocess import PIPE, Popen
 import numpy as np
 import pytest
 import pytorch_lightning as pl
+import torch
 import yaml
 from data.test_feature_rows import mappings
 from tiny_runs import clean_environment, run, train_command, train_options
@@ -80,6 +82,54 @@ def test_two_processes_train_in_one_folder_and_find_what_one_finds(tiny_world, t
         mapped = json.loads((folder / f"mapped_{rank}.json").read_text())
         assert mapped, "the features are mapped, and no process has a copy of its own"
         assert all(one == ["r--s", 0] for one in mapped)
+
+
+class SharedCopy(pl.Callback):
+    """Record which copy of the features each process has mapped, and how much of it is a copy of its own."""
+
+    def on_train_end(self, trainer, pl_module):
+        rows = trainer.datamodule.datasets["train"].features
+        name = re.escape(str(rows.source.path))
+        found = mappings(re.compile(rf"{name} \(deleted\)"))
+        folder = trainer.strategy.broadcast(trainer.default_root_dir)
+        Path(folder, f"shared_{trainer.global_rank}.json").write_text(
+            json.dumps([str(rows.source.path), found])
+        )
+
+
+@pytest.mark.slow
+def test_three_processes_train_as_one_with_their_batches_together_on_features_that_they_share(
+    tiny_world, tmp_path
+):
+    """More processes than questions to explain, too: one of the three has none."""
+    common = [
+        "--data.features=ram", "--data.sampling=with_replacement", "--data.steps_per_epoch=20",
+        "--model.head.init_args.dropout=0", "--trainer.max_epochs=1", "--analysis.untrained=true",
+        "--analysis.epochs=[]", "--analysis.plan.num_questions=2", "--trainer.logger=false",
+    ]  # fmt: skip
+    assert (
+        train(train_options(tiny_world, *common, "--data.batch_size=24", f"--runs={tmp_path / 'one'}")) == 0
+    )
+    three = [*common, "--data.batch_size=8", "--trainer.devices=3", "--trainer.strategy=ddp"]
+    three += ["--trainer.callbacks+=test_ddp.SharedCopy"] if LINUX else []
+    path = os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])
+    done = run(train_command(tiny_world, *three), tmp_path, PYTHONPATH=path)
+    assert done.returncode == 0, done.stderr
+    folders = tmp_path / "one/shapes", tmp_path / "runs/shapes"
+    own, other = (
+        torch.load(one / "checkpoints/last.ckpt", weights_only=True)["state_dict"] for one in folders
+    )
+    for name, value in own.items():
+        torch.testing.assert_close(other[name], value, atol=1e-4, rtol=1e-3)
+    found = [store.load(store.epoch_folder(one, store.UNTRAINED)) for one in folders]
+    assert found[0].question_ids.tolist() == found[1].question_ids.tolist()
+    assert len(found[0].question_ids) == 2
+    assert found[1].summary == pytest.approx(found[0].summary, abs=1e-5)
+    if LINUX:
+        mapped = [json.loads((folders[1] / f"shared_{rank}.json").read_text()) for rank in range(3)]
+        assert len({name for name, _ in mapped}) == 1
+        assert not Path(mapped[0][0]).exists()
+        assert all(pieces and all(one == ["r--s", 0] for one in pieces) for _, pieces in mapped)
 
 
 @pytest.mark.slow

@@ -31,8 +31,9 @@ def rows_of(path):
 
 
 def mappings(path):
-    """Permissions of each mapping of the file in this process, and how much of it is a copy of our own."""
-    form = rf"(?m)^\S+-\S+ (\S+) .*{re.escape(str(path))}$(?s:.*?)^Anonymous: +(\d+)"
+    """Permissions of each mapping of a file (or pattern) in this process, and how much of it is our own copy."""
+    name = path.pattern if isinstance(path, re.Pattern) else re.escape(str(path))
+    form = rf"(?m)^\S+-\S+ (\S+) .*{name}$(?s:.*?)^Anonymous: +(\d+)"
     found = re.findall(form, Path("/proc/self/smaps").read_text())
     return [(permissions, int(copied)) for permissions, copied in found]
 

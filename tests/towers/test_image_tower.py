@@ -147,7 +147,9 @@ def test_a_tower_is_rebuilt_after_its_folder_moved_but_not_from_missing_or_chang
     assert f"found no file {path}" in fails(build_tower, "shapes", "fc7", RECIPE, path)
 
 
-@pytest.mark.parametrize("content", [b"", b"<html>404</html>", b"\x80\x02h\xff.", [1, 2], {"epoch": 3}, nn.Linear(1, 1)])
+@pytest.mark.parametrize(
+    "content", [b"", b"<html>404</html>", b"\x80\x02h\xff.", [1, 2], {"epoch": 3}, nn.Linear(1, 1)]
+)
 def test_a_file_of_another_kind_is_refused(tmp_path, content):
     path = tmp_path / "weights.pt"
     path.write_bytes(content) if isinstance(content, bytes) else torch.save(content, path)

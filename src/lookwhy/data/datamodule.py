@@ -43,9 +43,10 @@ class VQADataModule(pl.LightningDataModule):
         note: sentence about the data, shown in every figure.
         seed: seed of the order of the training questions.
         features: where image features are kept. `mapped` maps their file into memory; the file may be larger
-            than the memory, and several processes share it. `ram` makes a copy for each process. `auto` is
-            `mapped`, or `ram` if the file is chunked or compressed. In all three cases, features that take
-            less than half of the free memory of a GPU are copied to the GPU at the start.
+            than the memory, and several processes share it. `ram` makes a copy; the processes of a machine
+            share it, too. `auto` is `mapped`, or `ram` if the file is chunked or compressed. In all three
+            cases, features that take less than half of the free memory of a GPU are copied to the GPU at the
+            start.
     """
 
     def __init__(

@@ -24,6 +24,7 @@ from torch import Tensor
 from lookwhy.data.features import open_features, read_features
 from lookwhy.data.mapped_file import MappedFile
 from lookwhy.data.prepro import SPLITS
+from lookwhy.data.shared_copy import has_company, shared_copy
 from lookwhy.errors import LookwhyError, command
 
 Keep = Literal["auto", "ram", "mapped"]
@@ -152,6 +153,12 @@ def load_features(
         for split, (offset, shape) in zip(SPLITS, layouts, strict=True):
             rows = source.map(offset, shape) if offset else torch.empty(shape)
             found[split] = FeatureRows(rows, source, offset or 0)
+    elif has_company():
+        shapes = {f"images_{split}": shape for split, (_, shape) in zip(SPLITS, layouts, strict=True)}
+        copy, starts = shared_copy(path, shapes)
+        for split, (name, shape) in zip(SPLITS, shapes.items(), strict=True):
+            rows = copy.map(starts[name], shape) if np.prod(shape) else torch.empty(shape)
+            found[split] = FeatureRows(rows, copy, starts[name])
     else:
         found = {split: FeatureRows(rows) for split, rows in read_features(path).items()}
     for split, one in found.items():
