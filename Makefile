@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test bench soak paper paper-root docs-figures clean
+.PHONY: demo test bench bench-gpu soak paper paper-root docs-figures clean
 .DELETE_ON_ERROR:
 
 # The stamp file records the last installation, so that a second call installs nothing.
@@ -38,6 +38,11 @@ test: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	$(BIN)/python -m benchmarks $(FLAGS)
+
+# The same on a GPU, beside Captum, in four minutes (docs/performance.md).
+bench-gpu: $(STAMP)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(BIN)/python -m benchmarks.gpu $(FLAGS)
 
 # What users meet, tried on purpose: wrong input, damaged files, kills, signals, full disks, useless servers, several
 # processes, 2,000 epochs; takes hours (docs/reliability.md). A part, or a draw of a few minutes:

@@ -118,6 +118,28 @@ class FirstStep(pl.Callback):
         self.file.write_text(json.dumps(found))
 
 
+class StepClock(pl.Callback):
+    """Record the time at the end of each step; the device has done the work of the last one."""
+
+    def __init__(self, file: str) -> None:
+        self.file, self.times = Path(file), list[float]()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: VQABatch, batch_idx: int
+    ) -> None:
+        """Note the time."""
+        if not self.times and torch.cuda.is_available():
+            torch.cuda.synchronize()
+        self.times.append(time.time())
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Wait for the device, and write the times."""
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        self.times[-1] = time.time()
+        self.file.write_text(json.dumps(self.times))
+
+
 def feed(folder: str, keep: str, batches: str = "all") -> dict[str, float]:
     """Load all batches of an epoch without using them, and return the times of the wall clock.
 

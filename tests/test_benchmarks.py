@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from benchmarks import analysis, attribution, epoch, timing, training
+from benchmarks.gpu import __main__ as gpu
 from benchmarks.soak import attempts, trials
 
 ROOT = Path(__file__).parent.parent
@@ -61,6 +63,26 @@ def test_the_other_benchmarks_run(module, capsys, tmp_path):
     assert " x " in printed
     if module is analysis:
         assert (tmp_path / "growth.png").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_the_benchmark_of_the_gpu_runs_and_refuses_a_machine_without_one(capsys):
+    assert gpu.main(["--device", "cpu", "--quick"]) == 0
+    printed = capsys.readouterr().out
+    assert "NOT A MEASUREMENT" in printed
+    for quantity in (
+        "3 questions an image",
+        "from the cache",
+        "JPEG files",
+        "150,000 such steps",
+        "first analysis",
+    ):
+        assert quantity in printed
+    same = [line for line in printed.splitlines() if "Spearman" in line or "relative" in line]
+    assert [line.split("│")[4].strip() for line in same] == ["yes"] * 3
+    if not torch.cuda.is_available():
+        assert gpu.main([]) == 2
 
 
 def test_a_table_is_as_wide_as_its_rows_and_says_which_bars_are_met(capsys):

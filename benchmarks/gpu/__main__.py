@@ -1,0 +1,84 @@
+"""Everything that a GPU should speed up, in one table: maps, features, training, analyses, and the CPU's numbers.
+
+    python -m benchmarks.gpu [--device cuda] [--quick] [--only PART ...]
+
+Takes about four minutes and 2 GB of disk in a temporary folder. Needs no network; Captum is a peer if it is
+installed. Networks have their real sizes and random weights; the bars are those of an H200.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+import torch
+
+from benchmarks.__main__ import machine
+from benchmarks.gpu import maps, runs
+from benchmarks.gpu.clock import Clock
+from benchmarks.networks import head, picture, small_vgg, vgg
+from benchmarks.synthetic import Size
+from benchmarks.timing import Row, print_rows
+from lookwhy.attribution import GuidedBackprop, Occlusion
+from lookwhy.models import Pipeline
+
+PARTS = ("maps", "layouts", "features and training")
+FULL = Size(1_900, 100, 215_375, 300, 4096, 12_602, 1_000)
+SMALL = Size(6, 3, 40, 6, 128, 50, 30)
+SMALL_SIDE = 32
+SMALL_HEAD = {"embedding_size": 8, "hidden_size": 8, "common_size": 8}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Print the table; return 0 if every bar is met."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.gpu", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--device", default="cuda", help="device to measure (cuda)")
+    parser.add_argument("--quick", action="store_true", help="small sizes, for which the bars mean nothing")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="parts to measure")
+    options = parser.parse_args(argv)
+    device, start = torch.device(options.device), time.monotonic()
+    if device.type == "cuda" and not torch.cuda.is_available():
+        print("no GPU that PyTorch can use: nothing is measured")
+        return 2
+    warnings.filterwarnings("ignore")
+    card = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+    print(f"{card}; {machine()}", flush=True)
+    clock, rows = Clock(device, 1 if options.quick else 5), []
+    if "maps" in options.only:
+        rows += _maps(clock, options.quick)
+    if "layouts" in options.only:
+        network = small_vgg() if options.quick else vgg()
+        rows += maps.layouts(clock, network.to(device), SMALL_SIDE if options.quick else 224)
+    if "features and training" in options.only:
+        with tempfile.TemporaryDirectory(prefix="lookwhy-gpu-") as folder:
+            rows += _runs(clock, options.quick, Path(folder))
+    title = "small sizes: NOT A MEASUREMENT" if options.quick else f"On one {card}"
+    print_rows(f"{title}, {time.monotonic() - start:.0f} s", rows)
+    return 0 if options.quick or all(row.met for row in rows) else 1
+
+
+def _maps(clock: Clock, quick: bool) -> list[Row]:
+    cnn, size = (small_vgg(), SMALL_SIDE) if quick else (vgg(), 224)
+    model = Pipeline(cnn, head(128 if quick else 4096, quick)).to(clock.device)
+    image = picture(size).to(clock.device)
+    rows = maps.occlusion(clock, cnn, image)
+    rows += maps.guided_backprop(clock, model, size)
+    rows += maps.from_the_cache(clock, model, size, 4 if quick else 100)
+    return rows + maps.agreement(clock, model, [GuidedBackprop(), Occlusion()], size, 2 if quick else 4)
+
+
+def _runs(clock: Clock, quick: bool, folder: Path) -> list[Row]:
+    data = runs.Data(folder, SMALL if quick else FULL, quick)
+    more = [f"--model.head.init_args.{name}={size}" for name, size in SMALL_HEAD.items()] if quick else []
+    rows = runs.features(clock, data)
+    rows += runs.training(clock, data, 4 if quick else 3_000, more)
+    return rows + runs.analyses(clock, data, SMALL_HEAD if quick else {})
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
