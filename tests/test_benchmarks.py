@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import analysis, attribution, epoch, timing, training
+from benchmarks import analysis, attribution, epoch, full_size, timing, training
 from benchmarks.gpu import __main__ as gpu
 from benchmarks.soak import attempts, trials
 
@@ -83,6 +83,17 @@ def test_the_benchmark_of_the_gpu_runs_and_refuses_a_machine_without_one(capsys)
     assert [line.split("│")[4].strip() for line in same] == ["yes"] * 3
     if not torch.cuda.is_available():
         assert gpu.main([]) == 2
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_the_full_size_runs(tmp_path, capsys):
+    assert full_size.main(["--quick", "--folder", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    for quantity in ("prepare.py questions", "8 steps, validation, analysis of 4 images", "the slowest step"):
+        assert quantity in printed
+    memory = [line.split("│")[4].strip() for line in printed.splitlines() if "peak memory" in line]
+    assert memory == ["yes", "yes"]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_table_is_as_wide_as_its_rows_and_says_which_bars_are_met(capsys):

@@ -27,7 +27,7 @@ from lookwhy.analysis.session import AnalysisSession
 from lookwhy.data.datamodule import VQADataModule
 from lookwhy.data.features import extract_features
 from lookwhy.models import DeeperLSTM
-from lookwhy.towers.image_tower import build_tower
+from lookwhy.towers.image_tower import ImageTower, build_tower
 from lookwhy.towers.recipe import ImageRecipe
 from lookwhy.towers.shapes_cnn import RECIPE, build_shapes_cnn
 
@@ -50,23 +50,28 @@ class Data:
 
     def __init__(self, folder: Path, size: Size, small: bool) -> None:
         self.folder, self.size = folder / "data", size
-        self.images, weights = folder / "images", folder / "weights.pt"
+        self.images = folder / "images"
         write_dataset(self.folder, size)
         (self.folder / "data_img.h5").unlink()
         names = json.loads((self.folder / "data_prepro.json").read_text())
         self.files = {split: names[f"unique_img_{split}"] for split in ("train", "test")}
-        _write_pictures([self.images / name for some in self.files.values() for name in some])
-        network = build_shapes_cnn() if small else vgg()
-        # From a nested sequence to torchvision's names.
-        parts = {} if small else {"0": "features", "3": "classifier"}
-        torch.save(
-            {f"{parts.get(key[0], key[0])}{key[1:]}": x for key, x in network.state_dict().items()}, weights
-        )
-        recipe = RECIPE if small else ImageRecipe("caffe", 224, 224)
-        self.tower = build_tower("shapes" if small else "vgg19", "fc7", recipe, weights)
+        write_pictures([self.images / name for some in self.files.values() for name in some])
+        self.tower = random_tower(folder, small)
 
 
-def _write_pictures(paths: list[Path]) -> None:
+def random_tower(folder: Path, small: bool) -> ImageTower:
+    """VGG-19 up to fc7, or the small network of the shapes world, with random weights in a file of the folder."""
+    network = build_shapes_cnn() if small else vgg()
+    # From a nested sequence to torchvision's names.
+    parts = {} if small else {"0": "features", "3": "classifier"}
+    state = {f"{parts.get(key[0], key[0])}{key[1:]}": value for key, value in network.state_dict().items()}
+    torch.save(state, folder / "weights.pt")
+    recipe = RECIPE if small else ImageRecipe("caffe", 224, 224)
+    return build_tower("shapes" if small else "vgg19", "fc7", recipe, folder / "weights.pt")
+
+
+def write_pictures(paths: list[Path]) -> None:
+    """Write JPEG files of 640 x 480 pixels."""
     draw, contents = np.random.default_rng(0), []
     for _ in range(PICTURES):
         small = Image.fromarray(draw.integers(0, 256, (60, 80, 3), np.uint8))
