@@ -53,6 +53,7 @@ def main(argv: list[str] | None = None) -> int:
         rows += _maps(clock, options.quick)
     if "layouts" in options.only:
         network = small_vgg() if options.quick else vgg()
+        rows += maps.convolutions(clock, 4 if options.quick else 256)
         rows += maps.layouts(clock, network.to(device), SMALL_SIDE if options.quick else 224)
     if "features and training" in options.only:
         with tempfile.TemporaryDirectory(prefix="lookwhy-gpu-") as folder:

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from unittest import mock
 
 import torch
 from scipy.stats import spearmanr
@@ -18,10 +19,11 @@ from benchmarks.timing import Row
 from lookwhy.attribution import GuidedBackprop, Occlusion, explaining
 from lookwhy.attribution.base import Attributor, images_of
 from lookwhy.models import Pipeline
-from lookwhy.towers import Memory, Tower
+from lookwhy.towers import Memory, Tower, winograd
 from lookwhy.towers.incremental import plain_occlusion
 from lookwhy.towers.precision import true_float32
 from lookwhy.towers.relu_rules import guided, relu_rule
+from lookwhy.towers.winograd import FullConvolution, Scratch
 from lookwhy.types import VQABatch
 
 IMAGES = 32
@@ -152,6 +154,32 @@ def layouts(clock: Clock, cnn: nn.Module, image_size: int) -> list[Row]:
             )
     torch.backends.cudnn.benchmark = before
     cnn.to(memory_format=torch.contiguous_format)
+    return rows
+
+
+WINDOWS = ((64, 34), (128, 24), (256, 20), (512, 14))
+"""Channels, and the side of the windows that the occlusion of a cell changes there, in each part of VGG-19."""
+
+
+@torch.no_grad()
+def convolutions(clock: Clock, windows: int) -> list[Row]:
+    """A 3x3 convolution of all windows of an occlusion: by cuDNN in both layouts, and by Winograd's method."""
+    rows = []
+    for channels, side in WINDOWS:
+        layer = nn.Conv2d(channels, channels, 3, bias=False).to(clock.device)
+        maps = torch.randn(windows, channels, side, side, device=clock.device)
+        last = maps.to(memory_format=torch.channels_last)
+        full = FullConvolution(layer.weight, Scratch())
+        ways = {
+            "channels first": partial(layer, maps),
+            "channels last": partial(layer.to(memory_format=torch.channels_last), last),
+            "Winograd": partial(full, last.permute(0, 2, 3, 1)),
+        }
+        with true_float32(), mock.patch.object(winograd, "TILES_AT_ONCE", 1 << 15):
+            times = ", ".join(f"{name} {ms(clock.median(way))}" for name, way in ways.items())
+        rows.append(
+            Row(f"convolution of {windows} windows, {channels} channels, {side} x {side}", times, "", True)
+        )
     return rows
 
 
