@@ -1,4 +1,4 @@
-"""What users start, at the paper's size, on a GPU: features of JPEG files, a training, and analyses.
+"""The commands that users start, at the paper's size, on a GPU: features of JPEG files, a training, analyses.
 
 The data are synthetic: pictures of 640 x 480 pixels, questions of VQA v1's number and length, and random weights of
 VGG-19, which take as much time as trained ones.
