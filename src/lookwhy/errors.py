@@ -70,21 +70,6 @@ def option(name: str) -> str:
 
 
 @contextmanager
-def one_line_without(device: str) -> Iterator[None]:
-    """Turn the errors of PyTorch about a missing device into one line; "meta" computes nothing."""
-    if device.split(":")[0] == "meta":
-        raise LookwhyError(f"expected a device to compute on, found {device}; give {option('device')} cpu")
-    try:
-        yield
-    # The class depends on the device and on the build of PyTorch.
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise LookwhyError(
-            f"expected a device to compute on, found no {device} ({str(error).strip().splitlines()[0]}); "
-            f"give {option('device')} cpu"
-        ) from error
-
-
-@contextmanager
 def extra(name: str, packages: str, *modules: str) -> Iterator[None]:
     """Turn an import of packages that are not installed into one line.
 

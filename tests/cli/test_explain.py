@@ -246,7 +246,8 @@ def test_bad_rows_are_named_and_the_others_done(explain, copies, tmp_path, capsy
     table = folder / "questions.csv"
     table.write_text(BAD)
     assert explain("--batch", folder, "--out", out, "--format", "json") == 2
-    *named, last = capsys.readouterr().err.strip().splitlines()
+    device, *named, last = capsys.readouterr().err.strip().splitlines()
+    assert device.startswith("device  c")
     assert sorted(int(line.split(":")[1]) for line in named) == [3, 4, 5, 6, 7, 10]
     assert all(line.startswith(f"{table}:") for line in named)
     assert "found 6 that cannot be" in last

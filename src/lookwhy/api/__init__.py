@@ -17,7 +17,7 @@ from lookwhy.analysis.explain import Explainer
 from lookwhy.analysis.session import AnalysisSession
 from lookwhy.api.arguments import PATH, TEXT, WHOLE, check
 from lookwhy.api.classes import Analysis, LoadedModel, Why
-from lookwhy.errors import LookwhyError, one_line_without, option
+from lookwhy.errors import LookwhyError, option
 from lookwhy.files import make_folder
 from lookwhy.models import LoadedRun, load_checkpoint
 from lookwhy.models.answering import Answers, answer_all, results_name, write_results
@@ -25,6 +25,7 @@ from lookwhy.reporting.comparisons import compare
 from lookwhy.reporting.page.html import EXAMPLES, run_names, write_report
 from lookwhy.reporting.publish import publish
 from lookwhy.stopwatch import part, recording
+from lookwhy.towers.device_choice import choose_device, tell_device
 from lookwhy.towers.recipe import Picture
 
 Plan = AnalysisPlan | Mapping[str, Any] | str | Path
@@ -34,13 +35,14 @@ Moved = Mapping[str, str | Path]
 
 
 def load(
-    checkpoint: str | Path, device: str = "cpu", images: int = 1, *, moved: Moved | None = None
+    checkpoint: str | Path, device: str = "auto", images: int = 1, *, moved: Moved | None = None
 ) -> LoadedModel:
     """Load a trained model with the methods of the plan that it was trained with.
 
     Args:
         checkpoint: file that training wrote, runs/<name>/checkpoints/*.ckpt.
-        device: device to compute on, such as "cuda".
+        device: device to compute on, such as "cuda"; "auto" is a GPU if there is one, else the CPU, and one
+            line on stderr tells which.
         images: number of recently used images whose results stay in memory.
         moved: paths of today of files that the checkpoint names elsewhere: "folder" of the prepared data,
             "weights" of the image network.
@@ -55,9 +57,11 @@ def load(
         'cat'
     """
     check("images", images, WHOLE)
-    run = _load(checkpoint, device, moved)
+    run, chosen = _load(checkpoint, device, moved)
     plan = AnalysisPlan.from_dict(run.plan, str(run.path))
-    return LoadedModel(Explainer(run, plan, device, images), run.path)
+    model = LoadedModel(Explainer(run, plan, chosen, images), run.path)
+    tell_device(device, chosen)
+    return model
 
 
 def explain(model: LoadedModel | str | Path, image: Picture, question: str) -> Why:
@@ -87,7 +91,7 @@ def analyze(
     plan: Plan | None = None,
     limit: int | None = None,
     grid: int | None = None,
-    device: str = "cpu",
+    device: str = "auto",
     moved: Moved | None = None,
 ) -> Analysis:
     """Analyse a checkpoint exactly as the callback does in training; write its files, pictures and answers.
@@ -98,7 +102,7 @@ def analyze(
         plan: settings; by default those that the run was trained with.
         limit: largest number of questions to analyse.
         grid: cells along each side, in place of the plan's.
-        device: device to compute on.
+        device: device to compute on, as in `load`.
         moved: paths of today of files that the checkpoint names elsewhere: "folder", "image_root",
             "annotator_maps", "val_questions", "val_annotations", "weights".
 
@@ -121,27 +125,28 @@ def analyze(
     seconds: dict[str, float] = {}
     with recording(seconds):
         with part("reading checkpoint and data"):
-            run = _load(checkpoint, device, moved)
+            run, chosen = _load(checkpoint, device, moved)
             settings = _settings(run, plan, limit, grid)
             base = _folder_to_write(Path(out) if out else _default_folder(run.path))
             data = run.datamodule()
             data.setup()
         with part("choosing and tagging questions, reading annotators"):
             session = AnalysisSession(data, settings)
-        result = session.run(run.head, run.epoch, device=device, progress=True, training=run.training)
+        tell_device(device, chosen)
+        result = session.run(run.head, run.epoch, device=chosen, progress=True, training=run.training)
         result.manifest["checkpoint"] = str(Path(checkpoint).resolve())
         with part("storing and drawing"):
             folder = store.save(result, store.epoch_folder(base, run.epoch))
             publish(result, base, run.epoch, None)
         with part("answering all questions of the data"):
-            answers = answer_all(run.head, data, device)
+            answers = answer_all(run.head, data, chosen)
             files = write_results(answers, base, _results_name(answers, run))
     seconds |= result.manifest["seconds"]
     return Analysis(**vars(result), folder=folder, answers=answers, result_files=files, seconds=seconds)
 
 
 def answer(
-    checkpoint: str | Path, data: str | Path, *, out: str | Path | None = None, device: str = "cpu"
+    checkpoint: str | Path, data: str | Path, *, out: str | Path | None = None, device: str = "auto"
 ) -> tuple[Answers, list[Path]]:
     """Answer the second split of a prepared folder (validation questions, or a test set without annotations).
 
@@ -149,7 +154,7 @@ def answer(
         checkpoint: file that training wrote.
         data: prepared folder.
         out: folder to write to; by default <run>/analyze/<checkpoint>/<name of the prepared folder>.
-        device: device to compute on.
+        device: device to compute on, as in `load`.
 
     Returns:
         The answers, and the files of the official evaluation that hold them.
@@ -159,10 +164,11 @@ def answer(
     """
     check("data", data, PATH)
     check("out", out, PATH, optional=True)
-    run = _load(checkpoint, device)
+    run, chosen = _load(checkpoint, device)
     prepared = run.datamodule(Path(data))
     prepared.setup("predict")
-    answers = answer_all(run.head, prepared, device)
+    tell_device(device, chosen)
+    answers = answer_all(run.head, prepared, chosen)
     folder = Path(out or _default_folder(run.path) / Path(data).name)
     return answers, write_results(answers, folder, _results_name(answers, run))
 
@@ -206,17 +212,16 @@ def _folder_to_write(path: Path) -> Path:
     return make_folder(path)
 
 
-def _load(checkpoint: str | Path, device: str, moved: Moved | None = None) -> LoadedRun:
-    """Load a checkpoint and move its head to the device."""
+def _load(checkpoint: str | Path, device: str, moved: Moved | None = None) -> tuple[LoadedRun, str]:
+    """Load a checkpoint and move its head to the device; returns the chosen device, too."""
     if not isinstance(checkpoint, (str, Path)):
         raise LookwhyError(
             f"expected the path of a checkpoint, found {str(checkpoint):.60}; name a file that training wrote"
         )
     check("device", device, TEXT)
-    run = load_checkpoint(checkpoint, moved)
-    with one_line_without(device):
-        run.head.to(device)
-    return run
+    run, chosen = load_checkpoint(checkpoint, moved), choose_device(device)
+    run.head.to(chosen)
+    return run, chosen
 
 
 def _results_name(answers: Answers, run: LoadedRun) -> str:

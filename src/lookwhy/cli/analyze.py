@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lookwhy.cli import paper
-from lookwhy.cli.errors import OneLineParser, run_command
+from lookwhy.cli.errors import OneLineParser, add_device, run_command
 from lookwhy.errors import LookwhyError, command, extra, printable
 from lookwhy.places import MOVABLE, PATH_MAP
 
@@ -70,7 +70,7 @@ def _checkpoint_options(parser: ArgumentParser) -> None:
     add("--limit", type=int, help="analyse at most this many questions")
     add("--grid", type=int, help="cells along each side: 16 in Goyal et al. 2016, 14 in the VQA-HAT paper")
     add("--data", type=Path, help="only answer the second split of this prepared folder, such as a test set")
-    _add_device(parser)
+    _add_device_and_trust(parser)
     _add_moved(parser, *MOVABLE)
     add("--profile", action="store_true", help="print the time that each part took")
 
@@ -89,8 +89,8 @@ def _moved(options: dict[str, Any]) -> dict[str, Path]:
     return {name: path for name, path in given.items() if path is not None}
 
 
-def _add_device(parser: ArgumentParser) -> None:
-    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ... (default: cpu)")
+def _add_device_and_trust(parser: ArgumentParser) -> None:
+    add_device(parser)
     trust = "module of your own that holds a class of the checkpoint; it is imported, so its code runs"
     parser.add_argument("--trust", action="append", default=[], metavar="MODULE", help=trust)
 
@@ -146,7 +146,7 @@ def _explain_options(parser: ArgumentParser) -> None:
     add("--format", help="with --batch: png, svg, pdf, json, or several by commas (default: png)")
     add("--overwrite", action="store_true", help="with --batch: replace files that exist already")
     _add_moved(parser, "folder", "weights")
-    _add_device(parser)
+    _add_device_and_trust(parser)
 
 
 def _explain(checkpoint: Path, device: str, out: Path | None, **options: Any) -> None:
@@ -166,11 +166,13 @@ def _explain(checkpoint: Path, device: str, out: Path | None, **options: Any) ->
         raise LookwhyError(f"expected --image and --question, or --batch, found no {missing[0]}; give it")
     from lookwhy import api
     from lookwhy.reporting.figures.explanation import PICTURES, check_ending
+    from lookwhy.towers.device_choice import choose_device, tell_device
 
-    out = out or Path("explanation.png")
+    out, chosen = out or Path("explanation.png"), choose_device(device)
     check_ending(out)
-    why = api.load(checkpoint, device, moved=moved).explain(options["image"], options["question"])
+    why = api.load(checkpoint, chosen, moved=moved).explain(options["image"], options["question"])
     why.save(out)
+    tell_device(device, chosen)
     for answer in why.answers:
         print(printable(f"{100 * answer.probability:5.1f}%  {answer.text}"))
     for note in why.explanation.notes:
@@ -214,7 +216,7 @@ def _serve_options(parser: ArgumentParser) -> None:
     port = "port of 127.0.0.1; 0: any free one (default: 7860)"
     parser.add_argument("--port", type=int, default=7860, help=port)
     _add_moved(parser, "folder", "weights")
-    _add_device(parser)
+    _add_device_and_trust(parser)
 
 
 def _serve(checkpoint: Path, port: int, device: str, **options: Any) -> None:

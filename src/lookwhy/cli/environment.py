@@ -35,7 +35,8 @@ def environment(device: str) -> dict[str, str]:
         >>> environment("cpu")["lookwhy"] == lookwhy.__version__
         True
     """
-    on = torch.cuda.get_device_name() if device == "cuda" else f"{torch.get_num_threads()} threads"
+    is_gpu = device.startswith("cuda")
+    on = torch.cuda.get_device_name(device) if is_gpu else f"{torch.get_num_threads()} threads"
     return {
         "lookwhy": lookwhy.__version__,
         "git revision": git_revision(),

@@ -1,4 +1,4 @@
-"""Exit codes, one-line errors and the option --format, the same for every command."""
+"""Exit codes, one-line errors and the options --device and --format, the same for every command."""
 
 from __future__ import annotations
 
@@ -37,6 +37,18 @@ class OneLineParser(argparse.ArgumentParser):
             meant = closest(unknown[0], self._option_string_actions)
             self.error(f"unrecognized arguments: {' '.join(unknown)}{meant}")
         return options, unknown
+
+
+def add_device(parser: argparse.ArgumentParser, choices: Sequence[str] | None = None) -> None:
+    """Add the option --device; `lookwhy.towers.device_choice.choose_device` decides what it means.
+
+    Args:
+        parser: parser of a command that computes.
+        choices: devices that the command can take; by default all of PyTorch.
+    """
+    others = "cpu or cuda" if choices else "cpu, cuda, cuda:1, ..."
+    text = f"auto: a GPU if there is one, else the CPU; or {others} (default: auto)"
+    parser.add_argument("--device", default="auto", choices=choices, help=text)
 
 
 def closest(word: str, known: Iterable[str]) -> str:

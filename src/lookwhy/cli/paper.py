@@ -19,7 +19,8 @@ from typing import Any, Literal, NamedTuple
 
 from lookwhy.cli import prepare
 from lookwhy.cli.configs import with_packaged_configs
-from lookwhy.errors import LookwhyError, command, extra, one_line_without
+from lookwhy.cli.errors import add_device
+from lookwhy.errors import LookwhyError, command, extra
 from lookwhy.files import atomic_path, make_folder, sha256_file
 from lookwhy.progress import readable
 
@@ -61,25 +62,23 @@ def add_options(parser: ArgumentParser) -> None:
     add("--no-checksum", action="store_true", help="skip the checksums: for a mirror that repacked the files")
     add("--name", default="paper", help="folder of the results below --root (paper)")
     add("--config", default="vqa_v1", help="training config, by its file or name (vqa_v1: the paper's)")
-    add("--device", choices=("cpu", "cuda"), help="where to compute (default: cuda if there is one)")
+    add_device(parser, choices=("auto", "cpu", "cuda"))
     more = (
         "options of the training, after --, e.g. -- --trainer.max_epochs 2 --analysis.plan.num_questions 50"
     )
     add("train", nargs="*", metavar="-- OPTIONS", help=more)
 
 
-def run(root: Path, name: str, device: str | None, **options: Any) -> None:
+def run(root: Path, name: str, device: str, **options: Any) -> None:
     """Take every step that is not done, and write the tables.
 
     Raises:
         LookwhyError: a step was refused, the results were begun with other settings, or another process is at
             work on them.
     """
-    import torch
+    from lookwhy.towers.device_choice import choose_device, tell_device
 
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    with one_line_without(device):
-        torch.zeros(1, device=device)
+    wanted, device = device, choose_device(device)
     if Path(name).name != name or name in ("", ".."):
         raise LookwhyError(
             f"expected a --name that makes a folder below --root, found {name!r}; give another"
@@ -93,6 +92,7 @@ def run(root: Path, name: str, device: str | None, **options: Any) -> None:
     make_folder(out)
     with _alone(out):
         _keep_settings(out, options["config"], options["train"])
+        tell_device(wanted, device)
         for number in range(count := len(_steps(root, out, device, **options))):
             # Built anew, because the words of a step depend on the results of those before it.
             step = _steps(root, out, device, **options)[number]
