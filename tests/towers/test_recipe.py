@@ -29,6 +29,17 @@ def test_caffe_is_blue_green_red_minus_the_mean_pixel_and_torchvision_equals_its
     torch.testing.assert_close(TORCHVISION.load(saved(tmp_path, Image.fromarray(noise))), expected)
 
 
+@pytest.mark.parametrize("recipe", [CAFFE, TORCHVISION])
+def test_a_batch_of_bytes_becomes_the_same_numbers_as_its_images_one_by_one(recipe, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (3, 5, 7, 3), np.uint8)
+    paths = [tmp_path / f"{i}.png" for i in range(3)]
+    for path, pixels in zip(paths, noise, strict=True):
+        Image.fromarray(pixels).save(path)
+    batch = recipe.from_rgb(torch.stack([recipe.resized(read_rgb(path)) for path in paths]))
+    assert batch.is_contiguous()
+    assert torch.equal(batch, torch.stack([recipe.load(path) for path in paths]))
+
+
 def test_an_image_is_resized_to_both_sides_from_any_shape(tmp_path):
     # Left half black, right half white, 8 wide and 2 high: squeezed to 2 wide and 4 high.
     picture = Image.new("RGB", (8, 2))

@@ -7,12 +7,13 @@ Wrong preprocessing is a frequent silent error: users of the original model got 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from PIL import Image, ImageOps
 from torch import Tensor
 
@@ -22,6 +23,7 @@ from lookwhy.files import regular
 IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 """Formats of image files, by Pillow's names. No other decoder runs: PostScript would start a program."""
 CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
+WHITE = (255.0, 255.0, 255.0)
 IMAGENET_MEAN_RGB, IMAGENET_STD_RGB = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -52,14 +54,21 @@ class ImageRecipe:
 
     def pixels(self, rgb: Image.Image) -> Float[Tensor, "3 H W"]:
         """Convert an RGB image to pixels in the recipe's input range, resized as in `load`."""
+        return self.from_rgb(self.resized(rgb))
+
+    def resized(self, rgb: Image.Image) -> UInt8[Tensor, "H W 3"]:
+        """Resize an RGB image as in `load`; red, green and blue, 0-255."""
         if rgb.size != (self.width, self.height):
             rgb = rgb.resize((self.width, self.height), Image.Resampling.BILINEAR)
-        pixels = torch.from_numpy(np.array(rgb)).permute(2, 0, 1).float()
-        return self._from_rgb(pixels).contiguous()
+        return torch.from_numpy(np.array(rgb))
+
+    def from_rgb(self, rgb: UInt8[Tensor, "*B H W 3"]) -> Float[Tensor, "*B 3 H W"]:
+        """Convert resized images to pixels in the recipe's input range: the same numbers on every device."""
+        return self._in_range(rgb.movedim(-1, -3).float()).contiguous()
 
     def color(self, rgb: tuple[float, float, float]) -> Float[Tensor, "3"]:
         """A colour (red, green, blue; 0-255) in the recipe's input range."""
-        return self._from_rgb(torch.tensor(rgb)[:, None, None])[:, 0, 0]
+        return self._in_range(torch.tensor(rgb)[:, None, None])[:, 0, 0]
 
     def to_dict(self) -> dict[str, Any]:
         """The recipe in plain types."""
@@ -79,10 +88,13 @@ class ImageRecipe:
             )
         return cls(values["name"], int(values["height"]), int(values["width"]))
 
-    def _from_rgb(self, pixels: Float[Tensor, "3 H W"]) -> Float[Tensor, "3 H W"]:
+    def _in_range(self, pixels: Float[Tensor, "*B 3 H W"]) -> Float[Tensor, "*B 3 H W"]:
+        on = pixels.device
         if self.name == "caffe":
-            return pixels.flip(0) - _column(CAFFE_MEAN_BGR)
-        return (pixels / 255 - _column(IMAGENET_MEAN_RGB)) / _column(IMAGENET_STD_RGB)
+            return pixels.flip(-3) - _column(CAFFE_MEAN_BGR, on)
+        # By a tensor: a GPU multiplies by the reciprocal of a number, which rounds differently.
+        scaled = pixels / _column(WHITE, on)
+        return (scaled - _column(IMAGENET_MEAN_RGB, on)) / _column(IMAGENET_STD_RGB, on)
 
 
 Picture = str | Path | Image.Image | np.ndarray
@@ -147,5 +159,6 @@ def as_rgb(file: Image.Image) -> Image.Image:
     return picture.convert("RGB")
 
 
-def _column(values: tuple[float, float, float]) -> Float[Tensor, "3 1 1"]:
-    return torch.tensor(values)[:, None, None]
+@cache  # copying numbers to a GPU waits for all that it has to do
+def _column(values: tuple[float, float, float], device: torch.device) -> Float[Tensor, "3 1 1"]:
+    return torch.tensor(values, device=device)[:, None, None]
