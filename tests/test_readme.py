@@ -42,6 +42,8 @@ def parse(words):
     program, *arguments = words
     if program == "lookwhy":
         program, *arguments = arguments
+    elif program == "torchrun":
+        program, *arguments = Path(arguments[2]).stem, *arguments[3:]
     elif program == "python" and arguments[0] in ("train.py", "analyze.py", "data/prepare.py"):
         program, *arguments = Path(arguments[0]).stem, *arguments[1:]
     if program == "train":

@@ -1,11 +1,15 @@
 import io
 import itertools
 import json
+import os
 import re
 import shutil
 import signal
 import sys
+import time
 from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from subprocess import PIPE, Popen
 
 import h5py
 import numpy as np
@@ -14,7 +18,7 @@ import torch
 import torchvision
 from official_files import entry, write_official
 from PIL import Image
-from tiny_runs import run
+from tiny_runs import ROOT, clean_environment, run
 
 from lookwhy.cli.prepare import KINDS, main
 from lookwhy.towers.image_tower import ImageTower
@@ -86,7 +90,7 @@ def same(one, other, name):
 def test_official_files_and_images_become_the_training_files(world, whole):
     out, printed = whole
     assert re.fullmatch(
-        rf"wrote {out}: 2 questions to train on \(1 dropped, their answer is not among the 1 kept\), "
+        rf"device  (cpu \(no GPU found\)|cuda:0 \(.+\))\nwrote {out}: 2 questions to train on \(1 dropped, their answer is not among the 1 kept\), "
         r"1 to validate on, 5 words; 3 images, features 512 \(vgg16 pool5_mean\); \d+ s\n",
         printed,
     )
@@ -193,10 +197,71 @@ def test_ctrl_c_leaves_with_130_and_one_line_and_the_same_command_continues(
     monkeypatch.setattr(ImageTower, "forward", forward_until_ctrl_c)
     assert prepare("vqa", world, tmp_path, *options) == 130
     output = capsys.readouterr()
-    assert (output.out, output.err) == ("", "lookwhy: interrupted; the same command continues\n")
+    assert output.out == ""
+    device, *lines = output.err.splitlines()
+    assert device.startswith("device  c")
+    assert lines == ["lookwhy: interrupted; the same command continues"]
     assert not (tmp_path / "data_img.h5").exists()
     assert prepare("vqa", world, tmp_path, *options) == 0
     # The first image was not seen again: the second twice, the third once.
     assert len(images) == 4
     assert torch.equal(images[1], images[2])
     same(whole[0], tmp_path, "data_img.h5")
+
+
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
+
+
+def own_lines(text):
+    """Lines of the command itself on stderr, without the report of torchrun and its warnings."""
+    return [line for line in text.splitlines() if line.startswith(("lookwhy: ", "device "))]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="only Linux tells who started whom")
+def test_processes_of_torchrun_share_the_images_and_one_that_is_killed_ends_all(world, tmp_path):
+    names = [f"COCO_val2014_{i:012d}.png" for i in range(1, 41)]
+    (tmp_path / "images/val2014").mkdir(parents=True)
+    for i, name in enumerate(names):
+        (tmp_path / "images/val2014" / name).symlink_to(world / "images/val2014" / names[i % 3])
+    (tmp_path / "vgg16.pt").symlink_to(world / "vgg16.pt")
+    asked = [entry(i, i, "Is it red?", ["yes"] * 10) for i in range(1, 41)]
+    write_official(tmp_path, "train", asked[:33])
+    write_official(tmp_path, "val", asked[33:])
+    for out in ("one", "several"):
+        assert prepare("questions", tmp_path, tmp_path / out, *questions_of(tmp_path)) == 0
+    options = [*features_of(tmp_path, size=128), "--batch-size", "4", "--workers", "1"]
+    assert prepare("features", tmp_path, tmp_path / "one", *options) == 0
+    words = [ROOT / "data/prepare.py", "features", *options]
+    words = [str(word) for word in [*words, "--images", tmp_path / "images", "--out", tmp_path / "several"]]
+    one, several = (tmp_path / out / "data_img.h5" for out in ("one", "several"))
+    partial = several.with_name("data_img.h5.partial")
+
+    done = run([*TORCHRUN, "2", *words], tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(own_lines(done.stderr)) == done.stdout.count("wrote ") == 1
+    assert several.read_bytes() == one.read_bytes()
+    several.unlink()
+
+    pipes = {"stdout": PIPE, "stderr": PIPE, "text": True, "env": clean_environment()}
+    with Popen([*TORCHRUN, "2", *words], **pipes) as process:
+        while not (partial.exists() and partial.stat().st_size > 33 * 512 * 4) and process.poll() is None:
+            time.sleep(0.02)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        ranks = {pid: Path(f"/proc/{pid}/environ").read_bytes().split(b"\0") for pid in children}
+        (second,) = [int(pid) for pid, environment in ranks.items() if b"RANK=1" in environment]
+        os.kill(second, signal.SIGKILL)
+        start = time.monotonic()
+        printed, errors = process.communicate(timeout=60)
+    assert time.monotonic() - start < 60
+    assert (process.returncode, printed) == (1, "")  # torchrun's own
+    _, line = own_lines(errors)
+    assert line.startswith("lookwhy: error: expected 2 processes to run until the end, found that another")
+
+    with h5py.File(partial, "a") as file:
+        file["images_train"][0] = -1  # this row is not computed again
+    assert prepare("features", tmp_path, tmp_path / "several", *options) == 0
+    with h5py.File(one) as a, h5py.File(several) as b:
+        assert (b["images_train"][0] == -1).all()
+        assert (a["images_train"][1:] == b["images_train"][1:]).all()
+        assert (a["images_test"][:] == b["images_test"][:]).all()

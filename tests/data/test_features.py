@@ -1,4 +1,5 @@
 import json
+import multiprocessing
 import subprocess
 import sys
 
@@ -42,9 +43,10 @@ class Forward:
         return torch.stack([blue, 2 * blue], 1)
 
 
-def extract(images, forward, description=DESCRIPTION, batch_size=2):
+def extract(images, forward, description=DESCRIPTION, batch_size=2, workers=0):
     out = images.parent / "data_img.h5"
-    extract_features(forward, description, RECIPE, images, FILES, out, batch_size=batch_size)
+    options = {"batch_size": batch_size, "workers": workers}
+    extract_features(forward, description, RECIPE, images, FILES, out, **options)
     return out
 
 
@@ -59,11 +61,12 @@ def check(out):
             np.testing.assert_allclose(data[:], [[10 * i, 20 * i] for i in numbers], atol=1e-3)
 
 
+@pytest.mark.parametrize("workers", [0, 2])
 def test_rows_are_contiguous_float32_in_the_order_of_the_files_and_stamped_with_how_they_were_made(
-    images,
+    images, workers
 ):
     forward = Forward()
-    out = extract(images, forward)
+    out = extract(images, forward, workers=workers)
     check(out)
     assert forward.batches == BATCHES
     with h5py.File(out) as file:
@@ -122,7 +125,8 @@ def test_a_damaged_partial_file_is_started_over_and_one_of_a_running_process_lef
     assert partial.exists()
 
 
-def test_a_missing_image_is_named_before_any_work_and_the_work_before_a_damaged_one_kept(images):
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_missing_image_is_named_before_any_work_and_the_work_before_a_damaged_one_kept(images, workers):
     path, forward, again = images / "4.png", Forward(), Forward()
     whole = path.read_bytes()
     path.unlink()
@@ -130,11 +134,82 @@ def test_a_missing_image_is_named_before_any_work_and_the_work_before_a_damaged_
         extract(images, forward)
     assert forward.batches == []
     path.write_bytes(b"no image")
-    with pytest.raises(LookwhyError, match="4.png"):
-        extract(images, forward)
+    with pytest.raises(LookwhyError, match=r"\Aexpected an image .*4\.png.*; replace the file\Z"):
+        extract(images, forward, workers=workers)
     path.write_bytes(whole)
     check(extract(images, again))
     assert again.batches[0] == [40, 50]
+
+
+def test_a_killed_worker_process_is_one_line_and_the_work_is_continued(images):
+    forward, again = Forward(), Forward()
+
+    def kill_and_forward(pixels):
+        if forward.batches:
+            for process in multiprocessing.active_children():
+                process.kill()
+        return forward(pixels)
+
+    with pytest.raises(
+        LookwhyError, match=r"\Aexpected each process that decodes .*found that one was killed [^\n]*\Z"
+    ):
+        extract(images, kill_and_forward, batch_size=1, workers=1)
+    check(extract(images, again, batch_size=1))
+    assert len(again.batches) < 10
+
+
+def test_the_features_of_any_batch_are_computed_alike_by_one_thread_and_two(tmp_path):
+    weights = torch.randn(16 * 16 * 3, 1024, generator=torch.Generator().manual_seed(0))
+    noise = np.random.default_rng(0).integers(0, 256, (13, 16, 16, 3), np.uint8)
+    for i, pixels in enumerate(noise):
+        Image.fromarray(pixels).save(tmp_path / f"{i}.png")
+    files = {"train": [f"{i}.png" for i in range(13)], "test": ["0.png"]}
+    usual, found = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            recipe, out = ImageRecipe("torchvision", 16, 16), tmp_path / f"{threads}.h5"
+            extract_features(
+                lambda x: x.flatten(1) @ weights, DESCRIPTION, recipe, tmp_path, files, out, batch_size=8
+            )
+            assert torch.get_num_threads() == threads
+            found.append(read_features(out))
+    finally:
+        torch.set_num_threads(usual)
+    assert torch.equal(found[0]["train"], found[1]["train"])
+
+
+PAGES = """
+from contextlib import nullcontext
+import resource
+import torch
+from lookwhy.data.heap import reused_memory
+for memory in (nullcontext(), reused_memory()):
+    with memory:
+        for _ in range(20):  # small tensors between them find their places
+            torch.ones(1 << 24)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(10):
+            torch.ones(1 << 24)
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="another C library")
+def test_large_tensors_take_the_same_pages_again():
+    done = subprocess.run([sys.executable, "-c", PAGES], capture_output=True, text=True, check=True)
+    usual, reused = map(int, done.stdout.split())
+    assert reused < 0.2 * usual
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_features_of_a_gpu_are_those_of_the_cpu(images):
+    forward = Forward()
+    out = images.parent / "gpu.h5"
+    options = {"batch_size": 1, "workers": 2, "device": "cuda"}
+    extract_features(forward, DESCRIPTION, RECIPE, images, FILES, out, **options)
+    check(out)
+    assert forward.batches == [[one] for batch in BATCHES for one in batch]
 
 
 def test_reading_gives_both_splits_in_any_shape(images):

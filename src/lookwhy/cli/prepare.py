@@ -11,9 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lookwhy.cli.errors import OneLineParser, run_command
+from lookwhy.cli.errors import INTERRUPTED, OneLineParser, add_device, run_command
+from lookwhy.cli.net import WRONG_INPUT
 from lookwhy.data.sources import DATASETS
-from lookwhy.errors import LookwhyError, command, extra, one_line_without
+from lookwhy.errors import LookwhyError, command, extra
 from lookwhy.files import atomic_path, make_folder
 
 if TYPE_CHECKING:
@@ -97,13 +98,19 @@ def _add_features(parser: ArgumentParser) -> None:
     size = "height and width of resized images: 448 for a 14 x 14 grid of pool5 (224: 7 x 7)"
     add("--size", type=_positive, default=VGG_SIZE, help=size)
     add("--batch-size", type=_positive, default=16, help="images in one forward pass (16)")
-    add("--device", default="cpu", help="cpu, cuda, ... (cpu)")
+    add_device(parser)
+    workers = "processes that decode images; 0: none (the cores that this command may use, at most 16)"
+    add("--workers", type=_count, help=workers)
 
 
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise ArgumentTypeError(f"expected a number of at least 1, found {text!r}")
     return int(text)
+
+
+def _count(text: str) -> int:
+    return 0 if text == "0" else _positive(text)
 
 
 def web_address(text: str) -> str:
@@ -120,14 +127,33 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run the command, and leave its errors to the caller."""
+    """Run the command, and leave its errors to the caller; of several processes one prints them."""
+    try:
+        return _run(arguments)
+    except (Exception, KeyboardInterrupt) as error:
+        from lookwhy.data.processes import Processes
+
+        if Processes.of_torchrun().first_to_tell():
+            raise
+        raise SystemExit(INTERRUPTED if isinstance(error, KeyboardInterrupt) else WRONG_INPUT) from error
+
+
+def _run(arguments: Sequence[str]) -> int:
     options, start = build_parser().parse_args(arguments), time.monotonic()
+    from lookwhy.data.processes import Processes
+
+    processes = Processes.of_torchrun()
+    if processes.count > 1 and options.command != "features":
+        raise LookwhyError(
+            f"expected features with torchrun, found {options.command}; run {options.command} without it"
+        )
     if options.command == "download":
         where, done = options.root, _download(options)
     else:
         _check_folders(options)
         where, done = options.out, {"shapes": _shapes, "import": _import}.get(options.command, _vqa)(options)
-    print(f"wrote {where}: {done}; {time.monotonic() - start:.0f} s")
+    if processes.is_first:
+        print(f"wrote {where}: {done}; {time.monotonic() - start:.0f} s")
     return 0
 
 
@@ -179,7 +205,7 @@ def _shapes(options: Namespace) -> str:
     files = {f"--{split}-{kind}": out / f"{kind}_{split}.json" for split in SPLITS for kind in KINDS}
     files |= {"--images": out / "images", "--out": out}
     given = [str(part) for option in files.items() for part in option]
-    as_vqa = build_parser().parse_args(["vqa", *given, "--batch-size", "128"])
+    as_vqa = build_parser().parse_args(["vqa", *given, "--batch-size", "128", "--device", "cpu"])
     tower = build_tower("shapes", "fc7", RECIPE, out / "tower.pt")
     return f"{_questions(as_vqa)}; {_features(as_vqa, tower)}"
 
@@ -202,8 +228,7 @@ def _questions(options: Namespace) -> str:
 
 
 def _tower(options: Namespace) -> ImageTower:
-    import torch
-
+    from lookwhy.towers.device_choice import choose_device
     from lookwhy.towers.image_tower import build_tower
     from lookwhy.towers.recipe import ImageRecipe
 
@@ -220,21 +245,33 @@ def _tower(options: Namespace) -> ImageTower:
             f"{options.size} for {options.layer}; 448 gives a grid of 14 x 14"
         )
     recipe = ImageRecipe(options.recipe or "torchvision", options.size, options.size)
-    with one_line_without(options.device):
-        torch.empty(0, device=options.device)  # refused before the weights are read
-    return build_tower(options.arch, options.layer, recipe, weights).to(options.device)
+    device = choose_device(options.device)  # refused before the weights are read
+    return build_tower(options.arch, options.layer, recipe, weights).to(device)
 
 
 def _features(options: Namespace, tower: ImageTower) -> str:
+    from lookwhy.data.decoding import default_workers
     from lookwhy.data.features import extract_features, feature_shape
     from lookwhy.data.prepro import read_prepro
+    from lookwhy.data.processes import Processes
+    from lookwhy.towers.device_choice import tell_device
 
-    out: Path = options.out
-    prepro = read_prepro(out)
+    prepro, path = read_prepro(options.out), options.out / "data_img.h5"
     files = {"train": prepro.train.image_files, "test": prepro.test.image_files}
-    forward, path = (lambda batch: tower(batch.to(options.device))), out / "data_img.h5"
-    of_tower = (tower.describe(), tower.recipe)
-    extract_features(forward, *of_tower, options.images, files, path, batch_size=options.batch_size)
+    device = next(tower.parameters()).device
+    extract_features(
+        tower,
+        tower.describe(),
+        tower.recipe,
+        options.images,
+        files,
+        path,
+        batch_size=options.batch_size,
+        device=device,
+        workers=default_workers() if options.workers is None else options.workers,
+        processes=Processes.of_torchrun(),
+        begin=lambda: tell_device(options.device, str(device)),
+    )
     shape = " x ".join(str(side) for side in feature_shape(path))
     return f"{sum(map(len, files.values()))} images, features {shape} ({tower.arch} {tower.layer})"
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from lookwhy.data.decoding import decoded, features_of
+from lookwhy.data.heap import reused_memory
 from lookwhy.data.image_files import check_images
+from lookwhy.data.partial_file import partial_file, rows_done
 from lookwhy.data.prepro import SPLITS
+from lookwhy.data.processes import Processes
 from lookwhy.data.room import create, room_to_close, take_room
 from lookwhy.data.tables import FEATURES, check_shape, datasets
 from lookwhy.errors import LookwhyError, command
 from lookwhy.hdf5 import open_hdf5
-from lookwhy.progress import progress, write_above
+from lookwhy.progress import progress
 from lookwhy.schema import checked
 from lookwhy.towers.image_tower import TowerDescription
 from lookwhy.towers.precision import true_float32
@@ -40,6 +45,10 @@ def extract_features(
     out: Path,
     *,
     batch_size: int = 16,
+    device: torch.device | str = "cpu",
+    workers: int = 0,
+    processes: Processes | None = None,
+    begin: Callable[[], None] = lambda: None,
 ) -> None:
     """Write `images_train` and `images_test`, one float32 row (or grid) an image.
 
@@ -48,36 +57,66 @@ def extract_features(
     continues it.
 
     Args:
-        forward: images in the recipe's range -> features.
+        forward: images in the recipe's range, on the device -> features.
         description: result of `ImageTower.describe()`, stored in the file as its stamp.
         recipe: how an image file becomes pixels.
         image_root: folder of the image files.
         image_files: paths below `image_root`, by split.
         out: the file to write.
         batch_size: images in one forward pass.
+        device: device that `forward` computes on.
+        workers: processes that decode images; 0: this process decodes.
+        processes: processes that share the work, each with this call; the file is the same as by one.
+        begin: called when the images are known to exist and the work begins.
 
     Raises:
-        LookwhyError: an image is missing or damaged, or another process is writing the same file.
+        LookwhyError: an image is missing or damaged, another process is writing the same file, or a process
+            that shares the work was killed.
     """
     check_images(image_root, image_files)
+    processes, device = processes or Processes(), torch.device(device)
     # The content of the weights counts, which has its own digest; their path may change.
     tower = {key: value for key, value in description.items() if key != "weights"}
     work = json.dumps({"tower": tower, "files": dict(image_files)}, sort_keys=True)
     stamp = hashlib.sha256(work.encode()).hexdigest()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = _partial_file(out, stamp)
+    is_gpu = device.type == "cuda"
+    with processes.together(), reused_memory(), true_float32(), torch.no_grad(), _current(device):
+        if processes.is_first:
+            begin()
+            out.parent.mkdir(parents=True, exist_ok=True)
+            partial = partial_file(out, stamp)
+        done = processes.from_first(rows_done(partial) if processes.is_first else None)
+        todo = [
+            names[start : start + batch_size]
+            for split, names in image_files.items()
+            for start in range(done.get(f"images_{split}", 0), len(names), batch_size)
+        ]
+        own = todo[processes.rank :: processes.count]
+        # The workers start before the file is open, so that none of them outlives a kill with its lock.
+        with decoded(image_root, own, recipe, workers, is_gpu) as images:
+            found = features_of(forward, recipe, device, images)
+            if processes.is_first:
+                rows = processes.in_order(found, [len(names) for names in todo])
+                _write(partial, stamp, description, recipe, image_files, rows)
+                os.replace(partial, out)
+            else:
+                processes.send(found)
 
-    @true_float32()
-    @torch.no_grad()
-    def features_of(names: list[str]) -> Float[np.ndarray, "B *D"]:
-        images = torch.stack([recipe.load(image_root / name) for name in names])
-        return forward(images).float().cpu().numpy()
 
+def _write(
+    partial: Path,
+    stamp: str,
+    description: dict[str, Any],
+    recipe: ImageRecipe,
+    image_files: Mapping[str, list[str]],
+    batches: Iterator[Float[np.ndarray, "B *D"]],
+) -> None:
+    """Write all features that are still missing in a partial file, and its stamps at the end."""
     with room_to_close(partial) as ballast, h5py.File(partial, "a") as file:
         try:
             file.attrs["stamp"] = stamp
             for split, names in image_files.items():
-                _extract_split(file, f"images_{split}", names, features_of, batch_size)
+                _write_split(file, f"images_{split}", len(names), batches)
         finally:
             ballast.truncate(0)
         # Only an incomplete file needs `stamp` and `done`.
@@ -88,58 +127,29 @@ def extract_features(
         known = {key: description[key] for key in ("arch", "layer", "weights", "weights_sha256")}
         known |= {"description": json.dumps(description), "recipe": recipe.name, "normalised": False}
         file.attrs.update(known | {"image_size": (recipe.height, recipe.width)})
-    os.replace(partial, out)
 
 
-def _extract_split(
-    file: h5py.File, key: str, names: list[str], features_of: Callable[[list[str]], Any], batch_size: int
-) -> None:
+def _write_split(file: h5py.File, key: str, count: int, batches: Iterator[Any]) -> None:
     done = 0
     if key in file:
         done = int(file[key].attrs.get("done", 0))
         take_room(file)
     desc = key.replace("images_", "features ")
-    with progress(desc=desc, total=len(names), initial=done, unit="image") as bar:
-        while done < len(names):
-            some = names[done : done + batch_size]
-            features = features_of(some)
+    with progress(desc=desc, total=count, initial=done, unit="image") as bar:
+        while done < count:
+            features = next(batches)
             if key not in file:
-                create(file, key, (len(names), *features.shape[1:]))
-            file[key][done : done + len(some)] = features
-            done += len(some)
+                create(file, key, (count, *features.shape[1:]))
+            file[key][done : done + len(features)] = features
+            done += len(features)
             file[key].attrs["done"] = done
             file.flush()
-            bar.update(len(some))
+            bar.update(len(features))
 
 
-def _partial_file(out: Path, stamp: str) -> Path:
-    """The file to write to: one of the same work if there is any; one of other work is set aside."""
-    partial = out.with_name(f"{out.name}.partial")
-    if partial.exists() and (other := _stamp_of(partial)) != stamp:
-        aside = _aside(out, other or "damaged")
-        os.replace(partial, aside)
-        found = "features with other settings" if other else "a damaged file"
-        write_above(f"{partial.name} held {found}; it is kept as {aside}: remove it if you do not need it")
-    if not partial.exists() and _aside(out, stamp).exists():
-        os.replace(_aside(out, stamp), partial)
-    return partial
-
-
-def _aside(out: Path, stamp: str) -> Path:
-    return out.with_name(f"{out.name}.{stamp[:12]}.partial")
-
-
-def _stamp_of(partial: Path) -> str:
-    """Digest of the work that a partial file belongs to; empty if it is damaged."""
-    try:
-        with open_hdf5(partial) as file:
-            return str(file.attrs.get("stamp", ""))
-    except BlockingIOError as error:
-        raise LookwhyError(
-            f"expected to continue {partial}, found another process writing it; wait for its end or stop it"
-        ) from error
-    except (OSError, LookwhyError):  # a process that is killed may leave a file that libhdf5 cannot read
-        return ""
+def _current(device: torch.device) -> AbstractContextManager[Any]:
+    """Make a GPU the current one: memory is pinned for the current one, and takes a part of it."""
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
 
 def read_features(path: Path) -> dict[str, Float[Tensor, "M *D"]]:
