@@ -25,6 +25,7 @@ from benchmarks.timing import Row
 from lookwhy.analysis import AnalysisPlan
 from lookwhy.analysis.session import AnalysisSession
 from lookwhy.data.datamodule import VQADataModule
+from lookwhy.data.decoding import default_workers
 from lookwhy.data.features import extract_features
 from lookwhy.models import DeeperLSTM
 from lookwhy.towers.image_tower import ImageTower, build_tower
@@ -86,13 +87,13 @@ def write_pictures(paths: list[Path]) -> None:
 def features(clock: Clock, data: Data) -> list[Row]:
     """Images a second from JPEG files to rows of the file; writes data_img.h5."""
     tower = data.tower.to(clock.device)
-    tower(
-        torch.zeros(1, 3, tower.recipe.height, tower.recipe.width, device=clock.device)
-    )  # loads the libraries
+    blank = torch.zeros(1, 3, tower.recipe.height, tower.recipe.width, device=clock.device)
+    tower(blank)  # loads the libraries
     start = time.perf_counter()
     extract_features(
-        lambda batch: tower(batch.to(clock.device)),
+        tower,
         tower.describe(), tower.recipe, data.images, data.files, data.folder / "data_img.h5",
+        device=clock.device, workers=default_workers(),
     )  # fmt: skip
     seconds = time.perf_counter() - start
     count = sum(map(len, data.files.values()))

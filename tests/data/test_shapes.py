@@ -133,5 +133,10 @@ def test_training_is_deterministic_by_seed(world):
     assert not all(map(torch.equal, first, other))
 
 
+def test_a_training_of_five_steps_has_a_schedule_too(tmp_path):
+    generate_shapes_world(tmp_path, 6, 2, seed=0)  # one batch an epoch
+    assert all(bool(weights.isfinite().all()) for weights in train_shapes_cnn(tmp_path, 0, 5).parameters())
+
+
 def test_the_network_is_a_plain_sequence_that_occlusion_can_walk():
     assert IncrementalOcclusion(build_shapes_cnn().eval()).incremental

@@ -61,7 +61,9 @@ def train_shapes_cnn(world: Path, seed: int, epochs: int = 4) -> nn.Sequential:
     rest = [*list(cnn.parameters())[1:], *reading.parameters()]
     rates = [LEARNING_RATE / PIXEL_SCALE, LEARNING_RATE]
     optimizer = torch.optim.Adam([{"params": [first]}, {"params": rest}], lr=LEARNING_RATE)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, total_steps=steps, pct_start=0.2)
+    # A cycle of 5 steps has a rise of 1, which OneCycleLR divides by 1 - 1.
+    planned = max(steps, 6)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, total_steps=planned, pct_start=0.2)
     with progress(desc="training the image network", total=steps) as bar:
         for _ in range(epochs):
             for rows in torch.randperm(len(images), generator=generator).split(BATCH_SIZE):
