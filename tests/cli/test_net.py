@@ -169,6 +169,26 @@ def test_a_signal_that_meets_the_callback_of_a_weak_reference_ends_the_command(t
     assert found.stderr == "lookwhy: interrupted; the same command continues\n"
 
 
+WAIT = """
+import os, sys
+from lookwhy.cli.errors import run_command
+
+def work():
+    assert "torch" not in sys.modules
+    print(os.environ["OMP_WAIT_POLICY"])
+    return 0
+
+sys.exit(run_command(work))
+"""
+
+
+@pytest.mark.parametrize("chosen", [{}, {"OMP_WAIT_POLICY": "ACTIVE"}])
+def test_threads_that_wait_leave_their_core_to_others_unless_the_user_wants_otherwise(tmp_path, chosen):
+    found = run([sys.executable, "-c", WAIT], tmp_path, PYTHONPATH=str(ROOT / "src"), **chosen)
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.strip() == chosen.get("OMP_WAIT_POLICY", "PASSIVE")
+
+
 WARN = """
 import sys, warnings
 import lookwhy, torch
