@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from contextlib import suppress
 from pathlib import Path
 from shutil import rmtree
@@ -17,7 +18,7 @@ RUN_FOLDER = "LOOKWHY_RUN_FOLDER"
 CLAIM = ".claimed"
 """File that exists in a run folder from the moment at which a training takes it."""
 NEW = "new"
-"""First word in that file if the training made the folder, too; the second is the number of its Slurm job."""
+"""First line of that file if the training made the folder, too; then its Slurm job, machine and process."""
 
 
 def is_first_process() -> bool:
@@ -62,7 +63,7 @@ def requeued(runs: Path, name: str) -> Path | None:
         return None
     for claim in wanted.parent.glob(f"{wanted.name}*/{CLAIM}"):
         last = claim.parent / "checkpoints" / "last.ckpt"
-        if claim.read_text().split()[1:] == [job] and last.is_file():
+        if claim.read_text().split("\n")[1:2] == [job] and last.is_file():
             return last
     return None
 
@@ -87,11 +88,36 @@ def _take(run: Path) -> bool:
     """Take a folder for this process, unless it holds a run or another process has taken it."""
     if (run / "config.yaml").exists() or (run / "checkpoints").exists():
         return False
+    claim, own = run / CLAIM, f"{socket.gethostname()}\n{os.getpid()}"
     is_new = not run.exists()
+    if _is_of_dead_process(claim):
+        # It was killed before it wrote anything. Of two processes that find this, one can rename the file.
+        with suppress(OSError):
+            left = claim.rename(run / f"{CLAIM}.{os.getpid()}")
+            is_new = left.read_text().startswith(NEW)
+            left.unlink()
     make_folder(run)
     try:
-        with (run / CLAIM).open("x") as file:  # of two processes, one succeeds
-            file.write(f"{NEW if is_new else 'old'} {os.environ.get('SLURM_JOB_ID', '')}")
+        with claim.open("x") as file:  # of two processes, one succeeds
+            file.write(f"{NEW if is_new else 'old'}\n{os.environ.get('SLURM_JOB_ID', '')}\n{own}")
     except FileExistsError:
         return False
     return True
+
+
+def _is_of_dead_process(claim: Path) -> bool:
+    """Whether a process of this machine took the folder, and runs no more."""
+    try:
+        _, _, host, number = claim.read_text().split("\n")
+        process = int(number)
+    except (OSError, ValueError):  # there is none, or another process is writing it now
+        return False
+    if host != socket.gethostname() or not hasattr(os, "fork"):  # os.kill of Windows ends a process
+        return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:  # it is someone else's
+        pass
+    return False
