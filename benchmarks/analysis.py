@@ -24,8 +24,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from benchmarks.attribution import PAIRS, questions
-from benchmarks.networks import FILL, GRID, head, picture, small_vgg, vgg
+from benchmarks.attribution import PAIRS
+from benchmarks.networks import FILL, GRID, head, picture, questions, small_vgg, vgg
 from benchmarks.timing import Row, print_rows
 from lookwhy import stopwatch
 from lookwhy.analysis import AnalysisPlan, run_analysis

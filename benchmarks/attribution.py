@@ -18,15 +18,14 @@ from functools import partial
 from pathlib import Path
 
 import captum.attr
-import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from benchmarks.networks import FILL, GRID, head, picture, small_vgg, vgg
+from benchmarks.networks import FILL, GRID, head, picture, questions, small_vgg, vgg, width_of
 from benchmarks.timing import Row, interleaved, print_rows
 from lookwhy.attribution import IncrementalOcclusion, Occlusion, WordDrop, WordGradient
-from lookwhy.models import Pipeline, VQAHead
+from lookwhy.models import Pipeline
 from lookwhy.towers import Memory, Tower
 from lookwhy.towers.backward import BackwardPass
 from lookwhy.towers.incremental import occluded_images
@@ -137,29 +136,6 @@ def backwards(cnn: nn.Sequential, image: Tensor, repeats: int) -> list[Row]:
         ratio("the same, of three questions about an image, each", times["three"] / 3, times["captum"], 1.9),
         Row("its difference to Captum's in float64, relative", f"{error:8.1e}", "<= 1e-10", error <= 1e-10),
     ]
-
-
-def questions(count: int, image_dim: int, seed: int = 0) -> VQABatch:
-    """Random questions, as long as those of VQA v1, each about another image."""
-    random = np.random.default_rng(seed)
-    lengths = np.clip(random.normal(6.2, 2.0, count).round(), 2, 26).astype(np.int64)
-    tokens = np.zeros((count, 26), np.int64)
-    for row, length in enumerate(lengths):
-        tokens[row, :length] = random.integers(1, 12_000, length)
-    return VQABatch(
-        question_ids=torch.arange(count),
-        tokens=torch.from_numpy(tokens),
-        lengths=torch.from_numpy(lengths),
-        labels=torch.zeros(count, dtype=torch.int64),
-        image_ids=torch.arange(count),
-        features=torch.from_numpy(random.random((count, image_dim), np.float32)),
-    )
-
-
-def width_of(model: Pipeline) -> int:
-    """Width of the image features."""
-    assert isinstance(model.head, VQAHead)
-    return int(model.head.settings["image_dim"])
 
 
 def words(model: Pipeline, count: int, alone: int) -> list[Row]:

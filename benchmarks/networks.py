@@ -1,15 +1,17 @@
-"""Networks of the real sizes with random weights, which take as much time as trained weights."""
+"""Networks of the real sizes with random weights, which take as much time as trained weights, and questions."""
 
 from __future__ import annotations
 
 from typing import cast
 
+import numpy as np
 import torch
 import torchvision
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from lookwhy.models import DeeperLSTM
+from lookwhy.models import DeeperLSTM, Pipeline, VQAHead
+from lookwhy.types import VQABatch
 
 IMAGE_SIZE, GRID = 224, 16
 FILL = torch.zeros(3)  # the patch is the mean pixel, which the recipe subtracts
@@ -56,3 +58,26 @@ def head(image_dim: int, small: bool = False) -> DeeperLSTM:
     torch.manual_seed(0)
     e, h, c = (20, 16, 32) if small else (200, 512, 1024)
     return DeeperLSTM(12_000, 1_000, image_dim, embedding_size=e, hidden_size=h, common_size=c).eval()
+
+
+def questions(count: int, image_dim: int, seed: int = 0) -> VQABatch:
+    """Random questions, as long as those of VQA v1, each about another image."""
+    random = np.random.default_rng(seed)
+    lengths = np.clip(random.normal(6.2, 2.0, count).round(), 2, 26).astype(np.int64)
+    tokens = np.zeros((count, 26), np.int64)
+    for row, length in enumerate(lengths):
+        tokens[row, :length] = random.integers(1, 12_000, length)
+    return VQABatch(
+        question_ids=torch.arange(count),
+        tokens=torch.from_numpy(tokens),
+        lengths=torch.from_numpy(lengths),
+        labels=torch.zeros(count, dtype=torch.int64),
+        image_ids=torch.arange(count),
+        features=torch.from_numpy(random.random((count, image_dim), np.float32)),
+    )
+
+
+def width_of(model: Pipeline) -> int:
+    """Width of the image features."""
+    assert isinstance(model.head, VQAHead)
+    return int(model.head.settings["image_dim"])

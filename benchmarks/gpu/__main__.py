@@ -11,7 +11,10 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+import traceback
 import warnings
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -22,10 +25,9 @@ from benchmarks.gpu.clock import Clock
 from benchmarks.networks import head, picture, small_vgg, vgg
 from benchmarks.synthetic import Size
 from benchmarks.timing import Row, print_rows
-from lookwhy.attribution import GuidedBackprop, Occlusion
+from lookwhy.attribution import Gradient, GuidedBackprop, Occlusion
 from lookwhy.models import Pipeline
 
-PARTS = ("maps", "layouts", "features and training")
 FULL = Size(1_900, 100, 215_375, 300, 4096, 12_602, 1_000)
 SMALL = Size(6, 3, 40, 6, 128, 50, 30)
 SMALL_SIDE = 32
@@ -39,7 +41,9 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--device", default="cuda", help="device to measure (cuda)")
     parser.add_argument("--quick", action="store_true", help="small sizes, for which the bars mean nothing")
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="parts to measure")
+    parser.add_argument(
+        "--only", nargs="+", choices=tuple(PARTS), default=tuple(PARTS), help="parts to measure"
+    )
     options = parser.parse_args(argv)
     device, start = torch.device(options.device), time.monotonic()
     if device.type == "cuda" and not torch.cuda.is_available():
@@ -48,37 +52,63 @@ def main(argv: list[str] | None = None) -> int:
     warnings.filterwarnings("ignore")
     card = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     print(f"{card}; {machine()}", flush=True)
-    clock, rows = Clock(device, 1 if options.quick else 5), []
-    if "maps" in options.only:
-        rows += _maps(clock, options.quick)
-    if "layouts" in options.only:
-        network = small_vgg() if options.quick else vgg()
-        rows += maps.convolutions(clock, 4 if options.quick else 256)
-        rows += maps.layouts(clock, network.to(device), SMALL_SIDE if options.quick else 224)
-    if "features and training" in options.only:
-        with tempfile.TemporaryDirectory(prefix="lookwhy-gpu-") as folder:
-            rows += _runs(clock, options.quick, Path(folder))
+    clock, rows = Clock(device, 1 if options.quick else 5), list[Row]()
+    with tempfile.TemporaryDirectory(prefix="lookwhy-gpu-", ignore_cleanup_errors=True) as folder:
+        for part in options.only:
+            for measure in PARTS[part](clock, options.quick, Path(folder)):
+                found = _rows_of(measure)
+                # At once, because a machine may be lent for minutes only.
+                print("".join(f"{row.name}: {row.measured}\n" for row in found), end="", flush=True)
+                rows += found
     title = "small sizes: NOT A MEASUREMENT" if options.quick else f"On one {card}"
     print_rows(f"{title}, {time.monotonic() - start:.0f} s", rows)
     return 0 if options.quick or all(row.met for row in rows) else 1
 
 
-def _maps(clock: Clock, quick: bool) -> list[Row]:
+Measure = Callable[[], list[Row]]
+
+
+def _rows_of(measure: Measure) -> list[Row]:
+    """The rows of a measurement; one that says why, if it failed, so that the others are not lost."""
+    try:
+        return measure()
+    except Exception as error:
+        traceback.print_exc()
+        function = measure.func if isinstance(measure, partial) else measure
+        return [Row(function.__name__, f"failed: {type(error).__name__}", "measured", False)]
+
+
+def _maps(clock: Clock, quick: bool, folder: Path) -> Iterator[Measure]:
     cnn, size = (small_vgg(), SMALL_SIDE) if quick else (vgg(), 224)
     model = Pipeline(cnn, head(128 if quick else 4096, quick)).to(clock.device)
-    image = picture(size).to(clock.device)
-    rows = maps.occlusion(clock, cnn, image)
-    rows += maps.guided_backprop(clock, model, size)
-    rows += maps.from_the_cache(clock, model, size, 4 if quick else 100)
-    return rows + maps.agreement(clock, model, [GuidedBackprop(), Occlusion()], size, 2 if quick else 4)
+    yield partial(maps.occlusion, clock, cnn, picture(size).to(clock.device))
+    yield partial(maps.guided_backprop, clock, model, size)
+    yield partial(maps.from_the_cache, clock, model, size, 4 if quick else 100)
+    methods = [GuidedBackprop(), Gradient(), Occlusion()]
+    yield partial(maps.agreement, clock, model, methods, size, 2 if quick else 4)
 
 
-def _runs(clock: Clock, quick: bool, folder: Path) -> list[Row]:
+def _layouts(clock: Clock, quick: bool, folder: Path) -> Iterator[Measure]:
+    network = (small_vgg() if quick else vgg()).to(clock.device)
+    yield partial(maps.convolutions, clock, 4 if quick else 256)
+    yield partial(maps.layouts, clock, network, SMALL_SIDE if quick else 224)
+
+
+def _runs(clock: Clock, quick: bool, folder: Path) -> Iterator[Measure]:
     data = runs.Data(folder, SMALL if quick else FULL, quick)
     more = [f"--model.head.init_args.{name}={size}" for name, size in SMALL_HEAD.items()] if quick else []
-    rows = runs.features(clock, data)
-    rows += runs.training(clock, data, 4 if quick else 3_000, more)
-    return rows + runs.analyses(clock, data, SMALL_HEAD if quick else {})
+    yield partial(runs.features, clock, data)
+    yield partial(runs.training, clock, data, 4 if quick else 3_000, more)
+    if clock.device.type == "cuda":
+        yield partial(runs.training, clock, data, 600, ["--model.cuda_graph=false"])
+    yield partial(runs.analyses, clock, data, SMALL_HEAD if quick else {})
+
+
+PARTS: dict[str, Callable[[Clock, bool, Path], Iterator[Measure]]] = {
+    "maps": _maps,
+    "layouts": _layouts,
+    "runs": _runs,
+}
 
 
 if __name__ == "__main__":

@@ -12,9 +12,8 @@ import torch
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 
-from benchmarks.attribution import questions, width_of
 from benchmarks.gpu.clock import Clock, ms, tf32
-from benchmarks.networks import FILL, GRID, picture
+from benchmarks.networks import FILL, GRID, picture, questions, width_of
 from benchmarks.timing import Row
 from lookwhy.attribution import GuidedBackprop, Occlusion, explaining
 from lookwhy.attribution.base import Attributor, images_of
