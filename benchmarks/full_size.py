@@ -108,8 +108,9 @@ def command(name: str, words: list[str]) -> tuple[list[Row], str]:
         _, status, usage = os.wait4(process.pid, 0)
         out.seek(0)
         printed = out.read()
-    if code := os.waitstatus_to_exitcode(status):
-        raise RuntimeError(f"{name} ended with exit code {code}")
+    process.returncode = os.waitstatus_to_exitcode(status)  # so that Popen knows that it has ended
+    if process.returncode:
+        raise RuntimeError(f"{name} ended with exit code {process.returncode}")
     memory = 1024 * usage.ru_maxrss
     spent = f"{time.monotonic() - start:.0f} s ({usage.ru_utime + usage.ru_stime:.0f} s of CPU)"
     return [

@@ -91,7 +91,7 @@ def _take(run: Path) -> bool:
     claim, own = run / CLAIM, f"{socket.gethostname()}\n{os.getpid()}"
     is_new = not run.exists()
     if _is_of_dead_process(claim):
-        # It was killed before it wrote anything. Of two processes that find this, one can rename the file.
+        # It was killed before it wrote anything. If two processes find this, only one can rename the file.
         with suppress(OSError):
             left = claim.rename(run / f"{CLAIM}.{os.getpid()}")
             is_new = left.read_text().startswith(NEW)
