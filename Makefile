@@ -21,10 +21,9 @@ QUESTION_ONLY := --model.head.init_args.use_image false --trainer.max_epochs 8 \
 	--analysis.plan.image_methods '[]' --analysis.plan.num_examples 0
 
 # Train twice on the shapes world, the second time without pictures, and write the page that compares both.
-# The steps are so small that a second thread costs more than it helps.
 demo: $(STAMP) data/shapes/data_img.h5
-	OMP_NUM_THREADS=1 $(BIN)/python train.py --config configs/shapes.yaml --name demo
-	OMP_NUM_THREADS=1 $(BIN)/python train.py --config configs/shapes.yaml --name question_only $(QUESTION_ONLY)
+	$(BIN)/python train.py --config configs/shapes.yaml --name demo
+	$(BIN)/python train.py --config configs/shapes.yaml --name question_only $(QUESTION_ONLY)
 	@$(BIN)/python analyze.py compare $$(ls -td runs/demo* | head -n 1) $$(ls -td runs/question_only* | head -n 1) \
 		--out report.html
 
