@@ -9,6 +9,7 @@ import tempfile
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,8 +55,10 @@ def outcomes(trials: Sequence[Trial], jobs: int, seed: int, folder: Path) -> Ite
     global _trials, _seed
     _trials, _seed = trials, seed  # the processes are forks: functions need not be pickled
     work = [(index, str(folder)) for index in range(len(trials))]
-    with multiprocessing.get_context("fork").Pool(jobs) as pool:
-        for index, broken in pool.imap_unordered(_run, work):
+    # Not a Pool: its processes, and forks of them, may not start processes of their own.
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("fork")) as pool:
+        for done in as_completed([pool.submit(_run, one) for one in work]):
+            index, broken = done.result()
             yield trials[index], broken
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from lookwhy.data.decoding import default_workers
 from lookwhy.data.features import extract_features, feature_shape, read_description, read_features
 from lookwhy.errors import LookwhyError
 from lookwhy.towers.recipe import ImageRecipe
@@ -270,3 +271,9 @@ def test_a_damaged_stamp_is_refused_by_its_field(stamp, found, images):
     with pytest.raises(LookwhyError, match="expected the stamp of an image network") as error:
         read_description(out)
     assert found in str(error.value)
+
+
+def test_a_process_of_a_pool_which_may_start_no_others_decodes_itself():
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert pool.apply(default_workers) == 0
+    assert default_workers() >= 1

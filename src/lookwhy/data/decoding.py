@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 from collections import deque
@@ -28,7 +29,12 @@ EVEN = 8
 
 
 def default_workers() -> int:
-    """Processor cores that this process may use, shared with the other processes of torchrun."""
+    """Processor cores that this process may use, shared with the other processes of torchrun.
+
+    None in a process of a pool, which may not start others.
+    """
+    if multiprocessing.current_process().daemon:
+        return 0
     if hasattr(os, "process_cpu_count"):  # since Python 3.13
         cores = os.process_cpu_count()
     elif hasattr(os, "sched_getaffinity"):  # Linux
