@@ -46,7 +46,7 @@ bench-gpu: $(STAMP)
 
 # What users meet, tried on purpose: wrong input, damaged files, kills, signals, full disks, useless servers, several
 # processes, 2,000 epochs; takes hours (docs/reliability.md). A part, or a draw of a few minutes:
-# make soak FLAGS='--only killed --jobs 2', make soak FLAGS='--most 2 --epochs 20'
+# make soak FLAGS='--only killed --jobs 2', make soak FLAGS='--most 2 --epochs 200'
 soak: $(STAMP)
 	$(BIN)/python -m benchmarks.soak $(FLAGS)
 

@@ -175,18 +175,23 @@ from lookwhy.cli.errors import run_command
 
 def work():
     assert "torch" not in sys.modules
-    print(os.environ["OMP_WAIT_POLICY"])
+    print(os.environ.get("GOMP_SPINCOUNT"))
     return 0
 
 sys.exit(run_command(work))
 """
 
 
-@pytest.mark.parametrize("chosen", [{}, {"OMP_WAIT_POLICY": "ACTIVE"}])
-def test_threads_that_wait_leave_their_core_to_others_unless_the_user_wants_otherwise(tmp_path, chosen):
+@pytest.mark.parametrize(
+    ("chosen", "turns"),
+    [({}, "2000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "None")],
+)
+def test_threads_that_wait_soon_leave_their_core_to_others_unless_the_user_wants_otherwise(
+    tmp_path, chosen, turns
+):
     found = run([sys.executable, "-c", WAIT], tmp_path, PYTHONPATH=str(ROOT / "src"), **chosen)
     assert found.returncode == 0, found.stderr
-    assert found.stdout.strip() == chosen.get("OMP_WAIT_POLICY", "PASSIVE")
+    assert found.stdout.strip() == turns
 
 
 WARN = """

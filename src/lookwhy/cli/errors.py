@@ -62,9 +62,11 @@ def run_command(function: Callable[[], int], resume: str = "the same command con
     Returns:
         The function's own code, 2 for wrong input, 70 for a fault in lookwhy, 130 when interrupted.
     """
-    # Read when torch is imported, later. By default, threads keep their cores busy while they wait for each
-    # other; on a machine with other work, those that they wait for cannot run then.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if "OMP_WAIT_POLICY" not in os.environ:
+        # Read when torch is imported, later. By default, threads keep their cores busy for milliseconds while
+        # they wait for each other; on a machine with other work, those that they wait for cannot run then.
+        # This is some microseconds. Sleeping at once made small steps twice as slow on an idle machine.
+        os.environ.setdefault("GOMP_SPINCOUNT", "2000")
     token, usual_format = AT_COMMAND.set(True), warnings.formatwarning
     warnings.formatwarning = _warning
     try:
