@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
-import torch.distributed as dist
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 from lookwhy import store
 from lookwhy.analysis.run import Findings
+from lookwhy.data.all_processes import of_all_processes
 from lookwhy.errors import LookwhyError, command
 from lookwhy.progress import write_above
 
@@ -45,13 +45,9 @@ class Exchange:
         if not self._is_over:
             self._gathered(line_of(error))
 
-    def _gathered(self, own: Findings | str) -> list[Findings | str | None]:
+    def _gathered(self, own: Findings | str) -> list[Findings | str]:
         self._is_over = True
-        if not (dist.is_available() and dist.is_initialized()):
-            return [own]
-        parts: list[Findings | str | None] = [None] * dist.get_world_size()
-        dist.all_gather_object(parts, own)
-        return parts
+        return of_all_processes(own)
 
 
 def report(line: str) -> None:

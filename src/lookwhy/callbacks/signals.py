@@ -14,10 +14,10 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-import torch.distributed as dist
 from torch import Tensor
 
 from lookwhy.callbacks.importance import ImportanceCallback
+from lookwhy.data.all_processes import of_all_processes
 from lookwhy.data.sampling import TrainBatches
 
 SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name)]  # Windows: one
@@ -52,7 +52,7 @@ class StopOnSignal(pl.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """The random states of all processes, if the checkpoint is one in the middle of an epoch."""
-        return {"random": _of_all_processes(_random_state())} if self._is_saving else {}
+        return {"random": of_all_processes(_random_state())} if self._is_saving else {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Keep the random states for the first step."""
@@ -98,15 +98,7 @@ class StopOnSignal(pl.Callback):
 
     def _agreed(self, trainer: pl.Trainer) -> int:
         """The signal that any of the processes has received; 0 if none has."""
-        return max(_of_all_processes(self._received))
-
-
-def _of_all_processes(own: Any) -> list[Any]:
-    if not (dist.is_available() and dist.is_initialized()):
-        return [own]
-    parts: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(parts, own)
-    return parts
+        return max(of_all_processes(self._received))
 
 
 def _random_state() -> list[Tensor]:

@@ -15,12 +15,12 @@ import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
 import torch.distributed as dist
 
+from lookwhy.data.all_processes import of_all_processes
 from lookwhy.data.features import open_features
 from lookwhy.data.mapped_file import MappedFile
 from lookwhy.errors import LookwhyError
@@ -51,7 +51,7 @@ def shared_copy(path: Path, shapes: Mapping[str, Shape]) -> tuple[MappedFile, di
     Raises:
         LookwhyError: a machine has no room for the copy.
     """
-    machines = _of_all(_machine())
+    machines = of_all_processes(_machine())
     is_first = machines.index(_machine()) == dist.get_rank()
     written, failed = None, ""
     if is_first:
@@ -59,7 +59,7 @@ def shared_copy(path: Path, shapes: Mapping[str, Shape]) -> tuple[MappedFile, di
             written = _write(path, shapes)
         except (OSError, LookwhyError) as error:
             failed = " ".join(str(error).split())
-    copies, failures = zip(*_of_all((written, failed)), strict=True)
+    copies, failures = zip(*of_all_processes((written, failed)), strict=True)
     try:
         if found := next(filter(None, failures), ""):
             raise LookwhyError(
@@ -67,7 +67,7 @@ def shared_copy(path: Path, shapes: Mapping[str, Shape]) -> tuple[MappedFile, di
                 f"{found}; make room, or set data.features to mapped"
             )
         mapped = MappedFile(Path(copies[machines.index(_machine())]), read_ahead=True)
-        _of_all(None)  # until all have opened it
+        of_all_processes(None)  # until all have opened it
     finally:
         if written:
             with suppress(OSError):
@@ -104,9 +104,3 @@ def _machine() -> tuple[str, str]:
         return socket.gethostname(), os.readlink("/proc/self/ns/mnt")
     except OSError:
         return socket.gethostname(), ""
-
-
-def _of_all(own: Any) -> list[Any]:
-    parts: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(parts, own)
-    return parts

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 ON_CPU, LEAST_ON_GPU, MOST_ON_GPU = 2**28, 2**28, 2**33
-"""Bytes for one batched call. More than 8 GB made no call faster on a card with 141 GB."""
+"""Bytes for one batched call. On an H200, occlusion of an image took 52 ms with 4 GB, and 48 ms with 8 GB."""
 
 
 def launches_are_dear(device: torch.device) -> bool:
