@@ -127,16 +127,14 @@ class StepClock(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: VQABatch, batch_idx: int
     ) -> None:
-        """Note the time."""
-        if not self.times and torch.cuda.is_available():
+        """Note the time; wait for the device at the first step, and at the last of each epoch."""
+        last = batch_idx + 1 == trainer.num_training_batches
+        if (last or not self.times) and torch.cuda.is_available():
             torch.cuda.synchronize()
         self.times.append(time.time())
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Wait for the device, and write the times."""
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-        self.times[-1] = time.time()
+        """Write the times. A validation may lie between the last step and now."""
         self.file.write_text(json.dumps(self.times))
 
 

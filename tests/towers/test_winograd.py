@@ -48,9 +48,30 @@ def test_single_precision_errs_by_little_more_than_the_direct_sum_does(monkeypat
 def test_other_weights_are_noticed():
     weight = draw(4, 3, 3, 3)
     made = FullConvolution(weight, Scratch())
-    assert made.is_of(weight.clone())
+    assert made.is_of(weight)
+    assert made.is_of(weight.detach())
+    assert not made.is_of(weight.clone())
     assert not made.is_of(weight.float())
     weight[0, 0, 0, 0] += 1e-9
+    assert not made.is_of(weight)
+
+
+def test_weights_changed_behind_pytorchs_back_are_noticed():
+    layer = nn.Conv2d(64, 32, 3)
+    made = FullConvolution(layer.weight, Scratch())
+    layer.weight.data.mul_(0)
+    assert not made.is_of(layer.weight)
+    made = FullConvolution(layer.weight, Scratch())
+    layer.weight.data = layer.weight.data.clone()
+    assert not made.is_of(layer.weight)
+
+
+@torch.inference_mode()
+def test_weights_without_a_count_of_changes_are_compared():
+    weight = draw(40, 32, 3, 3)
+    made = FullConvolution(weight, Scratch())
+    assert made.is_of(weight)
+    weight += 1
     assert not made.is_of(weight)
 
 

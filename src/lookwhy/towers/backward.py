@@ -30,7 +30,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lookwhy.towers import devices
-from lookwhy.towers.products import linear
+from lookwhy.towers.products import few_rows_product, matrix_product
 from lookwhy.towers.relu_rules import Rule
 from lookwhy.towers.trace import ReluPool, Trace, merged, rows
 from lookwhy.towers.windows import flat, why_not
@@ -138,8 +138,8 @@ class BackwardPass:
                 g = rule(active.pop(), g)
             elif isinstance(layer, nn.MaxPool2d):
                 g = _unpooled(g, chosen.pop(), shape)
-            elif isinstance(layer, nn.Linear):
-                g = rows(linear(_planes(g), layer.weight.t()))
+            elif isinstance(layer, nn.Linear) and g.ndim == 2:
+                g = few_rows_product(g, layer.weight)
             elif isinstance(layer, nn.Flatten):
                 g = rows(g.view(len(g), *shape[1:]))
             elif suits(layer) and g.device.type == "cpu":
@@ -239,6 +239,13 @@ def _convolution_gradient(layer: nn.Conv2d, shape: Shape, g: Tensor) -> Tensor:
             shape[2:], g.shape[2:], stride, padding, dilation, layer.kernel_size, strict=True
         )
     ]
+    columns = layer.in_channels * prod(layer.kernel_size)
+    if g.device.type == "cpu" and layer.groups == 1 and columns < layer.out_channels:
+        # As in the first layer of most networks: a product of matrices, and nine shifted additions.
+        flat = rows(g).flatten(1, 2)
+        weight = layer.weight.flatten(1).t()
+        found = torch.stack([matrix_product(weight, one.t()) for one in flat])
+        return F.fold(found, shape[2:], layer.kernel_size, dilation, padding, stride)
     return F.conv_transpose2d(g, layer.weight, None, stride, padding, left_out, layer.groups, dilation)
 
 

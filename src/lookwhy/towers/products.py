@@ -17,6 +17,8 @@ _ONEDNN = (
     and torch.backends.cpu.get_cpu_capability() == "AVX512"
     and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 )
+SMALL = 64 * 64
+"""Largest number of values in a matrix for which MKL's products of many matrices in one call are faster."""
 
 
 def linear(
@@ -31,6 +33,33 @@ def linear(
     if _suits(weight) and x.dtype == weight.dtype and x.shape[-1] == weight.shape[1]:
         return _by_onednn(x, weight, bias)
     return F.linear(x, weight, bias)
+
+
+def matrix_product(a: Float[Tensor, "M K"], b: Float[Tensor, "K N"]) -> Float[Tensor, "M N"]:
+    """Result of `a @ b`, without a gradient.
+
+    Example:
+        >>> matrix_product(torch.ones(2, 3), torch.ones(3, 4)).shape
+        torch.Size([2, 4])
+    """
+    return _by_onednn(a, b.t(), None) if _suits(b) and a.dtype == b.dtype else torch.mm(a, b)
+
+
+def few_rows_product(a: Float[Tensor, "M K"], b: Float[Tensor, "K N"]) -> Float[Tensor, "M N"]:
+    """Result of `a @ b`, without a gradient; rows of `b` that are multiplied by zero alone are not read.
+
+    With few rows in `a`, the product takes as long as reading `b`. Gradients behind a ReLU are mostly zero.
+
+    Example:
+        >>> few_rows_product(torch.tensor([[0.0, 2.0]]), torch.ones(2, 3))
+        tensor([[2., 2., 2.]])
+    """
+    if a.device.type == "cpu" and b.is_contiguous():
+        rows, columns = a.nonzero(as_tuple=True)
+        if len(columns) < len(b):
+            starts = torch.searchsorted(rows, torch.arange(len(a)))
+            return F.embedding_bag(columns, b, starts, mode="sum", per_sample_weights=a[rows, columns])
+    return matrix_product(a, b)
 
 
 class Linear(nn.Linear):
@@ -48,18 +77,22 @@ class FixedMatrices:
 
     Args:
         weights: the matrices, transposed as the weights of linear layers are.
+
+    Attributes:
+        small: whether a call of oneDNN for each matrix would take longer than MKL's products.
     """
 
     def __init__(self, weights: Float[Tensor, "P K C"]) -> None:
         self._weights, self._reordered = weights, []
-        if _suits(weights):
+        self.small = weights[0].numel() <= SMALL
+        if _suits(weights) and not self.small:
             self._weights = weights.new_empty(0)  # the copies in the library's own order are enough
             self._reordered = [torch.ops.mkldnn._reorder_linear_weight(one, None) for one in weights]
 
     def multiply(self, x: Float[Tensor, "P n C"], out: Float[Tensor, "P n K"]) -> None:
         """Write the products into `out`."""
         if not self._reordered:
-            torch.bmm(x, self._weights.transpose(1, 2), out=out)
+            torch.bmm(x, self._weights.mT, out=out)
         for product, rows, weight in zip(out, x, self._reordered, strict=False):
             product.copy_(_by_onednn(rows, weight, None))
 
@@ -71,4 +104,4 @@ def _suits(weight: Tensor) -> bool:
 
 
 def _by_onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+    return torch.ops.mkldnn._linear_pointwise.default(x, weight, bias, "none", [], "")

@@ -35,12 +35,17 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.modules.utils import _pair
 
-from lookwhy.towers.products import FixedMatrices
+from lookwhy.towers.products import FixedMatrices, matrix_product
 
 FEWEST_CHANNELS = 32
 """With fewer channels, the transforms cost as much as the products save."""
-TILES_AT_ONCE = 192
-"""Tiles in one call: few enough for a CPU's cache, and enough for the full speed of matrix products."""
+TILES_AT_ONCE, OF_FEW_CHANNELS = 192, 72
+"""Tiles in one call: few enough for a CPU's cache, and enough for the full speed of matrix products.
+
+Small matrices (see `products.FixedMatrices`) reach their full speed with fewer tiles.
+"""
+COMPARED = 8
+"""About so many places of each dimension are compared to see whether a weight has changed."""
 AT = {
     4: (0, 5 / 8, -5 / 8, 3 / 2, -3 / 2),
     5: (1 / 4, -1 / 4, 7 / 8, -7 / 8, 7 / 4, -7 / 4),
@@ -73,6 +78,31 @@ def _evaluate(size: int, coefficients: int) -> Float[Tensor, "points c"]:
     at_infinity = torch.eye(coefficients, dtype=torch.float64)[-1:]
     finite = torch.tensor(AT[size], dtype=torch.float64)
     return torch.cat([torch.linalg.vander(finite, N=coefficients), at_infinity])
+
+
+class Seen:
+    """Tells whether a tensor has changed since it was seen, without reading all of it.
+
+    PyTorch counts the changes of a tensor in place, but not those through `.data`: for these, some values are
+    compared.
+    """
+
+    def __init__(self, tensor: Tensor) -> None:
+        self._alias = tensor.detach()  # keeps the memory, so that no other tensor gets its address
+        self._state, self._some = self._state_of(tensor), self._some_of(tensor).clone()
+
+    def same(self, tensor: Tensor) -> bool:
+        """Whether this is the same tensor, with the same values."""
+        return self._state_of(tensor) == self._state and torch.equal(self._some_of(tensor), self._some)
+
+    @staticmethod
+    def _state_of(tensor: Tensor) -> tuple[object, ...]:
+        version = 0 if tensor.is_inference() else tensor._version
+        return tensor.data_ptr(), tensor.dtype, tensor.device, tensor.shape, tensor.stride(), version
+
+    @staticmethod
+    def _some_of(tensor: Tensor) -> Tensor:
+        return tensor.detach()[tuple(slice(None, None, max(n // COMPARED, 1)) for n in tensor.shape)]
 
 
 class Scratch:
@@ -134,16 +164,15 @@ class FullConvolution:
         transposed: bool = False,
         result: str = "full",
     ) -> None:
-        self._weight = weight.detach().clone()
         # nn.Conv2d computes a correlation: output i - k contains weight k times input i.
-        self._taps = self._weight.transpose(0, 1) if transposed else self._weight.flip(2, 3)
+        self._taps = weight.detach().transpose(0, 1) if transposed else weight.detach().flip(2, 3)
+        self._seen = Seen(weight)
         self._scratch, self._result = scratch, result
         self._made: dict[int, _Transform] = {}
 
     def is_of(self, weight: Float[Tensor, "K C 3 3"]) -> bool:
-        """Whether this object was made from exactly these weights."""
-        mine = self._weight
-        return (mine.dtype, mine.device) == (weight.dtype, weight.device) and torch.equal(mine, weight)
+        """Whether this object was made from these weights (see `Seen`)."""
+        return self._seen.same(weight)
 
     def __call__(self, d: Float[Tensor, "n h w C"], cut: Tiling | None = None) -> Float[Tensor, "n h2 w2 K"]:
         """Full convolution; the result is valid until the next call that uses the same buffer.
@@ -160,7 +189,9 @@ class FullConvolution:
         made = self._made[size]
         # One more tile below and to the right, for the outputs of the last tiles.
         shape = n, down + 1, size, across + 1, size, made.outputs
-        full = self._scratch.take(self._result, shape, d).zero_()
+        full = self._scratch.take(self._result, shape, d)
+        full[:, down] = 0
+        full[:, :, :, across] = 0
         if (h, w) != (down * size, across * size):
             padded = self._scratch.take("padded", (n, down * size, across * size, channels), d)
             padded[:, h:] = 0
@@ -168,13 +199,15 @@ class FullConvolution:
             padded[:, :h, :w] = d
             d = padded
         tiles = d.view(n, down, size, across, size, channels)
-        for maps, rows in _parts(n, down, across):
-            found = self._tiles(made, tiles[maps, rows])
+        at_once = OF_FEW_CHANNELS if made.kernels.small else TILES_AT_ONCE
+        for maps, rows in _parts(n, down, across, at_once):
+            found = self._tiles(made, tiles[maps, rows]).permute(2, 3, 0, 4, 1, 5)
+            full[maps, rows, :, :across] = found[:, :, :size, :, :size]
             # The last two rows and columns of a tile's outputs are the next tile's first two.
-            for i, j in ((0, 0), (0, 1), (1, 0), (1, 1)):
-                place = full[maps, rows.start + i : rows.stop + i, :, j : across + j]
-                some = found[i * size : (i + 1) * size, j * size : (j + 1) * size]
-                place[:, :, : len(some), :, : some.shape[1]] += some.permute(2, 3, 0, 4, 1, 5)
+            below, right = slice(rows.start + 1, rows.stop + 1), slice(1, across + 1)
+            full[maps, rows, :, right, :2] += found[:, :, :size, :, size:]
+            full[maps, below, :2, :across] += found[:, :, size:, :, :size]
+            full[maps, below, :2, right, :2] += found[:, :, size:, :, size:]
         joined = full.view(n, (down + 1) * size, (across + 1) * size, shape[-1])
         return joined[:, : h + 2, : w + 2]
 
@@ -185,12 +218,10 @@ class FullConvolution:
         count, points = m * t * u, (size + 2) ** 2
         first = take("tiles", (size, size, m, t, u, channels), tiles)
         first.copy_(tiles.permute(2, 4, 0, 1, 3, 5))
-        into = take("points", (points, count * channels), tiles)
-        torch.mm(made.into, first.view(size**2, -1), out=into)
+        into = matrix_product(made.into, first.view(size**2, -1))
         products = take("products", (points, count, outputs), tiles)
         made.kernels.multiply(into.view(points, count, channels), out=products)
-        result = take("points", (points, count * outputs), tiles)
-        torch.mm(made.out_of, products.view(points, -1), out=result)
+        result = matrix_product(made.out_of, products.view(points, -1))
         return result.view(size + 2, size + 2, m, t, u, outputs)
 
 
@@ -211,13 +242,18 @@ class FullConvolutions:
         return made
 
 
-def _parts(maps: int, down: int, across: int) -> Iterator[tuple[slice, slice]]:
-    """Maps and rows of tiles that are processed together: several small maps, or some rows of a large one."""
-    if down * across <= TILES_AT_ONCE:
-        step = TILES_AT_ONCE // (down * across)
+def _parts(maps: int, down: int, across: int, at_once: int) -> Iterator[tuple[slice, slice]]:
+    """Maps and rows of tiles that are processed together: several small maps, or some rows of a large one.
+
+    The last rows come first: each part writes its rows, and then adds to the row below them.
+    """
+    if down * across <= at_once:
+        step = at_once // (down * across)
         yield from ((slice(i, min(i + step, maps)), slice(0, down)) for i in range(0, maps, step))
     else:
         # Split evenly: each part rereads the whole kernel, so a small remainder is wasteful.
-        step = -(-down // max(1, round(down * across / TILES_AT_ONCE)))
+        step = -(-down // max(1, round(down * across / at_once)))
         for i in range(maps):
-            yield from ((slice(i, i + 1), slice(r, min(r + step, down))) for r in range(0, down, step))
+            yield from (
+                (slice(i, i + 1), slice(r, min(r + step, down))) for r in reversed(range(0, down, step))
+            )
