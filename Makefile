@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test bench bench-gpu soak paper paper-root docs-figures clean
+.PHONY: demo demo-run question-only-run test bench bench-gpu soak paper paper-root docs-figures clean
 .DELETE_ON_ERROR:
 
 # The stamp file records the last installation, so that a second call installs nothing.
@@ -13,19 +13,31 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
+# Small steps gain little from a second thread: each command of the demo uses one, and so its results do not depend on
+# the number of cores.
+ONE_THREAD := OMP_NUM_THREADS=1 $(BIN)/python
+
 data/shapes/data_img.h5: | $(STAMP)
-	$(BIN)/python data/prepare.py shapes --out data/shapes
+	$(ONE_THREAD) data/prepare.py shapes --out data/shapes
 
 # The question-only run sees no picture, so it has no image methods and no example pictures.
 QUESTION_ONLY := --model.head.init_args.use_image false --trainer.max_epochs 8 \
 	--analysis.plan.image_methods '[]' --analysis.plan.num_examples 0
 
-# Train twice on the shapes world, the second time without pictures, and write the page that compares both.
+# Train twice on the shapes world, beside each other, and write the page that compares both.
 demo: $(STAMP) data/shapes/data_img.h5
-	$(BIN)/python train.py --config configs/shapes.yaml --name demo
-	$(BIN)/python train.py --config configs/shapes.yaml --name question_only $(QUESTION_ONLY)
-	@$(BIN)/python analyze.py compare $$(ls -td runs/demo* | head -n 1) $$(ls -td runs/question_only* | head -n 1) \
+	@$(MAKE) --no-print-directory -j2 demo-run question-only-run
+	@$(BIN)/python analyze.py compare $$(ls -td runs/demo*/ | head -n 1) $$(ls -td runs/question_only*/ | head -n 1) \
 		--out report.html
+
+demo-run: data/shapes/data_img.h5
+	$(ONE_THREAD) train.py --config configs/shapes.yaml --name demo
+
+question-only-run: data/shapes/data_img.h5
+	@mkdir -p runs
+	@echo "beside it, a training that sees no picture; what it prints: runs/question_only.log"
+	@$(ONE_THREAD) train.py --config configs/shapes.yaml --name question_only $(QUESTION_ONLY) \
+		> runs/question_only.log 2>&1 || { code=$$?; tail -n 3 runs/question_only.log; exit $$code; }
 
 test: $(STAMP)
 	$(BIN)/ruff check .

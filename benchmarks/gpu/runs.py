@@ -25,8 +25,8 @@ from benchmarks.timing import Row
 from lookwhy.analysis import AnalysisPlan
 from lookwhy.analysis.session import AnalysisSession
 from lookwhy.data.datamodule import VQADataModule
-from lookwhy.data.decoding import default_workers
 from lookwhy.data.features import extract_features
+from lookwhy.data.workers import default_workers
 from lookwhy.models import DeeperLSTM
 from lookwhy.towers.image_tower import ImageTower, build_tower
 from lookwhy.towers.recipe import ImageRecipe

@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from lookwhy.data.decoding import default_workers
 from lookwhy.data.features import extract_features, feature_shape, read_description, read_features
+from lookwhy.data.workers import default_workers
 from lookwhy.errors import LookwhyError
 from lookwhy.towers.recipe import ImageRecipe
 
@@ -152,7 +152,7 @@ def test_a_killed_worker_process_is_one_line_and_the_work_is_continued(images):
         return forward(pixels)
 
     with pytest.raises(
-        LookwhyError, match=r"\Aexpected each process that decodes .*found that one was killed [^\n]*\Z"
+        LookwhyError, match=r"\Aexpected each worker process .*found that one was killed [^\n]*\Z"
     ):
         extract(images, kill_and_forward, batch_size=1, workers=1)
     check(extract(images, again, batch_size=1))

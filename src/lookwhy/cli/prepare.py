@@ -250,10 +250,10 @@ def _tower(options: Namespace) -> ImageTower:
 
 
 def _features(options: Namespace, tower: ImageTower) -> str:
-    from lookwhy.data.decoding import default_workers
     from lookwhy.data.features import extract_features, feature_shape
     from lookwhy.data.prepro import read_prepro
     from lookwhy.data.processes import Processes
+    from lookwhy.data.workers import default_workers
     from lookwhy.towers.device_choice import tell_device
 
     prepro, path = read_prepro(options.out), options.out / "data_img.h5"

@@ -164,7 +164,8 @@ def _numbers(ids: Iterable[Id]) -> dict[Id, int]:
 
 def _tokenized(questions: list[Question], split: str) -> list[list[str]]:
     bar = progress(questions, f"reading {SPLIT_NAMES[split]} questions", unit="question")
-    return [tokenize(question.text) for question in bar]
+    known: dict[str, list[str]] = {}  # many people ask the same question
+    return [known.get(q.text) or known.setdefault(q.text, tokenize(q.text)) for q in bar]
 
 
 def _image_files(questions: list[Question], image_root: Path | None, paths: Sequence[Path]) -> list[str]:

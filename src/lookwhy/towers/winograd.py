@@ -80,7 +80,7 @@ def _evaluate(size: int, coefficients: int) -> Float[Tensor, "points c"]:
     return torch.cat([torch.linalg.vander(finite, N=coefficients), at_infinity])
 
 
-class Seen:
+class Snapshot:
     """Tells whether a tensor has changed since it was seen, without reading all of it.
 
     PyTorch counts the changes of a tensor in place, but not those through `.data`: for these, some values are
@@ -166,13 +166,13 @@ class FullConvolution:
     ) -> None:
         # nn.Conv2d computes a correlation: output i - k contains weight k times input i.
         self._taps = weight.detach().transpose(0, 1) if transposed else weight.detach().flip(2, 3)
-        self._seen = Seen(weight)
+        self._snapshot = Snapshot(weight)
         self._scratch, self._result = scratch, result
         self._made: dict[int, _Transform] = {}
 
     def is_of(self, weight: Float[Tensor, "K C 3 3"]) -> bool:
-        """Whether this object was made from these weights (see `Seen`)."""
-        return self._seen.same(weight)
+        """Whether this object was made from these weights (see `Snapshot`)."""
+        return self._snapshot.same(weight)
 
     def __call__(self, d: Float[Tensor, "n h w C"], cut: Tiling | None = None) -> Float[Tensor, "n h2 w2 K"]:
         """Full convolution; the result is valid until the next call that uses the same buffer.

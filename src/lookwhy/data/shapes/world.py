@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from scipy.ndimage import gaussian_filter, shift
 from lookwhy.data.official import image_name
 from lookwhy.data.shapes.questions import SceneQuestion, ask
 from lookwhy.data.shapes.scene import Thing, draw_scene, make_scene, mask_of
+from lookwhy.data.workers import default_workers, in_workers
 from lookwhy.files import atomic_path
 from lookwhy.progress import progress
 from lookwhy.towers.shapes_cnn import SIDE
@@ -26,6 +28,11 @@ from lookwhy.towers.shapes_cnn import SIDE
 QUESTIONS_PER_SCENE = 6
 ANNOTATORS = 3
 FIRST_IMAGE_ID = {"train": 1, "val": 500_001}
+AT_ONCE = 50
+"""Scenes that a worker process draws at once."""
+_Entry = dict[str, Any]
+_Scene = tuple[int, list[_Entry], list[tuple[_Entry, _Entry]]]
+"""Id of the image, its things, and its questions with their annotations."""
 
 
 def generate_shapes_world(out: Path, train_scenes: int, val_scenes: int, seed: int) -> None:
@@ -38,19 +45,16 @@ def generate_shapes_world(out: Path, train_scenes: int, val_scenes: int, seed: i
         questions: list[dict[str, Any]] = []
         annotations: list[dict[str, Any]] = []
         scenes: dict[str, list[dict[str, Any]]] = {}
-        for scene in progress(range(count), f"drawing {split}", unit="scene"):
-            image_id = FIRST_IMAGE_ID[split] + scene
-            random = np.random.default_rng([seed, number, scene])
-            things = make_scene(random)
-            name = image_name(f"shapes_{split}", image_id, ".png")
-            _save(draw_scene(things, random), out / "images" / name)
-            scenes[str(image_id)] = [asdict(thing) for thing in things]
-            for k, asked in enumerate(ask(things, QUESTIONS_PER_SCENE, random)):
-                question_id = image_id * 1000 + k
-                questions.append({"image_id": image_id, "question": asked.text, "question_id": question_id})
-                annotations.append(_annotation(question_id, image_id, asked, random))
-                if split == "val":
-                    _write_maps(out / "annotators", question_id, things, asked, random)
+        parts = [range(count)[start : start + AT_ONCE] for start in range(0, count, AT_ONCE)]
+        make = partial(_scenes, out, split, [seed, number])
+        bar = progress(desc=f"drawing {split}", total=count, unit="scene")
+        with bar, in_workers(make, parts, default_workers()) as found:
+            for some in found:
+                for image_id, things, asked in some:
+                    scenes[str(image_id)] = things
+                    questions += [question for question, _ in asked]
+                    annotations += [annotation for _, annotation in asked]
+                bar.update(len(some))
         shared = {
             "info": {"description": f"shapes world ({split}), generated; its annotators are simulated"},
             "data_type": "shapes",
@@ -60,6 +64,25 @@ def generate_shapes_world(out: Path, train_scenes: int, val_scenes: int, seed: i
         _write_json(out / f"questions_{split}.json", asked_file)
         _write_json(out / f"annotations_{split}.json", shared | {"annotations": annotations})
         _write_json(out / f"scenes_{split}.json", scenes)
+
+
+def _scenes(out: Path, split: str, seed: list[int], numbers: range) -> list[_Scene]:
+    """Write the pictures of some scenes, and the maps of the simulated annotators of validation questions."""
+    result = []
+    for scene in numbers:
+        image_id = FIRST_IMAGE_ID[split] + scene
+        random = np.random.default_rng([*seed, scene])
+        things = make_scene(random)
+        _save(draw_scene(things, random), out / "images" / image_name(f"shapes_{split}", image_id, ".png"))
+        entries = []
+        for k, asked in enumerate(ask(things, QUESTIONS_PER_SCENE, random)):
+            question_id = image_id * 1000 + k
+            question = {"image_id": image_id, "question": asked.text, "question_id": question_id}
+            entries.append((question, _annotation(question_id, image_id, asked, random)))
+            if split == "val":
+                _write_maps(out / "annotators", question_id, things, asked, random)
+        result.append((image_id, [asdict(thing) for thing in things], entries))
+    return result
 
 
 def _annotation(
