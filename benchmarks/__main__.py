@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-PARTS = ("attribution", "analysis", "training")
+PARTS = ("attribution", "analysis", "training", "roofline")
 REAL = Path("configs/vqa_mini.yaml"), Path("data/vqa_mini/data_img.h5")
 """A config on real data, and a file of the data. Its epochs are measured if the file exists."""
 
@@ -44,7 +44,11 @@ def main(argv: list[str] | None = None) -> int:
     codes = []
     for part in PARTS:
         arguments = (
-            ["--quick"] if options.quick else ["--full"] if options.full and part != "training" else []
+            ["--quick"]
+            if options.quick
+            else ["--full"]
+            if options.full and part in ("attribution", "analysis")
+            else []
         )
         if options.plot and part == "analysis":
             arguments += ["--plot", str(options.plot)]

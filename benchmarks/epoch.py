@@ -47,9 +47,8 @@ def measure(arguments: Sequence[str]) -> list[Row]:
             store.load(store.epoch_folder(Path(folder) / "timed", epoch)).manifest
             for epoch in range(1, EPOCHS)
         ]
-    training, validation, analysis = (
-        statistics.median(times[1:]) for times in zip(*EpochClock.epochs, strict=True)
-    )
+    training, validation = (statistics.median(times[1:]) for times in zip(*EpochClock.epochs, strict=True))
+    analysis = statistics.median(EpochClock.analyses[1:])
     parts = {
         name: statistics.median(one["seconds"].get(name, 0.0) for one in manifests)
         for name in manifests[-1]["seconds"]

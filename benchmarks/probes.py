@@ -16,6 +16,7 @@ import pytorch_lightning as pl
 import torch
 from torch.nn import functional as F
 
+from lookwhy.callbacks import ImportanceCallback
 from lookwhy.data.datamodule import VQADataModule
 from lookwhy.models import VQASystem
 from lookwhy.types import VQABatch
@@ -77,31 +78,40 @@ class Twin(pl.Callback):
 
 
 class EpochClock(pl.Callback):
-    """Process time of each epoch's training, its validation, and the analysis that follows."""
+    """Process time of each epoch's training, its validation, and the analysis that follows its checkpoint."""
 
-    epochs: ClassVar[list[tuple[float, float, float]]] = []
+    epochs: ClassVar[list[tuple[float, float]]] = []
+    analyses: ClassVar[list[float]] = []
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Forget earlier trainings."""
+        """Forget earlier trainings, and measure each call of the analysis."""
         EpochClock.epochs.clear()
+        EpochClock.analyses.clear()
+        (callback,) = (one for one in trainer.callbacks if isinstance(one, ImportanceCallback))  # type: ignore[attr-defined]
+        analyse = callback.analyse
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Mark the start of training."""
-        self.marks = [time.process_time()]
+        def timed(*arguments: Any) -> None:
+            start = time.process_time()
+            analyse(*arguments)
+            EpochClock.analyses.append(time.process_time() - start)
+
+        vars(callback)["analyse"] = timed
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: Any, batch: VQABatch, batch_idx: int
+    ) -> None:
+        """Mark the start of training; the analysis of the epoch before may follow the start of an epoch."""
+        if batch_idx == 0:
+            self.marks = [time.process_time()]
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Mark the end of training."""
         self.marks.append(time.process_time())
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Mark the end of validation; the analysis follows in the same hook."""
-        self.marks.append(time.process_time())
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Record the three times."""
-        times = [*self.marks, time.process_time()]
-        training, validation, analysis = (b - a for a, b in zip(times, times[1:], strict=False))
-        EpochClock.epochs.append((training, validation, analysis))
+        """Record both times."""
+        start, middle = self.marks
+        EpochClock.epochs.append((middle - start, time.process_time() - middle))
 
 
 class FirstStep(pl.Callback):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import analysis, attribution, epoch, full_size, timing, training
+from benchmarks import analysis, attribution, epoch, full_size, roofline, timing, training
 from benchmarks.gpu import __main__ as gpu
 from benchmarks.soak import attempts, trials
 
@@ -39,6 +39,8 @@ def test_the_epochs_of_a_config_and_its_analysis_are_measured(tiny_world, capsys
     parts = {name: value for name, value in seconds.items() if rows[name].name.startswith("  ")}
     assert {"image/guided_backprop", "image/occlusion", "question/word_drop", epoch.REST} <= set(parts)
     assert sum(parts.values()) == pytest.approx(analysis_seconds, abs=0.1)
+    assert min(parts.values()) >= 0
+    assert parts[epoch.REST] > 0  # six questions are stored and drawn
     # Each of these three numbers is rounded to hundredths of a second, of which the tiny epoch has few.
     epoch_seconds = seconds["training"] + seconds["validation"]
     least = (analysis_seconds - 0.01) / (epoch_seconds + 0.01)
@@ -55,9 +57,11 @@ def test_functions_are_called_in_turn_and_the_first_round_is_not_counted():
     assert all(value >= 0 for value in seconds.values())
 
 
-@pytest.mark.parametrize("module", [attribution, analysis], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", [attribution, analysis, roofline], ids=lambda module: module.__name__)
 def test_the_other_benchmarks_run(module, capsys, tmp_path):
-    more = ["--plot", str(tmp_path / "growth.png")] if module is analysis else ["--repeats", "1"]
+    more = {analysis: ["--plot", str(tmp_path / "growth.png")], attribution: ["--repeats", "1"]}.get(
+        module, []
+    )
     assert module.main(["--quick", *more]) in (0, 1)  # on a small network the bars mean nothing
     printed = capsys.readouterr().out
     assert " x " in printed
