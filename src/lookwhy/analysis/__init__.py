@@ -1,5 +1,9 @@
+from lookwhy.analysis.localisation import mass_accuracy, pointing_game, rank_accuracy
 from lookwhy.analysis.plan import AnalysisPlan, select_questions
 from lookwhy.analysis.rank_correlation import rank_correlation
 from lookwhy.analysis.run import run_analysis
 
-__all__ = ["AnalysisPlan", "rank_correlation", "run_analysis", "select_questions"]
+__all__ = [
+    "AnalysisPlan", "mass_accuracy", "pointing_game", "rank_accuracy", "rank_correlation", "run_analysis",
+    "select_questions",
+]  # fmt: skip

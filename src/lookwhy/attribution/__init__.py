@@ -2,14 +2,19 @@ from lookwhy.attribution.attention import Attention
 from lookwhy.attribution.base import Attributor
 from lookwhy.attribution.context import explaining
 from lookwhy.attribution.deconvnet import Deconvnet
+from lookwhy.attribution.grad_cam import GradCAM, GuidedGradCAM
 from lookwhy.attribution.gradient import Gradient
+from lookwhy.attribution.gradient_times_input import GradientTimesInput, WordGradientTimesInput
 from lookwhy.attribution.guided_backprop import GuidedBackprop
+from lookwhy.attribution.integrated_gradients import IntegratedGradients, WordIntegratedGradients
 from lookwhy.attribution.occlusion import Occlusion
+from lookwhy.attribution.smooth_grad import SmoothGrad
 from lookwhy.attribution.word_drop import WordDrop
 from lookwhy.attribution.word_gradient import WordGradient
 from lookwhy.towers.incremental import IncrementalOcclusion
 
 __all__ = [
-    "Attention", "Attributor", "Deconvnet", "Gradient", "GuidedBackprop", "IncrementalOcclusion", "Occlusion",
-    "WordDrop", "WordGradient", "explaining",
+    "Attention", "Attributor", "Deconvnet", "GradCAM", "Gradient", "GradientTimesInput", "GuidedBackprop",
+    "GuidedGradCAM", "IncrementalOcclusion", "IntegratedGradients", "Occlusion", "SmoothGrad", "WordDrop",
+    "WordGradient", "WordGradientTimesInput", "WordIntegratedGradients", "explaining",
 ]  # fmt: skip

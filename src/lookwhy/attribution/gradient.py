@@ -14,8 +14,8 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from jaxtyping import Int64
-from torch import Tensor
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lookwhy.attribution.base import Attributor, Needs, images_of, rows_by_image
@@ -24,7 +24,18 @@ from lookwhy.models.pipeline import as_explained, pipeline_of
 from lookwhy.models.protocol import VQAModel
 from lookwhy.towers import devices
 from lookwhy.towers.relu_rules import Rule, plain, relu_rule
-from lookwhy.types import Domain, Explains, Images, ImportanceMaps, Target, VQABatch
+from lookwhy.towers.windows import cell_spans
+from lookwhy.types import (
+    Domain,
+    Explains,
+    Features,
+    Images,
+    ImportanceMaps,
+    Lengths,
+    Target,
+    Tokens,
+    VQABatch,
+)
 
 Channels = Literal["max", "mean", "l2"]
 Pool = Literal["mean", "max"]
@@ -32,7 +43,69 @@ ON_GPU = 64
 """Number of questions that go through the network together on a GPU."""
 
 
-class Gradient(Attributor):
+class PixelMethod(Attributor):
+    """Base of the methods that take gradients at the pixels.
+
+    Subclasses set `grid`, `batch_size` and `explains`, and call `pixel_gradients`.
+    """
+
+    domain: Domain = "image"
+    needs: Needs = "gradients"
+    rule: Rule = staticmethod(plain)
+    grid: int
+    batch_size: int
+
+    def check(self, model: VQAModel) -> None:
+        """Raise an error for a black box, or (if the rule is not `plain`) a tower without ReLU modules."""
+        network = pipeline_of(model, self.name).tower.network
+        # Functional ReLUs get no rule: the map would be the plain gradient under this method's name.
+        if self.rule is not plain and not any(isinstance(one, torch.nn.ReLU) for one in network.modules()):
+            raise LookwhyError(
+                f"expected nn.ReLU modules for {self.name}, found none in {type(network).__name__}; "
+                "functional ReLUs cannot be given a backward rule: use modules, or the method Gradient"
+            )
+
+    def pixel_gradients(
+        self, model: VQAModel, batch: VQABatch, target: Target, *, stored: bool = True
+    ) -> Images:
+        """Gradients at the pixels of each question's image, under this method's rule.
+
+        Without `stored`, the tower's memory holds nothing of these images: for those that no other question,
+        epoch or run needs.
+
+        Raises:
+            LookwhyError: see `__call__`.
+        """
+        pipeline, images = self._pipeline(model), images_of(batch, self.name)
+        gradients = torch.empty_like(images)
+        for part in self._parts(batch):
+            rows = torch.cat(part)
+            counts = [len(of_image) for of_image in part]
+            features, at_pixels = pipeline.tower.with_gradients(
+                [images[of_image[0]] for of_image in part], counts, self.rule, stored=stored
+            )
+            with relu_rule(pipeline.head, self.rule):
+                asked = batch.tokens[rows], batch.lengths[rows]
+                given = gradients_at_features(pipeline.head, features, *asked, target[rows], self.explains)
+            gradients[rows] = at_pixels(given)
+        return gradients
+
+    def _parts(self, batch: VQABatch) -> list[list[Int64[Tensor, " R"]]]:
+        """Rows of the questions that go through the network together, grouped by image."""
+        parts: list[list[Int64[Tensor, " R"]]] = []
+        size = (
+            max(self.batch_size, ON_GPU)
+            if devices.launches_are_dear(batch.tokens.device)
+            else self.batch_size
+        )
+        for rows in (some for of_image in rows_by_image(batch) for some in of_image.split(size)):
+            if not parts or sum(map(len, [*parts[-1], rows])) > size:
+                parts.append([])
+            parts[-1].append(rows)
+        return parts
+
+
+class Gradient(PixelMethod):
     """Magnitude of the pixel gradient, averaged over each cell of a grid.
 
     Args:
@@ -49,9 +122,6 @@ class Gradient(Attributor):
     """
 
     name = "gradient"
-    domain: Domain = "image"
-    needs: Needs = "gradients"
-    rule: Rule = staticmethod(plain)
 
     def __init__(
         self,
@@ -71,54 +141,46 @@ class Gradient(Attributor):
             LookwhyError: the model is a black box, its tower has no ReLU module for this method's rule, or
                 the batch has no pixels.
         """
-        gradients = self.pixel_gradients(model, batch, target).abs()
-        size = getattr(gradients, {"max": "amax", "mean": "mean", "l2": "norm"}[self.channels])
-        pool = F.adaptive_avg_pool2d if self.pool == "mean" else F.adaptive_max_pool2d
-        return self._maps(batch, target, pool(size(dim=1), self.grid), signed=False)
+        gradients = self.pixel_gradients(model, batch, target)
+        values = magnitudes(gradients, self.grid, self.channels, self.pool)
+        return self._maps(batch, target, values, signed=False)
 
-    def check(self, model: VQAModel) -> None:
-        """Raise an error for a black box, or (if the rule is not `plain`) a tower without ReLU modules."""
-        network = pipeline_of(model, self.name).tower.network
-        # Functional ReLUs get no rule: the map would be the plain gradient under this method's name.
-        if self.rule is not plain and not any(isinstance(one, torch.nn.ReLU) for one in network.modules()):
-            raise LookwhyError(
-                f"expected nn.ReLU modules for {self.name}, found none in {type(network).__name__}; "
-                "functional ReLUs cannot be given a backward rule: use modules, or the method Gradient"
-            )
 
-    def pixel_gradients(self, model: VQAModel, batch: VQABatch, target: Target) -> Images:
-        """Gradients at the pixels of each question's image, under this method's rule.
+def magnitudes(
+    gradients: Images, grid: int, channels: Channels = "max", pool: Pool = "mean"
+) -> Float[Tensor, "B G G"]:
+    """Magnitude of the gradient at each pixel, pooled over each cell."""
+    size = getattr(gradients.abs(), {"max": "amax", "mean": "mean", "l2": "norm"}[channels])
+    pooled = F.adaptive_avg_pool2d if pool == "mean" else F.adaptive_max_pool2d
+    return pooled(size(dim=1), grid)
 
-        Raises:
-            LookwhyError: see `__call__`.
-        """
-        pipeline, images = self._pipeline(model), images_of(batch, self.name)
-        gradients = torch.empty_like(images)
-        for part in self._parts(batch):
-            rows = torch.cat(part)
-            features, at_pixels = pipeline.tower.with_gradients(
-                [images[of_image[0]] for of_image in part], [len(of_image) for of_image in part], self.rule
-            )
-            leaf = features.detach().clone().requires_grad_()
-            with relu_rule(pipeline.head, self.rule):
-                logits = pipeline.head(leaf, batch.tokens[rows], batch.lengths[rows])
-                chosen = as_explained(logits, self.explains).gather(1, target[rows][:, None]).sum()
-                # Not .backward(): it would leave gradients in the parameters, and training would use them.
-                # allow_unused: the gradient of a question-only model is zero, not an error.
-                (given,) = torch.autograd.grad(chosen, leaf, allow_unused=True, materialize_grads=True)
-            gradients[rows] = at_pixels(given)
-        return gradients
 
-    def _parts(self, batch: VQABatch) -> list[list[Int64[Tensor, " R"]]]:
-        """Rows of the questions that go through the network together, grouped by image."""
-        parts: list[list[Int64[Tensor, " R"]]] = []
-        size = (
-            max(self.batch_size, ON_GPU)
-            if devices.launches_are_dear(batch.tokens.device)
-            else self.batch_size
-        )
-        for rows in (some for of_image in rows_by_image(batch) for some in of_image.split(size)):
-            if not parts or sum(map(len, [*parts[-1], rows])) > size:
-                parts.append([])
-            parts[-1].append(rows)
-        return parts
+def sums_over_cells(values: Float[Tensor, "B H W"], grid: int) -> Float[Tensor, "B G G"]:
+    """Sum of the values in each cell, with the cells of occlusion: each pixel belongs to one cell."""
+    rows, columns = (_membership(length, grid, values) for length in values.shape[1:])
+    return torch.einsum("gh,bhw,kw->bgk", rows, values, columns)
+
+
+def _membership(length: int, grid: int, like: Tensor) -> Float[Tensor, "G L"]:
+    """1 where a pixel along an axis belongs to a cell, else 0."""
+    result = like.new_zeros(grid, length)
+    for cell, pixels in zip(result, cell_spans(length, grid), strict=True):
+        cell[pixels.start : pixels.stop] = 1
+    return result
+
+
+def gradients_at_features(
+    head: nn.Module,
+    features: Features,
+    tokens: Tokens,
+    lengths: Lengths,
+    target: Target,
+    explains: Explains,
+) -> Features:
+    """Gradient of each question's answer at the features of its image."""
+    leaf = features.detach().clone().requires_grad_()
+    chosen = as_explained(head(leaf, tokens, lengths), explains).gather(1, target[:, None]).sum()
+    # Not .backward(): it would leave gradients in the parameters, and training would use them.
+    # allow_unused: the gradient of a question-only model is zero, not an error.
+    (given,) = torch.autograd.grad(chosen, leaf, allow_unused=True, materialize_grads=True)
+    return given

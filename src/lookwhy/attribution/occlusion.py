@@ -12,9 +12,11 @@ computes the features of all occluded images once, and the head answers every qu
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from lookwhy.attribution.base import Attributor, Needs, images_of, rows_by_image
-from lookwhy.models.pipeline import parts_of
+from lookwhy.models.pipeline import ModelParts, parts_of
 from lookwhy.models.protocol import VQAModel
 from lookwhy.types import Domain, Explains, ImportanceMaps, Target, VQABatch
 
@@ -61,9 +63,7 @@ class Occlusion(Attributor):
         flips = torch.zeros(len(batch), dtype=torch.int64, device=images.device)
         for rows in rows_by_image(batch):
             image, answers = images[rows[0]], target[rows]
-            # Without a recipe the patch is 0, the mean of normalised pixels.
-            fill = parts.recipe.color(self.patch_rgb).to(image) if parts.recipe else image.new_zeros(3)
-            clean, occluded = parts.occluded(image, self.grid, fill)
+            clean, occluded = parts.occluded(image, self.grid, patch_of(parts, self.patch_rgb, image))
             features = torch.cat([clean[None], occluded])
             scores = parts.scores_of_pairs(features, batch.tokens[rows], batch.lengths[rows], self.explains)
             of_answer = scores.gather(2, answers[:, None, None].expand(-1, scores.shape[1], 1))[..., 0]
@@ -71,3 +71,11 @@ class Occlusion(Attributor):
             values[rows] = decrease.unflatten(1, (self.grid, self.grid)).to(values.dtype)
             flips[rows] = (scores[:, 1:].argmax(2) != answers[:, None]).sum(1)
         return self._maps(batch, target, values, signed=True, flips=flips.cpu())
+
+
+def patch_of(parts: ModelParts, rgb: tuple[float, float, float], like: Tensor) -> Float[Tensor, "3"]:
+    """A colour in the input range of a model, with the type and device of `like`.
+
+    Without a recipe it is 0, the mean of normalised pixels.
+    """
+    return parts.recipe.color(rgb).to(like) if parts.recipe else like.new_zeros(3)

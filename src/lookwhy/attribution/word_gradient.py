@@ -15,6 +15,8 @@ from __future__ import annotations
 from typing import Literal, cast
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from lookwhy.attribution.base import Attributor, Needs, features_of
 from lookwhy.errors import LookwhyError
@@ -26,7 +28,56 @@ Norm = Literal["l2", "l1", "max"]
 _ORDERS = {"l2": 2.0, "l1": 1.0, "max": torch.inf}
 
 
-class WordGradient(Attributor):
+class WordMethod(Attributor):
+    """Base of the methods that take gradients at the word embeddings."""
+
+    domain: Domain = "question"
+    needs: Needs = "gradients"
+
+    def check(self, model: VQAModel) -> None:
+        """Raise a LookwhyError for a black box, or a head that is no `VQAHead`."""
+        head = pipeline_of(model, self.name).head
+        if not isinstance(head, VQAHead):
+            raise LookwhyError(
+                f"expected a VQAHead for {self.name}, which takes gradients at its word embeddings, found "
+                f"{type(head).__name__}; derive it from lookwhy.models.VQAHead"
+            )
+
+    def _parts(
+        self, model: VQAModel, batch: VQABatch
+    ) -> tuple[Float[Tensor, "B *view"], Float[Tensor, "B T E"]]:
+        """Code of each question's image, and the embeddings of its words."""
+        pipeline = self._pipeline(model)
+        head = cast(VQAHead, pipeline.head)
+        with torch.no_grad():
+            return head.look(features_of(pipeline, batch, self.name)), head.embed(batch.tokens)
+
+    def _gradients(
+        self,
+        model: VQAModel,
+        batch: VQABatch,
+        target: Target,
+        view: Float[Tensor, "B *view"],
+        embedded: Float[Tensor, "B T E"],
+    ) -> Float[Tensor, "B T E"]:
+        """Gradients of each question's answer at these embeddings."""
+        head, leaf = cast(VQAHead, self._pipeline(model).head), embedded.detach().requires_grad_()
+        # cuDNN's LSTM has no backward pass in eval mode, and train mode would switch dropout on.
+        with torch.backends.cudnn.flags(enabled=False):
+            scores = as_explained(head.answer(view, head.read(leaf, batch.lengths)), self.explains)
+            (gradients,) = torch.autograd.grad(scores.gather(1, target[:, None]).sum(), leaf)
+        return gradients
+
+    def _of_words(
+        self, batch: VQABatch, target: Target, values: Float[Tensor, "B T"], *, signed: bool = True
+    ) -> ImportanceMaps:
+        """Maps over the words, valid up to each question's length."""
+        places = torch.arange(batch.tokens.shape[1], device=batch.tokens.device)
+        valid = places < batch.lengths[:, None]
+        return self._maps(batch, target, values * valid, signed=signed, valid=valid)
+
+
+class WordGradient(WordMethod):
     """Size of the gradient at each word's embedding.
 
     Args:
@@ -39,8 +90,6 @@ class WordGradient(Attributor):
     """
 
     name = "gradient"
-    domain: Domain = "question"
-    needs: Needs = "gradients"
 
     def __init__(self, norm: Norm = "l2", explains: Explains = "probability") -> None:
         self.norm, self.explains = norm, explains
@@ -52,25 +101,5 @@ class WordGradient(Attributor):
             LookwhyError: the model is not a `Pipeline` with a `VQAHead`, or the batch has neither
                 features nor pixels.
         """
-        pipeline = self._pipeline(model)
-        head = cast(VQAHead, pipeline.head)
-        with torch.no_grad():
-            view = head.look(features_of(pipeline, batch, self.name))
-        embedded = head.embed(batch.tokens).detach().requires_grad_()
-        # cuDNN's LSTM has no backward pass in eval mode, and train mode would switch dropout on.
-        with torch.backends.cudnn.flags(enabled=False):
-            scores = as_explained(head.answer(view, head.read(embedded, batch.lengths)), self.explains)
-            chosen = scores.gather(1, target[:, None]).sum()
-            (gradients,) = torch.autograd.grad(chosen, embedded)
-        places = torch.arange(batch.tokens.shape[1], device=batch.tokens.device)
-        sizes, valid = gradients.norm(_ORDERS[self.norm], dim=2), places < batch.lengths[:, None]
-        return self._maps(batch, target, sizes, signed=False, valid=valid)
-
-    def check(self, model: VQAModel) -> None:
-        """Raise a LookwhyError for a black box, or a head that is no `VQAHead`."""
-        head = pipeline_of(model, self.name).head
-        if not isinstance(head, VQAHead):
-            raise LookwhyError(
-                f"expected a VQAHead for {self.name}, which takes gradients at its word embeddings, found "
-                f"{type(head).__name__}; derive it from lookwhy.models.VQAHead"
-            )
+        gradients = self._gradients(model, batch, target, *self._parts(model, batch))
+        return self._of_words(batch, target, gradients.norm(_ORDERS[self.norm], dim=2), signed=False)

@@ -39,17 +39,34 @@ _COLOURS = {
     "centre_prior": "#5b646e",
     "human": "#E69F00",
 }
-_SPARE_COLOURS = ("#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+_SPARE_COLOURS = ("#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#332288", "#882255", "#999933", "#44AA99")
+"""From Okabe and Ito, then from Tol's muted scheme, for plans with more methods than those are."""
 
 SERIES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
 """Colours of runs and feature sets, in their order."""
 
-_ON_LIGHT = {"#E69F00": "#946600", "#56B4E9": "#2b8cc4", "#CC79A7": "#c06a96"}
-_ON_DARK = {"#0072B2": "#4ba3dd", "#009E73": "#1fb98c", "#5b646e": "#a4adb6"}
+_ON_LIGHT = {
+    "#E69F00": "#946600",
+    "#56B4E9": "#2b8cc4",
+    "#CC79A7": "#c06a96",
+    "#999933": "#7d7d2a",
+    "#44AA99": "#2f8f7f",
+}
+_ON_DARK = {
+    "#0072B2": "#4ba3dd",
+    "#009E73": "#1fb98c",
+    "#5b646e": "#a4adb6",
+    "#332288": "#9b93e6",
+    "#882255": "#d873a4",
+}
 """Replacements for colours whose lines would have too little contrast (WCAG 1.4.11: at least 3)."""
 
 _NAMES = {
     "guided_backprop": "Guided backpropagation",
+    "grad_cam": "Grad-CAM",
+    "guided_grad_cam": "Guided Grad-CAM",
+    "gradient_times_input": "Gradient x input",
+    "smooth_grad": "SmoothGrad",
     "attention": "The model's attention",
     "wh_word": "Wh-word",
     "confidence": "Confidence of the answer",

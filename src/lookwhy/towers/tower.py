@@ -28,6 +28,7 @@ from lookwhy.towers.memory import Arrays, Memory, digest_of
 from lookwhy.towers.recipe import ImageRecipe
 from lookwhy.towers.relu_rules import Rule, relu_rule
 from lookwhy.towers.trace import Trace
+from lookwhy.towers.windows import MIXING, flat
 
 _log = logging.getLogger(__name__)
 _numbers = itertools.count()
@@ -145,7 +146,12 @@ class Tower(nn.Module):
         return torch.cat([self(image * some + instead * (1 - some)) for some in shares])
 
     def with_gradients(
-        self, images: Sequence[Float[Tensor, "3 H W"]], counts: Sequence[int], rule: Rule
+        self,
+        images: Sequence[Float[Tensor, "3 H W"]],
+        counts: Sequence[int],
+        rule: Rule,
+        *,
+        stored: bool = True,
     ) -> tuple[Float[Tensor, "Q *D"], AtPixels]:
         """Features for questions about images, and the backward pass from the features to the pixels.
 
@@ -153,6 +159,7 @@ class Tower(nn.Module):
             images: pixels in the recipe's input range, all of one size.
             counts: number of questions about each image; Q is their sum.
             rule: backward rule of the network's ReLUs.
+            stored: whether the memory may hold the masks of these images.
 
         Returns:
             Features with one row per question, and a function from as many gradients at the features to
@@ -166,7 +173,7 @@ class Tower(nn.Module):
                 found = self(pixels)
             through = partial(torch.autograd.grad, found, pixels, allow_unused=True, materialize_grads=True)
             return found.detach(), lambda gradients: through(grad_outputs=gradients)[0]
-        traces = self._traces(backward, images)
+        traces = self._traces(backward, images, stored)
         clean = (features for trace in traces for features in trace.features.split(1))
         features = torch.cat([one.expand(n, *one.shape[1:]) for one, n in zip(clean, counts, strict=True)])
         trace = Trace.join(traces, list(counts))
@@ -177,7 +184,52 @@ class Tower(nn.Module):
 
         return features, at_pixels
 
-    def _traces(self, backward: BackwardPass, images: Sequence[Float[Tensor, "3 H W"]]) -> list[Trace]:
+    def last_maps(self, image: Float[Tensor, "3 H W"]) -> Float[Tensor, "K h w"]:
+        """Maps of the last ReLU before the layers that mix all places: relu5_4 of VGG-19.
+
+        Raises:
+            LookwhyError: see `after_last_maps`.
+        """
+
+        @part("network, to its last maps")
+        @torch.no_grad()
+        def make() -> Tensor:
+            return self._split[0](image[None].clone())[0]
+
+        return self.memory.recall(
+            "last-maps",
+            self._key,
+            image,
+            make,
+            lambda maps: {"maps": maps.cpu().numpy()},
+            lambda arrays: torch.from_numpy(arrays["maps"]).to(image.device),
+        )
+
+    def after_last_maps(self, maps: Float[Tensor, "B K h w"]) -> Float[Tensor, "B *D"]:
+        """Features from the maps of `last_maps`, with gradients.
+
+        Raises:
+            LookwhyError: the network is no sequence of layers, or none of its maps comes from a ReLU.
+        """
+        return self._split[1](maps.clone())
+
+    @cached_property
+    def _split(self) -> tuple[nn.Sequential, nn.Sequential]:
+        """The layers up to the last ReLU whose output is maps, and the layers after it."""
+        layers = flat(self.network)
+        before = list(itertools.takewhile(lambda layer: not isinstance(layer, MIXING), layers))
+        places = [number for number, layer in enumerate(before) if isinstance(layer, nn.ReLU)]
+        if not places or not isinstance(self.network, nn.Sequential):
+            raise LookwhyError(
+                "expected an image network that is an nn.Sequential with an nn.ReLU after its convolutions, "
+                f"found {type(self.network).__name__}; Grad-CAM needs the maps of that ReLU"
+            )
+        cut = places[-1] + 1
+        return nn.Sequential(*layers[:cut]), nn.Sequential(*layers[cut:])
+
+    def _traces(
+        self, backward: BackwardPass, images: Sequence[Float[Tensor, "3 H W"]], stored: bool
+    ) -> list[Trace]:
         forward = part("network, forwards")(backward.forward)
         if devices.launches_are_dear(images[0].device):
             # A forward pass of many images is faster than reading their files.
@@ -187,6 +239,8 @@ class Tower(nn.Module):
 
         def trace(image: Tensor) -> Trace:
             make, unpack = partial(forward, image[None]), partial(backward.unpack, image=image)
+            if not stored:
+                return make()
             return self.memory.recall("traces", {**self._key, "form": 3}, image, make, Trace.pack, unpack)
 
         return [trace(image) for image in images]
