@@ -15,12 +15,11 @@ import argparse
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any, NamedTuple
 from unittest import mock
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
@@ -132,15 +131,8 @@ def all_work(device: torch.device, quick: bool) -> list[Work]:
 
     def from_the_cache() -> Call:
         pipeline, batch = model(), questions(1, width).to(device)
-        batch = replace(batch, features=None)
-        views = torch.rand(GRID**2 + 1, width, device=device)
-
-        @torch.no_grad()
-        def call() -> Tensor:
-            read = pipeline.head(views, batch.tokens.expand(len(views), -1), batch.lengths.expand(len(views)))
-            return read.softmax(1)
-
-        return call
+        features = torch.rand(GRID**2 + 1, width, device=device)
+        return torch.no_grad()(lambda: pipeline.scores_of_pairs(features, batch.tokens, batch.lengths))
 
     def step() -> Call:
         trained, batch = head(width, quick).to(device).train(), questions(training, width).to(device)
@@ -161,7 +153,7 @@ def all_work(device: torch.device, quick: bool) -> list[Work]:
         Work("guided backpropagation of a question", backward(1), weights),
         Work("the same of three questions", backward(3), weights),
         Work("the same of eight questions", backward(8), weights),
-        Work(f"occlusion of {GRID**2 + 1} views from the cache", from_the_cache, head_weights - table),
+        Work("occlusion of a question from the cache", from_the_cache, head_weights - table),
         Work(f"word drop of {words:,} questions", of_the_words(WordDrop()), head_weights - table),
         Work(
             f"gradient of the words of {words:,} questions",

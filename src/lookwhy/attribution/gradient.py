@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from lookwhy.attribution.base import Attributor, Needs, images_of, rows_by_image
 from lookwhy.errors import LookwhyError
 from lookwhy.models.pipeline import as_explained, pipeline_of
-from lookwhy.models.protocol import VQAModel
+from lookwhy.models.protocol import VQAHead, VQAModel
 from lookwhy.towers import devices
 from lookwhy.towers.relu_rules import Rule, plain, relu_rule
 from lookwhy.towers.windows import cell_spans
@@ -179,7 +179,13 @@ def gradients_at_features(
 ) -> Features:
     """Gradient of each question's answer at the features of its image."""
     leaf = features.detach().clone().requires_grad_()
-    chosen = as_explained(head(leaf, tokens, lengths), explains).gather(1, target[:, None]).sum()
+    if isinstance(head, VQAHead):
+        with torch.no_grad():  # the question does not depend on the features
+            code = head.read(head.embed(tokens), lengths)
+        logits = head.answer(head.look(leaf), code)
+    else:
+        logits = head(leaf, tokens, lengths)
+    chosen = as_explained(logits, explains).gather(1, target[:, None]).sum()
     # Not .backward(): it would leave gradients in the parameters, and training would use them.
     # allow_unused: the gradient of a question-only model is zero, not an error.
     (given,) = torch.autograd.grad(chosen, leaf, allow_unused=True, materialize_grads=True)

@@ -67,9 +67,9 @@ class DeeperLSTM(VQAHead):
         self.word_bias = nn.Parameter(torch.empty(embedding_size))
         between = dropout if num_layers > 1 else 0.0
         self.lstm = nn.LSTM(embedding_size, hidden_size, num_layers, batch_first=True, dropout=between)
-        self.project_question = nn.Linear(2 * num_layers * hidden_size, common_size)
+        self.project_question = Linear(2 * num_layers * hidden_size, common_size)
         self.project_image = Linear(image_dim, common_size)
-        self.classify = nn.Linear(common_size, num_answers)
+        self.classify = Linear(common_size, num_answers)
         self.dropout = nn.Dropout(dropout)
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -INITIAL_RANGE, INITIAL_RANGE)

@@ -26,6 +26,7 @@ from lookwhy.errors import LookwhyError
 from lookwhy.models.deeper_lstm import INITIAL_RANGE
 from lookwhy.models.final_states import final_states
 from lookwhy.models.protocol import AT_LEAST_1, BELOW_1, HEAD, VQAHead, arguments_of, check_numbers
+from lookwhy.towers.products import Linear
 
 
 class SAN(VQAHead):
@@ -79,14 +80,14 @@ class SAN(VQAHead):
         self.regions = regions
         self.word_table = nn.Embedding(vocab_size, embedding_size)
         self.lstm = nn.LSTM(embedding_size, hidden_size, batch_first=True)
-        self.project_image = nn.Linear(image_dim // regions, hidden_size)
+        self.project_image = Linear(image_dim // regions, hidden_size)
         self.score_region = nn.ModuleList(
-            nn.Linear(hidden_size, attention_size, bias=False) for _ in range(hops)
+            Linear(hidden_size, attention_size, bias=False) for _ in range(hops)
         )
-        self.score_question = nn.ModuleList(nn.Linear(hidden_size, attention_size) for _ in range(hops))
+        self.score_question = nn.ModuleList(Linear(hidden_size, attention_size) for _ in range(hops))
         # No bias: it would add the same to every region, which the softmax cancels.
-        self.score = nn.ModuleList(nn.Linear(attention_size, 1, bias=False) for _ in range(hops))
-        self.classify = nn.Linear(hidden_size, num_answers)
+        self.score = nn.ModuleList(Linear(attention_size, 1, bias=False) for _ in range(hops))
+        self.classify = Linear(hidden_size, num_answers)
         self.dropout = nn.Dropout(dropout)
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -INITIAL_RANGE, INITIAL_RANGE)
