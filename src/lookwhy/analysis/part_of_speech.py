@@ -64,14 +64,19 @@ def find_tagger() -> Tagger:
     # Offline, nltk.download returns False and prints the reason.
     download = partial(nltk.download, resource, quiet=True, print_error_to=io.StringIO())
     for ready in (lambda: True, download):
+        is_found = False
         try:
-            if ready() and nltk.data.find(f"taggers/{resource}/") and nltk.pos_tag(["word"]):
+            if (
+                ready()
+                and (is_found := bool(nltk.data.find(f"taggers/{resource}/")))
+                and nltk.pos_tag(["word"])
+            ):
                 name = f"NLTK {nltk.__version__} {resource}"
                 return Tagger(name, lambda words: [tag for _, tag in nltk.pos_tag(list(words))])
-        except LookupError:
-            continue
         # An interrupted download leaves a part of an archive or of a folder.
-        except (OSError, ValueError, BadZipFile) as error:
+        except (LookupError, OSError, ValueError, BadZipFile) as error:
+            if isinstance(error, LookupError) and not is_found:
+                continue
             found = " ".join(str(error).split())
             warnings.warn(
                 f"expected NLTK's {resource} in a folder of NLTK_DATA, found a damaged one ({found}); "
