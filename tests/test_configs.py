@@ -6,12 +6,14 @@ import pytest
 import yaml
 from tiny_runs import parse_only
 
+from lookwhy import attribution
 from lookwhy.analysis import AnalysisPlan
 from lookwhy.cli.configs import with_packaged_configs
 from lookwhy.errors import LookwhyError
 
 CONFIGS = Path(__file__).parent.parent / "configs"
-TRAINING = sorted(path for path in CONFIGS.glob("*.yaml") if path.name not in ("analysis.yaml", "sweep.yaml"))
+OTHER = ("analysis.yaml", "analysis_full.yaml", "sweep.yaml")
+TRAINING = sorted(path for path in CONFIGS.glob("*.yaml") if path.name not in OTHER)
 
 
 @pytest.mark.parametrize("path", TRAINING, ids=lambda path: path.name)
@@ -27,6 +29,18 @@ def test_analysis_yaml_states_every_option_at_its_default():
     content = yaml.safe_load((CONFIGS / "analysis.yaml").read_text())
     assert set(content) == set(vars(AnalysisPlan()))
     assert AnalysisPlan.from_yaml(CONFIGS / "analysis.yaml").describe() == AnalysisPlan().describe()
+
+
+def test_analysis_full_yaml_has_every_method_but_attention():
+    plan = AnalysisPlan.from_yaml(CONFIGS / "analysis_full.yaml")
+    found = {type(method) for method in plan.methods}
+    classes = {getattr(attribution, name) for name in attribution.__all__}
+    known = {one for one in classes if isinstance(one, type) and issubclass(one, attribution.Attributor)}
+    assert found == known - {attribution.Attributor, attribution.Attention}
+    pages = (CONFIGS.parent / "docs" / "methods.md").read_text()
+    assert [
+        one.__name__ for one in known - {attribution.Attributor} if f"| `{one.__name__}` |" not in pages
+    ] == []
 
 
 def test_a_name_cut_short_is_no_option():

@@ -42,7 +42,11 @@ def _is_file(path: str) -> bool:
 
 def _path(name: str) -> str:
     folder = packaged_config("shapes").parent
-    names = {path.stem for path in folder.glob("*.yaml")} - {"analysis", "sweep"}  # these train nothing
+    names = {path.stem for path in folder.glob("*.yaml")} - {
+        "analysis",
+        "analysis_full",
+        "sweep",
+    }  # these train nothing
     if name not in names:
         raise LookwhyError(
             f"expected a YAML file or one of {', '.join(sorted(names))}, found no file {name}; "
