@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 
 PARTS = ("attribution", "analysis", "training", "roofline")
+WITH_A_FULL_MODE = ("attribution", "analysis")
 REAL = Path("configs/vqa_mini.yaml"), Path("data/vqa_mini/data_img.h5")
 """A config on real data, and a file of the data. Its epochs are measured if the file exists."""
 
@@ -43,13 +44,9 @@ def main(argv: list[str] | None = None) -> int:
     print(machine(), flush=True)
     codes = []
     for part in PARTS:
-        arguments = (
-            ["--quick"]
-            if options.quick
-            else ["--full"]
-            if options.full and part in ("attribution", "analysis")
-            else []
-        )
+        arguments = ["--quick"] if options.quick else []
+        if options.full and not options.quick and part in WITH_A_FULL_MODE:
+            arguments += ["--full"]
         if options.plot and part == "analysis":
             arguments += ["--plot", str(options.plot)]
         codes.append(subprocess.run([sys.executable, "-m", f"benchmarks.{part}", *arguments]).returncode)

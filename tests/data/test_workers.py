@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import pickle
+import signal
 from functools import partial
 from pathlib import Path
 
@@ -35,6 +36,19 @@ def test_results_come_in_order_and_an_error_when_it_is_its_turn(workers):
     assert len({one["process"] for one in found} - {os.getpid()}) == workers
     assert torch.equal(torch.get_rng_state(), before)
     assert not multiprocessing.active_children()
+
+
+def kill_itself(number):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
+def test_a_killed_worker_process_is_one_line_with_the_remedy_of_its_command():
+    with (
+        pytest.raises(LookwhyError, match=r"\Aexpected each worker process [^\n]*killed [^\n]*; try this\Z"),
+        in_workers(kill_itself, range(3), 1, remedy="try this") as results,
+    ):
+        list(results)
 
 
 def test_the_work_of_decoding_can_be_sent_to_a_process_that_shares_no_memory():

@@ -14,6 +14,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from lookwhy.data.workers import in_workers
+from lookwhy.errors import option
 from lookwhy.towers.recipe import ImageRecipe, read_rgb
 
 AHEAD = 2
@@ -38,7 +39,9 @@ def decoded(
     Raises:
         LookwhyError: an image is missing or damaged (when it is its turn), or a worker process was killed.
     """
-    with in_workers(partial(_resized, root, recipe), batches, workers, pinned=pinned) as images:
+    remedy = f"give fewer {option('workers')} if memory is short; the same command continues"
+    resize = partial(_resized, root, recipe)
+    with in_workers(resize, batches, workers, pinned=pinned, remedy=remedy) as images:
         yield images
 
 

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from lookwhy.errors import LookwhyError, option
+from lookwhy.errors import LookwhyError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -39,7 +39,12 @@ def default_workers() -> int:
 
 @contextmanager
 def in_workers(
-    function: Callable[[Item], Result], items: Sequence[Item], workers: int, *, pinned: bool = False
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    workers: int,
+    *,
+    pinned: bool = False,
+    remedy: str = "make memory free if it was short, and start again",
 ) -> Iterator[Iterator[Result]]:
     """Yield an iterator over the results of all items, in order.
 
@@ -49,6 +54,7 @@ def in_workers(
         items: arguments of the function.
         workers: number of processes; 0: this process.
         pinned: whether tensors are put into pinned memory, from which a GPU copies them.
+        remedy: end of the line about a worker process that was killed.
 
     Raises:
         LookwhyError: the function raised it, or a worker process was killed.
@@ -80,8 +86,7 @@ def in_workers(
             raise
         raise LookwhyError(
             "expected each worker process to run until the end, found that one was killed "
-            f"({' '.join(str(error).split())}); give fewer {option('workers')} if memory is short; the same "
-            "command continues"
+            f"({' '.join(str(error).split())}); {remedy}"
         ) from error
 
 

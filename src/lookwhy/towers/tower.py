@@ -24,11 +24,11 @@ from lookwhy.stopwatch import part
 from lookwhy.towers import devices
 from lookwhy.towers.backward import BackwardPass
 from lookwhy.towers.incremental import IncrementalOcclusion
+from lookwhy.towers.last_maps import split_at_last_maps
 from lookwhy.towers.memory import Arrays, Memory, digest_of
 from lookwhy.towers.recipe import ImageRecipe
 from lookwhy.towers.relu_rules import Rule, relu_rule
 from lookwhy.towers.trace import Trace
-from lookwhy.towers.windows import MIXING, flat
 
 _log = logging.getLogger(__name__)
 _numbers = itertools.count()
@@ -188,7 +188,7 @@ class Tower(nn.Module):
         """Maps of the last ReLU before the layers that mix all places: relu5_4 of VGG-19.
 
         Raises:
-            LookwhyError: see `after_last_maps`.
+            LookwhyError: see `split_at_last_maps`.
         """
 
         @part("network, to its last maps")
@@ -209,23 +209,13 @@ class Tower(nn.Module):
         """Features from the maps of `last_maps`, with gradients.
 
         Raises:
-            LookwhyError: the network is no sequence of layers, or none of its maps comes from a ReLU.
+            LookwhyError: see `split_at_last_maps`.
         """
         return self._split[1](maps.clone())
 
     @cached_property
     def _split(self) -> tuple[nn.Sequential, nn.Sequential]:
-        """The layers up to the last ReLU whose output is maps, and the layers after it."""
-        layers = flat(self.network)
-        before = list(itertools.takewhile(lambda layer: not isinstance(layer, MIXING), layers))
-        places = [number for number, layer in enumerate(before) if isinstance(layer, nn.ReLU)]
-        if not places or not isinstance(self.network, nn.Sequential):
-            raise LookwhyError(
-                "expected an image network that is an nn.Sequential with an nn.ReLU after its convolutions, "
-                f"found {type(self.network).__name__}; Grad-CAM needs the maps of that ReLU"
-            )
-        cut = places[-1] + 1
-        return nn.Sequential(*layers[:cut]), nn.Sequential(*layers[cut:])
+        return split_at_last_maps(self.network)
 
     def _traces(
         self, backward: BackwardPass, images: Sequence[Float[Tensor, "3 H W"]], stored: bool
