@@ -85,6 +85,10 @@ def save(result: AnalysisResult, folder: Path) -> Path:
         for name in TEXT_IDS:
             if any(record.get(name) for record in result.records):
                 columns = columns.append(pa.field(name, pa.string()))
+        # Besides these, a record has a number for each measure of its method.
+        for name in sorted({key for record in result.records for key in record}):
+            if name not in {*columns.names, *TEXT_IDS}:
+                columns = columns.append(pa.field(name, pa.float64()))
         pq.write_table(pa.Table.from_pylist(result.records, schema=columns), partial / "records.parquet")
         _write_maps(result, partial / "maps.h5")
         if folder.exists():

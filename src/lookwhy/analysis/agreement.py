@@ -24,7 +24,7 @@ import numpy as np
 from jaxtyping import Float, Int64
 
 from lookwhy.analysis.rank_correlation import SPEARMAN, Ranking, standardised_ranks
-from lookwhy.analysis.statistics import clustered_mean, mean_of_defined
+from lookwhy.analysis.statistics import clustered_mean, in_summary, mean_of_defined
 
 CENTRE_PRIOR_WIDTH = 0.25
 """Standard deviation of the centre prior's Gaussian, as a fraction of the image's side."""
@@ -105,12 +105,7 @@ def summarise(
     """Flat scalars of one method: means and their intervals, clustered by image."""
     summary: dict[str, float] = {}
     for name, values in found._asdict().items():
-        estimate, key = clustered_mean(values, image_ids, samples, seed), f"{prefix}/{name}"
+        estimate = clustered_mean(values, image_ids, samples, seed)
         if estimate.n or name == "rank_correlation":
-            summary[f"{key}/n"] = float(estimate.n)
-            summary[f"{key}/n_undefined"] = float(estimate.n_undefined)
-        if estimate.n:
-            summary[key] = estimate.mean
-        if not np.isnan(estimate.ci_low):
-            summary[f"{key}/ci_low"], summary[f"{key}/ci_high"] = estimate.ci_low, estimate.ci_high
+            summary |= in_summary(estimate, f"{prefix}/{name}")
     return summary

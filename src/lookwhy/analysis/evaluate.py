@@ -20,7 +20,11 @@ from lookwhy.analysis.paired import Records
 from lookwhy.analysis.part_of_speech import group_of, most_important_by_group, most_important_word
 from lookwhy.analysis.plan import AnalysisPlan
 from lookwhy.analysis.questions import QuestionRecord
+from lookwhy.analysis.statistics import clustered_mean, in_summary
 from lookwhy.types import AnalysisResult, Curve, ImportanceMaps
+
+Measures = dict[str, Float[np.ndarray, " N"]]
+"""A value for each question, NaN where undefined, by the key of its mean ("image/<method>/<measure>")."""
 
 
 def evaluate(
@@ -29,12 +33,15 @@ def evaluate(
     human: Float[np.ndarray, "N K G G"],
     groups: dict[str, list[str]],
     plan: AnalysisPlan,
+    measures: Measures | None = None,
 ) -> AnalysisResult:
     """Measure explanations; the result's manifest counts the excluded items by reason.
 
-    Maps (by "image/<method>" and "question/<method>") and annotator maps (a missing annotator is NaN) are in
-    the order of `questions`; `groups` holds part-of-speech groups and their tags, most frequent first.
+    Maps (by "image/<method>" and "question/<method>"), annotator maps (a missing annotator is NaN) and
+    `measures` are in the order of `questions`; `groups` holds part-of-speech groups and their tags, most
+    frequent first.
     """
+    measures = dict(measures or {})
     question_ids = np.array([one.question_id for one in questions], np.int64)
     image_ids = np.array([one.image_id for one in questions], np.int64)
     tags = [one.tags for one in questions]
@@ -50,11 +57,13 @@ def evaluate(
             )
             summary |= {f"{name}/most_important/{key}": value for key, value in shares.items()}
             _count(excluded, f"{name}: no word to drop", int((~one_map.valid.any(1)).sum()))
+    for key, values in measures.items():
+        summary |= in_summary(clustered_mean(values, image_ids, plan.bootstrap_samples, plan.seed), key)
     failure, curves = _failure(maps, questions, image_ids, plan, excluded)
     summary |= failure
     return AnalysisResult(
         summary={key: float(value) for key, value in sorted(summary.items())},
-        records=_records(maps, questions, found),
+        records=_records(maps, questions, found, measures),
         maps=maps,
         human=human,
         question_ids=question_ids,
@@ -151,11 +160,15 @@ def _examples(
 
 
 def _records(
-    maps: dict[str, ImportanceMaps], questions: list[QuestionRecord], found: dict[str, Agreement]
+    maps: dict[str, ImportanceMaps],
+    questions: list[QuestionRecord],
+    found: dict[str, Agreement],
+    measures: Measures,
 ) -> Records:
     records = []
+    columns = {name: _columns(name, measures) for name in maps}
     for number, question in enumerate(questions):
-        for one in maps.values():
+        for name, one in maps.items():
             record = question.columns() | {"domain": one.domain, "method": one.method}
             record |= dict.fromkeys(("rho", "top_word", "top_tag", "top_group"))
             record["flips"] = None if one.flips is None else int(one.flips[number])
@@ -167,5 +180,13 @@ def _records(
                 if top is not None:
                     tag = question.tags[top]
                     record |= {"top_word": question.words[top], "top_tag": tag, "top_group": group_of(tag)}
+            for column, values in columns[name].items():
+                record[column] = None if np.isnan(values[number]) else float(values[number])
             records.append(record)
     return records
+
+
+def _columns(name: str, measures: Measures) -> Measures:
+    """Measures of one method by column of records.parquet: "localisation_mass_accuracy"."""
+    own = {key: values for key, values in measures.items() if key.startswith(f"{name}/")}
+    return {key.removeprefix(f"{name}/").replace("/", "_"): values for key, values in own.items()}

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch.nn import functional as F
 
 from lookwhy import __version__
-from lookwhy.analysis.evaluate import evaluate
+from lookwhy.analysis.evaluate import Measures, evaluate
 from lookwhy.analysis.part_of_speech import Tagger, find_tagger, frequent_groups
 from lookwhy.analysis.plan import AnalysisPlan
 from lookwhy.analysis.questions import QuestionRecord, question_records
@@ -40,6 +40,7 @@ class Findings:
     """Explanations of one process's share of the questions, as CPU tensors and lists."""
 
     maps: dict[str, list[ImportanceMaps]] = field(default_factory=lambda: defaultdict(list))
+    measures: dict[str, list[Float[np.ndarray, " B"]]] = field(default_factory=lambda: defaultdict(list))
     records: list[QuestionRecord] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -99,12 +100,12 @@ def run_analysis(
         for some in _grouped(reader.image_maps(batches, plan), lambda _: at_once):
             reader.explain(plan.question_methods, some)
             bar.update(0 if plan.image_methods else len(some.batch))
-    maps, records, seconds = _join(gather(reader.findings), max_words)
+    maps, measures, records, seconds = _join(gather(reader.findings), max_words)
     with recording(seconds), part("statistics"):
         counts = tag_counts or Counter(tag for record in records for tag in record.tags)
         of_annotators = _annotators(human or {}, [record.question_id for record in records], plan.grid)
         groups = frequent_groups(counts, plan.frequent_tags)
-        result = evaluate(maps, records, of_annotators, groups, plan)
+        result = evaluate(maps, records, of_annotators, groups, plan, measures)
     result.manifest |= {
         "version": __version__,
         "plan": plan.describe(),
@@ -202,7 +203,7 @@ def clean_scores(model: VQAModel, batch: VQABatch) -> Scores:
 
 def _join(
     parts: list[Findings], max_words: int
-) -> tuple[dict[str, ImportanceMaps], list[QuestionRecord], dict[str, float]]:
+) -> tuple[dict[str, ImportanceMaps], Measures, list[QuestionRecord], dict[str, float]]:
     """Findings of all processes in the order of question ids; question maps are padded to one width."""
     records = [record for findings in parts for record in findings.records]
     if not records:
@@ -218,9 +219,15 @@ def _join(
     for name in next(findings for findings in parts if findings.records).maps:
         pieces = [one for findings in parts for one in findings.maps.get(name, [])]
         maps[name] = ImportanceMaps.concatenate(pieces).take(order)
+    measures = {
+        key: np.concatenate([values for findings in parts for values in findings.measures.get(key, [])])[
+            order
+        ]
+        for key in next(findings for findings in parts if findings.records).measures
+    }
     names = {name for findings in parts for name in findings.seconds}
     seconds = {name: sum(findings.seconds.get(name, 0.0) for findings in parts) for name in names}
-    return maps, [records[i] for i in order.tolist()], seconds
+    return maps, measures, [records[i] for i in order.tolist()], seconds
 
 
 def _annotators(human: HumanMaps, question_ids: list[int], grid: int) -> Float[np.ndarray, "N K G G"]:

@@ -63,6 +63,19 @@ def clustered_mean(
     return Estimate(float(values.mean()), float(low), float(high), len(values), undefined)
 
 
+def in_summary(estimate: Estimate, key: str) -> dict[str, float]:
+    """Flat scalars of an estimate; an undefined value has no key.
+
+    Example:
+        >>> in_summary(Estimate(0.5, 0.25, 0.75, 8, 1), "accuracy")["accuracy/ci_low"]
+        0.25
+    """
+    fields = {"ci_low": estimate.ci_low, "ci_high": estimate.ci_high}
+    counts = {"n": float(estimate.n), "n_undefined": float(estimate.n_undefined)}
+    found = {key: estimate.mean} | {f"{key}/{name}": value for name, value in (fields | counts).items()}
+    return {name: value for name, value in found.items() if not np.isnan(value)}
+
+
 def mean_over_runs(values: Float[np.ndarray, " R"]) -> tuple[float, float, float]:
     """Mean of at least two runs, with the lower and upper end of its spread over runs.
 
