@@ -34,8 +34,8 @@ Tokens = Int64[Tensor, "B T"]
 """1-based word ids, left-aligned and padded with 0."""
 Lengths = Int64[Tensor, " B"]
 """Number of words of each question, at least 1."""
-Target = Int64[Tensor, " B"]
-"""0-based id of an answer for each question."""
+Target = Int64[Tensor, " B"] | Int64[Tensor, "B 2"]
+"""0-based id of the explained answer to each question; a second id: the answer that it is contrasted with."""
 Scores = Float[Tensor, "B A"]
 """One number for each answer: probability or logit."""
 Domain = Literal["image", "question"]
@@ -120,8 +120,8 @@ class ImportanceMaps:
         target: description of the explained quantity.
         question_ids: id of each row's question.
         answers: 0-based id of each row's explained answer.
-        flips: number of cells or words whose removal changes the predicted answer; None for methods that
-            remove nothing.
+        flips: number of cells or words without which another answer than the explained one is the most
+            probable; None for methods that remove nothing.
     """
 
     method: str

@@ -21,10 +21,11 @@ from lookwhy.attribution import (
     WordGradientTimesInput,
     WordIntegratedGradients,
 )
-from lookwhy.attribution.gradient import magnitudes, sums_over_cells
+from lookwhy.attribution.gradient import magnitudes
 from lookwhy.errors import LookwhyError
 from lookwhy.models import SAN, DeeperLSTM, Pipeline
 from lookwhy.towers import Memory, Tower
+from lookwhy.towers.windows import sums_over_cells
 
 PIXEL_METHODS = [
     GradientTimesInput(grid=4), IntegratedGradients(grid=4, steps=3), SmoothGrad(grid=4, samples=2),

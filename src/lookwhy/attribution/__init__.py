@@ -7,14 +7,18 @@ from lookwhy.attribution.gradient import Gradient
 from lookwhy.attribution.gradient_times_input import GradientTimesInput, WordGradientTimesInput
 from lookwhy.attribution.guided_backprop import GuidedBackprop
 from lookwhy.attribution.integrated_gradients import IntegratedGradients, WordIntegratedGradients
+from lookwhy.attribution.kernel_shap import KernelSHAP
+from lookwhy.attribution.lime import LIME
 from lookwhy.attribution.occlusion import Occlusion
+from lookwhy.attribution.rise import RISE
 from lookwhy.attribution.smooth_grad import SmoothGrad
 from lookwhy.attribution.word_drop import WordDrop
 from lookwhy.attribution.word_gradient import WordGradient
 from lookwhy.towers.incremental import IncrementalOcclusion
 
 __all__ = [
-    "Attention", "Attributor", "Deconvnet", "GradCAM", "Gradient", "GradientTimesInput", "GuidedBackprop",
-    "GuidedGradCAM", "IncrementalOcclusion", "IntegratedGradients", "Occlusion", "SmoothGrad", "WordDrop",
-    "WordGradient", "WordGradientTimesInput", "WordIntegratedGradients", "explaining",
+    "LIME", "RISE", "Attention", "Attributor", "Deconvnet", "GradCAM", "Gradient", "GradientTimesInput",
+    "GuidedBackprop", "GuidedGradCAM", "IncrementalOcclusion", "IntegratedGradients", "KernelSHAP",
+    "Occlusion", "SmoothGrad", "WordDrop", "WordGradient", "WordGradientTimesInput",
+    "WordIntegratedGradients", "explaining",
 ]  # fmt: skip

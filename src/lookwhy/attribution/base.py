@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from lookwhy.errors import LookwhyError
-from lookwhy.models.pipeline import ModelParts, Pipeline, pipeline_of
+from lookwhy.models.pipeline import ModelParts, Pipeline, first_answer, pipeline_of
 from lookwhy.models.protocol import VQAModel
 from lookwhy.types import Domain, Explains, Features, Images, ImportanceMaps, Target, VQABatch
 
@@ -46,7 +46,11 @@ class Attributor(ABC):
 
     @abstractmethod
     def __call__(self, model: VQAModel, batch: VQABatch, target: Target) -> ImportanceMaps:
-        """Importance for the answers `target` (0-based ids), one map for each question of the batch."""
+        """Importance for the answers `target` (0-based ids), one map for each question of the batch.
+
+        With a second id for each question, the explained quantity is the difference of both answers: why the
+        first answer, and not the second.
+        """
 
     def check(self, model: VQAModel) -> None:
         """Raise an error for a model that this method cannot explain; called before an analysis starts.
@@ -82,7 +86,7 @@ class Attributor(ABC):
             signed=signed,
             target=target_text or f"{self.explains} of the predicted answer",
             question_ids=batch.question_ids.cpu(),
-            answers=target.cpu(),
+            answers=first_answer(target).cpu(),
             flips=flips,
         )
 

@@ -20,11 +20,10 @@ from torch.nn import functional as F
 
 from lookwhy.attribution.base import Attributor, Needs, images_of, rows_by_image
 from lookwhy.errors import LookwhyError
-from lookwhy.models.pipeline import as_explained, pipeline_of
+from lookwhy.models.pipeline import as_explained, pipeline_of, score_of
 from lookwhy.models.protocol import VQAHead, VQAModel
 from lookwhy.towers import devices
 from lookwhy.towers.relu_rules import Rule, plain, relu_rule
-from lookwhy.towers.windows import cell_spans
 from lookwhy.types import (
     Domain,
     Explains,
@@ -155,20 +154,6 @@ def magnitudes(
     return pooled(size(dim=1), grid)
 
 
-def sums_over_cells(values: Float[Tensor, "B H W"], grid: int) -> Float[Tensor, "B G G"]:
-    """Sum of the values in each cell, with the cells of occlusion: each pixel belongs to one cell."""
-    rows, columns = (_membership(length, grid, values) for length in values.shape[1:])
-    return torch.einsum("gh,bhw,kw->bgk", rows, values, columns)
-
-
-def _membership(length: int, grid: int, like: Tensor) -> Float[Tensor, "G L"]:
-    """1 where a pixel along an axis belongs to a cell, else 0."""
-    result = like.new_zeros(grid, length)
-    for cell, pixels in zip(result, cell_spans(length, grid), strict=True):
-        cell[pixels.start : pixels.stop] = 1
-    return result
-
-
 def gradients_at_features(
     head: nn.Module,
     features: Features,
@@ -185,7 +170,7 @@ def gradients_at_features(
         logits = head.answer(head.look(leaf), code)
     else:
         logits = head(leaf, tokens, lengths)
-    chosen = as_explained(logits, explains).gather(1, target[:, None]).sum()
+    chosen = score_of(as_explained(logits, explains), target).sum()
     # Not .backward(): it would leave gradients in the parameters, and training would use them.
     # allow_unused: the gradient of a question-only model is zero, not an error.
     (given,) = torch.autograd.grad(chosen, leaf, allow_unused=True, materialize_grads=True)

@@ -10,10 +10,12 @@ embedding. It is the integral of `IntegratedGradients` with one step, taken at t
 from __future__ import annotations
 
 from lookwhy.attribution.base import images_of
-from lookwhy.attribution.gradient import PixelMethod, sums_over_cells
-from lookwhy.attribution.occlusion import PATCH_RGB, patch_of
+from lookwhy.attribution.gradient import PixelMethod
+from lookwhy.attribution.occlusion import patch_of
 from lookwhy.attribution.word_gradient import WordMethod
 from lookwhy.models.protocol import VQAModel
+from lookwhy.towers.masks import PATCH_RGB
+from lookwhy.towers.windows import sums_over_cells
 from lookwhy.types import Explains, ImportanceMaps, Target, VQABatch
 
 

@@ -16,11 +16,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lookwhy.attribution.base import Attributor, Needs, images_of, rows_by_image
-from lookwhy.models.pipeline import ModelParts, parts_of
+from lookwhy.models.pipeline import ModelParts, first_answer, parts_of, score_of
 from lookwhy.models.protocol import VQAModel
+from lookwhy.towers.masks import PATCH_RGB
 from lookwhy.types import Domain, Explains, ImportanceMaps, Target, VQABatch
-
-PATCH_RGB = (123.68, 116.779, 103.939)
 
 
 class Occlusion(Attributor):
@@ -62,12 +61,12 @@ class Occlusion(Attributor):
         values = images.new_zeros(len(batch), self.grid, self.grid)
         flips = torch.zeros(len(batch), dtype=torch.int64, device=images.device)
         for rows in rows_by_image(batch):
-            image, answers = images[rows[0]], target[rows]
+            image = images[rows[0]]
             clean, occluded = parts.occluded(image, self.grid, patch_of(parts, self.patch_rgb, image))
             features = torch.cat([clean[None], occluded])
             scores = parts.scores_of_pairs(features, batch.tokens[rows], batch.lengths[rows], self.explains)
-            of_answer = scores.gather(2, answers[:, None, None].expand(-1, scores.shape[1], 1))[..., 0]
-            decrease = of_answer[:, :1] - of_answer[:, 1:]
+            explained, answers = score_of(scores, target[rows]), first_answer(target[rows])
+            decrease = explained[:, :1] - explained[:, 1:]
             values[rows] = decrease.unflatten(1, (self.grid, self.grid)).to(values.dtype)
             flips[rows] = (scores[:, 1:].argmax(2) != answers[:, None]).sum(1)
         return self._maps(batch, target, values, signed=True, flips=flips.cpu())

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from lookwhy.attribution.base import Attributor, Needs, features_of
-from lookwhy.models.pipeline import parts_of
+from lookwhy.models.pipeline import first_answer, parts_of, score_of
 from lookwhy.models.protocol import VQAModel
 from lookwhy.types import Domain, Explains, ImportanceMaps, Target, VQABatch
 
@@ -95,7 +95,6 @@ class WordDrop(Attributor):
             lengths = torch.tensor([len(one) for one in words], device=device)
             rows = torch.tensor([questions[i][0] for i in some], device=device)
             scores = parts.scores(views[rows], pad_sequence(words, batch_first=True), lengths, self.explains)
-            answers = target[rows]
-            values[some] = scores.gather(1, answers[:, None])[:, 0].double().cpu()
-            flipped[some] = (scores.argmax(1) != answers).cpu()
+            values[some] = score_of(scores, target[rows]).double().cpu()
+            flipped[some] = (scores.argmax(1) != first_answer(target[rows])).cpu()
         return values, flipped

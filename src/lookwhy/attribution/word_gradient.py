@@ -20,7 +20,7 @@ from torch import Tensor
 
 from lookwhy.attribution.base import Attributor, Needs, features_of
 from lookwhy.errors import LookwhyError
-from lookwhy.models.pipeline import as_explained, pipeline_of
+from lookwhy.models.pipeline import as_explained, pipeline_of, score_of
 from lookwhy.models.protocol import VQAHead, VQAModel
 from lookwhy.types import Domain, Explains, ImportanceMaps, Target, VQABatch
 
@@ -65,7 +65,7 @@ class WordMethod(Attributor):
         # cuDNN's LSTM has no backward pass in eval mode, and train mode would switch dropout on.
         with torch.backends.cudnn.flags(enabled=False):
             scores = as_explained(head.answer(view, head.read(leaf, batch.lengths)), self.explains)
-            (gradients,) = torch.autograd.grad(scores.gather(1, target[:, None]).sum(), leaf)
+            (gradients,) = torch.autograd.grad(score_of(scores, target).sum(), leaf)
         return gradients
 
     def _of_words(

@@ -6,15 +6,21 @@ same methods, so an attribution method that needs only scores runs on both.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from jaxtyping import Float, Int64
 from torch import Tensor, cat, nn, stack
 
 from lookwhy.errors import LookwhyError
 from lookwhy.models.protocol import VQAHead, VQAModel
 from lookwhy.towers.incremental import occluded_images
+from lookwhy.towers.masks import Fill, MaskFamily, fill_of
 from lookwhy.towers.recipe import ImageRecipe
 from lookwhy.towers.tower import CleanAndOccluded, as_tower
-from lookwhy.types import Explains, Features, Images, Lengths, Scores, Tokens
+from lookwhy.types import Explains, Features, Images, Lengths, Scores, Target, Tokens
+
+MASKS_AT_ONCE = 256
+"""Number of masked images that one call of the head gets; bounds the memory for scores."""
 
 
 def probabilities(logits: Float[Tensor, "*B A"]) -> Float[Tensor, "*B A"]:
@@ -29,6 +35,24 @@ def probabilities(logits: Float[Tensor, "*B A"]) -> Float[Tensor, "*B A"]:
 def as_explained(logits: Float[Tensor, "*B A"], explains: Explains) -> Float[Tensor, "*B A"]:
     """Probability or logit of each answer, in double precision."""
     return probabilities(logits) if explains == "probability" else logits.double()
+
+
+def score_of(scores: Float[Tensor, "B *M A"], target: Target) -> Float[Tensor, "B *M"]:
+    """Score of each question's explained answer; with a contrast, minus that of the other answer.
+
+    Example:
+        >>> import torch
+        >>> score_of(torch.tensor([[0.25, 0.75]]), torch.tensor([[1, 0]]))
+        tensor([0.5000])
+    """
+    ids = target.view(len(target), *[1] * (scores.ndim - 2), -1).expand(*scores.shape[:-1], -1)
+    chosen = scores.gather(-1, ids)
+    return chosen[..., 0] - chosen[..., 1] if target.ndim == 2 else chosen[..., 0]
+
+
+def first_answer(target: Target) -> Int64[Tensor, " B"]:
+    """The explained answers, without those they are contrasted with."""
+    return target[:, 0] if target.ndim == 2 else target
 
 
 class Pipeline(nn.Module):
@@ -75,6 +99,23 @@ class Pipeline(nn.Module):
     ) -> CleanAndOccluded:
         """See `Tower.occluded`."""
         return self.tower.occluded(image, grid, fill)
+
+    def under_masks(
+        self, image: Float[Tensor, "3 H W"], family: MaskFamily, fill: Fill = "patch"
+    ) -> Iterator[Float[Tensor, "M *D"]]:
+        """Features of an image, and then of the image under each mask, a part at a time.
+
+        See `Tower.under_masks`.
+        """
+        clean, masked = self.tower.under_masks(image, family, fill)
+        yield clean[None]
+        yield from masked.split(MASKS_AT_ONCE)
+
+    def mask_shares(
+        self, image: Float[Tensor, "3 H W"], family: MaskFamily, grid: int
+    ) -> Float[Tensor, "M G G"]:
+        """See `Tower.mask_shares`."""
+        return self.tower.mask_shares(image, family, grid)
 
     def look(self, features: Features) -> Float[Tensor, "B *view"]:
         """Code of each image from the head, for all questions about it."""
@@ -144,6 +185,22 @@ class BlackBox:
     ) -> tuple[Float[Tensor, "3 H W"], Float[Tensor, "cells 3 H W"]]:
         """The image, and for each cell of the grid a copy with that cell painted over."""
         return image, occluded_images(image, grid, fill, slice(0, grid**2))
+
+    def under_masks(
+        self, image: Float[Tensor, "3 H W"], family: MaskFamily, fill: Fill = "patch"
+    ) -> Iterator[Float[Tensor, "M 3 H W"]]:
+        """The image, and then the image under each mask, a part at a time."""
+        yield image[None]
+        instead = fill_of(image, self.recipe, fill)
+        instead = instead if instead.ndim == 3 else instead[:, None, None]
+        for some in family.masks(image)[:, None].split(self.batch_size):
+            yield image * some + instead * (1 - some)
+
+    def mask_shares(
+        self, image: Float[Tensor, "3 H W"], family: MaskFamily, grid: int
+    ) -> Float[Tensor, "M G G"]:
+        """See `MaskFamily.shares`."""
+        return family.shares(image, grid)
 
     def scores(
         self, images: Images, tokens: Tokens, lengths: Lengths, explains: Explains = "probability"

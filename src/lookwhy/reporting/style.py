@@ -39,7 +39,10 @@ _COLOURS = {
     "centre_prior": "#5b646e",
     "human": "#E69F00",
 }
-_SPARE_COLOURS = ("#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#332288", "#882255", "#999933", "#44AA99")
+_SPARE_COLOURS = (
+    "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#332288", "#882255", "#999933", "#44AA99", "#117733", "#AA4499",
+    "#CC6677",
+)  # fmt: skip
 """From Okabe and Ito, then from Tol's muted scheme, for plans with more methods than those are."""
 
 SERIES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9")
@@ -58,6 +61,8 @@ _ON_DARK = {
     "#5b646e": "#a4adb6",
     "#332288": "#9b93e6",
     "#882255": "#d873a4",
+    "#117733": "#3fae62",
+    "#AA4499": "#d070c0",
 }
 """Replacements for colours whose lines would have too little contrast (WCAG 1.4.11: at least 3)."""
 
@@ -67,6 +72,9 @@ _NAMES = {
     "guided_grad_cam": "Guided Grad-CAM",
     "gradient_times_input": "Gradient x input",
     "smooth_grad": "SmoothGrad",
+    "rise": "RISE",
+    "lime": "LIME",
+    "kernel_shap": "KernelSHAP",
     "attention": "The model's attention",
     "wh_word": "Wh-word",
     "confidence": "Confidence of the answer",

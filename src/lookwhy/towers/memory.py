@@ -72,11 +72,10 @@ class Memory:
         """
         if self.folder is None and not self.images:
             return make()
-        text = json.dumps(dict(key), sort_keys=True, separators=(",", ":"), allow_nan=False)
-        kind, digest = f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}", digest_of(image)
+        kind, digest = _kind(name, key), digest_of(image)
         # The device, too: the tensors of a result in RAM lie on the image's device.
         recent, place = self._recent.setdefault(kind, {}), (digest, image.device)
-        path = self.folder and self.folder / kind / digest[:2] / f"{digest}.npz"
+        path = self._path(kind, digest)
         result = recent.pop(place, None)
         if result is None and path:
             result = _read(path, unpack)
@@ -90,6 +89,20 @@ class Memory:
             if len(recent) > self.images:
                 del recent[next(iter(recent))]
         return result
+
+    def has(self, name: str, key: Mapping[str, object], image: Float[Tensor, "3 H W"]) -> bool:
+        """Whether the result for an image is on disk."""
+        path = self._path(_kind(name, key), digest_of(image)) if self.folder else None
+        return path is not None and path.is_file()
+
+    def _path(self, kind: str, digest: str) -> Path | None:
+        return self.folder and self.folder / kind / digest[:2] / f"{digest}.npz"
+
+
+def _kind(name: str, key: Mapping[str, object]) -> str:
+    """Name of the folder of one kind of results."""
+    text = json.dumps(dict(key), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
 def _read(path: Path, unpack: Callable[[Arrays], Result]) -> Result | None:

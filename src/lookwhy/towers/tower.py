@@ -25,14 +25,17 @@ from lookwhy.towers import devices
 from lookwhy.towers.backward import BackwardPass
 from lookwhy.towers.incremental import IncrementalOcclusion
 from lookwhy.towers.last_maps import split_at_last_maps
+from lookwhy.towers.masks import Fill, MaskFamily, fill_of
 from lookwhy.towers.memory import Arrays, Memory, digest_of
 from lookwhy.towers.recipe import ImageRecipe
 from lookwhy.towers.relu_rules import Rule, relu_rule
 from lookwhy.towers.trace import Trace
 
 _log = logging.getLogger(__name__)
+BANK = "masked-features"
 _numbers = itertools.count()
 CleanAndOccluded = tuple[Float[Tensor, "*D"], Float[Tensor, "cells *D"]]
+CleanAndMasked = tuple[Float[Tensor, "*D"], Float[Tensor, "M *D"]]
 AtPixels = Callable[[Float[Tensor, "Q *D"]], Float[Tensor, "Q 3 H W"]]
 """Function from gradients at the features to gradients at the pixels."""
 
@@ -115,7 +118,7 @@ class Tower(nn.Module):
 
         key = {**self._key, "grid": grid, "fill": fill.tolist()}
         return self.memory.recall(
-            "occluded-features", key, image, make, _pack_occluded, partial(_unpack_occluded, image)
+            "occluded-features", key, image, make, _pack_changed, partial(_unpack_changed, image)
         )
 
     @torch.no_grad()
@@ -144,6 +147,51 @@ class Tower(nn.Module):
         instead = fill if fill.ndim == 3 else fill[:, None, None]
         shares = (some[:, None] for some in masks.split(batch_size))
         return torch.cat([self(image * some + instead * (1 - some)) for some in shares])
+
+    @torch.no_grad()
+    def under_masks(
+        self, image: Float[Tensor, "3 H W"], family: MaskFamily, fill: Fill = "patch"
+    ) -> CleanAndMasked:
+        """Features of an image, and of the image under each mask of a family: the mask bank.
+
+        They are stored as those of occluded images are, differences from the clean features in float16. So
+        every question, epoch and run uses the same masks, and the network runs once an image.
+
+        Args:
+            image: pixels in the recipe's input range.
+            family: the masks, which the image itself seeds.
+            fill: what takes the place of removed pixels.
+        """
+
+        @part("network, under masks")
+        def make() -> CleanAndMasked:
+            instead = fill_of(image, self.recipe, fill)
+            return self(image[None])[0], self.masked(image, family.masks(image), instead)
+
+        unpack = partial(_unpack_changed, image)
+        return self.memory.recall(BANK, self._bank_key(family, fill), image, make, _pack_changed, unpack)
+
+    @torch.no_grad()
+    def mask_shares(
+        self, image: Float[Tensor, "3 H W"], family: MaskFamily, grid: int
+    ) -> Float[Tensor, "M G G"]:
+        """Share of each cell of a grid that each mask of a family keeps, 0..1."""
+        return self.memory.recall(
+            "mask-shares",
+            {**family.describe(), "grid": grid},
+            image,
+            lambda: family.shares(image, grid),
+            lambda shares: {"shares": shares.cpu().numpy()},
+            lambda arrays: torch.from_numpy(arrays["shares"]).to(image),
+        )
+
+    def has_under_masks(self, image: Float[Tensor, "3 H W"], family: MaskFamily, fill: Fill) -> bool:
+        """Whether the bank has a file of this image."""
+        return self.memory.has(BANK, self._bank_key(family, fill), image)
+
+    def _bank_key(self, family: MaskFamily, fill: Fill) -> dict[str, object]:
+        settings = {"fill": fill, "recipe": self.recipe and self.recipe.to_dict()}
+        return {**self._key, **family.describe(), **settings}
 
     def with_gradients(
         self,
@@ -279,7 +327,7 @@ def as_tower(network: nn.Module) -> Tower:
     return network if isinstance(network, Tower) else Tower(network)
 
 
-def _pack_occluded(found: CleanAndOccluded) -> Arrays | None:
+def _pack_changed(found: CleanAndOccluded) -> Arrays | None:
     clean, occluded = found
     differences = (occluded - clean).half()
     if not differences.isfinite().all():
@@ -287,7 +335,7 @@ def _pack_occluded(found: CleanAndOccluded) -> Arrays | None:
     return {"clean": clean.cpu().numpy(), "differences": differences.cpu().numpy()}
 
 
-def _unpack_occluded(image: Tensor, arrays: Arrays) -> CleanAndOccluded:
+def _unpack_changed(image: Tensor, arrays: Arrays) -> CleanAndOccluded:
     # Copy first, then convert: a GPU converts in no time, and half the bytes go there.
     clean, differences = (
         torch.from_numpy(arrays[name]).to(image.device) for name in ("clean", "differences")

@@ -19,6 +19,7 @@ import copy
 from itertools import pairwise, product, takewhile
 from typing import NamedTuple
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -51,6 +52,20 @@ def cell_boxes(image: Float[Tensor, "3 H W"], grid: int) -> list[Box]:
     """Rows and columns of each cell of an image, row-major."""
     rows, columns = (cell_spans(length, grid) for length in image.shape[1:])
     return list(product(rows, columns))
+
+
+def membership(length: int, grid: int, like: Tensor) -> Float[Tensor, "G L"]:
+    """1 where a pixel along an axis belongs to a cell, else 0; with the type and device of `like`."""
+    result = like.new_zeros(grid, length)
+    for cell, pixels in zip(result, cell_spans(length, grid), strict=True):
+        cell[pixels.start : pixels.stop] = 1
+    return result
+
+
+def sums_over_cells(values: Float[Tensor, "B H W"], grid: int) -> Float[Tensor, "B G G"]:
+    """Sum of the values in each cell; each pixel belongs to one cell."""
+    rows, columns = (membership(length, grid, values) for length in values.shape[1:])
+    return torch.einsum("gh,bhw,kw->bgk", rows, values, columns)
 
 
 class Stage(NamedTuple):

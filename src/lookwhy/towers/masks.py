@@ -1,0 +1,200 @@
+"""Families of masks for an image, drawn from the image itself: the same in every run, epoch and process.
+
+A mask keeps a pixel (1), replaces it (0) or mixes both. The features of a masked image depend on the mask and
+the image alone. So `Tower.under_masks` computes them once, and methods and measures that need thousands of
+masked images (RISE, LIME, KernelSHAP, infidelity, faithfulness correlation) then cost only the head, for any
+question at any epoch.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from lookwhy.errors import LookwhyError
+from lookwhy.towers.memory import digest_of
+from lookwhy.towers.recipe import CAFFE_MEAN_BGR, ImageRecipe
+from lookwhy.towers.windows import membership
+
+PATCH_RGB = CAFFE_MEAN_BGR[::-1]
+"""Colour of the gray patch, the mean pixel (Goyal et al. 2016), 0-255."""
+Fill = Literal["patch", "blur"]
+"""Replacement of removed pixels: the gray patch, or the blurred image."""
+BLUR, BLUR_SIDE = 5.0, 224
+"""Standard deviation in pixels of the Gaussian of `blur`, for images of `BLUR_SIDE` pixels (Petsiuk 2018)."""
+MOST_ENUMERATED = 16
+"""Largest number of cells of which all coalitions may be enumerated: 65,536."""
+
+
+@dataclass(frozen=True)
+class MaskFamily(ABC):
+    """Random masks of one kind; the settings, the image and the seed fix every mask.
+
+    Attributes:
+        count: number of masks.
+        seed: seed beside the image.
+    """
+
+    count: int = 1000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise LookwhyError(f"expected at least 1 mask, found {self.count}; raise the number of masks")
+
+    @abstractmethod
+    def masks(self, image: Float[Tensor, "3 H W"]) -> Float[Tensor, "N H W"]:
+        """Masks of an image, 1 where a pixel stays."""
+
+    def describe(self) -> dict[str, object]:
+        """The family in plain types, as a key of `Memory`."""
+        return {"family": type(self).__name__, **asdict(self)}
+
+    def shares(self, image: Float[Tensor, "3 H W"], grid: int) -> Float[Tensor, "N G G"]:
+        """Share of each cell of a grid that each mask keeps, 0..1."""
+        means = [membership(length, grid, image) for length in image.shape[1:]]
+        rows, columns = (one / one.sum(1, keepdim=True) for one in means)
+        return torch.einsum("gh,nhw,kw->ngk", rows, self.masks(image), columns)
+
+    def _random(self, image: Float[Tensor, "3 H W"]) -> np.random.Generator:
+        return np.random.default_rng([self.seed, int(digest_of(image), 16)])
+
+
+@dataclass(frozen=True)
+class SoftMasks(MaskFamily):
+    """Masks of RISE (Petsiuk et al. 2018, section 3.2): small random grids, enlarged bilinearly and shifted.
+
+    Attributes:
+        cells: cells along each side of the small grid; 7 in the paper.
+        kept: probability that a cell is kept; 0.5 in the paper.
+
+    Example:
+        >>> SoftMasks(count=2).masks(torch.rand(3, 16, 16)).shape
+        torch.Size([2, 16, 16])
+    """
+
+    cells: int = 7
+    kept: float = 0.5
+
+    def masks(self, image: Float[Tensor, "3 H W"]) -> Float[Tensor, "N H W"]:
+        """Masks (N, H, W) from 0 to 1, on the image's device."""
+        random, (height, width) = self._random(image), image.shape[1:]
+        small = (random.random((self.count, 1, self.cells, self.cells)) < self.kept).astype(np.float32)
+        sides = [-(-length // self.cells) for length in (height, width)]
+        down, right = (random.integers(side, size=self.count).tolist() for side in sides)
+        size = [(self.cells + 1) * side for side in sides]
+        masks = image.new_empty(self.count, height, width)
+        for start in range(0, self.count, 64):  # bounds the memory
+            some = torch.from_numpy(small[start : start + 64]).to(image)
+            large = F.interpolate(some, size, mode="bilinear", align_corners=False)[:, 0]
+            for at, one in enumerate(large, start):
+                masks[at] = one[down[at] : down[at] + height, right[at] : right[at] + width]
+        return masks
+
+
+@dataclass(frozen=True)
+class Coalitions(MaskFamily):
+    """Subsets of the cells of a coarse grid. All of them, each once, if `count` suffices for it.
+
+    Attributes:
+        cells: cells along each side of the grid.
+        drawn: `uniform` keeps each cell with probability 1/2. `shapley` draws the number of kept cells with
+            the weights of KernelSHAP (Lundberg & Lee 2017), and after each subset comes its complement.
+
+    Example:
+        >>> Coalitions(count=16, cells=2).kept(torch.rand(3, 8, 8)).sum().item()
+        32
+    """
+
+    cells: int = 7
+    drawn: Literal["uniform", "shapley"] = "uniform"
+
+    @property
+    def players(self) -> int:
+        """Number of cells."""
+        return self.cells**2
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the family holds all coalitions, each once."""
+        return self.players <= MOST_ENUMERATED and self.count >= 2**self.players
+
+    def describe(self) -> dict[str, object]:
+        """The family in plain types: all coalitions are the same family, however they would be drawn."""
+        if self.is_complete:
+            return {"family": "Coalitions", "cells": self.cells}
+        return super().describe()
+
+    def kept(self, image: Float[Tensor, "3 H W"]) -> Bool[np.ndarray, "N players"]:
+        """Whether each coalition keeps each cell, row-major. The first keeps none, except if `uniform`."""
+        if self.is_complete:
+            numbers = np.arange(2**self.players)[:, None]
+            return (numbers >> np.arange(self.players)) % 2 == 1
+        random = self._random(image)
+        if self.drawn == "uniform":
+            return random.random((self.count, self.players)) < 0.5
+        return self._by_shapley_weights(random)
+
+    def masks(self, image: Float[Tensor, "3 H W"]) -> Float[Tensor, "N H W"]:
+        """Masks (N, H, W) of 0 and 1, on the image's device."""
+        kept = torch.from_numpy(self.kept(image)).to(image).unflatten(1, (self.cells, self.cells))
+        rows, columns = (membership(length, self.cells, image) for length in image.shape[1:])
+        return torch.einsum("ph,npq,qw->nhw", rows, kept, columns)
+
+    def _by_shapley_weights(self, random: np.random.Generator) -> Bool[np.ndarray, "N players"]:
+        """The empty coalition first, then subsets with their complements."""
+        sizes = np.arange(1, self.players)
+        # The kernel (M - 1) / (C(M, s) s (M - s)), summed over the C(M, s) subsets of s cells.
+        weights = 1 / (sizes * (self.players - sizes))
+        drawn = random.choice(sizes, size=self.count // 2, p=weights / weights.sum())
+        ranks = random.random((len(drawn), self.players)).argsort(1).argsort(1)
+        subsets = ranks < drawn[:, None]
+        pairs = np.stack([subsets, ~subsets], axis=1).reshape(-1, self.players)
+        return np.concatenate([np.zeros((1, self.players), bool), pairs])[: self.count]
+
+
+@dataclass(frozen=True)
+class Squares(MaskFamily):
+    """Masks that remove one square at a random place (Yeh et al. 2019, "square removal").
+
+    Attributes:
+        smallest: shortest side of a square, as a share of the image's shorter side.
+        largest: longest side.
+
+    Example:
+        >>> float(Squares(count=1).masks(torch.rand(3, 16, 16)).mean()) < 1
+        True
+    """
+
+    smallest: float = 0.125
+    largest: float = 0.5
+
+    def masks(self, image: Float[Tensor, "3 H W"]) -> Float[Tensor, "N H W"]:
+        """Masks (N, H, W) of 0 and 1, on the image's device."""
+        random, (height, width) = self._random(image), image.shape[1:]
+        sides = random.uniform(self.smallest, self.largest, self.count) * min(height, width)
+        masks = image.new_ones(self.count, height, width)
+        for mask, side in zip(masks, np.maximum(sides.round().astype(int), 1).tolist(), strict=True):
+            top, left = int(random.integers(height - side + 1)), int(random.integers(width - side + 1))
+            mask[top : top + side, left : left + side] = 0
+        return masks
+
+
+def fill_of(
+    image: Float[Tensor, "3 H W"], recipe: ImageRecipe | None, fill: Fill
+) -> Float[Tensor, "3"] | Float[Tensor, "3 H W"]:
+    """The colour or the image whose pixels take the place of removed ones; without a recipe gray is 0."""
+    if fill == "patch":
+        return recipe.color(PATCH_RGB).to(image) if recipe else image.new_zeros(3)
+    from torchvision.transforms.functional import gaussian_blur  # takes a moment to import
+
+    sigma = BLUR * min(image.shape[1:]) / BLUR_SIDE
+    width = 2 * min(max(1, round(4 * sigma)), min(image.shape[1:]) - 1) + 1  # padding must fit
+    return gaussian_blur(image, [width, width], [sigma, sigma])
