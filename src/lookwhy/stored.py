@@ -65,12 +65,14 @@ class _Curve(TypedDict):
     x: list[Number]
     y: list[Number]
     n: NotRequired[list[Number]]
+    low: NotRequired[list[Number]]
+    high: NotRequired[list[Number]]
 
 
 def _same_lengths(curve: _Curve) -> _Curve:
     lengths = {len(values) for values in curve.values() if isinstance(values, list)}
     if len(lengths) > 1:
-        raise ValueError("x, y and n should have as many points as each other")
+        raise ValueError("x, y, n, low and high should have as many points as each other")
     return curve
 
 

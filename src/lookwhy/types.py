@@ -43,7 +43,7 @@ Domain = Literal["image", "question"]
 Explains = Literal["probability", "logit"]
 """Quantity of an answer that a method explains."""
 Curve = dict[str, list[float]]
-"""Points of a curve: "x", "y" and optionally "n", the number of questions of each point."""
+"""Points of a curve: "x", "y" and optionally "n" (questions of a point), "low" and "high" (an interval)."""
 TEXT_IDS = ("question_id_text", "image_id_text")
 """Fields of a record with ids that are text in the questions file; a record without such an id lacks them."""
 
@@ -84,6 +84,16 @@ class VQABatch:
 
     def __len__(self) -> int:
         return len(self.question_ids)
+
+    def take(self, rows: Int64[Tensor, " M"]) -> VQABatch:
+        """The given questions, in the given order."""
+        chosen: dict[str, Any] = {}
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor):
+                chosen[name] = value[rows]
+            elif value:
+                chosen[name] = [value[row] for row in rows.tolist()]
+        return replace(self, **chosen)
 
     @staticmethod
     def concatenate(parts: list[VQABatch]) -> VQABatch:

@@ -1,9 +1,10 @@
+from lookwhy.analysis.faithfulness import Faithfulness, area_under_steps
 from lookwhy.analysis.localisation import mass_accuracy, pointing_game, rank_accuracy
 from lookwhy.analysis.plan import AnalysisPlan, select_questions
 from lookwhy.analysis.rank_correlation import rank_correlation
 from lookwhy.analysis.run import run_analysis
 
 __all__ = [
-    "AnalysisPlan", "mass_accuracy", "pointing_game", "rank_accuracy", "rank_correlation", "run_analysis",
-    "select_questions",
+    "AnalysisPlan", "Faithfulness", "area_under_steps", "mass_accuracy", "pointing_game", "rank_accuracy",
+    "rank_correlation", "run_analysis", "select_questions",
 ]  # fmt: skip

@@ -16,15 +16,13 @@ from lookwhy.analysis.agreement import (
     summarise,
 )
 from lookwhy.analysis.failure import failure_features, predict_failure
+from lookwhy.analysis.meter import PointsOf, Values, mean_curves, minus_random
 from lookwhy.analysis.paired import Records
 from lookwhy.analysis.part_of_speech import group_of, most_important_by_group, most_important_word
 from lookwhy.analysis.plan import AnalysisPlan
 from lookwhy.analysis.questions import QuestionRecord
-from lookwhy.analysis.statistics import clustered_mean, in_summary
+from lookwhy.analysis.statistics import Estimate, clustered_mean, in_summary
 from lookwhy.types import AnalysisResult, Curve, ImportanceMaps
-
-Measures = dict[str, Float[np.ndarray, " N"]]
-"""A value for each question, NaN where undefined, by the key of its mean ("image/<method>/<measure>")."""
 
 
 def evaluate(
@@ -33,15 +31,16 @@ def evaluate(
     human: Float[np.ndarray, "N K G G"],
     groups: dict[str, list[str]],
     plan: AnalysisPlan,
-    measures: Measures | None = None,
+    values: Values | None = None,
+    curves: PointsOf | None = None,
 ) -> AnalysisResult:
     """Measure explanations; the result's manifest counts the excluded items by reason.
 
-    Maps (by "image/<method>" and "question/<method>"), annotator maps (a missing annotator is NaN) and
-    `measures` are in the order of `questions`; `groups` holds part-of-speech groups and their tags, most
-    frequent first.
+    Maps (by "image/<method>" and "question/<method>"), and annotator maps (a missing annotator is NaN) are in
+    the order of `questions`; `groups` holds part-of-speech groups and their tags, most frequent first;
+    `values` and `curves` hold what a `FaithfulnessMeter` measured.
     """
-    measures = dict(measures or {})
+    values = dict(values or {})
     question_ids = np.array([one.question_id for one in questions], np.int64)
     image_ids = np.array([one.image_id for one in questions], np.int64)
     tags = [one.tags for one in questions]
@@ -57,18 +56,24 @@ def evaluate(
             )
             summary |= {f"{name}/most_important/{key}": value for key, value in shares.items()}
             _count(excluded, f"{name}: no word to drop", int((~one_map.valid.any(1)).sum()))
-    for key, values in measures.items():
-        summary |= in_summary(clustered_mean(values, image_ids, plan.bootstrap_samples, plan.seed), key)
-    failure, curves = _failure(maps, questions, image_ids, plan, excluded)
+    image_of = dict(zip(question_ids.tolist(), image_ids.tolist(), strict=True))
+
+    def mean(values: Float[np.ndarray, " M"], ids: list[int]) -> Estimate:
+        images = np.array([image_of[one] for one in ids], np.int64)
+        return clustered_mean(values, images, plan.bootstrap_samples, plan.seed)
+
+    for key, of_question in (values | minus_random(values)).items():
+        summary |= in_summary(mean(np.array([*of_question.values()]), [*of_question]), key)
+    failure, found_curves = _failure(maps, questions, image_ids, plan, excluded)
     summary |= failure
     return AnalysisResult(
         summary={key: float(value) for key, value in sorted(summary.items())},
-        records=_records(maps, questions, found, measures),
+        records=_records(maps, questions, found, values),
         maps=maps,
         human=human,
         question_ids=question_ids,
         manifest={"excluded": excluded, "examples": _examples(question_ids, image_ids, plan.num_examples)},
-        curves=curves,
+        curves=found_curves | mean_curves(curves or {}, mean),
     )
 
 
@@ -163,7 +168,7 @@ def _records(
     maps: dict[str, ImportanceMaps],
     questions: list[QuestionRecord],
     found: dict[str, Agreement],
-    measures: Measures,
+    measures: Values,
 ) -> Records:
     records = []
     columns = {name: _columns(name, measures) for name in maps}
@@ -180,13 +185,14 @@ def _records(
                 if top is not None:
                     tag = question.tags[top]
                     record |= {"top_word": question.words[top], "top_tag": tag, "top_group": group_of(tag)}
-            for column, values in columns[name].items():
-                record[column] = None if np.isnan(values[number]) else float(values[number])
+            for column, of_question in columns[name].items():
+                value = of_question.get(question.question_id, np.nan)
+                record[column] = None if np.isnan(value) else value
             records.append(record)
     return records
 
 
-def _columns(name: str, measures: Measures) -> Measures:
+def _columns(name: str, measures: Values) -> Values:
     """Measures of one method by column of records.parquet: "localisation_mass_accuracy"."""
     own = {key: values for key, values in measures.items() if key.startswith(f"{name}/")}
     return {key.removeprefix(f"{name}/").replace("/", "_"): values for key, values in own.items()}

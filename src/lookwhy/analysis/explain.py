@@ -19,9 +19,8 @@ from torch import Tensor
 
 from lookwhy.analysis.explanation import Answer, Change, Explanation, Importance
 from lookwhy.analysis.plan import AnalysisPlan
-from lookwhy.analysis.run import clean_scores
+from lookwhy.analysis.run import clean_scores, explained_answers, explained_by
 from lookwhy.attribution import Occlusion, WordDrop, explaining
-from lookwhy.attribution.base import maps_of
 from lookwhy.data.tokens import tokenize
 from lookwhy.errors import LookwhyError
 from lookwhy.models.checkpoint import LoadedRun
@@ -84,8 +83,11 @@ class Explainer:
         batch = VQABatch(none, tokens, lengths, none, none, view.features, view.pixels[None]).to(self.device)
         with self._alone():
             scores = clean_scores(self._model, batch)[0]
-            target = scores.argmax()[None]
-            found = [maps_of(method, self._model, batch, target) for method in self.plan.methods]
+            # The true answer is unknown here.
+            target = explained_answers(scores[None], batch.labels, self.plan, self.run.answers)
+            found = [
+                explained_by(method, self._model, batch, target, self.plan) for method in self.plan.methods
+            ]
         known = tuple(word in self._vocabulary for word in words)
         maps = tuple(_importance(one, len(words)) for one in found)
         notes = tuple(_notes(question, words, known))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import hashlib
 import inspect
-from collections.abc import Mapping, Set
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import asdict, dataclass, field
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal
@@ -14,11 +14,14 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Int64
 
+from lookwhy.analysis.faithfulness import Faithfulness
 from lookwhy.analysis.rank_correlation import Constant, Ranking, Ties
 from lookwhy.attribution import Attributor, GuidedBackprop, Occlusion, WordDrop, WordGradient
 from lookwhy.data.annotators import Resize
 from lookwhy.errors import LookwhyError, option
 from lookwhy.files import packaged_config, read_yaml
+
+TargetAnswer = Literal["predicted", "truth", "contrast"]
 
 
 @dataclass
@@ -44,6 +47,10 @@ class AnalysisPlan:
         correct_above: lowest official accuracy (0..1) of an answer that counts as right.
         bootstrap_samples: number of bootstrap samples for 95% intervals.
         seed: seed of the random baseline, the bootstrap and the folds.
+        target: answer that is explained: the `predicted` one; the `truth`, the annotators' most frequent
+            answer; or the `contrast` of the predicted answer with another one: why A, and not B.
+        against: the other answer of a contrast; empty: the second most probable one.
+        faithfulness: measures of the maps' faithfulness to the model; None: none, as in the paper.
 
     Example:
         >>> plan = AnalysisPlan(image_methods=[Occlusion(grid=14)], grid=14)
@@ -66,6 +73,9 @@ class AnalysisPlan:
     correct_above: float = 0.5
     bootstrap_samples: int = 1000
     seed: int = 0
+    target: TargetAnswer = "predicted"
+    against: str = ""
+    faithfulness: Faithfulness | None = None
 
     def __post_init__(self) -> None:
         for name in ("num_questions", "num_images"):
@@ -79,6 +89,11 @@ class AnalysisPlan:
         for name, largest in {"bootstrap_samples": 100_000, "correct_above": 1.0}.items():
             if not getattr(self, name) <= largest:
                 raise LookwhyError(f"expected {name} of at most {largest}, found {getattr(self, name)}")
+        if self.against and self.target != "contrast":
+            raise LookwhyError(
+                f"expected target contrast with against {self.against!r}, found target {self.target}; set "
+                "target to contrast, or leave out against"
+            )
         if self.correct_above < 0:
             raise LookwhyError(f"expected correct_above from 0 to 1, found {self.correct_above}")
         placed = [("image", one) for one in self.image_methods]
@@ -117,10 +132,36 @@ class AnalysisPlan:
         """All methods, image methods first."""
         return [*self.image_methods, *self.question_methods]
 
+    def contrast_id(self, answers: Sequence[str]) -> int | None:
+        """Id of the named answer of a contrast; None for the second most probable one, or another target.
+
+        Raises:
+            LookwhyError: the model cannot give that answer.
+        """
+        if not self.against:
+            return None
+        if self.against not in answers:
+            raise LookwhyError(
+                f"expected one of the model's {len(answers)} answers as the plan's against, found "
+                f"{self.against!r}; correct it, or leave it out for the second most probable answer"
+            )
+        return [*answers].index(self.against)
+
+    @property
+    def target_text(self) -> str:
+        """The explained answer in words."""
+        other = f"“{self.against}”" if self.against else "the second most probable answer"
+        return {
+            "predicted": "the predicted answer",
+            "truth": "the true answer",
+            "contrast": f"the predicted answer minus that of {other}",
+        }[self.target]
+
     def describe(self) -> dict[str, Any]:
         """The resolved plan in plain types; `from_dict` reads it back."""
         methods = ("image_methods", "question_methods")
-        plain = {name: value for name, value in vars(self).items() if name not in methods}
+        settings = {name: value for name, value in vars(self).items() if name not in methods}
+        plain = settings | {"faithfulness": self.faithfulness and asdict(self.faithfulness)}
         return plain | {name: [_describe(method) for method in getattr(self, name)] for name in methods}
 
     @classmethod

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
+from torch import Tensor
 from torch.nn import functional as F
 
 from lookwhy import __version__
-from lookwhy.analysis.evaluate import Measures, evaluate
+from lookwhy.analysis.evaluate import evaluate
+from lookwhy.analysis.meter import FaithfulnessMeter, PointsOf, Values, joined
 from lookwhy.analysis.part_of_speech import Tagger, find_tagger, frequent_groups
 from lookwhy.analysis.plan import AnalysisPlan
 from lookwhy.analysis.questions import QuestionRecord, question_records
@@ -40,8 +42,10 @@ class Findings:
     """Explanations of one process's share of the questions, as CPU tensors and lists."""
 
     maps: dict[str, list[ImportanceMaps]] = field(default_factory=lambda: defaultdict(list))
-    measures: dict[str, list[Float[np.ndarray, " B"]]] = field(default_factory=lambda: defaultdict(list))
+    values: Values = field(default_factory=lambda: defaultdict(dict))
+    curves: PointsOf = field(default_factory=lambda: defaultdict(dict))
     records: list[QuestionRecord] = field(default_factory=list)
+    excluded: Counter[str] = field(default_factory=Counter)
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -58,6 +62,8 @@ def run_analysis(
     gather: Callable[[Findings], list[Findings]] = lambda findings: [findings],
     total: int | None = None,
     max_words: int = 0,
+    epoch: int | None = None,
+    with_curves: Set[int] | None = None,
 ) -> AnalysisResult:
     """Explain every question of the batches and measure the explanations.
 
@@ -77,6 +83,8 @@ def run_analysis(
         gather: function from the findings of this process to those of all processes.
         total: number of questions, for a progress bar; None: no progress bar.
         max_words: smallest number of columns of the maps over words.
+        epoch: epoch of the model, by which a plan chooses when to measure deletion and insertion.
+        with_curves: ids of the questions with deletion and insertion; by default the first that come.
 
     Returns:
         The result, with the questions in the order of their ids.
@@ -94,18 +102,34 @@ def run_analysis(
         method.check(model)
     tagger = tagger or find_tagger()
     bar = progress(desc="explaining", shown=total is not None, total=total, unit="question", leave=False)
-    reader = _Reader(model, answers, words or tokenize, tagger, bar)
+    reader = _Reader(model, answers, words or tokenize, tagger, bar, plan)
+    if plan.faithfulness:
+        reader.meter = FaithfulnessMeter(model, plan.faithfulness, plan.grid, epoch, with_curves)
     with explaining(model), recording(reader.findings.seconds), bar:
         at_once = parts_of(model).explained_at_once
-        for some in _grouped(reader.image_maps(batches, plan), lambda _: at_once):
-            reader.explain(plan.question_methods, some)
+        for some in _grouped(reader.image_maps(batches), lambda _: at_once):
+            reader.explain_words(some)
             bar.update(0 if plan.image_methods else len(some.batch))
-    maps, measures, records, seconds = _join(gather(reader.findings), max_words)
+    if reader.meter:
+        reader.findings.values, reader.findings.curves = reader.meter.values, reader.meter.curves
+    parts = gather(reader.findings)
+    maps, records, seconds = _join(parts, max_words)
     with recording(seconds), part("statistics"):
         counts = tag_counts or Counter(tag for record in records for tag in record.tags)
         of_annotators = _annotators(human or {}, [record.question_id for record in records], plan.grid)
         groups = frequent_groups(counts, plan.frequent_tags)
-        result = evaluate(maps, records, of_annotators, groups, plan, measures)
+        result = evaluate(
+            maps,
+            records,
+            of_annotators,
+            groups,
+            plan,
+            joined(findings.values for findings in parts),
+            joined(findings.curves for findings in parts),
+        )
+    for findings in parts:
+        for reason, count in findings.excluded.items():
+            result.manifest["excluded"][reason] = result.manifest["excluded"].get(reason, 0) + count
     result.manifest |= {
         "version": __version__,
         "plan": plan.describe(),
@@ -134,20 +158,28 @@ class _Reader:
     words: Callable[[str], list[str]]
     tagger: Tagger
     bar: Bar
+    plan: AnalysisPlan
+    meter: FaithfulnessMeter | None = None
     findings: Findings = field(default_factory=Findings)
 
     def answer(self, batch: VQABatch) -> _Predictions:
         with part("answering"):
             batch = replace(batch, features=features_of(parts_of(self.model), batch, "an analysis"))
-            confidence, target = clean_scores(self.model, batch).max(1)
-        chosen = target.tolist()
+            scores = clean_scores(self.model, batch)
+            confidence, best = scores.max(1)
+            target = explained_answers(scores, batch.labels, self.plan, self.answers)
+            if self.plan.target == "truth" and (unknown := int((batch.labels < 0).sum())):
+                self.findings.excluded["no true answer that the model can give: its own is explained"] += (
+                    unknown
+                )
+        chosen = best.tolist()
         predicted = [self.answers[i] for i in chosen] if self.answers else [str(i) for i in chosen]
         self.findings.records += question_records(
             batch, predicted, confidence.tolist(), self.words, self.tagger.tag
         )
         return _Predictions(batch, target)
 
-    def image_maps(self, batches: Iterable[VQABatch], plan: AnalysisPlan) -> Iterator[_Predictions]:
+    def image_maps(self, batches: Iterable[VQABatch]) -> Iterator[_Predictions]:
         """Run the image methods on a few questions at a time; yield these questions without their pixels."""
         predictions = map(self.answer, part_each("loading images", batches))
         at_once = parts_of(self.model).explained_at_once
@@ -157,16 +189,29 @@ class _Reader:
             return min(WITH_PIXELS_ON_GPU if on_gpu else WITH_PIXELS, at_once)
 
         for some in _grouped(predictions, size):
-            self.explain(plan.image_methods, some)
-            self.bar.update(len(some.batch) if plan.image_methods else 0)
+            methods = self.plan.image_methods
+            maps = self._explain(methods, some)
+            if self.meter and methods:
+                self.bar.set_description("measuring faithfulness")
+                self.meter.measure_images(maps, methods, *some)
+            self.bar.update(len(some.batch) if methods else 0)
             yield some._replace(batch=replace(some.batch, images=None))
 
-    def explain(self, methods: Sequence[Attributor], some: _Predictions) -> None:
+    def explain_words(self, some: _Predictions) -> None:
+        """Run the question methods."""
+        maps = self._explain(self.plan.question_methods, some)
+        if self.meter and maps:
+            self.meter.measure_words(maps, *some)
+
+    def _explain(self, methods: Sequence[Attributor], some: _Predictions) -> list[ImportanceMaps]:
+        found = []
         for method in methods:
             key = f"{method.domain}/{method.name}"
             self.bar.set_description(f"explaining: {method.name.replace('_', ' ')}")
             with part(key):
-                self.findings.maps[key].append(maps_of(method, self.model, *some))
+                found.append(explained_by(method, self.model, *some, self.plan))
+            self.findings.maps[key].append(found[-1])
+        return found
 
 
 def _grouped(predictions: Iterable[_Predictions], size: Callable[[VQABatch], int]) -> Iterator[_Predictions]:
@@ -193,6 +238,36 @@ def _joined(group: list[_Predictions]) -> _Predictions:
     return _Predictions(batch, torch.cat([some.target for some in group]))
 
 
+def explained_answers(
+    scores: Scores, labels: Int64[Tensor, " B"], plan: AnalysisPlan, answers: Sequence[str]
+) -> Target:
+    """Answers to explain, from the scores of all answers and the ids of the true ones (-1: unknown).
+
+    Where the model cannot give the true answer, `truth` explains the predicted answer.
+
+    Raises:
+        LookwhyError: the plan contrasts with an answer that the model cannot give.
+    """
+    best = scores.argmax(1)
+    if plan.target == "truth":
+        return torch.where(labels >= 0, labels, best)
+    if plan.target == "predicted":
+        return best
+    other = plan.contrast_id(answers)
+    if other is None:
+        return scores.topk(2, dim=1).indices
+    return torch.stack([best, torch.full_like(best, other)], dim=1)
+
+
+def explained_by(
+    method: Attributor, model: VQAModel, batch: VQABatch, target: Target, plan: AnalysisPlan
+) -> ImportanceMaps:
+    """Maps of a method for the answers of `explained_answers`."""
+    maps = maps_of(method, model, batch, target)
+    # A method knows the ids of the answers, the plan knows their meaning.
+    return replace(maps, target=maps.target.replace("the predicted answer", plan.target_text))
+
+
 @torch.no_grad()
 def clean_scores(model: VQAModel, batch: VQABatch) -> Scores:
     """Probabilities of the answers, from the unchanged images."""
@@ -203,7 +278,7 @@ def clean_scores(model: VQAModel, batch: VQABatch) -> Scores:
 
 def _join(
     parts: list[Findings], max_words: int
-) -> tuple[dict[str, ImportanceMaps], Measures, list[QuestionRecord], dict[str, float]]:
+) -> tuple[dict[str, ImportanceMaps], list[QuestionRecord], dict[str, float]]:
     """Findings of all processes in the order of question ids; question maps are padded to one width."""
     records = [record for findings in parts for record in findings.records]
     if not records:
@@ -219,15 +294,9 @@ def _join(
     for name in next(findings for findings in parts if findings.records).maps:
         pieces = [one for findings in parts for one in findings.maps.get(name, [])]
         maps[name] = ImportanceMaps.concatenate(pieces).take(order)
-    measures = {
-        key: np.concatenate([values for findings in parts for values in findings.measures.get(key, [])])[
-            order
-        ]
-        for key in next(findings for findings in parts if findings.records).measures
-    }
     names = {name for findings in parts for name in findings.seconds}
     seconds = {name: sum(findings.seconds.get(name, 0.0) for findings in parts) for name in names}
-    return maps, measures, [records[i] for i in order.tolist()], seconds
+    return maps, [records[i] for i in order.tolist()], seconds
 
 
 def _annotators(human: HumanMaps, question_ids: list[int], grid: int) -> Float[np.ndarray, "N K G G"]:

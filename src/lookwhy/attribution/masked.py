@@ -103,6 +103,7 @@ class CoalitionMethod(MaskMethod):
             )
 
 
+@torch.no_grad()
 def scores_under_masks(
     parts: ModelParts,
     image: Float[Tensor, "3 H W"],

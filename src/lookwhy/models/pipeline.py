@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from jaxtyping import Float, Int64
-from torch import Tensor, cat, nn, stack
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor, nn
 
 from lookwhy.errors import LookwhyError
 from lookwhy.models.protocol import VQAHead, VQAModel
 from lookwhy.towers.incremental import occluded_images
-from lookwhy.towers.masks import Fill, MaskFamily, fill_of
+from lookwhy.towers.masks import Fill, MaskFamily, fill_of, masked_images, pixels_of
 from lookwhy.towers.recipe import ImageRecipe
 from lookwhy.towers.tower import CleanAndOccluded, as_tower
 from lookwhy.types import Explains, Features, Images, Lengths, Scores, Target, Tokens
@@ -117,6 +118,24 @@ class Pipeline(nn.Module):
         """See `Tower.mask_shares`."""
         return self.tower.mask_shares(image, family, grid)
 
+    def showing(
+        self, image: Float[Tensor, "3 H W"], shown: Bool[Tensor, "M p p"], fill: Fill = "patch"
+    ) -> Float[Tensor, "M *D"]:
+        """Features of an image of which only some cells are shown; nothing is stored."""
+        instead = fill_of(image, self.recipe, fill)
+        return self.tower.masked(image, pixels_of(shown, image), instead)
+
+    def unasked(self, views: Features) -> Scores | None:
+        """Probability of each answer to a question without words; None if the head cannot read it.
+
+        The head reads one word with an embedding of zero, from which integrated gradients start, too.
+        """
+        if not isinstance(self.head, VQAHead):
+            return None
+        one = torch.ones(len(views), 1, dtype=torch.int64, device=views.device)
+        code = self.head.read(torch.zeros_like(self.head.embed(one)), one[:, 0])
+        return probabilities(self.head.answer(views, code))
+
     def look(self, features: Features) -> Float[Tensor, "B *view"]:
         """Code of each image from the head, for all questions about it."""
         return self.head.look(features) if isinstance(self.head, VQAHead) else features
@@ -192,9 +211,17 @@ class BlackBox:
         """The image, and then the image under each mask, a part at a time."""
         yield image[None]
         instead = fill_of(image, self.recipe, fill)
-        instead = instead if instead.ndim == 3 else instead[:, None, None]
-        for some in family.masks(image)[:, None].split(self.batch_size):
-            yield image * some + instead * (1 - some)
+        for some in family.masks(image).split(self.batch_size):
+            yield masked_images(image, some, instead)
+
+    def showing(
+        self, image: Float[Tensor, "3 H W"], shown: Bool[Tensor, "M p p"], fill: Fill = "patch"
+    ) -> Float[Tensor, "M 3 H W"]:
+        """Copies of an image of which only some cells are shown."""
+        return masked_images(image, pixels_of(shown, image), fill_of(image, self.recipe, fill))
+
+    def unasked(self, views: Features) -> None:
+        """Nothing: a black box is not asked without words."""
 
     def mask_shares(
         self, image: Float[Tensor, "3 H W"], family: MaskFamily, grid: int
@@ -217,7 +244,7 @@ class BlackBox:
             )
         parts = zip(*(x.split(self.batch_size) for x in (images, tokens, lengths)), strict=True)
         # Clone: the model may normalise its images in place, and they are needed again.
-        return cat([self.model.answer_scores(some.clone(), *question) for some, *question in parts])
+        return torch.cat([self.model.answer_scores(some.clone(), *question) for some, *question in parts])
 
     def scores_of_pairs(
         self,
@@ -229,7 +256,7 @@ class BlackBox:
         """Probabilities of each of Q questions about each of M images."""
         count, questions = len(images), zip(tokens, lengths, strict=True)
         expanded = ((words.expand(count, -1), length.expand(count)) for words, length in questions)
-        return stack([self.scores(images, *question, explains) for question in expanded])
+        return torch.stack([self.scores(images, *question, explains) for question in expanded])
 
 
 ModelParts = Pipeline | BlackBox

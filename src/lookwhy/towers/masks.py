@@ -144,9 +144,8 @@ class Coalitions(MaskFamily):
 
     def masks(self, image: Float[Tensor, "3 H W"]) -> Float[Tensor, "N H W"]:
         """Masks (N, H, W) of 0 and 1, on the image's device."""
-        kept = torch.from_numpy(self.kept(image)).to(image).unflatten(1, (self.cells, self.cells))
-        rows, columns = (membership(length, self.cells, image) for length in image.shape[1:])
-        return torch.einsum("ph,npq,qw->nhw", rows, kept, columns)
+        kept = torch.from_numpy(self.kept(image)).unflatten(1, (self.cells, self.cells))
+        return pixels_of(kept.to(image.device), image)
 
     def _by_shapley_weights(self, random: np.random.Generator) -> Bool[np.ndarray, "N players"]:
         """The empty coalition first, then subsets with their complements."""
@@ -185,6 +184,23 @@ class Squares(MaskFamily):
             top, left = int(random.integers(height - side + 1)), int(random.integers(width - side + 1))
             mask[top : top + side, left : left + side] = 0
         return masks
+
+
+def pixels_of(kept: Bool[Tensor, "M p p"], image: Float[Tensor, "3 H W"]) -> Float[Tensor, "M H W"]:
+    """Masks of 0 and 1 for the pixels of an image, from the kept cells of a grid."""
+    rows, columns = (membership(length, kept.shape[1], image) for length in image.shape[1:])
+    return torch.einsum("ph,npq,qw->nhw", rows, kept.to(image), columns)
+
+
+def masked_images(
+    image: Float[Tensor, "3 H W"],
+    masks: Float[Tensor, "M H W"],
+    instead: Float[Tensor, "3"] | Float[Tensor, "3 H W"],
+) -> Float[Tensor, "M 3 H W"]:
+    """Copies of an image under masks: 1 keeps a pixel, 0 replaces it by a colour or another image's pixel."""
+    other = instead if instead.ndim == 3 else instead[:, None, None]
+    shares = masks[:, None]
+    return image * shares + other * (1 - shares)
 
 
 def fill_of(

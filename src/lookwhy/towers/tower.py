@@ -25,7 +25,7 @@ from lookwhy.towers import devices
 from lookwhy.towers.backward import BackwardPass
 from lookwhy.towers.incremental import IncrementalOcclusion
 from lookwhy.towers.last_maps import split_at_last_maps
-from lookwhy.towers.masks import Fill, MaskFamily, fill_of
+from lookwhy.towers.masks import Fill, MaskFamily, fill_of, masked_images
 from lookwhy.towers.memory import Arrays, Memory, digest_of
 from lookwhy.towers.recipe import ImageRecipe
 from lookwhy.towers.relu_rules import Rule, relu_rule
@@ -144,9 +144,7 @@ class Tower(nn.Module):
             raise LookwhyError(
                 f"expected masks of floats, 1 where a pixel stays, found {masks.dtype}; give masks.float()"
             )
-        instead = fill if fill.ndim == 3 else fill[:, None, None]
-        shares = (some[:, None] for some in masks.split(batch_size))
-        return torch.cat([self(image * some + instead * (1 - some)) for some in shares])
+        return torch.cat([self(masked_images(image, some, fill)) for some in masks.split(batch_size)])
 
     @torch.no_grad()
     def under_masks(

@@ -1,0 +1,113 @@
+"""Deletion and insertion: scores while cells or words are removed, or shown, in decreasing importance.
+
+Cells are removed whole, not pixels: a map of 16 x 16 cells has no order within a cell (Petsiuk et al. 2018
+remove pixels of a smooth map). Cells of equal importance come in random order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from lookwhy.models.pipeline import ModelParts, score_of
+from lookwhy.towers.masks import Fill
+from lookwhy.types import Target
+
+MASKED_AT_ONCE = 64
+"""Number of masked images that go through the image network together."""
+
+
+def decreasing(
+    values: Float[np.ndarray, "N C"], question_ids: Int64[np.ndarray, " N"], seed: int
+) -> Int64[np.ndarray, "N C"]:
+    """Cells of each map by decreasing importance; among equal ones, an order fixed by seed and question.
+
+    Example:
+        >>> decreasing(np.array([[0.1, 0.3, 0.2]]), np.array([7]), seed=0)
+        array([[1, 2, 0]])
+    """
+    return np.stack(
+        [
+            np.lexsort((np.random.default_rng([seed, int(question)]).random(len(one)), -one))
+            for one, question in zip(values, question_ids, strict=True)
+        ]
+    )
+
+
+def shown_after(order: Int64[np.ndarray, "N C"], steps: int) -> Bool[np.ndarray, "N S C"]:
+    """Whether each cell is shown after 0, 1, ... steps of insertion; deletion shows the others.
+
+    After step k, round(k C / steps) cells are shown, the most important first.
+    """
+    ranks = order.argsort(1)
+    counts = np.round(np.arange(steps + 1) * order.shape[1] / steps)
+    return np.asarray(ranks[:, None] < counts[:, None])
+
+
+@torch.no_grad()
+def cell_curves(
+    parts: ModelParts,
+    image: Float[Tensor, "3 H W"],
+    shown: Bool[np.ndarray, "Q S C"],
+    fill: Fill,
+    tokens: Int64[Tensor, "Q T"],
+    lengths: Int64[Tensor, " Q"],
+    target: Target,
+) -> Float[np.ndarray, "Q S"]:
+    """Probability of each question's answer while only some cells of its image are shown.
+
+    Args:
+        parts: the model.
+        image: the image of all these questions.
+        shown: whether each of S versions of the image shows each cell of a square grid, for each question.
+        fill: what takes the place of the other cells.
+        tokens: words of the questions.
+        lengths: numbers of words.
+        target: explained answers.
+    """
+    grid, count = round(shown.shape[2] ** 0.5), shown.shape[1]
+    cells = torch.from_numpy(shown.reshape(-1, grid, grid))
+    found = []
+    for start in range(0, len(cells), MASKED_AT_ONCE):
+        some = cells[start : start + MASKED_AT_ONCE]
+        views = parts.look(parts.showing(image, some.to(image.device), fill))
+        rows = torch.arange(start, start + len(some), device=tokens.device) // count
+        scores = parts.scores(views, tokens[rows], lengths[rows])
+        found.append(score_of(scores, target[rows]).double().cpu())
+    return torch.cat(found).view(-1, count).numpy()
+
+
+@torch.no_grad()
+def word_curves(
+    parts: ModelParts,
+    view: Float[Tensor, " *view"],
+    words: Int64[Tensor, " T"],
+    shown: Bool[np.ndarray, "S T"],
+    target: Target,
+) -> Float[np.ndarray, " S"]:
+    """Probability of one question's answer while only some of its words are asked.
+
+    A version without any word is NaN unless the model can read an empty question (`Pipeline.unasked`).
+    """
+    kept = [words[torch.from_numpy(one).to(words.device)] for one in shown]
+    values = np.full(len(kept), np.nan)
+    some = [place for place, one in enumerate(kept) if len(one)]
+    lengths = torch.tensor([len(kept[place]) for place in some], device=words.device)
+    views = view.expand(len(some), *view.shape)
+    scores = parts.scores(views, pad_sequence([kept[place] for place in some], batch_first=True), lengths)
+    values[some] = score_of(scores, target.expand(len(some), *target.shape[1:])).double().cpu().numpy()
+    unasked = parts.unasked(view[None])
+    if unasked is not None:
+        values[[place for place, one in enumerate(kept) if not len(one)]] = float(score_of(unasked, target))
+    return values
+
+
+def on_shares(curves: Sequence[Float[np.ndarray, " S"]], points: int = 11) -> Float[np.ndarray, "N points"]:
+    """Curves of different numbers of steps at common shares of the way, interpolated linearly."""
+    shares = np.linspace(0, 1, points)
+    return np.stack([np.interp(shares, np.linspace(0, 1, len(one)), one) for one in curves])

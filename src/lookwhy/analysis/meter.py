@@ -1,0 +1,284 @@
+"""Measures the faithfulness of maps while they are made: what needs the model, for each question.
+
+`faithfulness.py` defines the measures. From the mask bank, the correlation and infidelity cost only the head.
+Deletion, insertion and max-sensitivity run the image network again, so they are measured for a few questions.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence, Set
+from dataclasses import replace
+from functools import cached_property
+from typing import TypeVar
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from lookwhy.analysis.agreement import centre_prior, random_maps
+from lookwhy.analysis.deletion import cell_curves, decreasing, on_shares, shown_after, word_curves
+from lookwhy.analysis.faithfulness import (
+    Faithfulness,
+    area_under_steps,
+    faithfulness_correlation,
+    infidelity,
+    max_sensitivity,
+    normalised_area,
+)
+from lookwhy.analysis.statistics import Estimate
+from lookwhy.attribution import Attributor
+from lookwhy.attribution.base import features_of, maps_of, rows_by_image
+from lookwhy.attribution.masked import ON_BLACK_BOX, scores_under_masks
+from lookwhy.models.pipeline import Pipeline, parts_of
+from lookwhy.models.protocol import VQAModel
+from lookwhy.stopwatch import part
+from lookwhy.towers.masks import MaskFamily
+from lookwhy.towers.tower import Tower
+from lookwhy.types import Curve, ImportanceMaps, Target, VQABatch
+
+Values = dict[str, dict[int, float]]
+"""A value by question id, NaN where undefined, by the key of its mean; only questions that were measured."""
+PointsOf = dict[str, dict[int, Float[np.ndarray, " points"]]]
+"""A curve by question id, at `on_shares`, by key."""
+Value = TypeVar("Value")
+Column = Float[np.ndarray, " N"]
+RANDOM, CENTRE = "random", "centre_prior"
+
+
+class FaithfulnessMeter:
+    """The measures of faithfulness of all methods of an analysis.
+
+    Args:
+        model: the explained model.
+        settings: which measures, and of how many questions.
+        grid: cells along each side of the image maps.
+        epoch: epoch of the model; None if unknown.
+        chosen: ids of the questions with curves; by default the first ones that come.
+
+    Attributes:
+        values: values by key and question id.
+        curves: curves by key and question id.
+    """
+
+    def __init__(
+        self,
+        model: VQAModel,
+        settings: Faithfulness,
+        grid: int,
+        epoch: int | None = None,
+        chosen: Set[int] | None = None,
+    ) -> None:
+        self.values: Values = defaultdict(dict)
+        self.curves: PointsOf = defaultdict(dict)
+        self._model, self._settings, self._grid, self._chosen = model, settings, grid, chosen
+        self._parts = parts_of(model, ON_BLACK_BOX)
+        self._has_curves = settings.has_curves(epoch)
+        self._came: list[int] = []
+
+    def measure_images(
+        self, maps: Sequence[ImportanceMaps], methods: Sequence[Attributor], batch: VQABatch, target: Target
+    ) -> None:
+        """Measure the image maps of a batch, beside those of a random map and of the centre prior."""
+        ids = batch.question_ids.cpu().numpy()
+        found = {one.method: one.values.double().numpy().reshape(len(ids), -1) for one in maps}
+        found[RANDOM] = random_maps(ids, self._grid, self._settings.seed).reshape(len(ids), -1)
+        found[CENTRE] = centre_prior(len(ids), self._grid).reshape(len(ids), -1)
+        if self._settings.masks:
+            with part("faithfulness: from the mask bank"):
+                self._from_bank(found, batch, target)
+        rows = self._rows_with_curves(ids)
+        if len(rows):
+            some, answers = batch.take(rows), target[rows]
+            with part("faithfulness: deletion and insertion"):
+                self._delete_cells({name: one[rows.numpy()] for name, one in found.items()}, some, answers)
+            if self._settings.sensitivity:
+                with part("faithfulness: max-sensitivity"):
+                    self._change_pixels(maps, methods, rows, some, answers)
+
+    def measure_words(self, maps: Sequence[ImportanceMaps], batch: VQABatch, target: Target) -> None:
+        """Deletion and insertion of the words of a batch, beside a random order of the words."""
+        ids = batch.question_ids.cpu().numpy()
+        rows = self._rows_with_curves(ids).tolist()
+        if not rows:
+            return
+        with part("faithfulness: words"), torch.no_grad():
+            views = self._parts.look(features_of(self._parts, batch, "an analysis"))
+            random = np.stack(
+                [
+                    np.random.default_rng([self._settings.seed, int(i)]).random(batch.tokens.shape[1])
+                    for i in ids
+                ]
+            )
+            found = {one.method: one.values.double().numpy() for one in maps} | {RANDOM: random}
+            undefined = {(one.method, row) for one in maps for row in rows if not one.valid[row].any()}
+            for row in rows:
+                length = int(batch.lengths[row])
+                asked = batch.tokens[row, :length]
+                for name, values in found.items():
+                    order = decreasing(
+                        values[row : row + 1, :length], ids[row : row + 1], self._settings.seed
+                    )
+                    shown = shown_after(order, length)[0]
+                    for kind, some in (("insertion", shown), ("deletion", ~shown)):
+                        curve = word_curves(self._parts, views[row], asked, some, target[row : row + 1])
+                        key = f"question/{name}/faithfulness/{kind}"
+                        if (name, row) in undefined:
+                            self.values[key][int(ids[row])] = float("nan")
+                            continue
+                        self.values[key][int(ids[row])] = float(area_under_steps(curve[None])[0])
+                        self.curves[key][int(ids[row])] = on_shares([curve])[0]
+
+    def _rows_with_curves(self, ids: Int64[np.ndarray, " B"]) -> Int64[Tensor, " R"]:
+        """Rows of the questions with deletion, insertion and max-sensitivity."""
+        if not self._has_curves:
+            return torch.zeros(0, dtype=torch.int64)
+        if self._chosen is None:
+            self._came += [one for one in ids.tolist() if one not in self._came]
+        chosen = set(self._came[: self._settings.curves]) if self._chosen is None else self._chosen
+        return torch.tensor([row for row, one in enumerate(ids.tolist()) if one in chosen], dtype=torch.int64)
+
+    def _keep(self, name: str, measure: str, ids: Sequence[int], values: Float[np.ndarray, " N"]) -> None:
+        found = self.values[f"image/{name}/faithfulness/{measure}"]
+        found |= dict(zip(ids, values.tolist(), strict=True))
+
+    def _from_bank(self, found: dict[str, Float[np.ndarray, "B C"]], batch: VQABatch, target: Target) -> None:
+        assert batch.images is not None
+        for rows in rows_by_image(batch):
+            image, ids = batch.images[rows[0]], batch.question_ids[rows].tolist()
+
+            def falls_under(
+                family: MaskFamily, rows: Tensor = rows, image: Tensor = image
+            ) -> tuple[Float[np.ndarray, "M C"], Float[np.ndarray, "Q M"]]:
+                removed = 1 - self._parts.mask_shares(image, family, self._grid).flatten(1).double()
+                scores = scores_under_masks(
+                    self._parts, image, family, self._settings.fill,
+                    batch.tokens[rows], batch.lengths[rows], target[rows],
+                )  # fmt: skip
+                return removed.cpu().numpy(), (scores[:, :1] - scores[:, 1:]).cpu().numpy()
+
+            coalitions, squares = (
+                falls_under(f) for f in (self._settings.coalitions, self._settings.squares)
+            )
+            for name, values in found.items():
+                own = values[rows.numpy()]
+                self._keep(
+                    name, "correlation", ids, faithfulness_correlation(coalitions[0], own, coalitions[1])
+                )
+                for measure, one in infidelity(squares[0], own, squares[1]).items():
+                    self._keep(name, measure, ids, one)
+
+    def _delete_cells(
+        self, found: dict[str, Float[np.ndarray, "R C"]], batch: VQABatch, target: Target
+    ) -> None:
+        assert batch.images is not None
+        ids, names = batch.question_ids.cpu().numpy(), list(found)
+        orders = {name: decreasing(values, ids, self._settings.seed) for name, values in found.items()}
+        for rows in rows_by_image(batch):
+            image, own, count = batch.images[rows[0]], ids[rows.numpy()].tolist(), len(rows)
+            order = np.concatenate([orders[name][rows.numpy()] for name in names])
+            shown = shown_after(order, self._settings.steps)
+            again = rows.repeat(len(names))
+            asked = batch.tokens[again], batch.lengths[again], target[again]
+            for fill in self._settings.fills:
+                for kind, some in (("insertion", shown), ("deletion", ~shown)):
+                    curves = cell_curves(self._parts, image, some, fill, *asked)
+                    clean, blind = curves[:, [-1, 0] if kind == "insertion" else [0, -1]].T
+                    areas = area_under_steps(curves)
+                    normalised = normalised_area(areas, clean, blind)
+                    for at, name in enumerate(names):
+                        mine = slice(at * count, (at + 1) * count)
+                        self._keep(name, f"{kind}_{fill}", own, areas[mine])
+                        self._keep(name, f"{kind}_{fill}_normalised", own, normalised[mine])
+                        key = f"image/{name}/faithfulness/{kind}_{fill}"
+                        self.curves[key] |= dict(zip(own, on_shares([*curves[mine]]), strict=True))
+                needless = self.values[f"modality/image_not_needed_{fill}"]
+                needless |= dict(zip(own, (clean <= blind)[:count].astype(float).tolist(), strict=True))
+
+    def _change_pixels(
+        self,
+        maps: Sequence[ImportanceMaps],
+        methods: Sequence[Attributor],
+        rows: Int64[Tensor, " R"],
+        batch: VQABatch,
+        target: Target,
+    ) -> None:
+        assert batch.images is not None
+        ids = batch.question_ids.tolist()
+        near: dict[str, list[Float[np.ndarray, "R C"]]] = defaultdict(list)
+        for sample in range(self._settings.sensitivity):
+            # All questions of an image get the same copy, because methods run once an image.
+            moved = torch.stack([image + self._noise(image, sample) for image in batch.images])
+            changed = replace(batch, images=moved, features=None)
+            for method in methods:
+                found = maps_of(method, self._without_memory, changed, target)
+                near[method.name].append(found.values.double().numpy().reshape(len(ids), -1))
+        for one in maps:
+            own = one.values[rows].double().numpy().reshape(len(ids), -1)
+            self._keep(one.method, "max_sensitivity", ids, max_sensitivity(own, np.stack(near[one.method])))
+
+    def _noise(self, image: Float[Tensor, "3 H W"], sample: int) -> Float[Tensor, "3 H W"]:
+        """Uniform noise of at most the radius, fixed by seed, sample and shape."""
+        recipe, radius = self._parts.recipe, self._settings.radius
+        if recipe:
+            black, white = (recipe.color((level,) * 3).to(image) for level in (0.0, 255.0))
+            bound = radius * (white - black).abs()[:, None, None]
+        else:
+            bound = radius * (image.max() - image.min())
+        random = np.random.default_rng([self._settings.seed, sample])
+        drawn = torch.from_numpy(random.uniform(-1, 1, image.shape)).to(image)
+        return bound * drawn
+
+    @cached_property
+    def _without_memory(self) -> VQAModel:
+        """The same model, of whose changed images nothing is stored."""
+        if not isinstance(self._model, Pipeline):
+            return self._model
+        tower = self._model.tower
+        return Pipeline(Tower(tower.network, tower.recipe), self._model.head)
+
+
+def joined(parts: Iterable[dict[str, dict[int, Value]]]) -> dict[str, dict[int, Value]]:
+    """Values, or curves, by key and question id, of all processes."""
+    found: dict[str, dict[int, Value]] = {}
+    for values in parts:
+        for key, of_question in values.items():
+            found.setdefault(key, {}).update(of_question)
+    return found
+
+
+def minus_random(values: Values) -> Values:
+    """For each measure of a method, its difference from that of the random map of the same question."""
+    found: Values = {}
+    for key, of_question in values.items():
+        domain, _, rest = key.partition("/")
+        method, _, measure = rest.partition("/")
+        other = values.get(f"{domain}/{RANDOM}/{measure}")
+        if other and method != RANDOM:
+            found[f"{key}_minus_random"] = {
+                one: value - other[one] for one, value in of_question.items() if one in other
+            }
+    return found
+
+
+def mean_curves(curves: PointsOf, mean: Callable[[Column, list[int]], Estimate]) -> dict[str, Curve]:
+    """Mean of each curve over questions, with its interval at each point ("low", "high").
+
+    `mean` computes an estimate from values and their question ids.
+    """
+    result: dict[str, Curve] = {}
+    for key, of_question in sorted(curves.items()):
+        ids = [*of_question]
+        stacked = np.stack([of_question[one] for one in ids])
+        points = [mean(column, ids) for column in stacked.T]
+        shares = np.linspace(0, 1, len(points))
+        curve: Curve = {"x": [], "y": [], "low": [], "high": [], "n": []}
+        for share, one in zip(shares.tolist(), points, strict=True):
+            if np.isfinite([one.mean, one.ci_low, one.ci_high]).all():
+                row = (share, one.mean, one.ci_low, one.ci_high, float(one.n))
+                for values, value in zip(curve.values(), row, strict=True):
+                    values.append(value)
+        if curve["x"]:
+            result[key] = curve
+    return result
