@@ -92,18 +92,19 @@ def word_curves(
 ) -> Float[np.ndarray, " S"]:
     """Probability of one question's answer while only some of its words are asked.
 
-    A version without any word is NaN unless the model can read an empty question (`Pipeline.unasked`).
+    A version without any word is NaN for models that cannot read it.
     """
     kept = [words[torch.from_numpy(one).to(words.device)] for one in shown]
+    if not parts.has_codes:
+        some = [place for place, one in enumerate(kept) if len(one)]
+        lengths = torch.tensor([len(kept[place]) for place in some], device=words.device)
+        tokens = pad_sequence([kept[place] for place in some], batch_first=True)
+        scores = parts.scores(view.expand(len(some), *view.shape), tokens, lengths)
+    else:
+        some = [*range(len(kept))]
+        scores = parts.scores_of_codes(view.expand(len(kept), *view.shape), parts.codes(kept))
     values = np.full(len(kept), np.nan)
-    some = [place for place, one in enumerate(kept) if len(one)]
-    lengths = torch.tensor([len(kept[place]) for place in some], device=words.device)
-    views = view.expand(len(some), *view.shape)
-    scores = parts.scores(views, pad_sequence([kept[place] for place in some], batch_first=True), lengths)
     values[some] = score_of(scores, target.expand(len(some), *target.shape[1:])).double().cpu().numpy()
-    unasked = parts.unasked(view[None])
-    if unasked is not None:
-        values[[place for place, one in enumerate(kept) if not len(one)]] = float(score_of(unasked, target))
     return values
 
 

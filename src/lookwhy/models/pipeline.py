@@ -6,11 +6,13 @@ same methods, so an attribution method that needs only scores runs on both.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import cast
 
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from lookwhy.errors import LookwhyError
 from lookwhy.models.protocol import VQAHead, VQAModel
@@ -125,16 +127,25 @@ class Pipeline(nn.Module):
         instead = fill_of(image, self.recipe, fill)
         return self.tower.masked(image, pixels_of(shown, image), instead)
 
-    def unasked(self, views: Features) -> Scores | None:
-        """Probability of each answer to a question without words; None if the head cannot read it.
+    @property
+    def has_codes(self) -> bool:
+        """Whether the head can read a question apart from its image, and one without words."""
+        return isinstance(self.head, VQAHead)
 
-        The head reads one word with an embedding of zero, from which integrated gradients start, too.
-        """
-        if not isinstance(self.head, VQAHead):
-            return None
-        one = torch.ones(len(views), 1, dtype=torch.int64, device=views.device)
-        code = self.head.read(torch.zeros_like(self.head.embed(one)), one[:, 0])
-        return probabilities(self.head.answer(views, code))
+    def codes(self, questions: Sequence[Int64[Tensor, " _"]]) -> Float[Tensor, "Q *code"]:
+        """Code of each question from a `VQAHead`; a question without words is one embedding of zero."""
+        head = cast(VQAHead, self.head)
+        lengths = torch.tensor([max(1, len(one)) for one in questions], device=questions[0].device)
+        tokens = [one if len(one) else one.new_ones(1) for one in questions]
+        embedded = head.embed(pad_sequence(tokens, batch_first=True))
+        is_empty = torch.tensor([not len(one) for one in questions], device=embedded.device)
+        return head.read(embedded.masked_fill(is_empty[:, None, None], 0.0), lengths)
+
+    def scores_of_codes(
+        self, views: Features, codes: Float[Tensor, "B *code"], explains: Explains = "probability"
+    ) -> Scores:
+        """Scores from codes of images and codes of questions, pair by pair."""
+        return as_explained(self._logits(views, codes), explains)
 
     def look(self, features: Features) -> Float[Tensor, "B *view"]:
         """Code of each image from the head, for all questions about it."""
@@ -186,6 +197,7 @@ class BlackBox:
     One call of the model gets `batch_size` images and returns only probabilities of answers.
     """
 
+    has_codes = False
     questions_at_once = 16
     explained_at_once = 1  # a slow model shows its progress question by question
 
@@ -219,9 +231,6 @@ class BlackBox:
     ) -> Float[Tensor, "M 3 H W"]:
         """Copies of an image of which only some cells are shown."""
         return masked_images(image, pixels_of(shown, image), fill_of(image, self.recipe, fill))
-
-    def unasked(self, views: Features) -> None:
-        """Nothing: a black box is not asked without words."""
 
     def mask_shares(
         self, image: Float[Tensor, "3 H W"], family: MaskFamily, grid: int

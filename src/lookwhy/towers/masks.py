@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -38,7 +38,7 @@ class MaskFamily(ABC):
     """Random masks of one kind; the settings, the image and the seed fix every mask.
 
     Attributes:
-        count: number of masks.
+        count: number of draws, in most families the number of masks.
         seed: seed beside the image.
     """
 
@@ -48,6 +48,11 @@ class MaskFamily(ABC):
     def __post_init__(self) -> None:
         if self.count < 1:
             raise LookwhyError(f"expected at least 1 mask, found {self.count}; raise the number of masks")
+
+    @property
+    def size(self) -> int:
+        """Number of masks."""
+        return self.count
 
     @abstractmethod
     def masks(self, image: Float[Tensor, "3 H W"]) -> Float[Tensor, "N H W"]:
@@ -126,6 +131,11 @@ class Coalitions(MaskFamily):
         """Whether the family holds all coalitions, each once."""
         return self.players <= MOST_ENUMERATED and self.count >= 2**self.players
 
+    @property
+    def size(self) -> int:
+        """Number of masks."""
+        return 2**self.players if self.is_complete else self.count
+
     def describe(self) -> dict[str, object]:
         """The family in plain types: all coalitions are the same family, however they would be drawn."""
         if self.is_complete:
@@ -157,6 +167,37 @@ class Coalitions(MaskFamily):
         subsets = ranks < drawn[:, None]
         pairs = np.stack([subsets, ~subsets], axis=1).reshape(-1, self.players)
         return np.concatenate([np.zeros((1, self.players), bool), pairs])[: self.count]
+
+
+@dataclass(frozen=True)
+class CellOrders(MaskFamily):
+    """The image while its cells appear one by one, in random orders; `count` is the number of orders.
+
+    The first mask shows nothing. Then come, order by order, those of the first 1, 2, ... cells. The whole image
+    is no mask of the family.
+
+    Example:
+        >>> CellOrders(count=3, cells=2).size
+        10
+    """
+
+    cells: int = 4
+
+    @property
+    def size(self) -> int:
+        """Number of masks."""
+        return 1 + self.count * (self.cells**2 - 1)
+
+    def orders(self, image: Float[Tensor, "3 H W"]) -> Int64[np.ndarray, "R cells"]:
+        """Cells in the order in which they appear."""
+        return self._random(image).random((self.count, self.cells**2)).argsort(1)
+
+    def masks(self, image: Float[Tensor, "3 H W"]) -> Float[Tensor, "N H W"]:
+        """Masks (N, H, W) of 0 and 1, on the image's device."""
+        ranks = self.orders(image).argsort(1)
+        shown = ranks[:, None] < np.arange(1, self.cells**2)[:, None]
+        kept = np.concatenate([np.zeros((1, self.cells**2), bool), shown.reshape(-1, self.cells**2)])
+        return pixels_of(torch.from_numpy(kept).to(image.device).unflatten(1, (self.cells,) * 2), image)
 
 
 @dataclass(frozen=True)
