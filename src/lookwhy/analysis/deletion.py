@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from lookwhy.models.pipeline import ModelParts, score_of
+from lookwhy.models.pipeline import ModelParts, Pipeline, score_of
 from lookwhy.towers.masks import Fill
 from lookwhy.types import Target
 
@@ -95,7 +95,7 @@ def word_curves(
     A version without any word is NaN for models that cannot read it.
     """
     kept = [words[torch.from_numpy(one).to(words.device)] for one in shown]
-    if not parts.has_codes:
+    if not isinstance(parts, Pipeline) or not parts.has_codes:
         some = [place for place, one in enumerate(kept) if len(one)]
         lengths = torch.tensor([len(kept[place]) for place in some], device=words.device)
         tokens = pad_sequence([kept[place] for place in some], batch_first=True)

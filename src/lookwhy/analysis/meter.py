@@ -27,6 +27,7 @@ from lookwhy.analysis.faithfulness import (
     max_sensitivity,
     normalised_area,
 )
+from lookwhy.analysis.questions import FirstQuestions
 from lookwhy.analysis.statistics import Estimate
 from lookwhy.attribution import Attributor
 from lookwhy.attribution.base import features_of, maps_of, rows_by_image
@@ -72,10 +73,10 @@ class FaithfulnessMeter:
     ) -> None:
         self.values: Values = defaultdict(dict)
         self.curves: PointsOf = defaultdict(dict)
-        self._model, self._settings, self._grid, self._chosen = model, settings, grid, chosen
+        self._model, self._settings, self._grid = model, settings, grid
+        self._chosen = FirstQuestions(settings.curves, chosen)
         self._parts = parts_of(model, ON_BLACK_BOX)
         self._has_curves = settings.has_curves(epoch)
-        self._came: list[int] = []
 
     def measure_images(
         self, maps: Sequence[ImportanceMaps], methods: Sequence[Attributor], batch: VQABatch, target: Target
@@ -132,12 +133,7 @@ class FaithfulnessMeter:
 
     def _rows_with_curves(self, ids: Int64[np.ndarray, " B"]) -> Int64[Tensor, " R"]:
         """Rows of the questions with deletion, insertion and max-sensitivity."""
-        if not self._has_curves:
-            return torch.zeros(0, dtype=torch.int64)
-        if self._chosen is None:
-            self._came += [one for one in ids.tolist() if one not in self._came]
-        chosen = set(self._came[: self._settings.curves]) if self._chosen is None else self._chosen
-        return torch.tensor([row for row, one in enumerate(ids.tolist()) if one in chosen], dtype=torch.int64)
+        return torch.tensor(self._chosen.rows(ids.tolist()) if self._has_curves else [], dtype=torch.int64)
 
     def _keep(self, name: str, measure: str, ids: Sequence[int], values: Float[np.ndarray, " N"]) -> None:
         found = self.values[f"image/{name}/faithfulness/{measure}"]

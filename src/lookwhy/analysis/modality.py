@@ -1,14 +1,14 @@
 """How much of an answer comes from the question, and how much from the image (T-SHAP).
 
 MM-SHAP (Parcalabescu & Frank 2023, "MM-SHAP: A performance-agnostic metric for measuring multimodal
-contributions") takes the Shapley values phi of the words of the question and of the cells of the image, for the
-probability of the model's own answer::
+contributions") takes the Shapley values phi of the words of the question and of the cells of the image, for
+the probability of the model's own answer::
 
     T-SHAP = sum over words |phi| / (sum over words |phi| + sum over cells |phi|)
 
-There are ceil(sqrt(words))^2 cells, so both sides have about as many players. A token without a letter or digit
-is no player and always stays. A word that is absent is taken out of the question; a question without words is
-one embedding of zero. Absent cells are filled; as the fill moves the share, two fills are reported.
+There are ceil(sqrt(words))^2 cells, so both sides have about as many players. A token without a letter or
+digit is no player and always stays. A word that is absent is taken out of the question; a question without
+words is one embedding of zero. Absent cells are filled; as the fill moves the share, two are reported.
 
 With all coalitions enumerated the values are exact, and a model that ignores the image gives exactly 1. Else
 they come from random orders of all players: each order of the cells belongs to the image and is in the mask
@@ -20,7 +20,7 @@ Beside it stands the game of two players, question and image, which is exact wit
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from math import ceil, lgamma, sqrt
 
@@ -29,10 +29,12 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from lookwhy.analysis.questions import FirstQuestions
 from lookwhy.errors import LookwhyError
 from lookwhy.models.pipeline import Pipeline, pipeline_of
-from lookwhy.models.protocol import VQAHead, VQAModel
+from lookwhy.models.protocol import VQAModel
 from lookwhy.towers.masks import MOST_ENUMERATED, CellOrders, Coalitions, Fill
+from lookwhy.types import VQABatch
 
 PAIRS_AT_ONCE = 1 << 14
 """Number of pairs of a partial question and a partial image that are answered together; bounds the memory."""
@@ -96,20 +98,46 @@ class TextShare:
 
 
 class ModalityMeter:
-    """The shares of a model with a `VQAHead`.
+    """The shares of the questions of an analysis, for a model with a `VQAHead`.
+
+    Args:
+        model: the model.
+        settings: players, fills and number of questions.
+        chosen: ids of the questions that are measured; by default the first ones that come.
+
+    Attributes:
+        values: values by key and question id.
 
     Raises:
         LookwhyError: the model is a black box, or its head cannot read a question without words.
     """
 
-    def __init__(self, model: VQAModel, settings: Modality) -> None:
+    def __init__(self, model: VQAModel, settings: Modality, chosen: Set[int] | None = None) -> None:
+        self.values: dict[str, dict[int, float]] = {}
         self._parts: Pipeline = pipeline_of(model, "the modality share")
-        if not isinstance(self._parts.head, VQAHead):
+        if not self._parts.has_codes:
             raise LookwhyError(
                 f"expected a VQAHead for the modality share, which asks questions without words, found "
                 f"{type(self._parts.head).__name__}; leave modality out of the plan"
             )
-        self._settings = settings
+        self._settings, self._chosen = settings, FirstQuestions(settings.questions, chosen)
+
+    def measure(self, batch: VQABatch, words: Sequence[Sequence[str]]) -> None:
+        """Measure the chosen questions of a batch with pixels; `words` are those that the model read."""
+        assert batch.images is not None
+        for row in self._chosen.rows(batch.question_ids.tolist()):
+            asked = batch.tokens[row, : int(batch.lengths[row])]
+            is_word = [any(map(str.isalnum, word)) for word in words[row]]
+            for fill in self._settings.fills:
+                found = self.share(batch.images[row], asked, is_word, fill)
+                ending = "" if fill == self._settings.fills[0] else f"_{fill}"
+                measured = {
+                    f"text_share{ending}": found.text_share,
+                    f"two_player_text_share{ending}": found.two_players,
+                    "exact": float(found.is_exact),
+                }
+                for name, value in measured.items():
+                    self.values.setdefault(f"modality/{name}", {})[int(batch.question_ids[row])] = value
 
     @torch.no_grad()
     def share(

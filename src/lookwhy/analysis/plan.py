@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from lookwhy.analysis.faithfulness import Faithfulness
+from lookwhy.analysis.modality import Modality
 from lookwhy.analysis.rank_correlation import Constant, Ranking, Ties
 from lookwhy.attribution import Attributor, GuidedBackprop, Occlusion, WordDrop, WordGradient
 from lookwhy.data.annotators import Resize
@@ -51,6 +52,7 @@ class AnalysisPlan:
             answer; or the `contrast` of the predicted answer with another one: why A, and not B.
         against: the other answer of a contrast; empty: the second most probable one.
         faithfulness: measures of the maps' faithfulness to the model; None: none, as in the paper.
+        modality: share of the question in the answers; None: not measured.
 
     Example:
         >>> plan = AnalysisPlan(image_methods=[Occlusion(grid=14)], grid=14)
@@ -76,6 +78,7 @@ class AnalysisPlan:
     target: TargetAnswer = "predicted"
     against: str = ""
     faithfulness: Faithfulness | None = None
+    modality: Modality | None = None
 
     def __post_init__(self) -> None:
         for name in ("num_questions", "num_images"):
@@ -161,8 +164,9 @@ class AnalysisPlan:
         """The resolved plan in plain types; `from_dict` reads it back."""
         methods = ("image_methods", "question_methods")
         settings = {name: value for name, value in vars(self).items() if name not in methods}
-        plain = settings | {"faithfulness": self.faithfulness and asdict(self.faithfulness)}
-        return plain | {name: [_describe(method) for method in getattr(self, name)] for name in methods}
+        for name in ("faithfulness", "modality"):
+            settings[name] = settings[name] and asdict(settings[name])
+        return settings | {name: [_describe(method) for method in getattr(self, name)] for name in methods}
 
     @classmethod
     def from_dict(cls, settings: object, source: str) -> AnalysisPlan:

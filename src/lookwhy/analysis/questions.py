@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -100,3 +100,29 @@ def question_records(
 
 def _at(items: Sequence[Any], row: int, otherwise: Any) -> Any:
     return items[row] if items else otherwise
+
+
+class FirstQuestions:
+    """Chooses the questions of a costly measure: named ones, or the first that come.
+
+    Args:
+        number: how many; None: all.
+        named: their ids, where they are known before.
+
+    Example:
+        >>> FirstQuestions(2).rows([7, 8, 9])
+        [0, 1]
+    """
+
+    def __init__(self, number: int | None, named: Set[int] | None = None) -> None:
+        self._number, self._named = number, named
+        self._came: set[int] = set()
+
+    def rows(self, question_ids: Sequence[int]) -> list[int]:
+        """Rows of the chosen ones among these questions."""
+        if self._named is not None:
+            return [row for row, one in enumerate(question_ids) if one in self._named]
+        for one in question_ids:
+            if self._number is None or len(self._came) < self._number:
+                self._came.add(one)
+        return [row for row, one in enumerate(question_ids) if one in self._came]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import NamedTuple
@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from lookwhy import __version__
 from lookwhy.analysis.evaluate import evaluate
 from lookwhy.analysis.meter import FaithfulnessMeter, PointsOf, Values, joined
+from lookwhy.analysis.modality import ModalityMeter
 from lookwhy.analysis.part_of_speech import Tagger, find_tagger, frequent_groups
 from lookwhy.analysis.plan import AnalysisPlan
 from lookwhy.analysis.questions import QuestionRecord, question_records
@@ -63,7 +64,7 @@ def run_analysis(
     total: int | None = None,
     max_words: int = 0,
     epoch: int | None = None,
-    with_curves: Set[int] | None = None,
+    first: Sequence[int] | None = None,
 ) -> AnalysisResult:
     """Explain every question of the batches and measure the explanations.
 
@@ -84,7 +85,8 @@ def run_analysis(
         total: number of questions, for a progress bar; None: no progress bar.
         max_words: smallest number of columns of the maps over words.
         epoch: epoch of the model, by which a plan chooses when to measure deletion and insertion.
-        with_curves: ids of the questions with deletion and insertion; by default the first that come.
+        first: ids of all questions of all processes in their order, so that each process knows which are the
+            first, which the costly measures take; by default those of `batches`.
 
     Returns:
         The result, with the questions in the order of their ids.
@@ -104,14 +106,21 @@ def run_analysis(
     bar = progress(desc="explaining", shown=total is not None, total=total, unit="question", leave=False)
     reader = _Reader(model, answers, words or tokenize, tagger, bar, plan)
     if plan.faithfulness:
-        reader.meter = FaithfulnessMeter(model, plan.faithfulness, plan.grid, epoch, with_curves)
+        named = None if first is None else {*first[: plan.faithfulness.curves]}
+        reader.faithfulness = FaithfulnessMeter(model, plan.faithfulness, plan.grid, epoch, named)
+    if plan.modality:
+        named = None if first is None else {*first[: plan.modality.questions]}
+        reader.modality = ModalityMeter(model, plan.modality, named)
     with explaining(model), recording(reader.findings.seconds), bar:
         at_once = parts_of(model).explained_at_once
         for some in _grouped(reader.image_maps(batches), lambda _: at_once):
             reader.explain_words(some)
             bar.update(0 if plan.image_methods else len(some.batch))
-    if reader.meter:
-        reader.findings.values, reader.findings.curves = reader.meter.values, reader.meter.curves
+    if reader.faithfulness:
+        reader.findings.values |= reader.faithfulness.values
+        reader.findings.curves |= reader.faithfulness.curves
+    if reader.modality:
+        reader.findings.values |= reader.modality.values
     parts = gather(reader.findings)
     maps, records, seconds = _join(parts, max_words)
     with recording(seconds), part("statistics"):
@@ -159,7 +168,8 @@ class _Reader:
     tagger: Tagger
     bar: Bar
     plan: AnalysisPlan
-    meter: FaithfulnessMeter | None = None
+    faithfulness: FaithfulnessMeter | None = None
+    modality: ModalityMeter | None = None
     findings: Findings = field(default_factory=Findings)
 
     def answer(self, batch: VQABatch) -> _Predictions:
@@ -191,17 +201,22 @@ class _Reader:
         for some in _grouped(predictions, size):
             methods = self.plan.image_methods
             maps = self._explain(methods, some)
-            if self.meter and methods:
+            if self.faithfulness and methods:
                 self.bar.set_description("measuring faithfulness")
-                self.meter.measure_images(maps, methods, *some)
+                self.faithfulness.measure_images(maps, methods, *some)
+            if self.modality:
+                self.bar.set_description("measuring the share of the question")
+                with part("modality"):
+                    of_id = {record.question_id: record.words for record in self.findings.records}
+                    self.modality.measure(some.batch, [of_id[i] for i in some.batch.question_ids.tolist()])
             self.bar.update(len(some.batch) if methods else 0)
             yield some._replace(batch=replace(some.batch, images=None))
 
     def explain_words(self, some: _Predictions) -> None:
         """Run the question methods."""
         maps = self._explain(self.plan.question_methods, some)
-        if self.meter and maps:
-            self.meter.measure_words(maps, *some)
+        if self.faithfulness and maps:
+            self.faithfulness.measure_words(maps, *some)
 
     def _explain(self, methods: Sequence[Attributor], some: _Predictions) -> list[ImportanceMaps]:
         found = []

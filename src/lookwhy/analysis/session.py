@@ -103,7 +103,7 @@ class AnalysisSession:
             total=-(-len(self.rows) // world_size) if progress else None,
             max_words=self.data.max_length,
             epoch=epoch,
-            with_curves=self._with_curves,
+            first=self.data.prepro.test.question_ids[self.rows].tolist(),
         )
         result.manifest |= {
             "epoch": epoch,
@@ -119,12 +119,6 @@ class AnalysisSession:
             "image_root": str(self.data.image_root.resolve()) if self.data.image_root else "",
         }
         return result
-
-    @property
-    def _with_curves(self) -> set[int]:
-        """Ids of the questions with deletion and insertion: the first that are analysed, in all processes."""
-        number = self.plan.faithfulness.curves if self.plan.faithfulness else 0
-        return set(self.data.prepro.test.question_ids[self.rows[:number]].tolist())
 
     def _check_images(self) -> None:
         """Look for the image of every question first: an analysis may begin hours later."""

@@ -197,7 +197,6 @@ class BlackBox:
     One call of the model gets `batch_size` images and returns only probabilities of answers.
     """
 
-    has_codes = False
     questions_at_once = 16
     explained_at_once = 1  # a slow model shows its progress question by question
 

@@ -173,8 +173,8 @@ class Coalitions(MaskFamily):
 class CellOrders(MaskFamily):
     """The image while its cells appear one by one, in random orders; `count` is the number of orders.
 
-    The first mask shows nothing. Then come, order by order, those of the first 1, 2, ... cells. The whole image
-    is no mask of the family.
+    The first mask shows nothing. Then come, order by order, those of the first 1, 2, ... cells. The whole
+    image is no mask of the family.
 
     Example:
         >>> CellOrders(count=3, cells=2).size
