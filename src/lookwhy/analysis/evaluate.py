@@ -1,4 +1,4 @@
-"""Evaluation of importance maps: accuracy, agreement, parts of speech and failure prediction."""
+"""Evaluation of importance maps: accuracy, agreement, localisation, parts of speech, failure prediction."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from lookwhy.analysis.agreement import (
     agreement,
     annotators_agreement,
     centre_prior,
+    mean_annotator,
     random_maps,
     summarise,
 )
 from lookwhy.analysis.failure import failure_features, predict_failure
+from lookwhy.analysis.localisation import area, localisation
 from lookwhy.analysis.paired import Records
 from lookwhy.analysis.part_of_speech import group_of, most_important_by_group, most_important_word
 from lookwhy.analysis.plan import AnalysisPlan
@@ -34,14 +36,17 @@ def evaluate(
     groups: dict[str, list[str]],
     plan: AnalysisPlan,
     measures: Measures | None = None,
+    truth: Float[np.ndarray, "M C C"] | None = None,
 ) -> AnalysisResult:
     """Measure explanations; the result's manifest counts the excluded items by reason.
 
-    Maps (by "image/<method>" and "question/<method>"), annotator maps (a missing annotator is NaN) and
-    `measures` are in the order of `questions`; `groups` holds part-of-speech groups and their tags, most
-    frequent first.
+    Maps (by "image/<method>" and "question/<method>"), annotator maps (a missing annotator is NaN), `truth`
+    (a missing mask is NaN, as in `AnalysisResult`) and `measures` are in the order of `questions`; `groups`
+    holds part-of-speech groups and their tags, most frequent first.
+
+    Localisation compares a signed map as the plan's `compared` says: its magnitude, or for `signed` its
+    positive part.
     """
-    measures = dict(measures or {})
     question_ids = np.array([one.question_id for one in questions], np.int64)
     image_ids = np.array([one.image_id for one in questions], np.int64)
     tags = [one.tags for one in questions]
@@ -57,6 +62,9 @@ def evaluate(
             )
             summary |= {f"{name}/most_important/{key}": value for key, value in shares.items()}
             _count(excluded, f"{name}: no word to drop", int((~one_map.valid.any(1)).sum()))
+    truth = np.zeros((0, 1, 1), np.float32) if truth is None else truth
+    measures = {**(measures or {}), **_localisation(maps, truth, human, question_ids, plan, excluded)}
+    summary |= _chance(measures, truth)
     for key, values in measures.items():
         summary |= in_summary(clustered_mean(values, image_ids, plan.bootstrap_samples, plan.seed), key)
     failure, curves = _failure(maps, questions, image_ids, plan, excluded)
@@ -69,6 +77,7 @@ def evaluate(
         question_ids=question_ids,
         manifest={"excluded": excluded, "examples": _examples(question_ids, image_ids, plan.num_examples)},
         curves=curves,
+        truth=truth,
     )
 
 
@@ -114,14 +123,48 @@ def _image_agreement(
         found[one.method] = agreement(compared, human, image_ids, plan.ranking)
         constant = np.isnan(found[one.method].rank_correlation) & ~missing & ~blank
         _count(excluded, f"image/{one.method}: constant map", int(constant.sum()))
-    baselines = {
-        "random": random_maps(question_ids, plan.grid, plan.seed),
-        "centre_prior": centre_prior(len(question_ids), plan.grid),
-    }
-    for name, values in baselines.items():
+    for name, values in _baselines(question_ids, plan).items():
         found[name] = agreement(values, human, image_ids, plan.ranking)
     if human.shape[1] > 1:
         found["human"] = annotators_agreement(human, image_ids, plan.ranking)
+    return found
+
+
+def _baselines(
+    question_ids: Int64[np.ndarray, " N"], plan: AnalysisPlan
+) -> dict[str, Float[np.ndarray, "N G G"]]:
+    return {
+        "random": random_maps(question_ids, plan.grid, plan.seed),
+        "centre_prior": centre_prior(len(question_ids), plan.grid),
+    }
+
+
+def _localisation(
+    maps: dict[str, ImportanceMaps],
+    truth: Float[np.ndarray, "M C C"],
+    human: Float[np.ndarray, "N K G G"],
+    question_ids: Int64[np.ndarray, " N"],
+    plan: AnalysisPlan,
+    excluded: dict[str, int],
+) -> Measures:
+    """Agreement with the masks of the image methods, the baselines and the mean annotator."""
+    if not len(truth):
+        return {}
+    _count(excluded, "no truth mask", int(np.isnan(truth).all((1, 2)).sum()))
+    _count(excluded, "empty truth mask", int((truth == 0).all((1, 2)).sum()))
+    compared = {one.method: one.values.double().numpy() for one in maps.values() if one.domain == "image"}
+    compared |= _baselines(question_ids, plan)
+    if human.shape[1]:
+        compared["human"] = mean_annotator(human)
+    return localisation(compared, truth, "magnitude" if plan.compared == "magnitude" else "positive")
+
+
+def _chance(measures: Measures, truth: Float[np.ndarray, "M C C"]) -> dict[str, float]:
+    """Mean area of the masks for each localisation measure, over the questions where it is defined."""
+    found: dict[str, float] = {}
+    for key, values in measures.items():
+        if "/localisation/" in key and len(truth) and (defined := ~np.isnan(values)).any():
+            found[f"{key}/expected"] = float(area(truth)[defined].mean())
     return found
 
 
