@@ -32,6 +32,7 @@ def test_the_training_benchmark_runs(tmp_path, capsys):
 def test_the_epochs_of_a_config_and_its_analysis_are_measured(tiny_world, capsys):
     options = ["--config=configs/shapes.yaml", f"--data.folder={tiny_world}", "--trainer.logger=false"]
     options += [f"--data.annotator_maps={tiny_world / 'annotators'}", "--analysis.plan.num_questions=6"]
+    options += [f"--data.truth_masks={tiny_world / 'truth'}"]
     options += [f"--model.head.init_args.{size}_size=8" for size in ("embedding", "hidden", "common")]
     rows = {row.name.strip(): row for row in epoch.measure(options)}
     seconds = {name: float(row.measured.split()[0]) for name, row in rows.items()}

@@ -151,6 +151,8 @@ DAMAGES = {
         data("image/human", lambda old: old[:3]),
         "image/human of floating-point numbers (4,",
     ),
+    "maps.h5 masks": (data("image/truth", lambda old: old[:3]), "image/truth of floating-point numbers (4,"),
+    "maps.h5 masks without target": (data("image/truth", lambda old: old, target=0), "no attribute target"),
     "maps.h5 no group": (group_as_dataset, "expected a group image, found a dataset"),
 }
 
@@ -200,6 +202,23 @@ def test_fields_of_later_versions_are_kept_and_those_of_earlier_ones_may_be_miss
     (folder / "curves.json").unlink()
     text('{"schema_version": 1}')(folder / "manifest.json")
     assert (store.load(folder).manifest, store.load(folder).curves) == ({}, {})
+
+
+def test_masks_come_back_as_they_were_and_analyses_of_earlier_versions_have_none(tmp_path):
+    result = make_result(count=4)
+    assert np.isnan(result.truth).any()
+    folder = store.save(result, tmp_path / "epoch=000")
+    found = store.load(folder)
+    np.testing.assert_array_equal(found.truth, result.truth)
+    assert found.truth.dtype == np.float32
+    assert set(found.maps) == set(result.maps)
+    with h5py.File(folder / "maps.h5") as file:
+        assert not file["image/truth"].attrs["signed"]
+        assert file["image/truth"].attrs["target"]
+    data("image/truth")(folder / "maps.h5")
+    assert store.load(folder).truth.shape == (0, 1, 1)
+    result.truth = np.zeros((0, 1, 1), np.float32)
+    assert "truth" not in h5py.File(store.save(result, folder) / "maps.h5")["image"]
 
 
 def test_an_analysis_is_replaced_whole_and_leaves_no_other_folder(tmp_path):

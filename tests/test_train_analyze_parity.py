@@ -48,6 +48,11 @@ def test_analyze_computes_the_numbers_of_the_callback(trained, tmp_path):
     assert (ours.summary, ours.records) == (theirs.summary, theirs.records)
     for name in ("weights_sha256", "plan", "training"):
         assert ours.manifest[name] == theirs.manifest[name]
+    located = {key for key in ours.summary if key.startswith("image/occlusion/localisation/")}
+    assert {f"image/occlusion/localisation/{name}" for name in ("mass_accuracy", "pointing_game")} <= located
+    assert any(record.get("localisation_rank_accuracy") is not None for record in ours.records)
+    np.testing.assert_array_equal(ours.truth, theirs.truth)
+    assert len(ours.truth) == len(ours.question_ids)
     for name, maps in theirs.maps.items():
         np.testing.assert_array_equal(ours.maps[name].values.numpy(), maps.values.numpy())
 

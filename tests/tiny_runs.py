@@ -29,7 +29,8 @@ def train_options(world, *more, config="shapes"):
     sizes |= {"attention_size": 8} if config == "shapes_san" else {"common_size": 16}
     return [
         f"--config={ROOT / 'configs' / config}.yaml", f"--data.folder={world}",
-        f"--data.annotator_maps={world / 'annotators'}", "--trainer.accelerator=cpu",
+        f"--data.annotator_maps={world / 'annotators'}", f"--data.truth_masks={world / 'truth'}",
+        "--trainer.accelerator=cpu",
         *(f"--model.head.init_args.{name}={size}" for name, size in sizes.items()),
         "--analysis.plan.num_questions=8", "--analysis.plan.num_examples=1", "--analysis.untrained=false",
         "--analysis.plan.bootstrap_samples=20", *more,
@@ -77,6 +78,7 @@ def leet(file, *options):
 def make_data(world, **settings):
     options = {"folder": str(world), "batch_size": 32, "sampling": "shuffled"}
     options |= {"annotator_maps": str(world / "annotators"), "annotators": "simulated annotators"}
+    options |= {"truth_masks": str(world / "truth")}
     return VQADataModule(**(options | settings))
 
 

@@ -39,7 +39,7 @@ def make_world(folder: Path) -> Path:
     assert done.code == 0, done.err
     train = (
         f"train --config {ROOT}/configs/shapes.yaml --name sound --data.folder {DATA} --data.annotator_maps "
-        f"{DATA}/annotators --trainer.max_epochs 2 --trainer.accelerator cpu --analysis.untrained false"
+        f"{DATA}/annotators --data.truth_masks {DATA}/truth --trainer.max_epochs 2 --trainer.accelerator cpu --analysis.untrained false"
     ).split()
     train += [f"--model.head.init_args.{name}={size}" for name, size in HEADS.items()]
     train += [f"--analysis.plan.{name}={value}" for name, value in PLAN.items()]

@@ -18,6 +18,7 @@ MOVABLE = {
     "weights": ("--weights", "weights of the image network"),
     "image_root": ("--data.image_root", "folder of the images"),
     "annotator_maps": ("--data.annotator_maps", "folder of the annotator maps"),
+    "truth_masks": ("--data.truth_masks", "folder of the ground-truth masks"),
     "val_questions": ("--data.val_questions", "official JSON of the validation questions"),
     "val_annotations": ("--data.val_annotations", "official JSON of their annotations"),
 }
@@ -52,6 +53,7 @@ class Places:
         run_folder: str,
         moved: Mapping[str, str | Path],
     ) -> None:
+        self.moved = {name: str(path) for name, path in moved.items()}
         self._run_folder, self._run = run_folder, checkpoint.parent.parent
         self._map = _read_map(checkpoint.with_name(PATH_MAP))
         for name, path in moved.items():

@@ -112,7 +112,7 @@ def load(folder: Path) -> AnalysisResult:
     with _readable(records):
         result.records = records_from(pq.read_table(records), records, AGAIN)
     with _readable(maps), open_hdf5(maps) as file:
-        result.maps, result.human, result.question_ids = _read_maps(file, maps)
+        result.maps, result.human, result.truth, result.question_ids = _read_maps(file, maps)
     check_ids(result, folder, AGAIN)
     return result
 
@@ -186,9 +186,15 @@ def _write_maps(result: AnalysisResult, path: Path) -> None:
         if result.human.shape[1]:
             data = file.create_dataset("image/human", data=result.human, compression="gzip", shuffle=True)
             data.attrs.update(signed=False, target="where annotators looked to answer the question")
+        if len(result.truth):
+            data = file.create_dataset("image/truth", data=result.truth, compression="gzip", shuffle=True)
+            data.attrs.update(signed=False, target="share of each cell that the question needs")
 
 
-def _read_maps(file: h5py.File, path: Path) -> tuple[dict[str, ImportanceMaps], np.ndarray, np.ndarray]:
+def _read_maps(
+    file: h5py.File, path: Path
+) -> tuple[dict[str, ImportanceMaps], np.ndarray, np.ndarray, np.ndarray]:
+    """Maps of the methods, annotator maps, ground-truth masks, and the ids of the questions."""
     sizes: dict[str, int] = {}
 
     def read(name: str) -> np.ndarray:
@@ -214,4 +220,6 @@ def _read_maps(file: h5py.File, path: Path) -> tuple[dict[str, ImportanceMaps], 
             answers=torch.from_numpy(read(f"answer/{name}")),
             flips=torch.from_numpy(read(f"flips/{name}")) if f"flips/{name}" in file else None,
         )
-    return maps, human, question_ids
+    # Files of earlier versions have no masks.
+    truth = read("image/truth") if "image/truth" in file else np.zeros((0, 1, 1), np.float32)
+    return maps, human, truth, question_ids

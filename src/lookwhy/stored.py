@@ -103,6 +103,7 @@ DATASETS = {
     "question_id": _Dataset("i", ("N",)),
     "image": _Dataset("f", ("N", "G", "G")),
     "image/human": _Dataset("f", ("N", "K", "G", "G")),
+    "image/truth": _Dataset("f", ("N", "G", "G")),
     "question": _Dataset("f", ("N", "T")),
     "answer": _Dataset("i", ("N",)),
     "flips": _Dataset("i", ("N",)),
@@ -140,14 +141,14 @@ def records_from(table: pa.Table, path: Path, remedy: str) -> list[dict[str, Any
 
 
 def methods_of(file: h5py.File, path: Path, remedy: str) -> list[tuple[Domain, str]]:
-    """Domain and method of each dataset of maps in maps.h5, with the annotators as image/human."""
+    """Domain and method of each dataset of maps in maps.h5, with the annotators as image/human; no masks."""
     found: list[tuple[Domain, str]] = []
     domains: tuple[Domain, Domain] = ("image", "question")
     for domain in domains:
         group = file.get(domain, {})
         if isinstance(group, h5py.Dataset):
             raise LookwhyError(f"expected a group {domain}, found a dataset in {path}; {remedy}")
-        found += [(domain, method) for method in group]
+        found += [(domain, method) for method in group if f"{domain}/{method}" != "image/truth"]
     return found
 
 

@@ -174,6 +174,8 @@ class AnalysisResult:
         manifest: plan, versions, fingerprints, tagger, and counts of excluded items with reasons.
         curves: curves of `lookwhy.analysis.curves` by "failure/<feature set>/<curve>"; empty in results of
             earlier versions.
+        truth: share of each cell that the question's ground-truth mask covers, (N, G, G), NaN where a
+            question has no mask; (0, 1, 1) if no question has one.
     """
 
     summary: dict[str, float]
@@ -183,3 +185,4 @@ class AnalysisResult:
     question_ids: Int64[np.ndarray, " N"] = field(default_factory=lambda: np.zeros(0, np.int64))
     manifest: dict[str, Any] = field(default_factory=dict)
     curves: dict[str, Curve] = field(default_factory=dict)
+    truth: Float[np.ndarray, "M C C"] = field(default_factory=lambda: np.zeros((0, 1, 1), np.float32))

@@ -1,6 +1,7 @@
 """One analysis over unlike batches, its accuracies and counts, and a plan that does not fit the model."""
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from tiny_runs import make_data, make_head, make_trainer
 from torch import nn
 
 from lookwhy.analysis import AnalysisPlan, run_analysis
+from lookwhy.analysis.agreement import centre_prior
 from lookwhy.analysis.evaluate import evaluate
 from lookwhy.analysis.part_of_speech import Tagger
 from lookwhy.analysis.questions import QuestionRecord
@@ -97,3 +99,74 @@ def test_the_reasons_of_undefined_correlations_are_counted():
     assert {key: n for key, n in found.manifest["excluded"].items() if "failure" not in key} == expected
     counted = [found.summary[f"image/x/rank_correlation/{key}"] for key in ("n", "n_undefined")]
     assert counted == [2, 4]
+
+
+def located(compared):
+    """An analysis of six questions about three images, with a mask each but for the last two."""
+    values = np.zeros((6, 4, 4), np.float32)
+    values[:4, 0] = [3, -4, 1, 0]  # all importance lies in the first row
+    truth = np.zeros((6, 4, 4), np.float32)
+    truth[:3, 0, :2] = 1  # two cells of 16
+    truth[3, 0, 0] = 0.3  # smaller than its cell: this cell alone
+    truth[5] = np.nan  # the mask of question 4 is empty, and question 5 has none
+    rows = [replace(question(i), image_id=i // 2) for i in range(6)]
+    human = np.zeros((6, 1, 4, 4), np.float32)
+    human[:, 0, 0, 0] = 7
+    plan = AnalysisPlan([], grid=4, compared=compared, bootstrap_samples=50)
+    return evaluate({"image/x": make_maps(values)}, rows, human, {}, plan, truth=truth), plan, truth
+
+
+@pytest.mark.parametrize(
+    ("compared", "mass", "rank", "points"),
+    [
+        # Magnitudes 3, 4, 1: of the two largest both lie inside; question 3 has its first cell inside.
+        ("magnitude", [7 / 8] * 3 + [3 / 8], [1, 1, 1, 0], [1, 1, 1, 0]),
+        # Positive parts 3, 0, 1: one of the two largest lies inside.
+        ("signed", [3 / 4] * 4, [1 / 2] * 3 + [1], [1, 1, 1, 1]),
+    ],
+)
+def test_localisation_is_that_of_a_hand_computation(compared, mass, rank, points):
+    result, _, truth = located(compared)
+    for name, expected in (("mass_accuracy", mass), ("rank_accuracy", rank), ("pointing_game", points)):
+        key = f"image/x/localisation/{name}"
+        assert result.summary[key] == pytest.approx(np.mean(expected))
+        assert result.summary[f"{key}/expected"] == pytest.approx((3 * 2 / 16 + 1 / 16) / 4)
+        assert [result.summary[f"{key}/{end}"] for end in ("n", "n_undefined")] == [4, 2]
+        found = [record[f"localisation_{name}"] for record in result.records]
+        assert found == [*map(pytest.approx, expected), None, None]
+        # Images 0 and 1 alone have masks, so a sample of images has the mean of one, or of both.
+        means = np.mean(expected[:2]), np.mean(expected[2:])
+        ends = [result.summary[f"{key}/{end}"] for end in ("ci_low", "ci_high")]
+        assert ends == pytest.approx([min(means), max(means)])
+        assert result.summary[f"image/human/localisation/{name}"] == pytest.approx(
+            {"mass_accuracy": 1, "rank_accuracy": (3 * (1 / 2 + 1 / 2 * 1 / 15) + 1) / 4, "pointing_game": 1}[
+                name
+            ]
+        )
+    excluded = result.manifest["excluded"]
+    assert [excluded[name] for name in ("no truth mask", "empty truth mask")] == [1, 1]
+    np.testing.assert_array_equal(result.truth, truth)
+
+
+def test_localisation_has_its_baselines_and_needs_masks():
+    result, plan, truth = located("magnitude")
+    prior = centre_prior(1, 4)[0]
+    expected = [prior[0, :2].sum() / prior.sum()] * 3 + [prior[0, 0] / prior.sum()]
+    assert result.summary["image/centre_prior/localisation/mass_accuracy"] == pytest.approx(np.mean(expected))
+    assert 0 < result.summary["image/random/localisation/mass_accuracy"] < 1
+    without = evaluate({}, [question(0)], np.empty((1, 0, 4, 4), np.float32), {}, plan)
+    assert without.truth.shape == (0, 1, 1)
+    assert not [key for key in without.summary if "localisation" in key]
+    assert "no truth mask" not in without.manifest["excluded"]
+
+
+def test_a_mask_of_another_size_is_reduced_to_the_grid():
+    model = LinearBlackBox(torch.ones(3, 8, 8).double(), torch.linspace(0, 1, 5).double())
+    plan = AnalysisPlan([Occlusion(4)], [], grid=4, bootstrap_samples=10)
+    batch = make_batch(torch.rand(2, 3, 8, 8), tokens=((1, 2), (3, 4)), image_ids=[0, 1])
+    mask = np.random.default_rng(0).random((8, 12)).astype(np.float32)
+    result = run_analysis(model, [batch], plan, truth={1: mask, 9: mask[:4, :4]}, tagger=TAGGER)
+    np.testing.assert_allclose(result.truth[1], mask.reshape(4, 2, 4, 3).mean((1, 3)), rtol=1e-6)
+    assert np.isnan(result.truth[0]).all()
+    assert result.summary["image/occlusion/localisation/mass_accuracy/n"] == 1
+    assert run_analysis(model, [batch], plan, truth={9: mask}, tagger=TAGGER).truth.shape == (0, 1, 1)

@@ -98,3 +98,23 @@ def test_a_grid_that_the_images_do_not_have_is_refused(tiny_world, grid):
     plan = AnalysisPlan(image_methods=[], grid=grid)
     with pytest.raises(LookwhyError, match=f"expected a grid of 2 to 64 cells .*, found {grid}; correct"):
         AnalysisSession(make_data(tiny_world), plan)
+
+
+def test_masks_do_not_change_the_questions_unless_there_are_no_annotators(tiny_world, tmp_path):
+    plan = AnalysisPlan([], [], num_questions=30)
+
+    def asked(**settings):
+        data = make_data(tiny_world, **settings)
+        data.setup()
+        session = AnalysisSession(data, plan)
+        return data.prepro.test.question_ids[session.rows].tolist(), session
+
+    (with_both, session), (with_annotators, _) = asked(), asked(truth_masks=None)
+    assert with_both == with_annotators
+    assert 0 < len(session.truth) < len(with_both)
+    with_masks, session = asked(annotator_maps=None)
+    assert len(with_masks) == len(session.truth) == 30
+    assert set(with_masks) <= {int(path.stem) for path in (tiny_world / "truth").iterdir()}
+    (tmp_path / "7.png").write_bytes((tiny_world / "truth" / f"{with_masks[0]}.png").read_bytes())
+    with pytest.raises(LookwhyError, match="questions with truth masks, found none .*; correct data.truth_m"):
+        asked(truth_masks=str(tmp_path))

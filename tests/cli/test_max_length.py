@@ -27,7 +27,7 @@ def checkpoint(tiny_world, tmp_path_factory):
     assert prepare.main(["questions", *files, images, "--max-length=4", f"--out={folder}"]) == 0
     for name in ("data_img.h5", "tower.pt"):
         shutil.copy(tiny_world / name, folder)
-    return make_checkpoint(folder, folder / "run", epochs=1, annotator_maps=None)
+    return make_checkpoint(folder, folder / "run", epochs=1, annotator_maps=None, truth_masks=None)
 
 
 @pytest.fixture(scope="module")

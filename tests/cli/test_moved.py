@@ -76,6 +76,26 @@ def test_an_analysis_finds_data_images_and_annotators_by_its_command(
     summary = json.loads(stored.read_text())
     assert summary == before.summary
     assert "image/occlusion/rank_correlation" in summary  # so images and annotators were found
+    assert "image/occlusion/localisation/mass_accuracy" in summary  # and masks
+
+
+def test_a_checkpoint_without_masks_gets_those_of_the_command(tiny_checkpoint, tiny_world, tmp_path):
+    content = torch.load(tiny_checkpoint, weights_only=True)
+    for name in ("truth_masks", "annotator_maps"):
+        content["lookwhy"]["data"][name] = None
+    del content["lookwhy"]["data"]["truth_masks"]  # as in checkpoints of earlier versions
+    torch.save(content, tmp_path / "old.ckpt")
+    masks = tiny_world / "truth"
+    without = lookwhy.analyze(tmp_path / "old.ckpt", limit=4, out=tmp_path / "without")
+    found = lookwhy.analyze(
+        tmp_path / "old.ckpt", limit=4, out=tmp_path / "with", moved={"truth_masks": masks}
+    )
+    assert not len(without.truth)
+    # Without annotators, only questions with a mask are analysed.
+    assert {int(path.stem) for path in masks.iterdir()} >= set(found.question_ids.tolist())
+    assert "no truth mask" not in found.manifest["excluded"]
+    assert found.summary["image/random/localisation/pointing_game/n"] == 4
+    assert not [key for key in found.summary if "rank_correlation" in key]
 
 
 def test_wrong_places_are_refused_in_python(moved, tmp_path):

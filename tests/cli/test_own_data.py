@@ -70,13 +70,19 @@ def test_text_ids_return_in_records_and_result_files(tiny_world, tiny_checkpoint
     maps.mkdir()
     for path in (tiny_world / "annotators").iterdir():
         (maps / f"q{path.name}").symlink_to(path)
-    checkpoint = moved(tiny_checkpoint, tmp_path / "text.ckpt", folder=with_text_ids, annotator_maps=maps)
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    for path in (tiny_world / "truth").iterdir():
+        (masks / f"q{path.name}").symlink_to(path)
+    folders = {"folder": with_text_ids, "annotator_maps": maps, "truth_masks": masks}
+    checkpoint = moved(tiny_checkpoint, tmp_path / "text.ckpt", **folders)
     assert analyze([checkpoint, "--out", str(tmp_path / "out"), "--limit", "4"]) == 0
     [records] = (tmp_path / "out").rglob("records.parquet")
     rows = pq.read_table(records).to_pylist()
     assert {row["question_id_text"] for row in rows} == {f"q{order[row['question_id']]}" for row in rows}
     assert {row["image_id_text"] for row in rows} <= {f"i{image}" for image in images}
-    assert any(row["rho"] is not None for row in rows)  # the maps were found by the texts
+    for column in ("rho", "localisation_mass_accuracy"):  # maps and masks were found by the texts
+        assert any(row[column] is not None for row in rows)
     [result] = (tmp_path / "out").glob("*_results.json")
     assert result.name == "vqa_OpenEnded_epoch=010_results.json"
     said = json.loads(result.read_text())

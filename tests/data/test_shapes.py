@@ -1,5 +1,6 @@
 """The shapes world: official formats, true answers, simulated annotators who look at the right things."""
 
+import hashlib
 import json
 import re
 
@@ -7,14 +8,27 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy.ndimage import binary_dilation, binary_erosion
 
+from lookwhy.analysis import mass_accuracy, pointing_game, rank_accuracy
 from lookwhy.analysis.rank_correlation import rank_correlation
 from lookwhy.attribution import IncrementalOcclusion
 from lookwhy.data.annotators import find_annotator_maps, load_annotator_maps
 from lookwhy.data.official import read_official
 from lookwhy.data.shapes.network import PAIRS, _load_scenes, train_shapes_cnn
 from lookwhy.data.shapes.world import generate_shapes_world
+from lookwhy.data.truth_masks import find_truth_masks, load_truth_masks, read_truth_mask
 from lookwhy.towers.shapes_cnn import build_shapes_cnn
+
+DIGESTS = {
+    "questions_train.json": "331de4d4e617",
+    "questions_val.json": "31dd69c5830e",
+    "annotations_train.json": "851cf03dd1c5",
+    "annotations_val.json": "f0e902629d65",
+    "scenes_train.json": "ccb287b096f9",
+    "scenes_val.json": "5c577a6358f0",
+}
+"""Files of the fixture's world, made by the code before it wrote masks: a mask must draw no random number."""
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +122,70 @@ def test_maps_of_three_simulated_annotators_mark_the_needed_thing_and_agree_but_
     # The annotators agree well but not perfectly.
     first, second, _ = np.stack(list(load_annotator_maps(files, list(files), 16).values()), 1)
     assert 0.5 < np.nanmean(rank_correlation(first, second)) < 0.95
+
+
+def needed_things(text, things):
+    """Things that a question needs, from its words alone; None for other families."""
+    shapes, colors = [t["shape"] for t in things], [t["color"] for t in things]
+    named = list(zip(colors, shapes, strict=True))
+    if match := re.fullmatch(r"How many (\w+?)(?:s| objects) are there\?", text):
+        return [t for t in things if match[1] in (t["shape"], t["color"])]
+    if match := re.fullmatch(r"(?:Is there|Can you see) a (\w+) (\w+)\?", text):
+        return [t for t, name in zip(things, named, strict=True) if name == match.groups()]
+    if match := re.fullmatch(r"What (?:color is|is the color of) the (\w+)\?", text):
+        return [things[shapes.index(match[1])]]
+    if match := re.fullmatch(r"On which side is the (\w+) (\w+)\?", text):
+        return [things[named.index(match.groups())]]
+    return None
+
+
+def covered(things):
+    """Whether things cover a pixel's centre, by the formulas of their outlines."""
+    x, y = np.meshgrid(np.arange(64) + 0.5, np.arange(64) + 0.5)
+    found = np.zeros((64, 64), bool)
+    for t in things:
+        right, down, r = x - t["x"], y - t["y"], {"small": 5.5, "large": 9.0}[t["size"]]
+        found |= {
+            "ball": np.hypot(right, down) <= r,
+            "cube": np.maximum(abs(right), abs(down)) <= 0.88 * r,
+            "cone": (down <= 0.85 * r) & (abs(right) <= (down + r) / 1.85),
+        }[t["shape"]]
+    return found
+
+
+def test_masks_are_the_outlines_of_the_needed_things(world):
+    scenes, asked = read(world, "scenes_val.json"), read(world, "questions_val.json")["questions"]
+    files, checked = find_truth_masks(world / "truth"), set()
+    assert set(files) <= {question["question_id"] for question in asked}
+    for question in asked:
+        needed = needed_things(question["question"], scenes[str(question["image_id"])])
+        if needed is None:
+            assert question["question_id"] in files  # each of the other families needs a thing or two
+            continue
+        assert (question["question_id"] in files) == bool(needed)
+        checked.add((question["question"].split()[0], bool(needed)))
+        if needed:
+            found, expected = read_truth_mask(files[question["question_id"]]), covered(needed)
+            assert found.shape == (64, 64)
+            # The drawn outline may differ from the formula by half a pixel, not by a whole one.
+            assert not (found & ~binary_dilation(expected, np.ones((3, 3)))).any(), question
+            assert not (binary_erosion(expected, np.ones((3, 3))) & ~found).any(), question
+    assert checked >= {("How", True), ("How", False), ("Is", True), ("Is", False), ("What", True)}
+
+
+def test_an_oracle_scores_one_on_the_masks_and_a_uniform_map_their_area(world):
+    files = find_truth_masks(world / "truth")
+    truth = np.stack(list(load_truth_masks(files, files, 16).values()))
+    inside = (truth >= 0.5).astype(float)
+    assert inside.any((1, 2)).all()
+    for measure in (mass_accuracy, rank_accuracy, pointing_game):
+        np.testing.assert_array_equal(measure(inside, truth), 1)
+        np.testing.assert_allclose(measure(np.ones_like(truth), truth), inside.mean((1, 2)))
+
+
+def test_the_questions_of_a_seed_stay_those_of_earlier_versions(world):
+    digests = {name: hashlib.sha256((world / name).read_bytes()).hexdigest()[:12] for name in DIGESTS}
+    assert digests == DIGESTS
 
 
 def test_features_encode_the_thing_at_each_place_after_a_short_training(world):

@@ -1,4 +1,4 @@
-"""Evaluation of importance maps: accuracy, agreement, parts of speech and failure prediction."""
+"""Evaluation of importance maps: accuracy, agreement, localisation, parts of speech, failure prediction."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from lookwhy.analysis.agreement import (
     agreement,
     annotators_agreement,
     centre_prior,
+    mean_annotator,
     random_maps,
     summarise,
 )
 from lookwhy.analysis.failure import failure_features, predict_failure
+from lookwhy.analysis.localisation import area, localisation
 from lookwhy.analysis.meter import PointsOf, Values, mean_curves, minus_random
+from lookwhy.analysis.modality import MODALITY, by_type
 from lookwhy.analysis.paired import Records
 from lookwhy.analysis.part_of_speech import group_of, most_important_by_group, most_important_word
 from lookwhy.analysis.plan import AnalysisPlan
@@ -31,16 +34,19 @@ def evaluate(
     human: Float[np.ndarray, "N K G G"],
     groups: dict[str, list[str]],
     plan: AnalysisPlan,
+    truth: Float[np.ndarray, "M C C"] | None = None,
     values: Values | None = None,
     curves: PointsOf | None = None,
 ) -> AnalysisResult:
     """Measure explanations; the result's manifest counts the excluded items by reason.
 
-    Maps (by "image/<method>" and "question/<method>"), and annotator maps (a missing annotator is NaN) are in
-    the order of `questions`; `groups` holds part-of-speech groups and their tags, most frequent first;
-    `values` and `curves` hold what a `FaithfulnessMeter` measured.
+    Maps (by "image/<method>" and "question/<method>"), annotator maps (a missing annotator is NaN) and
+    `truth` (a missing mask is NaN, as in `AnalysisResult`) are in the order of `questions`; `groups` holds
+    part-of-speech groups and their tags, most frequent first; `values` and `curves` come from meters.
+
+    Localisation compares a signed map as the plan's `compared` says: its magnitude, or for `signed` its
+    positive part.
     """
-    values = dict(values or {})
     question_ids = np.array([one.question_id for one in questions], np.int64)
     image_ids = np.array([one.image_id for one in questions], np.int64)
     tags = [one.tags for one in questions]
@@ -56,13 +62,19 @@ def evaluate(
             )
             summary |= {f"{name}/most_important/{key}": value for key, value in shares.items()}
             _count(excluded, f"{name}: no word to drop", int((~one_map.valid.any(1)).sum()))
-    image_of = dict(zip(question_ids.tolist(), image_ids.tolist(), strict=True))
+    truth = np.zeros((0, 1, 1), np.float32) if truth is None else truth
+    localised = _localisation(maps, truth, human, question_ids, plan, excluded)
+    summary |= _chance(localised, truth)
+    ids = question_ids.tolist()
+    by_id = {key: dict(zip(ids, found.tolist(), strict=True)) for key, found in localised.items()}
+    values = {**(values or {}), **by_id}
+    image_of = dict(zip(ids, image_ids.tolist(), strict=True))
 
     def mean(values: Float[np.ndarray, " M"], ids: list[int]) -> Estimate:
         images = np.array([image_of[one] for one in ids], np.int64)
         return clustered_mean(values, images, plan.bootstrap_samples, plan.seed)
 
-    for key, of_question in (values | minus_random(values)).items():
+    for key, of_question in (values | minus_random(values) | by_type(values, questions)).items():
         summary |= in_summary(mean(np.array([*of_question.values()]), [*of_question]), key)
     failure, found_curves = _failure(maps, questions, image_ids, plan, excluded)
     summary |= failure
@@ -74,6 +86,7 @@ def evaluate(
         question_ids=question_ids,
         manifest={"excluded": excluded, "examples": _examples(question_ids, image_ids, plan.num_examples)},
         curves=found_curves | mean_curves(curves or {}, mean),
+        truth=truth,
     )
 
 
@@ -119,14 +132,50 @@ def _image_agreement(
         found[one.method] = agreement(compared, human, image_ids, plan.ranking)
         constant = np.isnan(found[one.method].rank_correlation) & ~missing & ~blank
         _count(excluded, f"image/{one.method}: constant map", int(constant.sum()))
-    baselines = {
-        "random": random_maps(question_ids, plan.grid, plan.seed),
-        "centre_prior": centre_prior(len(question_ids), plan.grid),
-    }
-    for name, values in baselines.items():
+    for name, values in _baselines(question_ids, plan).items():
         found[name] = agreement(values, human, image_ids, plan.ranking)
     if human.shape[1] > 1:
         found["human"] = annotators_agreement(human, image_ids, plan.ranking)
+    return found
+
+
+def _baselines(
+    question_ids: Int64[np.ndarray, " N"], plan: AnalysisPlan
+) -> dict[str, Float[np.ndarray, "N G G"]]:
+    return {
+        "random": random_maps(question_ids, plan.grid, plan.seed),
+        "centre_prior": centre_prior(len(question_ids), plan.grid),
+    }
+
+
+def _localisation(
+    maps: dict[str, ImportanceMaps],
+    truth: Float[np.ndarray, "M C C"],
+    human: Float[np.ndarray, "N K G G"],
+    question_ids: Int64[np.ndarray, " N"],
+    plan: AnalysisPlan,
+    excluded: dict[str, int],
+) -> dict[str, Float[np.ndarray, " N"]]:
+    """Agreement with the masks of the image methods, the baselines and the mean annotator."""
+    if not len(truth):
+        return {}
+    _count(excluded, "no truth mask", int(np.isnan(truth).all((1, 2)).sum()))
+    _count(excluded, "empty truth mask", int((truth == 0).all((1, 2)).sum()))
+    compared = {one.method: one.values.double().numpy() for one in maps.values() if one.domain == "image"}
+    compared |= _baselines(question_ids, plan)
+    if human.shape[1]:
+        compared["human"] = mean_annotator(human)
+    return localisation(compared, truth, "magnitude" if plan.compared == "magnitude" else "positive")
+
+
+def _chance(
+    measures: dict[str, Float[np.ndarray, " N"]], truth: Float[np.ndarray, "M C C"]
+) -> dict[str, float]:
+    """Mean area of the masks for each localisation measure, over the questions where it is defined."""
+    found: dict[str, float] = {}
+    for key, values in measures.items():
+        if len(truth) and (defined := ~np.isnan(values)).any():
+            found[f"{key}/expected"] = float(area(truth)[defined].mean())
     return found
 
 
@@ -171,7 +220,7 @@ def _records(
     measures: Values,
 ) -> Records:
     records = []
-    columns = {name: _columns(name, measures) for name in maps}
+    columns = {name: _columns(name, measures) | _columns(MODALITY, measures) for name in maps}
     for number, question in enumerate(questions):
         for name, one in maps.items():
             record = question.columns() | {"domain": one.domain, "method": one.method}
@@ -193,6 +242,7 @@ def _records(
 
 
 def _columns(name: str, measures: Values) -> Values:
-    """Measures of one method by column of records.parquet: "localisation_mass_accuracy"."""
+    """Measures of a method, or of the modality, by column of records.parquet: "localisation_mass_accuracy"."""
     own = {key: values for key, values in measures.items() if key.startswith(f"{name}/")}
-    return {key.removeprefix(f"{name}/").replace("/", "_"): values for key, values in own.items()}
+    prefix = f"{name}/" if name != MODALITY else ""
+    return {key.removeprefix(prefix).replace("/", "_"): values for key, values in own.items()}

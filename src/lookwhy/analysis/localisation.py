@@ -11,6 +11,7 @@ beside them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
@@ -101,6 +102,23 @@ def pointing_game(maps: ArrayLike, truth: ArrayLike, sign: Sign = "magnitude") -
     largest = values == values.max(1, keepdims=True)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(defined, (largest & inside).sum(1) / largest.sum(1), np.nan)
+
+
+def localisation(
+    maps: Mapping[str, ArrayLike], truth: ArrayLike, sign: Sign = "magnitude"
+) -> dict[str, Float[np.ndarray, " N"]]:
+    """The three measures of each method's maps, by the key of their mean in a summary.
+
+    Example:
+        >>> found = localisation({"occlusion": [[[3.0, 1.0]]]}, [[[1.0, 0.0]]])
+        >>> found["image/occlusion/localisation/mass_accuracy"]
+        array([0.75])
+    """
+    return {
+        f"image/{method}/localisation/{measure.__name__}": measure(values, truth, sign)
+        for method, values in maps.items()
+        for measure in (mass_accuracy, rank_accuracy, pointing_game)
+    }
 
 
 def area(truth: ArrayLike) -> Float[np.ndarray, " N"]:

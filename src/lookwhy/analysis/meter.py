@@ -245,13 +245,13 @@ def joined(parts: Iterable[dict[str, dict[int, Value]]]) -> dict[str, dict[int, 
 
 
 def minus_random(values: Values) -> Values:
-    """For each measure of a method, its difference from that of the random map of the same question."""
+    """For each measure of faithfulness, its difference from that of the random map of the same question."""
     found: Values = {}
     for key, of_question in values.items():
         domain, _, rest = key.partition("/")
         method, _, measure = rest.partition("/")
         other = values.get(f"{domain}/{RANDOM}/{measure}")
-        if other and method != RANDOM:
+        if other and method != RANDOM and measure.startswith("faithfulness/"):
             found[f"{key}_minus_random"] = {
                 one: value - other[one] for one, value in of_question.items() if one in other
             }

@@ -29,13 +29,15 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from lookwhy.analysis.questions import FirstQuestions
+from lookwhy.analysis.questions import FirstQuestions, QuestionRecord
 from lookwhy.errors import LookwhyError
 from lookwhy.models.pipeline import Pipeline, pipeline_of
 from lookwhy.models.protocol import VQAModel
 from lookwhy.towers.masks import MOST_ENUMERATED, CellOrders, Coalitions, Fill
 from lookwhy.types import VQABatch
 
+MODALITY = "modality"
+"""First part of the keys."""
 PAIRS_AT_ONCE = 1 << 14
 """Number of pairs of a partial question and a partial image that are answered together; bounds the memory."""
 ORDERS_AT_ONCE = 512
@@ -137,7 +139,7 @@ class ModalityMeter:
                     "exact": float(found.is_exact),
                 }
                 for name, value in measured.items():
-                    self.values.setdefault(f"modality/{name}", {})[int(batch.question_ids[row])] = value
+                    self.values.setdefault(f"{MODALITY}/{name}", {})[int(batch.question_ids[row])] = value
 
     @torch.no_grad()
     def share(
@@ -244,6 +246,21 @@ class _Game:
         return self._words[[place for place in range(len(self._words)) if place not in absent]]
 
 
+def by_type(
+    values: dict[str, dict[int, float]], questions: Sequence[QuestionRecord]
+) -> dict[str, dict[int, float]]:
+    """The share of the question by type of question and of answer, in keys of slices."""
+    share = values.get(f"{MODALITY}/text_share", {})
+    found: dict[str, dict[int, float]] = {}
+    for question in questions:
+        if question.question_id in share:
+            for kind in ("question_type", "answer_type"):
+                if name := getattr(question, kind):
+                    of_type = found.setdefault(f"slice/{kind}/{name}/{MODALITY}/text_share", {})
+                    of_type[question.question_id] = share[question.question_id]
+    return found
+
+
 def shapley_values(values: Float[np.ndarray, " coalitions"]) -> Float[np.ndarray, " players"]:
     """Exact Shapley values from the value of each coalition; bit i of its number is the i-th player.
 
@@ -268,7 +285,7 @@ def share_of(phi: Float[np.ndarray, " players"], cells: int) -> float:
     """Share of the words in the contributions; the first players are cells. NaN without any contribution.
 
     Example:
-        >>> share_of(np.array([0.1, -0.1, 0.6]), cells=2)
+        >>> share_of(np.array([0.25, -0.25, 1.5]), cells=2)
         0.75
     """
     sizes = np.abs(phi)

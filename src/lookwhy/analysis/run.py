@@ -24,6 +24,7 @@ from lookwhy.analysis.questions import QuestionRecord, question_records
 from lookwhy.attribution import Attributor, explaining
 from lookwhy.attribution.base import features_of, maps_of
 from lookwhy.data.tokens import tokenize
+from lookwhy.data.truth_masks import covered_share
 from lookwhy.errors import LookwhyError
 from lookwhy.models.pipeline import parts_of
 from lookwhy.models.protocol import VQAModel
@@ -34,6 +35,8 @@ from lookwhy.types import AnalysisResult, ImportanceMaps, Scores, Target, VQABat
 
 HumanMaps = Mapping[int, Float[np.ndarray, "K G G"]]
 """Annotator maps by question id; a question without any is absent."""
+TruthMasks = Mapping[int, Float[np.ndarray, "rows columns"]]
+"""Ground-truth masks by question id, 0..1; a question without a mask is absent."""
 WITH_PIXELS, WITH_PIXELS_ON_GPU = 4, 64
 """Number of questions that image methods explain in one call; bounds the memory for pixels."""
 
@@ -55,6 +58,7 @@ def run_analysis(
     batches: Iterable[VQABatch],
     plan: AnalysisPlan,
     human: HumanMaps | None = None,
+    truth: TruthMasks | None = None,
     *,
     answers: Sequence[str] = (),
     words: Callable[[str], list[str]] | None = None,
@@ -76,6 +80,8 @@ def run_analysis(
             different sizes must be in different batches.
         plan: settings.
         human: annotator maps; maps of another size are scaled to the plan's grid.
+        truth: ground-truth masks, 0..1; a mask of another size is reduced to the share of each cell of the
+            plan's grid that it covers.
         answers: text of each answer id; by default the id itself.
         words: function that splits a question into the same words as the model's tokens; by default
             `lookwhy.data.tokenize`.
@@ -125,7 +131,9 @@ def run_analysis(
     maps, records, seconds = _join(parts, max_words)
     with recording(seconds), part("statistics"):
         counts = tag_counts or Counter(tag for record in records for tag in record.tags)
-        of_annotators = _annotators(human or {}, [record.question_id for record in records], plan.grid)
+        ids = [record.question_id for record in records]
+        of_annotators = _annotators(human or {}, ids, plan.grid)
+        masks = _masks(truth or {}, ids, plan.grid)
         groups = frequent_groups(counts, plan.frequent_tags)
         result = evaluate(
             maps,
@@ -133,6 +141,7 @@ def run_analysis(
             of_annotators,
             groups,
             plan,
+            masks,
             joined(findings.values for findings in parts),
             joined(findings.curves for findings in parts),
         )
@@ -323,4 +332,15 @@ def _annotators(human: HumanMaps, question_ids: list[int], grid: int) -> Float[n
             if one.shape != (grid, grid):
                 one = F.adaptive_avg_pool2d(torch.as_tensor(one)[None].float(), grid)[0].numpy()
             stacked[row, k] = one
+    return stacked
+
+
+def _masks(truth: TruthMasks, question_ids: list[int], grid: int) -> Float[np.ndarray, "M C C"]:
+    """Masks of the questions on one grid, NaN where a question has none; (0, 1, 1) if none has one."""
+    if truth.keys().isdisjoint(question_ids):
+        return np.zeros((0, 1, 1), np.float32)
+    stacked = np.full((len(question_ids), grid, grid), np.nan, np.float32)
+    for row, question_id in enumerate(question_ids):
+        if (mask := truth.get(question_id)) is not None:
+            stacked[row] = mask if mask.shape == (grid, grid) else covered_share(mask, grid)
     return stacked

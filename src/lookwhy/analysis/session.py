@@ -1,4 +1,4 @@
-"""The fixed part of a run's analyses: the same questions, annotators, tagger and tower at every epoch.
+"""The fixed part of a run's analyses: the same questions, annotators, masks and tower at every epoch.
 
 The training callback and `analyze.py` both use this module, so their numbers are the same.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from lookwhy.data.annotators import find_annotator_maps, load_annotator_maps
 from lookwhy.data.datamodule import VQADataModule
 from lookwhy.data.features import read_description
 from lookwhy.data.tokens import tokenize
+from lookwhy.data.truth_masks import find_truth_masks, load_truth_masks
 from lookwhy.errors import LookwhyError, command
 from lookwhy.files import sha256_file
 from lookwhy.models.pipeline import Pipeline
@@ -35,6 +37,8 @@ FEATURE_TOLERANCE = 1e-3
 
 class AnalysisSession:
     """Selects the questions of `data` (after `setup`) once and explains them at every epoch.
+
+    Questions are selected among those with annotator maps; without any maps, among those with a truth mask.
 
     Raises:
         LookwhyError: no image root, a missing image, stored features that differ from the tower's, or a grid
@@ -54,16 +58,15 @@ class AnalysisSession:
         split = data.prepro.test
         numbers = dict(zip(split.question_id_texts, split.question_ids.tolist(), strict=False))
         files = find_annotator_maps(data.annotator_maps, numbers) if data.annotator_maps else {}
-        annotated = set(files) if files else None
+        masks = self._find_masks(numbers)
+        annotated = set(files or masks) or None
         self.rows = select_questions(plan, split.question_ids, split.image_ids, annotated)
         if not len(self.rows):
-            raise LookwhyError(
-                f"expected validation questions with annotator maps, found none of the question ids of "
-                f"{data.folder / 'data_prepro.h5'} in {data.annotator_maps}; correct data.annotator_maps"
-            )
+            raise self._no_question("annotator maps", "annotator_maps")
         self._check_images()
         chosen = split.question_ids[self.rows].tolist()
         self.human = load_annotator_maps(files, chosen, plan.grid, plan.resize)
+        self.truth = load_truth_masks(masks, chosen, plan.grid)
         self.tagger = find_tagger()
         self.tag_counts = count_tags(self.tagger, (tokenize(question) for question in split.questions))
         self._check_features()
@@ -96,6 +99,7 @@ class AnalysisSession:
             batches,
             self.plan,
             self.human,
+            self.truth,
             answers=self.data.answers,
             tagger=self.tagger,
             tag_counts=self.tag_counts,
@@ -119,6 +123,21 @@ class AnalysisSession:
             "image_root": str(self.data.image_root.resolve()) if self.data.image_root else "",
         }
         return result
+
+    def _find_masks(self, numbers: Mapping[str, int]) -> dict[int, Path]:
+        """Files of the truth masks; without a mask of any validation question, their folder is a mistake."""
+        if not self.data.truth_masks:
+            return {}
+        masks = find_truth_masks(self.data.truth_masks, numbers)
+        if masks.keys().isdisjoint(self.data.prepro.test.question_ids.tolist()):
+            raise self._no_question("truth masks", "truth_masks")
+        return masks
+
+    def _no_question(self, pictures: str, name: str) -> LookwhyError:
+        return LookwhyError(
+            f"expected validation questions with {pictures}, found none of the question ids of "
+            f"{self.data.folder / 'data_prepro.h5'} in {getattr(self.data, name)}; correct data.{name}"
+        )
 
     def _check_images(self) -> None:
         """Look for the image of every question first: an analysis may begin hours later."""

@@ -104,7 +104,7 @@ def analyze(
         grid: cells along each side, in place of the plan's.
         device: device to compute on, as in `load`.
         moved: paths of today of files that the checkpoint names elsewhere: "folder", "image_root",
-            "annotator_maps", "val_questions", "val_annotations", "weights".
+            "annotator_maps", "truth_masks", "val_questions", "val_annotations", "weights".
 
     Raises:
         LookwhyError: the checkpoint or the data are missing, the data have changed, or the plan has unknown

@@ -49,6 +49,7 @@ def build_parser() -> OneLineParser:
         one.add_argument("--images", type=Path, required=True, help=images)
         one.add_argument("--out", type=Path, required=True, help="folder to write to")
     _add_import(commands.add_parser("import", help="a trained model of the original (.t7) as a checkpoint"))
+    _add_truth(commands.add_parser("truth", help="ground-truth masks of other data sets as PNG files"))
     _add_download(commands.add_parser("download", help="fetch official files: resumed, checked, unpacked"))
     return parser
 
@@ -60,11 +61,22 @@ def _add_import(parser: ArgumentParser) -> None:
     add("--out", type=Path, required=True, help="checkpoint to write")
     add("--images", type=Path, help="folder of the images (default: the one in data_prepro.json)")
     add("--annotator-maps", type=Path, help="folder of <question_id>_<k>.png")
+    add("--truth-masks", type=Path, help="folder of <question_id>.png")
     add("--annotators", default="human annotators", help="name of the annotators (human annotators)")
     add("--embedding-size", type=_positive, default=200, help="width of a word's embedding (200)")
     add("--hidden-size", type=_positive, default=512, help="width of an LSTM layer (512)")
     add("--num-layers", type=_positive, default=2, help="LSTM layers (2)")
     add("--common-size", type=_positive, default=1024, help="width of the joint embedding (1024)")
+
+
+def _add_truth(parser: ArgumentParser) -> None:
+    add = parser.add_argument
+    forms = "clevr-xai: a folder of <question_index>.npy; vizwiz: binary_masks_png/<split>"
+    add("form", choices=("clevr-xai", "vizwiz"), metavar="FORMAT", help=forms)
+    add("source", type=Path, metavar="SOURCE", help="folder of the masks")
+    add("--out", type=Path, required=True, help="folder of <question_id>.png, for --data.truth_masks")
+    questions = "vizwiz: official JSON with the ids of the questions (default: names of the images)"
+    add("--questions", type=Path, metavar="FILE", help=questions)
 
 
 def _add_download(parser: ArgumentParser) -> None:
@@ -151,7 +163,8 @@ def _run(arguments: Sequence[str]) -> int:
         where, done = options.root, _download(options)
     else:
         _check_folders(options)
-        where, done = options.out, {"shapes": _shapes, "import": _import}.get(options.command, _vqa)(options)
+        work = {"shapes": _shapes, "import": _import, "truth": _truth}.get(options.command, _vqa)
+        where, done = options.out, work(options)
     if processes.is_first:
         print(f"wrote {where}: {done}; {time.monotonic() - start:.0f} s")
     return 0
@@ -179,6 +192,8 @@ def _check_folders(options: Namespace) -> None:
     images: Path | None = getattr(options, "images", None)
     if images is not None and not images.is_dir():
         raise LookwhyError(f"expected a folder of images, found none at {images}; correct --images")
+    if options.command == "truth":
+        return  # the converters look at the masks first
     if options.command != "import":
         make_folder(options.out)
     elif options.out.is_dir() or options.out.resolve() == options.checkpoint.resolve():
@@ -281,6 +296,7 @@ def _import(options: Namespace) -> str:
     from lookwhy.models.original.weights import import_torch7
 
     paths = {"image_root": options.images, "annotator_maps": options.annotator_maps}
+    paths["truth_masks"] = options.truth_masks
     given: dict[str, Any] = {name: str(path) for name, path in paths.items() if path is not None}
     data = VQADataModule(str(options.data), **given, annotators=options.annotators)
     names = ("embedding_size", "hidden_size", "num_layers", "common_size")
@@ -288,3 +304,15 @@ def _import(options: Namespace) -> str:
     head = import_torch7(options.checkpoint, data, options.out, **sizes)
     count = sum(parameter.numel() for parameter in head.parameters())
     return f"{count} parameters, {data.vocab_size} words, {data.num_answers} answers"
+
+
+def _truth(options: Namespace) -> str:
+    from lookwhy.data.truth_formats import convert_clevr_xai, convert_vizwiz
+
+    if options.form == "vizwiz":
+        done = convert_vizwiz(options.source, options.out, options.questions)
+    elif options.questions:
+        raise LookwhyError("expected --questions with vizwiz, found clevr-xai; leave --questions out")
+    else:
+        done = convert_clevr_xai(options.source, options.out)
+    return f"{done.masks} masks{f' ({done.kept} were there)' if done.kept else ''}"

@@ -15,14 +15,11 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
+from lookwhy.data.question_pictures import QuestionNames, gray_picture, none_found
 from lookwhy.errors import LookwhyError
-from lookwhy.files import regular
-from lookwhy.towers.recipe import IMAGE_FORMATS
 
 Resize = Literal["area", "bilinear"]
 _FILTERS = {"area": Image.Resampling.BOX, "bilinear": Image.Resampling.BILINEAR}
-MOST_COLOUR = 16
-"""Largest difference of red, green and blue in a gray picture that was compressed with losses, of 255."""
 SUFFIXES = (".png", ".jpg", ".jpeg")
 ALONE = -1
 """Number of an annotator whose file has none in its name."""
@@ -40,17 +37,13 @@ def find_annotator_maps(
     Raises:
         LookwhyError: the folder does not exist, holds no such file, or holds two of one question and number.
     """
-    folder, numbers = Path(folder), numbers or {}
-    given = set(numbers.values())  # no map is named by these
+    folder, names = Path(folder), QuestionNames(numbers)
 
     def named(path: Path) -> tuple[int, int] | None:
         name, _, k = path.stem.rpartition("_")
         for question, annotator in ((name, k), (path.stem, str(ALONE))):
-            if re.fullmatch(r"-?\d+", annotator):
-                if question in numbers:
-                    return numbers[question], int(annotator)
-                if re.fullmatch(r"\d+", question) and int(question) not in given:
-                    return int(question), int(annotator)
+            if re.fullmatch(r"-?\d+", annotator) and (number := names.number(question)) is not None:
+                return number, int(annotator)
         return None
 
     paths = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
@@ -59,11 +52,7 @@ def find_annotator_maps(
     # A picture of a question that has numbered maps is something else: the image, perhaps.
     numbered = [one for one in numbered if one[1] != ALONE or one[0] not in several]
     if not numbered:
-        found = f"none in {folder}" if folder.is_dir() else f"no folder {folder}"
-        raise LookwhyError(
-            f"expected files named <question_id>_<k>.png, found {found}; "
-            "correct data.annotator_maps or leave it out"
-        )
+        raise none_found(folder, "<question_id>_<k>.png", "correct data.annotator_maps or leave it out")
     for one, other in pairwise(numbered):
         if one[:2] == other[:2]:
             raise LookwhyError(
@@ -97,48 +86,5 @@ def load_annotator_maps(
 
 
 def _load(path: Path, grid: int, resize: Resize) -> Float[np.ndarray, "G G"]:
-    try:
-        with Image.open(regular(path), formats=IMAGE_FORMATS) as picture:
-            _check_gray(picture, path)
-            if picture.mode.startswith(("I", "F")):
-                gray = Image.fromarray(_scaled(np.asarray(picture, np.float32), picture.mode, path))
-            else:
-                # Resize in float: averages rounded to 256 levels would make cells equal.
-                gray = picture.convert("L").convert("F")
-    except LookwhyError:
-        raise
-    # On damaged bytes, Pillow's decoders raise errors of a dozen classes.
-    except Exception as error:
-        raise LookwhyError(
-            f"expected a gray PNG, found something else in {path} ({error}); remove or replace it"
-        ) from error
+    gray = gray_picture(path, "a gray PNG")
     return np.asarray(gray.resize((grid, grid), _FILTERS[resize]), np.float32)
-
-
-def _scaled(values: Float[np.ndarray, "H W"], mode: str, path: Path) -> Float[np.ndarray, "H W"]:
-    """Gray levels of 16-bit or float values, which PIL would clip: above 255 to white, fractions to black."""
-    if not np.isfinite(values).all() or values.min() < 0:
-        raise LookwhyError(
-            f"expected attention from 0 on, found {values.min():g} to {values.max():g} in {path}; save its "
-            "magnitude as gray"
-        )
-    if mode.startswith("I"):
-        return values / 257
-    return values * 255 if values.max() <= 1 else values
-
-
-def _check_gray(picture: Image.Image, path: Path) -> None:
-    """Refuse colours and transparency: their brightness is not the attention that they draw."""
-    if picture.mode in ("1", "L", "F") or picture.mode.startswith("I"):
-        return
-    pixels = np.asarray(picture.convert("RGBA"), np.int16)
-    found = ""
-    if np.ptp(pixels[..., :3], axis=-1).max() > MOST_COLOUR:
-        found = "a coloured one"
-    elif np.ptp(pixels[..., 3]) or not pixels[..., 3].any():
-        found = "one with transparency"
-    if found:
-        raise LookwhyError(
-            f"expected a gray map without transparency, found {found} in {path}; save the values that it "
-            "was drawn from as gray"
-        )

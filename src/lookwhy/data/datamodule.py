@@ -39,6 +39,8 @@ class VQADataModule(pl.LightningDataModule):
             which holds neither their texts nor their answers.
         val_annotations: official JSON of their annotations.
         annotator_maps: folder of the annotator maps, <question_id>_<k>.png.
+        truth_masks: folder of the ground-truth masks, <question_id>.png with 0 and 255, that cover what a
+            question needs in its image.
         annotators: name of the annotators in figures and tables ("human annotators").
         note: sentence about the data, shown in every figure.
         seed: seed of the order of the training questions.
@@ -60,6 +62,7 @@ class VQADataModule(pl.LightningDataModule):
         val_questions: str | None = None,
         val_annotations: str | None = None,
         annotator_maps: str | None = None,
+        truth_masks: str | None = None,
         annotators: str = "human annotators",
         note: str = "",
         seed: int = 123,
@@ -78,9 +81,10 @@ class VQADataModule(pl.LightningDataModule):
                 "expected data.steps_per_epoch of at least 1 with data.sampling with_replacement, found "
                 f"{steps_per_epoch} with {sampling}; leave it out for epochs of one pass"
             )
-        given = (annotator_maps, val_questions, val_annotations, image_root)
-        paths = (Path(one) if one else None for one in given)
-        self.annotator_maps, self.val_questions, self.val_annotations, self.image_root = paths
+        given = (annotator_maps, truth_masks, val_questions, val_annotations, image_root)
+        paths = [Path(one) if one else None for one in given]
+        self.annotator_maps, self.truth_masks, self.val_questions, self.val_annotations = paths[:4]
+        self.image_root = paths[4]
         self.annotators, self.note, self.features = annotators, note, features
         self.prepro = read_prepro(self.folder)
         if self.val_questions and self.val_annotations:
@@ -212,7 +216,7 @@ class VQADataModule(pl.LightningDataModule):
         be trained on such features and can answer, but its answers cannot be explained.
         """
         features = self.folder / "data_img.h5"
-        paths = ("folder", "image_root", "val_questions", "val_annotations", "annotator_maps")
+        paths = ("folder", "image_root", "val_questions", "val_annotations", "annotator_maps", "truth_masks")
         return {name: str(path.absolute()) if (path := getattr(self, name)) else None for name in paths} | {
             "annotators": self.annotators,
             "note": self.note,

@@ -96,8 +96,10 @@ class LoadedRun:
                 f"{argument('folder')}, or name the folder of today in {self.path.with_name(PATH_MAP)}"
             )
         stated: dict[str, Any] = {}
-        for name in ("image_root", "val_questions", "val_annotations", "annotator_maps"):
-            path = self.places.find(self.data[name]) if self.data.get(name) and not other else None
+        for name in ("image_root", "val_questions", "val_annotations", "annotator_maps", "truth_masks"):
+            # A path that the checkpoint does not state, masks for an earlier run say, may be given today.
+            named = self.data.get(name) or self.places.moved.get(name)
+            path = self.places.find(named) if named and not other else None
             # The prepared folder of today may name another folder of images.
             if path and (path.exists() or name != "image_root"):
                 stated[name] = str(path)

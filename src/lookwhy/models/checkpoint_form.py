@@ -15,7 +15,7 @@ class _Class(TypedDict):
 
 
 class _Data(TypedDict):
-    """Schema of `VQADataModule.describe`; early checkpoints lack the last three."""
+    """Schema of `VQADataModule.describe`; earlier checkpoints lack the last four."""
 
     folder: str
     image_root: str | None
@@ -28,6 +28,7 @@ class _Data(TypedDict):
     val_questions: NotRequired[str | None]
     val_annotations: NotRequired[str | None]
     max_length: NotRequired[int]
+    truth_masks: NotRequired[str | None]
 
 
 class _Entry(TypedDict):

@@ -20,8 +20,8 @@ NOTHING = "–"
 
 
 def table_rows(result: AnalysisResult) -> list[str]:
-    """Methods and baselines with at least one number, in the order of the table."""
-    measured = {row.method for row in reading.rows(result, "image")}
+    """Methods and baselines that were compared with annotators, in the order of the table."""
+    measured = {row.method for row in reading.rows(result, "image") if row.measure == "rank_correlation"}
     order = ["random", "centre_prior", *reading.image_methods(result), "human"]
     return [name for name in order if name in measured]
 

@@ -1,7 +1,8 @@
 """The shapes world: generated pictures and questions in the official VQA formats, deterministic by seed.
 
 The generator knows which things a question needs. For each validation question it writes the maps of three
-SIMULATED annotators, who "reveal" those things imprecisely, in the format of VQA-HAT.
+SIMULATED annotators, who "reveal" those things imprecisely, in the format of VQA-HAT, and the exact mask of
+those things.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from scipy.ndimage import gaussian_filter, shift
 from lookwhy.data.official import image_name
 from lookwhy.data.shapes.questions import SceneQuestion, ask
 from lookwhy.data.shapes.scene import Thing, draw_scene, make_scene, mask_of
+from lookwhy.data.truth_masks import save_truth_mask
 from lookwhy.data.workers import default_workers, in_workers
 from lookwhy.files import atomic_path
 from lookwhy.progress import progress
@@ -28,6 +30,8 @@ from lookwhy.towers.shapes_cnn import SIDE
 QUESTIONS_PER_SCENE = 6
 ANNOTATORS = 3
 FIRST_IMAGE_ID = {"train": 1, "val": 500_001}
+HALF = 0.5
+"""Share of a pixel from which on a thing covers it."""
 AT_ONCE = 50
 """Scenes that a worker process draws at once."""
 _Entry = dict[str, Any]
@@ -36,10 +40,10 @@ _Scene = tuple[int, list[_Entry], list[tuple[_Entry, _Entry]]]
 
 
 def generate_shapes_world(out: Path, train_scenes: int, val_scenes: int, seed: int) -> None:
-    """Write pictures, official questions and annotations, simulated annotator maps and the scenes.
+    """Write pictures, official questions and annotations, simulated annotator maps, masks and the scenes.
 
-    They lie in `images/`, `questions_*.json`, `annotations_*.json`, `annotators/` and `scenes_*.json` of
-    `out`. Each scene is one picture. The seed fixes scenes, questions, answers and maps.
+    They lie in `images/`, `questions_*.json`, `annotations_*.json`, `annotators/`, `truth/` and
+    `scenes_*.json` of `out`. Each scene is one picture. The seed fixes scenes, questions, answers and maps.
     """
     for number, (split, count) in enumerate((("train", train_scenes), ("val", val_scenes))):
         questions: list[dict[str, Any]] = []
@@ -67,7 +71,7 @@ def generate_shapes_world(out: Path, train_scenes: int, val_scenes: int, seed: i
 
 
 def _scenes(out: Path, split: str, seed: list[int], numbers: range) -> list[_Scene]:
-    """Write the pictures of some scenes, and the maps of the simulated annotators of validation questions."""
+    """Write the pictures of some scenes, and the annotator maps and masks of validation questions."""
     result = []
     for scene in numbers:
         image_id = FIRST_IMAGE_ID[split] + scene
@@ -81,6 +85,7 @@ def _scenes(out: Path, split: str, seed: list[int], numbers: range) -> list[_Sce
             entries.append((question, _annotation(question_id, image_id, asked, random)))
             if split == "val":
                 _write_maps(out / "annotators", question_id, things, asked, random)
+                _write_truth(out / "truth", question_id, things, asked)
         result.append((image_id, [asdict(thing) for thing in things], entries))
     return result
 
@@ -113,6 +118,16 @@ def _write_maps(
     for k in range(1, ANNOTATORS + 1):
         picture = Image.fromarray(simulated_reveal(needed, random))
         _save(picture, folder / f"{question_id}_{k}.png")
+
+
+def _write_truth(folder: Path, question_id: int, things: list[Thing], asked: SceneQuestion) -> None:
+    """Write the mask of the needed things: the pixels that they cover by half or more.
+
+    A question that needs no particular thing ("is there a red cube?", and there is none) gets no file.
+    """
+    if asked.needed:
+        covered = np.max([mask_of(things[i]) for i in asked.needed], axis=0) >= HALF
+        save_truth_mask(covered, folder / f"{question_id}.png")
 
 
 def _save(picture: Image.Image, path: Path) -> None:
