@@ -259,7 +259,7 @@ def minus_random(values: Values) -> Values:
 
 
 def mean_curves(curves: PointsOf, mean: Callable[[Column, list[int]], Estimate]) -> dict[str, Curve]:
-    """Mean of each curve over questions, with its interval at each point ("low", "high").
+    """Mean of each curve over questions, with its interval at each point ("low", "high") if it has one.
 
     `mean` computes an estimate from values and their question ids.
     """
@@ -268,13 +268,11 @@ def mean_curves(curves: PointsOf, mean: Callable[[Column, list[int]], Estimate])
         ids = [*of_question]
         stacked = np.stack([of_question[one] for one in ids])
         points = [mean(column, ids) for column in stacked.T]
-        shares = np.linspace(0, 1, len(points))
-        curve: Curve = {"x": [], "y": [], "low": [], "high": [], "n": []}
-        for share, one in zip(shares.tolist(), points, strict=True):
-            if np.isfinite([one.mean, one.ci_low, one.ci_high]).all():
-                row = (share, one.mean, one.ci_low, one.ci_high, float(one.n))
-                for values, value in zip(curve.values(), row, strict=True):
-                    values.append(value)
-        if curve["x"]:
-            result[key] = curve
+        if np.isnan([one.mean for one in points]).any():
+            continue
+        curve = {"x": np.linspace(0, 1, len(points)).tolist(), "y": [one.mean for one in points]}
+        ends = {"low": [one.ci_low for one in points], "high": [one.ci_high for one in points]}
+        if np.isfinite([*ends.values()]).all():  # not for the questions of a single image
+            curve |= ends
+        result[key] = curve | {"n": [float(one.n) for one in points]}
     return result
