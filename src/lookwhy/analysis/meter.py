@@ -154,9 +154,7 @@ class FaithfulnessMeter:
                 )  # fmt: skip
                 return removed.cpu().numpy(), (scores[:, :1] - scores[:, 1:]).cpu().numpy()
 
-            coalitions, squares = (
-                falls_under(f) for f in (self._settings.coalitions, self._settings.squares)
-            )
+            coalitions, squares = map(falls_under, self._settings.families)
             for name, values in found.items():
                 own = values[rows.numpy()]
                 self._keep(
