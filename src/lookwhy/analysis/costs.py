@@ -1,4 +1,4 @@
-"""What an analysis will cost, said before it starts: the mask bank, and measures that run the network again.
+"""The cost of an analysis, said before it starts: the mask bank, and measures that run the network again.
 
 The network is timed on a few masked copies of the first image; sizes are those of its features.
 """
