@@ -35,7 +35,6 @@ from lookwhy.attribution.masked import ON_BLACK_BOX, scores_under_masks
 from lookwhy.models.pipeline import Pipeline, parts_of
 from lookwhy.models.protocol import VQAModel
 from lookwhy.stopwatch import part
-from lookwhy.towers.masks import MaskFamily
 from lookwhy.towers.tower import Tower
 from lookwhy.types import Curve, ImportanceMaps, Target, VQABatch
 
@@ -144,23 +143,17 @@ class FaithfulnessMeter:
         for rows in rows_by_image(batch):
             image, ids = batch.images[rows[0]], batch.question_ids[rows].tolist()
 
-            def falls_under(
-                family: MaskFamily, rows: Tensor = rows, image: Tensor = image
-            ) -> tuple[Float[np.ndarray, "M C"], Float[np.ndarray, "Q M"]]:
-                removed = 1 - self._parts.mask_shares(image, family, self._grid).flatten(1).double()
-                scores = scores_under_masks(
-                    self._parts, image, family, self._settings.fill,
-                    batch.tokens[rows], batch.lengths[rows], target[rows],
-                )  # fmt: skip
-                return removed.cpu().numpy(), (scores[:, :1] - scores[:, 1:]).cpu().numpy()
-
-            coalitions, squares = map(falls_under, self._settings.families)
+            families, asked = self._settings.families, (batch.tokens[rows], batch.lengths[rows])
+            scores = scores_under_masks(
+                self._parts, image, families, self._settings.fill, *asked, target[rows]
+            )
+            falls = [(one[:, :1] - one[:, 1:]).cpu().numpy() for one in scores]
+            kept = [self._parts.mask_shares(image, family, self._grid) for family in families]
+            coalitions, squares = (1 - one.flatten(1).double().cpu().numpy() for one in kept)
             for name, values in found.items():
                 own = values[rows.numpy()]
-                self._keep(
-                    name, "correlation", ids, faithfulness_correlation(coalitions[0], own, coalitions[1])
-                )
-                for measure, one in infidelity(squares[0], own, squares[1]).items():
+                self._keep(name, "correlation", ids, faithfulness_correlation(coalitions, own, falls[0]))
+                for measure, one in infidelity(squares, own, falls[1]).items():
                     self._keep(name, measure, ids, one)
 
     def _delete_cells(
