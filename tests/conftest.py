@@ -54,10 +54,11 @@ def tiny_checkpoint(tiny_world, tmp_path_factory):
 @pytest.fixture(scope="session")
 def trained(tiny_world, tmp_path_factory):
     """Output and run folder of `python train.py`, two epochs with their analyses; tests must not change it."""
-    from tiny_runs import run, train_command
+    from tiny_runs import MEASURED, run, train_command
 
     folder = tmp_path_factory.mktemp("trained")
     more = ["--trainer.max_epochs=2", "--analysis.untrained=true", "--analysis.plan.num_examples=2"]
+    more += MEASURED
     done = run(train_command(tiny_world, *more), folder)
     assert done.returncode == 0, done.stderr
     path = folder / "runs" / "shapes"

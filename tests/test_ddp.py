@@ -15,7 +15,7 @@ import pytorch_lightning as pl
 import torch
 import yaml
 from data.test_feature_rows import mappings
-from tiny_runs import clean_environment, run, train_command, train_options
+from tiny_runs import MEASURED, clean_environment, run, train_command, train_options
 
 from lookwhy import store
 from lookwhy.cli.train import main as train
@@ -29,7 +29,7 @@ LAUNCHES = {
     "torchrun": (TORCHRUN, DDP, "shapes"),
 }
 UNTRAINED = ["--trainer.max_epochs=1", "--analysis.untrained=true", "--analysis.epochs=[]"]
-UNTRAINED += ["--analysis.plan.num_questions=13"]
+UNTRAINED += ["--analysis.plan.num_questions=13", *MEASURED]
 """Options of an analysis before the first step, when weights do not depend on the number of processes."""
 LINUX = Path("/proc/self/smaps").exists()
 """Whether the system describes its processes."""

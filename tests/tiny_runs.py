@@ -23,6 +23,28 @@ from lookwhy.models import SAN, DeeperLSTM, VQASystem
 ROOT = Path(__file__).parent.parent
 
 
+def methods(*names, **settings):
+    """The option of `train.py` that sets the image methods, each with its settings by name."""
+    listed = [
+        {"class_path": f"lookwhy.attribution.{name}", "init_args": settings.get(name, {})} for name in names
+    ]
+    return plan_option("image_methods", listed)
+
+
+def plan_option(name, value):
+    """An option of the plan as one word without spaces."""
+    return f"--analysis.plan.{name}={json.dumps(value, separators=(',', ':'))}"
+
+
+MEASURED = [
+    methods("GuidedBackprop", "Occlusion", "GradCAM", "RISE", "KernelSHAP", RISE={"samples": 20},
+            KernelSHAP={"samples": 16, "cells": 2}),
+    plan_option("faithfulness", {"masks": 20, "cells": 2, "curves": 3, "steps": 4}),
+    plan_option("modality", {"questions": 2, "cells": 2, "evaluations": 4096}),
+]  # fmt: skip
+"""Options of a short training whose maps are judged."""
+
+
 def train_options(world, *more, config="shapes"):
     """The options of `python train.py` for a short training on a tiny world."""
     sizes = {"embedding_size": 12, "hidden_size": 10}
@@ -33,7 +55,8 @@ def train_options(world, *more, config="shapes"):
         "--trainer.accelerator=cpu",
         *(f"--model.head.init_args.{name}={size}" for name, size in sizes.items()),
         "--analysis.plan.num_questions=8", "--analysis.plan.num_examples=1", "--analysis.untrained=false",
-        "--analysis.plan.bootstrap_samples=20", *more,
+        "--analysis.plan.bootstrap_samples=20", "--analysis.plan.faithfulness=null",
+        *([methods("GuidedBackprop", "Occlusion")] if config == "shapes" else []), *more,
     ]  # fmt: skip
 
 
