@@ -53,9 +53,11 @@ IMAGE = (
     _area("Insertion", "blur", "higher", 1.0),
     Measure("faithfulness/infidelity_scaled", "Infidelity, scaled: lower is better", "Error", -1.0, False),
     Measure("faithfulness/max_sensitivity", "Max-sensitivity: lower is better", "Change", -1.0, False),
-    Measure("localisation/mass_accuracy", "Mass accuracy: importance inside the mask", "Share"),
-    Measure("localisation/rank_accuracy", "Rank accuracy: top cells inside the mask", "Share"),
-    Measure("localisation/pointing_game", "Pointing game: top cell inside the mask", "Share of questions"),
+    Measure(
+        "localisation/mass_accuracy", "Mass accuracy: higher is better", "Share of the importance inside"
+    ),
+    Measure("localisation/rank_accuracy", "Rank accuracy: higher is better", "Share of the top cells inside"),
+    Measure("localisation/pointing_game", "Pointing game: higher is better", "Share of top cells inside"),
 )
 """Measures of image methods, beside their agreement with annotators."""
 
@@ -64,6 +66,12 @@ def measured(result: AnalysisResult) -> list[Measure]:
     """The measures of `IMAGE` that an image method has a value of."""
     found = {row.measure for row in reading.rows(result, "image") if row.value is not None}
     return [one for one in IMAGE if one.key in found]
+
+
+def first_fill(result: AnalysisResult) -> str:
+    """Fill of the modality's keys that name none; empty if the plan does not say."""
+    plan = (result.manifest.get("plan") or {}).get("modality") or {}
+    return str((plan.get("fills") or [""])[0])
 
 
 def fills(result: AnalysisResult, kinds: Sequence[str] = ("deletion", "insertion")) -> list[str]:

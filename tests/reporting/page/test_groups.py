@@ -34,19 +34,19 @@ def test_three_seeds_are_one_curve_with_a_t_interval_and_two_have_the_range(tmp_
     assert (found["name"], found["members"]) == ("seeds", [0, 1, 2])
     assert found["band"] == "95% t interval over runs"
     interval = stats.ttest_1samp(np.array([0.2, 0.3, 0.4]), 0.0).confidence_interval(0.95)
-    for epoch, point in enumerate(found["agreement"]["rank_correlation"]["occlusion"]):
+    for epoch, point in enumerate(found["measures"]["rank_correlation"]["occlusion"]):
         assert point == pytest.approx([epoch, 0.3, interval.low, interval.high, 3], abs=1e-4)
     assert found["accuracy"]["1"]["overall"][0] == pytest.approx(0.42)
     assert found["levels"]["rank_correlation"]["centre_prior"] == 0.41
     (found,) = groups(tmp_path, tmp_path / "run-0", tmp_path / "run-1")
     assert found["band"] == "from the smaller to the larger of two runs"
-    assert found["agreement"]["rank_correlation"]["occlusion"][0] == [0, 0.25, 0.2, 0.3, 2]
+    assert found["measures"]["rank_correlation"]["occlusion"][0] == [0, 0.25, 0.2, 0.3, 2]
 
 
 def test_epochs_of_a_single_run_are_left_out_and_those_of_two_are_named(tmp_path):
     runs = [seeded(tmp_path / f"run-{seed}", seed, epochs) for seed, epochs in enumerate((1, 2, 3))]
     (found,) = groups(tmp_path, *runs)
-    points = found["agreement"]["rank_correlation"]["occlusion"]
+    points = found["measures"]["rank_correlation"]["occlusion"]
     assert [(epoch, runs) for epoch, *_, runs in points] == [(0, 3), (1, 2)]
     assert found["band"].endswith("or from the smaller to the larger of two runs where only two have a value")
     assert set(found["accuracy"]) == {"0", "1"}

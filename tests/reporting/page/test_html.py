@@ -73,7 +73,7 @@ def test_every_scalar_that_a_chart_shows_is_the_stored_one(usual_page):
     assert shown["epochs"] == [0, 1, 2]
     summary = make_result(2).summary
     values = [summary[f"image/occlusion/rank_correlation{end}"] for end in ("", "/ci_low", "/ci_high")]
-    assert shown["agreement"]["rank_correlation"]["occlusion"][2] == pytest.approx([2, *values], abs=1e-4)
+    assert shown["measures"]["rank_correlation"]["occlusion"][2] == pytest.approx([2, *values], abs=1e-4)
     assert shown["levels"]["rank_correlation"] == {"random": 0.0007, "centre_prior": 0.41, "human": 0.83}
     assert shown["words"]["1"]["noun"]["word_drop"] == [0.12, None, None, 0.12, 400.0]
     counted = shown["counts"]["answer_type"]["yes/no"]

@@ -456,7 +456,7 @@ def test_a_page_without_image_maps_or_anything_to_show_says_so(opened, tmp_path)
     assert "No image maps, so no agreement." in page.inner_text("#agreement")
     file = write(tmp_path, make_run(tmp_path / "bare", None, 1, annotators=False, defined=False))
     stored = content(file.read_text())
-    assert (stored["runs"][0]["agreement"], stored["examples"][0]["annotators"]) == ({}, [0] * 12)
+    assert (stored["runs"][0]["measures"], stored["examples"][0]["annotators"]) == ({}, [0] * 12)
     assert "<h2>Agreement at epoch" not in file.read_text()
     text = opened(file).inner_text("main")
     assert "No annotator maps, so no agreement." in text

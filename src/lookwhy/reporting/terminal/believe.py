@@ -86,7 +86,7 @@ def modality_table(result: AnalysisResult) -> Table:
     """Share of the question in the answers (T-SHAP): over all questions, and by type of question."""
     get = result.summary.get
     shares = {row.measure: row for row in reading.rows(result, "modality") if row.value is not None}
-    exact = get("modality/exact")
+    exact, first = get("modality/exact"), measures.FILLS.get(measures.first_fill(result), "")
     needless = [
         f"{get(f'modality/image_not_needed_{fill}'):.0%} ({name})"
         for fill, name in measures.FILLS.items()
@@ -108,7 +108,7 @@ def modality_table(result: AnalysisResult) -> Table:
     for measure, name in names.items():
         for ending in ("", "_blur", "_patch"):
             if row := shares.get(f"{measure}{ending}"):
-                filled = measures.FILLS[ending.strip("_")] if ending else _first_fill(result)
+                filled = measures.FILLS[ending.strip("_")] if ending else first
                 table.add_row(f"{name}, {filled}" if filled else name, *_share_cells(row))
     table.add_section()
     for row in types[:_MOST_TYPES]:
@@ -120,11 +120,6 @@ def _types(result: AnalysisResult) -> list[Row]:
     rows = [row for row in keys.table(result.summary) if row.slice and row.slice[0] == "question_type"]
     found = [row for row in rows if (row.domain, row.measure) == ("modality", "text_share")]
     return [row for row in found if row.value is not None]
-
-
-def _first_fill(result: AnalysisResult) -> str:
-    plan = (result.manifest.get("plan") or {}).get("modality") or {}
-    return measures.FILLS.get((plan.get("fills") or [""])[0], "")
 
 
 def _share_cells(row: Row) -> tuple[str, str, str]:
@@ -243,6 +238,8 @@ def _note(result: AnalysisResult, columns: Sequence[_Column]) -> str:
             "Mass, rank, pointing: share of the importance, of the top cells, and of the questions whose top "
             f"cell lies inside the mask of what the question needs{chance} ({counted(*inside)})."
         )
+        if any(f"image/human/{one}" in result.summary for one in inside):
+            parts.append("Annotators: there, the mean of their maps.")
     if _seconds(result):
         parts.append("Seconds: of the method, for all questions.")
     tested = {
