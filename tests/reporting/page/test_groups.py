@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import yaml
+from made_measures import CHANCE, FAITHFUL, add_measures
 from made_results import make_run
 from scipy import stats
 from test_html import content
@@ -23,6 +24,27 @@ def seeded(folder, seed: int, epochs=2, **options):
     config |= {"model": {"learning_rate": 0.003}} | options
     (run / "config.yaml").write_text(yaml.safe_dump(config))
     return run
+
+
+def test_faithfulness_and_localisation_of_a_group_are_means_too(tmp_path):
+    def change(result):
+        add_measures(result)
+        result.summary["image/occlusion/faithfulness/correlation"] += 0.1 * int(result.manifest["seed"])
+
+    runs = []
+    for seed in range(3):
+        run = make_run(
+            tmp_path / f"run-{seed}",
+            None,
+            2,
+            lambda one, seed=seed: (one.manifest.update(seed=seed), change(one)),
+        )
+        (run / "config.yaml").write_text(yaml.safe_dump({"seed_everything": seed, "group": "seeds"}))
+        runs.append(run)
+    (found,) = groups(tmp_path, *runs)
+    value = FAITHFUL["correlation"]["occlusion"] + 0.1
+    assert found["measures"]["faithfulness/correlation"]["occlusion"][0][:2] == pytest.approx([0, value])
+    assert found["levels"]["localisation/mass_accuracy"]["chance"] == pytest.approx(CHANCE)
 
 
 def groups(tmp_path, *runs):

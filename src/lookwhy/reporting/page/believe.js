@@ -1,9 +1,9 @@
 // Which map to believe: faithfulness and localisation over epochs; and the share of the question in the answers.
 
-/** Show a section and its link, which older runs have nothing for. */
-function reveal(id) {
+/** Show a section and make its link; older runs have nothing for it. */
+function reveal(id, text) {
   document.getElementById(id).hidden = false;
-  document.querySelector(`nav a[href="#${id}"]`).hidden = false;
+  document.querySelector('nav a[href="#examples"]').before(make("a", { href: "#" + id }, text), " ");
 }
 
 /** Sentences about the measures that are drawn, by the start of their keys. */
@@ -19,7 +19,7 @@ const BELIEVE_NOTES = [
 function believeSection() {
   const { measures } = names;
   if (!measures.length) return;
-  reveal("believe");
+  reveal("believe", "Which map to believe");
   const section = document.getElementById("believe");
   // The mean of the annotators’ maps is compared with the masks here, and no annotator with another.
   const levelNames = (method, one) => (method === "human" ? `Mean of ${one.annotators}` : levelName(method, one));
@@ -59,7 +59,7 @@ function modalitySection() {
   const measures = Object.entries(names.shares).map(([key, one]) => ({ key: `modality/${key}`, share: true, ...one }))
     .filter(({ key }) => runs.some((run) => run.measures[key]));
   if (!measures.length) return;
-  reveal("modality");
+  reveal("modality", "Share of the question");
   measureCharts("modality", measures, names.fills, { what: "Filled with" });
   document.querySelector("#modality .note").textContent = [
     "T-SHAP: share of the words in the Shapley values of words and cells; the rest is the image’s. A model that "
