@@ -16,8 +16,9 @@ from rich.text import Text
 from lookwhy.errors import printable
 from lookwhy.reporting import numbers, reading, style
 from lookwhy.reporting.numbers import NOTHING, number
-from lookwhy.reporting.terminal.believe import believe_tables, modality_table, words_faithfulness_table
+from lookwhy.reporting.terminal.believe import believe_tables, words_faithfulness_table
 from lookwhy.reporting.terminal.cells import BAD, BEST, GOOD, MARK, QUIET, WIDE, best, mark, new_table
+from lookwhy.reporting.terminal.modality import modality_table
 from lookwhy.types import AnalysisResult
 
 _COLUMNS = {
