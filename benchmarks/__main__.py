@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-PARTS = ("attribution", "analysis", "training", "roofline")
+PARTS = ("attribution", "bank", "analysis", "training", "roofline")
 WITH_A_FULL_MODE = ("attribution", "analysis")
 REAL = Path("configs/vqa_mini.yaml"), Path("data/vqa_mini/data_img.h5")
 """A config on real data, and a file of the data. Its epochs are measured if the file exists."""

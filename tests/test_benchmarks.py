@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import analysis, attribution, epoch, full_size, roofline, timing, training
+from benchmarks import analysis, attribution, bank, epoch, full_size, roofline, timing, training
 from benchmarks.gpu import __main__ as gpu
 from benchmarks.soak import attempts, trials
 
@@ -58,7 +58,9 @@ def test_functions_are_called_in_turn_and_the_first_round_is_not_counted():
     assert all(value >= 0 for value in seconds.values())
 
 
-@pytest.mark.parametrize("module", [attribution, analysis, roofline], ids=lambda module: module.__name__)
+@pytest.mark.parametrize(
+    "module", [attribution, analysis, bank, roofline], ids=lambda module: module.__name__
+)
 def test_the_other_benchmarks_run(module, capsys, tmp_path):
     more = {analysis: ["--plot", str(tmp_path / "growth.png")], attribution: ["--repeats", "1"]}.get(
         module, []

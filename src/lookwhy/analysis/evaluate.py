@@ -249,7 +249,7 @@ def _records(
 
 
 def _columns(name: str, measures: Values) -> Values:
-    """Measures of a method, or the modality, by column of records.parquet: "localisation_mass_accuracy"."""
+    """Measures of a method, or of modality, by column of records.parquet: "localisation_mass_accuracy"."""
     own = {key: values for key, values in measures.items() if key.startswith(f"{name}/")}
     prefix = f"{name}/" if name != MODALITY else ""
     return {key.removeprefix(prefix).replace("/", "_"): values for key, values in own.items()}

@@ -73,6 +73,11 @@ class Faithfulness:
         """Masks of infidelity."""
         return Squares(self.masks, self.seed)
 
+    @property
+    def families(self) -> tuple[Coalitions, Squares]:
+        """Masks in the bank."""
+        return self.coalitions, self.squares
+
     def has_curves(self, epoch: int | None) -> bool:
         """Whether deletion, insertion and max-sensitivity are measured at an epoch."""
         return self.curves != 0 and (self.epochs is None or epoch is None or epoch in self.epochs)

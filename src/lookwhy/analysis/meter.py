@@ -35,7 +35,6 @@ from lookwhy.attribution.masked import ON_BLACK_BOX, scores_under_masks
 from lookwhy.models.pipeline import Pipeline, parts_of
 from lookwhy.models.protocol import VQAModel
 from lookwhy.stopwatch import part
-from lookwhy.towers.masks import MaskFamily
 from lookwhy.towers.tower import Tower
 from lookwhy.types import Curve, ImportanceMaps, Target, VQABatch
 
@@ -144,25 +143,17 @@ class FaithfulnessMeter:
         for rows in rows_by_image(batch):
             image, ids = batch.images[rows[0]], batch.question_ids[rows].tolist()
 
-            def falls_under(
-                family: MaskFamily, rows: Tensor = rows, image: Tensor = image
-            ) -> tuple[Float[np.ndarray, "M C"], Float[np.ndarray, "Q M"]]:
-                removed = 1 - self._parts.mask_shares(image, family, self._grid).flatten(1).double()
-                scores = scores_under_masks(
-                    self._parts, image, family, self._settings.fill,
-                    batch.tokens[rows], batch.lengths[rows], target[rows],
-                )  # fmt: skip
-                return removed.cpu().numpy(), (scores[:, :1] - scores[:, 1:]).cpu().numpy()
-
-            coalitions, squares = (
-                falls_under(f) for f in (self._settings.coalitions, self._settings.squares)
+            families, asked = self._settings.families, (batch.tokens[rows], batch.lengths[rows])
+            scores = scores_under_masks(
+                self._parts, image, families, self._settings.fill, *asked, target[rows]
             )
+            falls = [(one[:, :1] - one[:, 1:]).cpu().numpy() for one in scores]
+            kept = [self._parts.mask_shares(image, family, self._grid) for family in families]
+            coalitions, squares = (1 - one.flatten(1).double().cpu().numpy() for one in kept)
             for name, values in found.items():
                 own = values[rows.numpy()]
-                self._keep(
-                    name, "correlation", ids, faithfulness_correlation(coalitions[0], own, coalitions[1])
-                )
-                for measure, one in infidelity(squares[0], own, squares[1]).items():
+                self._keep(name, "correlation", ids, faithfulness_correlation(coalitions, own, falls[0]))
+                for measure, one in infidelity(squares, own, falls[1]).items():
                     self._keep(name, measure, ids, one)
 
     def _delete_cells(
@@ -259,7 +250,7 @@ def minus_random(values: Values) -> Values:
 
 
 def mean_curves(curves: PointsOf, mean: Callable[[Column, list[int]], Estimate]) -> dict[str, Curve]:
-    """Mean of each curve over questions, with its interval at each point ("low", "high").
+    """Mean of each curve over questions, with its interval at each point ("low", "high") if it has one.
 
     `mean` computes an estimate from values and their question ids.
     """
@@ -268,13 +259,11 @@ def mean_curves(curves: PointsOf, mean: Callable[[Column, list[int]], Estimate])
         ids = [*of_question]
         stacked = np.stack([of_question[one] for one in ids])
         points = [mean(column, ids) for column in stacked.T]
-        shares = np.linspace(0, 1, len(points))
-        curve: Curve = {"x": [], "y": [], "low": [], "high": [], "n": []}
-        for share, one in zip(shares.tolist(), points, strict=True):
-            if np.isfinite([one.mean, one.ci_low, one.ci_high]).all():
-                row = (share, one.mean, one.ci_low, one.ci_high, float(one.n))
-                for values, value in zip(curve.values(), row, strict=True):
-                    values.append(value)
-        if curve["x"]:
-            result[key] = curve
+        if np.isnan([one.mean for one in points]).any():
+            continue
+        curve = {"x": np.linspace(0, 1, len(points)).tolist(), "y": [one.mean for one in points]}
+        ends = {"low": [one.ci_low for one in points], "high": [one.ci_high for one in points]}
+        if np.isfinite([*ends.values()]).all():  # not for the questions of a single image
+            curve |= ends
+        result[key] = curve | {"n": [float(one.n) for one in points]}
     return result

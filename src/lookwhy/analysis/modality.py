@@ -83,6 +83,13 @@ class Modality:
         players = self.cells_for(words) ** 2
         return players <= min(MOST_ENUMERATED, 9) and 2 ** (players + words) <= self.evaluations
 
+    def family(self, words: int) -> Coalitions | CellOrders:
+        """Masks in the bank for a question with as many words."""
+        cells = self.cells_for(words)
+        if self.is_exact(words):
+            return Coalitions(2 ** (cells**2), self.seed, cells)
+        return CellOrders(self.orders, self.seed, cells)
+
 
 @dataclass(frozen=True)
 class TextShare:
@@ -154,20 +161,19 @@ class ModalityMeter:
             fill: what takes the place of absent cells.
         """
         players = [place for place, one in enumerate(is_word) if one]
-        cells, seed = self._settings.cells_for(len(players)), self._settings.seed
-        is_exact = self._settings.is_exact(len(players))
-        coalitions = Coalitions(2 ** (cells**2) if is_exact else 1, seed, cells)
-        orders = CellOrders(self._settings.orders, seed, cells)
-        clean, masked = self._parts.tower.under_masks(image, coalitions if is_exact else orders, fill)
+        family = self._settings.family(len(players))
+        cells, seed = family.cells, self._settings.seed
+        clean, masked = self._parts.tower.under_masks(image, family, fill)
         views = self._parts.look(torch.cat([masked, clean[None]]))  # the first shows nothing, the last all
         game = _Game(self._parts, words, players, views)
-        if is_exact:
+        if isinstance(family, Coalitions):
             phi = shapley_values(game.all_values())
         else:
-            count = max(orders.count, self._settings.evaluations // (len(players) + cells**2))
+            count = max(family.count, self._settings.evaluations // (len(players) + cells**2))
             random = np.random.default_rng([seed, *words.tolist()])
-            phi = game.sampled_values(orders.orders(image), count, random)
-        return TextShare(share_of(phi, cells**2), share_of(shapley_values(game.corners()), 1), is_exact)
+            phi = game.sampled_values(family.orders(image), count, random)
+        two_players = share_of(shapley_values(game.corners()), 1)
+        return TextShare(share_of(phi, cells**2), two_players, isinstance(family, Coalitions))
 
 
 class _Game:

@@ -188,9 +188,7 @@ class _Reader:
             confidence, best = scores.max(1)
             target = explained_answers(scores, batch.labels, self.plan, self.answers)
             if self.plan.target == "truth" and (unknown := int((batch.labels < 0).sum())):
-                self.findings.excluded["no true answer that the model can give: its own is explained"] += (
-                    unknown
-                )
+                self.findings.excluded["no true answer among the model's: its own is explained"] += unknown
         chosen = best.tolist()
         predicted = [self.answers[i] for i in chosen] if self.answers else [str(i) for i in chosen]
         self.findings.records += question_records(

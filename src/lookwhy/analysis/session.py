@@ -13,7 +13,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
+from lookwhy.analysis.costs import foresee
+from lookwhy.analysis.modality import ModalityMeter
 from lookwhy.analysis.part_of_speech import count_tags, find_tagger
 from lookwhy.analysis.plan import AnalysisPlan, select_questions
 from lookwhy.analysis.run import Findings, run_analysis
@@ -26,6 +30,7 @@ from lookwhy.errors import LookwhyError, command
 from lookwhy.files import sha256_file
 from lookwhy.models.pipeline import Pipeline
 from lookwhy.models.protocol import VQAHead
+from lookwhy.progress import write_above
 from lookwhy.towers.image_tower import tower_from_description
 from lookwhy.towers.memory import Memory
 from lookwhy.towers.precision import true_float32
@@ -70,11 +75,14 @@ class AnalysisSession:
         self.tagger = find_tagger()
         self.tag_counts = count_tags(self.tagger, (tokenize(question) for question in split.questions))
         self._check_features()
+        self._has_told = False
 
     def check(self, head: VQAHead) -> None:
         """Raise an error, before training, if a method of the plan cannot explain this head."""
         for method in self.plan.methods:
             method.check(Pipeline(self.tower, head))
+        if self.plan.modality:
+            ModalityMeter(Pipeline(self.tower, head), self.plan.modality)
         self.plan.contrast_id(self.data.answers)
 
     def run(
@@ -93,9 +101,13 @@ class AnalysisSession:
 
         The manifest states `training`: the numbers that the training computed with.
         """
+        self.tower.to(device)
+        if progress and not self._has_told:
+            self._has_told = True
+            self._tell_costs(device)
         batches = self.data.image_batches(self.rows, self.tower.recipe, device, rank, world_size)
         result = run_analysis(
-            Pipeline(self.tower.to(device), head),
+            Pipeline(self.tower, head),
             batches,
             self.plan,
             self.human,
@@ -139,6 +151,23 @@ class AnalysisSession:
             f"{self.data.folder / 'data_prepro.h5'} in {getattr(self.data, name)}; correct data.{name}"
         )
 
+    def _tell_costs(self, device: torch.device | str) -> None:
+        """Say what the mask bank, deletion and insertion will cost."""
+        split, modality = self.data.prepro.test, self.plan.modality
+        measured = set(self.rows[: modality.questions].tolist()) if modality else set()
+        positions = split.image_pos[self.rows]
+        groups = np.split(self.rows, np.flatnonzero(np.diff(positions)) + 1)
+        words = [[_words_in(split.questions[row]) for row in rows if row in measured] for rows in groups]
+
+        def load(number: int) -> Float[Tensor, "3 H W"]:
+            rows = groups[number][:1]
+            batch = next(iter(self.data.image_batches(rows, self.tower.recipe, device)))
+            return batch.images[0]  # type: ignore[index]
+
+        cost = foresee(self.tower, self.plan, len(self.rows), words, load)
+        for line in cost.lines(str(self.tower.memory.folder)) if cost else ():
+            write_above(line)
+
     def _check_images(self) -> None:
         """Look for the image of every question first: an analysis may begin hours later."""
         split, root = self.data.prepro.test, self.data.image_root
@@ -165,6 +194,10 @@ class AnalysisSession:
                 f"relative difference of {difference:.2g} in {self.data.folder / 'data_img.h5'}; the picture "
                 f"or the recipe changed: run {command('prepare')} features again"
             )
+
+
+def _words_in(question: str) -> int:
+    return sum(any(map(str.isalnum, word)) for word in tokenize(question))
 
 
 def fingerprint(head: VQAHead) -> str:

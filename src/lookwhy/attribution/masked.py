@@ -7,6 +7,8 @@ an image and stored. Each importance is a weighted sum of the scores: a method i
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
+from itertools import chain
 
 import torch
 from jaxtyping import Float, Int64
@@ -54,8 +56,8 @@ class MaskMethod(Attributor):
         values = torch.zeros(len(batch), self.grid, self.grid, dtype=torch.float64, device=images.device)
         for rows in rows_by_image(batch):
             image, asked = images[rows[0]], (batch.tokens[rows], batch.lengths[rows])
-            scores = scores_under_masks(
-                parts, image, self.family, self.fill, *asked, target[rows], self.explains
+            (scores,) = scores_under_masks(
+                parts, image, [self.family], self.fill, *asked, target[rows], self.explains
             )
             found = scores @ self._weights(parts, image).to(scores).T
             values[rows] = found.unflatten(1, (self.grid, self.grid))
@@ -107,22 +109,21 @@ class CoalitionMethod(MaskMethod):
 def scores_under_masks(
     parts: ModelParts,
     image: Float[Tensor, "3 H W"],
-    family: MaskFamily,
+    families: Sequence[MaskFamily],
     fill: Fill,
     tokens: Int64[Tensor, "Q T"],
     lengths: Int64[Tensor, " Q"],
     target: Target,
     explains: Explains = "probability",
-) -> Float[Tensor, "Q S"]:
-    """Score of each question's answer for the whole image, and then for the image under each mask."""
-    some = parts.under_masks(image, family, fill)
-    return torch.cat(
-        [
-            score_of(parts.scores_of_pairs(views, tokens, lengths, explains), target).double()
-            for views in some
-        ],
-        dim=1,
-    )
+) -> list[Float[Tensor, "Q S"]]:
+    """For each family, score of each question's answer for the whole image, and then under each mask.
+
+    The questions are read once.
+    """
+    some = chain.from_iterable(parts.under_masks(image, family, fill) for family in families)
+    scores = parts.scores_of_parts(some, tokens, lengths, explains)
+    joined = torch.cat([score_of(one, target).double() for one in scores], dim=1)
+    return [*joined.split([1 + family.size for family in families], dim=1)]
 
 
 def shared_by_cells(values: Float[Tensor, "players S"], cells: int, grid: int) -> Float[Tensor, "cells S"]:

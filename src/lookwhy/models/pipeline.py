@@ -23,7 +23,7 @@ from lookwhy.towers.tower import CleanAndOccluded, as_tower
 from lookwhy.types import Explains, Features, Images, Lengths, Scores, Target, Tokens
 
 MASKS_AT_ONCE = 256
-"""Number of masked images that one call of the head gets; bounds the memory for scores."""
+"""Number of masked images in one call of the head; bounds the memory for scores."""
 
 
 def probabilities(logits: Float[Tensor, "*B A"]) -> Float[Tensor, "*B A"]:
@@ -111,8 +111,8 @@ class Pipeline(nn.Module):
         See `Tower.under_masks`.
         """
         clean, masked = self.tower.under_masks(image, family, fill)
-        yield clean[None]
-        yield from masked.split(MASKS_AT_ONCE)
+        yield torch.cat([clean[None], masked[:MASKS_AT_ONCE]])
+        yield from masked[MASKS_AT_ONCE:].split(MASKS_AT_ONCE)
 
     def mask_shares(
         self, image: Float[Tensor, "3 H W"], family: MaskFamily, grid: int
@@ -165,12 +165,23 @@ class Pipeline(nn.Module):
         explains: Explains = "probability",
     ) -> Float[Tensor, "Q M A"]:
         """Scores of each of Q questions about each of M images, given their features."""
-        pairs = (len(tokens), len(features))
-        views = self.look(features)
-        views = views[None].expand(*pairs, *views.shape[1:]).flatten(0, 1)
+        return next(self.scores_of_parts(iter([features]), tokens, lengths, explains))
+
+    def scores_of_parts(
+        self,
+        parts: Iterator[Float[Tensor, "M *D"]],
+        tokens: Int64[Tensor, "Q T"],
+        lengths: Int64[Tensor, " Q"],
+        explains: Explains = "probability",
+    ) -> Iterator[Float[Tensor, "Q M A"]]:
+        """`scores_of_pairs` for many images that come part by part; the questions are read once."""
         read = self._read(tokens, lengths)
-        codes = (code[:, None].expand(*pairs, *code.shape[1:]).flatten(0, 1) for code in read)
-        return as_explained(self._logits(views, *codes), explains).unflatten(0, pairs)
+        for features in parts:
+            pairs = (len(tokens), len(features))
+            views = self.look(features)
+            views = views[None].expand(*pairs, *views.shape[1:]).flatten(0, 1)
+            codes = (code[:, None].expand(*pairs, *code.shape[1:]).flatten(0, 1) for code in read)
+            yield as_explained(self._logits(views, *codes), explains).unflatten(0, pairs)
 
     def _read(self, tokens: Tokens, lengths: Lengths) -> tuple[Tensor, ...]:
         """Code of each question from the head; tokens and lengths if the head is not made of parts."""
@@ -265,6 +276,17 @@ class BlackBox:
         count, questions = len(images), zip(tokens, lengths, strict=True)
         expanded = ((words.expand(count, -1), length.expand(count)) for words, length in questions)
         return torch.stack([self.scores(images, *question, explains) for question in expanded])
+
+    def scores_of_parts(
+        self,
+        parts: Iterator[Float[Tensor, "M 3 H W"]],
+        tokens: Int64[Tensor, "Q T"],
+        lengths: Int64[Tensor, " Q"],
+        explains: Explains = "probability",
+    ) -> Iterator[Float[Tensor, "Q M A"]]:
+        """`scores_of_pairs` for many images that come part by part."""
+        for images in parts:
+            yield self.scores_of_pairs(images, tokens, lengths, explains)
 
 
 ModelParts = Pipeline | BlackBox

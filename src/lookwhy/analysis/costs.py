@@ -1,0 +1,144 @@
+"""The cost of an analysis, said before it starts: the mask bank, and measures that run the network again.
+
+The network is timed on a few masked copies of the first image; sizes are those of its features.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from lookwhy.analysis.plan import AnalysisPlan
+from lookwhy.attribution.masked import MaskMethod
+from lookwhy.progress import readable
+from lookwhy.towers.masks import Fill, MaskFamily
+from lookwhy.towers.precision import true_float32
+from lookwhy.towers.tower import Tower
+
+TIMED = 16
+"""Number of masked images that are timed."""
+LOOKED_AT = 100
+"""Largest number of images that are looked for in the bank; beyond it, their share is taken for all."""
+Bank = list[tuple[MaskFamily, Fill]]
+Image = Float[Tensor, "3 H W"]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Work of the image network.
+
+    Attributes:
+        images: number of images whose part of the mask bank is missing.
+        masked: number of masked images that the bank needs.
+        stored: bytes of their features on disk.
+        again: number of changed images that every epoch with deletion and insertion needs.
+        seconds: time of one changed image.
+    """
+
+    images: int
+    masked: int
+    stored: int
+    again: int
+    seconds: float
+
+    def lines(self, folder: str) -> list[str]:
+        """The cost in words, a line for each part that there is."""
+        found = []
+        if self.masked:
+            took = in_time(self.masked * self.seconds)
+            found.append(
+                f"mask bank: {self.masked:,} masked copies of {self.images:,} images go through the image "
+                f"network once, about {took} and {readable(self.stored)} in {folder}; later epochs and runs "
+                "reuse them"
+            )
+        if self.again:
+            took = in_time(self.again * self.seconds)
+            found.append(
+                f"deletion and insertion: {self.again:,} changed images go through the image network at each "
+                f"epoch that has them, about {took}; curves, steps, fills and epochs of the plan's "
+                "faithfulness choose how many"
+            )
+        return found
+
+
+def bank_of(plan: AnalysisPlan, words: int | None) -> Bank:
+    """Families of masks, with their fills, that a plan needs for an image.
+
+    `words` is the number of words of one question about it whose modality share is measured; None: no such
+    question.
+    """
+    found: Bank = [(one.family, one.fill) for one in plan.image_methods if isinstance(one, MaskMethod)]
+    if plan.faithfulness and plan.faithfulness.masks and plan.image_methods:
+        found += [(family, plan.faithfulness.fill) for family in plan.faithfulness.families]
+    if plan.modality and words is not None:
+        found += [(plan.modality.family(words), fill) for fill in plan.modality.fills]
+    return found
+
+
+def foresee(
+    tower: Tower,
+    plan: AnalysisPlan,
+    questions: int,
+    words: Sequence[Sequence[int]],
+    load: Callable[[int], Image],
+) -> Cost | None:
+    """Cost of the analyses of a plan; None for a plan that has neither masks nor deletion.
+
+    Args:
+        tower: the network on its device.
+        plan: settings.
+        questions: number of analysed questions.
+        words: for each image, numbers of words of its questions with a modality share.
+        load: function from the number of an image to its pixels.
+    """
+    settings = plan.faithfulness
+    again = 0
+    if settings and plan.image_methods and settings.curves != 0:
+        measured = questions if settings.curves is None else min(settings.curves, questions)
+        again = measured * (len(plan.image_methods) + 2) * (settings.steps + 1) * 2 * len(settings.fills)
+    banks = [_bank(plan, lengths) for lengths in words]
+    if not again and not any(banks):
+        return None
+    looked_at = np.unique(np.linspace(0, len(words) - 1, min(len(words), LOOKED_AT)).astype(int)).tolist()
+    missing_images = missing_masks = 0
+    for number in looked_at:
+        image = load(number)
+        missing = [one.size for one, fill in banks[number] if not tower.has_under_masks(image, one, fill)]
+        missing_images, missing_masks = missing_images + bool(missing), missing_masks + sum(missing)
+    share = len(words) / len(looked_at)
+    seconds, values = _timed(tower, load(0)) if missing_masks or again else (0.0, 0)
+    masked = round(missing_masks * share)
+    return Cost(round(missing_images * share), masked, 2 * values * masked, again, seconds)
+
+
+def _bank(plan: AnalysisPlan, lengths: Sequence[int]) -> Bank:
+    found: dict[str, tuple[MaskFamily, Fill]] = {}
+    for words in (None, *lengths):
+        for family, fill in bank_of(plan, words):
+            found[f"{family.describe()} {fill}"] = family, fill
+    return [*found.values()]
+
+
+@torch.no_grad()
+@true_float32()
+def _timed(tower: Tower, image: Image) -> tuple[float, int]:
+    """Seconds of one masked image, and the number of its features."""
+    masks = torch.ones(TIMED, *image.shape[1:], device=image.device, dtype=image.dtype)
+    fill = image.new_zeros(3)
+    tower.masked(image, masks[:2], fill)  # the first call prepares
+    start = time.perf_counter()
+    features = tower.masked(image, masks, fill).cpu()
+    return (time.perf_counter() - start) / TIMED, features[0].numel()
+
+
+def in_time(seconds: float) -> str:
+    """A duration in words: "40 s", "12 min", "3.5 h"."""
+    if seconds < 100:
+        return f"{max(1, round(seconds))} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

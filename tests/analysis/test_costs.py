@@ -1,0 +1,62 @@
+"""The cost of an analysis, said before it starts, is the work that it then does."""
+
+from lookwhy.analysis import AnalysisPlan, Faithfulness, run_analysis
+from lookwhy.analysis.costs import Cost, foresee, in_time
+from lookwhy.analysis.modality import Modality
+from lookwhy.analysis.part_of_speech import Tagger
+from lookwhy.attribution import LIME, RISE, KernelSHAP, Occlusion
+from lookwhy.towers import Memory
+
+TAGGER = Tagger("none", lambda words: ["NN"] * len(words))
+PLAN = AnalysisPlan(
+    [RISE(4, samples=20), LIME(4, samples=16, cells=2), KernelSHAP(4, samples=16, cells=2), Occlusion(4)],
+    [],
+    grid=4,
+    bootstrap_samples=10,
+    faithfulness=Faithfulness(masks=16, cells=2, curves=2, steps=4),
+    modality=Modality(questions=None, cells=2),
+)
+
+
+def test_the_cost_is_the_number_of_images_that_go_through_the_network(
+    small_pipeline, small_batch, tmp_path, monkeypatch
+):
+    tower = small_pipeline.tower
+    tower.memory = Memory(tmp_path)
+    words, load = [[4, 2], [1]], lambda number: small_batch.images[[0, 2][number]]
+    cost = foresee(tower, PLAN, 3, words, load)
+    # 20 of RISE, 16 that LIME, SHAP, the correlation and the modality share, 16 squares, 16 with blur.
+    assert (cost.images, cost.masked) == (2, 2 * (20 + 16 + 16 + 16))
+    assert cost.again == 2 * (4 + 2) * 5 * 2 * 2
+    assert cost.stored == 2 * 96 * cost.masked
+    assert cost.seconds > 0
+    passes, forward = [], tower.network.forward
+    monkeypatch.setattr(tower.network, "forward", lambda x: passes.append(len(x)) or forward(x))
+    run_analysis(small_pipeline, [small_batch], PLAN, tagger=TAGGER)
+    clean = len(list(tmp_path.glob("masked-features-*/*/*.npz")))  # one whole image a file
+    features = 2  # of the images of the batch, which has none
+    occluded = 2 * 16
+    assert sum(passes) - occluded <= cost.masked + cost.again + clean + features
+    assert sum(passes) >= cost.masked + cost.again + clean
+    after = foresee(tower, PLAN, 3, words, load)
+    assert (after.images, after.masked, after.again) == (0, 0, cost.again)
+    assert foresee(tower, AnalysisPlan([Occlusion(4)], [], grid=4), 3, words, load) is None
+
+
+def test_the_lines_say_what_how_long_and_where():
+    first, second = Cost(images=100, masked=250_000, stored=2 << 30, again=5_000, seconds=0.25).lines("cache")
+    assert "250,000 masked copies of 100 images" in first
+    assert "about 17.4 h and 2.00GB in cache" in first
+    assert "5,000 changed images" in second
+    assert "about 21 min" in second
+    assert Cost(0, 0, 0, 0, 0.1).lines("cache") == []
+    assert [in_time(seconds) for seconds in (0.2, 99.0, 100.0, 6000.0)] == ["1 s", "99 s", "2 min", "1.7 h"]
+
+
+def test_of_many_images_some_are_looked_at(small_pipeline, small_batch):
+    loaded = []
+    load = lambda number: loaded.append(number) or small_batch.images[0]  # noqa: E731
+    cost = foresee(small_pipeline.tower, PLAN, 1000, [[3]] * 1000, load)
+    assert (cost.images, cost.masked) == (1000, 68_000)
+    assert 99 <= len(set(loaded)) <= 100
+    assert max(loaded) == 999
