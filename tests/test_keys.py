@@ -26,6 +26,10 @@ FORMS = [
      Row("image", "occlusion", "sanity/rank_correlation", "weights"), "ci_low"),
     ("question/gradient/most_important/noun/expected",
      Row("question", "gradient", "most_important", "noun"), "expected"),
+    ("image/rise/localisation/mass_accuracy_with_agreement/n",
+     Row("image", "rise", "localisation/mass_accuracy_with_agreement"), "n"),
+    ("agreement_with/faithfulness/correlation/ci_low",
+     Row("agreement_with", measure="faithfulness/correlation"), "ci_low"),
     ("modality/text_share", Row("modality", measure="text_share"), "value"),
     ("selective/confidence/coverage_at_risk/n", Row("selective", "confidence", "coverage_at_risk"), "n"),
     ("unheard/of", Row("unheard", measure="of"), "value"),
@@ -62,7 +66,7 @@ def test_every_scalar_of_a_real_result_and_of_its_slices_comes_back(tiny_checkpo
     summary |= {f"slice/answer_type/yes/no/{key}": value / 2 for key, value in summary.items()}
     rows = table(summary)
     assert written(rows) == summary
-    assert {row.domain for row in rows} == {"image", "question", "failure", "accuracy"}
+    assert {row.domain for row in rows} == {"image", "question", "failure", "accuracy", "agreement_with"}
     assert len({row.key for row in rows}) == len(rows)
 
 

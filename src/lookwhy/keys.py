@@ -5,7 +5,9 @@ A key in `summary.json` names the parts of a measurement, separated by slashes::
     image/<method>/<measure>                          agreement with the annotators
     image/<method>/localisation/<measure>             agreement with exact masks
     question/<method>/most_important/<group>          P(most important | part of speech)
-    <domain>/<method>/faithfulness/<measure>
+    <domain>/<method>/faithfulness/<measure>          whether the maps are true to the model
+    image/<method>/<measure>_with_agreement           over questions, its correlation with the agreement
+    agreement_with/<measure>                          the mean of these over methods
     <domain>/<method>/sanity/<what is random>/<measure>
     failure/<feature set>/<measure>                   also the keys of the curves
     selective/<score>/<measure>
@@ -29,7 +31,7 @@ FIELDS = ("ci_low", "ci_high", "n", "n_undefined", "expected")
 """Endings of the keys of a measurement's further values."""
 
 _BY_METHOD = ("image", "question", "failure", "selective")
-_DOMAINS = (*_BY_METHOD, "accuracy", "modality")
+_DOMAINS = (*_BY_METHOD, "accuracy", "modality", "agreement_with")
 
 
 @dataclass(frozen=True)

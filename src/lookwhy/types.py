@@ -172,8 +172,8 @@ class AnalysisResult:
         human: annotator maps on the grid. A question with fewer than K maps has NaN instead; K is 0 if no
             question has a map.
         manifest: plan, versions, fingerprints, tagger, and counts of excluded items with reasons.
-        curves: curves of `lookwhy.analysis.curves` by "failure/<feature set>/<curve>"; empty in results of
-            earlier versions.
+        curves: curves of `lookwhy.analysis.curves` by "failure/<feature set>/<curve>", and mean curves of
+            deletion and insertion by the key of their area; empty in results of earlier versions.
         truth: share of each cell that the question's ground-truth mask covers, (N, G, G), NaN where a
             question has no mask; (0, 1, 1) if no question has one.
     """

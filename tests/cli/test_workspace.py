@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from made_measures import add_measures
 from made_results import make_result, make_run
 from tiny_runs import ROOT, run
 from web_server import QuietHandler, serving
@@ -80,6 +81,33 @@ def test_the_view_of_a_run_has_a_panel_for_everything_it_logs_and_no_other_key(t
     assert {"analysis/failure/all/auroc", "analysis/questions", "analysis/failure/all/roc_table"} <= shown
     assert len(shown) > 60
     assert shown - logged_keys(make_result(2)) == set(TRAINING_KEYS) & shown
+
+
+def test_the_measures_of_a_run_with_faithfulness_have_two_sections_and_no_key_that_is_not_logged(tmp_path):
+    view = view_of(tmp_path, change=add_measures)
+    found = panels(view)
+    assert list(found)[2:4] == ["Which map to believe", "How much of the answer comes from the question"]
+    believe = found["Which map to believe"]
+    titles = [one["config"].get("chartTitle") for one in believe]
+    assert titles[:2] == [
+        "Faithfulness correlation: higher is better",
+        "Deletion, gray patch: lower is better",
+    ]
+    methods = ("guided_backprop", "occlusion", "random", "centre_prior")
+    deletion = [f"analysis/image/{one}/faithfulness/deletion_patch" for one in methods]
+    assert believe[1]["config"]["metrics"] == deletion
+    text = json.dumps(believe)
+    for name in ("deletion_patch", "insertion_blur", "words_insertion"):
+        assert f"analysis/curves/{name}_table" in text
+    assert "analysis/image/human/localisation/mass_accuracy" in text
+    shares = json.dumps(found["How much of the answer comes from the question"])
+    assert "analysis/slice/question_type/how many/modality/text_share" in shares
+    result = make_result(2)
+    add_measures(result)
+    shown = keys_of(view["spec"]["section"])
+    assert shown - logged_keys(result) == set(TRAINING_KEYS) & shown
+    assert "analysis/figures/deletion_curves" in shown
+    assert "analysis/figures/deletion_curves" not in logged_keys(make_result(2))
 
 
 def keys_of(section: dict) -> set[str]:

@@ -25,6 +25,7 @@ from lookwhy.analysis.part_of_speech import group_of, most_important_by_group, m
 from lookwhy.analysis.plan import AnalysisPlan
 from lookwhy.analysis.questions import QuestionRecord
 from lookwhy.analysis.statistics import Estimate, clustered_mean, in_summary
+from lookwhy.analysis.together import with_agreement
 from lookwhy.types import AnalysisResult, Curve, ImportanceMaps
 
 
@@ -76,6 +77,8 @@ def evaluate(
 
     for key, of_question in (values | minus_random(values) | by_type(values, questions)).items():
         summary |= in_summary(mean(np.array([*of_question.values()]), [*of_question]), key)
+    compared = {one: found[one].rank_correlation for one in _image_methods(maps) if one in found}
+    summary |= with_agreement(compared, values, question_ids, image_ids, plan.bootstrap_samples, plan.seed)
     failure, found_curves = _failure(maps, questions, image_ids, plan, excluded)
     summary |= failure
     return AnalysisResult(
@@ -88,6 +91,10 @@ def evaluate(
         curves=found_curves | mean_curves(curves or {}, mean),
         truth=truth,
     )
+
+
+def _image_methods(maps: dict[str, ImportanceMaps]) -> list[str]:
+    return [one.method for one in maps.values() if one.domain == "image"]
 
 
 def _count(excluded: dict[str, int], reason: str, count: int) -> None:

@@ -191,7 +191,8 @@ class Analysis(AnalysisResult):
 
         Args:
             name: "agreement", "most_important_words", "accuracy_by_type", "failure_prediction",
-                "failure_curves", or "example" for one question.
+                "failure_curves", or "example" for one question; with faithfulness also "deletion_curves", and
+                with faithfulness or masks beside annotators "together".
             question: id of the question of an "example"; by default the first that the analysis chose.
 
         Raises:

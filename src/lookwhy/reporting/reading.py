@@ -24,8 +24,8 @@ def image_methods(result: AnalysisResult) -> list[str]:
 
 
 def question_methods(result: AnalysisResult) -> list[str]:
-    """Attribution methods for words, by name."""
-    return sorted(_methods(result, "question"))
+    """Attribution methods for words, by name, without the random order."""
+    return sorted(_methods(result, "question") - set(BASELINES))
 
 
 def _methods(result: AnalysisResult, domain: Domain) -> set[str]:
@@ -58,7 +58,19 @@ def curves(result: AnalysisResult) -> dict[str, dict[str, Curve]]:
     found: dict[str, dict[str, Curve]] = {}
     for key, curve in result.curves.items():
         row, _ = keys.parse(key)
-        found.setdefault(row.method, {})[row.measure] = curve
+        if row.domain == "failure":
+            found.setdefault(row.method, {})[row.measure] = curve
+    return found
+
+
+def deletion_curves(result: AnalysisResult, domain: Domain) -> dict[str, dict[str, Curve]]:
+    """Mean curves of one domain by measure ("deletion_patch", "insertion_blur", ...) and method."""
+    found: dict[str, dict[str, Curve]] = {}
+    for key, curve in result.curves.items():
+        row, _ = keys.parse(key)
+        family, _, measure = row.measure.partition("/")
+        if (row.domain, family) == (domain, "faithfulness"):
+            found.setdefault(measure, {})[row.method] = curve
     return found
 
 

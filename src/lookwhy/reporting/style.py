@@ -40,7 +40,7 @@ _COLOURS = {
     "human": "#E69F00",
 }
 _SPARE_COLOURS = (
-    "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#332288", "#882255", "#999933", "#44AA99", "#117733",
+    "#009E73", "#CC79A7", "#332288", "#56B4E9", "#E69F00", "#882255", "#999933", "#44AA99", "#117733",
     "#AA4499", "#CC6677",
 )  # fmt: skip
 """From Okabe and Ito, then from Tol's muted scheme, for plans with more methods than those are."""

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import yaml
+from made_measures import CHANCE, FAITHFUL, add_measures
 from made_results import make_run
 from scipy import stats
 from test_html import content
@@ -25,6 +26,27 @@ def seeded(folder, seed: int, epochs=2, **options):
     return run
 
 
+def test_faithfulness_and_localisation_of_a_group_are_means_too(tmp_path):
+    def change(result):
+        add_measures(result)
+        result.summary["image/occlusion/faithfulness/correlation"] += 0.1 * int(result.manifest["seed"])
+
+    runs = []
+    for seed in range(3):
+        run = make_run(
+            tmp_path / f"run-{seed}",
+            None,
+            2,
+            lambda one, seed=seed: (one.manifest.update(seed=seed), change(one)),
+        )
+        (run / "config.yaml").write_text(yaml.safe_dump({"seed_everything": seed, "group": "seeds"}))
+        runs.append(run)
+    (found,) = groups(tmp_path, *runs)
+    value = FAITHFUL["correlation"]["occlusion"] + 0.1
+    assert found["measures"]["faithfulness/correlation"]["occlusion"][0][:2] == pytest.approx([0, value])
+    assert found["levels"]["localisation/mass_accuracy"]["chance"] == pytest.approx(CHANCE)
+
+
 def groups(tmp_path, *runs):
     return content(write_report(list(runs), tmp_path / "r.html").read_text())["groups"]
 
@@ -34,19 +56,19 @@ def test_three_seeds_are_one_curve_with_a_t_interval_and_two_have_the_range(tmp_
     assert (found["name"], found["members"]) == ("seeds", [0, 1, 2])
     assert found["band"] == "95% t interval over runs"
     interval = stats.ttest_1samp(np.array([0.2, 0.3, 0.4]), 0.0).confidence_interval(0.95)
-    for epoch, point in enumerate(found["agreement"]["rank_correlation"]["occlusion"]):
+    for epoch, point in enumerate(found["measures"]["rank_correlation"]["occlusion"]):
         assert point == pytest.approx([epoch, 0.3, interval.low, interval.high, 3], abs=1e-4)
     assert found["accuracy"]["1"]["overall"][0] == pytest.approx(0.42)
     assert found["levels"]["rank_correlation"]["centre_prior"] == 0.41
     (found,) = groups(tmp_path, tmp_path / "run-0", tmp_path / "run-1")
     assert found["band"] == "from the smaller to the larger of two runs"
-    assert found["agreement"]["rank_correlation"]["occlusion"][0] == [0, 0.25, 0.2, 0.3, 2]
+    assert found["measures"]["rank_correlation"]["occlusion"][0] == [0, 0.25, 0.2, 0.3, 2]
 
 
 def test_epochs_of_a_single_run_are_left_out_and_those_of_two_are_named(tmp_path):
     runs = [seeded(tmp_path / f"run-{seed}", seed, epochs) for seed, epochs in enumerate((1, 2, 3))]
     (found,) = groups(tmp_path, *runs)
-    points = found["agreement"]["rank_correlation"]["occlusion"]
+    points = found["measures"]["rank_correlation"]["occlusion"]
     assert [(epoch, runs) for epoch, *_, runs in points] == [(0, 3), (1, 2)]
     assert found["band"].endswith("or from the smaller to the larger of two runs where only two have a value")
     assert set(found["accuracy"]) == {"0", "1"}

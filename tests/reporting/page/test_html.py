@@ -9,7 +9,8 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from made_results import make_result, make_run, picture
+from made_measures import CHANCE, FAITHFUL, HUMAN, add_measures
+from made_results import FEATURE_SETS, make_result, make_run, picture
 from PIL import Image
 
 from lookwhy import store
@@ -73,12 +74,48 @@ def test_every_scalar_that_a_chart_shows_is_the_stored_one(usual_page):
     assert shown["epochs"] == [0, 1, 2]
     summary = make_result(2).summary
     values = [summary[f"image/occlusion/rank_correlation{end}"] for end in ("", "/ci_low", "/ci_high")]
-    assert shown["agreement"]["rank_correlation"]["occlusion"][2] == pytest.approx([2, *values], abs=1e-4)
+    assert shown["measures"]["rank_correlation"]["occlusion"][2] == pytest.approx([2, *values], abs=1e-4)
     assert shown["levels"]["rank_correlation"] == {"random": 0.0007, "centre_prior": 0.41, "human": 0.83}
     assert shown["words"]["1"]["noun"]["word_drop"] == [0.12, None, None, 0.12, 400.0]
     counted = shown["counts"]["answer_type"]["yes/no"]
     assert (shown["accuracy"]["2"]["answer_type/number"], counted) == (0.55, 3)
     assert (shown["failure"]["0"]["flips"]["auroc"], shown["annotators"]) == (0.74, "simulated annotators")
+
+
+def test_faithfulness_localisation_and_shares_are_the_stored_ones(tmp_path):
+    stored = content(write(tmp_path, make_run(tmp_path / "run", None, range(-1, 3), add_measures)))
+    (shown,) = stored["runs"]
+    deletion = shown["measures"]["faithfulness/deletion_patch"]
+    value = FAITHFUL["deletion_patch"]["occlusion"] + 0.02
+    assert deletion["occlusion"][3] == pytest.approx([2, value, value - 0.06, value + 0.06])
+    # The model changes, so a random map's faithfulness is a curve; where it lies is the same at every epoch.
+    assert [point[0] for point in deletion["random"]] == [-1, 0, 1, 2]
+    mass = "localisation/mass_accuracy"
+    assert set(shown["measures"][mass]) == {"guided_backprop", "occlusion"}
+    levels = {"random": 0.05, "centre_prior": 0.043, "human": HUMAN, "chance": CHANCE}
+    assert shown["levels"][mass] == levels
+    assert shown["questions"][mass] == 99
+    share = shown["measures"]["modality/text_share"]
+    assert {fill: points[0][:2] for fill, points in share.items()} == {
+        "patch": [-1, 0.64],
+        "blur": [-1, 0.88],
+    }
+    assert shown["questions"]["modality/text_share"] == 20
+    usual = [one["key"] for one in stored["names"]["measures"] if one["usual"]]
+    assert len(stored["names"]["measures"]) == 8
+    assert "faithfulness/deletion_blur" not in usual
+    assert set(content(write(tmp_path, tmp_path / "run"), "curves-0")["2"]) == set(FEATURE_SETS), (
+        "of failures"
+    )
+
+
+def test_results_without_them_have_no_such_measure(usual_page):
+    stored = content(usual_page)
+    assert (stored["names"]["measures"], stored["runs"][0]["levels"]["localisation/mass_accuracy"]) == (
+        [],
+        {},
+    )
+    assert set(stored["runs"][0]["measures"]) == {"rank_correlation", "mean_map", "specificity"}
 
 
 def test_curves_are_the_stored_ones_and_older_results_have_none(tmp_path, image_folder):

@@ -1,6 +1,7 @@
 """The report page in a real browser: it opens quietly, its controls work, it can be read by anyone."""
 
 import pytest
+from made_measures import add_measures
 from made_results import make_result, make_run, save_pictures, without_image_maps
 from test_groups import seeded
 from test_html import Tags, content
@@ -126,6 +127,50 @@ def test_a_group_is_one_curve_and_each_of_its_runs_can_be_switched_on(opened, tm
     overall = page.locator("#accuracy .bars li").first
     assert overall.locator(".track").first.get_attribute("title") == "seeds: 42.0%"
     assert (overall.locator(".track").count(), overall.locator(".interval").count()) == (4, 1)
+
+
+def test_which_map_to_believe_has_a_chart_a_measure_and_older_runs_have_no_empty_panel(
+    opened, page_file, tmp_path
+):
+    runs = [make_run(tmp_path / "new", None, range(-1, 3), add_measures), make_run(tmp_path / "old", None, 2)]
+    page = opened(write(tmp_path, *runs))
+    links = page.locator("nav a").all_inner_texts()
+    assert links[:4] == ["Agreement", "Which map to believe", "Share of the question", "Examples"]
+    titles = page.locator("#believe h3")
+    shown = [one.inner_text() for one in titles.all() if one.is_visible()]
+    assert shown == [
+        "Faithfulness correlation: higher is better", "Deletion, gray patch: lower is better",
+        "Insertion, gray patch: higher is better", "Mass accuracy: higher is better",
+        "Rank accuracy: higher is better", "Pointing game: higher is better",
+    ]  # fmt: skip
+    page.get_by_label("Deletion, blurred image", exact=True).check()
+    page.get_by_label("Pointing game", exact=True).uncheck()
+    shown = [one.inner_text().partition(":")[0] for one in titles.all() if one.is_visible()]
+    assert shown[3:] == ["Deletion, blurred image", "Mass accuracy", "Rank accuracy"]
+    # Two methods, random and centre prior are curves; baselines of places are levels.
+    charts = page.locator("#believe svg[role=img]")
+    deletion, mass = charts.nth(1), charts.nth(5)
+    assert [one.locator("path.curve").count() for one in (deletion, mass)] == [4, 2]
+    assert deletion.locator("path.curve title").all_text_contents()[-1] == "Random, new"
+    assert deletion.locator("line.level").count() == 0
+    assert mass.locator("line > title").all_text_contents() == [
+        "Random: 0.050", "Centre prior: 0.043", "Mean of simulated annotators: 0.480",
+        "By chance: area of the masks: 0.049",
+    ]  # fmt: skip
+    page.locator("#believe").get_by_label("Random", exact=True).uncheck()
+    assert deletion.locator("path.curve").count() == 3
+    note = page.inner_text("#believe .note")
+    told = ("Not measured in: old.", "20 (Deletion, gray patch; Insertion", "99 (Mass accuracy")
+    assert all(words in note for words in told)
+    text = page.inner_text("#believe").lower()
+    assert "human" not in text
+    share = page.locator("#modality svg[role=img]")
+    assert share.count() == 3
+    assert "Blurred image, new, untrained: 0.880, [0.820, 0.940]" in share.first.text_content()
+    assert width_of(page) <= 1200
+    page = opened(page_file)
+    assert [page.locator(f"#{name}").is_visible() for name in ("believe", "modality")] == [False, False]
+    assert "Which map to believe" not in page.inner_text("main")
 
 
 def test_the_slider_steps_through_epochs_and_moves_the_map(page):
@@ -456,7 +501,7 @@ def test_a_page_without_image_maps_or_anything_to_show_says_so(opened, tmp_path)
     assert "No image maps, so no agreement." in page.inner_text("#agreement")
     file = write(tmp_path, make_run(tmp_path / "bare", None, 1, annotators=False, defined=False))
     stored = content(file.read_text())
-    assert (stored["runs"][0]["agreement"], stored["examples"][0]["annotators"]) == ({}, [0] * 12)
+    assert (stored["runs"][0]["measures"], stored["examples"][0]["annotators"]) == ({}, [0] * 12)
     assert "<h2>Agreement at epoch" not in file.read_text()
     text = opened(file).inner_text("main")
     assert "No annotator maps, so no agreement." in text

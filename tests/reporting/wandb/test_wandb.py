@@ -11,6 +11,7 @@ import matplotlib
 import numpy as np
 import pytest
 import wandb
+from made_measures import add_measures
 from made_results import make_result, save_pictures
 from tiny_runs import leet, run
 
@@ -244,6 +245,27 @@ def test_long_curves_and_lists_of_images_are_thinned_to_what_wandb_shows(monkeyp
     table = media.charts(result, "first", 1)["failure/all/roc"].table
     assert len(table.data) == len({row[2] for row in table.data}) == 50
     assert [table.data[0][2:4], table.data[-1][2:4]] == [[0.0, 0.0], [1.0, 1.0]], "the ends are kept"
+
+
+def test_deletion_and_insertion_are_charts_with_a_line_a_method_and_run_beside_those_of_failures():
+    result = make_result()
+    add_measures(result)
+    found = media.charts(result, "first", 2)
+    assert [key for key in found if key.startswith("curves/")] == [
+        "curves/deletion_patch", "curves/insertion_patch", "curves/deletion_blur", "curves/insertion_blur",
+        "curves/words_deletion", "curves/words_insertion",
+    ]  # fmt: skip
+    assert not found.keys() & result.summary.keys(), "no chart takes the key of a scalar"
+    assert len([key for key in found if key.startswith("failure/")]) == 12
+    table = found["curves/deletion_patch"].table
+    assert table.columns[:4] == ["run", "epoch", "method", "method, run"]
+    rows = [row for row in table.data if row[3] == "Occlusion, first"]
+    stored = result.curves["image/occlusion/faithfulness/deletion_patch"]
+    assert [row[4:] for row in rows] == [list(point) for point in zip(stored["x"], stored["y"], strict=True)]
+    assert {row[2] for row in table.data} == {"Occlusion", "Guided backpropagation", "Random", "Centre prior"}
+    words = found["curves/words_insertion"].table
+    assert {row[2] for row in words.data} == {"Gradient", "Word drop", "Random"}
+    assert words.columns[4:] == ["share of the words shown", "probability of the answer"]
 
 
 def test_the_same_analysis_is_logged_once_by_any_number_of_runs(tmp_path):

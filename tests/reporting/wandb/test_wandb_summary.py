@@ -19,6 +19,11 @@ from lookwhy.reporting.wandb.summary import best_values, direction, read_summari
         ("image/occlusion/rank_correlation/n", None), ("image/random/rank_correlation", None),
         ("image/human/specificity", None), ("failure/all/majority_accuracy", None), ("failure/all/n", None),
         ("question/gradient/most_important/noun", None),
+        ("image/rise/faithfulness/correlation", 1), ("image/rise/faithfulness/insertion_patch", 1),
+        ("image/rise/faithfulness/deletion_patch", -1), ("image/rise/localisation/mass_accuracy", 1),
+        ("image/rise/localisation/pointing_game", 1), ("image/rise/localisation/mass_accuracy/expected", None),
+        ("image/rise/faithfulness/deletion_patch_minus_random", None), ("modality/text_share", None),
+        ("image/random/faithfulness/deletion_patch", None), ("image/rise/faithfulness/deletion_blur", None),
     ],
 )  # fmt: skip
 def test_only_values_that_can_be_better_have_a_direction(key, expected):

@@ -17,9 +17,11 @@ from matplotlib.figure import Figure
 
 from lookwhy.reporting import reading
 from lookwhy.reporting.figures import summary
+from lookwhy.reporting.figures.deletion import deletion_curves, has_curves
 from lookwhy.reporting.figures.epochs import Runs, agreement_over_epochs
 from lookwhy.reporting.figures.glyphs import use_fonts
 from lookwhy.reporting.figures.strips import example_strip
+from lookwhy.reporting.figures.together import has_both, together
 from lookwhy.towers.recipe import read_rgb
 from lookwhy.types import AnalysisResult
 
@@ -34,12 +36,15 @@ class Entry:
             its questions and its image).
         draw: the function that draws it; its last argument is the width in inches (None: chosen by it).
         each_epoch: whether it is drawn into the run folder and logged to W&B at every epoch.
+        has_data: whether the figure's runs, or its analysis, have something to draw; else it is left out. A
+            figure that every analysis should have is drawn without data, too, and says why.
     """
 
     name: str
     needs: Literal["runs", "analysis", "question"]
     draw: Callable[..., Figure]
     each_epoch: bool = True
+    has_data: Callable[[Any], bool] = lambda _: True
 
     def make(self, *arguments: Any) -> Figure:
         """Draw the figure, with fonts for every character."""
@@ -48,15 +53,17 @@ class Entry:
 
 FIGURES = (
     Entry("agreement", "runs", agreement_over_epochs, each_epoch=False),
+    Entry("together", "runs", together, each_epoch=False, has_data=has_both),
     Entry("example", "question", example_strip),
     Entry("most_important_words", "analysis", summary.most_important_words),
+    Entry("deletion_curves", "analysis", deletion_curves, has_data=has_curves),
     Entry("accuracy_by_type", "analysis", summary.accuracy_by_type),
     Entry("failure_prediction", "analysis", summary.failure_prediction),
     # W&B draws these curves itself, from their tables.
     Entry("failure_curves", "analysis", summary.failure_curves, each_epoch=False),
 )
 EPOCH_CHARTS = tuple(one.name for one in FIGURES if one.needs == "analysis" and one.each_epoch)
-"""Names of the charts that are drawn at every epoch."""
+"""Names of the charts that are drawn at every epoch, if the analysis has their data."""
 
 
 class Drawing(NamedTuple):
@@ -68,12 +75,17 @@ class Drawing(NamedTuple):
 
 def charts(result: AnalysisResult, width: float | None = None) -> list[Drawing]:
     """All figures that need one analysis; `width` in inches."""
-    return [Drawing(one.name, partial(one.make, result, width)) for one in FIGURES if one.needs == "analysis"]
+    return _drawings("analysis", result, width)
 
 
 def comparisons(runs: Runs, width: float | None = None) -> list[Drawing]:
     """All figures that need all epochs of all runs; `width` in inches."""
-    return [Drawing(one.name, partial(one.make, runs, width)) for one in FIGURES if one.needs == "runs"]
+    return _drawings("runs", runs, width)
+
+
+def _drawings(needs: str, data: Any, width: float | None) -> list[Drawing]:
+    wanted = [one for one in FIGURES if one.needs == needs and one.has_data(data)]
+    return [Drawing(one.name, partial(one.make, data, width)) for one in wanted]
 
 
 def example_name(question_id: int) -> str:

@@ -45,18 +45,18 @@ def groups_of_runs(folders: list[Path], runs: list[Json]) -> list[Json]:
         for group, at in found
     ]
     # Runs without a common epoch have no mean: they are shown one by one.
-    return [group for group in groups if group["agreement"] or group["accuracy"]]
+    return [group for group in groups if group["measures"] or group["accuracy"]]
 
 
 def group_of_runs(name: str, members: list[int], runs: list[Json]) -> Json:
     """Mean and spread over some of `runs`, in the same form as a run; `members` holds their indices."""
     own = [runs[at] for at in members]
-    agreement: Json = {}
-    for (measure, method), curves in _collect(run["agreement"] for run in own).items():
+    measures: Json = {}
+    for (measure, method), curves in _collect(run["measures"] for run in own).items():
         by_epoch = _collect({epoch: {"": value} for epoch, value, *_ in curve} for curve in curves)
         points = [[at, *_spread(values)] for (at, _), values in sorted(by_epoch.items()) if len(values) > 1]
         if points:
-            agreement.setdefault(measure, {})[method] = points
+            measures.setdefault(measure, {})[method] = points
     levels: Json = {measure: {} for measure in own[0]["levels"]}
     for (measure, method), values in _collect(run["levels"] for run in own).items():
         levels[measure][method] = short(float(np.mean(values)))
@@ -67,12 +67,12 @@ def group_of_runs(name: str, members: list[int], runs: list[Json]) -> Json:
     found = {
         "name": name,
         "members": members,
-        "band": _band(len(own), agreement),
-        "agreement": agreement,
+        "band": _band(len(own), measures),
+        "measures": measures,
         "levels": levels,
         "accuracy": accuracy,
     }
-    return found | {key: own[0][key] for key in ("annotators", "types", "counts")}
+    return found | {key: own[0][key] for key in ("annotators", "types", "counts", "questions")}
 
 
 def _group_settings_seed(config: Path) -> tuple[str, str, str] | None:
@@ -104,8 +104,8 @@ def _spread(values: list[float]) -> list[Any]:
     return [*(short(one) for one in mean_over_runs(np.array(values))), len(values)]
 
 
-def _band(runs: int, agreement: Json) -> str:
+def _band(runs: int, measures: Json) -> str:
     if runs == 2:
         return _RANGE
-    counts = {point[4] for methods in agreement.values() for points in methods.values() for point in points}
+    counts = {point[4] for methods in measures.values() for points in methods.values() for point in points}
     return f"{_T_INTERVAL}, or {_RANGE} where only two have a value" if 2 in counts else _T_INTERVAL

@@ -28,7 +28,18 @@ from lookwhy.types import AnalysisResult
 EXAMPLES = 60
 """Number of questions to browse."""
 
-_SCRIPTS = ("base", "glyphs", "charts", "agreement", "one_epoch", "heat", "panels", "examples")
+_SCRIPTS = (
+    "base",
+    "glyphs",
+    "charts",
+    "over_epochs",
+    "agreement",
+    "believe",
+    "one_epoch",
+    "heat",
+    "panels",
+    "examples",
+)
 
 
 @dataclass

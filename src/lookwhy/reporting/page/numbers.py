@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from typing import Any
 
 from lookwhy.keys import Row
-from lookwhy.reporting import numbers, reading, style
+from lookwhy.reporting import measures, numbers, reading, style
 from lookwhy.types import AnalysisResult
 
 Json = dict[str, Any]
 
-MEASURES = ("rank_correlation", "mean_map", "specificity")
+AGREEMENT = ("rank_correlation", "mean_map", "specificity")
+LEVELS = (*AGREEMENT, *(one.key for one in measures.IMAGE if one.is_localisation))
+"""Measures whose baselines are the same at every epoch, because they do not depend on the model."""
+CHANCE = "chance"
+SHARES = {
+    "text_share": ("T-SHAP: share of the words", "Part of the Shapley values"),
+    "two_player_text_share": ("Two players: share of the question", "Part of the Shapley values"),
+    "image_not_needed": ("As probable without the image", "Share of the answers"),
+}
+"""Title and axis of each measure of the modality."""
 
 
 def numbers_of_run(name: str, epochs: dict[int, AnalysisResult]) -> Json:
@@ -27,8 +37,9 @@ def numbers_of_run(name: str, epochs: dict[int, AnalysisResult]) -> Json:
         "epochs": sorted(epochs),
         "annotators": style.annotators(last.manifest).lower(),
         "tagger": str(last.manifest.get("tagger") or "an unknown tagger"),
-        "agreement": _agreement(epochs),
+        "measures": _measures(epochs) | _shares(epochs),
         "levels": _levels(last),
+        "questions": _questions(last),
         "words": by_epoch(_words),
         "accuracy": by_epoch(_accuracy),
         "types": {kind: reading.types(last, kind) for kind in kinds},
@@ -57,10 +68,20 @@ def names_and_colours(results: Iterable[AnalysisResult]) -> Json:
     groups = sorted({group for result in found for group in reading.groups(result)})
     sets = dict.fromkeys(name for result in found for name in reading.feature_sets(result))
     colours = style.method_colours([*image, *style.BASELINES])
+    measured = {one.key for result in found for one in measures.measured(result)}
+    fills = style.method_colours([*measures.FILLS])
+    levels = named([*style.BASELINES], colours)
+    levels[CHANCE] = {"name": "By chance: area of the masks", "colour": style.light_dark(style.MUTED)}
     return {
         "imageMethods": named(image, colours),
         "wordMethods": named(words),
-        "baselines": named(list(style.BASELINES), colours),
+        "baselines": levels,
+        "measures": [asdict(one) for one in measures.IMAGE if one.key in measured],
+        "shares": {key: {"name": name, "axis": axis} for key, (name, axis) in SHARES.items()},
+        "fills": {
+            fill: {"name": style.in_words(name), "colour": style.light_dark(fills[fill])}
+            for fill, name in measures.FILLS.items()
+        },
         "groups": {group: style.in_words(group) for group in groups},
         "featureSets": {name: style.in_words(name) for name in sets},
         "paperFailure": numbers.PAPER_FAILURE,
@@ -84,20 +105,60 @@ def named(methods: list[str], colours: dict[str, str] | None = None) -> Json:
     }
 
 
-def _agreement(epochs: dict[int, AnalysisResult]) -> Json:
-    """Points of each curve by measure and method: epoch, value, both ends of its interval."""
-    found: Json = {measure: {} for measure in MEASURES}
+def _measures(epochs: dict[int, AnalysisResult]) -> Json:
+    """Points of each curve by measure and method: epoch, value, both ends of its interval.
+
+    A baseline has a curve only where its value depends on the model: for the faithfulness.
+    """
+    keys = [*AGREEMENT, *(one.key for one in measures.IMAGE)]
+    found: Json = {key: {} for key in keys}
     for epoch, result in sorted(epochs.items()):
         for row in reading.rows(result, "image"):
-            if row.measure in found and row.method not in style.BASELINES and row.value is not None:
+            is_level = row.method in style.BASELINES and row.measure in LEVELS
+            if row.measure in found and not is_level and row.value is not None:
                 found[row.measure].setdefault(row.method, []).append([epoch, *_with_interval(row)])
     return {measure: dict(sorted(curves.items())) for measure, curves in found.items() if curves}
 
 
+def _shares(epochs: dict[int, AnalysisResult]) -> Json:
+    """Points of the modality's curves by measure and fill."""
+    found: Json = {}
+    for epoch, result in sorted(epochs.items()):
+        for row in reading.rows(result, "modality"):
+            measure = _share(row)
+            if measure and row.value is not None:
+                fill = row.measure.removeprefix(measure).strip("_") or measures.first_fill(result) or "patch"
+                curve = found.setdefault(f"modality/{measure}", {}).setdefault(fill, [])
+                curve.append([epoch, *_with_interval(row)])
+    return found
+
+
+def _share(row: Row) -> str:
+    return next((one for one in SHARES if row.measure.startswith(one)), "")
+
+
 def _levels(result: AnalysisResult) -> Json:
-    rows = [row for row in reading.rows(result, "image") if row.method in style.BASELINES]
-    values = [(row.measure, row.method, short(row.value)) for row in rows if row.value is not None]
-    return {one: {method: value for measure, method, value in values if measure == one} for one in MEASURES}
+    """Values of the baselines, and of chance, by measure and name."""
+    rows = [row for row in reading.rows(result, "image") if row.measure in LEVELS]
+    found: Json = {one: {} for one in LEVELS}
+    for row in rows:
+        if row.method in style.BASELINES and row.value is not None:
+            found[row.measure][row.method] = short(row.value)
+        if row.expected is not None:
+            found[row.measure][CHANCE] = short(row.expected)
+    return found
+
+
+def _questions(result: AnalysisResult) -> Json:
+    """Number of questions behind each measure, the largest of all methods."""
+    found: Json = {}
+    wanted = {*LEVELS, *(one.key for one in measures.IMAGE)}
+    keyed = [(row.measure, row.n) for row in reading.rows(result, "image") if row.measure in wanted]
+    keyed += [(f"modality/{_share(row)}", row.n) for row in reading.rows(result, "modality") if _share(row)]
+    for key, count in keyed:
+        if count is not None:
+            found[key] = max(found.get(key, 0), int(count))
+    return found
 
 
 def _with_interval(row: Row) -> list[float | None]:

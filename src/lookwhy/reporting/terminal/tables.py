@@ -6,9 +6,8 @@ Colours and weights only stress what the text says, so nothing is lost without t
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
-from rich import box
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.table import Table
@@ -17,12 +16,10 @@ from rich.text import Text
 from lookwhy.errors import printable
 from lookwhy.reporting import numbers, reading, style
 from lookwhy.reporting.numbers import NOTHING, number
+from lookwhy.reporting.terminal.believe import believe_tables, words_faithfulness_table
+from lookwhy.reporting.terminal.cells import BAD, BEST, GOOD, MARK, QUIET, WIDE, best, mark, new_table
+from lookwhy.reporting.terminal.modality import modality_table
 from lookwhy.types import AnalysisResult
-
-WIDE = 100
-"""Width in characters that Table 1 needs; on a narrower terminal its controls form a second table."""
-GOOD, BAD, BEST, QUIET = "green", "red", "bold", "dim"
-MARK = "*"
 
 _COLUMNS = {
     "Rank correlation": ("Rank\ncorrelation", 16),
@@ -68,7 +65,7 @@ def table_one(result: AnalysisResult, width: int = WIDE) -> list[Table | Text]:
 
 
 def _agreement(title: str, note: str, columns: Sequence[str], result: AnalysisResult) -> Table:
-    table = _new_table(title, note)
+    table = new_table(title, note)
     table.add_column("Method", min_width=15, max_width=20)
     for column in columns:
         head, width = _COLUMNS[column]
@@ -85,48 +82,15 @@ def _cell(result: AnalysisResult, method: str, column: str, main: str, below: st
     text = Text(main)
     if column in _TESTED:
         keys = {one: f"image/{one}/{_TESTED[column]}" for one in reading.image_methods(result)}
-        text = _mark(result, f"image/{method}/{_TESTED[column]}", 0.0)
-        text.append(main, style=BEST if method in _best(result, keys) else "")
+        text = mark(result, f"image/{method}/{_TESTED[column]}", 0.0)
+        text.append(main, style=BEST if method in best(result, keys) else "")
     return text.append(f"\n{below}", style=QUIET) if below else text
-
-
-def _best(result: AnalysisResult, keys: Mapping[str, str], lowest: bool = False) -> set[str]:
-    """Names with the best value; `keys` holds the key of each name, and undefined values do not compete."""
-    values = {name: result.summary[key] for name, key in keys.items() if key in result.summary}
-    most = (min if lowest else max)(values.values(), default=None)
-    return {name for name, value in values.items() if value == most}
-
-
-def _mark(result: AnalysisResult, key: str, level: float | None) -> Text:
-    """Mark of an interval that excludes a level; empty if it contains the level or is undefined."""
-    low, high = (result.summary.get(f"{key}/{end}") for end in ("ci_low", "ci_high"))
-    # Compare the values as shown, so that rounding errors around 0 do not exclude 0.
-    if low is None or high is None or level is None or round(low, 3) <= round(level, 3) <= round(high, 3):
-        return Text()
-    return Text(MARK, style=GOOD if low > level else BAD)
-
-
-def _new_table(title: str, caption: str, heads: Sequence[str] = (), max_width: int | None = None) -> Table:
-    """Make a table; its first column is aligned left, the others right."""
-    # Text, so that brackets in titles and captions are not markup.
-    table = Table(
-        title=Text(title, style="bold"),
-        caption=Text(caption, style=QUIET) if caption else None,
-        title_justify="left",
-        caption_justify="left",
-        box=box.SIMPLE_HEAD,
-        header_style="bold",
-        padding=(0, 1, 0, 0),
-    )
-    for place, name in enumerate(heads):
-        table.add_column(name, justify="right" if place else "left", max_width=max_width if place else None)
-    return table
 
 
 def words_table(result: AnalysisResult) -> Table:
     """P(most important | part of speech) by question method (Figure 3 of the paper)."""
     methods = reading.question_methods(result)
-    table = _new_table(
+    table = new_table(
         "Which words count: P(most important | part of speech)",
         f"{MARK}: the 95% interval excludes chance. Tagged by {result.manifest.get('tagger') or 'unknown'}.",
         ["Part of speech", *(style.method_name(method) for method in methods), "By chance", "Words"],
@@ -137,7 +101,7 @@ def words_table(result: AnalysisResult) -> Table:
 
     for group in reading.groups(result):
         keys = [f"question/{method}/most_important/{group}" for method in methods]
-        marks = [_mark(result, key, result.summary.get(f"{key}/expected")) for key in keys]
+        marks = [mark(result, key, result.summary.get(f"{key}/expected")) for key in keys]
         shares = [mark.append(number(result, key, "{:.1%}")) for mark, key in zip(marks, keys, strict=True)]
         chance = first([f"{key}/expected" for key in keys], "{:.1%}")
         table.add_row(style.in_words(group), *shares, chance, first([f"{key}/n" for key in keys], "{:.0f}"))
@@ -146,7 +110,7 @@ def words_table(result: AnalysisResult) -> Table:
 
 def failure_table(result: AnalysisResult) -> Table:
     """How well the failure predictor tells right from wrong answers, by the features that it sees."""
-    table = _new_table(
+    table = new_table(
         "Predicting whether the answer is right",
         "Cross-validated. Bold: the best. AURC: area under the risk-coverage curve, lower is better. "
         f"Paper: {numbers.PAPER_FAILURE} accuracy (Goyal et al. 2016, VQA v1).",
@@ -155,7 +119,7 @@ def failure_table(result: AnalysisResult) -> Table:
     )
     names = reading.feature_sets(result)
     bold = {
-        measure: _best(result, {name: f"failure/{name}/{measure}" for name in names}, measure == "aurc")
+        measure: best(result, {name: f"failure/{name}/{measure}" for name in names}, measure == "aurc")
         for measure in ("accuracy", "auroc", "aurc")
     }
     for name in names:
@@ -176,7 +140,7 @@ def accuracy_table(result: AnalysisResult) -> Table:
     names = {kind: reading.types(result, kind) for kind in ("answer_type", "question_type")}
     hidden = max(len(names["question_type"]) - _MOST_TYPES, 0)
     note = f"{hidden} less frequent question types are not shown." if hidden else ""
-    table = _new_table("VQA accuracy in percent", note, ["Questions", "Accuracy", "n"])
+    table = new_table("VQA accuracy in percent", note, ["Questions", "Accuracy", "n"])
     if "accuracy/overall" in result.summary:
         total = sum(reading.count_types(result, "answer_type").values())
         overall = Text(number(result, "accuracy/overall", "{:.2%}"), style=BEST)
@@ -192,7 +156,7 @@ def accuracy_table(result: AnalysisResult) -> Table:
 
 def profile_table(seconds: dict[str, float], questions: int) -> Table:
     """Seconds of each part of an analysis, the longest first; "part: inner" names a part inside another."""
-    table = _new_table(
+    table = new_table(
         f"Seconds of an analysis of {questions} questions",
         "Wall-clock time. Image features are cached, so a second analysis is faster.",
         ["Part", "Seconds", "Share", "ms a question"],
@@ -240,8 +204,9 @@ def report_console() -> Console:
 
 def print_tables(result: AnalysisResult, console: Console) -> None:
     """Print every table that has a row; an empty Table 1 is printed, too, with the reason."""
-    for part in table_one(result, console.width):
+    for part in (*table_one(result, console.width), *believe_tables(result, console.width)):
         console.print(part)
-    for table in (words_table(result), failure_table(result), accuracy_table(result)):
+    words = words_table(result), words_faithfulness_table(result), modality_table(result)
+    for table in (*words, failure_table(result), accuracy_table(result)):
         if table.row_count:
             console.print(table)

@@ -25,7 +25,7 @@ from wandb.plot import CustomChart
 
 from lookwhy import store
 from lookwhy.keys import parse
-from lookwhy.reporting.figures.catalogue import EPOCH_CHARTS
+from lookwhy.reporting.figures import catalogue
 from lookwhy.reporting.wandb import state
 from lookwhy.reporting.wandb.media import charts, example_images, figure_images, questions_table
 from lookwhy.reporting.wandb.summary import BestValues, best_values, read_summaries
@@ -86,8 +86,9 @@ def _log(experiment: Any, values: Mapping[str, Any], epoch: int) -> dict[str, An
 def logged_keys(result: AnalysisResult) -> set[str]:
     """Keys under which a run logs an analysis, with those of the run summary and of chart tables."""
     plots = charts(result, "", 0)
+    drawn = [one.name for one in catalogue.charts(result) if one.name in catalogue.EPOCH_CHARTS]
     names = {*result.summary, *best_values({0: result.summary}), *plots, "questions"}
-    names |= {f"{plot}_table" for plot in plots} | {f"figures/{name}" for name in EPOCH_CHARTS}
+    names |= {f"{plot}_table" for plot in plots} | {f"figures/{name}" for name in drawn}
     if result.manifest.get("examples"):
         names.add("examples")
     return {f"{PREFIX}{name}" for name in names} | {EPOCH}

@@ -16,7 +16,7 @@ from PIL import Image
 from wandb.plot import CustomChart
 
 from lookwhy.keys import parse
-from lookwhy.reporting import reading, style
+from lookwhy.reporting import measures, reading, style
 from lookwhy.reporting.figures import catalogue
 from lookwhy.types import AnalysisResult
 
@@ -26,6 +26,17 @@ CURVES = {
     "calibration": ("Calibration", "predicted probability of being right", "share of right answers"),
 }
 """Title and axes of each curve, by its name in the key."""
+
+LINE, PROBABILITY = "method, run", "probability of the answer"
+DELETION = {
+    f"{kind}_{fill}": (f"{style.in_words(kind)}, {name}", f"share of the cells {done}")
+    for fill, name in measures.FILLS.items()
+    for kind, done in (("deletion", "removed"), ("insertion", "shown"))
+} | {
+    "words_deletion": ("Deletion of words", "share of the words removed"),
+    "words_insertion": ("Insertion of words", "share of the words shown"),
+}
+"""Title and horizontal axis of the charts of deletion and insertion, by name."""
 
 MOST_POINTS = 50
 """Points of a curve that are logged: W&B checks every cell of a table, and a panel has few pixels."""
@@ -63,7 +74,7 @@ def questions_table(result: AnalysisResult, run: str, epoch: int) -> wandb.Table
 
 
 def charts(result: AnalysisResult, run: str, epoch: int) -> dict[str, CustomChart]:
-    """Charts that overlay the runs of a dashboard, by key: parts of speech, and curves of the predictor."""
+    """Charts that overlay the runs of a dashboard, by key: parts of speech, and all curves."""
     found = {
         f"{WORDS}/{method}": _words_chart(result, method, run, epoch)
         for method in reading.question_methods(result)
@@ -71,7 +82,7 @@ def charts(result: AnalysisResult, run: str, epoch: int) -> dict[str, CustomChar
     }
     for key, curve in result.curves.items():
         row, _ = parse(key)
-        if row.measure not in CURVES:
+        if row.domain != "failure" or row.measure not in CURVES:
             continue
         title, x, y = CURVES[row.measure]
         points = list(zip(curve["x"], curve["y"], curve.get("n", [None] * len(curve["x"])), strict=True))
@@ -81,6 +92,33 @@ def charts(result: AnalysisResult, run: str, epoch: int) -> dict[str, CustomChar
         table = wandb.Table(columns=["run", "epoch", x, y, "questions"], data=rows)
         title = f"{title}: {style.in_words(row.method).lower()}"
         found[key] = wandb.plot.line(table, x, y, stroke="run", title=title)
+    return found | _deletion_charts(result, run, epoch)
+
+
+def deletion_names(result: AnalysisResult) -> list[str]:
+    """Names of the charts of deletion and insertion that an analysis has, those of the words last."""
+    names = [*reading.deletion_curves(result, "image")]
+    names += [f"words_{name}" for name in reading.deletion_curves(result, "question")]
+    return [name for name in DELETION if name in names]
+
+
+def _deletion_charts(result: AnalysisResult, run: str, epoch: int) -> dict[str, CustomChart]:
+    """A chart of each kind of deletion and insertion: a line for each method of each run.
+
+    The key of a curve is that of its area, a scalar, so the charts have keys of their own.
+    """
+    curves = dict(reading.deletion_curves(result, "image"))
+    curves |= {f"words_{name}": one for name, one in reading.deletion_curves(result, "question").items()}
+    found = {}
+    for name in deletion_names(result):
+        title, x = DELETION[name]
+        rows = [
+            [run, epoch, style.method_name(method), f"{style.method_name(method)}, {run}", *point]
+            for method, curve in curves[name].items()
+            for point in zip(curve["x"], curve["y"], strict=True)
+        ]
+        table = wandb.Table(columns=["run", "epoch", "method", LINE, x, PROBABILITY], data=rows)
+        found[f"curves/{name}"] = wandb.plot.line(table, x, PROBABILITY, stroke=LINE, title=title)
     return found
 
 

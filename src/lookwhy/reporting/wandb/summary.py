@@ -8,14 +8,21 @@ from pathlib import Path
 from lookwhy import store
 from lookwhy.errors import LookwhyError
 from lookwhy.keys import parse
+from lookwhy.reporting import measures
 from lookwhy.reporting.style import BASELINES
 
 BEST = ("/best", "/best_epoch")
 """Endings of the keys of a best value and of its epoch."""
+MAIN = {
+    "faithfulness/correlation", "faithfulness/deletion_patch", "faithfulness/insertion_patch",
+    "localisation/mass_accuracy", "localisation/pointing_game",
+}  # fmt: skip
+"""Measures of faithfulness and localisation that have a best value."""
 _BETTER = {
     "accuracy": {"overall": 1.0, "answer_type": 1.0, "question_type": 1.0},
     "failure": {"accuracy": 1.0, "auroc": 1.0, "aurc": -1.0},
-    "image": {"rank_correlation": 1.0, "mean_map": 1.0, "specificity": 1.0},
+    "image": {"rank_correlation": 1.0, "mean_map": 1.0, "specificity": 1.0}
+    | {one.key: one.sign for one in measures.IMAGE if one.key in MAIN},
 }
 """Direction of each measure that can be better or worse, by domain."""
 

@@ -14,12 +14,14 @@ import wandb_workspaces.reports.v2 as panels
 import wandb_workspaces.workspaces as workspaces
 from wandb_workspaces.workspaces.internal import View
 
+from lookwhy.analysis.together import MEASURES as TOGETHER_MEASURES
+from lookwhy.analysis.together import TOGETHER
 from lookwhy.errors import LookwhyError
 from lookwhy.keys import parse
-from lookwhy.reporting import reading, style
+from lookwhy.reporting import measures, reading, style
 from lookwhy.reporting.figures.catalogue import EPOCH_CHARTS
 from lookwhy.reporting.wandb.log import EPOCH, PREFIX, logged_keys
-from lookwhy.reporting.wandb.media import CURVES, GROUP, SHARE, WORDS
+from lookwhy.reporting.wandb.media import CURVES, DELETION, GROUP, LINE, PROBABILITY, SHARE, WORDS
 from lookwhy.reporting.wandb.summary import BEST
 from lookwhy.types import AnalysisResult
 
@@ -52,7 +54,7 @@ class Project:
 
 def build(shown: Project, entity: str, project: str) -> workspaces.Workspace:
     """Build the view of a project, without any server."""
-    makers = (_agreement, _specific, _words, _failure, _examples, _accuracy, _runs)
+    makers = (_agreement, _specific, _believe, _modality, _words, _failure, _examples, _accuracy, _runs)
     sections = []
     settings = workspaces.SectionPanelSettings(x_axis=EPOCH)
     for name, found in (maker(shown) for maker in makers):
@@ -154,6 +156,42 @@ def _specific(shown: Project) -> Section:
         title = f"{style.method_name(method)}: own map, another question's, another image's"
         found += _lines(shown, title, keys, "rank correlation")
     return "Question-specific agreement", found
+
+
+def _believe(shown: Project) -> Section:
+    found = []
+    for measure in measures.IMAGE:
+        methods = (*shown.image_methods, *style.BASELINES)
+        found += _lines(shown, measure.name, [f"image/{one}/{measure.key}" for one in methods], measure.axis)
+    for name, (title, x) in DELETION.items():
+        fields = {"x": x, "y": PROBABILITY, "stroke": LINE}
+        found += _chart(shown, f"curves/{name}", "wandb/line/v0", fields, title)
+    for kind, better in (("deletion", "lower"), ("insertion", "higher")):
+        keys = [f"question/{one}/faithfulness/{kind}" for one in (*shown.question_methods, "random")]
+        title = f"{style.in_words(kind)} of words: {better} is better"
+        found += _lines(shown, title, keys, "area under the probability of the answer")
+    keys = [f"{TOGETHER}/{measure}" for measure in TOGETHER_MEASURES]
+    title = "Over questions: does agreement go with faithfulness, with the masks?"
+    return "Which map to believe", found + _lines(shown, title, keys, "Spearman, mean over methods")
+
+
+def _modality(shown: Project) -> Section:
+    fills = ("", *(f"_{fill}" for fill in measures.FILLS))
+    titles = {
+        "T-SHAP: share of the words": [f"modality/text_share{fill}" for fill in fills],
+        "Two players: share of the question": [f"modality/two_player_text_share{fill}" for fill in fills],
+        "As probable without the image": [f"modality/image_not_needed{fill}" for fill in fills],
+    }
+    found = [panel for title, keys in titles.items() for panel in _lines(shown, title, keys)]
+    rows = [parse(key.removeprefix(PREFIX)) for key in shown.keys]
+    types = sorted(
+        row.key
+        for row, field in rows
+        if field == "value" and (row.domain, row.measure) == ("modality", "text_share")
+        if row.slice and row.slice[0] == "question_type"
+    )
+    found += _lines(shown, "T-SHAP by type of question", types)
+    return "How much of the answer comes from the question", found
 
 
 def _words(shown: Project) -> Section:
