@@ -36,6 +36,10 @@ def changed(**attributes):
     return {"image_methods": [method]}
 
 
+class MeanMap(Occlusion):
+    name = "human"
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -47,6 +51,7 @@ def changed(**attributes):
         ({"folds": 1}, "expected folds of at least 2, found 1"),
         ({"seed": -1}, "expected seed of at least 0, found -1"),
         ({"image_methods": [Occlusion(), Occlusion(patch_rgb=(0.0, 0.0, 0.0))]}, "found occlusion 2 times"),
+        ({"image_methods": [MeanMap()]}, "names of methods other than human, .*, found human in MeanMap"),
         (changed(patch_rgb=np.zeros(3)), "found a ndarray as Occlusion.patch_rgb"),
         (changed(network=1), "found Occlusion.network; begin the name .* with an underscore"),
     ],

@@ -22,6 +22,7 @@ from lookwhy.data.annotators import Resize
 from lookwhy.errors import LookwhyError, option
 from lookwhy.files import packaged_config, read_yaml
 
+RESERVED = ("human", "random", "centre_prior", "truth")
 TargetAnswer = Literal["predicted", "truth", "contrast"]
 
 
@@ -117,6 +118,11 @@ class AnalysisPlan:
                 raise LookwhyError(
                     f"expected grid {self.grid} as in the plan, found grid {grid} in {kind}; "
                     "give both the same"
+                )
+            if method.name in RESERVED:
+                raise LookwhyError(
+                    f"expected names of methods other than {', '.join(RESERVED)}, which stand beside all "
+                    f"methods, found {method.name} in {kind}; give it another name"
                 )
             if (count := names.count((domain, method.name))) > 1:
                 raise LookwhyError(
