@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from lookwhy.towers import ImageRecipe, Memory, Tower
-from lookwhy.towers.masks import Coalitions, SoftMasks, Squares, fill_of
+from lookwhy.towers.masks import Coalitions, SoftMasks, Squares, copies_of, fill_of
 
 IMAGE = torch.rand(3, 24, 36, generator=torch.Generator().manual_seed(0))
 FAMILIES = [SoftMasks(200), Coalitions(200, cells=4), Coalitions(200, cells=4, drawn="shapley"), Squares(200)]
@@ -25,6 +25,14 @@ def test_the_image_and_the_seed_fix_the_masks(family):
     shares = family.shares(IMAGE, 4)
     by_hand = masks.view(200, 4, 6, 4, 9).mean((2, 4))
     torch.testing.assert_close(shares, by_hand)
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda one: type(one).__name__)
+def test_a_changed_copy_of_an_image_may_have_its_masks(family):
+    copy = IMAGE + 1e-3
+    with copies_of([IMAGE], [copy]):
+        assert torch.equal(family.masks(copy), family.masks(IMAGE))
+    assert not torch.equal(family.masks(copy), family.masks(IMAGE))
 
 
 def test_soft_masks_keep_each_pixel_with_their_probability_and_are_smooth():

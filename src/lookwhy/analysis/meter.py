@@ -35,6 +35,7 @@ from lookwhy.attribution.masked import ON_BLACK_BOX, scores_under_masks
 from lookwhy.models.pipeline import Pipeline, parts_of
 from lookwhy.models.protocol import VQAModel
 from lookwhy.stopwatch import part
+from lookwhy.towers.masks import copies_of
 from lookwhy.towers.tower import Tower
 from lookwhy.types import Curve, ImportanceMaps, Target, VQABatch
 
@@ -198,9 +199,10 @@ class FaithfulnessMeter:
             # All questions of an image get the same copy, because methods run once an image.
             moved = torch.stack([image + self._noise(image, sample) for image in batch.images])
             changed = replace(batch, images=moved, features=None)
-            for method in methods:
-                found = maps_of(method, self._without_memory, changed, target)
-                near[method.name].append(found.values.double().numpy().reshape(len(ids), -1))
+            with copies_of([*batch.images], [*moved]):
+                for method in methods:
+                    found = maps_of(method, self._without_memory, changed, target)
+                    near[method.name].append(found.values.double().numpy().reshape(len(ids), -1))
         for one in maps:
             own = one.values[rows].double().numpy().reshape(len(ids), -1)
             self._keep(one.method, "max_sensitivity", ids, max_sensitivity(own, np.stack(near[one.method])))

@@ -9,6 +9,9 @@ question at any epoch.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -31,6 +34,23 @@ BLUR, BLUR_SIDE = 5.0, 224
 """Standard deviation in pixels of the Gaussian of `blur`, for images of `BLUR_SIDE` pixels (Petsiuk 2018)."""
 MOST_ENUMERATED = 16
 """Largest number of cells of which all coalitions may be enumerated: 65,536."""
+
+
+_copies: ContextVar[Mapping[str, str]] = ContextVar("copies", default={})  # noqa: B039
+
+
+@contextmanager
+def copies_of(originals: Sequence[Float[Tensor, "3 H W"]], copies: Sequence[Tensor]) -> Iterator[None]:
+    """Draw for changed copies of images the masks of the images themselves.
+
+    A comparison of maps of both then has no difference by other masks.
+    """
+    digests = {digest_of(copy): digest_of(one) for one, copy in zip(originals, copies, strict=True)}
+    token = _copies.set(digests)
+    try:
+        yield
+    finally:
+        _copies.reset(token)
 
 
 @dataclass(frozen=True)
@@ -69,7 +89,8 @@ class MaskFamily(ABC):
         return torch.einsum("gh,nhw,kw->ngk", rows, self.masks(image), columns)
 
     def _random(self, image: Float[Tensor, "3 H W"]) -> np.random.Generator:
-        return np.random.default_rng([self.seed, int(digest_of(image), 16)])
+        digest = digest_of(image)
+        return np.random.default_rng([self.seed, int(_copies.get().get(digest, digest), 16)])
 
 
 @dataclass(frozen=True)
