@@ -71,7 +71,7 @@ class Panels {
     };
     one.stage = make("div", { class: "stage", ...listeners, ...keys }, one.canvas, one.mark);
     const note = one.map ? make("small", {}, one.note + mapNote(one.map)) : null;
-    return make("figure", {}, make("figcaption", {}, one.name), one.stage, one.map ? scaleKey(one.map.signed) : null, note);
+    return make("figure", {}, make("figcaption", {}, one.name), one.stage, one.map ? scaleKey(one.map.signed, "least") : null, note);
   }
 
   draw(opacity, painted) {

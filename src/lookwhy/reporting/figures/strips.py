@@ -21,6 +21,7 @@ from lookwhy.reporting.figures.sheet import DPI, GAP, MARGIN, PANEL, Panel, Scal
 from lookwhy.types import AnalysisResult
 
 MAGNITUDES = Scale(style.MAGNITUDE, "nothing", "most")
+ABOVE_LEAST = Scale(style.MAGNITUDE, "least", "most")
 EVIDENCE = Scale(style.SIGNED, "against", "for the answer")
 _SIDE = round(PANEL * DPI)
 """Longer side of a picture in pixels, the number that a panel is drawn with."""
@@ -104,7 +105,12 @@ def _wide_enough(panels: Sequence[Panel]) -> float:
 def blend(
     picture: UInt8[np.ndarray, "H W 3"], values: Float[np.ndarray, "G G"], signed: bool
 ) -> Float[np.ndarray, "H W 3"]:
-    """Lay a map over a pale picture: the more important a place, the stronger its colour."""
+    """Lay a map over a pale picture: the more important a place, the stronger its colour.
+
+    A map of magnitudes is drawn from its least value on: in RISE's, no cell is near 0.
+    """
+    if not signed and np.isfinite(values).any():
+        values = values - np.nanmin(values)
     size = (picture.shape[1], picture.shape[0])
     scaled = Image.fromarray(_scaled(values).astype(np.float32)).resize(size, Image.Resampling.BICUBIC)
     smooth = np.clip(np.asarray(scaled), -1.0, 1.0)
@@ -148,7 +154,7 @@ def _map_panel(
     if not np.nan_to_num(values).any():
         caption = f"{caption}; the map is zero everywhere".removeprefix("; ")
     blended = blend(picture, np.asarray(values, float), signed)
-    return Panel(title, lambda axes: _show(axes, blended), caption, EVIDENCE if signed else MAGNITUDES)
+    return Panel(title, lambda axes: _show(axes, blended), caption, EVIDENCE if signed else ABOVE_LEAST)
 
 
 def _words(sheet: Sheet, method: str, words: Sequence[str], values: Any, signed: bool) -> None:

@@ -101,8 +101,15 @@ function paint(canvas, image, map, opacity) {
   if (image) pen.drawImage(image, 0, 0, canvas.width, canvas.height);
   if (!map) return;
   const pixels = pen.getImageData(0, 0, canvas.width, canvas.height);
-  blend(pixels.data, enlarge(map, canvas.width, canvas.height), map.signed, opacity);
+  blend(pixels.data, enlarge(map.signed ? map : aboveLeast(map), canvas.width, canvas.height), map.signed, opacity);
   pen.putImageData(pixels, 0, 0);
+}
+
+/** A map of magnitudes from its least value on: in RISE's, no cell is near 0. */
+function aboveLeast(map) {
+  const known = [...map.values].filter((value) => !Number.isNaN(value));
+  const [least, most] = [Math.min(...known), Math.max(...known)];
+  return { ...map, values: map.values.map((value) => (most > least ? (value - least) / (most - least) : 0 * value)) };
 }
 
 /** The same blending as lookwhy.reporting.figures.strips.blend, which has an opacity of 0.74. */
@@ -146,10 +153,10 @@ function colourOfStep(step, signed) {
 /** Style of a value within -1..1, for words. */
 const colourOf = (value, signed) => colourOfStep(stepOf(value, signed), signed);
 
-/** The legend of the colours. */
-function scaleKey(signed) {
+/** The legend of the colours; a scale of magnitudes begins with `least`. */
+function scaleKey(signed, least = "nothing") {
   const stops = [0, 32, 64, 96, 128, 160, 192, 224, 255].map((step) => colourOfStep(step, signed).background);
-  const [low, high] = signed ? ["against", "for the answer"] : ["nothing", "most"];
+  const [low, high] = signed ? ["against", "for the answer"] : [least, "most"];
   return make("div", { class: "scale" }, low, make("i", { style: { background: `linear-gradient(90deg, ${stops.join(", ")})` } }), high);
 }
 

@@ -56,7 +56,7 @@ function panel(name, notes, map, { question, image, epoch, opacity }) {
   const said = `${name}, ${epochName(epoch)}, ${report.questions[question].question}${text ? `: ${text}` : ""}`;
   const canvas = make("canvas", { role: "img", "aria-label": said, "data-panel": name });
   if (image !== "pending") paint(canvas, image, map ?? null, opacity);
-  return make("figure", {}, make("figcaption", {}, name), canvas, map ? scaleKey(map.signed) : null, text ? make("small", {}, text) : null);
+  return make("figure", {}, make("figcaption", {}, name), canvas, map ? scaleKey(map.signed, "least") : null, text ? make("small", {}, text) : null);
 }
 
 function spokenWords(run, { question, epoch }) {
