@@ -23,7 +23,7 @@ from lookwhy.analysis.faithfulness import (
 from lookwhy.analysis.meter import FaithfulnessMeter
 from lookwhy.analysis.part_of_speech import Tagger
 from lookwhy.analysis.questions import FirstQuestions
-from lookwhy.attribution import Gradient, GuidedBackprop, KernelSHAP, Occlusion, WordDrop, WordGradient
+from lookwhy.attribution import LIME, Gradient, GuidedBackprop, KernelSHAP, Occlusion, WordDrop, WordGradient
 from lookwhy.errors import LookwhyError
 from lookwhy.models.pipeline import parts_of
 from lookwhy.towers import Memory
@@ -180,6 +180,14 @@ def test_the_values_of_the_random_map_are_those_of_that_map(small_pipeline, smal
         expected = pearsonr(removed @ own[row], scores[0] - scores[1:]).statistic
         assert meter.values["image/random/faithfulness/correlation"][row] == pytest.approx(expected, abs=1e-8)
     assert not any("deletion" in key for key in meter.values)
+
+
+def test_the_masks_that_judge_are_not_those_that_methods_were_fitted_to():
+    image = draw(3, 14, 14)
+    judges, fitted = Faithfulness(masks=50).coalitions, LIME(samples=1000).family
+    rows = {tuple(row) for row in fitted.kept(image)}
+    assert len(rows) == 1000
+    assert not any(tuple(row) in rows for row in judges.kept(image))
 
 
 def test_words_are_taken_out_one_by_one_down_to_none(small_pipeline, small_batch):

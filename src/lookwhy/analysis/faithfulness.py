@@ -23,6 +23,12 @@ from numpy.typing import ArrayLike
 from lookwhy.errors import LookwhyError
 from lookwhy.towers.masks import Coalitions, Fill, Squares
 
+JUDGES = 1 << 20
+"""Distance of the seed of the masks that judge from the seed of the masks that methods are fitted to.
+
+With the same masks, the correlation would be that of LIME's own training data.
+"""
+
 
 @dataclass
 class Faithfulness:
@@ -66,12 +72,12 @@ class Faithfulness:
     @property
     def coalitions(self) -> Coalitions:
         """Masks of the faithfulness correlation."""
-        return Coalitions(self.masks, self.seed, self.cells)
+        return Coalitions(self.masks, self.seed + JUDGES, self.cells)
 
     @property
     def squares(self) -> Squares:
         """Masks of infidelity."""
-        return Squares(self.masks, self.seed)
+        return Squares(self.masks, self.seed + JUDGES)
 
     @property
     def families(self) -> tuple[Coalitions, Squares]:
