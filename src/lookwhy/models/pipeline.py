@@ -112,7 +112,8 @@ class Pipeline(nn.Module):
         """
         clean, masked = self.tower.under_masks(image, family, fill)
         yield torch.cat([clean[None], masked[:MASKS_AT_ONCE]])
-        yield from masked[MASKS_AT_ONCE:].split(MASKS_AT_ONCE)
+        for start in range(MASKS_AT_ONCE, len(masked), MASKS_AT_ONCE):  # `split` would yield an empty part
+            yield masked[start : start + MASKS_AT_ONCE]
 
     def mask_shares(
         self, image: Float[Tensor, "3 H W"], family: MaskFamily, grid: int
