@@ -81,6 +81,10 @@ class FaithfulnessMeter:
         self, maps: Sequence[ImportanceMaps], methods: Sequence[Attributor], batch: VQABatch, target: Target
     ) -> None:
         """Measure the image maps of a batch, beside those of a random map and of the centre prior."""
+        rows = _with_score(target)
+        if not len(rows):
+            return
+        maps, batch, target = [one.take(rows) for one in maps], batch.take(rows), target[rows]
         ids = batch.question_ids.cpu().numpy()
         found = {one.method: one.values.double().numpy().reshape(len(ids), -1) for one in maps}
         found[RANDOM] = random_maps(ids, self._grid, self._settings.seed).reshape(len(ids), -1)
@@ -99,6 +103,9 @@ class FaithfulnessMeter:
 
     def measure_words(self, maps: Sequence[ImportanceMaps], batch: VQABatch, target: Target) -> None:
         """Deletion and insertion of the words of a batch, beside a random order of the words."""
+        rows_with_score = _with_score(target)
+        maps, batch = [one.take(rows_with_score) for one in maps], batch.take(rows_with_score)
+        target = target[rows_with_score]
         ids = batch.question_ids.cpu().numpy()
         rows = self._rows_with_curves(ids).tolist()
         if not rows:
@@ -224,6 +231,15 @@ class FaithfulnessMeter:
             return self._model
         tower = self._model.tower
         return Pipeline(Tower(tower.network, tower.recipe), self._model.head)
+
+
+def _with_score(target: Target) -> Int64[Tensor, " R"]:
+    """Rows of the answers that have a score: an answer that is contrasted with itself always scores 0.
+
+    Such a score would count as the best deletion and the worst insertion of every map.
+    """
+    contrasted = target[:, 0] != target[:, -1] if target.ndim == 2 else torch.ones_like(target) > 0
+    return contrasted.nonzero()[:, 0].cpu()
 
 
 def joined(parts: Iterable[dict[str, dict[int, Value]]]) -> dict[str, dict[int, Value]]:

@@ -189,6 +189,8 @@ class _Reader:
             target = explained_answers(scores, batch.labels, self.plan, self.answers)
             if self.plan.target == "truth" and (unknown := int((batch.labels < 0).sum())):
                 self.findings.excluded["no true answer among the model's: its own is explained"] += unknown
+            if target.ndim == 2 and (same := int((target[:, 0] == target[:, 1]).sum())):
+                self.findings.excluded["contrast of an answer with itself: no faithfulness"] += same
         chosen = best.tolist()
         predicted = [self.answers[i] for i in chosen] if self.answers else [str(i) for i in chosen]
         self.findings.records += question_records(
