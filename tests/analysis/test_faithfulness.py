@@ -344,6 +344,15 @@ def test_a_contrast_may_name_its_answer(small_pipeline, small_batch):
         plan_with(against="b")
 
 
+def test_the_time_of_every_measure_is_a_part_of_the_whole(small_pipeline, small_batch):
+    plan = plan_with(faithfulness=Faithfulness(masks=16, cells=2, steps=4, sensitivity=1))
+    seconds = run_analysis(small_pipeline, [small_batch], plan, tagger=TAGGER).manifest["seconds"]
+    measures = {name for name in seconds if name.startswith("faithfulness") and ": " not in name}
+    assert len(measures) == 4  # the bank, deletion, max-sensitivity, words
+    outer = {name.split(": ")[0] for name in seconds}
+    assert outer <= seconds.keys()  # a profile adds up the outer parts
+
+
 def test_an_answer_contrasted_with_itself_has_no_faithfulness(small_pipeline, small_batch):
     with torch.no_grad():
         asked = small_batch.images, small_batch.tokens, small_batch.lengths

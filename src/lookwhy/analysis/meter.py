@@ -90,15 +90,15 @@ class FaithfulnessMeter:
         found[RANDOM] = random_maps(ids, self._grid, self._settings.seed).reshape(len(ids), -1)
         found[CENTRE] = centre_prior(len(ids), self._grid).reshape(len(ids), -1)
         if self._settings.masks:
-            with part("faithfulness: from the mask bank"):
+            with part("faithfulness, from the mask bank"):
                 self._from_bank(found, batch, target)
         rows = self._rows_with_curves(ids)
         if len(rows):
             some, answers = batch.take(rows), target[rows]
-            with part("faithfulness: deletion and insertion"):
+            with part("faithfulness, deletion and insertion"):
                 self._delete_cells({name: one[rows.numpy()] for name, one in found.items()}, some, answers)
             if self._settings.sensitivity:
-                with part("faithfulness: max-sensitivity"):
+                with part("faithfulness, max-sensitivity"):
                     self._change_pixels(maps, methods, rows, some, answers)
 
     def measure_words(self, maps: Sequence[ImportanceMaps], batch: VQABatch, target: Target) -> None:
@@ -110,7 +110,7 @@ class FaithfulnessMeter:
         rows = self._rows_with_curves(ids).tolist()
         if not rows:
             return
-        with part("faithfulness: words"), torch.no_grad():
+        with part("faithfulness, words"), torch.no_grad():
             views = self._parts.look(features_of(self._parts, batch, "an analysis"))
             random = np.stack(
                 [
