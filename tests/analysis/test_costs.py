@@ -1,5 +1,9 @@
 """The cost of an analysis, said before it starts, is the work that it then does."""
 
+from dataclasses import replace
+
+import torch
+
 from lookwhy.analysis import AnalysisPlan, Faithfulness, run_analysis
 from lookwhy.analysis.costs import Cost, foresee, in_time
 from lookwhy.analysis.modality import Modality
@@ -60,3 +64,21 @@ def test_of_many_images_some_are_looked_at(small_pipeline, small_batch):
     assert (cost.images, cost.masked) == (1000, 68_000)
     assert 99 <= len(set(loaded)) <= 100
     assert max(loaded) == 999
+
+
+def test_the_cost_of_max_sensitivity_is_said_too(small_pipeline, small_batch, tmp_path, monkeypatch):
+    tower = small_pipeline.tower
+    tower.memory = Memory(tmp_path)
+    images, batch = [0, 0, 2], replace(small_batch, image_ids=torch.tensor([0, 0, 2]))
+    batch.images = small_batch.images[images]
+    settings = Faithfulness(masks=0, curves=2, steps=4, fills=[], sensitivity=3)
+    plan = AnalysisPlan([RISE(4, samples=20)], [], grid=4, bootstrap_samples=10, faithfulness=settings)
+    cost = foresee(tower, plan, 3, [[], []], lambda number: small_batch.images[[0, 2][number]], [2, 1])
+    assert (cost.again, cost.copies, cost.noisy) == (0, 3, 60)  # the first two questions are about one image
+    assert "every image method runs again on 3 noisy copies of images" in cost.lines("")[-1]
+    assert "those with masks on 60 masked images" in cost.lines("")[-1]
+    run_analysis(small_pipeline, [batch], plan, tagger=TAGGER)
+    passes, forward = [], tower.network.forward
+    monkeypatch.setattr(tower.network, "forward", lambda x: passes.append(len(x)) or forward(x))
+    run_analysis(small_pipeline, [batch], plan, tagger=TAGGER)
+    assert sum(one for one in passes if one > 3) == cost.noisy

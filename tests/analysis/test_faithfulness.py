@@ -352,6 +352,32 @@ def test_a_contrast_may_name_its_answer(small_pipeline, small_batch):
         plan_with(against="b")
 
 
+def test_the_time_of_every_measure_is_a_part_of_the_whole(small_pipeline, small_batch):
+    plan = plan_with(faithfulness=Faithfulness(masks=16, cells=2, steps=4, sensitivity=1))
+    seconds = run_analysis(small_pipeline, [small_batch], plan, tagger=TAGGER).manifest["seconds"]
+    measures = {name for name in seconds if name.startswith("faithfulness") and ": " not in name}
+    assert len(measures) == 4  # the bank, deletion, max-sensitivity, words
+    outer = {name.split(": ")[0] for name in seconds}
+    assert outer <= seconds.keys()  # a profile adds up the outer parts
+
+
+def test_an_answer_contrasted_with_itself_has_no_faithfulness(small_pipeline, small_batch):
+    with torch.no_grad():
+        asked = small_batch.images, small_batch.tokens, small_batch.lengths
+        best = small_pipeline.answer_scores(*asked).argmax(1).tolist()
+    against = str(best[0])
+    names = [str(one) for one in range(5)]
+    some = [one for one in range(3) if best[one] != best[0]]
+    settings = Faithfulness(masks=16, cells=2, steps=4)
+    plan = plan_with(target="contrast", against=against, faithfulness=settings)
+    result = run_analysis(small_pipeline, [small_batch], plan, tagger=TAGGER, answers=names)
+    reason = "contrast of an answer with itself: no faithfulness"
+    assert result.manifest["excluded"][reason] == 3 - len(some)
+    for row in result.records:
+        own = [row.get("faithfulness_deletion_patch"), row.get("faithfulness_deletion")]
+        assert any(one is not None for one in own) == (row["question_id"] in some)
+
+
 @pytest.mark.parametrize(
     ("settings", "line"),
     [
@@ -359,6 +385,7 @@ def test_a_contrast_may_name_its_answer(small_pipeline, small_batch):
         ({"cells": 1}, "faithfulness.cells of at least 2, found 1"),
         ({"radius": 0.0}, "faithfulness.radius above 0 and up to 1, found 0.0"),
         ({"curves": -1}, "faithfulness.curves of at least 0, found -1"),
+        ({"fills": ["blur", "blur"]}, r"faithfulness.fills, each once, found \['blur', 'blur'\]"),
     ],
 )
 def test_settings_without_sense_are_refused(settings, line):

@@ -155,8 +155,16 @@ def test_an_analysis_has_the_share_by_type_and_in_its_records(small_pipeline, sm
     assert AnalysisPlan.from_dict(plan.describe(), "a test").modality == plan.modality
 
 
+def test_without_texts_all_tokens_count_as_words(small_pipeline, small_batch):
+    plan = AnalysisPlan([], [], bootstrap_samples=20, modality=Modality(cells=2))
+    expected = run_analysis(small_pipeline, [small_batch], plan, tagger=TAGGER).summary
+    small_batch.questions = []
+    found = run_analysis(small_pipeline, [small_batch], plan, tagger=TAGGER).summary
+    assert 0 < found["modality/text_share"] == expected["modality/text_share"]
+
+
 def test_models_and_settings_without_sense_are_refused(small_pipeline):
-    with pytest.raises(LookwhyError, match="expected a Pipeline"):
+    with pytest.raises(LookwhyError, match="expected a Pipeline for .* found OnlyScores; leave modality out"):
         ModalityMeter(OnlyScores(small_pipeline), Modality())
 
     class Head(nn.Module):

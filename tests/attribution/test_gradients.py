@@ -95,7 +95,9 @@ def test_a_black_box_or_a_network_without_relu_modules_is_refused(method, small_
     model = Pipeline(nn.Flatten(), head).double().eval()
     with pytest.raises(LookwhyError, match=r"expected nn.ReLU modules for .*, found none in Flatten"):
         method()(model, small_batch, TARGET)
-    with pytest.raises(LookwhyError, match="found OnlyScores; explain .* with Occlusion or WordDrop"):
+    with pytest.raises(
+        LookwhyError, match="found OnlyScores; explain .* with Occlusion, RISE, LIME, KernelSHAP or WordDrop"
+    ):
         method()(OnlyScores(small_pipeline), small_batch, TARGET)
 
 

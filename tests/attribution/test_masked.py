@@ -15,6 +15,7 @@ from lookwhy.attribution import LIME, RISE, Gradient, KernelSHAP, Occlusion, Wor
 from lookwhy.attribution.kernel_shap import exact_weights, regression_weights
 from lookwhy.attribution.masked import shared_by_cells
 from lookwhy.errors import LookwhyError
+from lookwhy.models import SAN, DeeperLSTM, Pipeline
 from lookwhy.towers import Memory
 from lookwhy.towers.masks import Coalitions, fill_of
 
@@ -63,8 +64,10 @@ def test_lime_is_scikit_learns_weighted_ridge_regression(small_pipeline, small_b
     found = method(small_pipeline, small_batch, TARGET)
     for row in range(3):
         image = small_batch.images[row]
-        kept = np.concatenate([np.ones((1, cells**2)), method.family.kept(image)])
-        masks = torch.cat([torch.ones(1, 16, 16), method.family.masks(image)])
+        kept, masks = method.family.kept(image).astype(float), method.family.masks(image)
+        if samples == 300:  # the whole image comes first, unless it is one of all coalitions
+            kept = np.concatenate([np.ones((1, cells**2)), kept])
+            masks = torch.cat([torch.ones(1, 16, 16), masks])
         scores = scores_of(small_pipeline, small_batch, row, masks, fill_of(image, None, "blur"))
         distance = 1 - kept.sum(1) / np.maximum(np.linalg.norm(kept, axis=1), 1e-300) / cells
         ridge = Ridge(alpha=0.7).fit(kept, scores, sample_weight=np.exp(-(distance**2) / 0.4**2))
@@ -223,3 +226,36 @@ def test_a_contrast_is_the_gradient_of_a_difference(small_pipeline, small_batch,
     nothing = method(small_pipeline, small_batch, torch.stack([TARGET, TARGET], dim=1))
     assert nothing.values.abs().max() < 1e-12
     assert_close(method(small_pipeline, small_batch, torch.stack([other, TARGET], dim=1)).values, pair.values)
+
+
+def pipeline_with(head, **settings):
+    tower = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, padding=1), torch.nn.AdaptiveAvgPool2d(3))
+    return Pipeline(tower, head(9, 5, 36, embedding_size=4, hidden_size=6, **settings)).eval()
+
+
+@pytest.mark.parametrize("samples", [20, 256, 257])
+def test_a_head_that_reads_regions_explains_by_any_number_of_masks(samples):
+    model = pipeline_with(SAN, regions=9, attention_size=5)
+    batch = make_batch(torch.rand(1, 3, 9, 9), dtype=torch.float32)
+    values = RISE(grid=3, samples=samples)(model, batch, torch.tensor([0])).values
+    assert values.isfinite().all()
+    assert [len(one) for one in model.under_masks(batch.images[0], RISE(3, samples).family)] == {
+        20: [21],
+        256: [257],
+        257: [257, 1],
+    }[samples]
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        LIME(grid=6, cells=3, samples=40),
+        LIME(grid=6, cells=3, samples=512),
+        KernelSHAP(grid=6, cells=3, samples=40),
+        KernelSHAP(grid=6, cells=3, samples=512),
+    ],
+)
+def test_a_model_that_ignores_the_image_has_a_map_of_exact_zeros(method):
+    model = pipeline_with(DeeperLSTM, common_size=7, use_image=False)
+    batch = make_batch(torch.rand(1, 3, 9, 9), dtype=torch.float32)
+    assert not method(model, batch, torch.tensor([0])).values.any()

@@ -39,6 +39,8 @@ class Cost:
         stored: bytes of their features on disk.
         again: number of changed images that every epoch with deletion and insertion needs.
         seconds: time of one changed image.
+        copies: number of noisy copies of images that max-sensitivity explains at each of these epochs.
+        noisy: number of masked images of these copies that the methods with masks need.
     """
 
     images: int
@@ -46,6 +48,8 @@ class Cost:
     stored: int
     again: int
     seconds: float
+    copies: int = 0
+    noisy: int = 0
 
     def lines(self, folder: str) -> list[str]:
         """The cost in words, a line for each part that there is."""
@@ -63,6 +67,14 @@ class Cost:
                 f"deletion and insertion: {self.again:,} changed images go through the image network at each "
                 f"epoch that has them, about {took}; curves, steps, fills and epochs of the plan's "
                 "faithfulness choose how many"
+            )
+        if self.copies:
+            took = in_time(self.noisy * self.seconds)
+            masks = f"those with masks on {self.noisy:,} masked images, about {took}, " if self.noisy else ""
+            found.append(
+                f"max-sensitivity: every image method runs again on {self.copies:,} noisy copies of images "
+                f"at each of these epochs, {masks}and nothing is stored; sensitivity of the plan's "
+                "faithfulness chooses how many"
             )
         return found
 
@@ -87,6 +99,7 @@ def foresee(
     questions: int,
     words: Sequence[Sequence[int]],
     load: Callable[[int], Image],
+    of_image: Sequence[int] = (),
 ) -> Cost | None:
     """Cost of the analyses of a plan; None for a plan that has neither masks nor deletion.
 
@@ -96,14 +109,16 @@ def foresee(
         questions: number of analysed questions.
         words: for each image, numbers of words of its questions with a modality share.
         load: function from the number of an image to its pixels.
+        of_image: for each image, number of its analysed questions; by default one.
     """
     settings = plan.faithfulness
-    again = 0
+    again = copies = 0
     if settings and plan.image_methods and settings.curves != 0:
         measured = questions if settings.curves is None else min(settings.curves, questions)
         again = measured * (len(plan.image_methods) + 2) * (settings.steps + 1) * 2 * len(settings.fills)
+        copies = settings.sensitivity * _images_of(measured, of_image or [1] * len(words))
     banks = [_bank(plan, lengths) for lengths in words]
-    if not again and not any(banks):
+    if not again and not copies and not any(banks):
         return None
     looked_at = np.unique(np.linspace(0, len(words) - 1, min(len(words), LOOKED_AT)).astype(int)).tolist()
     missing_images = missing_masks = 0
@@ -112,9 +127,17 @@ def foresee(
         missing = [one.size for one, fill in banks[number] if not tower.has_under_masks(image, one, fill)]
         missing_images, missing_masks = missing_images + bool(missing), missing_masks + sum(missing)
     share = len(words) / len(looked_at)
-    seconds, values = _timed(tower, load(0)) if missing_masks or again else (0.0, 0)
+    seconds, values = _timed(tower, load(0)) if missing_masks or again or copies else (0.0, 0)
     masked = round(missing_masks * share)
-    return Cost(round(missing_images * share), masked, 2 * values * masked, again, seconds)
+    of_copy = sum(one.family.size for one in plan.image_methods if isinstance(one, MaskMethod))
+    stored = 2 * values * masked
+    return Cost(round(missing_images * share), masked, stored, again, seconds, copies, copies * of_copy)
+
+
+def _images_of(questions: int, of_image: Sequence[int]) -> int:
+    """Number of images that the first questions are about."""
+    before = np.cumsum([0, *of_image[:-1]])
+    return int((before < questions).sum())
 
 
 def _bank(plan: AnalysisPlan, lengths: Sequence[int]) -> Bank:

@@ -66,6 +66,8 @@ class Faithfulness:
         for name, smallest in least.items():
             if (value := getattr(self, name)) is not None and value < smallest:
                 raise LookwhyError(f"expected faithfulness.{name} of at least {smallest}, found {value}")
+        if len({*self.fills}) < len(self.fills):
+            raise LookwhyError(f"expected faithfulness.fills, each once, found {self.fills}")
         if not 0 < self.radius <= 1:
             raise LookwhyError(f"expected faithfulness.radius above 0 and up to 1, found {self.radius}")
 

@@ -82,29 +82,36 @@ class FaithfulnessMeter:
         self, maps: Sequence[ImportanceMaps], methods: Sequence[Attributor], batch: VQABatch, target: Target
     ) -> None:
         """Measure the image maps of a batch, beside those of a random map and of the centre prior."""
+        rows = _with_score(target)
+        if not len(rows):
+            return
+        maps, batch, target = [one.take(rows) for one in maps], batch.take(rows), target[rows]
         ids = batch.question_ids.cpu().numpy()
         found = {one.method: one.values.double().numpy().reshape(len(ids), -1) for one in maps}
         found[RANDOM] = random_maps(ids, self._grid, self._settings.seed).reshape(len(ids), -1)
         found[CENTRE] = centre_prior(len(ids), self._grid).reshape(len(ids), -1)
         if self._settings.masks:
-            with part("faithfulness: from the mask bank"):
+            with part("faithfulness, from the mask bank"):
                 self._from_bank(found, batch, target)
         rows = self._rows_with_curves(ids)
         if len(rows):
             some, answers = batch.take(rows), target[rows]
-            with part("faithfulness: deletion and insertion"):
+            with part("faithfulness, deletion and insertion"):
                 self._delete_cells({name: one[rows.numpy()] for name, one in found.items()}, some, answers)
             if self._settings.sensitivity:
-                with part("faithfulness: max-sensitivity"):
+                with part("faithfulness, max-sensitivity"):
                     self._change_pixels(maps, methods, rows, some, answers)
 
     def measure_words(self, maps: Sequence[ImportanceMaps], batch: VQABatch, target: Target) -> None:
         """Deletion and insertion of the words of a batch, beside a random order of the words."""
+        rows_with_score = _with_score(target)
+        maps, batch = [one.take(rows_with_score) for one in maps], batch.take(rows_with_score)
+        target = target[rows_with_score]
         ids = batch.question_ids.cpu().numpy()
         rows = self._rows_with_curves(ids).tolist()
         if not rows:
             return
-        with part("faithfulness: words"), torch.no_grad():
+        with part("faithfulness, words"), torch.no_grad():
             views = self._parts.look(features_of(self._parts, batch, "an analysis"))
             random = np.stack(
                 [
@@ -226,6 +233,15 @@ class FaithfulnessMeter:
             return self._model
         tower = self._model.tower
         return Pipeline(Tower(tower.network, tower.recipe), self._model.head)
+
+
+def _with_score(target: Target) -> Int64[Tensor, " R"]:
+    """Rows of the answers that have a score: an answer that is contrasted with itself always scores 0.
+
+    Such a score would count as the best deletion and the worst insertion of every map.
+    """
+    contrasted = target[:, 0] != target[:, -1] if target.ndim == 2 else torch.ones_like(target) > 0
+    return contrasted.nonzero()[:, 0].cpu()
 
 
 def joined(parts: Iterable[dict[str, dict[int, Value]]]) -> dict[str, dict[int, Value]]:

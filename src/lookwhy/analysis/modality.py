@@ -31,7 +31,7 @@ from torch import Tensor
 
 from lookwhy.analysis.questions import FirstQuestions, QuestionRecord
 from lookwhy.errors import LookwhyError
-from lookwhy.models.pipeline import Pipeline, pipeline_of
+from lookwhy.models.pipeline import Pipeline
 from lookwhy.models.protocol import VQAModel
 from lookwhy.towers.masks import MOST_ENUMERATED, CellOrders, Coalitions, Fill
 from lookwhy.types import VQABatch
@@ -123,12 +123,13 @@ class ModalityMeter:
 
     def __init__(self, model: VQAModel, settings: Modality, chosen: Set[int] | None = None) -> None:
         self.values: dict[str, dict[int, float]] = {}
-        self._parts: Pipeline = pipeline_of(model, "the modality share")
-        if not self._parts.has_codes:
+        if not isinstance(model, Pipeline) or not model.has_codes:
+            wanted, found = ("VQAHead", model.head) if isinstance(model, Pipeline) else ("Pipeline", model)
             raise LookwhyError(
-                f"expected a VQAHead for the modality share, which asks questions without words, found "
-                f"{type(self._parts.head).__name__}; leave modality out of the plan"
+                f"expected a {wanted} for the modality share, which asks questions without words, found "
+                f"{type(found).__name__}; leave modality out of the plan"
             )
+        self._parts: Pipeline = model
         self._settings, self._chosen = settings, FirstQuestions(settings.questions, chosen)
 
     def measure(self, batch: VQABatch, words: Sequence[Sequence[str]]) -> None:
@@ -136,7 +137,8 @@ class ModalityMeter:
         assert batch.images is not None
         for row in self._chosen.rows(batch.question_ids.tolist()):
             asked = batch.tokens[row, : int(batch.lengths[row])]
-            is_word = [any(map(str.isalnum, word)) for word in words[row]]
+            # A batch without texts has empty words: all its tokens count as words.
+            is_word = [not word or any(map(str.isalnum, word)) for word in words[row]]
             for fill in self._settings.fills:
                 found = self.share(batch.images[row], asked, is_word, fill)
                 ending = "" if fill == self._settings.fills[0] else f"_{fill}"
@@ -288,12 +290,14 @@ def shapley_values(values: Float[np.ndarray, " coalitions"]) -> Float[np.ndarray
 
 
 def share_of(phi: Float[np.ndarray, " players"], cells: int) -> float:
-    """Share of the words in the contributions; the first players are cells. NaN without any contribution.
+    """Share of the words in the contributions; the first players are cells. NaN without contribution or word.
 
     Example:
         >>> share_of(np.array([0.25, -0.25, 1.5]), cells=2)
         0.75
     """
+    if len(phi) == cells:
+        return float("nan")  # a question without words
     sizes = np.abs(phi)
     sizes = np.where(sizes > ROUNDING * sizes.sum(), sizes, 0.0)
     return float(sizes[cells:].sum() / sizes.sum()) if sizes.sum() > 0 else float("nan")

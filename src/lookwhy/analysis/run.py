@@ -189,6 +189,8 @@ class _Reader:
             target = explained_answers(scores, batch.labels, self.plan, self.answers)
             if self.plan.target == "truth" and (unknown := int((batch.labels < 0).sum())):
                 self.findings.excluded["no true answer among the model's: its own is explained"] += unknown
+            if target.ndim == 2 and (same := int((target[:, 0] == target[:, 1]).sum())):
+                self.findings.excluded["contrast of an answer with itself: no faithfulness"] += same
         chosen = best.tolist()
         predicted = [self.answers[i] for i in chosen] if self.answers else [str(i) for i in chosen]
         self.findings.records += question_records(
@@ -276,6 +278,10 @@ def explained_answers(
     if plan.target == "predicted":
         return best
     other = plan.contrast_id(answers)
+    if other is None and scores.shape[1] < 2:
+        raise LookwhyError(
+            "expected a model with two answers to contrast, found one; set the plan's target to predicted"
+        )
     if other is None:
         return scores.topk(2, dim=1).indices
     return torch.stack([best, torch.full_like(best, other)], dim=1)

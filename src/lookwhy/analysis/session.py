@@ -152,7 +152,7 @@ class AnalysisSession:
         )
 
     def _tell_costs(self, device: torch.device | str) -> None:
-        """Say what the mask bank, deletion and insertion will cost."""
+        """Say what the mask bank, deletion, insertion and max-sensitivity will cost."""
         split, modality = self.data.prepro.test, self.plan.modality
         measured = set(self.rows[: modality.questions].tolist()) if modality else set()
         positions = split.image_pos[self.rows]
@@ -164,7 +164,7 @@ class AnalysisSession:
             batch = next(iter(self.data.image_batches(rows, self.tower.recipe, device)))
             return batch.images[0]  # type: ignore[index]
 
-        cost = foresee(self.tower, self.plan, len(self.rows), words, load)
+        cost = foresee(self.tower, self.plan, len(self.rows), words, load, [*map(len, groups)])
         for line in cost.lines(str(self.tower.memory.folder)) if cost else ():
             write_above(line)
 

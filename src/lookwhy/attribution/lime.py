@@ -66,6 +66,8 @@ class LIME(CoalitionMethod):
     def _of_coalitions(self, kept: Float[Tensor, "M players"]) -> Float[Tensor, "players S"]:
         kept = torch.cat([torch.ones_like(kept[:1]), kept])
         proximity = kernel(kept.mean(1), self.width)
+        if self.family.is_complete:
+            proximity[0] = 0  # the whole image is one of all coalitions
         # The intercept is not penalised: it drops out if all variables are centred.
         centred = kept - proximity @ kept / proximity.sum()
         weighted = centred * proximity[:, None]

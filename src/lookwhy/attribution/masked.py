@@ -59,9 +59,13 @@ class MaskMethod(Attributor):
             (scores,) = scores_under_masks(
                 parts, image, [self.family], self.fill, *asked, target[rows], self.explains
             )
-            found = scores @ self._weights(parts, image).to(scores).T
+            found = self._relative(scores) @ self._weights(parts, image).to(scores).T
             values[rows] = found.unflatten(1, (self.grid, self.grid))
         return self._maps(batch, target, values, signed=self._is_signed(target))
+
+    def _relative(self, scores: Float[Tensor, "Q S"]) -> Float[Tensor, "Q S"]:
+        """The scores that the weights are for."""
+        return scores
 
     def _is_signed(self, target: Target) -> bool:
         return True
@@ -89,6 +93,11 @@ class CoalitionMethod(MaskMethod):
     def _weights(self, parts: ModelParts, image: Float[Tensor, "3 H W"]) -> Float[Tensor, "cells S"]:
         kept = torch.from_numpy(self.family.kept(image)).double()
         return shared_by_cells(self._of_coalitions(kept), self.cells, self.grid)
+
+    def _relative(self, scores: Float[Tensor, "Q S"]) -> Float[Tensor, "Q S"]:
+        # The weights of a cell add up to 0. Without the offset, a model that ignores the image gets a map of
+        # zeros; with it, a map of rounding errors, which has ranks.
+        return scores - scores[:, :1]
 
     def _check_settings(self) -> None:
         """Refuse a grid that is too coarse, and too few samples for a regression."""

@@ -112,7 +112,8 @@ class Pipeline(nn.Module):
         """
         clean, masked = self.tower.under_masks(image, family, fill)
         yield torch.cat([clean[None], masked[:MASKS_AT_ONCE]])
-        yield from masked[MASKS_AT_ONCE:].split(MASKS_AT_ONCE)
+        for start in range(MASKS_AT_ONCE, len(masked), MASKS_AT_ONCE):  # `split` would yield an empty part
+            yield masked[start : start + MASKS_AT_ONCE]
 
     def mask_shares(
         self, image: Float[Tensor, "3 H W"], family: MaskFamily, grid: int
@@ -308,6 +309,6 @@ def pipeline_of(model: VQAModel, method: str) -> Pipeline:
     if isinstance(parts, BlackBox):
         raise LookwhyError(
             f"expected a Pipeline(tower, head) for {method}, which needs gradients, found "
-            f"{type(model).__name__}; explain a black box with Occlusion or WordDrop"
+            f"{type(model).__name__}; explain a black box with Occlusion, RISE, LIME, KernelSHAP or WordDrop"
         )
     return parts

@@ -82,7 +82,19 @@ def table_note(result: AnalysisResult) -> str:
         "Question-specific: against the own question's annotators minus another question's on the same "
         "image; 0 for a model that does not listen. "
         f"Paper: {PAPER_SOURCE}, human annotators: other data than here unless it is theirs.",
+        explained_note(result),
         f"Left out: {'; '.join(f'{count} × {reason}' for reason, count in left_out)}." if left_out else "",
         str(result.manifest.get("data_note") or ""),
     ]
     return " ".join(part for part in parts if part)
+
+
+def explained_note(result: AnalysisResult) -> str:
+    """Caption that names the explained answer; empty where it is the predicted one."""
+    plan = result.manifest.get("plan") or {}
+    if plan.get("target") == "truth":
+        return "Explained: the probability of the true answer, or of the predicted one if the model lacks it."
+    if plan.get("target") == "contrast":
+        other = f"“{plan['against']}”" if plan.get("against") else "the second most probable answer"
+        return f"Explained: the probability of the predicted answer minus that of {other}."
+    return ""

@@ -6,6 +6,7 @@ from made_results import make_result
 from test_tables import printed, row, rows
 
 from lookwhy.reporting import reading
+from lookwhy.reporting.numbers import table_note
 from lookwhy.reporting.terminal import believe
 
 TITLE = "Which map to believe"
@@ -170,3 +171,19 @@ def test_the_share_of_the_question_is_told_by_type_with_its_fill_and_number(beli
         believed.summary[f"slice/question_type/t{n}/modality/text_share"] = 0.5
     assert "4 less frequent question types" in " ".join(of_title(believed, "How much of the answer").split())
     assert len(SHARES) == 8
+
+
+@pytest.mark.parametrize(
+    ("plan", "note"),
+    [
+        ({"target": "truth"}, "the probability of the true answer, or of the predicted one"),
+        ({"target": "contrast"}, "predicted answer minus that of the second most probable answer."),
+        ({"target": "contrast", "against": "no"}, "predicted answer minus that of “no”."),
+        ({"target": "predicted"}, ""),
+    ],
+)
+def test_the_captions_name_an_explained_answer_that_is_not_the_predicted_one(believed, plan, note):
+    believed.manifest["plan"] = plan
+    for text in (table_note(believed), " ".join(of_title(believed).split())):
+        assert ("Explained:" in text) == bool(note)
+        assert note in text

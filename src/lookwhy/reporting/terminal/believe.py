@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lookwhy.reporting import measures, reading, style
-from lookwhy.reporting.numbers import NOTHING, number
+from lookwhy.reporting.numbers import NOTHING, explained_note, number
 from lookwhy.reporting.terminal.cells import BEST, MARK, QUIET, WIDE, best, interval, mark, new_table
 from lookwhy.types import AnalysisResult
 
@@ -163,7 +163,7 @@ def _note(result: AnalysisResult, columns: Sequence[_Column]) -> str:
 
     area = [one for one in heads if "deletion" in one or "insertion" in one]
     inside = [one for one in heads if one.startswith("localisation/")]
-    parts = []
+    parts = [explained] if (explained := explained_note(result)) else []
     if "rank_correlation" in heads:
         parts.append(f"Agreement: rank correlation with the annotators ({counted('rank_correlation')}).")
     if area:
