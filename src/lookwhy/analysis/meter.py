@@ -148,12 +148,14 @@ class FaithfulnessMeter:
 
     def _from_bank(self, found: dict[str, Float[np.ndarray, "B C"]], batch: VQABatch, target: Target) -> None:
         assert batch.images is not None
+        families = self._settings.families
+        with torch.no_grad():
+            read = self._parts.read(batch.tokens, batch.lengths)
         for rows in rows_by_image(batch):
             image, ids = batch.images[rows[0]], batch.question_ids[rows].tolist()
-
-            families, asked = self._settings.families, (batch.tokens[rows], batch.lengths[rows])
+            asked = tuple(one[rows] for one in read)
             scores = scores_under_masks(
-                self._parts, image, families, self._settings.fill, *asked, target[rows]
+                self._parts, image, families, self._settings.fill, asked, target[rows]
             )
             falls = [(one[:, :1] - one[:, 1:]).cpu().numpy() for one in scores]
             kept = [self._parts.mask_shares(image, family, self._grid) for family in families]

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from itertools import chain
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor
 
 from lookwhy.attribution.base import Attributor, Needs, images_of, rows_by_image
 from lookwhy.errors import LookwhyError
-from lookwhy.models.pipeline import ModelParts, parts_of, score_of
+from lookwhy.models.pipeline import AskedQuestions, ModelParts, parts_of, score_of
 from lookwhy.models.protocol import VQAModel
 from lookwhy.towers.masks import Coalitions, Fill, MaskFamily
 from lookwhy.types import Domain, Explains, ImportanceMaps, Target, VQABatch
@@ -54,10 +54,11 @@ class MaskMethod(Attributor):
         """
         images, parts = images_of(batch, self.name), parts_of(model, ON_BLACK_BOX)
         values = torch.zeros(len(batch), self.grid, self.grid, dtype=torch.float64, device=images.device)
+        read = parts.read(batch.tokens, batch.lengths)
         for rows in rows_by_image(batch):
-            image, asked = images[rows[0]], (batch.tokens[rows], batch.lengths[rows])
+            image, asked = images[rows[0]], tuple(one[rows] for one in read)
             (scores,) = scores_under_masks(
-                parts, image, [self.family], self.fill, *asked, target[rows], self.explains
+                parts, image, [self.family], self.fill, asked, target[rows], self.explains
             )
             found = self._relative(scores) @ self._weights(parts, image).to(scores).T
             values[rows] = found.unflatten(1, (self.grid, self.grid))
@@ -120,17 +121,16 @@ def scores_under_masks(
     image: Float[Tensor, "3 H W"],
     families: Sequence[MaskFamily],
     fill: Fill,
-    tokens: Int64[Tensor, "Q T"],
-    lengths: Int64[Tensor, " Q"],
+    read: AskedQuestions,
     target: Target,
     explains: Explains = "probability",
 ) -> list[Float[Tensor, "Q S"]]:
     """For each family, score of each question's answer for the whole image, and then under each mask.
 
-    The questions are read once.
+    `read` holds the questions as `read` of the model returned them.
     """
     some = chain.from_iterable(parts.under_masks(image, family, fill) for family in families)
-    scores = parts.scores_of_parts(some, tokens, lengths, explains)
+    scores = parts.scores_of_parts(some, read, explains)
     joined = torch.cat([score_of(one, target).double() for one in scores], dim=1)
     return [*joined.split([1 + family.size for family in families], dim=1)]
 

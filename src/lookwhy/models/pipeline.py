@@ -22,6 +22,8 @@ from lookwhy.towers.recipe import ImageRecipe
 from lookwhy.towers.tower import CleanAndOccluded, as_tower
 from lookwhy.types import Explains, Features, Images, Lengths, Scores, Target, Tokens
 
+AskedQuestions = tuple[Tensor, ...]
+"""Questions in the form that a model reads once: their codes, or tokens and lengths; one row a question."""
 MASKS_AT_ONCE = 256
 """Number of masked images in one call of the head; bounds the memory for scores."""
 
@@ -156,7 +158,7 @@ class Pipeline(nn.Module):
         self, views: Features, tokens: Tokens, lengths: Lengths, explains: Explains = "probability"
     ) -> Scores:
         """Probability or logit of each answer, in double precision, from image codes that `look` returned."""
-        return as_explained(self._logits(views, *self._read(tokens, lengths)), explains)
+        return as_explained(self._logits(views, *self.read(tokens, lengths)), explains)
 
     def scores_of_pairs(
         self,
@@ -166,25 +168,23 @@ class Pipeline(nn.Module):
         explains: Explains = "probability",
     ) -> Float[Tensor, "Q M A"]:
         """Scores of each of Q questions about each of M images, given their features."""
-        return next(self.scores_of_parts(iter([features]), tokens, lengths, explains))
+        return next(self.scores_of_parts(iter([features]), self.read(tokens, lengths), explains))
 
     def scores_of_parts(
         self,
         parts: Iterator[Float[Tensor, "M *D"]],
-        tokens: Int64[Tensor, "Q T"],
-        lengths: Int64[Tensor, " Q"],
+        read: AskedQuestions,
         explains: Explains = "probability",
     ) -> Iterator[Float[Tensor, "Q M A"]]:
-        """`scores_of_pairs` for many images that come part by part; the questions are read once."""
-        read = self._read(tokens, lengths)
+        """`scores_of_pairs` for many images that come part by part, and questions that `read` returned."""
         for features in parts:
-            pairs = (len(tokens), len(features))
+            pairs = (len(read[0]), len(features))
             views = self.look(features)
             views = views[None].expand(*pairs, *views.shape[1:]).flatten(0, 1)
             codes = (code[:, None].expand(*pairs, *code.shape[1:]).flatten(0, 1) for code in read)
             yield as_explained(self._logits(views, *codes), explains).unflatten(0, pairs)
 
-    def _read(self, tokens: Tokens, lengths: Lengths) -> tuple[Tensor, ...]:
+    def read(self, tokens: Tokens, lengths: Lengths) -> AskedQuestions:
         """Code of each question from the head; tokens and lengths if the head is not made of parts."""
         if isinstance(self.head, VQAHead):
             return (self.head.read(self.head.embed(tokens), lengths),)
@@ -278,14 +278,18 @@ class BlackBox:
         expanded = ((words.expand(count, -1), length.expand(count)) for words, length in questions)
         return torch.stack([self.scores(images, *question, explains) for question in expanded])
 
+    def read(self, tokens: Tokens, lengths: Lengths) -> AskedQuestions:
+        """The questions themselves."""
+        return tokens, lengths
+
     def scores_of_parts(
         self,
         parts: Iterator[Float[Tensor, "M 3 H W"]],
-        tokens: Int64[Tensor, "Q T"],
-        lengths: Int64[Tensor, " Q"],
+        read: AskedQuestions,
         explains: Explains = "probability",
     ) -> Iterator[Float[Tensor, "Q M A"]]:
         """`scores_of_pairs` for many images that come part by part."""
+        tokens, lengths = read
         for images in parts:
             yield self.scores_of_pairs(images, tokens, lengths, explains)
 
