@@ -14,11 +14,12 @@ from lookwhy.attribution.rise import RISE
 from lookwhy.attribution.smooth_grad import SmoothGrad
 from lookwhy.attribution.word_drop import WordDrop
 from lookwhy.attribution.word_gradient import WordGradient
+from lookwhy.attribution.word_shap import WordKernelSHAP
 from lookwhy.towers.incremental import IncrementalOcclusion
 
 __all__ = [
     "LIME", "RISE", "Attention", "Attributor", "Deconvnet", "GradCAM", "Gradient", "GradientTimesInput",
     "GuidedBackprop", "GuidedGradCAM", "IncrementalOcclusion", "IntegratedGradients", "KernelSHAP",
     "Occlusion", "SmoothGrad", "WordDrop", "WordGradient", "WordGradientTimesInput",
-    "WordIntegratedGradients", "explaining",
+    "WordIntegratedGradients", "WordKernelSHAP", "explaining",
 ]  # fmt: skip

@@ -166,28 +166,16 @@ class Coalitions(MaskFamily):
     def kept(self, image: Float[Tensor, "3 H W"]) -> Bool[np.ndarray, "N players"]:
         """Whether each coalition keeps each cell, row-major. The first keeps none, except if `uniform`."""
         if self.is_complete:
-            numbers = np.arange(2**self.players)[:, None]
-            return (numbers >> np.arange(self.players)) % 2 == 1
+            return all_coalitions(self.players)
         random = self._random(image)
         if self.drawn == "uniform":
             return random.random((self.count, self.players)) < 0.5
-        return self._by_shapley_weights(random)
+        return shapley_coalitions(self.players, self.count, random)
 
     def masks(self, image: Float[Tensor, "3 H W"]) -> Float[Tensor, "N H W"]:
         """Masks (N, H, W) of 0 and 1, on the image's device."""
         kept = torch.from_numpy(self.kept(image)).unflatten(1, (self.cells, self.cells))
         return pixels_of(kept.to(image.device), image)
-
-    def _by_shapley_weights(self, random: np.random.Generator) -> Bool[np.ndarray, "N players"]:
-        """The empty coalition first, then subsets with their complements."""
-        sizes = np.arange(1, self.players)
-        # The kernel (M - 1) / (C(M, s) s (M - s)), summed over the C(M, s) subsets of s cells.
-        weights = 1 / (sizes * (self.players - sizes))
-        drawn = random.choice(sizes, size=self.count // 2, p=weights / weights.sum())
-        ranks = random.random((len(drawn), self.players)).argsort(1).argsort(1)
-        subsets = ranks < drawn[:, None]
-        pairs = np.stack([subsets, ~subsets], axis=1).reshape(-1, self.players)
-        return np.concatenate([np.zeros((1, self.players), bool), pairs])[: self.count]
 
 
 @dataclass(frozen=True)
@@ -246,6 +234,25 @@ class Squares(MaskFamily):
             top, left = int(random.integers(height - side + 1)), int(random.integers(width - side + 1))
             mask[top : top + side, left : left + side] = 0
         return masks
+
+
+def all_coalitions(players: int) -> Bool[np.ndarray, "M players"]:
+    """All subsets of the players, from none to all; bit i of a subset's number is player i."""
+    return (np.arange(2**players)[:, None] >> np.arange(players)) % 2 == 1
+
+
+def shapley_coalitions(
+    players: int, count: int, random: np.random.Generator
+) -> Bool[np.ndarray, "M players"]:
+    """The empty subset, and subsets drawn with the weights of KernelSHAP, each with its complement."""
+    sizes = np.arange(1, players)
+    # The kernel (M - 1) / (C(M, s) s (M - s)), summed over the C(M, s) subsets of s players.
+    weights = 1 / (sizes * (players - sizes))
+    drawn = random.choice(sizes, size=count // 2, p=weights / weights.sum())
+    ranks = random.random((len(drawn), players)).argsort(1).argsort(1)
+    subsets = ranks < drawn[:, None]
+    pairs = np.stack([subsets, ~subsets], axis=1).reshape(-1, players)
+    return np.concatenate([np.zeros((1, players), bool), pairs])[:count]
 
 
 def pixels_of(kept: Bool[Tensor, "M p p"], image: Float[Tensor, "3 H W"]) -> Float[Tensor, "M H W"]:
