@@ -18,6 +18,8 @@ from lookwhy.models.pipeline import ModelParts, Pipeline, score_of
 from lookwhy.towers.masks import Fill
 from lookwhy.types import Target
 
+EQUAL = 1e-5
+"""Difference of cells, as a share of the largest importance of their map, below which they count as equal."""
 MASKED_AT_ONCE = 64
 """Number of masked images that go through the image network together."""
 
@@ -27,16 +29,17 @@ def decreasing(
 ) -> Int64[np.ndarray, "N C"]:
     """Cells of each map by decreasing importance; among equal ones, an order fixed by seed and question.
 
+    Cells that differ by rounding errors of single precision count as equal: their order would depend on which
+    questions are explained together, and so on the number of processes.
+
     Example:
         >>> decreasing(np.array([[0.1, 0.3, 0.2]]), np.array([7]), seed=0)
         array([[1, 2, 0]])
     """
-    return np.stack(
-        [
-            np.lexsort((np.random.default_rng([seed, int(question)]).random(len(one)), -one))
-            for one, question in zip(values, question_ids, strict=True)
-        ]
-    )
+    largest = np.abs(values).max(1, keepdims=True)
+    rounded = np.round(values / np.where(largest > 0, largest, 1) / EQUAL)
+    random = (np.random.default_rng([seed, int(one)]).random(values.shape[1]) for one in question_ids)
+    return np.stack([np.lexsort((ties, -one)) for one, ties in zip(rounded, random, strict=True)])
 
 
 def shown_after(order: Int64[np.ndarray, "N C"], steps: int) -> Bool[np.ndarray, "N S C"]:
