@@ -39,11 +39,13 @@ question-only-run: data/shapes/data_img.h5
 	@$(ONE_THREAD) train.py --config configs/shapes.yaml --name question_only $(QUESTION_ONLY) \
 		> runs/question_only.log 2>&1 || { code=$$?; tail -n 3 runs/question_only.log; exit $$code; }
 
+# Files of tests run beside each other in as many processes; tests that measure time want a core each.
+PROCESSES ?= 2
 test: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(PROCESSES) --dist loadfile
 
 # Speed ratios on one thread, each with its limit; installs Captum and takes half an hour. With a figure:
 # make bench FLAGS='--plot docs/performance.png'

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,6 +14,10 @@ if (SHARED / "nltk_data").is_dir():
     # NLTK reads it when it is imported; otherwise every test that tags words would try a download first.
     known = os.environ.get("NLTK_DATA")
     os.environ["NLTK_DATA"] = os.pathsep.join([str(SHARED / "nltk_data"), *([known] if known else [])])
+
+# The processes of pytest-xdist ignore Ctrl-C, and so would every command that a test starts.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Read by torch when it is imported. On a busy machine, waiting threads take four times the CPU time of one.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
