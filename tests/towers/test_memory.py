@@ -49,6 +49,25 @@ def test_results_of_another_kind_are_never_mixed_up(tmp_path):
         assert len(made) == count
 
 
+def test_a_digest_is_computed_once_for_views_of_an_unchanged_image_and_anew_after_a_change():
+    from lookwhy.towers.memory import digest_of, digest_of_image
+
+    images = torch.rand(2, 3, 4, 4)
+    first = digest_of_image(images[0])
+    assert first == digest_of(images[0])
+    # A write that torch does not count would not be noticed: proof that nothing was computed again.
+    np.asarray(images)[0] += 1
+    assert digest_of_image(images[0]) == first != digest_of(images[0])
+    images[0] += 1
+    for other in (images[0], images[1], images[0].mT, images[0].clone()):
+        assert digest_of_image(other) == digest_of(other)
+    with torch.inference_mode():
+        image = torch.rand(3, 4, 4)
+        assert digest_of_image(image) == digest_of(image)
+        np.asarray(image)[:] = 0
+        assert digest_of_image(image) == digest_of(image)
+
+
 def test_recently_used_images_stay_in_memory_and_other_results_without_a_place_are_made_each_time(tmp_path):
     made, memory = [], Memory(images=2)
     for number in (0, 1, 0, 1, 2, 1, 0):

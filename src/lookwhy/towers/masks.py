@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lookwhy.errors import LookwhyError
-from lookwhy.towers.memory import digest_of
+from lookwhy.towers.memory import digest_of, digest_of_image
 from lookwhy.towers.recipe import CAFFE_MEAN_BGR, ImageRecipe
 from lookwhy.towers.windows import membership
 
@@ -89,7 +89,7 @@ class MaskFamily(ABC):
         return torch.einsum("gh,nhw,kw->ngk", rows, self.masks(image), columns)
 
     def _random(self, image: Float[Tensor, "3 H W"]) -> np.random.Generator:
-        digest = digest_of(image)
+        digest = digest_of_image(image)
         return np.random.default_rng([self.seed, int(_copies.get().get(digest, digest), 16)])
 
 
