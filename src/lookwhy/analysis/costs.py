@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lookwhy.analysis.plan import AnalysisPlan
+from lookwhy.attribution import Occlusion
 from lookwhy.attribution.masked import MaskMethod
 from lookwhy.progress import readable
 from lookwhy.towers.masks import Fill, MaskFamily
@@ -41,6 +42,8 @@ class Cost:
         seconds: time of one changed image.
         copies: number of noisy copies of images that max-sensitivity explains at each of these epochs.
         noisy: number of masked images of these copies that the methods with masks need.
+        random: number of random models of each sanity card.
+        changed: number of occluded and masked images that go through their random networks.
     """
 
     images: int
@@ -50,6 +53,8 @@ class Cost:
     seconds: float
     copies: int = 0
     noisy: int = 0
+    random: int = 0
+    changed: int = 0
 
     def lines(self, folder: str) -> list[str]:
         """The cost in words, a line for each part that there is."""
@@ -76,6 +81,17 @@ class Cost:
                 f"at each of these epochs, {masks}and nothing is stored; sensitivity of the plan's "
                 "faithfulness chooses how many"
             )
+        if self.random:
+            took = in_time(self.changed * self.seconds)
+            network = (
+                f"; {self.changed:,} changed images go through random networks, at most {took}, and nothing "
+                "is stored"
+            )
+            found.append(
+                f"sanity card: {self.random:,} random models explain a part of the questions at each epoch "
+                f"that has one{network if self.changed else ''}; draws, questions, random and epochs of the "
+                "plan's sanity choose how many"
+            )
         return found
 
 
@@ -101,7 +117,7 @@ def foresee(
     load: Callable[[int], Image],
     of_image: Sequence[int] = (),
 ) -> Cost | None:
-    """Cost of the analyses of a plan; None for a plan that has neither masks nor deletion.
+    """Cost of the analyses of a plan; None for a plan without any of them.
 
     Args:
         tower: the network on its device.
@@ -117,8 +133,9 @@ def foresee(
         measured = questions if settings.curves is None else min(settings.curves, questions)
         again = measured * (len(plan.image_methods) + 2) * (settings.steps + 1) * 2 * len(settings.fills)
         copies = settings.sensitivity * _images_of(measured, of_image or [1] * len(words))
+    random, changed = _of_random_models(plan, questions, of_image or [1] * len(words))
     banks = [_bank(plan, lengths) for lengths in words]
-    if not again and not copies and not any(banks):
+    if not again and not copies and not random and not any(banks):
         return None
     looked_at = np.unique(np.linspace(0, len(words) - 1, min(len(words), LOOKED_AT)).astype(int)).tolist()
     missing_images = missing_masks = 0
@@ -127,11 +144,31 @@ def foresee(
         missing = [one.size for one, fill in banks[number] if not tower.has_under_masks(image, one, fill)]
         missing_images, missing_masks = missing_images + bool(missing), missing_masks + sum(missing)
     share = len(words) / len(looked_at)
-    seconds, values = _timed(tower, load(0)) if missing_masks or again or copies else (0.0, 0)
+    seconds, values = _timed(tower, load(0)) if missing_masks or again or copies or changed else (0.0, 0)
     masked = round(missing_masks * share)
     of_copy = sum(one.family.size for one in plan.image_methods if isinstance(one, MaskMethod))
     stored = 2 * values * masked
-    return Cost(round(missing_images * share), masked, stored, again, seconds, copies, copies * of_copy)
+    missing_images = round(missing_images * share)
+    noisy = copies * of_copy
+    return Cost(missing_images, masked, stored, again, seconds, copies, noisy, random, changed)
+
+
+def _of_random_models(plan: AnalysisPlan, questions: int, of_image: Sequence[int]) -> tuple[int, int]:
+    """Number of random models, and of the changed images that go through random networks."""
+    if plan.sanity is None:
+        return 0, 0
+    explained = questions if plan.sanity.questions is None else min(plan.sanity.questions, questions)
+    changed = sum(
+        one.family.size if isinstance(one, MaskMethod) else one.grid**2
+        for one in plan.image_methods
+        if isinstance(one, MaskMethod | Occlusion)
+    )
+    has_network = bool({"network", "both"} & {*plan.sanity.random})
+    images = _images_of(explained, of_image)
+    return (
+        plan.sanity.draws * len(plan.sanity.random),
+        plan.sanity.draws * has_network * images * changed,
+    )
 
 
 def _images_of(questions: int, of_image: Sequence[int]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import islice
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int64
 
 from lookwhy.analysis.agreement import (
@@ -24,6 +25,7 @@ from lookwhy.analysis.paired import Records
 from lookwhy.analysis.part_of_speech import group_of, most_important_by_group, most_important_word
 from lookwhy.analysis.plan import AnalysisPlan
 from lookwhy.analysis.questions import QuestionRecord
+from lookwhy.analysis.sanity import RandomMaps, sanity_card
 from lookwhy.analysis.statistics import Estimate, clustered_mean, in_summary
 from lookwhy.analysis.together import with_agreement
 from lookwhy.types import AnalysisResult, Curve, ImportanceMaps
@@ -38,12 +40,14 @@ def evaluate(
     truth: Float[np.ndarray, "M C C"] | None = None,
     values: Values | None = None,
     curves: PointsOf | None = None,
+    random: RandomMaps | None = None,
 ) -> AnalysisResult:
     """Measure explanations; the result's manifest counts the excluded items by reason.
 
     Maps (by "image/<method>" and "question/<method>"), annotator maps (a missing annotator is NaN) and
     `truth` (a missing mask is NaN, as in `AnalysisResult`) are in the order of `questions`; `groups` holds
-    part-of-speech groups and their tags, most frequent first; `values` and `curves` come from meters.
+    part-of-speech groups and their tags, most frequent first; `values` and `curves` come from meters;
+    `random` holds maps of random models for a part of the questions.
 
     Localisation compares a signed map as the plan's `compared` says: its magnitude, or for `signed` its
     positive part.
@@ -79,6 +83,7 @@ def evaluate(
         summary |= in_summary(mean(np.array([*of_question.values()]), [*of_question]), key)
     compared = {one: found[one].rank_correlation for one in _image_methods(maps) if one in found}
     summary |= with_agreement(compared, values, question_ids, image_ids, plan.bootstrap_samples, plan.seed)
+    summary |= _sanity(maps, random or {}, human, question_ids, image_ids, plan)
     failure, found_curves = _failure(maps, questions, image_ids, plan, excluded)
     summary |= failure
     return AnalysisResult(
@@ -184,6 +189,23 @@ def _chance(
         if len(truth) and (defined := ~np.isnan(values)).any():
             found[f"{key}/expected"] = float(area(truth)[defined].mean())
     return found
+
+
+def _sanity(
+    maps: dict[str, ImportanceMaps],
+    random: RandomMaps,
+    human: Float[np.ndarray, "N K G G"],
+    question_ids: Int64[np.ndarray, " N"],
+    image_ids: Int64[np.ndarray, " N"],
+    plan: AnalysisPlan,
+) -> dict[str, float]:
+    explained = [one for draws in random.values() for draw in draws for one in draw.values()]
+    if not explained:
+        return {}
+    place = {one: row for row, one in enumerate(question_ids.tolist())}
+    rows = np.array([place[one] for one in explained[0].question_ids.tolist()], np.int64)
+    some = {name: one.take(torch.from_numpy(rows)) for name, one in maps.items()}
+    return sanity_card(some, random, human[rows], image_ids[rows], plan.ranking)
 
 
 def _failure(

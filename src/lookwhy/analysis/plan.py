@@ -17,6 +17,7 @@ from jaxtyping import Int64
 from lookwhy.analysis.faithfulness import Faithfulness
 from lookwhy.analysis.modality import Modality
 from lookwhy.analysis.rank_correlation import Constant, Ranking, Ties
+from lookwhy.analysis.sanity import Sanity
 from lookwhy.attribution import Attributor, GuidedBackprop, Occlusion, WordDrop, WordGradient
 from lookwhy.data.annotators import Resize
 from lookwhy.errors import LookwhyError, option
@@ -54,6 +55,7 @@ class AnalysisPlan:
         against: the other answer of a contrast; empty: the second most probable one.
         faithfulness: measures of the maps' faithfulness to the model; None: none, as in the paper.
         modality: share of the question in the answers; None: not measured.
+        sanity: how much the maps change when parts of the model become random; None: not measured.
 
     Example:
         >>> plan = AnalysisPlan(image_methods=[Occlusion(grid=14)], grid=14)
@@ -80,6 +82,7 @@ class AnalysisPlan:
     against: str = ""
     faithfulness: Faithfulness | None = None
     modality: Modality | None = None
+    sanity: Sanity | None = None
 
     def __post_init__(self) -> None:
         for name in ("num_questions", "num_images"):
@@ -170,7 +173,7 @@ class AnalysisPlan:
         """The resolved plan in plain types; `from_dict` reads it back."""
         methods = ("image_methods", "question_methods")
         settings = {name: value for name, value in vars(self).items() if name not in methods}
-        for name in ("faithfulness", "modality"):
+        for name in ("faithfulness", "modality", "sanity"):
             settings[name] = settings[name] and asdict(settings[name])
         return settings | {name: [_describe(method) for method in getattr(self, name)] for name in methods}
 

@@ -21,6 +21,8 @@ from lookwhy.analysis.modality import ModalityMeter
 from lookwhy.analysis.part_of_speech import Tagger, find_tagger, frequent_groups
 from lookwhy.analysis.plan import AnalysisPlan
 from lookwhy.analysis.questions import QuestionRecord, question_records
+from lookwhy.analysis.random_models import RandomModels, joined_draws
+from lookwhy.analysis.sanity import RandomMaps
 from lookwhy.attribution import Attributor, explaining
 from lookwhy.attribution.base import features_of, maps_of
 from lookwhy.data.tokens import tokenize
@@ -51,6 +53,7 @@ class Findings:
     records: list[QuestionRecord] = field(default_factory=list)
     excluded: Counter[str] = field(default_factory=Counter)
     seconds: dict[str, float] = field(default_factory=dict)
+    random_maps: RandomMaps = field(default_factory=dict)
 
 
 def run_analysis(
@@ -117,11 +120,15 @@ def run_analysis(
     if plan.modality:
         named = None if first is None else {*first[: plan.modality.questions]}
         reader.modality = ModalityMeter(model, plan.modality, named)
+    if plan.sanity and plan.sanity.has_card(epoch):
+        named = None if first is None else {*first[: plan.sanity.questions]}
+        reader.random = RandomModels(model, plan.sanity, named)
     with explaining(model), recording(reader.findings.seconds), bar:
         at_once = parts_of(model).explained_at_once
         for some in _grouped(reader.image_maps(batches), lambda _: at_once):
             reader.explain_words(some)
             bar.update(0 if plan.image_methods else len(some.batch))
+        reader.explain_random_models()
     if reader.faithfulness:
         reader.findings.values |= reader.faithfulness.values
         reader.findings.curves |= reader.faithfulness.curves
@@ -144,6 +151,7 @@ def run_analysis(
             masks,
             joined(findings.values for findings in parts),
             joined(findings.curves for findings in parts),
+            joined_draws([findings.random_maps for findings in parts]),
         )
     for findings in parts:
         for reason, count in findings.excluded.items():
@@ -179,6 +187,7 @@ class _Reader:
     plan: AnalysisPlan
     faithfulness: FaithfulnessMeter | None = None
     modality: ModalityMeter | None = None
+    random: RandomModels | None = None
     findings: Findings = field(default_factory=Findings)
 
     def answer(self, batch: VQABatch) -> _Predictions:
@@ -218,6 +227,8 @@ class _Reader:
                 with part("modality"):
                     of_id = {record.question_id: record.words for record in self.findings.records}
                     self.modality.measure(some.batch, [of_id[i] for i in some.batch.question_ids.tolist()])
+            if self.random:
+                self.random.keep(some.batch, some.target)
             self.bar.update(len(some.batch) if methods else 0)
             yield some._replace(batch=replace(some.batch, images=None))
 
@@ -226,6 +237,19 @@ class _Reader:
         maps = self._explain(self.plan.question_methods, some)
         if self.faithfulness and maps:
             self.faithfulness.measure_words(maps, *some)
+
+    def explain_random_models(self) -> None:
+        """Explain the questions of the sanity card by random models."""
+        if not self.random:
+            return
+
+        def explain(method: Attributor, model: VQAModel, batch: VQABatch, target: Target) -> ImportanceMaps:
+            return explained_by(method, model, batch, target, self.plan)
+
+        with part("sanity card"):
+            methods = [*self.plan.methods]
+            found = self.random.explain(methods, explain, self.bar.set_description)
+        self.findings.random_maps = found
 
     def _explain(self, methods: Sequence[Attributor], some: _Predictions) -> list[ImportanceMaps]:
         found = []

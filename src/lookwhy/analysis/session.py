@@ -20,6 +20,7 @@ from lookwhy.analysis.costs import foresee
 from lookwhy.analysis.modality import ModalityMeter
 from lookwhy.analysis.part_of_speech import count_tags, find_tagger
 from lookwhy.analysis.plan import AnalysisPlan, select_questions
+from lookwhy.analysis.random_models import RandomModels
 from lookwhy.analysis.run import Findings, run_analysis
 from lookwhy.data.annotators import find_annotator_maps, load_annotator_maps
 from lookwhy.data.datamodule import VQADataModule
@@ -83,6 +84,8 @@ class AnalysisSession:
             method.check(Pipeline(self.tower, head))
         if self.plan.modality:
             ModalityMeter(Pipeline(self.tower, head), self.plan.modality)
+        if self.plan.sanity:
+            RandomModels(Pipeline(self.tower, head), self.plan.sanity)
         self.plan.contrast_id(self.data.answers)
 
     def run(

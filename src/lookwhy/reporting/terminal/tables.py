@@ -19,6 +19,7 @@ from lookwhy.reporting.numbers import NOTHING, number
 from lookwhy.reporting.terminal.believe import believe_tables, words_faithfulness_table
 from lookwhy.reporting.terminal.cells import BAD, BEST, GOOD, MARK, QUIET, WIDE, best, mark, new_table
 from lookwhy.reporting.terminal.modality import modality_table
+from lookwhy.reporting.terminal.sanity import sanity_table
 from lookwhy.types import AnalysisResult
 
 _COLUMNS = {
@@ -206,6 +207,8 @@ def print_tables(result: AnalysisResult, console: Console) -> None:
     """Print every table that has a row; an empty Table 1 is printed, too, with the reason."""
     for part in (*table_one(result, console.width), *believe_tables(result, console.width)):
         console.print(part)
+    if (card := sanity_table(result)).row_count:
+        console.print(card)
     words = words_table(result), words_faithfulness_table(result), modality_table(result)
     for table in (*words, failure_table(result), accuracy_table(result)):
         if table.row_count:
