@@ -75,8 +75,8 @@ def table_note(result: AnalysisResult) -> str:
     grid = result.manifest.get("grid")
     left_out = (result.manifest.get("excluded") or {}).items()
     parts = [
-        f"Mean Spearman rank correlation{f' on a {grid} x {grid} grid' if grid else ''}, "
-        "95% intervals in brackets. "
+        f"Mean Spearman rank correlation of {reading.compared(result)}"
+        f"{f' on a {grid} x {grid} grid' if grid else ''}, 95% intervals in brackets. "
         "Rank correlation: with each annotator's map, averaged; mean map: with the mean of them. "
         "Other question, other image: the map of another question on the same image, of another image. "
         "Question-specific: against the own question's annotators minus another question's on the same "

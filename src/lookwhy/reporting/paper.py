@@ -93,7 +93,7 @@ def _lines(found: Mapping[str, Any], result: AnalysisResult, folder: Path) -> It
         f"epoch {found['epoch']} (the first is 0). Brackets: 95% intervals, with the images as clusters. "
         f"{found['data_note']}\n"
     )
-    yield "## Table 1: rank correlation with where annotators looked\n"
+    yield f"## Table 1: rank correlation of {reading.compared(result)} with where annotators looked\n"
     yield from _table_one(found, result)
     yield f"\n{numbers.table_note(result)} {SAN_NOTE}\n\n![Agreement by epoch](figures/agreement.png)\n"
     yield "## Figure 3: P(word is the most important | part of speech)\n"

@@ -33,6 +33,12 @@ def _methods(result: AnalysisResult, domain: Domain) -> set[str]:
     return drawn | {row.method for row in rows(result, domain)}
 
 
+def compared(result: AnalysisResult) -> str:
+    """What the rank correlations of an analysis compare: "magnitudes", or "signed values"."""
+    plan = result.manifest.get("plan") or {}
+    return "signed values" if plan.get("compared") == "signed" else "magnitudes"
+
+
 def words(result: AnalysisResult) -> list[keys.Row]:
     """P(most important | part of speech) by method, where it is defined."""
     found = (row for row in rows(result, "question") if row.measure == "most_important")

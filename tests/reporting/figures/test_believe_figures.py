@@ -82,7 +82,7 @@ def test_the_last_points_have_their_intervals_and_the_subtitle_its_correlation()
     shown = texts(figure)
     assert "Over questions, within a method: Spearman 0.12 [0.06, 0.18], 120 questions, epoch 2" in shown
     assert any("0.34 [0.28, 0.40]" in text for text in shown)
-    assert "Agreement: rank correlation with simulated annotators" in shown
+    assert "Agreement: rank correlation of magnitudes with simulated annotators" in shown
     assert "human" not in " ".join(shown).lower()
 
 

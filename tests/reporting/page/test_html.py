@@ -180,10 +180,11 @@ def test_each_image_is_there_once_and_small_and_notes_of_two_runs_stand_once(tmp
 
     Image.fromarray(picture(0, 480, 640)).save(image_folder / "0.png")
     runs = make_run(tmp_path / "a", image_folder, 1), make_run(tmp_path / "b", image_folder, 1, signed)
-    page = write(tmp_path, *runs)
+    page = write(tmp_path, *runs, make_run(tmp_path / "c", image_folder, 1))
     assert "these runs compared magnitudes or signed values (magnitude, signed)." in page
-    assert page.count("0.12277") == 2
-    assert page.count("0 for a model that does not listen") == 1
+    assert page.count("0.12277") == 3
+    for compared in ("magnitudes", "signed values"):
+        assert page.count(f"Mean Spearman rank correlation of {compared}") == 1
     assert 'data-head="Question-specific"' in page
     assert [one["picture"] for one in content(page)["questions"][:4]] == [0, 0, 1, 1]
     assert block(page, "picture-6") is None

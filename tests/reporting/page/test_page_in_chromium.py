@@ -278,7 +278,7 @@ def test_everything_has_a_name_and_can_be_reached_by_tab_with_a_visible_focus(pa
     named = "button, select, input, canvas, svg[role=img], table, .bars"
     assert page.eval_on_selector_all(named, NAMELESS) == []
     label = page.get_attribute('canvas[data-panel="Occlusion"]', "aria-label")
-    for part in ("Occlusion", "epoch 2", "what color is the ball left of the box ?", "ρ 0.00"):
+    for part in ("Occlusion", "epoch 2", "what color is the ball left of the box ?", "ρ of magnitudes 0.00"):
         assert part in label
     wanted = page.eval_on_selector_all(
         "button:enabled, select:enabled, input:enabled, summary, a[href]",

@@ -144,7 +144,7 @@ def test_examples_are_images_with_captions_and_of_one_size_and_figures_and_words
     assert item["analysis/examples.count"] == 2
     assert item["analysis/examples.captions"][1] == (
         "epoch 1 · how many green things are there ? · answered red · true answer red · "
-        "ρ Guided backpropagation 0.10 · ρ Occlusion 0.10"
+        "ρ of magnitudes: Guided backpropagation 0.10, Occlusion 0.10"
     )
     assert all((logged.files / name).is_file() for name in item["analysis/examples.filenames"])
     assert "sizes do not match" not in logged.done.stderr

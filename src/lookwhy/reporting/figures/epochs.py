@@ -57,7 +57,8 @@ def agreement_over_epochs(runs: Runs, width: float | None = None) -> Figure:
     for baseline in style.BASELINES:
         _baseline(upper, runs, measured, baseline, colours[baseline])
     lower.axhline(0, color=style.MUTED, linewidth=1, label="Same for every question")
-    chart.tidy(upper, "", "Rank correlation ρ")
+    what = " or ".join(sorted({reading.compared(result) for result in found}))
+    chart.tidy(upper, "", f"Rank correlation ρ of {what}")
     chart.tidy(lower, "Epoch", "ρ, own question\nminus another’s")
     _epoch_ticks(lower, [epoch for run in runs.values() for epoch in run], chart.narrow(figure))
     _legend(figure, [upper, lower])

@@ -50,7 +50,9 @@ def example_strip(
     for one in (one for one in maps if one.domain == "image"):
         rho = reading.of_method(rows, "image", one.method).get("rho")
         undefined = "" if looked is None else "rank correlation undefined"
-        caption = f"rank correlation {rho:.2f}" if reading.known(rho) else undefined
+        # A map with evidence against the answer is compared by its magnitudes.
+        rho_of = f"ρ of {reading.compared(result)}" if one.signed else "rank correlation"
+        caption = f"{rho_of} {rho:.2f}" if reading.known(rho) else undefined
         values = one.values[place].numpy()
         panels.append(_map_panel(style.method_name(one.method), caption, values, picture, one.signed))
     side = PANEL if width is None else fitting(width, len(panels))

@@ -79,7 +79,8 @@ def together(runs: Runs, width: float | None = None) -> Figure:
     for axes, measure in zip(panels, shown, strict=True):
         _panel(figure, axes, measure, paths[measure], runs)
     who = f"with {_annotators(runs)}"
-    across = f"Agreement: rank correlation{chr(10) if chart.narrow(figure) else ' '}{who}"
+    what = " or ".join(sorted({reading.compared(one) for run in runs.values() for one in run.values()}))
+    across = f"Agreement: rank correlation of {what}{chr(10) if chart.narrow(figure) else ' '}{who}"
     panels[-1].set_xlabel(across, size=style.TEXT, color=style.INK)
     notes = [str(one.manifest.get("data_note") or "") for run in runs.values() for one in run.values()]
     chart.footer(figure, _HOW, notes)

@@ -1,9 +1,10 @@
 // Agreement with the annotators over epochs.
 
+const COMPARED = [...new Set(runs.map((run) => run.compared))].join(" or ");
 const AGREEMENT = [
-  { key: "rank_correlation", name: "Agreement with the annotators", axis: "Rank correlation ρ" },
+  { key: "rank_correlation", name: "Agreement with the annotators", axis: `Rank correlation ρ of ${COMPARED}` },
   { key: "specificity", name: "Specific to the question", axis: "ρ, own question minus another’s" },
-  { key: "mean_map", name: "With the annotators’ mean map", axis: "Rank correlation ρ" },
+  { key: "mean_map", name: "With the annotators’ mean map", axis: `Rank correlation ρ of ${COMPARED}` },
 ];
 
 function agreementSection() {

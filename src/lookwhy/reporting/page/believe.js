@@ -71,3 +71,4 @@ function modalitySection() {
 
 believeSection();
 modalitySection();
+if (document.getElementById("sanity")) document.querySelector('nav a[href="#words"]').before(make("a", { href: "#sanity" }, "Sanity card"), " ");

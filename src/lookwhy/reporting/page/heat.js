@@ -175,7 +175,7 @@ function mapNote(map) {
  * @param {HeatMap|null} map null: the words have no values
  * @param {(word: string, style: object|null, at: number) => Element} element makes a word in its colours
  */
-function wordLine(name, map, words, element) {
+function wordLine(name, map, words, element, light = "") {
   const sizes = [...(map?.values ?? [])].map((value) => (Number.isNaN(value) ? -1 : Math.abs(value)));
   const top = map?.peak ? sizes.indexOf(Math.max(...sizes)) : -1;
   const items = words.map((word, at) => {
@@ -187,6 +187,6 @@ function wordLine(name, map, words, element) {
       map ? make("small", {}, text, most) : null);
   });
   const notes = map ? [scaleKey(map.signed), make("small", {}, mapNote(map))] : [];
-  return make("div", { class: "spoken" }, make("div", { class: "method" }, name, ...notes),
+  return make("div", { class: "spoken" }, make("div", { class: "method" }, light, name, ...notes),
     make("ul", { class: "words", "aria-label": name }, ...items));
 }

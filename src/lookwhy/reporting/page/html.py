@@ -15,14 +15,14 @@ from lookwhy.analysis.paired import Comparison
 from lookwhy.errors import LookwhyError
 from lookwhy.files import atomic_path, sha256_file, writing
 from lookwhy.progress import progress
-from lookwhy.reporting import reading, style
+from lookwhy.reporting import reading, sanity, style
 from lookwhy.reporting.numbers import table_note
 from lookwhy.reporting.page import examples as browser
 from lookwhy.reporting.page.groups import groups_of_runs
 from lookwhy.reporting.page.numbers import Json, curves_of, names_and_colours, numbers_of_run
 from lookwhy.reporting.page.parts import FOLDER, bytes_block, document, escape, json_block
 from lookwhy.reporting.page.pictures import Pictures
-from lookwhy.reporting.page.tables import caveat, paired_table, table_one
+from lookwhy.reporting.page.tables import caveat, paired_table, sanity_table, table_one
 from lookwhy.types import AnalysisResult
 
 EXAMPLES = 60
@@ -178,7 +178,7 @@ def _page(runs: list[_PageRun], comparisons: list[Comparison], most: int) -> str
         blocks=blocks,
         paired=caveat([run.last.manifest for run in runs])
         + (paired_table(comparisons) or "<p>Nothing to compare.</p>"),
-        tables=_tables(runs),
+        tables=_tables(runs) + _sanity(runs),
     )
 
 
@@ -193,6 +193,18 @@ def _tables(runs: list[_PageRun]) -> str:
             name = f"{run.name}: agreement" if len(runs) > 1 else "Agreement"
             found += f"<section><h2>{escape(f'{name} at {state}')}</h2>{table}</section>"
     return found
+
+
+def _sanity(runs: list[_PageRun]) -> str:
+    """The sanity card of each run: that of the last epoch that has one."""
+    found = ""
+    for run in runs:
+        epoch = max((at for at, one in run.epochs.items() if sanity.methods(one)), default=None)
+        if epoch is not None:
+            name = f"{run.name}, {style.epoch_name(epoch)}" if len(runs) > 1 else style.epoch_name(epoch)
+            found += f"<h3>{escape(name)}</h3>{sanity_table(run.epochs[epoch])}"
+    title = f"<h2>{escape(sanity.TITLE)}</h2>"
+    return f'<section id="sanity">{title}{found}</section>' if found else ""
 
 
 def _span(epochs: Iterable[int]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from lookwhy.keys import Row
-from lookwhy.reporting import measures, numbers, reading, style
+from lookwhy.reporting import measures, numbers, reading, sanity, style
 from lookwhy.types import AnalysisResult
 
 Json = dict[str, Any]
@@ -35,6 +35,7 @@ def numbers_of_run(name: str, epochs: dict[int, AnalysisResult]) -> Json:
     return {
         "name": name,
         "epochs": sorted(epochs),
+        "compared": reading.compared(last),
         "annotators": style.annotators(last.manifest).lower(),
         "tagger": str(last.manifest.get("tagger") or "an unknown tagger"),
         "measures": _measures(epochs) | _shares(epochs),
@@ -45,6 +46,7 @@ def numbers_of_run(name: str, epochs: dict[int, AnalysisResult]) -> Json:
         "types": {kind: reading.types(last, kind) for kind in kinds},
         "counts": {kind: reading.count_types(last, kind) for kind in kinds},
         "failure": by_epoch(_failure),
+        "lights": _lights(epochs),
     }
 
 
@@ -135,6 +137,17 @@ def _shares(epochs: dict[int, AnalysisResult]) -> Json:
 
 def _share(row: Row) -> str:
     return next((one for one in SHARES if row.measure.startswith(one)), "")
+
+
+def _lights(epochs: dict[int, AnalysisResult]) -> Json:
+    """Light of each method "image/occlusion", from the last epoch with a sanity card."""
+    found: Json = {}
+    for _, result in sorted(epochs.items()):
+        for name in sanity.methods(result):
+            if light := sanity.light(result, name):
+                colour = style.light_dark(light.colour)
+                found[name] = {"sign": light.sign, "colour": colour, "words": light.words}
+    return found
 
 
 def _levels(result: AnalysisResult) -> Json:

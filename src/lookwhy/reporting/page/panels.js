@@ -42,21 +42,27 @@ function panels(run, answer, view) {
   }
   shown.imageMethods.forEach((method, at) => {
     if (view.method && view.method !== method) return;
-    const rho = maps.annotators ? [known(answer.rho[at]) ? `ρ ${number(answer.rho[at])} with the annotators` : "ρ undefined"] : [];
+    const rho = maps.annotators ? [known(answer.rho[at]) ? `ρ${now[at]?.signed ? ` of ${runs[run].compared}` : ""} ${number(answer.rho[at])} with the annotators` : "ρ undefined"] : [];
     const flips = known(answer.flips[at]) ? [`cells that flip the answer: ${answer.flips[at]}`] : [];
-    found.push(panel(names.imageMethods[method].name, [...rho, ...flips, mapNote(now[at])], now[at], view));
+    found.push(panel(names.imageMethods[method].name, [...rho, ...flips, mapNote(now[at])], now[at], view, runs[run].lights[`image/${method}`]));
   });
   if (!found.length) found.push(noteLine("This run has no such map."));
   return make("div", { class: view.method ? "panels one" : "panels" }, ...found);
 }
 
 /** An image with a map over it; the image alone if `map` is undefined. */
-function panel(name, notes, map, { question, image, epoch, opacity }) {
+function panel(name, notes, map, { question, image, epoch, opacity }, light) {
   const text = notes.filter(Boolean).join("; ");
   const said = `${name}, ${epochName(epoch)}, ${report.questions[question].question}${text ? `: ${text}` : ""}`;
   const canvas = make("canvas", { role: "img", "aria-label": said, "data-panel": name });
   if (image !== "pending") paint(canvas, image, map ?? null, opacity);
-  return make("figure", {}, make("figcaption", {}, name), canvas, map ? scaleKey(map.signed, "least") : null, text ? make("small", {}, text) : null);
+  return make("figure", {}, make("figcaption", {}, lightSign(light), name), canvas, map ? scaleKey(map.signed, "least") : null, text ? make("small", {}, text) : null);
+}
+
+/** The sign of the sanity card for a method: how much its maps notice the trained head. */
+function lightSign(light) {
+  if (!light) return "";
+  return make("span", { class: "light", role: "img", title: light.words, "aria-label": light.words, style: { color: light.colour } }, `${light.sign} `);
 }
 
 function spokenWords(run, { question, epoch }) {
@@ -65,7 +71,8 @@ function spokenWords(run, { question, epoch }) {
   const element = (word, style) => make("b", { style }, word);
   return wordMethods.map((method, at) => {
     const { name } = names.wordMethods[method];
-    return maps[at] ? wordLine(name, maps[at], words[question], element)
+    const light = lightSign(runs[run].lights[`question/${method}`]);
+    return maps[at] ? wordLine(name, maps[at], words[question], element, light)
       : make("div", { class: "spoken" }, make("div", { class: "method" }, name, make("small", {}, mapNote(null))));
   });
 }

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lookwhy.analysis.paired import ACCURACY, CONFIDENCE, RHO, Comparison, Difference
-from lookwhy.reporting import numbers, style
+from lookwhy.reporting import numbers, sanity, style
 from lookwhy.reporting.page.parts import escape, note_line
 from lookwhy.types import AnalysisResult
 
@@ -26,6 +26,36 @@ def table_one(result: AnalysisResult, note: bool) -> str:
         return ""
     below = note_line(numbers.table_note(result)) if note else ""
     return _table(heads, rows, numbers.table_title(result)) + below
+
+
+def sanity_table(result: AnalysisResult) -> str:
+    """The sanity card of a run as HTML; empty without one."""
+    found = sanity.card_rows(result)
+    if not found:
+        return ""
+    heads, rows, before = (
+        ["Method", "Measure", *(sanity.SHOWN[one] for one in sanity.columns(result))],
+        [],
+        "",
+    )
+    for row in found:
+        light = sanity.light(result, row.name)
+        sign = light_sign(light) if light else ""
+        name = f"{sign}{escape(sanity.method_of(row.name))}" if row.name != before else ""
+        rows.append(_row(name, [escape(row.measure), *(_small(*cell) for cell in row.cells)], heads))
+        before = row.name
+    lines = [line for name in sanity.methods(result) if (line := sanity.line(result, name))]
+    below = "".join(note_line(one) for one in (*lines, sanity.note(result)))
+    return _table(heads, rows, sanity.TITLE) + below
+
+
+def light_sign(light: sanity.Light) -> str:
+    """The sign of a light in its colour, with its words for readers of screens and as a tooltip."""
+    colour, words = style.light_dark(light.colour), escape(light.words)
+    return (
+        f'<span class="light" style="color: {colour}" role="img" title="{words}" aria-label="{words}">'
+        f"{light.sign}</span> "
+    )
 
 
 def paired_table(comparisons: list[Comparison]) -> str:

@@ -165,7 +165,10 @@ def _note(result: AnalysisResult, columns: Sequence[_Column]) -> str:
     inside = [one for one in heads if one.startswith("localisation/")]
     parts = [explained] if (explained := explained_note(result)) else []
     if "rank_correlation" in heads:
-        parts.append(f"Agreement: rank correlation with the annotators ({counted('rank_correlation')}).")
+        what = reading.compared(result)
+        parts.append(
+            f"Agreement: rank correlation of {what} with the annotators ({counted('rank_correlation')})."
+        )
     if area:
         fill = measures.FILLS[area[0].rpartition("_")[2]]
         parts.append(

@@ -144,7 +144,7 @@ def example_images(result: AnalysisResult, pictures: Mapping[str, Path], epoch: 
     """Figures of the example questions, which are the same questions at every epoch."""
     records = reading.questions(result)
     found = [
-        (pictures[name], _caption(records[question], epoch))
+        (pictures[name], _caption(records[question], epoch, reading.compared(result)))
         for question in result.manifest.get("examples", ())
         if question in records and (name := catalogue.example_name(question)) in pictures
     ][:MOST_IMAGES]
@@ -154,14 +154,16 @@ def example_images(result: AnalysisResult, pictures: Mapping[str, Path], epoch: 
     return [wandb.Image(_framed(path, frame), caption=text) for path, text in found]
 
 
-def _caption(records: list[reading.Record], epoch: int) -> str:
+def _caption(records: list[reading.Record], epoch: int, compared: str) -> str:
     first = records[0]
     parts = [style.epoch_name(epoch), first["question"], f"answered {first['predicted']}"]
     if first["ground_truth"]:
         parts.append(f"true answer {first['ground_truth']}")
-    for record in records:
-        if reading.known(record["rho"]):
-            parts.append(f"ρ {style.method_name(record['method'])} {record['rho']:.2f}")
+    found = [
+        f"{style.method_name(one['method'])} {one['rho']:.2f}" for one in records if reading.known(one["rho"])
+    ]
+    if found:
+        parts.append(f"ρ of {compared}: {', '.join(found)}")
     return " · ".join(parts)
 
 

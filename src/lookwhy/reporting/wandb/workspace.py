@@ -49,6 +49,7 @@ class Project:
         self.groups = each(reading.groups)
         annotators = each(lambda result: [result.manifest.get("annotators") or ""])
         self.annotators = ", ".join(annotators) or "annotators"
+        self.compared = " or ".join(each(lambda result: [reading.compared(result)])) or "magnitudes"
         self.note = " ".join(each(lambda result: [result.manifest.get("data_note") or ""]))
 
 
@@ -139,7 +140,7 @@ def _chart(shown: Project, key: str, preset: str, fields: dict[str, str], title:
 
 
 def _agreement(shown: Project) -> Section:
-    label = f"rank correlation with {shown.annotators}"
+    label = f"rank correlation of {shown.compared} with {shown.annotators}"
     titles = {f"{style.method_name(method)} and controls": [method] for method in shown.image_methods}
     found = []
     for title, methods in ({"All methods and controls": shown.image_methods} | titles).items():
@@ -149,12 +150,13 @@ def _agreement(shown: Project) -> Section:
 
 
 def _specific(shown: Project) -> Section:
+    label = f"rank correlation of {shown.compared}"
     every = [f"image/{method}/specificity" for method in (*shown.image_methods, *style.BASELINES)]
-    found = _lines(shown, "Own question minus another question of the image", every, "rank correlation")
+    found = _lines(shown, "Own question minus another question of the image", every, label)
     for method in shown.image_methods:
         keys = [f"image/{method}/{name}" for name in ("rank_correlation", "other_question", "other_image")]
         title = f"{style.method_name(method)}: own map, another question's, another image's"
-        found += _lines(shown, title, keys, "rank correlation")
+        found += _lines(shown, title, keys, label)
     return "Question-specific agreement", found
 
 
