@@ -34,7 +34,8 @@ def test_controls_equal_a_plain_loop_with_scipy(data):
     for i, image in enumerate(IMAGES):
         own = mean_rho(maps[i], human[i])
         assert found.rank_correlation[i] == pytest.approx(own)
-        assert found.other_image[i] == pytest.approx(mean_rho(maps[first_of_next[image]], human[i]))
+        foreign = [mean_rho(maps[j], human[i]) for j in np.flatnonzero(image != IMAGES)]
+        assert found.other_image[i] == pytest.approx(np.mean(foreign))
         others = [j for j in np.flatnonzero(image == IMAGES) if j != i]
         if not others:
             assert np.isnan([found.specificity[i], found.other_question[i]]).all()
@@ -93,6 +94,31 @@ def test_random_maps_depend_on_the_question_and_the_centre_prior_is_symmetric():
     assert prior[7:9, 7:9].min() == prior.max()
     assert np.allclose(prior, prior.T)
     assert np.allclose(prior, prior[::-1])
+    # Cells as far from the middle as each other are equal, not only nearly.
+    offset = 2 * np.arange(16) - 15
+    assert len(np.unique(prior)) == len(np.unique(offset[:, None] ** 2 + offset**2))
+
+
+def test_a_partial_correlation_is_that_of_what_the_centre_prior_does_not_explain():
+    rng, centre = np.random.default_rng(0), centre_prior(1, 16)[0]
+    maps, human = rng.normal(size=(6, 16, 16)) + 3 * centre, rng.normal(size=(6, 2, 16, 16)) + 3 * centre
+    human[4, 1], maps[5] = np.nan, centre
+    found = agreement(maps, human, IMAGES)
+    ranked = [rankdata(one) - 128.5 for one in (*maps, centre)]
+
+    def left(values):
+        """Residuals of a regression on the ranks of the centre prior."""
+        return values - ranked[-1] * (values @ ranked[-1]) / (ranked[-1] @ ranked[-1])
+
+    for i in range(5):
+        expected = [
+            np.corrcoef(left(ranked[i]), left(rankdata(one) - 128.5))[0, 1]
+            for one in human[i]
+            if not np.isnan(one).any()
+        ]
+        assert found.partial_rank_correlation[i] == pytest.approx(np.mean(expected))
+        assert found.partial_rank_correlation[i] < found.rank_correlation[i]
+    assert np.isnan(found.partial_rank_correlation[5])
 
 
 @pytest.mark.parametrize("decimals", [0, 9], ids=["ties", "no ties"])

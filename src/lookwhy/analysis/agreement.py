@@ -5,13 +5,16 @@ trained, and annotators tend to look at the middle of an image. So the rank corr
 annotators needs controls:
 
 * `other_question`: the map of ANOTHER QUESTION on the same image, against this question's annotators;
-* `other_image`: the map of a question about ANOTHER IMAGE, against this question's annotators;
+* `other_image`: the map of a question about ANOTHER IMAGE, against this question's annotators, averaged over
+  all questions about all other images;
 * `specificity`: a map against its own question's annotators, minus the same map against another question's
   annotators on the same image, averaged over the other questions. It is zero for a model that ignores the
   question. (Averaged over all pairs of questions of an image, it equals `rank_correlation` minus
   `other_question`.)
 * `mean_map`: agreement with the MEAN of the annotators' maps, each first scaled to sum to one. A single
   annotator's map is noisy, so correlations with the mean are higher;
+* `partial_rank_correlation`: the correlation of the ranks of map and annotator that is left when the ranks of
+  the centre prior are held fixed (the partial correlation, averaged over annotators);
 * baselines: a random map, a centre prior, and each annotator against each of the others (and against the mean
   of the others).
 """
@@ -38,6 +41,7 @@ class Agreement(NamedTuple):
     other_question: Float[np.ndarray, " N"]
     other_image: Float[np.ndarray, " N"]
     specificity: Float[np.ndarray, " N"]
+    partial_rank_correlation: Float[np.ndarray, " N"]
 
 
 def agreement(
@@ -63,12 +67,46 @@ def agreement(
         np.fill_diagonal(table, np.nan)
         other_question[rows] = mean_of_defined(table, axis=0)
         specificity[rows] = mean_of_defined(own[rows][:, None] - table, axis=1)
-    # For each question, the first question about the next image, cyclically.
-    _, first, image_number = np.unique(image_ids, return_index=True, return_inverse=True)
-    partner = first[(image_number + 1) % len(first)]
-    foreign = mean_of_defined(np.einsum("nc,nkc->nk", ranks[partner], annotators), axis=1)
-    other_image = np.where(image_ids[partner] != image_ids, foreign, np.nan)
-    return Agreement(own, np.einsum("nc,nc->n", ranks, mean), other_question, other_image, specificity)
+    foreign = _mean_of_other_images(ranks, image_ids)
+    other_image = mean_of_defined(np.einsum("nc,nkc->nk", foreign, annotators), axis=1)
+    centre = standardised_ranks(centre_prior(1, maps.shape[1]).reshape(1, -1), ranking)[0]
+    return Agreement(
+        own,
+        np.einsum("nc,nc->n", ranks, mean),
+        other_question,
+        other_image,
+        specificity,
+        _partial(ranks, annotators, centre),
+    )
+
+
+def _mean_of_other_images(
+    ranks: Float[np.ndarray, "N C"], image_ids: Int64[np.ndarray, " N"]
+) -> Float[np.ndarray, "N C"]:
+    """Mean of the defined ranks of all questions about other images; NaN if there are none.
+
+    A correlation is a product with the ranks, so the mean of all pairs' is the product with their mean.
+    """
+    defined = ~np.isnan(ranks).any(1)
+    filled = np.where(defined[:, None], ranks, 0.0)
+    _, image = np.unique(image_ids, return_inverse=True)
+    own, count = np.zeros((image.max(initial=-1) + 1, ranks.shape[1])), np.bincount(image, defined)
+    np.add.at(own, image, filled)
+    others = (defined.sum() - count)[image]
+    mean = (filled.sum(0) - own[image]) / np.maximum(others, 1)[:, None]
+    return np.where(others[:, None] > 0, mean, np.nan)
+
+
+def _partial(
+    ranks: Float[np.ndarray, "N C"], annotators: Float[np.ndarray, "N K C"], control: Float[np.ndarray, " C"]
+) -> Float[np.ndarray, " N"]:
+    """Partial correlation of each map with its annotators, given a control; NaN if either equals it."""
+    direct = np.einsum("nc,nkc->nk", ranks, annotators)
+    of_map, of_annotator = (ranks @ control)[:, None], annotators @ control
+    rest = (1 - of_map**2) * (1 - of_annotator**2)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = np.where(rest > 1e-12, (direct - of_map * of_annotator) / np.sqrt(rest), np.nan)
+    return mean_of_defined(found, axis=1)
 
 
 def mean_annotator(human: Float[np.ndarray, "N K G G"]) -> Float[np.ndarray, "N G G"]:
@@ -94,9 +132,11 @@ def random_maps(question_ids: Int64[np.ndarray, " N"], grid: int, seed: int) -> 
 
 def centre_prior(count: int, grid: int) -> Float[np.ndarray, "N G G"]:
     """A Gaussian in the middle of the image, the same for all questions."""
-    offset = (np.arange(grid) + 0.5) / grid - 0.5
-    bell = np.exp(-(offset**2) / (2 * CENTRE_PRIOR_WIDTH**2))
-    return np.broadcast_to(np.outer(bell, bell), (count, grid, grid)).copy()
+    # Whole numbers, so that rounding does not rank cells apart that are equally far from the middle.
+    offset = 2 * np.arange(grid) + 1 - grid
+    squares = offset[:, None] ** 2 + offset**2
+    bell = np.exp(-squares / (2 * (2 * grid * CENTRE_PRIOR_WIDTH) ** 2))
+    return np.broadcast_to(bell, (count, grid, grid)).copy()
 
 
 def summarise(
