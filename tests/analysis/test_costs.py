@@ -8,6 +8,7 @@ from lookwhy.analysis import AnalysisPlan, Faithfulness, run_analysis
 from lookwhy.analysis.costs import Cost, foresee, in_time
 from lookwhy.analysis.modality import Modality
 from lookwhy.analysis.part_of_speech import Tagger
+from lookwhy.analysis.sanity import Sanity
 from lookwhy.attribution import LIME, RISE, KernelSHAP, Occlusion
 from lookwhy.towers import Memory
 
@@ -45,6 +46,24 @@ def test_the_cost_is_the_number_of_images_that_go_through_the_network(
     after = foresee(tower, PLAN, 3, words, load)
     assert (after.images, after.masked, after.again) == (0, 0, cost.again)
     assert foresee(tower, AnalysisPlan([Occlusion(4)], [], grid=4), 3, words, load) is None
+
+
+def test_a_sanity_card_costs_models_and_with_a_random_network_images(small_pipeline, small_batch, tmp_path):
+    tower, plan = small_pipeline.tower, replace(PLAN, faithfulness=None, modality=None)
+    tower.memory = Memory(tmp_path)
+    words, load = [[4, 2], [1]], lambda number: small_batch.images[[0, 2][number]]
+    plan.sanity = Sanity(draws=3, questions=2)  # both about the first image
+    run_analysis(small_pipeline, [small_batch], replace(plan, sanity=None), tagger=TAGGER)  # fills the bank
+    cost = foresee(tower, plan, 3, words, load, [2, 1])
+    assert (cost.random, cost.masked) == (12, 0)
+    assert cost.changed == 3 * (20 + 16 + 16 + 16)
+    (line,) = cost.lines("")
+    assert "12 random models explain a part of the questions" in line
+    assert "204 changed images go through random networks, at most 1 s, and nothing is stored" in line
+    plan.sanity.random = ["classifier", "head"]
+    (line,) = foresee(tower, plan, 3, words, load, [2, 1]).lines("")
+    assert "random models explain" in line
+    assert "changed images" not in line
 
 
 def test_the_lines_say_what_how_long_and_where():

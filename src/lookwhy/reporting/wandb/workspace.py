@@ -18,7 +18,7 @@ from lookwhy.analysis.together import MEASURES as TOGETHER_MEASURES
 from lookwhy.analysis.together import TOGETHER
 from lookwhy.errors import LookwhyError
 from lookwhy.keys import parse
-from lookwhy.reporting import measures, reading, style
+from lookwhy.reporting import measures, reading, sanity, style
 from lookwhy.reporting.figures.catalogue import EPOCH_CHARTS
 from lookwhy.reporting.wandb.log import EPOCH, PREFIX, logged_keys
 from lookwhy.reporting.wandb.media import CURVES, DELETION, GROUP, LINE, PROBABILITY, SHARE, WORDS
@@ -55,7 +55,18 @@ class Project:
 
 def build(shown: Project, entity: str, project: str) -> workspaces.Workspace:
     """Build the view of a project, without any server."""
-    makers = (_agreement, _specific, _believe, _modality, _words, _failure, _examples, _accuracy, _runs)
+    makers = (
+        _agreement,
+        _specific,
+        _believe,
+        _sanity,
+        _modality,
+        _words,
+        _failure,
+        _examples,
+        _accuracy,
+        _runs,
+    )
     sections = []
     settings = workspaces.SectionPanelSettings(x_axis=EPOCH)
     for name, found in (maker(shown) for maker in makers):
@@ -175,6 +186,16 @@ def _believe(shown: Project) -> Section:
     keys = [f"{TOGETHER}/{measure}" for measure in TOGETHER_MEASURES]
     title = "Over questions: does agreement go with faithfulness, with the masks?"
     return "Which map to believe", found + _lines(shown, title, keys, "Spearman, mean over methods")
+
+
+def _sanity(shown: Project) -> Section:
+    found = []
+    for part, title in sanity.SHOWN.items():
+        methods = [f"image/{one}" for one in shown.image_methods]
+        methods += [f"question/{one}" for one in shown.question_methods]
+        keys = [f"{name}/sanity/{part}/spearman_magnitude" for name in methods]
+        found += _lines(shown, f"{title}: similarity of the maps", keys, "rank correlation of magnitudes")
+    return sanity.TITLE, found
 
 
 def _modality(shown: Project) -> Section:
