@@ -104,7 +104,7 @@ def clustered_share(values: Float[np.ndarray, " N"], clusters: Int64[np.ndarray,
     return found.estimate(max(middle - half, 0.0), min(middle + half, 1.0))
 
 
-class _Clustered(NamedTuple):
+class _Statistics(NamedTuple):
     """Statistics of the defined values; `variance`, `t` and `inverse_clusters` are NaN below two clusters."""
 
     mean: float
@@ -120,7 +120,7 @@ class _Clustered(NamedTuple):
         return Estimate(self.mean, *ends, self.n, self.n_undefined, self.clusters)
 
 
-def _clustered(values: Float[np.ndarray, " N"], clusters: Int64[np.ndarray, " N"]) -> _Clustered:
+def _clustered(values: Float[np.ndarray, " N"], clusters: Int64[np.ndarray, " N"]) -> _Statistics:
     defined = ~np.isnan(values)
     values, undefined = values[defined], int((~defined).sum())
     n, nan = len(values), float("nan")
@@ -128,14 +128,14 @@ def _clustered(values: Float[np.ndarray, " N"], clusters: Int64[np.ndarray, " N"
     count = len(sizes := np.bincount(membership))
     mean = float(values.mean()) if n else nan
     if count < 2:
-        return _Clustered(mean, nan, nan, nan, n, undefined, count)
+        return _Statistics(mean, nan, nan, nan, n, undefined, count)
     # SciPy's statistics take half a second to import.
     from scipy.special import stdtrit
 
     sums = np.bincount(membership, weights=values - mean)
     variance = count / (count - 1) * float((sums**2).sum()) / n**2
     t = float(stdtrit(count - 1, 0.975))
-    return _Clustered(mean, variance, t, float((sizes**2).sum()) / n**2, n, undefined, count)
+    return _Statistics(mean, variance, t, float((sizes**2).sum()) / n**2, n, undefined, count)
 
 
 def mean_of_clusters(values: Float[np.ndarray, " N"], clusters: Int64[np.ndarray, " N"]) -> Estimate:
