@@ -34,7 +34,7 @@ def mark(result: AnalysisResult, key: str, level: float | None, sign: float = 1.
     # Compare the values as shown, so that rounding errors around 0 do not exclude 0.
     if low is None or high is None or level is None or round(low, 3) <= round(level, 3) <= round(high, 3):
         return Text()
-    return Text() if has_few_images(result, key) else star((low > level) == (sign > 0))
+    return Text() if has_few_images(result, key) else star(bool((low > level) == (sign > 0)))
 
 
 def star(is_better: bool) -> Text:
