@@ -117,7 +117,7 @@ def test_means_over_images_are_a_table_where_they_differ_from_means_over_questio
     table = printed(result).partition("Mean over images")[2]
     assert row(table, "Occlusion") == ["Occlusion", "0.123", "[0.023,", "0.223]", "–"]
     assert "Each image counts once" in table
-    # Of unequal images only by rounding errors: none.
+    # A difference by rounding errors is none.
     for method, value in (("occlusion", 0.27), ("human", 0.83)):
         result.summary[f"image/{method}/rank_correlation/macro"] = value + 1e-12
     assert "Mean over images" not in printed(result)
