@@ -133,7 +133,9 @@ def test_the_tables_hold_the_numbers_of_the_analysis_and_of_the_paper(begun):
     assert "Simulated annotators (each against the others)" in text
     assert "human annotators, after" not in text
     for group in ("Noun", "Wh-word"):
-        assert re.search(rf"^\| {group} \|( [\d.]+% \[[\d.]+%, [\d.]+%\] \|)+ [\d.]+% \| \d+ \|$", text, re.M)
+        assert re.search(
+            rf"^\| {group} \|( [\d.]+% \[[\d.]+%, [\d.]+%\] \| [\d.]+% \|)+ [\d.]+% \| \d+ \|$", text, re.M
+        )
     assert found["environment"]["git revision"]
     assert found["training"]["seed_everything"] == 123
     assert all(len(digest) == 64 for digest in found["inputs"].values())

@@ -204,6 +204,21 @@ def test_fields_of_later_versions_are_kept_and_those_of_earlier_ones_may_be_miss
     assert (store.load(folder).manifest, store.load(folder).curves) == ({}, {})
 
 
+def test_tags_come_back_beside_the_words_and_analyses_of_earlier_versions_have_none(tmp_path):
+    result = make_result(count=4)
+    for record in result.records:
+        record["tags"] = ["NN"] * len(record["words"])
+    folder = store.save(result, tmp_path / "epoch=000")
+    found = store.load(folder).records
+    assert [one["tags"] for one in found] == [["NN"] * len(one["words"]) for one in found]
+    file = folder / "records.parquet"
+    pq.write_table(pq.read_table(file).drop_columns(["tags"]), file)
+    older = store.load(folder)
+    assert not any("tags" in record for record in older.records)
+    # It can be stored again.
+    assert store.load(store.save(older, folder)).records[0]["tags"] is None
+
+
 def test_masks_come_back_as_they_were_and_analyses_of_earlier_versions_have_none(tmp_path):
     result = make_result(count=4)
     assert np.isnan(result.truth).any()

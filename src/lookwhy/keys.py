@@ -3,6 +3,7 @@
 A key in `summary.json` names the parts of a measurement, separated by slashes::
 
     image/<method>/<measure>                          agreement with the annotators
+    image/<method>/<measure>/macro                    mean over images instead of questions
     image/<method>/localisation/<measure>             agreement with exact masks
     question/<method>/most_important/<group>          P(most important | part of speech)
     <domain>/<method>/faithfulness/<measure>          whether the maps are true to the model
@@ -15,9 +16,9 @@ A key in `summary.json` names the parts of a measurement, separated by slashes::
     modality/text_share
     slice/<by>/<value>/<any key above>
 
-Further values of a measurement add an ending to its key: `/ci_low`, `/ci_high`, `/n`, `/n_undefined` or
-`/expected`. A type or the value of a slice may contain a slash ("yes/no"), so splitting a key at every slash
-would be wrong.
+Further values of a measurement add an ending to its key: `/ci_low`, `/ci_high`, `/n`, `/n_undefined`,
+`/images`, `/expected`, `/expected_by_place` or `/p_value`. A type or the value of a slice may contain a slash
+("yes/no"), so splitting a key at every slash would be wrong.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-FIELDS = ("ci_low", "ci_high", "n", "n_undefined", "expected")
+FIELDS = ("ci_low", "ci_high", "n", "n_undefined", "images", "expected", "expected_by_place", "p_value")
 """Endings of the keys of a measurement's further values."""
 
 _BY_METHOD = ("image", "question", "failure", "selective")
@@ -49,7 +50,10 @@ class Row:
         ci_high: upper end of the 95% interval.
         n: number of questions (or words) behind the value; None where it is not counted.
         n_undefined: number of questions left out because their value is undefined.
+        images: number of images of these questions; None in analyses of earlier versions.
         expected: the value that chance would give.
+        expected_by_place: the value if only the place of a word in its question decided.
+        p_value: p-value of a test against `expected`.
     """
 
     domain: str
@@ -62,7 +66,10 @@ class Row:
     ci_high: float | None = None
     n: float | None = None
     n_undefined: float | None = None
+    images: float | None = None
     expected: float | None = None
+    expected_by_place: float | None = None
+    p_value: float | None = None
 
     @property
     def key(self) -> str:

@@ -81,16 +81,22 @@ Curves = dict[str, Annotated[_Curve, AfterValidator(_same_lengths)]]
 
 RECORD_COLUMNS = pa.schema([
     ("question_id", pa.int64()), ("image_id", pa.int64()), ("image_file", pa.string()),
-    ("question", pa.string()), ("words", pa.list_(pa.string())), ("question_type", pa.string()),
-    ("answer_type", pa.string()), ("ground_truth", pa.string()), ("predicted", pa.string()),
+    ("question", pa.string()), ("words", pa.list_(pa.string())), ("tags", pa.list_(pa.string())),
+    ("question_type", pa.string()), ("answer_type", pa.string()), ("ground_truth", pa.string()),
+    ("predicted", pa.string()),
     ("confidence", pa.float64()), ("accuracy", pa.float64()), ("domain", pa.string()),
     ("method", pa.string()), ("rho", pa.float64()), ("top_word", pa.string()), ("top_tag", pa.string()),
     ("top_group", pa.string()), ("flips", pa.int64()),
 ])  # fmt: skip
-"""Columns of records.parquet. A value is null if its column does not apply to the method: `rho` for a
-question method, `top_word` for an image method, `flips` for a method that removes nothing. `TEXT_IDS` are
-further columns of data whose ids are text; `question_id` and `image_id` are numbers in their place. Each
-measure of faithfulness and localisation is a further column of float64, "localisation_mass_accuracy"."""
+"""Columns of records.parquet. `tags` are the part-of-speech tags of `words`, one each. `top_word` is the most
+important word of the question, `top_tag` its tag and `top_group` its part of speech; a punctuation mark can
+be that word only if the plan counts punctuation. A value is null if its column does not apply to the method:
+`rho` for a question method, `top_word` for an image method, `flips` for a method that removes nothing.
+`TEXT_IDS` are further columns of data whose ids are text; `question_id` and `image_id` are numbers in their
+place. Each measure of faithfulness and localisation is a further column of float64,
+"localisation_mass_accuracy"."""
+_LATER = ("tags",)
+"""Columns that files of earlier versions lack."""
 _NEVER_NULL = ("question_id", "image_id", "domain", "method")
 
 
@@ -121,6 +127,8 @@ def records_from(table: pa.Table, path: Path, remedy: str) -> list[dict[str, Any
     """
     for field in RECORD_COLUMNS:
         place = table.schema.get_field_index(field.name)
+        if place < 0 and field.name in _LATER:
+            continue
         found = table.schema.field(place).type if place >= 0 else "none"
         if found != field.type:
             raise LookwhyError(

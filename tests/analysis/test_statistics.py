@@ -1,11 +1,20 @@
-"""Means with intervals and paired differences; SciPy and a table of the t distribution are the judges."""
+"""Means with intervals and paired differences; judges: statsmodels, SciPy, a table of t, known truths."""
 
 import numpy as np
 import pytest
 from scipy import stats
+from statsmodels.regression import linear_model as statsmodels
+from statsmodels.stats.proportion import proportion_confint
 
 from lookwhy.analysis.paired import ACCURACY, CONFIDENCE, RHO, between_analyses, between_methods
-from lookwhy.analysis.statistics import clustered_mean, mean_over_runs
+from lookwhy.analysis.statistics import (
+    FEWEST_IMAGES,
+    clustered_mean,
+    clustered_share,
+    in_summary,
+    mean_of_clusters,
+    mean_over_runs,
+)
 
 
 def records(values, method="occlusion", images=None, ids=None, domain="image", question="what is it ?"):
@@ -34,31 +43,103 @@ def test_questions_are_joined_by_id_and_text_in_any_order_and_undefined_values_a
     assert {one.measure for one in found} == {ACCURACY, CONFIDENCE}
 
 
-def test_the_interval_is_scipys_if_every_image_has_one_question():
+def test_without_clusters_the_interval_is_scipys_t_interval_of_the_differences():
     rng = np.random.default_rng(3)
     one, other = rng.normal(0.2, 0.3, 80), rng.normal(0.3, 0.3, 80)
-    found = rho_of(between_analyses(records(one), records(other), samples=20000)).estimate
-    judge = stats.bootstrap((other - one,), np.mean, n_resamples=20000, method="percentile", rng=rng)
-    assert found.mean == pytest.approx((other - one).mean())
-    assert (found.ci_low, found.ci_high) == pytest.approx(judge.confidence_interval, abs=0.003)
+    found = rho_of(between_analyses(records(one), records(other))).estimate
+    judge = stats.ttest_rel(other, one).confidence_interval(0.95)
+    assert (found.mean, found.ci_low, found.ci_high) == pytest.approx(((other - one).mean(), *judge))
+    assert (found.n, found.clusters) == (80, 80)
 
 
-def test_whole_images_and_differences_are_drawn():
-    rng = np.random.default_rng(4)
-    images = np.repeat(np.arange(30), 4)
-    shift = np.repeat(rng.normal(0.1, 0.3, 30), 4)  # questions of an image shift together
-    one = rng.normal(0, 0.05, 120)
-    both = records(one, images=images), records(one + shift, images=images)
-    found = rho_of(between_analyses(*both, samples=4000)).estimate
-    means = [shift.reshape(30, 4)[rng.integers(30, size=30)].mean() for _ in range(4000)]
-    assert (found.ci_low, found.ci_high) == pytest.approx(np.percentile(means, [2.5, 97.5]), abs=0.01)
-    apart = stats.bootstrap((shift,), np.mean, n_resamples=4000, method="percentile", rng=rng)
-    assert found.ci_high - found.ci_low > 1.5 * np.ptp(apart.confidence_interval)
-    # The interval is narrower than that of unpaired values.
-    rng = np.random.default_rng(5)
-    hard = rng.normal(0, 1, 200)
-    found = rho_of(between_analyses(records(hard), records(hard + rng.normal(0.05, 0.02, 200)))).estimate
-    assert 0 < found.ci_low < found.ci_high < found.ci_low + 0.01
+@pytest.mark.parametrize("sizes", [[4] * 30, [1, 2, 3, 40], [1] * 12 + [9, 30]])
+def test_the_interval_is_that_of_statsmodels_regression_on_a_constant_with_clustered_errors(sizes):
+    rng = np.random.default_rng(len(sizes))
+    images = np.repeat(rng.permutation(len(sizes)), sizes)
+    values = rng.normal(0.1, 0.3, len(sizes))[images] + rng.normal(0, 0.2, len(images))
+    judge = clustered_regression(values, images)
+    found = clustered_mean(np.append(values, np.nan), np.append(images, 99))
+    assert found.mean == pytest.approx(judge.params[0])
+    assert (found.ci_low, found.ci_high) == pytest.approx(judge.conf_int()[0])
+    assert (found.n, found.n_undefined, found.clusters) == (len(images), 1, len(sizes))
+
+
+def clustered_regression(values, clusters):
+    model = statsmodels.OLS(values, np.ones(len(values)))
+    return model.fit(cov_type="cluster", cov_kwds={"groups": clusters}, use_t=True)
+
+
+@pytest.mark.parametrize("binary", [True, False])
+def test_a_share_has_statsmodels_wilson_interval_of_its_effective_sample_size(binary):
+    rng = np.random.default_rng(6)
+    images = np.repeat(np.arange(15), rng.integers(1, 6, 15))
+    values = rng.random(15)[images] * rng.random(len(images))
+    values = (values > 0.4).astype(float) if binary else values
+    p, variance = values.mean(), clustered_regression(values, images).cov_params()[0, 0]
+    size = p * (1 - p) / variance
+    # Wilson's interval with the quantile of t(14): at the level where it is the normal one.
+    level = 2 * stats.norm.sf(stats.t.ppf(0.975, 14))
+    judge = proportion_confint(p * size, size, alpha=level, method="wilson")
+    found = clustered_share(values, images)
+    assert (found.mean, found.ci_low, found.ci_high) == pytest.approx((p, *judge))
+
+
+def test_an_event_that_never_or_always_happened_may_have_happened_otherwise():
+    none, all_ = (clustered_share(np.full(60, value), np.arange(60) // 3) for value in (0.0, 1.0))
+    # 20 images count, not 60 questions: at most t^2 / (20 + t^2), t = 2.093 of a printed table.
+    assert (none.ci_low, none.ci_high) == (0.0, pytest.approx(2.093**2 / (20 + 2.093**2), abs=1e-4))
+    assert (all_.ci_low, all_.ci_high) == (pytest.approx(1 - none.ci_high), 1.0)
+    # An image with most of the questions leaves fewer than 20 to count.
+    unequal = clustered_share(np.zeros(60), np.r_[np.arange(19), np.full(41, 19)])
+    assert unequal.ci_high > 2 * none.ci_high
+    with pytest.raises(ValueError, match="expected values from 0 to 1, found -1 to 2"):
+        clustered_share(np.array([-1.0, 2.0]), np.arange(2))
+
+
+REPEATS = 2000
+
+
+def covers(estimates, truth):
+    return np.mean([one.ci_low <= truth <= one.ci_high for one in estimates])
+
+
+@pytest.mark.parametrize("images", [10, 20, 40])
+def test_intervals_of_few_images_hold_the_truth_as_often_as_they_say(images):
+    rng = np.random.default_rng(images)
+    clusters = np.repeat(np.arange(images), 3)
+    shared, own = rng.normal(0.2, 0.3, (REPEATS, images)), rng.normal(0, 0.3, (REPEATS, images * 3))
+    assert 0.935 <= covers([clustered_mean(one, clusters) for one in shared[:, clusters] + own], 0.2) <= 0.965
+    # Exponential values: skewed, so that a symmetrical interval misses the mean more often.
+    skewed = rng.exponential(1.0, (REPEATS, images))[:, clusters] + own
+    assert covers([clustered_mean(one, clusters) for one in skewed], 1.0) >= 0.90
+    # Shares near the lower end: hits of 7%, alike within an image, and Beta values of mean 1/9.
+    likely = rng.beta(0.7, 9.3, (REPEATS, images))[:, clusters]
+    hits = (rng.random(likely.shape) < likely).astype(float)
+    assert covers([clustered_share(one, clusters) for one in hits], 0.07) >= 0.93
+    values = rng.beta(1, 8, (REPEATS, images))[:, clusters]
+    assert covers([clustered_share(one, clusters) for one in values], 1 / 9) >= 0.93
+
+
+def test_the_macro_mean_counts_an_image_with_many_questions_once():
+    # Image 0: 15 questions around 0.5; seven images of one question each around 0.1.
+    values = np.array([0.4, 0.5, 0.6] * 5 + [0.1, 0.0, 0.2, 0.1, np.nan, 0.3, 0.1])
+    images = np.r_[np.zeros(15), np.arange(1, 8)].astype(int)
+    found = mean_of_clusters(values, images)
+    of_images = [0.5, 0.1, 0.0, 0.2, 0.1, 0.3, 0.1]
+    judge = stats.ttest_1samp(of_images, 0.0).confidence_interval(0.95)
+    assert (found.mean, found.ci_low, found.ci_high) == pytest.approx((np.mean(of_images), *judge))
+    assert (found.n, clustered_mean(values, images).mean > 0.39) == (7, True)
+    # One image: a mean without an interval.
+    assert np.isnan(mean_of_clusters(values[:15], images[:15]).ci_low)
+    assert np.isnan(mean_of_clusters(np.array([np.nan]), np.array([3])).mean)
+
+
+def test_an_interval_excludes_a_level_only_if_it_rests_on_enough_images():
+    values = np.linspace(0.4, 0.6, FEWEST_IMAGES)
+    assert clustered_mean(values, np.arange(FEWEST_IMAGES)).excludes(0.0)
+    assert not clustered_mean(values, np.arange(FEWEST_IMAGES)).excludes(0.5)
+    assert not clustered_mean(values[:-1], np.arange(FEWEST_IMAGES - 1)).excludes(0.0)
+    assert in_summary(clustered_mean(values, np.arange(FEWEST_IMAGES)), "x")["x/images"] == FEWEST_IMAGES
 
 
 def test_accuracy_and_confidence_count_once_for_each_question():
@@ -93,14 +174,3 @@ def test_spreads_by_hand_by_the_t_of_a_printed_table_and_of_scipy_for_two_or_equ
     found = clustered_mean(np.array([1.0, np.nan, 3.0]), np.array([1, 2, 3]))
     assert (found.mean, found.n, found.n_undefined) == (2.0, 2, 1)
     assert np.isnan(clustered_mean(np.array([np.nan]), np.array([1])).mean)
-
-
-def test_the_interval_is_the_normal_one_for_independent_values_and_wider_for_questions_of_one_image():
-    values = np.random.default_rng(0).normal(2.0, 1.0, size=400)
-    found, half = clustered_mean(values, np.arange(400), samples=4000), 1.96 * values.std(ddof=1) / 20
-    assert found.ci_low == pytest.approx(values.mean() - half, abs=0.02)
-    assert found.ci_high == pytest.approx(values.mean() + half, abs=0.02)
-    values = np.repeat(np.random.default_rng(0).normal(size=40), 10)
-    both = [clustered_mean(values, images) for images in (np.repeat(np.arange(40), 10), np.arange(400))]
-    together, alone = (one.ci_high - one.ci_low for one in both)
-    assert together / alone == pytest.approx(np.sqrt(10), rel=0.2)

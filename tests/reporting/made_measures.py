@@ -38,7 +38,7 @@ def add_measures(result: AnalysisResult) -> None:
     summary = result.summary
 
     def put(key: str, value: float, n: float, **more: float) -> None:
-        ends = {"ci_low": value - 0.06, "ci_high": value + 0.06}
+        ends = {"ci_low": value - 0.06, "ci_high": value + 0.06, "images": 20.0}
         summary.update(
             {key: value} | {f"{key}/{name}": one for name, one in (ends | {"n": n} | more).items()}
         )

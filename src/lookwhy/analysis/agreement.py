@@ -27,7 +27,7 @@ import numpy as np
 from jaxtyping import Float, Int64
 
 from lookwhy.analysis.rank_correlation import SPEARMAN, Ranking, standardised_ranks
-from lookwhy.analysis.statistics import clustered_mean, in_summary, mean_of_defined
+from lookwhy.analysis.statistics import clustered_mean, in_summary, mean_of_clusters, mean_of_defined
 
 CENTRE_PRIOR_WIDTH = 0.25
 """Standard deviation of the centre prior's Gaussian, as a fraction of the image's side."""
@@ -139,13 +139,23 @@ def centre_prior(count: int, grid: int) -> Float[np.ndarray, "N G G"]:
     return np.broadcast_to(bell, (count, grid, grid)).copy()
 
 
-def summarise(
-    found: Agreement, prefix: str, image_ids: Int64[np.ndarray, " N"], samples: int, seed: int
-) -> dict[str, float]:
-    """Flat scalars of one method: means and their intervals, clustered by image."""
+MACRO = ("rank_correlation", "specificity")
+"""Measures that also get the mean over images of the mean of each image's questions."""
+
+
+def summarise(found: Agreement, prefix: str, image_ids: Int64[np.ndarray, " N"]) -> dict[str, float]:
+    """Flat scalars of one method: means over questions with intervals clustered by image.
+
+    `<measure>/macro` is the mean over images: it differs where a few images have most of the questions.
+    """
     summary: dict[str, float] = {}
     for name, values in found._asdict().items():
-        estimate = clustered_mean(values, image_ids, samples, seed)
+        estimate = clustered_mean(values, image_ids)
         if estimate.n or name == "rank_correlation":
             summary |= in_summary(estimate, f"{prefix}/{name}")
+        if estimate.n and name in MACRO:
+            macro = in_summary(mean_of_clusters(values, image_ids), f"{prefix}/{name}/macro")
+            # The numbers of questions and images stand beside the mean over questions.
+            kept = ("macro", "ci_low", "ci_high")
+            summary |= {key: one for key, one in macro.items() if key.endswith(kept)}
     return summary

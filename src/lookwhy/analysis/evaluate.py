@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import islice
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 
 from lookwhy.analysis.agreement import (
     Agreement,
@@ -22,13 +23,22 @@ from lookwhy.analysis.localisation import area, localisation
 from lookwhy.analysis.meter import PointsOf, Values, mean_curves, minus_random
 from lookwhy.analysis.modality import MODALITY, by_type
 from lookwhy.analysis.paired import Records
-from lookwhy.analysis.part_of_speech import group_of, most_important_by_group, most_important_word
+from lookwhy.analysis.part_of_speech import (
+    counted_words,
+    group_of,
+    most_important_by_group,
+    most_important_word,
+)
 from lookwhy.analysis.plan import AnalysisPlan
 from lookwhy.analysis.questions import QuestionRecord
 from lookwhy.analysis.sanity import RandomMaps, sanity_card
-from lookwhy.analysis.statistics import Estimate, clustered_mean, in_summary
+from lookwhy.analysis.statistics import Estimate, clustered_mean, clustered_share, in_summary
 from lookwhy.analysis.together import with_agreement
+from lookwhy.keys import parse
 from lookwhy.types import AnalysisResult, Curve, ImportanceMaps
+
+AREAS = {f"{kind}{fill}" for kind in ("deletion", "insertion") for fill in ("", "_patch", "_blur")}
+"""Areas under a probability, in keys of the faithfulness."""
 
 
 def evaluate(
@@ -54,19 +64,20 @@ def evaluate(
     """
     question_ids = np.array([one.question_id for one in questions], np.int64)
     image_ids = np.array([one.image_id for one in questions], np.int64)
-    tags = [one.tags for one in questions]
+    words, tags = [one.words for one in questions], [one.tags for one in questions]
+    counted: dict[str, Bool[np.ndarray, "N T"]] = {}
     excluded: dict[str, int] = {}
     summary = _accuracy(questions)
     found = _image_agreement(maps, human, question_ids, image_ids, plan, excluded)
     for method, one in found.items():
-        summary |= summarise(one, f"image/{method}", image_ids, plan.bootstrap_samples, plan.seed)
+        summary |= summarise(one, f"image/{method}", image_ids)
     for name, one_map in maps.items():
         if one_map.domain == "question":
-            shares = most_important_by_group(
-                one_map, tags, groups, image_ids, plan.bootstrap_samples, plan.seed
-            )
+            counted[name] = counted_words(one_map.valid.numpy(), words, plan.punctuation)
+            values_of_words = one_map.values.numpy()
+            shares = most_important_by_group(values_of_words, counted[name], tags, groups, image_ids)
             summary |= {f"{name}/most_important/{key}": value for key, value in shares.items()}
-            _count(excluded, f"{name}: no word to drop", int((~one_map.valid.any(1)).sum()))
+            _count(excluded, f"{name}: no word to drop", int((~counted[name].any(1)).sum()))
     truth = np.zeros((0, 1, 1), np.float32) if truth is None else truth
     localised = _localisation(maps, truth, human, question_ids, plan, excluded)
     summary |= _chance(localised, truth)
@@ -75,12 +86,12 @@ def evaluate(
     values = {**(values or {}), **by_id}
     image_of = dict(zip(ids, image_ids.tolist(), strict=True))
 
-    def mean(values: Float[np.ndarray, " M"], ids: list[int]) -> Estimate:
+    def mean(key: str, values: Float[np.ndarray, " M"], ids: list[int]) -> Estimate:
         images = np.array([image_of[one] for one in ids], np.int64)
-        return clustered_mean(values, images, plan.bootstrap_samples, plan.seed)
+        return (clustered_share if _is_share(key, plan) else clustered_mean)(values, images)
 
     for key, of_question in (values | minus_random(values) | by_type(values, questions)).items():
-        summary |= in_summary(mean(np.array([*of_question.values()]), [*of_question]), key)
+        summary |= in_summary(mean(key, np.array([*of_question.values()]), [*of_question]), key)
     compared = {one: found[one].rank_correlation for one in _image_methods(maps) if one in found}
     summary |= with_agreement(compared, values, question_ids, image_ids, plan.bootstrap_samples, plan.seed)
     summary |= _sanity(maps, random or {}, human, question_ids, image_ids, plan)
@@ -88,7 +99,7 @@ def evaluate(
     summary |= failure
     return AnalysisResult(
         summary={key: float(value) for key, value in sorted(summary.items())},
-        records=_records(maps, questions, found, values),
+        records=_records(maps, questions, found, values, counted),
         maps=maps,
         human=human,
         question_ids=question_ids,
@@ -96,6 +107,15 @@ def evaluate(
         curves=found_curves | mean_curves(curves or {}, mean),
         truth=truth,
     )
+
+
+def _is_share(key: str, plan: AnalysisPlan) -> bool:
+    """Whether the values of a key lie within 0 and 1 by definition, so that their interval does, too."""
+    row, _ = parse(key)
+    family, _, measure = row.measure.rpartition("/")
+    if family == "faithfulness":  # a contrast is a difference of probabilities
+        return measure in AREAS and plan.target != "contrast"
+    return row.domain == MODALITY or family == "localisation"
 
 
 def _image_methods(maps: dict[str, ImportanceMaps]) -> list[str]:
@@ -247,6 +267,7 @@ def _records(
     questions: list[QuestionRecord],
     found: dict[str, Agreement],
     measures: Values,
+    counted: Mapping[str, Bool[np.ndarray, "N T"]],
 ) -> Records:
     records = []
     columns = {name: _columns(name, measures) | _columns(MODALITY, measures) for name in maps}
@@ -259,7 +280,7 @@ def _records(
                 rho = float(found[one.method].rank_correlation[number])
                 record["rho"] = None if np.isnan(rho) else rho
             if one.domain == "question":
-                top = most_important_word(one.values[number].numpy(), one.valid[number].numpy())
+                top = most_important_word(one.values[number].numpy(), counted[name][number])
                 if top is not None:
                     tag = question.tags[top]
                     record |= {"top_word": question.words[top], "top_tag": tag, "top_group": group_of(tag)}

@@ -21,7 +21,7 @@ from lookwhy.analysis.explanation import Answer, Change, Explanation, Importance
 from lookwhy.analysis.plan import AnalysisPlan
 from lookwhy.analysis.run import clean_scores, explained_answers, explained_by
 from lookwhy.attribution import Occlusion, WordDrop, explaining
-from lookwhy.data.tokens import tokenize
+from lookwhy.data.tokens import is_word, tokenize
 from lookwhy.errors import LookwhyError
 from lookwhy.models.checkpoint import LoadedRun
 from lookwhy.models.pipeline import Pipeline, probabilities
@@ -166,7 +166,7 @@ def _notes(question: str, words: Sequence[str], known: Sequence[bool]) -> Iterat
         yield f"The model reads the first {len(words)} words, as in training; {left_out} more are left out."
     unknown = list(dict.fromkeys(word for word, is_known in zip(words, known, strict=True) if not is_known))
     # Punctuation, which every vocabulary has, does not count as a known word.
-    if unknown and not any(any(map(str.isalnum, word)) for word in words if word not in unknown):
+    if unknown and not any(is_word(word) for word in words if word not in unknown):
         yield "The model knows none of these words: unknown words are all the same to it."
     elif unknown:
         shown = ", ".join(f"“{word}”" for word in unknown[:5]) + (", ..." if len(unknown) > 5 else "")

@@ -269,16 +269,16 @@ def minus_random(values: Values) -> Values:
     return found
 
 
-def mean_curves(curves: PointsOf, mean: Callable[[Column, list[int]], Estimate]) -> dict[str, Curve]:
+def mean_curves(curves: PointsOf, mean: Callable[[str, Column, list[int]], Estimate]) -> dict[str, Curve]:
     """Mean of each curve over questions, with its interval at each point ("low", "high") if it has one.
 
-    `mean` computes an estimate from values and their question ids.
+    `mean` computes an estimate from a key, values and their question ids.
     """
     result: dict[str, Curve] = {}
     for key, of_question in sorted(curves.items()):
         ids = [*of_question]
         stacked = np.stack([of_question[one] for one in ids])
-        points = [mean(column, ids) for column in stacked.T]
+        points = [mean(key, column, ids) for column in stacked.T]
         if np.isnan([one.mean for one in points]).any():
             continue
         curve = {"x": np.linspace(0, 1, len(points)).tolist(), "y": [one.mean for one in points]}

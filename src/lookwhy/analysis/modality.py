@@ -30,6 +30,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from lookwhy.analysis.questions import FirstQuestions, QuestionRecord
+from lookwhy.data.tokens import is_word
 from lookwhy.errors import LookwhyError
 from lookwhy.models.pipeline import Pipeline
 from lookwhy.models.protocol import VQAModel
@@ -138,9 +139,9 @@ class ModalityMeter:
         for row in self._chosen.rows(batch.question_ids.tolist()):
             asked = batch.tokens[row, : int(batch.lengths[row])]
             # A batch without texts has empty words: all its tokens count as words.
-            is_word = [not word or any(map(str.isalnum, word)) for word in words[row]]
+            counts = [not word or is_word(word) for word in words[row]]
             for fill in self._settings.fills:
-                found = self.share(batch.images[row], asked, is_word, fill)
+                found = self.share(batch.images[row], asked, counts, fill)
                 ending = "" if fill == self._settings.fills[0] else f"_{fill}"
                 measured = {
                     f"text_share{ending}": found.text_share,

@@ -2,7 +2,7 @@
 
 A hard question is hard for both sides, so two separate intervals overestimate the uncertainty of the
 difference. Here questions are joined by id and text, and the difference is computed for each question. The
-mean difference gets a bootstrap interval over whole images (Efron & Tibshirani 1993, section 8.6).
+mean difference gets an interval that is clustered by image (`lookwhy.analysis.statistics.clustered_mean`).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Comparison(NamedTuple):
     differences: list[Difference]
 
 
-def between_analyses(first: Records, second: Records, samples: int = 1000, seed: int = 0) -> list[Difference]:
+def between_analyses(first: Records, second: Records) -> list[Difference]:
     """Second analysis minus the first: accuracy, confidence, and the rank correlation of common methods.
 
     The analyses are from different runs or epochs. A measure is left out if no question has it in both.
@@ -59,30 +59,28 @@ def between_analyses(first: Records, second: Records, samples: int = 1000, seed:
         (measure, method, method, _values(first, column, method), _values(second, column, method))
         for measure, method, column in asked
     ]
-    return _differences(pairs, samples, seed)
+    return _differences(pairs)
 
 
-def between_methods(records: Records, samples: int = 1000, seed: int = 0) -> list[Difference]:
+def between_methods(records: Records) -> list[Difference]:
     """Differences of rank correlation between each two image methods, the later name minus the earlier."""
     values = {method: _values(records, "rho", method) for method in _image_methods(records)}
     pairs = [(RHO, one, other, values[one], values[other]) for one, other in combinations(values, 2)]
-    return _differences(pairs, samples, seed)
+    return _differences(pairs)
 
 
 Values = dict[tuple[int, str], tuple[float, int]]
 """For each question (id, text): value (NaN if undefined) and image id. Different data sets share ids."""
 
 
-def _differences(
-    pairs: Iterable[tuple[str, str, str, Values, Values]], samples: int, seed: int
-) -> list[Difference]:
+def _differences(pairs: Iterable[tuple[str, str, str, Values, Values]]) -> list[Difference]:
     """The differences that are defined, from measures, both methods and both values."""
     found = []
     for measure, one, other, first, second in pairs:
         joined = sorted(first.keys() & second.keys())
         differences = np.array([second[key][0] - first[key][0] for key in joined], np.float64)
         images = np.array([first[key][1] for key in joined], np.int64)
-        estimate = clustered_mean(differences, images, samples, seed)
+        estimate = clustered_mean(differences, images)
         found.append(Difference(measure, one, other, estimate, len(first.keys() ^ second.keys())))
     return [difference for difference in found if difference.estimate.n]
 

@@ -46,9 +46,11 @@ class AnalysisPlan:
         num_images: largest number of images; None: all.
         num_examples: number of questions shown as pictures, the same at every epoch.
         frequent_tags: number of the most frequent part-of-speech tags that are reported.
+        punctuation: whether a punctuation mark counts as a word of its question: whether it may be the most
+            important word, and lowers the chance of the others.
         folds: number of folds of the failure predictor's cross-validation.
         correct_above: lowest official accuracy (0..1) of an answer that counts as right.
-        bootstrap_samples: number of bootstrap samples for 95% intervals.
+        bootstrap_samples: number of bootstrap samples for the intervals of measures that are no means.
         seed: seed of the random baseline, the bootstrap and the folds.
         target: answer that is explained: the `predicted` one; the `truth`, the annotators' most frequent
             answer; or the `contrast` of the predicted answer with another one: why A, and not B.
@@ -74,6 +76,7 @@ class AnalysisPlan:
     num_images: int | None = None
     num_examples: int = 8
     frequent_tags: int = 15
+    punctuation: bool = False
     folds: int = 5
     correct_above: float = 0.5
     bootstrap_samples: int = 1000

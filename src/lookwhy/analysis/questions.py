@@ -49,7 +49,7 @@ class QuestionRecord:
 
     def columns(self) -> dict[str, Any]:
         """The columns of records.parquet that do not depend on a method."""
-        left_out = {"answers", "tags"} | {name for name in TEXT_IDS if not getattr(self, name)}
+        left_out = {"answers"} | {name for name in TEXT_IDS if not getattr(self, name)}
         own = {name: value for name, value in vars(self).items() if name not in left_out}
         # The annotators' most frequent answer; empty without any.
         truth = Counter(self.answers).most_common(1)[0][0] if self.answers else ""

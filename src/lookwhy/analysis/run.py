@@ -141,7 +141,7 @@ def run_analysis(
         ids = [record.question_id for record in records]
         of_annotators = _annotators(human or {}, ids, plan.grid)
         masks = _masks(truth or {}, ids, plan.grid)
-        groups = frequent_groups(counts, plan.frequent_tags)
+        groups = frequent_groups(counts, plan.frequent_tags, plan.punctuation)
         result = evaluate(
             maps,
             records,

@@ -25,7 +25,7 @@ from lookwhy.analysis.run import Findings, run_analysis
 from lookwhy.data.annotators import find_annotator_maps, load_annotator_maps
 from lookwhy.data.datamodule import VQADataModule
 from lookwhy.data.features import read_description
-from lookwhy.data.tokens import tokenize
+from lookwhy.data.tokens import is_word, tokenize
 from lookwhy.data.truth_masks import find_truth_masks, load_truth_masks
 from lookwhy.errors import LookwhyError, command
 from lookwhy.files import sha256_file
@@ -200,7 +200,7 @@ class AnalysisSession:
 
 
 def _words_in(question: str) -> int:
-    return sum(any(map(str.isalnum, word)) for word in tokenize(question))
+    return sum(map(is_word, tokenize(question)))
 
 
 def fingerprint(head: VQAHead) -> str:

@@ -1,11 +1,21 @@
-"""Means of defined values, with clustered bootstrap intervals."""
+"""Means and shares of defined values, with intervals for questions that cluster by image."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int64
+
+FEWEST_IMAGES = 10
+"""Smallest number of images whose values are compared with chance.
+
+With fewer, a 95% interval holds the truth less often than 95% of the time, so nothing is marked."""
+ROUNDING = 1e-6
+"""Distance from 0 and 1 that a share may have by rounding errors."""
+MOST_DRAWN = 1 << 20
+"""Largest number of clusters drawn at once; bounds the memory."""
 
 
 def mean_of_defined(x: Float[np.ndarray, "..."], axis: int) -> Float[np.ndarray, "..."]:
@@ -16,51 +26,131 @@ def mean_of_defined(x: Float[np.ndarray, "..."], axis: int) -> Float[np.ndarray,
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
-MOST_DRAWN = 1 << 20
-"""Largest number of clusters drawn at once; bounds the memory."""
-
-
 @dataclass(frozen=True)
 class Estimate:
-    """A mean with its 95% interval, the number of its values, and the number of undefined values left out."""
+    """A mean with its 95% interval.
+
+    Attributes:
+        mean: mean of the defined values; NaN without any.
+        ci_low: lower end of the interval; NaN for fewer than two clusters.
+        ci_high: upper end of the interval.
+        n: number of defined values.
+        n_undefined: number of undefined values, which are left out.
+        clusters: number of clusters (images) with a defined value; 0 if unknown.
+    """
 
     mean: float
     ci_low: float
     ci_high: float
     n: int
     n_undefined: int
+    clusters: int = 0
+
+    def excludes(self, level: float) -> bool:
+        """Whether the interval excludes a level, and rests on at least `FEWEST_IMAGES` clusters.
+
+        Example:
+            >>> Estimate(0.5, 0.25, 0.75, 8, 0, clusters=8).excludes(0.0)
+            False
+        """
+        return self.clusters >= FEWEST_IMAGES and (self.ci_low > level or self.ci_high < level)
 
 
-def clustered_mean(
-    values: Float[np.ndarray, " N"], clusters: Int64[np.ndarray, " N"], samples: int = 1000, seed: int = 0
-) -> Estimate:
-    """Mean of the defined values, with a percentile bootstrap over whole clusters.
+def clustered_mean(values: Float[np.ndarray, " N"], clusters: Int64[np.ndarray, " N"]) -> Estimate:
+    """Mean of the defined values, with a t interval for values that are correlated within clusters.
 
-    Questions about one image are not independent, so the bootstrap draws images, not questions. The interval
-    is NaN for fewer than two clusters.
+    Questions about one image are not independent. The variance of the mean is
+    `G / (G - 1) sum_g S_g^2 / n^2`, where `S_g` is the sum over cluster `g` of the differences from the mean
+    (Liang & Zeger 1986), and the interval takes the t distribution with `G - 1` degrees of freedom. It is NaN
+    for fewer than two clusters.
 
     Example:
-        >>> clustered_mean(np.array([0.0, 1.0, np.nan]), np.array([7, 7, 8])).n_undefined
-        1
+        >>> found = clustered_mean(np.array([0.0, 1.0, np.nan, 0.5]), np.array([7, 7, 8, 9]))
+        >>> found.mean, found.n, found.n_undefined, found.clusters
+        (0.5, 3, 1, 2)
+    """
+    found = _clustered(values, clusters)
+    half = found.t * np.sqrt(found.variance)
+    return found.estimate(found.mean - half, found.mean + half)
+
+
+def clustered_share(values: Float[np.ndarray, " N"], clusters: Int64[np.ndarray, " N"]) -> Estimate:
+    """Mean of values within [0, 1], such as hits (0 or 1), with an interval that stays within [0, 1].
+
+    Wilson's score interval for a proportion `p` (Wilson 1927), with the quantile of the t distribution and
+    the effective sample size `p (1 - p) / v` (Kish 1965), where `v` is the variance of `clustered_mean`. If
+    all values are 0, or all are 1, no variance can be measured: then each cluster counts as one value
+    (of clusters with unequal sizes, `n^2 / sum_g n_g^2`).
+
+    Raises:
+        ValueError: a value lies outside [0, 1].
+
+    Example:
+        >>> found = clustered_share(np.zeros(20), np.arange(20))
+        >>> found.ci_low, round(found.ci_high, 3)
+        (0.0, 0.18)
+    """
+    if ((values < -ROUNDING) | (values > 1 + ROUNDING)).any():
+        raise ValueError(
+            f"expected values from 0 to 1, found {np.nanmin(values):g} to {np.nanmax(values):g}; "
+            "use clustered_mean"
+        )
+    found = _clustered(values, clusters)
+    spread = max(found.mean * (1 - found.mean), 0.0)
+    inverse_size = found.variance / spread if spread > 0 else found.inverse_clusters
+    k = found.t**2 * inverse_size
+    middle = (found.mean + k / 2) / (1 + k)
+    half = np.sqrt(k * spread + k**2 / 4) / (1 + k)
+    return found.estimate(max(middle - half, 0.0), min(middle + half, 1.0))
+
+
+class _Statistics(NamedTuple):
+    """Statistics of the defined values; `variance`, `t` and `inverse_clusters` are NaN below two clusters."""
+
+    mean: float
+    variance: float
+    t: float
+    inverse_clusters: float
+    n: int
+    n_undefined: int
+    clusters: int
+
+    def estimate(self, low: float, high: float) -> Estimate:
+        ends = (float(low), float(high)) if self.clusters > 1 else (np.nan, np.nan)
+        return Estimate(self.mean, *ends, self.n, self.n_undefined, self.clusters)
+
+
+def _clustered(values: Float[np.ndarray, " N"], clusters: Int64[np.ndarray, " N"]) -> _Statistics:
+    defined = ~np.isnan(values)
+    values, undefined = values[defined], int((~defined).sum())
+    n, nan = len(values), float("nan")
+    _, membership = np.unique(clusters[defined], return_inverse=True)
+    count = len(sizes := np.bincount(membership))
+    mean = float(values.mean()) if n else nan
+    if count < 2:
+        return _Statistics(mean, nan, nan, nan, n, undefined, count)
+    # SciPy's statistics take half a second to import.
+    from scipy.special import stdtrit
+
+    sums = np.bincount(membership, weights=values - mean)
+    variance = count / (count - 1) * float((sums**2).sum()) / n**2
+    t = float(stdtrit(count - 1, 0.975))
+    return _Statistics(mean, variance, t, float((sizes**2).sum()) / n**2, n, undefined, count)
+
+
+def mean_of_clusters(values: Float[np.ndarray, " N"], clusters: Int64[np.ndarray, " N"]) -> Estimate:
+    """Macro mean: mean of the means of the clusters, with its t interval; `n` is the number of clusters.
+
+    An image with many questions counts as much as one with a single question.
+
+    Example:
+        >>> mean_of_clusters(np.array([0.0, 0.0, 0.0, 1.0]), np.array([7, 7, 7, 8])).mean
+        0.5
     """
     defined = ~np.isnan(values)
-    undefined = int((~defined).sum())
-    values = values[defined]
-    if not len(values):
-        return Estimate(np.nan, np.nan, np.nan, 0, undefined)
-    _, membership = np.unique(clusters[defined], return_inverse=True)
-    count = np.bincount(membership).astype(np.float64)
-    total = np.bincount(membership, weights=values)
-    if len(count) < 2:
-        return Estimate(float(values.mean()), np.nan, np.nan, len(values), undefined)
-    random = np.random.default_rng(seed)
-    means = np.empty(samples)
-    at_once = max(1, MOST_DRAWN // len(count))
-    for start in range(0, samples, at_once):
-        drawn = random.integers(len(count), size=(min(at_once, samples - start), len(count)))
-        means[start : start + len(drawn)] = total[drawn].sum(1) / count[drawn].sum(1)
-    low, high = np.percentile(means, [2.5, 97.5])
-    return Estimate(float(values.mean()), float(low), float(high), len(values), undefined)
+    names, membership = np.unique(clusters[defined], return_inverse=True)
+    means = np.bincount(membership, weights=values[defined]) / np.bincount(membership)
+    return clustered_mean(means, names)
 
 
 def in_summary(estimate: Estimate, key: str) -> dict[str, float]:
@@ -70,9 +160,10 @@ def in_summary(estimate: Estimate, key: str) -> dict[str, float]:
         >>> in_summary(Estimate(0.5, 0.25, 0.75, 8, 1), "accuracy")["accuracy/ci_low"]
         0.25
     """
-    fields = {"ci_low": estimate.ci_low, "ci_high": estimate.ci_high}
-    counts = {"n": float(estimate.n), "n_undefined": float(estimate.n_undefined)}
-    found = {key: estimate.mean} | {f"{key}/{name}": value for name, value in (fields | counts).items()}
+    found = {key: estimate.mean, f"{key}/ci_low": estimate.ci_low, f"{key}/ci_high": estimate.ci_high}
+    found |= {f"{key}/n": float(estimate.n), f"{key}/n_undefined": float(estimate.n_undefined)}
+    if estimate.clusters:
+        found[f"{key}/images"] = float(estimate.clusters)
     return {name: value for name, value in found.items() if not np.isnan(value)}
 
 

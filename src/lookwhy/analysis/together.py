@@ -74,7 +74,8 @@ def with_agreement(
             mean = float(np.mean([one.mean for one in found]))
             low, high = interval(mean_of_defined(np.stack(draws), axis=0))
             count = max(one.n for one in found)
-            summary |= in_summary(Estimate(mean, low, high, count, 0), f"{TOGETHER}/{measure}")
+            images = max(one.clusters for one in found)
+            summary |= in_summary(Estimate(mean, low, high, count, 0, images), f"{TOGETHER}/{measure}")
     return summary
 
 
@@ -105,7 +106,7 @@ def correlation(
         [_spearman(x, y, times[:, member]) for times in _draws(len(images), len(x), samples, seed)]
     )
     low, high = interval(drawn) if len(np.unique(member)) > 1 else (np.nan, np.nan)
-    return Estimate(whole, low, high, len(x), len(first) - len(x)), drawn
+    return Estimate(whole, low, high, len(x), len(first) - len(x), len(np.unique(member))), drawn
 
 
 def interval(drawn: Float[np.ndarray, " samples"]) -> tuple[float, float]:

@@ -1,3 +1,3 @@
-from lookwhy.data.tokens import Vocabulary, tokenize
+from lookwhy.data.tokens import Vocabulary, is_word, tokenize
 
-__all__ = ["Vocabulary", "tokenize"]
+__all__ = ["Vocabulary", "is_word", "tokenize"]

@@ -24,6 +24,16 @@ def tokenize(question: str) -> list[str]:
     return word_tokenize(question.lower(), preserve_line=True)
 
 
+def is_word(token: str) -> bool:
+    """Whether a token is a word, and no punctuation mark: it has a letter or a digit.
+
+    Example:
+        >>> [is_word(token) for token in ("mat", "'s", "?")]
+        [True, True, False]
+    """
+    return any(map(str.isalnum, token))
+
+
 class Vocabulary:
     """Words and their 1-based ids. The last word is "UNK", which stands for all others; id 0 is padding.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from lookwhy.analysis.part_of_speech import LEVEL
+from lookwhy.analysis.statistics import FEWEST_IMAGES
 from lookwhy.reporting import reading, style
 from lookwhy.types import AnalysisResult
 
@@ -17,6 +19,14 @@ PAPER_SOURCE = "Goyal et al. 2016, VQA v1 + VQA-HAT"
 PAPER_FAILURE = "72%"
 """Accuracy of predicting success or failure, section 4.2 of the same paper."""
 NOTHING = "–"
+MARK = "*"
+MACRO_COLUMNS = {"Rank correlation": "rank_correlation", "Question-specific": "specificity"}
+"""Measures whose mean over images is shown, by column."""
+MACRO_TITLE = "Mean over images"
+MACRO_NOTE = (
+    "Each image counts once, whatever the number of its questions: mean over images of the mean over the "
+    "image's questions, with 95% t intervals over images."
+)
 
 
 def table_rows(result: AnalysisResult) -> list[str]:
@@ -63,6 +73,58 @@ def table_cells(result: AnalysisResult, method: str) -> dict[str, tuple[str, str
     }
 
 
+def macro_cells(result: AnalysisResult, method: str) -> dict[str, tuple[str, str]]:
+    """Means over images instead of questions, each with its interval below; see `has_macro`."""
+    found = {}
+    for name, measure in MACRO_COLUMNS.items():
+        key = f"image/{method}/{measure}/macro"
+        ends = [number(result, f"{key}/{end}") for end in ("ci_low", "ci_high")]
+        found[name] = (number(result, key), "" if NOTHING in ends else f"[{', '.join(ends)}]")
+    return found
+
+
+def has_macro(result: AnalysisResult) -> bool:
+    """Whether a mean over images differs from that over questions: images have unequally many questions."""
+    keys = [f"image/{one}/{measure}" for one in table_rows(result) for measure in MACRO_COLUMNS.values()]
+    pairs = [(number(result, key), number(result, f"{key}/macro")) for key in keys]
+    return any(one != other for one, other in pairs if other != NOTHING)
+
+
+def few_images(result: AnalysisResult) -> str:
+    """Warning of an analysis of fewer than `FEWEST_IMAGES` images; else empty."""
+    if not reading.has_few_images(result):
+        return ""
+    images = reading.counted_images(result)
+    return (
+        f"Only {images} image{'' if images == 1 else 's'}: the intervals are rough, and nothing is marked "
+        f"below {FEWEST_IMAGES} images."
+    )
+
+
+def words_note(result: AnalysisResult) -> str:
+    """Note below P(most important | part of speech): its levels, its star, its tagger."""
+    measured = reading.words(result)
+    marks = (result.manifest.get("plan") or {}).get("punctuation")
+    parts = ["By chance: each word of a question is equally likely."]
+    if any(row.expected_by_place is not None for row in measured):
+        parts.append(
+            "By place: if only the place of a word in its question decided, as in the questions of the same "
+            "length about other images."
+        )
+    if any(row.p_value is not None for row in measured):
+        parts.append(
+            f"{MARK}: on at least {FEWEST_IMAGES} images, both the interval and a permutation within "
+            f"questions exclude chance (p at most {LEVEL:g}; all questions of an image move together; "
+            "uncorrected)."
+        )
+    else:
+        parts.append("Nothing is marked: an analysis of an earlier version has no test.")
+    if marks is not None:
+        parts.append(f"Punctuation marks {'count as words' if marks else 'are left out'}.")
+    tagger = result.manifest.get("tagger") or "an unknown tagger"
+    return " ".join([*parts, f"Tagged by {tagger}.", *filter(None, [few_images(result)])])
+
+
 def table_title(result: AnalysisResult) -> str:
     """Title of Table 1 with its epoch."""
     epoch = result.manifest.get("epoch")
@@ -83,6 +145,7 @@ def table_note(result: AnalysisResult) -> str:
         "image; 0 for a model that does not listen. "
         f"Paper: {PAPER_SOURCE}, human annotators: other data than here unless it is theirs.",
         explained_note(result),
+        few_images(result),
         f"Left out: {'; '.join(f'{count} × {reason}' for reason, count in left_out)}." if left_out else "",
         str(result.manifest.get("data_note") or ""),
     ]

@@ -39,6 +39,7 @@ CHOICES = {
     "importance of a word from its embedding's gradient": "WordGradient.norm",
     "probability or logit": "explains",
     "tags that are told apart": "plan.frequent_tags",
+    "punctuation marks as words": "plan.punctuation",
     "when is an answer a success": "plan.correct_above",
     "features of the failure predictor": "all are reported: flips, map shapes, both, confidence",
     "its evaluation": "plan.folds",
@@ -98,7 +99,7 @@ def _lines(found: Mapping[str, Any], result: AnalysisResult, folder: Path) -> It
     yield f"\n{numbers.table_note(result)} {SAN_NOTE}\n\n![Agreement by epoch](figures/agreement.png)\n"
     yield "## Figure 3: P(word is the most important | part of speech)\n"
     yield from _figure_three(result)
-    yield f"\nThe paper: {PAPER_FIGURE}. Tagged by {found['tagger']}.\n"
+    yield f"\nThe paper: {PAPER_FIGURE}. {numbers.words_note(result)}\n"
     yield "![Most important words](figures/most_important_words.png)\n"
     yield "## Failure prediction\n"
     yield from _failure(result)
@@ -140,11 +141,17 @@ def _figure_three(result: AnalysisResult) -> Iterable[str]:
     rows = []
     for group in reading.groups(result):
         keys = [f"question/{method}/most_important/{group}" for method in methods]
-        shares = [_with_interval(result, key) for key in keys]
+        cells = [(_with_interval(result, key), _by_place(result, key)) for key in keys]
+        shares = [cell for both in cells for cell in both]
         known = next((key for key in keys if key in result.summary), keys[0])
         last = number(result, f"{known}/expected", "{:.1%}"), number(result, f"{known}/n", "{:.0f}")
         rows.append([style.in_words(group), *shares, *last])
-    return _table(["part of speech", *map(style.method_name, methods), "by chance", "words"], rows)
+    heads = [head for one in methods for head in (style.method_name(one), "by place")]
+    return _table(["part of speech", *heads, "by chance", "words"], rows)
+
+
+def _by_place(result: AnalysisResult, key: str) -> str:
+    return number(result, f"{key}/expected_by_place", "{:.1%}")
 
 
 def _with_interval(result: AnalysisResult, key: str) -> str:

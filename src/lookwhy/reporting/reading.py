@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from lookwhy import keys
+from lookwhy.analysis.part_of_speech import LEVEL
+from lookwhy.analysis.statistics import FEWEST_IMAGES
 from lookwhy.reporting.style import BASELINES
 from lookwhy.types import AnalysisResult, Curve, Domain
 
@@ -34,7 +36,7 @@ def _methods(result: AnalysisResult, domain: Domain) -> set[str]:
 
 
 def compared(result: AnalysisResult) -> str:
-    """What the rank correlations of an analysis compare: "magnitudes", or "signed values"."""
+    """Values whose rank correlations an analysis gives: "magnitudes", or "signed values"."""
     plan = result.manifest.get("plan") or {}
     return "signed values" if plan.get("compared") == "signed" else "magnitudes"
 
@@ -43,6 +45,36 @@ def words(result: AnalysisResult) -> list[keys.Row]:
     """P(most important | part of speech) by method, where it is defined."""
     found = (row for row in rows(result, "question") if row.measure == "most_important")
     return [row for row in found if row.value is not None]
+
+
+def counted_images(result: AnalysisResult) -> int | None:
+    """Number of images behind the intervals, the largest of all measurements; None if it is not known."""
+    counts = [row.images for row in keys.table(result.summary) if row.images is not None]
+    if counts:
+        return int(max(counts))
+    # Analyses of earlier versions count the images in their records only.
+    return len({record["image_id"] for record in result.records}) or None
+
+
+def has_few_images(result: AnalysisResult, key: str = "") -> bool:
+    """Whether fewer than `FEWEST_IMAGES` images are behind a value, by default behind the whole analysis."""
+    images = result.summary.get(f"{key}/images")
+    images = counted_images(result) if images is None else images
+    return images is not None and images < FEWEST_IMAGES
+
+
+def differs_from_chance(row: keys.Row) -> bool:
+    """Whether P(most important | part of speech) gets a star.
+
+    It does if both its test and its interval exclude chance, on at least `FEWEST_IMAGES` images; never in
+    analyses of earlier versions, which have no test.
+    """
+    values = (row.p_value, row.images, row.ci_low, row.ci_high, row.expected)
+    known = [value for value in values if value is not None]
+    if len(known) < len(values):
+        return False
+    p_value, images, low, high, chance = known
+    return p_value <= LEVEL and images >= FEWEST_IMAGES and not low <= chance <= high
 
 
 def groups(result: AnalysisResult) -> list[str]:

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from lookwhy.analysis.explanation import Answer, Explanation, Importance
-from lookwhy.reporting import style
+from lookwhy.keys import table
+from lookwhy.reporting import reading, style
 from lookwhy.reporting.figures import catalogue, strips
 from lookwhy.reporting.figures import summary as figures
 from lookwhy.reporting.figures.chart import WIDTHS, save_figure
@@ -153,6 +154,18 @@ def test_most_important_words_shows_groups_by_frequency_with_counts_and_the_tagg
     assert len(ticks) == len(GROUPS) - 1, "a group without words has no bar"
     assert any("averaged_perceptron_tagger_eng" in text for text in texts(figure))
     assert max(patch.get_height() for patch in figure.axes[0].patches) == pytest.approx(0.33 * 1.2)
+    # A star where both the interval and the test exclude chance.
+    stars = [text for text in figure.axes[0].texts if text.get_text() == "*"]
+    marked = [one for one in table(make_result().summary) if reading.differs_from_chance(one)]
+    assert len(stars) == len(marked) > 0
+    assert not any(one.group == "wh_word" for one in marked), "the test does not exclude chance"
+    assert {"By chance", "By place"} <= set(texts(figure))
+    assert any("if only the place of a word in its question decided" in text for text in texts(figure))
+    few = make_result()
+    few.summary |= {key: 9.0 for key in few.summary if key.endswith("/images")}
+    few = figures.most_important_words(few)
+    assert "*" not in [text.get_text() for text in few.axes[0].texts]
+    assert any("Only 9 images" in text for text in texts(few))
     narrow = figures.most_important_words(make_result(), WIDTHS["single"]).axes[0]
     assert narrow.get_yticklabels()[0].get_text() == "Noun, n = 400"
     assert max(patch.get_width() for patch in narrow.patches) == pytest.approx(0.33 * 1.2)

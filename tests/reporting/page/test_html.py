@@ -76,7 +76,7 @@ def test_every_scalar_that_a_chart_shows_is_the_stored_one(usual_page):
     values = [summary[f"image/occlusion/rank_correlation{end}"] for end in ("", "/ci_low", "/ci_high")]
     assert shown["measures"]["rank_correlation"]["occlusion"][2] == pytest.approx([2, *values], abs=1e-4)
     assert shown["levels"]["rank_correlation"] == {"random": 0.0007, "centre_prior": 0.41, "human": 0.83}
-    assert shown["words"]["1"]["noun"]["word_drop"] == [0.12, None, None, 0.12, 400.0]
+    assert shown["words"]["1"]["noun"]["word_drop"] == [0.12, 0.08, 0.16, 0.12, 0.1, 400.0, False]
     counted = shown["counts"]["answer_type"]["yes/no"]
     assert (shown["accuracy"]["2"]["answer_type/number"], counted) == (0.55, 3)
     assert (shown["failure"]["0"]["flips"]["auroc"], shown["annotators"]) == (0.74, "simulated annotators")
@@ -236,6 +236,8 @@ def test_paired_differences_are_shown_with_what_was_left_out(tmp_path, image_fol
         record["accuracy"] = 1.0
         if record["question_id"] == 103 and record["domain"] == "image":
             record["rho"] = None
+    for record in (*first, *second):
+        record["image_id"] = record["question_id"]
     second = [record for record in second if record["question_id"] != 111]
     compared = [Comparison("b minus a", between_analyses(first, second)), Comparison("c minus a", [])]
     page = write(tmp_path, run, comparisons=compared)
@@ -245,7 +247,25 @@ def test_paired_differences_are_shown_with_what_was_left_out(tmp_path, image_fol
     row = re.search(r"Rank correlation ρ, Occlusion</th>(.*?)</tr>", page).group(1)
     assert ("0.000" in row, "<strong>" in row) == (True, False)
     assert "10<small>1 undefined, 1 unmatched</small>" in row
+    # The same numbers on six images are not marked.
+    for record in (*first, *second):
+        record["image_id"] = record["question_id"] // 2
+    few = write(tmp_path, run, comparisons=[Comparison("b minus a", between_analyses(first, second))])
+    row = re.search(r'<tr role="row"><th[^>]*>VQA accuracy</th>(.*?)</tr>', few).group(1)
+    assert ("+0.364" in row, "<strong>" in row, "excludes 0" in row) == (True, False, False)
     assert all(part in page for part in ("<h3>c minus a</h3>", "Nothing to compare"))
+
+
+def test_means_over_images_have_a_table_where_images_have_unequally_many_questions(tmp_path, image_folder):
+    def unequal(result):
+        key = "image/occlusion/rank_correlation/macro"
+        result.summary |= {key: 0.1234, f"{key}/ci_low": 0.1, f"{key}/ci_high": 0.15}
+
+    assert "Mean over images" not in write(tmp_path, make_run(tmp_path / "a", image_folder, epochs=1))
+    page = write(tmp_path, make_run(tmp_path / "b", image_folder, 1, unequal))
+    table = page.partition('aria-label="Mean over images"')[2].partition("</table>")[0]
+    assert "0.123<small>[0.100, 0.150]</small>" in table
+    assert "Each image counts once" in page
 
 
 def test_epochs_of_a_very_long_run_are_left_out_evenly_and_counted(tmp_path, image_folder, monkeypatch):

@@ -258,6 +258,11 @@ def test_questions_are_stepped_through_and_the_words_are_coloured(page):
 def test_bars_follow_their_slider(page):
     noun = page.locator("#words .bars li", has_text="Noun").locator(".track").nth(1)
     assert noun.locator(".value").inner_text() == "50%"
+    assert noun.get_attribute("title") == "Word drop: 50%; by chance 12%, by place 10%"
+    assert noun.locator(".mark").count() == 2
+    # Only where test and interval exclude chance is a star: determiners, 3% with an interval up to 7%.
+    determiner = page.locator("#words .bars li", has_text="Determiner").locator(".value").all_inner_texts()
+    assert determiner == ["4%*", "3%*"]
     wide = noun.locator(".bar").bounding_box()["width"]
     page.focus("#words-epoch")
     page.keyboard.press("Home")

@@ -86,8 +86,41 @@ def test_intervals_that_exclude_nothing_or_chance_are_marked_in_the_text(result)
     text = printed(result)
     assert "[-0.020, -0.010]" in text
     assert row(text, "Centre prior")[-2] == "0.000", "rounding errors"
-    cells = [row(text, "Occlusion")[-2], row(text, "Guided")[-2], *row(text, "Noun")[1:3]]
+    cells = [row(text, "Occlusion")[-2], row(text, "Guided")[-2], *row(text, "Noun")[1:4:2]]
     assert [cell[0] == "*" for cell in cells] == [True, False, False, True]
+    # A star of a part of speech needs a test that rejects chance, and every mark enough images.
+    result.summary["question/word_drop/most_important/noun/p_value"] = 0.06
+    assert row(printed(result), "Noun")[3] == "12.0%"
+    result.summary |= {key: 9.0 for key in result.summary if key.endswith("/images")}
+    text = printed(result)
+    assert "*" not in "".join(line for line in text.splitlines() if "*:" not in line)
+    assert "Only 9 images: the intervals are rough, and nothing is marked below 10 images." in " ".join(
+        text.split()
+    )
+
+
+def test_an_analysis_of_an_earlier_version_counts_its_images_in_the_records_and_has_no_stars_of_words(result):
+    new = ("/images", "/p_value", "/expected_by_place")
+    result.summary = {key: value for key, value in result.summary.items() if not key.endswith(new)}
+    text = printed(result)
+    assert row(text, "Noun") == ["Noun", "14.4%", "12.0%", "12.0%", "400"]
+    assert "Nothing is marked: an analysis of an earlier version has no test." in " ".join(text.split())
+    assert "Only 6 images" in text
+    assert row(text, "Occlusion")[1] == "0.270"
+
+
+def test_means_over_images_are_a_table_where_they_differ_from_means_over_questions(result):
+    assert "Mean over images" not in printed(result)
+    for method, mean in (("occlusion", 0.1234), ("human", 0.7)):
+        key = f"image/{method}/rank_correlation/macro"
+        result.summary |= {key: mean, f"{key}/ci_low": mean - 0.1, f"{key}/ci_high": mean + 0.1}
+    table = printed(result).partition("Mean over images")[2]
+    assert row(table, "Occlusion") == ["Occlusion", "0.123", "[0.023,", "0.223]", "–"]
+    assert "Each image counts once" in table
+    # A difference by rounding errors is none.
+    for method, value in (("occlusion", 0.27), ("human", 0.83)):
+        result.summary[f"image/{method}/rank_correlation/macro"] = value + 1e-12
+    assert "Mean over images" not in printed(result)
 
 
 def test_the_best_of_several_methods_is_bold_and_no_baseline(result):
@@ -121,7 +154,7 @@ def test_undefined_values_are_dashes_and_an_analysis_without_numbers_says_why(re
 def test_words_failure_and_accuracy_have_their_rows_and_brackets_in_the_data_are_no_markup(result):
     result.summary["accuracy/answer_type/[red]x[/red]"] = 0.5
     text = printed(result)
-    assert row(text, "Wh-word") == ["Wh-word", "39.6%", "33.0%", "12.0%", "280"]
+    assert row(text, "Wh-word") == ["Wh-word", "39.6%", "10.0%", "33.0%", "10.0%", "12.0%", "280"]
     assert row(text, "Flips of the answer")[-5:] == ["69.0%", "62.0%", "0.740", "0.200", "300"]
     assert row(text, "yes/no") == ["yes/no", "80.00%", "3"]
     assert "[red]x[/red]" in text

@@ -116,9 +116,10 @@ def test_bounds_and_counts_have_no_panel_and_every_table_is_logged_once_at_the_e
     metrics = [r["metric"] for r in logged.records if r["type"] == "metric"]
     hidden = {m["name"] for m in metrics if m["options"].get("hidden")}
     scalars = {f"analysis/{key}" for key in make_result(2).summary}
-    further = ("/ci_low", "/ci_high", "/n", "/n_undefined", "/expected")
+    further = ("/ci_low", "/ci_high", "/n", "/n_undefined", "/images", "/macro")
+    further += ("/expected", "/expected_by_place", "/p_value")
     assert hidden == {key for key in scalars if key.endswith(further)}
-    assert (len(scalars), len(hidden)) == (132, 69)
+    assert (len(scalars), len(hidden)) == (212, 149)
     kinds = [item[key] for item in logged.history for key in item if key.endswith("._type")]
     assert set(kinds) == {"images/separated", "image-file"}
     tables = [r["artifact"] for r in logged.records if r["type"] == "artifact"]

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from lookwhy.keys import Row
-from lookwhy.reporting import reading, style
+from lookwhy.reporting import numbers, reading, style
 from lookwhy.reporting.figures import chart
 from lookwhy.reporting.figures.sheet import shorten, wrap
 from lookwhy.types import AnalysisResult, Curve
@@ -38,7 +38,7 @@ def most_important_words(result: AnalysisResult, width: float | None = None) -> 
     """
     groups, methods = reading.groups(result), reading.question_methods(result)
     upright = width is None or (width - 1.0) / max(len(groups), 1) >= _GROUP
-    height = 3.9 if upright else 1.9 + (0.16 + 0.12 * len(methods)) * len(groups)
+    height = 4.6 if upright else 2.7 + (0.16 + 0.12 * len(methods)) * len(groups)
     figure = chart.new_figure(width or max(6.6, 1.4 + 0.72 * len(groups)), height)
     axes = figure.subplots()
     what = "Which words count: the most important word of each question"
@@ -55,15 +55,15 @@ def most_important_words(result: AnalysisResult, width: float | None = None) -> 
     share = f"P(most important |{chr(10) if chart.narrow(figure) else ' '}part of speech)"
     chart.tidy(axes, *(("", share, "y") if upright else (share, "", "x")))
     how = "n: words. Thin lines: 95% intervals. Most frequent part of speech first."
-    chart.describe(figure, result, f"{how} Tagged by {result.manifest.get('tagger')}.")
-    chart.legends(figure, [axes], len(methods) + 1, what)
+    chart.describe(figure, result, f"{how} {numbers.words_note(result)}")
+    chart.legends(figure, [axes], len(methods) + 2, what)
     return figure
 
 
 def _word_bars(
     axes: Axes, rows: dict[tuple[str, str], Row], groups: list[str], methods: list[str], upright: bool
 ) -> None:
-    """Draw a bar for each method in each group, its interval, and the value expected by chance."""
+    """Draw a bar for each method in each group, its interval, a star, and the values by chance and place."""
     bar, along, across = (
         (axes.bar, axes.vlines, axes.hlines) if upright else (axes.barh, axes.hlines, axes.vlines)
     )
@@ -72,13 +72,29 @@ def _word_bars(
     for number, method in enumerate(methods):
         at = np.arange(len(groups)) + (number - (len(methods) - 1) / 2) * thick
         found = [rows.get((method, group), Row("question")) for group in groups]
-        values, low, high, chance = np.array(
-            [[row.value, row.ci_low, row.ci_high, row.expected] for row in found], float
+        values, low, high, chance, place = np.array(
+            [[row.value, row.ci_low, row.ci_high, row.expected, row.expected_by_place] for row in found],
+            float,
         ).T
         bar(at, values, thick * 0.92, color=colours[method], label=style.method_name(method))
         along(at, low, high, style.INK, linewidth=0.9, alpha=0.75)
         label = "By chance" if number == len(methods) - 1 else "_"
         across(chance, at - thick * 0.46, at + thick * 0.46, style.INK, linewidth=1.6, label=label)
+        if not np.isnan(place).all():
+            label = "By place" if number == len(methods) - 1 else "_"
+            ends = at - thick * 0.46, at + thick * 0.46
+            across(place, *ends, style.INK, linewidth=1.3, linestyle=(0, (1, 1)), label=label)
+        for row, where in zip(found, at, strict=True):
+            if reading.differs_from_chance(row):
+                beside = (row.value, row.ci_high, row.expected, row.expected_by_place)
+                _star(axes, where, max(one or 0.0 for one in beside), upright)
+
+
+def _star(axes: Axes, at: float, end: float, upright: bool) -> None:
+    """Write a star beyond a bar, its interval and its levels, which end at `end`."""
+    place, shift, align = ((at, end), (0, -1), "center") if upright else ((end, at), (2, -2.5), "left")
+    look: dict[str, Any] = {"ha": align, "va": "bottom" if upright else "center", "size": style.TEXT}
+    axes.annotate(numbers.MARK, place, shift, textcoords="offset points", color=style.INK, **look)
 
 
 def _name_groups(axes: Axes, labels: Sequence[str], upright: bool, few: bool) -> None:

@@ -163,7 +163,8 @@ function lineKey({ colour, dash, marker }) {
 
 /**
  * @typedef {{name: string, value: number|null, low?: number|null, high?: number|null, mark?: number|null,
- *   colour: string, hatch?: string, text: string}} Bar `mark`: a value to compare with
+ *   place?: number|null, colour: string, hatch?: string, text: string, note?: string}} Bar `mark`, `place`: values
+ *   to compare with; `note` follows the text where there is room: in the tooltip, and for screen readers
  * @typedef {{name: string, small: string, strong?: boolean, bars: Bar[]}} BarRow
  */
 
@@ -171,12 +172,14 @@ function lineKey({ colour, dash, marker }) {
 function barChart(label, rows, high) {
   const at = (value) => Math.min(Math.max(value / high, 0), 1) * 100 + "%";
   const part = (name, style) => make("div", { class: name, style });
-  const track = (bar) => make("div", { class: "track", title: `${bar.name}: ${bar.text}` },
+  const track = (bar) => make("div", { class: "track", title: `${bar.name}: ${bar.text}${bar.note ?? ""}` },
     make("span", { class: "hidden-text" }, bar.name + ": "),
     known(bar.value) ? part("bar", { width: at(bar.value), background: hatched(bar.colour, bar.hatch) }) : null,
     known(bar.low) && known(bar.high) ? part("interval", { left: at(bar.low), width: `calc(${at(bar.high)} - ${at(bar.low)})` }) : null,
     known(bar.mark) ? part("mark", { left: at(bar.mark) }) : null,
-    make("span", { class: known(bar.value) ? "value" : "value none" }, bar.text));
+    known(bar.place) ? part("mark place", { left: at(bar.place) }) : null,
+    make("span", { class: known(bar.value) ? "value" : "value none" }, bar.text),
+    bar.note ? make("span", { class: "hidden-text" }, bar.note) : null);
   return make("ul", { class: "bars", "aria-label": label }, ...rows.map((row) => make("li", {},
     make("div", { class: "name" + (row.strong ? " strong" : "") }, row.name + " ", make("small", {}, row.small)),
     make("div", {}, ...row.bars.map(track)))));

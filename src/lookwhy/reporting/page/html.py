@@ -12,6 +12,7 @@ from pathlib import Path
 
 from lookwhy import store
 from lookwhy.analysis.paired import Comparison
+from lookwhy.analysis.statistics import FEWEST_IMAGES
 from lookwhy.errors import LookwhyError
 from lookwhy.files import atomic_path, sha256_file, writing
 from lookwhy.progress import progress
@@ -22,7 +23,7 @@ from lookwhy.reporting.page.groups import groups_of_runs
 from lookwhy.reporting.page.numbers import Json, curves_of, names_and_colours, numbers_of_run
 from lookwhy.reporting.page.parts import FOLDER, bytes_block, document, escape, json_block
 from lookwhy.reporting.page.pictures import Pictures
-from lookwhy.reporting.page.tables import caveat, paired_table, sanity_table, table_one
+from lookwhy.reporting.page.tables import caveat, macro_table, paired_table, sanity_table, table_one
 from lookwhy.types import AnalysisResult
 
 EXAMPLES = 60
@@ -179,6 +180,7 @@ def _page(runs: list[_PageRun], comparisons: list[Comparison], most: int) -> str
         paired=caveat([run.last.manifest for run in runs])
         + (paired_table(comparisons) or "<p>Nothing to compare.</p>"),
         tables=_tables(runs) + _sanity(runs),
+        fewest=str(FEWEST_IMAGES),
     )
 
 
@@ -191,7 +193,8 @@ def _tables(runs: list[_PageRun]) -> str:
             epoch = max(run.folders)
             state = "its untrained state" if epoch == store.UNTRAINED else style.epoch_name(epoch)
             name = f"{run.name}: agreement" if len(runs) > 1 else "Agreement"
-            found += f"<section><h2>{escape(f'{name} at {state}')}</h2>{table}</section>"
+            means = macro_table(run.last)
+            found += f"<section><h2>{escape(f'{name} at {state}')}</h2>{table}{means}</section>"
     return found
 
 

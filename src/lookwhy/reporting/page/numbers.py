@@ -37,7 +37,7 @@ def numbers_of_run(name: str, epochs: dict[int, AnalysisResult]) -> Json:
         "epochs": sorted(epochs),
         "compared": reading.compared(last),
         "annotators": style.annotators(last.manifest).lower(),
-        "tagger": str(last.manifest.get("tagger") or "an unknown tagger"),
+        "wordsNote": numbers.words_note(last),
         "measures": _measures(epochs) | _shares(epochs),
         "levels": _levels(last),
         "questions": _questions(last),
@@ -179,10 +179,16 @@ def _with_interval(row: Row) -> list[float | None]:
 
 
 def _words(result: AnalysisResult) -> Json:
-    """Value, interval, value by chance and number of words, by group and question method."""
+    """By group and question method: value, interval, values by chance and place, words, whether marked."""
     found: Json = {group: {} for group in reading.groups(result)}
     for row in reading.words(result):
-        found[row.group][row.method] = [*_with_interval(row), short(row.expected), row.n]
+        found[row.group][row.method] = [
+            *_with_interval(row),
+            short(row.expected),
+            short(row.expected_by_place),
+            row.n,
+            reading.differs_from_chance(row),
+        ]
     return found
 
 

@@ -18,29 +18,34 @@ function wordsSection() {
   const high = highestShare(possible);
   runAndEpoch("words", possible, (run) => epochsOf(runs[run].words), (run, epoch) => {
     const groups = runs[run].words[epoch];
+    const rows = Object.values(groups).flatMap(Object.values);
     const methods = [...new Set(Object.values(groups).flatMap((one) => Object.keys(one)))];
     const keys = methods.map((method) => [swatch(wordLook(method)), names.wordMethods[method].name]);
-    keys.push([make("span", { class: "mark-key" }), "By chance"], [make("span", { class: "interval-key" }), "95% interval"]);
+    keys.push([make("span", { class: "mark-key" }), "By chance"]);
+    if (rows.some(([, , , , place]) => known(place))) keys.push([make("span", { class: "mark-key place" }), "By place"]);
+    keys.push([make("span", { class: "interval-key" }), "95% interval"]);
     place.replaceChildren(legend(keys),
       barChart(`P(most important | part of speech), ${epochName(epoch)}`, Object.entries(groups).map(wordRow), high),
       noteLine(`${shownAs(run, epoch)}: share of the words of each part of speech that are the most important word `
         + `of their question; bars end at ${percent(high)}. n: words. Most frequent part of speech first. `
-        + `Tagged by ${runs[run].tagger}.`));
+        + runs[run].wordsNote));
   });
 }
 
 /** @returns {BarRow} */
 function wordRow([group, methods]) {
-  const bars = Object.entries(methods).map(([method, [value, low, high, mark]]) => {
-    return { name: names.wordMethods[method].name, value, low, high, mark, ...wordLook(method), text: percent(value) };
+  const bars = Object.entries(methods).map(([method, [value, low, high, mark, place, , differs]]) => {
+    const text = percent(value) + (differs ? "*" : "");
+    const note = `; by chance ${percent(mark)}` + (known(place) ? `, by place ${percent(place)}` : "");
+    return { name: names.wordMethods[method].name, value, low, high, mark, place, note, ...wordLook(method), text };
   });
-  return { name: names.groups[group], small: "n = " + [...new Set(Object.values(methods).map((one) => one[4]))].join("–"), bars };
+  return { name: names.groups[group], small: "n = " + [...new Set(Object.values(methods).map((one) => one[5]))].join("–"), bars };
 }
 
 /** Right end of the bars, the same at every epoch: the highest value in steps of a tenth. */
 function highestShare(possible) {
   const methods = possible.flatMap((at) => Object.values(runs[at].words)).flatMap(Object.values).flatMap(Object.values);
-  const highest = Math.max(...methods.flatMap(([value, , high, chance]) => [value, high, chance]).filter(known), 0.1);
+  const highest = Math.max(...methods.flatMap(([value, , high, chance, place]) => [value, high, chance, place]).filter(known), 0.1);
   return Math.min(Math.ceil(highest * 10) / 10, 1);
 }
 

@@ -58,6 +58,24 @@ def light_sign(light: sanity.Light) -> str:
     )
 
 
+def macro_table(result: AnalysisResult) -> str:
+    """Means over images instead of questions; empty where they are the same."""
+    if not numbers.has_macro(result):
+        return ""
+    heads = ["Method", *numbers.MACRO_COLUMNS]
+    rows = [
+        _row(
+            escape(style.method_name(method, result.manifest)),
+            [_small(*cell) for cell in numbers.macro_cells(result, method).values()],
+            heads,
+            "baseline" if method in style.BASELINES else "",
+        )
+        for method in numbers.table_rows(result)
+    ]
+    title = f"<h3>{escape(numbers.MACRO_TITLE)}</h3>"
+    return title + _table(heads, rows, numbers.MACRO_TITLE) + note_line(numbers.MACRO_NOTE)
+
+
 def paired_table(comparisons: list[Comparison]) -> str:
     """Paired differences: one table for each comparison, one row for each difference."""
     heads = ["Measure", "Difference", "95% interval", "Questions"]
@@ -83,7 +101,7 @@ def caveat(manifests: Sequence[Mapping[str, Any]]) -> str:
 def _difference_row(difference: Difference, heads: list[str]) -> str:
     found = difference.estimate
     known = found.ci_low == found.ci_low
-    apart = known and (found.ci_low > 0 or found.ci_high < 0)
+    apart = found.excludes(0.0)
     value = f"<strong>{_signed(found.mean)}</strong>" if apart else _signed(found.mean)
     interval = f"[{_signed(found.ci_low)}, {_signed(found.ci_high)}]" if known else numbers.NOTHING
     left_out = [(found.n_undefined, "undefined"), (difference.unmatched, "unmatched")]

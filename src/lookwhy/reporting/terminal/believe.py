@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lookwhy.reporting import measures, reading, style
-from lookwhy.reporting.numbers import NOTHING, explained_note, number
+from lookwhy.reporting.numbers import NOTHING, explained_note, few_images, number
 from lookwhy.reporting.terminal.cells import BEST, MARK, QUIET, WIDE, best, interval, mark, new_table
 from lookwhy.types import AnalysisResult
 
@@ -58,7 +58,7 @@ def words_faithfulness_table(result: AnalysisResult) -> Table:
         "Which order of the words to believe",
         "Area under the probability of the answer while words are taken out of the question, most important "
         "first (deletion, lower is better), or put into an empty question (insertion, higher is better). "
-        f"Bold: the best. {MARK}: differs, in pairs, from a random order.",
+        f"Bold: the best. {MARK}: differs, in pairs, from a random order. {few_images(result)}".strip(),
         ["Method", *heads, "n"],
     )
     for method in (*methods, RANDOM):
@@ -205,7 +205,7 @@ def _note(result: AnalysisResult, columns: Sequence[_Column]) -> str:
     }
     differs = ", ".join(text for text, found in tested.items() if found)
     parts.append(f"Below: 95% intervals. Bold: the best method. {MARK}: differs {differs}.")
-    return " ".join(parts)
+    return " ".join([*parts, *filter(None, [few_images(result)])])
 
 
 def _questions(result: AnalysisResult, domain: str, methods: Sequence[str], measure: str) -> set[int]:

@@ -8,13 +8,13 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from lookwhy.reporting.numbers import NOTHING, number
+from lookwhy.reporting.numbers import MARK, NOTHING, number
+from lookwhy.reporting.reading import has_few_images
 from lookwhy.types import AnalysisResult
 
 WIDE = 100
 """Width in characters that the widest tables need; on a narrower terminal they are split into two."""
 GOOD, BAD, BEST, QUIET = "green", "red", "bold", "dim"
-MARK = "*"
 
 
 def best(result: AnalysisResult, keys: Mapping[str, str], lowest: bool = False) -> set[str]:
@@ -27,13 +27,19 @@ def best(result: AnalysisResult, keys: Mapping[str, str], lowest: bool = False) 
 def mark(result: AnalysisResult, key: str, level: float | None, sign: float = 1.0) -> Text:
     """Mark of an interval that excludes a level; empty if it contains the level or is undefined.
 
+    Nothing is marked on fewer than `FEWEST_IMAGES` images.
     The mark is green on the better side of the level, which is above it for a `sign` of 1.
     """
     low, high = (result.summary.get(f"{key}/{end}") for end in ("ci_low", "ci_high"))
     # Compare the values as shown, so that rounding errors around 0 do not exclude 0.
     if low is None or high is None or level is None or round(low, 3) <= round(level, 3) <= round(high, 3):
         return Text()
-    return Text(MARK, style=GOOD if (low > level) == (sign > 0) else BAD)
+    return Text() if has_few_images(result, key) else star(bool((low > level) == (sign > 0)))
+
+
+def star(is_better: bool) -> Text:
+    """The mark, green on the better side."""
+    return Text(MARK, style=GOOD if is_better else BAD)
 
 
 def new_table(title: str, caption: str, heads: Sequence[str] = (), max_width: int | None = None) -> Table:

@@ -14,10 +14,11 @@ from rich.table import Table
 from rich.text import Text
 
 from lookwhy.errors import printable
+from lookwhy.keys import Row
 from lookwhy.reporting import numbers, reading, style
 from lookwhy.reporting.numbers import NOTHING, number
 from lookwhy.reporting.terminal.believe import believe_tables, words_faithfulness_table
-from lookwhy.reporting.terminal.cells import BAD, BEST, GOOD, MARK, QUIET, WIDE, best, mark, new_table
+from lookwhy.reporting.terminal.cells import BAD, BEST, GOOD, MARK, QUIET, WIDE, best, mark, new_table, star
 from lookwhy.reporting.terminal.modality import modality_table
 from lookwhy.reporting.terminal.sanity import sanity_table
 from lookwhy.types import AnalysisResult
@@ -88,25 +89,46 @@ def _cell(result: AnalysisResult, method: str, column: str, main: str, below: st
     return text.append(f"\n{below}", style=QUIET) if below else text
 
 
+def macro_table(result: AnalysisResult) -> Table:
+    """Means over images of the agreement; without rows where they are the means over questions."""
+    heads = ["Method", *numbers.MACRO_COLUMNS]
+    warning = numbers.few_images(result)
+    table = new_table(numbers.MACRO_TITLE, f"{numbers.MACRO_NOTE} {warning}".strip(), heads)
+    for method in numbers.table_rows(result) if numbers.has_macro(result) else ():
+        cells = numbers.macro_cells(result, method).values()
+        look = QUIET if method in style.BASELINES else ""
+        name = Text(style.method_name(method, result.manifest), style=look)
+        table.add_row(name, *(Text(main).append(f" {below}", style=QUIET) for main, below in cells))
+    return table
+
+
 def words_table(result: AnalysisResult) -> Table:
     """P(most important | part of speech) by question method (Figure 3 of the paper)."""
     methods = reading.question_methods(result)
+    found = {(row.method, row.group): row for row in reading.words(result)}
+    has_place = any(row.expected_by_place is not None for row in found.values())
+    heads = [part for one in methods for part in (style.method_name(one), *["by place"] * has_place)]
     table = new_table(
         "Which words count: P(most important | part of speech)",
-        f"{MARK}: the 95% interval excludes chance. Tagged by {result.manifest.get('tagger') or 'unknown'}.",
-        ["Part of speech", *(style.method_name(method) for method in methods), "By chance", "Words"],
+        numbers.words_note(result),
+        ["Part of speech", *heads, "By chance", "Words"],
     )
-
-    def first(keys: list[str], form: str) -> str:
-        return next((number(result, key, form) for key in keys if key in result.summary), NOTHING)
-
     for group in reading.groups(result):
-        keys = [f"question/{method}/most_important/{group}" for method in methods]
-        marks = [mark(result, key, result.summary.get(f"{key}/expected")) for key in keys]
-        shares = [mark.append(number(result, key, "{:.1%}")) for mark, key in zip(marks, keys, strict=True)]
-        chance = first([f"{key}/expected" for key in keys], "{:.1%}")
-        table.add_row(style.in_words(group), *shares, chance, first([f"{key}/n" for key in keys], "{:.0f}"))
+        rows = [found.get((method, group), Row("question")) for method in methods]
+        cells: list[Text | str] = []
+        for row in rows:
+            is_marked = reading.differs_from_chance(row)
+            mark = star((row.value or 0.0) > (row.expected or 0.0)) if is_marked else Text()
+            cells.append(mark.append(_share(row.value)))
+            cells += [Text(_share(row.expected_by_place), style=QUIET)] * has_place
+        first = next(row for row in rows if row.value is not None)
+        count = NOTHING if first.n is None else f"{first.n:.0f}"
+        table.add_row(style.in_words(group), *cells, _share(first.expected), count)
     return table
+
+
+def _share(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:.1%}"
 
 
 def failure_table(result: AnalysisResult) -> Table:
@@ -205,7 +227,8 @@ def report_console() -> Console:
 
 def print_tables(result: AnalysisResult, console: Console) -> None:
     """Print every table that has a row; an empty Table 1 is printed, too, with the reason."""
-    for part in (*table_one(result, console.width), *believe_tables(result, console.width)):
+    macro = [table] if (table := macro_table(result)).row_count else []
+    for part in (*table_one(result, console.width), *macro, *believe_tables(result, console.width)):
         console.print(part)
     if (card := sanity_table(result)).row_count:
         console.print(card)
