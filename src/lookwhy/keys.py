@@ -12,13 +12,14 @@ A key in `summary.json` names the parts of a measurement, separated by slashes::
     <domain>/<method>/sanity/<what is random>/<measure>
     failure/<feature set>/<measure>                   also the keys of the curves
     selective/<score>/<measure>
+    paired/<first method>/<second>/<measure>          mean difference within questions
     accuracy/overall, accuracy/<kind of type>/<type>
     modality/text_share
     slice/<by>/<value>/<any key above>
 
 Further values of a measurement add an ending to its key: `/ci_low`, `/ci_high`, `/n`, `/n_undefined`,
-`/images`, `/expected`, `/expected_by_place` or `/p_value`. A type or the value of a slice may contain a slash
-("yes/no"), so splitting a key at every slash would be wrong.
+`/images`, `/expected`, `/expected_by_place`, `/p_value`, `/p_holm`, `/detectable` or `/needed`. A type or the
+value of a slice may contain a slash ("yes/no"), so splitting a key at every slash would be wrong.
 """
 
 from __future__ import annotations
@@ -28,10 +29,22 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-FIELDS = ("ci_low", "ci_high", "n", "n_undefined", "images", "expected", "expected_by_place", "p_value")
+FIELDS = (
+    "ci_low",
+    "ci_high",
+    "n",
+    "n_undefined",
+    "images",
+    "expected",
+    "expected_by_place",
+    "p_value",
+    "p_holm",
+    "detectable",
+    "needed",
+)
 """Endings of the keys of a measurement's further values."""
 
-_BY_METHOD = ("image", "question", "failure", "selective")
+_BY_METHOD = ("image", "question", "failure", "selective", "paired")
 _DOMAINS = (*_BY_METHOD, "accuracy", "modality", "agreement_with")
 
 
@@ -43,7 +56,8 @@ class Row:
         domain: first part of the key: "image", "question", "failure", "accuracy", ...
         method: attribution method, feature set or score; empty where the domain has none.
         measure: for example "rank_correlation", "faithfulness/deletion", "overall" or "answer_type".
-        group: part of speech, type of the questions, or the part that a sanity check randomises; else empty.
+        group: part of speech, type of the questions, the part that a sanity check randomises, or the second
+            side of a paired difference; else empty.
         slice: subset of the questions as (by, value), for example ("answer_type", "yes/no"); None: all.
         value: the measured value; None where it is undefined.
         ci_low: lower end of the 95% interval; None without an interval.
@@ -53,7 +67,10 @@ class Row:
         images: number of images of these questions; None in analyses of earlier versions.
         expected: the value that chance would give.
         expected_by_place: the value if only the place of a word in its question decided.
-        p_value: p-value of a test against `expected`.
+        p_value: p-value of a test against `expected`; of a difference, against 0.
+        p_holm: the same, corrected for all comparisons of the measure.
+        detectable: smallest difference that as many questions could show.
+        needed: number of questions that could show a difference of 0.01.
     """
 
     domain: str
@@ -70,6 +87,9 @@ class Row:
     expected: float | None = None
     expected_by_place: float | None = None
     p_value: float | None = None
+    p_holm: float | None = None
+    detectable: float | None = None
+    needed: float | None = None
 
     @property
     def key(self) -> str:
@@ -77,6 +97,8 @@ class Row:
         family, _, measure = self.measure.rpartition("/")
         # Only a sanity check names its group before the measure.
         parts = [family, self.group, measure] if family == "sanity" else [self.measure, self.group]
+        if self.domain == "paired":
+            parts = [self.group, self.measure]
         first = ["slice", *self.slice] if self.slice else []
         return "/".join(part for part in [*first, self.domain, self.method, *parts] if part)
 
@@ -129,6 +151,8 @@ def _measurement(parts: list[str]) -> tuple[Row, str] | None:
     field = rest.pop() if len(rest) > 1 and rest[-1] in FIELDS else "value"
     if domain not in _DOMAINS or not rest:
         return None
+    if domain == "paired":
+        return (Row(domain, method, "/".join(rest[1:]), rest[0]), field) if len(rest) > 1 else None
     if rest[0] == "most_important":
         return Row(domain, method, rest[0], "/".join(rest[1:])), field
     if rest[0] == "sanity" and len(rest) > 2:

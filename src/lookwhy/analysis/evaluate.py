@@ -19,8 +19,9 @@ from lookwhy.analysis.agreement import (
     summarise,
 )
 from lookwhy.analysis.failure import failure_features, predict_failure
-from lookwhy.analysis.localisation import area, localisation
+from lookwhy.analysis.localisation import Sign, area, localisation
 from lookwhy.analysis.meter import PointsOf, Values, mean_curves, minus_random
+from lookwhy.analysis.method_tests import CENTRE, ENDING, localisation_of_other_questions, method_tests
 from lookwhy.analysis.modality import MODALITY, by_type
 from lookwhy.analysis.paired import Records
 from lookwhy.analysis.part_of_speech import (
@@ -79,11 +80,15 @@ def evaluate(
             summary |= {f"{name}/most_important/{key}": value for key, value in shares.items()}
             _count(excluded, f"{name}: no word to drop", int((~counted[name].any(1)).sum()))
     truth = np.zeros((0, 1, 1), np.float32) if truth is None else truth
-    localised = _localisation(maps, truth, human, question_ids, plan, excluded)
+    sign: Sign = "magnitude" if plan.compared == "magnitude" else "positive"
+    localised = _localisation(maps, truth, human, question_ids, plan, sign, excluded)
     summary |= _chance(localised, truth)
     ids = question_ids.tolist()
+    drawn = [one for one in maps.values() if one.domain == "image"]
+    localised |= localisation_of_other_questions(drawn, truth, image_ids, sign)
     by_id = {key: dict(zip(ids, found.tolist(), strict=True)) for key, found in localised.items()}
     values = {**(values or {}), **by_id}
+    agreements = _by_question(found, ids)
     image_of = dict(zip(ids, image_ids.tolist(), strict=True))
 
     def mean(key: str, values: Float[np.ndarray, " M"], ids: list[int]) -> Estimate:
@@ -94,12 +99,13 @@ def evaluate(
         summary |= in_summary(mean(key, np.array([*of_question.values()]), [*of_question]), key)
     compared = {one: found[one].rank_correlation for one in _image_methods(maps) if one in found}
     summary |= with_agreement(compared, values, question_ids, image_ids, plan.bootstrap_samples, plan.seed)
+    summary |= method_tests(values | agreements, _image_methods(maps), image_of)
     summary |= _sanity(maps, random or {}, human, question_ids, image_ids, plan)
     failure, found_curves = _failure(maps, questions, image_ids, plan, excluded)
     summary |= failure
     return AnalysisResult(
         summary={key: float(value) for key, value in sorted(summary.items())},
-        records=_records(maps, questions, found, values, counted),
+        records=_records(maps, questions, found, values | agreements, counted),
         maps=maps,
         human=human,
         question_ids=question_ids,
@@ -107,6 +113,21 @@ def evaluate(
         curves=found_curves | mean_curves(curves or {}, mean),
         truth=truth,
     )
+
+
+def _by_question(found: Mapping[str, Agreement], ids: list[int]) -> Values:
+    """The agreement of each method by question, with that of the maps of other questions about the image."""
+    values = {}
+    for method, one in found.items():
+        named = {
+            "rank_correlation": one.rank_correlation,
+            f"rank_correlation{ENDING}": one.other_question,
+            "specificity": one.specificity,
+            "partial_rank_correlation": one.partial_rank_correlation,
+        }
+        for measure, column in named.items():
+            values[f"image/{method}/{measure}"] = dict(zip(ids, column.tolist(), strict=True))
+    return values
 
 
 def _is_share(key: str, plan: AnalysisPlan) -> bool:
@@ -186,6 +207,7 @@ def _localisation(
     human: Float[np.ndarray, "N K G G"],
     question_ids: Int64[np.ndarray, " N"],
     plan: AnalysisPlan,
+    sign: Sign,
     excluded: dict[str, int],
 ) -> dict[str, Float[np.ndarray, " N"]]:
     """Agreement with the masks of the image methods, the baselines and the mean annotator."""
@@ -197,7 +219,7 @@ def _localisation(
     compared |= _baselines(question_ids, plan)
     if human.shape[1]:
         compared["human"] = mean_annotator(human)
-    return localisation(compared, truth, "magnitude" if plan.compared == "magnitude" else "positive")
+    return localisation(compared, truth, sign)
 
 
 def _chance(
@@ -293,6 +315,13 @@ def _records(
 
 def _columns(name: str, measures: Values) -> Values:
     """Measures of a method, or of modality, by column of records.parquet: "localisation_mass_accuracy"."""
-    own = {key: values for key, values in measures.items() if key.startswith(f"{name}/")}
-    prefix = f"{name}/" if name != MODALITY else ""
-    return {key.removeprefix(prefix).replace("/", "_"): values for key, values in own.items()}
+    starts = {f"{name}/": f"{name}/" if name != MODALITY else ""}
+    if name.startswith("image/"):
+        # Beside a method's own values, so that a difference from them can be computed from one record.
+        starts[f"image/{CENTRE}/"] = "image/"
+    return {
+        key.removeprefix(prefix).replace("/", "_"): values
+        for start, prefix in starts.items()
+        for key, values in measures.items()
+        if key.startswith(start) and key != f"{name}/rank_correlation"  # `rho` has it
+    }

@@ -27,8 +27,9 @@ from lookwhy.analysis.faithfulness import (
     max_sensitivity,
     normalised_area,
 )
-from lookwhy.analysis.questions import FirstQuestions
-from lookwhy.analysis.statistics import Estimate
+from lookwhy.analysis.method_tests import ENDING
+from lookwhy.analysis.questions import FirstQuestions, partners
+from lookwhy.analysis.statistics import Estimate, mean_of_defined
 from lookwhy.attribution import Attributor
 from lookwhy.attribution.base import features_of, maps_of, rows_by_image
 from lookwhy.attribution.masked import ON_BLACK_BOX, scores_under_masks
@@ -163,6 +164,13 @@ class FaithfulnessMeter:
             for name, values in found.items():
                 own = values[rows.numpy()]
                 self._keep(name, "correlation", ids, faithfulness_correlation(coalitions, own, falls[0]))
+                if len(ids) > 1 and name not in (RANDOM, CENTRE):
+                    others = [
+                        faithfulness_correlation(coalitions, own[of], falls[0][[at] * len(of)])
+                        for at, of in enumerate(partners(len(ids)))
+                    ]
+                    means = np.array([mean_of_defined(one, axis=0) for one in others])
+                    self._keep(name, f"correlation{ENDING}", ids, means)
                 for measure, one in infidelity(squares, own, falls[1]).items():
                     self._keep(name, measure, ids, one)
 

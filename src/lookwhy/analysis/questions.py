@@ -102,6 +102,21 @@ def _at(items: Sequence[Any], row: int, otherwise: Any) -> Any:
     return items[row] if items else otherwise
 
 
+MOST_PARTNERS = 8
+"""Largest number of other questions about its image that a question is paired with; bounds the memory."""
+
+
+def partners(count: int) -> list[list[int]]:
+    """For each of some questions about one image, the next ones, cyclically: all others if they are few.
+
+    Example:
+        >>> partners(3)
+        [[1, 2], [2, 0], [0, 1]]
+    """
+    others = range(1, min(count, MOST_PARTNERS + 1))
+    return [[(row + step) % count for step in others] for row in range(count)]
+
+
 class FirstQuestions:
     """Chooses the questions of a costly measure: named ones, or the first that come.
 

@@ -153,6 +153,73 @@ def mean_of_clusters(values: Float[np.ndarray, " N"], clusters: Int64[np.ndarray
     return clustered_mean(means, names)
 
 
+def standard_error(estimate: Estimate) -> float:
+    """Standard error of a mean, from the t interval of `clustered_mean`; NaN without an interval.
+
+    Example:
+        >>> round(standard_error(clustered_mean(np.array([0.0, 1.0, 2.0]), np.arange(3))), 3)
+        0.577
+    """
+    if estimate.clusters < 2:
+        return float("nan")
+    from scipy.special import stdtrit
+
+    return (estimate.ci_high - estimate.ci_low) / (2 * float(stdtrit(estimate.clusters - 1, 0.975)))
+
+
+def p_value(estimate: Estimate) -> float:
+    """Two-sided p-value of the t test that the mean is 0; NaN without an interval.
+
+    If all values are equal, it is 1 for a mean of 0, else 0.
+
+    Example:
+        >>> round(p_value(clustered_mean(np.array([0.0, 1.0, 2.0]), np.arange(3))), 3)
+        0.225
+    """
+    error = standard_error(estimate)
+    if np.isnan(error):
+        return float("nan")
+    from scipy.special import stdtr
+
+    size = abs(estimate.mean)
+    # An error that is nothing but rounding errors of the values is 0.
+    if error <= 1e-14 * size or size == 0.0:
+        return 0.0 if size else 1.0
+    return float(2 * stdtr(estimate.clusters - 1, -size / error))
+
+
+def holm(p_values: Float[np.ndarray, " T"]) -> Float[np.ndarray, " T"]:
+    """P-values of a family of tests, corrected by Holm (1979); NaN stays NaN and is no member of the family.
+
+    Example:
+        >>> holm(np.array([0.01, 0.04, np.nan])).tolist()
+        [0.02, 0.04, nan]
+    """
+    corrected = np.full(len(p_values), np.nan)
+    order = np.argsort(p_values, kind="stable")[: int((~np.isnan(p_values)).sum())]
+    factors = np.arange(len(order), 0, -1)
+    corrected[order] = np.minimum(np.maximum.accumulate(factors * p_values[order]), 1.0)
+    return corrected
+
+
+def detectable(estimate: Estimate, power: float = 0.8, level: float = 0.05) -> float:
+    """Smallest mean that a t test of as many values with the same errors would find, with this power.
+
+    `(t(1 - level / 2) + t(power)) standard error`, with one degree of freedom less than clusters.
+    """
+    if estimate.clusters < 2:
+        return float("nan")
+    from scipy.special import stdtrit
+
+    quantiles = stdtrit(estimate.clusters - 1, np.array([1 - level / 2, power]))
+    return float(quantiles.sum()) * standard_error(estimate)
+
+
+def questions_for(estimate: Estimate, difference: float) -> float:
+    """Number of values, in clusters of the same sizes, with which a difference would be `detectable`."""
+    return float(np.ceil(estimate.n * (detectable(estimate) / difference) ** 2))
+
+
 def in_summary(estimate: Estimate, key: str) -> dict[str, float]:
     """Flat scalars of an estimate; an undefined value has no key.
 
