@@ -92,8 +92,7 @@ def _cell(result: AnalysisResult, method: str, column: str, main: str, below: st
 def macro_table(result: AnalysisResult) -> Table:
     """Means over images of the agreement; without rows where they are the means over questions."""
     heads = ["Method", *numbers.MACRO_COLUMNS]
-    warning = numbers.few_images(result)
-    table = new_table(numbers.MACRO_TITLE, f"{numbers.MACRO_NOTE} {warning}".strip(), heads)
+    table = new_table(numbers.MACRO_TITLE, numbers.MACRO_NOTE, heads)
     for method in numbers.table_rows(result) if numbers.has_macro(result) else ():
         cells = numbers.macro_cells(result, method).values()
         look = QUIET if method in style.BASELINES else ""
