@@ -72,7 +72,14 @@ def test_every_scalar_of_a_real_result_and_of_its_slices_comes_back(tiny_checkpo
     summary |= {f"slice/answer_type/yes/no/{key}": value / 2 for key, value in summary.items()}
     rows = table(summary)
     assert written(rows) == summary
-    assert {row.domain for row in rows} == {"image", "question", "failure", "accuracy", "agreement_with"}
+    assert {row.domain for row in rows} == {
+        "image",
+        "question",
+        "failure",
+        "accuracy",
+        "agreement_with",
+        "paired",
+    }
     assert len({row.key for row in rows}) == len(rows)
 
 

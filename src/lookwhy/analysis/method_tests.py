@@ -88,7 +88,10 @@ def _measures(values: ByQuestion, methods: Sequence[str]) -> list[str]:
     return [
         one
         for one in found
-        if one.split("/")[0] in TESTED and not one.startswith(UNTESTED) and not one.endswith(ENDING)
+        if one.split("/")[0] in TESTED
+        and not one.startswith(UNTESTED)
+        # A normalised area may divide by a difference near 0.
+        and not one.endswith((ENDING, "_normalised"))
     ]
 
 

@@ -11,9 +11,8 @@ from lookwhy.reporting.style import epoch_name
 
 def compare(runs: dict[str, Path]) -> list[Comparison]:
     """Compute paired differences of runs (each against the first), epochs (last against first), methods."""
-    ends = {}
-    for name, run in runs.items():
-        epochs = store.stored_epochs(run)
+    ends, epochs_of = {}, {name: store.stored_epochs(run) for name, run in runs.items()}
+    for name, epochs in epochs_of.items():
         ends[name] = [(epoch, store.load(epochs[epoch]).records) for epoch in (min(epochs), max(epochs))]
     baseline, *others = ends
     base_epoch, base_records = ends[baseline][1]
@@ -26,7 +25,8 @@ def compare(runs: dict[str, Path]) -> list[Comparison]:
         if first != last:
             title = f"{name}: {epoch_name(last)} minus {epoch_name(first)}"
             found.append(Comparison(title, between_analyses(before, after)))
-        methods = between_methods(after)
-        if methods:
+        # Analyses of this version hold the tests of their methods.
+        is_tested = any(key.startswith("paired/") for key in store.load_summary(epochs_of[name][last]))
+        if not is_tested and (methods := between_methods(after)):
             found.append(Comparison(f"{name}, {epoch_name(last)}: methods against each other", methods))
     return found

@@ -23,7 +23,14 @@ from lookwhy.reporting.page.groups import groups_of_runs
 from lookwhy.reporting.page.numbers import Json, curves_of, names_and_colours, numbers_of_run
 from lookwhy.reporting.page.parts import FOLDER, bytes_block, document, escape, json_block
 from lookwhy.reporting.page.pictures import Pictures
-from lookwhy.reporting.page.tables import caveat, macro_table, paired_table, sanity_table, table_one
+from lookwhy.reporting.page.tables import (
+    caveat,
+    macro_table,
+    paired_table,
+    sanity_table,
+    table_one,
+    tests_table,
+)
 from lookwhy.types import AnalysisResult
 
 EXAMPLES = 60
@@ -178,7 +185,7 @@ def _page(runs: list[_PageRun], comparisons: list[Comparison], most: int) -> str
         allowed="img-src data:",
         blocks=blocks,
         paired=caveat([run.last.manifest for run in runs])
-        + (paired_table(comparisons) or "<p>Nothing to compare.</p>"),
+        + (paired_table(comparisons) + _tests(runs) or "<p>Nothing to compare.</p>"),
         tables=_tables(runs) + _sanity(runs),
         fewest=str(FEWEST_IMAGES),
     )
@@ -195,6 +202,16 @@ def _tables(runs: list[_PageRun]) -> str:
             name = f"{run.name}: agreement" if len(runs) > 1 else "Agreement"
             means = macro_table(run.last)
             found += f"<section><h2>{escape(f'{name} at {state}')}</h2>{table}{means}</section>"
+    return found
+
+
+def _tests(runs: list[_PageRun]) -> str:
+    """Paired tests of the methods of each run's last analysis."""
+    found = ""
+    for run in runs:
+        if table := tests_table(run.last):
+            title = f"{run.name}, {style.epoch_name(max(run.folders))}: methods and baselines"
+            found += f"<h3>{escape(title)}</h3>{table}"
     return found
 
 

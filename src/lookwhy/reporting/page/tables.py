@@ -5,12 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from lookwhy.analysis.paired import ACCURACY, CONFIDENCE, RHO, Comparison, Difference
-from lookwhy.reporting import numbers, sanity, style
+from lookwhy.keys import Row
+from lookwhy.reporting import numbers, paired, sanity, style
 from lookwhy.reporting.page.parts import escape, note_line
 from lookwhy.types import AnalysisResult
 
-_MEASURES = {RHO: "Rank correlation ρ", ACCURACY: "VQA accuracy", CONFIDENCE: "Confidence of the answer"}
+_MEASURES = {
+    RHO: "Rank correlation ρ",
+    ACCURACY: "VQA accuracy",
+    CONFIDENCE: "Confidence of the answer",
+    "specificity": "Question-specific ρ",
+    "faithfulness/correlation": "Faithfulness correlation",
+    "faithfulness/deletion_patch": "Deletion",
+    "faithfulness/insertion_patch": "Insertion",
+    "localisation/mass_accuracy": "Mass accuracy",
+    "localisation/rank_accuracy": "Rank accuracy",
+    "localisation/pointing_game": "Pointing game",
+}
 
 
 def table_one(result: AnalysisResult, note: bool) -> str:
@@ -87,6 +101,30 @@ def paired_table(comparisons: list[Comparison]) -> str:
     return found
 
 
+def tests_table(result: AnalysisResult) -> str:
+    """Paired tests of the methods of one analysis; empty without any."""
+    columns = paired.columns(result)
+    if not columns:
+        return ""
+    heads = ["First minus second", *columns.values()]
+    rows = []
+    for pair in paired.pairs(result):
+        cells = [_tested(pair.differences.get(measure)) for measure in columns]
+        rows.append(_row(escape(pair.name), cells, heads))
+    table = _table(heads, rows, paired.TITLE)
+    return f'<div class="tests">{table}</div>' + note_line(paired.note(result, "Bold"))
+
+
+def _tested(row: Row | None) -> str:
+    if row is None or row.value is None:
+        return numbers.NOTHING
+    value = f"<strong>{_signed(row.value)}</strong>" if paired.is_significant(row) else _signed(row.value)
+    if row.ci_low is None or row.ci_high is None:
+        return value
+    ends = ", ".join(_signed(end, "{:+.2f}") for end in (row.ci_low, row.ci_high))
+    return f"{value}<small>[{ends}]</small>"
+
+
 def caveat(manifests: Sequence[Mapping[str, Any]]) -> str:
     """A warning for runs whose rank correlations were measured in different ways; else empty."""
     plans = [manifest.get("plan") or {} for manifest in manifests]
@@ -101,13 +139,12 @@ def caveat(manifests: Sequence[Mapping[str, Any]]) -> str:
 def _difference_row(difference: Difference, heads: list[str]) -> str:
     found = difference.estimate
     known = found.ci_low == found.ci_low
-    apart = found.excludes(0.0)
-    value = f"<strong>{_signed(found.mean)}</strong>" if apart else _signed(found.mean)
+    value = f"<strong>{_signed(found.mean)}</strong>" if difference.is_significant else _signed(found.mean)
     interval = f"[{_signed(found.ci_low)}, {_signed(found.ci_high)}]" if known else numbers.NOTHING
     left_out = [(found.n_undefined, "undefined"), (difference.unmatched, "unmatched")]
     cells = [
         value,
-        _small(interval, "excludes 0" if apart else ""),
+        _small(interval, _p(difference.p_holm)),
         _small(str(found.n), ", ".join(f"{many} {why}" for many, why in left_out if many)),
     ]
     name, sides = _MEASURES[difference.measure], [difference.second, difference.first]
@@ -116,8 +153,15 @@ def _difference_row(difference: Difference, heads: list[str]) -> str:
     return _row(escape(name), cells, heads)
 
 
-def _signed(value: float) -> str:
-    text = f"{value:+.3f}"
+def _p(value: float) -> str:
+    """A p-value in words; empty if it is undefined."""
+    if np.isnan(value):
+        return ""
+    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
+
+
+def _signed(value: float, form: str = "{:+.3f}") -> str:
+    text = form.format(value)
     # A tiny negative mean is shown as zero, without its sign.
     return text[1:] if not text.strip("+-0.") else text.replace("-", "−")
 

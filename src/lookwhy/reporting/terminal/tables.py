@@ -20,6 +20,7 @@ from lookwhy.reporting.numbers import NOTHING, number
 from lookwhy.reporting.terminal.believe import believe_tables, words_faithfulness_table
 from lookwhy.reporting.terminal.cells import BAD, BEST, GOOD, MARK, QUIET, WIDE, best, mark, new_table, star
 from lookwhy.reporting.terminal.modality import modality_table
+from lookwhy.reporting.terminal.paired import paired_tables
 from lookwhy.reporting.terminal.sanity import sanity_table
 from lookwhy.types import AnalysisResult
 
@@ -229,6 +230,8 @@ def print_tables(result: AnalysisResult, console: Console) -> None:
     macro = [table] if (table := macro_table(result)).row_count else []
     for part in (*table_one(result, console.width), *macro, *believe_tables(result, console.width)):
         console.print(part)
+    for table in paired_tables(result, console.width):
+        console.print(table)
     if (card := sanity_table(result)).row_count:
         console.print(card)
     words = words_table(result), words_faithfulness_table(result), modality_table(result)

@@ -1,0 +1,71 @@
+"""Paired tests of the methods for the terminal."""
+
+from __future__ import annotations
+
+import re
+
+from rich.table import Table
+from rich.text import Text
+
+from lookwhy.keys import Row
+from lookwhy.reporting import paired
+from lookwhy.reporting.numbers import NOTHING
+from lookwhy.reporting.terminal.cells import MARK, QUIET, WIDE, new_table, star
+from lookwhy.types import AnalysisResult
+
+_HEADS = {
+    "Question-specific": "Question-\nspecific",
+    "Faithfulness": "Faithful-\nness",
+    "Pointing game": "Pointing\ngame",
+}
+"""Heads of two lines."""
+
+
+def paired_tables(result: AnalysisResult, width: int = WIDE) -> list[Table]:
+    """Differences between methods, and from baselines, by measure; empty without tests.
+
+    Below a `width` of `WIDE` characters, the last measures are a table of their own.
+    """
+    heads = paired.columns(result)
+    if not heads:
+        return []
+    names = [*heads]
+    parts = [names] if width >= WIDE or len(names) < 5 else [names[:5], names[5:]]
+    note = paired.note(result, MARK)
+    return [
+        _table(result, some, note if some is parts[-1] else "", number) for number, some in enumerate(parts)
+    ]
+
+
+def _table(result: AnalysisResult, measures: list[str], note: str, part: int) -> Table:
+    table = new_table(paired.TITLE if not part else f"{paired.TITLE}, continued", note)
+    table.padding = (0, 0, 0, 0)
+    table.add_column("\nFirst minus second", min_width=15, max_width=24)
+    heads = paired.columns(result)
+    for measure in measures:
+        table.add_column(_HEADS.get(heads[measure], f"\n{heads[measure]}"), justify="right", no_wrap=True)
+    before = ""
+    for pair in paired.pairs(result):
+        second = pair.second if pair.second in paired.SECONDS else ""
+        if second != before:
+            table.add_section()
+        before = second
+        cells = [_cell(pair.differences.get(measure)) for measure in measures]
+        table.add_row(pair.name, *cells)
+    return table
+
+
+def _cell(row: Row | None) -> Text:
+    if row is None or row.value is None:
+        return Text(NOTHING)
+    text = star(paired.is_better(row)) if paired.is_significant(row) else Text()
+    text.append(short(row.value, "{:+.3f}"))
+    if row.ci_low is not None and row.ci_high is not None:
+        text.append(f"\n{short(row.ci_low)}–{short(row.ci_high)}", style=QUIET)
+    return text
+
+
+def short(value: float, form: str = "{:.2f}") -> str:
+    """A number without the zero before its point: "+.024"."""
+    text = re.sub(r"^([+-]?)0\.", r"\1.", form.format(value))
+    return text.lstrip("+-") if not text.strip("+-.0") else text
