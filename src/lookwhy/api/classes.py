@@ -19,6 +19,7 @@ from lookwhy.api.arguments import PATH, TEXT, check
 from lookwhy.errors import LookwhyError
 from lookwhy.files import sha256_file
 from lookwhy.models.answering import Answers
+from lookwhy.reporting.cautions import cautions
 from lookwhy.reporting.figures import catalogue
 from lookwhy.reporting.figures.explanation import explanation_figure, write_explanation
 from lookwhy.towers.recipe import Picture, rgb_of
@@ -185,6 +186,11 @@ class Analysis(AnalysisResult):
     def table(self) -> list[keys.Row]:
         """All measurements as rows; `pandas.DataFrame(result.table())` makes a table of them."""
         return keys.table(self.summary)
+
+    @property
+    def warnings(self) -> list[str]:
+        """At most five lines that a reader must know before quoting a number."""
+        return cautions(self)
 
     def figure(self, name: str, question: int | None = None) -> Figure:
         """Draw a figure of the analysis.

@@ -17,6 +17,7 @@ from lookwhy.errors import LookwhyError
 from lookwhy.files import atomic_path, sha256_file, writing
 from lookwhy.progress import progress
 from lookwhy.reporting import reading, sanity, style
+from lookwhy.reporting.cautions import TITLE, cautions
 from lookwhy.reporting.numbers import table_note
 from lookwhy.reporting.page import examples as browser
 from lookwhy.reporting.page.groups import groups_of_runs
@@ -186,6 +187,7 @@ def _page(runs: list[_PageRun], comparisons: list[Comparison], most: int) -> str
         blocks=blocks,
         paired=caveat([run.last.manifest for run in runs])
         + (paired_table(comparisons) + _tests(runs) or "<p>Nothing to compare.</p>"),
+        cautions=_cautions(runs),
         tables=_tables(runs) + _sanity(runs),
         fewest=str(FEWEST_IMAGES),
     )
@@ -203,6 +205,16 @@ def _tables(runs: list[_PageRun]) -> str:
             means = macro_table(run.last)
             found += f"<section><h2>{escape(f'{name} at {state}')}</h2>{table}{means}</section>"
     return found
+
+
+def _cautions(runs: list[_PageRun]) -> str:
+    """What a reader must know before quoting a number of each run; empty if there is nothing."""
+    found = ""
+    for run in runs:
+        lines = "".join(f"<li>{escape(line)}</li>" for line in cautions(run.last))
+        name = f"<h3>{escape(run.name)}</h3>" if len(runs) > 1 else ""
+        found += f"{name}<ul>{lines}</ul>" if lines else ""
+    return f'<section id="cautions"><h2>{escape(TITLE)}</h2>{found}</section>' if found else ""
 
 
 def _tests(runs: list[_PageRun]) -> str:

@@ -14,7 +14,7 @@ from lookwhy.types import AnalysisResult
 
 WIDE = 100
 """Width in characters that the widest tables need; on a narrower terminal they are split into two."""
-GOOD, BAD, BEST, QUIET = "green", "red", "bold", "dim"
+GOOD, BAD, BEST, QUIET, CAUTION = "green", "red", "bold", "dim", "bold yellow"
 
 
 def best(result: AnalysisResult, keys: Mapping[str, str], lowest: bool = False) -> set[str]:

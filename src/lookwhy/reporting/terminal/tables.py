@@ -16,9 +16,22 @@ from rich.text import Text
 from lookwhy.errors import printable
 from lookwhy.keys import Row
 from lookwhy.reporting import numbers, reading, style
+from lookwhy.reporting.cautions import TITLE, cautions
 from lookwhy.reporting.numbers import NOTHING, number
 from lookwhy.reporting.terminal.believe import believe_tables, words_faithfulness_table
-from lookwhy.reporting.terminal.cells import BAD, BEST, GOOD, MARK, QUIET, WIDE, best, mark, new_table, star
+from lookwhy.reporting.terminal.cells import (
+    BAD,
+    BEST,
+    CAUTION,
+    GOOD,
+    MARK,
+    QUIET,
+    WIDE,
+    best,
+    mark,
+    new_table,
+    star,
+)
 from lookwhy.reporting.terminal.modality import modality_table
 from lookwhy.reporting.terminal.paired import paired_tables
 from lookwhy.reporting.terminal.sanity import sanity_table
@@ -226,7 +239,15 @@ def report_console() -> Console:
 
 
 def print_tables(result: AnalysisResult, console: Console) -> None:
-    """Print every table that has a row; an empty Table 1 is printed, too, with the reason."""
+    """Print every table that has a row; an empty Table 1 is printed, too, with the reason.
+
+    Above them stands what a reader must know before quoting a number.
+    """
+    if lines := cautions(result):
+        console.print(Text(f"{TITLE}:", style="bold"))
+        for line in lines:
+            console.print(Text("! ", style=CAUTION).append(line, style="default"))
+        console.print()
     macro = [table] if (table := macro_table(result)).row_count else []
     for part in (*table_one(result, console.width), *macro, *believe_tables(result, console.width)):
         console.print(part)
