@@ -15,9 +15,9 @@ A key in `summary.json` names the parts of a measurement, separated by slashes::
     modality/text_share
     slice/<by>/<value>/<any key above>
 
-Further values of a measurement add an ending to its key: `/ci_low`, `/ci_high`, `/n`, `/n_undefined` or
-`/expected`. A type or the value of a slice may contain a slash ("yes/no"), so splitting a key at every slash
-would be wrong.
+Further values of a measurement add an ending to its key: `/ci_low`, `/ci_high`, `/n`, `/n_undefined`,
+`/expected` or `/p`. A type or the value of a slice may contain a slash ("yes/no"), so splitting a key at
+every slash would be wrong.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-FIELDS = ("ci_low", "ci_high", "n", "n_undefined", "expected")
+FIELDS = ("ci_low", "ci_high", "n", "n_undefined", "expected", "p")
 """Endings of the keys of a measurement's further values."""
 
 _BY_METHOD = ("image", "question", "failure", "selective")
@@ -50,6 +50,7 @@ class Row:
         n: number of questions (or words) behind the value; None where it is not counted.
         n_undefined: number of questions left out because their value is undefined.
         expected: the value that chance would give.
+        p: p-value of its test; None without one.
     """
 
     domain: str
@@ -63,6 +64,7 @@ class Row:
     n: float | None = None
     n_undefined: float | None = None
     expected: float | None = None
+    p: float | None = None
 
     @property
     def key(self) -> str:

@@ -90,7 +90,8 @@ RECORD_COLUMNS = pa.schema([
 """Columns of records.parquet. A value is null if its column does not apply to the method: `rho` for a
 question method, `top_word` for an image method, `flips` for a method that removes nothing. `TEXT_IDS` are
 further columns of data whose ids are text; `question_id` and `image_id` are numbers in their place. Each
-measure of faithfulness and localisation is a further column of float64, "localisation_mass_accuracy"."""
+measure of faithfulness and localisation is a further column of float64, "localisation_mass_accuracy". So are
+`entropy` (nats) and `margin` of the model's answers, which analyses of earlier versions lack."""
 _NEVER_NULL = ("question_id", "image_id", "domain", "method")
 
 

@@ -44,8 +44,8 @@ def errors_by_coverage(
 ) -> Float[np.ndarray, " counts"]:
     """Sum of the errors of the k highest scores, k = 0 .. N.
 
-    For equal scores the result is the mean over all their orders: each of these questions counts as their mean
-    error.
+    For equal scores the result is the mean over all their orders: each of these questions counts as their
+    mean error.
     """
     values, tie = np.unique(-score, return_inverse=True)
     mean = np.bincount(tie, weights=error, minlength=len(values)) / np.bincount(tie)

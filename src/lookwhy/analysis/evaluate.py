@@ -24,9 +24,15 @@ from lookwhy.analysis.paired import Records
 from lookwhy.analysis.part_of_speech import group_of, most_important_by_group, most_important_word
 from lookwhy.analysis.plan import AnalysisPlan
 from lookwhy.analysis.questions import QuestionRecord
+from lookwhy.analysis.selective import Outcomes
 from lookwhy.analysis.statistics import Estimate, clustered_mean, in_summary
 from lookwhy.analysis.together import with_agreement
 from lookwhy.types import AnalysisResult, Curve, ImportanceMaps
+
+CERTAINTY = {"confidence": 1.0, "entropy": -1.0, "margin": 1.0}
+"""Scores of selective prediction without any fit, and the sign that makes a higher one more certain."""
+FAILURE = "failure prediction"
+"""Name of the failure prediction among the excluded items of a manifest."""
 
 
 def evaluate(
@@ -195,20 +201,25 @@ def _failure(
 ) -> tuple[dict[str, float], dict[str, Curve]]:
     accuracy = np.array([one.accuracy for one in questions])
     known = ~np.isnan(accuracy)
-    confidence = np.array([one.confidence for one in questions])
-    summary: dict[str, float] = {}
-    curves: dict[str, Curve] = {}
-    for name, features in failure_features(maps, confidence).items():
-        correct = accuracy[known] >= plan.correct_above
-        result = predict_failure(features[known], correct, image_ids[known], plan.folds, plan.seed)
-        summary[f"failure/{name}/n"] = float(result.n)
-        if result.reason:
-            excluded[f"failure/{name}: {result.reason}"] = result.n
-            continue
-        for key in ("accuracy", "majority_accuracy", "auroc", "aurc"):
-            summary[f"failure/{name}/{key}"] = getattr(result, key)
-        curves |= {f"failure/{name}/{key}": curve for key, curve in result.curves.items()}
-    return summary, curves
+    columns = {name: np.array([getattr(one, name) for one in questions]) for name in CERTAINTY}
+    features = failure_features(maps, columns["confidence"])
+    # A low entropy is a certain answer. Records without entropy and margin have NaN.
+    certainty = {
+        name: CERTAINTY[name] * one[known] for name, one in columns.items() if not np.isnan(one).any()
+    }
+    result = predict_failure(
+        {name: one[known] for name, one in features.items()},
+        certainty,
+        Outcomes(accuracy[known], accuracy[known] >= plan.correct_above),
+        image_ids[known],
+        plan.folds,
+        plan.bootstrap_samples,
+        plan.seed,
+    )
+    if result.reason:
+        _count(excluded, f"{FAILURE}: {result.reason}", int(known.sum()))
+    counted = {f"failure/{name}/n": float(known.sum()) for name in features}
+    return counted | result.summary, result.curves
 
 
 def _examples(

@@ -1,16 +1,16 @@
 """Selective prediction: what a score is worth that tells which answers to trust.
 
 The questions are accepted by decreasing score. Coverage is the share of the questions that are accepted, risk
-the mean error of their answers (Geifman & El-Yaniv 2017). There are two errors: `soft` is 1 minus the official
-accuracy, as in Whitehead et al. 2022; `binary` is 1 for an answer that does not count as right. Equal scores
-are accepted together, or, where each question counts by itself, in the mean over their orders.
+the mean error of their answers (Geifman & El-Yaniv 2017). There are two errors: `soft` is 1 minus the
+official accuracy, as in Whitehead et al. 2022; `binary` is 1 for an answer that does not count as right.
+Equal scores are accepted together, or, where each question counts by itself, in the mean over their orders.
 
 Every measure is a function of how often each question occurs, so a bootstrap over images is one more axis.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,9 +33,7 @@ Measures = dict[str, Float[np.ndarray, " S"]]
 """Values of each measure in each sample."""
 
 
-def coverage_at_risk(
-    score: Float[np.ndarray, " N"], accuracy: Float[np.ndarray, " N"], risk: float
-) -> float:
+def coverage_at_risk(score: Float[np.ndarray, " N"], accuracy: Float[np.ndarray, " N"], risk: float) -> float:
     """Largest coverage, 0..1, at which the mean of 1 - accuracy is at most `risk` (Whitehead et al. 2022).
 
     Questions of equal score are accepted or left out together. 0 if no coverage has so low a risk.
@@ -44,7 +42,7 @@ def coverage_at_risk(
         >>> coverage_at_risk(np.array([0.9, 0.8, 0.3, 0.2]), np.array([1.0, 1.0, 0.0, 1.0]), 0.25)
         1.0
     """
-    return float(_Errors(_Accepted(score, np.ones((len(score), 1))), 1 - accuracy).coverage(risk)[0])
+    return float(_Errors(_Ranking(score, np.ones((len(score), 1))), 1 - accuracy).coverage(risk)[0])
 
 
 def effective_reliability(
@@ -71,7 +69,7 @@ def area_under_risk_coverage(score: Float[np.ndarray, " N"], accuracy: Float[np.
         >>> area_under_risk_coverage(np.array([0.9, 0.5]), np.array([1.0, 0.0]))
         0.25
     """
-    return float(_Errors(_Accepted(score, np.ones((len(score), 1))), 1 - accuracy).aurc[0])
+    return float(_Errors(_Ranking(score, np.ones((len(score), 1))), 1 - accuracy).aurc[0])
 
 
 def best_threshold(score: Float[np.ndarray, " N"], accuracy: Float[np.ndarray, " N"], cost: float) -> float:
@@ -127,7 +125,7 @@ class Outcomes:
         return {"soft": 1 - self.accuracy, "binary": 1.0 - self.correct}
 
 
-class _Accepted:
+class _Ranking:
     """Questions by decreasing score in each sample; those of equal score are one group.
 
     Attributes:
@@ -164,7 +162,7 @@ class _Errors:
         total: sum down to each group, itself included.
     """
 
-    def __init__(self, accepted: _Accepted, error: Float[np.ndarray, " N"]) -> None:
+    def __init__(self, accepted: _Ranking, error: Float[np.ndarray, " N"]) -> None:
         self._accepted = accepted
         self.each = accepted.within(error)
         self.total = np.cumsum(self.each, axis=0)
@@ -173,8 +171,8 @@ class _Errors:
     def aurc(self) -> Float[np.ndarray, " S"]:
         """Mean over k of the risk among the k highest scores, mean over the orders of equal ones.
 
-        In a group of W questions with E errors, after W0 with E0, there are E0 + j E / W errors after its j-th
-        question. The sum over j of these divided by W0 + j has a closed form by `steps`.
+        In a group of W questions with E errors, after W0 with E0, there are E0 + j E / W errors after its
+        j-th question. The sum over j of these divided by W0 + j has a closed form by `steps`.
         """
         size, count = self._accepted.size, self._accepted.count
         offset = self.total - self.each / np.maximum(size, 1) * count
@@ -196,9 +194,7 @@ class _Errors:
 
 def best_areas(outcomes: Outcomes, times: Times) -> Measures:
     """The smallest possible AURC by error: that of a score that ranks as the errors do."""
-    return {
-        name: _Errors(_Accepted(-error, times), error).aurc for name, error in outcomes.errors.items()
-    }
+    return {name: _Errors(_Ranking(-error, times), error).aurc for name, error in outcomes.errors.items()}
 
 
 def ranking_measures(
@@ -206,12 +202,12 @@ def ranking_measures(
 ) -> Measures:
     """Measures of the order that a score puts the questions in.
 
-    `auroc` (Mann-Whitney, equal scores count half), and by error, `_soft` and `_binary`: `aurc`; `e_aurc`, the
-    same minus the smallest possible (`best_areas`; Geifman et al. 2019); `augrc`, the mean over k of the errors
-    among the k highest scores divided by N (Traub et al. 2024); `coverage_at_<r>_percent_risk`, which needs at
-    least 100 / r questions: with fewer, a single error is above the risk.
+    `auroc` (Mann-Whitney, equal scores count half), and by error, `_soft` and `_binary`: `aurc`; `e_aurc`,
+    the same minus the smallest possible (`best_areas`; Geifman et al. 2019); `augrc`, the mean over k of the
+    errors among the k highest scores divided by N (Traub et al. 2024); `coverage_at_<r>_percent_risk`, which
+    needs at least 100 / r questions: with fewer, a single error is above the risk.
     """
-    accepted = _Accepted(score, times)
+    accepted = _Ranking(score, times)
     found: Measures = {}
     for name, error in outcomes.errors.items():
         errors = _Errors(accepted, error)
@@ -229,15 +225,13 @@ def ranking_measures(
     return found
 
 
-def probability_measures(
-    probability: Float[np.ndarray, " N"], outcomes: Outcomes, times: Times
-) -> Measures:
+def probability_measures(probability: Float[np.ndarray, " N"], outcomes: Outcomes, times: Times) -> Measures:
     """Measures of a probability of being right.
 
-    `ece`: expected calibration error in `BINS` bins of equal width; `ece_equal_mass`: in as many bins of an equal
-    number of questions (equal probabilities stay in one bin); `brier`: mean squared error; `accuracy`: share of
-    questions for which 0.5 or more means right; `accuracy_gain`: that minus the share of the more frequent
-    outcome, which is always chosen without any features.
+    `ece`: expected calibration error in `BINS` bins of equal width; `ece_equal_mass`: in as many bins of an
+    equal number of questions (equal probabilities stay in one bin); `brier`: mean squared error; `accuracy`:
+    share of questions for which 0.5 or more means right; `accuracy_gain`: that minus the share of the more
+    frequent outcome, which is always chosen without any features.
     """
     correct, n = outcomes.correct, times.sum(0)
     error = correct - probability
@@ -257,13 +251,15 @@ def probability_measures(
 def errors_if_calibrated(probability: Float[np.ndarray, " N"], seed: int) -> dict[str, float]:
     """Mean `ece` and `ece_equal_mass` of outcomes drawn with just these probabilities.
 
-    A calibration error is never negative, so the noise of its bins adds to it, and more so for fewer questions.
-    These are the values that remain without any miscalibration.
+    A calibration error is never negative, so the noise of its bins adds to it, and more so for fewer
+    questions. These are the values that remain without any miscalibration.
     """
     drawn = np.random.default_rng(seed).random((len(probability), CALIBRATED_DRAWS)) < probability[:, None]
     error = drawn - probability[:, None]
     places = {"ece": equal_width(probability), "ece_equal_mass": _equal_mass(probability)}
-    return {name: float(np.abs(_members(one) @ error).sum(0).mean() / len(error)) for name, one in places.items()}
+    return {
+        name: float(np.abs(_members(one) @ error).sum(0).mean() / len(error)) for name, one in places.items()
+    }
 
 
 def equal_width(probability: Float[np.ndarray, " N"]) -> Int64[np.ndarray, " N"]:
@@ -284,6 +280,11 @@ def _bin_errors(
     place: Int64[np.ndarray, " N"], error: Float[np.ndarray, " N"], times: Times
 ) -> Float[np.ndarray, " S"]:
     return np.abs((_members(place) * error) @ times).sum(0) / times.sum(0)
+
+
+def mean_of_splits(splits: Sequence[Measures]) -> Measures:
+    """Mean of each measure over the splits of a cross-validation."""
+    return {key: np.mean([one[key] for one in splits], axis=0) for key in splits[0]}
 
 
 def reliability_by_question(
@@ -312,14 +313,17 @@ def reliability_by_question(
 
 
 def risk_at(
-    score: Float[np.ndarray, " N"], error: Float[np.ndarray, " N"], times: Times, places: Int64[np.ndarray, " P"]
+    score: Float[np.ndarray, " N"],
+    error: Float[np.ndarray, " N"],
+    times: Times,
+    places: Int64[np.ndarray, " P"],
 ) -> Float[np.ndarray, "P S"]:
     """Risk among the questions whose score is among the k highest of the data, for each k of `places`.
 
     The threshold is that of the data also in the other samples. Within a tie, its questions count in part.
     """
-    accepted = _Accepted(score, times)
-    first = _Accepted(score, np.ones((len(score), 1)))
+    accepted = _Ranking(score, times)
+    first = _Ranking(score, np.ones((len(score), 1)))
     ends = first.count[:, 0]
     group = np.searchsorted(ends, places)
     part = ((places - (ends - first.size[:, 0])[group]) / first.size[group, 0])[:, None]
