@@ -248,7 +248,7 @@ def test_the_measures_of_unfitted_scores_come_from_the_records_alone(folder, nam
                 values = [effective_reliability(score[others], accuracy[others], t, cost) for t in tried]
                 threshold = tried[int(np.argmax(np.round(values, 9)))]
                 gained += len(own) / n * effective_reliability(score[own], accuracy[own], threshold, cost)
-        expected[f"effective_reliability_{cost}"] = gained / SPLITS
+        expected[f"effective_reliability_{cost:.0f}"] = gained / SPLITS
     for measure, value in expected.items():
         assert summary[f"{key}/{measure}"] == pytest.approx(value), measure
     assert summary[f"{key}/auroc/ci_low"] < summary[f"{key}/auroc"] < summary[f"{key}/auroc/ci_high"]

@@ -231,7 +231,7 @@ def _draws(
                 ]
             mean = mean_of_splits(found)
             reliability = gains[name] @ times / times.sum(0)
-            mean |= {f"effective_reliability_{c}": row for c, row in zip(COSTS, reliability, strict=True)}
+            mean |= {f"effective_reliability_{c:.0f}": row for c, row in zip(COSTS, reliability, strict=True)}
             parts[name].append(mean)
     return {
         name: {key: np.concatenate([part[key] for part in found]) for key in found[0]}

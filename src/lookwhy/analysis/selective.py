@@ -20,7 +20,7 @@ from lookwhy.analysis.statistics import MOST_DRAWN
 
 RISKS = (1, 5, 10, 20)
 """Risks in percent at which coverage is measured."""
-COSTS = (1, 10, 100)
+COSTS = (1.0, 10.0, 100.0)
 """Costs of a wrong answer in effective reliability, where a right answer gains 1."""
 BINS = 15
 """Number of bins of calibration, and of its error."""
