@@ -16,7 +16,7 @@ from lookwhy.analysis.agreement import (
     random_maps,
     summarise,
 )
-from lookwhy.analysis.failure import failure_features, predict_failure
+from lookwhy.analysis.failure import EXCLUDED, failure_features, predict_failure
 from lookwhy.analysis.localisation import area, localisation
 from lookwhy.analysis.meter import PointsOf, Values, mean_curves, minus_random
 from lookwhy.analysis.modality import MODALITY, by_type
@@ -31,8 +31,6 @@ from lookwhy.types import AnalysisResult, Curve, ImportanceMaps
 
 CERTAINTY = {"confidence": 1.0, "entropy": -1.0, "margin": 1.0}
 """Scores of selective prediction without any fit, and the sign that makes a higher one more certain."""
-FAILURE = "failure prediction"
-"""Name of the failure prediction among the excluded items of a manifest."""
 
 
 def evaluate(
@@ -217,7 +215,7 @@ def _failure(
         plan.seed,
     )
     if result.reason:
-        _count(excluded, f"{FAILURE}: {result.reason}", int(known.sum()))
+        _count(excluded, f"{EXCLUDED}: {result.reason}", int(known.sum()))
     counted = {f"failure/{name}/n": float(known.sum()) for name in features}
     return counted | result.summary, result.curves
 

@@ -45,6 +45,8 @@ FEWEST_IMAGES = 10
 """Smallest number of images: a bootstrap over fewer has intervals that are too narrow."""
 CURVE_POINTS = 50
 """Points of a risk-coverage curve with a band."""
+EXCLUDED = "failure prediction"
+"""Name of the failure prediction among the excluded items of a manifest."""
 CONFIDENCE = "confidence"
 BOTH = "confidence_and_all"
 """Feature set of the confidence and all explanations."""

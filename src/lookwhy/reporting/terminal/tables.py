@@ -17,8 +17,9 @@ from lookwhy.errors import printable
 from lookwhy.reporting import numbers, reading, style
 from lookwhy.reporting.numbers import NOTHING, number
 from lookwhy.reporting.terminal.believe import believe_tables, words_faithfulness_table
-from lookwhy.reporting.terminal.cells import BAD, BEST, GOOD, MARK, QUIET, WIDE, best, mark, new_table
+from lookwhy.reporting.terminal.cells import BEST, MARK, QUIET, WIDE, best, mark, new_table
 from lookwhy.reporting.terminal.modality import modality_table
+from lookwhy.reporting.terminal.selective import failure_tables
 from lookwhy.types import AnalysisResult
 
 _COLUMNS = {
@@ -35,14 +36,6 @@ _TESTED = {"Rank correlation": "rank_correlation", "Question-specific": "specifi
 """Measures whose best method is bold and whose interval is marked if it excludes 0."""
 _CONTROLS = ("Mean map", "Other question", "Other image")
 _OWN = ("Rank correlation", "Question-specific", "n (undefined)", "Paper")
-_MEASURES = {
-    "accuracy": ("Accuracy", "{:.1%}"),
-    "majority_accuracy": ("Always the more frequent", "{:.1%}"),
-    "auroc": ("AUROC", "{:.3f}"),
-    "aurc": ("AURC", "{:.3f}"),
-    "n": ("n", "{:.0f}"),
-}
-"""Head and format of each measure of the failure predictor."""
 _MOST_TYPES = 10
 """Largest number of question types in the table of accuracies."""
 
@@ -105,33 +98,6 @@ def words_table(result: AnalysisResult) -> Table:
         shares = [mark.append(number(result, key, "{:.1%}")) for mark, key in zip(marks, keys, strict=True)]
         chance = first([f"{key}/expected" for key in keys], "{:.1%}")
         table.add_row(style.in_words(group), *shares, chance, first([f"{key}/n" for key in keys], "{:.0f}"))
-    return table
-
-
-def failure_table(result: AnalysisResult) -> Table:
-    """How well the failure predictor tells right from wrong answers, by the features that it sees."""
-    table = new_table(
-        "Predicting whether the answer is right",
-        "Cross-validated. Bold: the best. AURC: area under the risk-coverage curve, lower is better. "
-        f"Paper: {numbers.PAPER_FAILURE} accuracy (Goyal et al. 2016, VQA v1).",
-        ["The predictor sees", *(head for head, _ in _MEASURES.values())],
-        max_width=14,
-    )
-    names = reading.feature_sets(result)
-    bold = {
-        measure: best(result, {name: f"failure/{name}/{measure}" for name in names}, measure == "aurc")
-        for measure in ("accuracy", "auroc", "aurc")
-    }
-    for name in names:
-        cells = {}
-        for measure, (_, form) in _MEASURES.items():
-            look = BEST if name in bold.get(measure, ()) else ""
-            cells[measure] = Text(number(result, f"failure/{name}/{measure}", form), style=look)
-        get = result.summary.get
-        accuracy, majority = get(f"failure/{name}/accuracy"), get(f"failure/{name}/majority_accuracy")
-        if accuracy is not None and majority is not None and accuracy != majority:
-            cells["accuracy"].stylize(GOOD if accuracy > majority else BAD)
-        table.add_row(style.in_words(name), *cells.values())
     return table
 
 
@@ -207,6 +173,6 @@ def print_tables(result: AnalysisResult, console: Console) -> None:
     for part in (*table_one(result, console.width), *believe_tables(result, console.width)):
         console.print(part)
     words = words_table(result), words_faithfulness_table(result), modality_table(result)
-    for table in (*words, failure_table(result), accuracy_table(result)):
-        if table.row_count:
-            console.print(table)
+    for part in (*words, *failure_tables(result), accuracy_table(result)):
+        if isinstance(part, Text) or part.row_count:
+            console.print(part)
