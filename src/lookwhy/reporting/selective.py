@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lookwhy.analysis.failure import BOTH, EXCLUDED
+from lookwhy.analysis.failure import BOTH as BOTH
+from lookwhy.analysis.failure import EXCLUDED
 from lookwhy.reporting import reading
 from lookwhy.reporting.numbers import NOTHING, number
 from lookwhy.types import AnalysisResult
@@ -109,11 +110,11 @@ def increment_note(result: AnalysisResult) -> str:
     if p is None:
         return ""
     if p > LEVEL:
-        answer = "no increment is seen"
+        answer = "no increment of the AUROC is seen"
     elif low is not None and low > 0:
-        answer = "yes"
+        answer = "the AUROC grows"
     else:
-        answer = "they tell more than noise would, but the prediction gains nothing certain"
+        answer = "they tell more than noise would, but no certain increment of the AUROC is seen"
     parts = [_increment(result, "auroc", "AUROC"), _increment(result, "aurc_soft", "AURC")]
     return (
         f"Do the explanations add to the confidence? With these questions, {answer}: {'; '.join(parts)}. "
