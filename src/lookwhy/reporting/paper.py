@@ -103,9 +103,9 @@ def _lines(found: Mapping[str, Any], result: AnalysisResult, folder: Path) -> It
     yield "## Failure prediction\n"
     yield from _failure(result)
     yield (
-        f"\nThe paper: {numbers.PAPER_FAILURE} accuracy (section 4.2), without the majority there, so its gain "
-        "is unknown. Cross-validated, no image on both sides. Majority: always the more frequent outcome; "
-        f"gain: accuracy above it. {selective.increment_note(result)}\n\n"
+        f"\nThe paper: {numbers.PAPER_FAILURE} accuracy (section 4.2), without the majority there, so its "
+        "gain is unknown. Cross-validated, no image on both sides. Majority: always the more frequent "
+        f"outcome; gain: accuracy above it. {selective.increment_note(result)}\n\n"
         "![Failure prediction](figures/failure_prediction.png)\n"
     )
     yield "## Accuracy in percent\n"

@@ -68,9 +68,9 @@ def scores(result: AnalysisResult) -> list[str]:
     return [name for name in SCORES if name in found] + sorted(found - set(SCORES))
 
 
-def measured(result: AnalysisResult, measures: Sequence[Measure]) -> list[Measure]:
-    """The measures that some score has a value of."""
-    found = {row.measure for row in reading.rows(result, "selective") if row.value is not None}
+def measured(result: AnalysisResult, domain: str, measures: Sequence[Measure]) -> list[Measure]:
+    """The measures that some score, or feature set, of the domain has a value of."""
+    found = {row.measure for row in reading.rows(result, domain) if row.value is not None}
     return [one for one in measures if one.key in found]
 
 
@@ -118,7 +118,7 @@ def increment_note(result: AnalysisResult) -> str:
     parts = [_increment(result, "auroc", "AUROC"), _increment(result, "aurc_soft", "AURC")]
     return (
         f"Do the explanations add to the confidence? With these questions, {answer}: {'; '.join(parts)}. "
-        "By chance: of explanations that were permuted over images, which the regression learns in vain."
+        "By chance: with explanations that were permuted over images, which the regression learns in vain."
     )
 
 

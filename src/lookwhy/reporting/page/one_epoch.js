@@ -165,7 +165,7 @@ function measuresTable(label, first, columns, found, named) {
     const text = (value) => (digits === null ? number(value, 3) : percent(value, digits));
     const [value, low, high, chance] = one[key] ?? [];
     if (!known(value)) return "–";
-    const between = known(low) && known(high) ? ` [${text(low)}, ${text(high)}]` : "";
+    const between = known(low) && known(high) ? ` [${text(low)},\u00a0${text(high)}]` : "";
     return text(value) + (known(chance) ? ` (${text(chance)})` : "") + between;
   };
   return table({ class: "stacks", "aria-label": label }, [first, ...shown.map((one) => one.head)],

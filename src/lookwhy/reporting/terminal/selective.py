@@ -26,7 +26,7 @@ def failure_tables(result: AnalysisResult) -> list[Table | Text]:
         ("Selective prediction: which answers to trust", selective.RANKING, selective.ranking_note(result)),
         ("What answering is worth, and calibration", selective.WORTH, selective.worth_note()),
     ):
-        found.append(_table(result, title, "selective", selective.measured(result, measures), note))
+        found.append(_table(result, title, "selective", measures, note))
     if note := selective.increment_note(result):
         found.append(Text(f"{note}\n", style=BEST))
     return [one for one in found if isinstance(one, Text) or one.row_count]
@@ -46,6 +46,7 @@ def failure_table(result: AnalysisResult) -> Table:
 
 def _table(result: AnalysisResult, title: str, domain: str, measures: Sequence[Measure], note: str) -> Table:
     """A row for each score, or feature set, with each interval below its value."""
+    measures = selective.measured(result, domain, measures)
     table = new_table(title, note)
     # One space between columns, so that eight of them fit eighty characters.
     table.padding = (0, 0, 0, 0)
@@ -68,10 +69,9 @@ def _cell(result: AnalysisResult, domain: str, name: str, measure: Measure, name
     text.append(number(result, key, measure.form), style=BEST if is_best else "")
     if f"{key}/expected" in result.summary:
         text.append(f" ({short(result.summary[f'{key}/expected'])})", style=QUIET)
-    ends = [result.summary.get(f"{key}/{end}") for end in ("ci_low", "ci_high")]
-    if None not in ends:
-        shown = [f"{100 * end:.0f}" if "%" in measure.form else short(end) for end in ends if end is not None]
-        if measure.form == "{:.1%}":
-            shown = [f"{100 * end:.1f}" for end in ends if end is not None]
+    ends = [result.summary[one] for end in ("ci_low", "ci_high") if (one := f"{key}/{end}") in result.summary]
+    if ends:
+        # The ends of a share stand without the sign of percent.
+        shown = [measure.form.format(end).strip("%") if "%" in measure.form else short(end) for end in ends]
         text.append("\n" + "–".join(shown), style=QUIET)
     return text
