@@ -50,6 +50,8 @@ EXCLUDED = "failure prediction"
 CONFIDENCE = "confidence"
 BOTH = "confidence_and_all"
 """Feature set of the confidence and all explanations."""
+DRAWN = (CONFIDENCE, "all", BOTH)
+"""Scores with a risk-coverage curve; more bands would cover each other."""
 FITTED_CONFIDENCE = "fitted_confidence"
 """Score by the regression that sees the confidence alone; `confidence` is the confidence itself."""
 
@@ -272,11 +274,11 @@ def _increments(drawn: dict[str, Measures]) -> dict[str, float]:
 def _bands(
     scores: dict[str, Score], outcomes: Outcomes, images: Int64[np.ndarray, " N"], samples: int, seed: int
 ) -> Iterator[tuple[str, Curve]]:
-    """The soft risk by coverage of each score, with its interval at the threshold of each coverage."""
+    """Soft risk by coverage of the scores `DRAWN`, with its interval at the threshold of each coverage."""
     n, error = len(outcomes.correct), outcomes.errors["soft"]
     places = np.unique(np.linspace(1, n, min(n, CURVE_POINTS)).round().astype(np.int64))
     draws = [*samples_of(images, samples, seed)]
-    for name, score in scores.items():
+    for name, score in ((one, scores[one]) for one in DRAWN if one in scores):
         found = np.concatenate(
             [
                 mean_of_defined(

@@ -56,7 +56,7 @@ def increments_by_chance(
     base, result = measured(confidence), {}
     for name, sign in INCREMENTS.items():
         values = sign * np.array([float(one[name][0]) for one in found])
-        expected = sign * values[1:].mean() - float(base[name][0])
+        expected = float(sign * values[1:].mean() - base[name][0])
         # Rounding must not decide between equal values.
         result[name] = expected, float((values >= values[0] - 1e-9).mean())
     return result

@@ -45,7 +45,8 @@ class AnalysisPlan:
         num_images: largest number of images; None: all.
         num_examples: number of questions shown as pictures, the same at every epoch.
         frequent_tags: number of the most frequent part-of-speech tags that are reported.
-        folds: number of folds of the failure predictor's cross-validation.
+        folds: number of folds of each split of the failure predictor's cross-validation; at least three for
+            a result.
         correct_above: lowest official accuracy (0..1) of an answer that counts as right.
         bootstrap_samples: number of bootstrap samples for 95% intervals.
         seed: seed of the random baseline, the bootstrap and the folds.

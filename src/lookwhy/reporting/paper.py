@@ -40,7 +40,7 @@ CHOICES = {
     "probability or logit": "explains",
     "tags that are told apart": "plan.frequent_tags",
     "when is an answer a success": "plan.correct_above",
-    "features of the failure predictor": "all are reported: flips, map shapes, both, confidence",
+    "features of the failure predictor": "all are reported: flips, map shapes, both, confidence, all",
     "its evaluation": "plan.folds",
 }
 """Choices that the paper leaves open (docs/paper.md): the setting, or the answer where there is none."""

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lookwhy.analysis.failure import BOTH as BOTH
-from lookwhy.analysis.failure import EXCLUDED
+from lookwhy.analysis.failure import BOTH, DRAWN, EXCLUDED
 from lookwhy.reporting import reading
 from lookwhy.reporting.numbers import NOTHING, number
 from lookwhy.types import AnalysisResult
 
+__all__ = ["BOTH", "DRAWN", "FAILURE", "RANKING", "SCORES", "WORTH", "Measure"]
+
 LEVEL = 0.05
 """Largest p at which an increment is told from noise."""
-DRAWN = ("confidence", "all", BOTH)
-"""Scores whose risk-coverage curves are drawn; more bands would cover each other."""
 SCORES = ("confidence", "entropy", "margin", "fitted_confidence", "flips", "maps", "all", BOTH)
 """Scores in the order of the tables."""
 PAPER_NOTE = "The paper's 72% (VQA v1) are given without the majority there, so their gain is unknown."
