@@ -9,6 +9,7 @@ from torchmetrics.functional.classification import binary_calibration_error
 from lookwhy.analysis import area_under_risk_coverage, coverage_at_risk, effective_reliability
 from lookwhy.analysis.selective import (
     BINS,
+    Order,
     Outcomes,
     best_areas,
     best_threshold,
@@ -41,7 +42,7 @@ def outcomes(accuracy):
 def measured(score, accuracy, times=None):
     times = np.ones((len(score), 1)) if times is None else times
     found = outcomes(accuracy)
-    return ranking_measures(score, found, times, best_areas(found, times)) | probability_measures(
+    return ranking_measures(Order(score), found, times, best_areas(found, times)) | probability_measures(
         score, found, times
     )
 
@@ -185,10 +186,10 @@ def test_samples_hold_whole_images_and_as_many_as_the_data():
 
 def test_risk_at_a_coverage_is_the_mean_error_down_to_it_also_within_ties():
     score, error = np.array([0.9, 0.8, 0.8, 0.1]), np.array([0.0, 1.0, 0.0, 1.0])
-    found = risk_at(score, error, np.ones((4, 1)), np.array([1, 2, 3, 4]))[:, 0]
+    found = risk_at(Order(score), error, np.ones((4, 1)), np.array([1, 2, 3, 4]))[:, 0]
     assert found == pytest.approx([0, 0.5 / 2, 1 / 3, 2 / 4])
     # A sample without the first two thresholds has no risk there.
-    assert np.isnan(risk_at(score, error, np.array([[0.0], [1], [1], [1]]), np.array([1]))).all()
+    assert np.isnan(risk_at(Order(score), error, np.array([[0.0], [1], [1], [1]]), np.array([1]))).all()
 
 
 def test_coverage_at_a_risk_of_one_percent_needs_a_hundred_questions():

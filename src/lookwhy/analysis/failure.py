@@ -11,7 +11,6 @@ the scores as they are; it does not contain what another training of the regress
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import ceil
 
@@ -19,7 +18,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int64
 
 from lookwhy.analysis.curves import failure_curves
-from lookwhy.analysis.increment import INCREMENTS, increments_by_chance
+from lookwhy.analysis.increment import increments_by_chance
 from lookwhy.analysis.out_of_fold import FEWEST_FOLDS, Score, fitted, image_folds, lacks_an_outcome, unfitted
 from lookwhy.analysis.selective import (
     COSTS,
@@ -173,39 +172,46 @@ def predict_failure(
     scores = {name: unfitted(one, fold_of, name == CONFIDENCE) for name, one in certainty.items()}
     scores |= {FITTED_CONFIDENCE if name == CONFIDENCE else name: one for name, one in fits.items()}
     drawn = _draws(scores, outcomes, images, fold_of, samples, seed)
+    summary = _summary(scores, drawn, correct, seed) | _of_feature_sets([*features], drawn, correct)
+    if BOTH in features:
+        both = features[BOTH]
+        by_chance = increments_by_chance(both[:, :1], both[:, 1:], outcomes, images, fold_of, seed)
+        summary |= _increments(drawn, by_chance)
+    curves = _bands(scores, outcomes, images, samples, seed)
+    for name, one in fits.items():
+        found = failure_curves(one.values, correct)
+        curves |= {f"failure/{name}/{key}": curve for key, curve in found.items()}
+    return FailurePrediction(summary, curves)
+
+
+def _summary(
+    scores: dict[str, Score], drawn: dict[str, Measures], correct: Bool[np.ndarray, " N"], seed: int
+) -> dict[str, float]:
+    """Scalars of each score by key, `selective/<score>/<measure>`."""
     summary: dict[str, float] = {}
-    for name in features:
-        found = drawn[FITTED_CONFIDENCE if name == CONFIDENCE else name]
-        of_set = {one: found[one] for one in ("accuracy", "accuracy_gain", "auroc")} | {
-            "aurc": found["aurc_binary"]
-        }
-        summary |= _estimates(f"failure/{name}", of_set)
-        summary[f"failure/{name}/majority_accuracy"] = float(max(correct.mean(), 1 - correct.mean()))
-        summary[f"failure/{name}/n"] = float(len(correct))
-    for name, found in drawn.items():
-        summary |= _estimates(f"selective/{name}", found)
+    for name, score in scores.items():
+        summary |= _estimates(f"selective/{name}", drawn[name])
         summary[f"selective/{name}/n"] = float(len(correct))
-        if scores[name].is_probability:
-            calibrated = [errors_if_calibrated(one, seed) for one in scores[name].values]
+        if score.is_probability:
+            calibrated = [errors_if_calibrated(one, seed) for one in score.values]
             for key in calibrated[0]:
                 expected = float(np.mean([one[key] for one in calibrated]))
                 summary[f"selective/{name}/{key}/expected"] = expected
-    if BOTH in features:
-        summary |= _increments(drawn)
-        both = features[BOTH]
-        by_chance = increments_by_chance(both[:, :1], both[:, 1:], outcomes, images, fold_of, seed)
-        for key, (expected, p) in by_chance.items():
-            summary[f"selective/{BOTH}/{key}_increment/expected"] = expected
-            summary[f"selective/{BOTH}/{key}_increment/p"] = p
-    curves = {
-        f"selective/{name}/risk_coverage": one
-        for name, one in _bands(scores, outcomes, images, samples, seed)
-    }
-    for name, one in fits.items():
-        curves |= {
-            f"failure/{name}/{key}": curve for key, curve in failure_curves(one.values, correct).items()
-        }
-    return FailurePrediction(summary, curves)
+    return summary
+
+
+def _of_feature_sets(
+    names: list[str], drawn: dict[str, Measures], correct: Bool[np.ndarray, " N"]
+) -> dict[str, float]:
+    """Scalars of each regression by the key of its feature set, `failure/<feature set>/<measure>`."""
+    summary: dict[str, float] = {}
+    for name in names:
+        found = drawn[FITTED_CONFIDENCE if name == CONFIDENCE else name]
+        measures = {one: found[one] for one in ("accuracy", "accuracy_gain", "auroc")}
+        summary |= _estimates(f"failure/{name}", measures | {"aurc": found["aurc_binary"]})
+        summary[f"failure/{name}/majority_accuracy"] = float(max(correct.mean(), 1 - correct.mean()))
+        summary[f"failure/{name}/n"] = float(len(correct))
+    return summary
 
 
 def _draws(
@@ -227,7 +233,7 @@ def _draws(
     for times in samples_of(images, samples, seed):
         best = best_areas(outcomes, times)
         for name, one in scores.items():
-            found = [ranking_measures(values, outcomes, times, best) for values in one.values]
+            found = [ranking_measures(order, outcomes, times, best) for order in one.orders]
             if one.is_probability:
                 found = [
                     ranked | probability_measures(values, outcomes, times)
@@ -263,31 +269,34 @@ def _estimates(prefix: str, drawn: Measures) -> dict[str, float]:
     return found
 
 
-def _increments(drawn: dict[str, Measures]) -> dict[str, float]:
-    """By how much the explanations change the prediction from the confidence."""
-    return _estimates(
-        f"selective/{BOTH}",
-        {f"{one}_increment": drawn[BOTH][one] - drawn[FITTED_CONFIDENCE][one] for one in INCREMENTS},
-    )
+def _increments(drawn: dict[str, Measures], by_chance: dict[str, tuple[float, float]]) -> dict[str, float]:
+    """By how much the explanations change the prediction from the confidence, by chance, and p."""
+    found: dict[str, float] = {}
+    for name, (expected, p) in by_chance.items():
+        difference = drawn[BOTH][name] - drawn[FITTED_CONFIDENCE][name]
+        found |= _estimates(f"selective/{BOTH}", {f"{name}_increment": difference})
+        found |= {f"selective/{BOTH}/{name}_increment/expected": expected}
+        found |= {f"selective/{BOTH}/{name}_increment/p": p}
+    return found
 
 
 def _bands(
     scores: dict[str, Score], outcomes: Outcomes, images: Int64[np.ndarray, " N"], samples: int, seed: int
-) -> Iterator[tuple[str, Curve]]:
+) -> dict[str, Curve]:
     """Soft risk by coverage of the scores `DRAWN`, with its interval at the threshold of each coverage."""
     n, error = len(outcomes.correct), outcomes.errors["soft"]
     places = np.unique(np.linspace(1, n, min(n, CURVE_POINTS)).round().astype(np.int64))
-    draws = [*samples_of(images, samples, seed)]
-    for name, score in ((one, scores[one]) for one in DRAWN if one in scores):
-        found = np.concatenate(
-            [
-                mean_of_defined(
-                    np.stack([risk_at(one, error, times, places) for one in score.values]), axis=0
-                )
-                for times in draws
-            ],
-            axis=1,
-        )
-        curve = {"x": (places / n).tolist(), "y": found[:, 0].tolist()}
-        low, high = np.array([interval(row[1:]) for row in found]).T
-        yield name, curve | {"low": low.tolist(), "high": high.tolist()}
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in DRAWN if name in scores}
+    for times in samples_of(images, samples, seed):
+        for name, found in parts.items():
+            risks = [risk_at(order, error, times, places) for order in scores[name].orders]
+            found.append(mean_of_defined(np.stack(risks), axis=0))
+    curves: dict[str, Curve] = {}
+    for name, found in parts.items():
+        drawn = np.concatenate(found, axis=1)
+        curve = {"x": (places / n).tolist(), "y": drawn[:, 0].tolist()}
+        ends = np.array([interval(row[1:]) for row in drawn]).T
+        if np.isfinite(ends).all():  # a few samples may lack the first questions
+            curve |= dict(zip(("low", "high"), ends.tolist(), strict=True))
+        curves[f"selective/{name}/risk_coverage"] = curve
+    return curves

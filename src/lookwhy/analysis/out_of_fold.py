@@ -7,12 +7,14 @@ several hundredths, so there are `SPLITS` of them. The strength C is chosen insi
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 
 import numpy as np
 from jaxtyping import Bool, Float, Int64
 
 from lookwhy.analysis.logistic import logistic_probabilities
+from lookwhy.analysis.selective import Order
 
 SPLITS = 10
 """Number of random splits into folds."""
@@ -37,6 +39,11 @@ class Score:
     values: Float[np.ndarray, "R N"]
     inner: Float[np.ndarray, "S K N"]
     is_probability: bool = True
+
+    @cached_property
+    def orders(self) -> list[Order]:
+        """Order of the questions in each split."""
+        return [Order(one) for one in self.values]
 
 
 def image_folds(

@@ -42,13 +42,13 @@ def coverage_at_risk(score: Float[np.ndarray, " N"], accuracy: Float[np.ndarray,
         >>> coverage_at_risk(np.array([0.9, 0.8, 0.3, 0.2]), np.array([1.0, 1.0, 0.0, 1.0]), 0.25)
         1.0
     """
-    return float(_Errors(_Ranking(score, np.ones((len(score), 1))), 1 - accuracy).coverage(risk)[0])
+    return float(_Errors(_once(score), 1 - accuracy).coverage(risk)[0])
 
 
 def effective_reliability(
     score: Float[np.ndarray, " N"], accuracy: Float[np.ndarray, " N"], threshold: float, cost: float
 ) -> float:
-    """Mean gain of answering from a score of `threshold` on (Whitehead et al. 2022, equation 5).
+    """Mean gain of answering from a score of `threshold` on (Whitehead et al. 2022).
 
     A question gains its accuracy if it is answered and the accuracy is above 0; it loses `cost` if it is
     answered and the accuracy is 0; it gains 0 if it is not answered.
@@ -69,7 +69,7 @@ def area_under_risk_coverage(score: Float[np.ndarray, " N"], accuracy: Float[np.
         >>> area_under_risk_coverage(np.array([0.9, 0.5]), np.array([1.0, 0.0]))
         0.25
     """
-    return float(_Errors(_Ranking(score, np.ones((len(score), 1))), 1 - accuracy).aurc[0])
+    return float(_Errors(_once(score), 1 - accuracy).aurc[0])
 
 
 def best_threshold(score: Float[np.ndarray, " N"], accuracy: Float[np.ndarray, " N"], cost: float) -> float:
@@ -125,8 +125,25 @@ class Outcomes:
         return {"soft": 1 - self.accuracy, "binary": 1.0 - self.correct}
 
 
+class Order:
+    """Questions by decreasing score; those of equal score are one group.
+
+    Attributes:
+        rows: rows of the questions in this order.
+        starts: first place of each group; None if all scores differ.
+    """
+
+    def __init__(self, score: Float[np.ndarray, " N"]) -> None:
+        _, group, sizes = np.unique(-score, return_inverse=True, return_counts=True)
+        self.rows = np.argsort(group, kind="stable")
+        self.starts = None if len(sizes) == len(score) else np.concatenate([[0], np.cumsum(sizes)[:-1]])
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
 class _Ranking:
-    """Questions by decreasing score in each sample; those of equal score are one group.
+    """Questions by decreasing score in each sample.
 
     Attributes:
         size: questions in each group and sample.
@@ -135,11 +152,9 @@ class _Ranking:
         steps: sum of 1 / k over the places k of each group.
     """
 
-    def __init__(self, score: Float[np.ndarray, " N"], times: Times) -> None:
-        _, group, sizes = np.unique(-score, return_inverse=True, return_counts=True)
-        self._order = np.argsort(group, kind="stable")
-        self._starts = None if len(sizes) == len(score) else np.concatenate([[0], np.cumsum(sizes)[:-1]])
-        self._times = times[self._order]
+    def __init__(self, order: Order, times: Times) -> None:
+        self._order = order
+        self._times = times[order.rows]
         self.size = self._summed(self._times)
         self.count = np.cumsum(self.size, axis=0)
         self.n = self.count[-1]
@@ -148,10 +163,15 @@ class _Ranking:
 
     def within(self, values: Float[np.ndarray, " N"]) -> Float[np.ndarray, "G S"]:
         """Sum of the values over each group."""
-        return self._summed(self._times * values[self._order, None])
+        return self._summed(self._times * values[self._order.rows, None])
 
     def _summed(self, rows: Float[np.ndarray, "N S"]) -> Float[np.ndarray, "G S"]:
-        return rows if self._starts is None else np.add.reduceat(rows, self._starts, axis=0)
+        starts = self._order.starts
+        return rows if starts is None else np.add.reduceat(rows, starts, axis=0)
+
+
+def _once(score: Float[np.ndarray, " N"]) -> _Ranking:
+    return _Ranking(Order(score), np.ones((len(score), 1)))
 
 
 class _Errors:
@@ -194,12 +214,12 @@ class _Errors:
 
 def best_areas(outcomes: Outcomes, times: Times) -> Measures:
     """The smallest possible AURC by error: that of a score that ranks as the errors do."""
-    return {name: _Errors(_Ranking(-error, times), error).aurc for name, error in outcomes.errors.items()}
+    return {
+        name: _Errors(_Ranking(Order(-error), times), error).aurc for name, error in outcomes.errors.items()
+    }
 
 
-def ranking_measures(
-    score: Float[np.ndarray, " N"], outcomes: Outcomes, times: Times, best: Measures
-) -> Measures:
+def ranking_measures(order: Order, outcomes: Outcomes, times: Times, best: Measures) -> Measures:
     """Measures of the order that a score puts the questions in.
 
     `auroc` (Mann-Whitney, equal scores count half), and by error, `_soft` and `_binary`: `aurc`; `e_aurc`,
@@ -207,14 +227,14 @@ def ranking_measures(
     errors among the k highest scores divided by N (Traub et al. 2024); `coverage_at_<r>_percent_risk`, which
     needs at least 100 / r questions: with fewer, a single error is above the risk.
     """
-    accepted = _Ranking(score, times)
+    accepted = _Ranking(order, times)
     found: Measures = {}
     for name, error in outcomes.errors.items():
         errors = _Errors(accepted, error)
         aurc = errors.aurc
         found |= {f"aurc_{name}": aurc, f"e_aurc_{name}": aurc - best[name], f"augrc_{name}": errors.augrc}
         for risk in RISKS:
-            if risk * len(score) >= 100:
+            if risk * len(order) >= 100:
                 found[f"coverage_at_{risk}_percent_risk_{name}"] = errors.coverage(risk / 100)
     # `errors` are now the binary ones.
     right, wrong = accepted.size - errors.each, errors.total[-1]
@@ -313,7 +333,7 @@ def reliability_by_question(
 
 
 def risk_at(
-    score: Float[np.ndarray, " N"],
+    order: Order,
     error: Float[np.ndarray, " N"],
     times: Times,
     places: Int64[np.ndarray, " P"],
@@ -322,8 +342,7 @@ def risk_at(
 
     The threshold is that of the data also in the other samples. Within a tie, its questions count in part.
     """
-    accepted = _Ranking(score, times)
-    first = _Ranking(score, np.ones((len(score), 1)))
+    accepted, first = _Ranking(order, times), _Ranking(order, np.ones((len(order), 1)))
     ends = first.count[:, 0]
     group = np.searchsorted(ends, places)
     part = ((places - (ends - first.size[:, 0])[group]) / first.size[group, 0])[:, None]
