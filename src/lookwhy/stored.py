@@ -94,7 +94,8 @@ be that word only if the plan counts punctuation. A value is null if its column 
 `rho` for a question method, `top_word` for an image method, `flips` for a method that removes nothing.
 `TEXT_IDS` are further columns of data whose ids are text; `question_id` and `image_id` are numbers in their
 place. Each measure of faithfulness and localisation is a further column of float64,
-"localisation_mass_accuracy"."""
+"localisation_mass_accuracy"; so are `entropy` (nats) and `margin` of the model's answers, which analyses of
+earlier versions lack."""
 _LATER = ("tags",)
 """Columns that files of earlier versions lack."""
 _NEVER_NULL = ("question_id", "image_id", "domain", "method")

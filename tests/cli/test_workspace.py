@@ -13,6 +13,7 @@ from typing import ClassVar
 import pytest
 from made_measures import add_measures
 from made_results import make_result, make_run
+from made_selective import add_selective
 from tiny_runs import ROOT, run
 from web_server import QuietHandler, serving
 
@@ -134,9 +135,14 @@ def test_without_a_run_the_view_is_that_of_a_default_plan(tmp_path, monkeypatch)
     assert main(["workspace"]) == 0
     found = panels(json.loads((tmp_path / "workspace.json").read_text()))
     assert "Agreement with annotators" in found
-    assert len(found) == 7
+    assert len(found) == 8
+    selective = json.dumps(found["Selective prediction"])
+    for key in ("confidence/auroc", "fitted_confidence/ece", "confidence_and_all/auroc_increment/ci_low"):
+        assert f"analysis/selective/{key}" in selective
     # The usual result assumes no key that a made result lacks, except for parts of speech.
-    missing = logged_keys(usual_result()) - logged_keys(make_result(2))
+    made = make_result(2)
+    add_selective(made)
+    missing = logged_keys(usual_result()) - logged_keys(made)
     assert [key for key in missing if "/most_important/" not in key] == []
 
 

@@ -18,7 +18,7 @@ from lookwhy.analysis.agreement import (
     random_maps,
     summarise,
 )
-from lookwhy.analysis.failure import failure_features, predict_failure
+from lookwhy.analysis.failure import EXCLUDED, failure_features, predict_failure
 from lookwhy.analysis.localisation import Sign, area, localisation
 from lookwhy.analysis.meter import PointsOf, Values, mean_curves, minus_random
 from lookwhy.analysis.method_tests import CENTRE, ENDING, localisation_of_other_questions, method_tests
@@ -33,6 +33,7 @@ from lookwhy.analysis.part_of_speech import (
 from lookwhy.analysis.plan import AnalysisPlan
 from lookwhy.analysis.questions import QuestionRecord
 from lookwhy.analysis.sanity import RandomMaps, sanity_card
+from lookwhy.analysis.selective import Outcomes
 from lookwhy.analysis.statistics import Estimate, clustered_mean, clustered_share, in_summary
 from lookwhy.analysis.together import with_agreement
 from lookwhy.keys import parse
@@ -40,6 +41,8 @@ from lookwhy.types import AnalysisResult, Curve, ImportanceMaps
 
 AREAS = {f"{kind}{fill}" for kind in ("deletion", "insertion") for fill in ("", "_patch", "_blur")}
 """Areas under a probability, in keys of the faithfulness."""
+CERTAINTY = {"confidence": 1.0, "entropy": -1.0, "margin": 1.0}
+"""Scores of selective prediction without any fit, and the sign that makes a higher one more certain."""
 
 
 def evaluate(
@@ -259,20 +262,25 @@ def _failure(
 ) -> tuple[dict[str, float], dict[str, Curve]]:
     accuracy = np.array([one.accuracy for one in questions])
     known = ~np.isnan(accuracy)
-    confidence = np.array([one.confidence for one in questions])
-    summary: dict[str, float] = {}
-    curves: dict[str, Curve] = {}
-    for name, features in failure_features(maps, confidence).items():
-        correct = accuracy[known] >= plan.correct_above
-        result = predict_failure(features[known], correct, image_ids[known], plan.folds, plan.seed)
-        summary[f"failure/{name}/n"] = float(result.n)
-        if result.reason:
-            excluded[f"failure/{name}: {result.reason}"] = result.n
-            continue
-        for key in ("accuracy", "majority_accuracy", "auroc", "aurc"):
-            summary[f"failure/{name}/{key}"] = getattr(result, key)
-        curves |= {f"failure/{name}/{key}": curve for key, curve in result.curves.items()}
-    return summary, curves
+    columns = {name: np.array([getattr(one, name) for one in questions]) for name in CERTAINTY}
+    features = failure_features(maps, columns["confidence"])
+    # A low entropy is a certain answer. Records without entropy and margin have NaN.
+    certainty = {
+        name: CERTAINTY[name] * one[known] for name, one in columns.items() if not np.isnan(one).any()
+    }
+    result = predict_failure(
+        {name: one[known] for name, one in features.items()},
+        certainty,
+        Outcomes(accuracy[known], accuracy[known] >= plan.correct_above),
+        image_ids[known],
+        plan.folds,
+        plan.bootstrap_samples,
+        plan.seed,
+    )
+    if result.reason:
+        _count(excluded, f"{EXCLUDED}: {result.reason}", int(known.sum()))
+    counted = {f"failure/{name}/n": float(known.sum()) for name in features}
+    return counted | result.summary, result.curves
 
 
 def _examples(

@@ -48,7 +48,8 @@ class AnalysisPlan:
         frequent_tags: number of the most frequent part-of-speech tags that are reported.
         punctuation: whether a punctuation mark counts as a word of its question: whether it may be the most
             important word, and lowers the chance of the others.
-        folds: number of folds of the failure predictor's cross-validation.
+        folds: number of folds of each split of the failure predictor's cross-validation; at least three for
+            a result.
         correct_above: lowest official accuracy (0..1) of an answer that counts as right.
         bootstrap_samples: number of bootstrap samples for the intervals of measures that are no means.
         seed: seed of the random baseline, the bootstrap and the folds.

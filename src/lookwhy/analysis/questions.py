@@ -8,8 +8,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
 from lookwhy.metrics import vqa_accuracy
-from lookwhy.types import TEXT_IDS, VQABatch
+from lookwhy.types import TEXT_IDS, Scores, VQABatch
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,8 @@ class QuestionRecord:
         answer_type: "yes/no", "number" or "other"; empty if unknown.
         answers: the annotators' answers; empty if unknown.
         confidence: probability of the model's answer, 0..1.
+        entropy: entropy of the probabilities of all answers, in nats; NaN if unknown.
+        margin: probability of the model's answer minus that of the second most probable one; NaN if unknown.
         question_id_text: id in the questions file, if that is text; else empty.
         image_id_text: the same of the image.
     """
@@ -39,6 +45,8 @@ class QuestionRecord:
     answers: list[str]
     predicted: str
     confidence: float
+    entropy: float = float("nan")
+    margin: float = float("nan")
     question_id_text: str = ""
     image_id_text: str = ""
 
@@ -59,7 +67,7 @@ class QuestionRecord:
 def question_records(
     batch: VQABatch,
     predicted: Sequence[str],
-    confidence: Sequence[float],
+    scores: Scores,
     words: Callable[[str], list[str]],
     tag: Callable[[Sequence[str]], list[str]],
 ) -> list[QuestionRecord]:
@@ -68,11 +76,12 @@ def question_records(
     Args:
         batch: the questions. If it has no texts, the texts of the records are empty.
         predicted: the model's answer to each question.
-        confidence: probability of each answer, 0..1.
+        scores: probability of every answer the model can give, 0..1.
         words: function that splits a question into the same words as the model's tokens.
         tag: function from the words of one question to their part-of-speech tags.
     """
     records = []
+    confidence, entropy, margin = (one.tolist() for one in certainty(scores))
     for row in range(len(batch)):
         question, length = _at(batch.questions, row, ""), int(batch.lengths[row])
         own = words(question)
@@ -91,11 +100,28 @@ def question_records(
                 answers=_at(batch.answers, row, []),
                 predicted=predicted[row],
                 confidence=confidence[row],
+                entropy=entropy[row],
+                margin=margin[row],
                 question_id_text=_at(batch.question_id_texts, row, ""),
                 image_id_text=_at(batch.image_id_texts, row, ""),
             )
         )
     return records
+
+
+def certainty(scores: Scores) -> tuple[Float[Tensor, " B"], Float[Tensor, " B"], Float[Tensor, " B"]]:
+    """Confidence, entropy (in nats) and margin of the answers.
+
+    Scores of independent answers, which need not sum to 1, are divided by their sum for the entropy.
+
+    Example:
+        >>> [round(float(one), 3) for one in certainty(torch.tensor([[0.5, 0.25, 0.25]]))]
+        [0.5, 1.04, 0.25]
+    """
+    first = scores.topk(min(2, scores.shape[1]), dim=1).values
+    shares = scores.double() / scores.double().sum(1, keepdim=True).clamp_min(1e-300)
+    margin = first[:, 0] - first[:, 1] if first.shape[1] > 1 else first[:, 0]
+    return first[:, 0], torch.special.entr(shares).sum(1), margin
 
 
 def _at(items: Sequence[Any], row: int, otherwise: Any) -> Any:

@@ -194,7 +194,7 @@ class _Reader:
         with part("answering"):
             batch = replace(batch, features=features_of(parts_of(self.model), batch, "an analysis"))
             scores = clean_scores(self.model, batch)
-            confidence, best = scores.max(1)
+            best = scores.argmax(1)
             target = explained_answers(scores, batch.labels, self.plan, self.answers)
             if self.plan.target == "truth" and (unknown := int((batch.labels < 0).sum())):
                 self.findings.excluded["no true answer among the model's: its own is explained"] += unknown
@@ -202,9 +202,7 @@ class _Reader:
                 self.findings.excluded["contrast of an answer with itself: no faithfulness"] += same
         chosen = best.tolist()
         predicted = [self.answers[i] for i in chosen] if self.answers else [str(i) for i in chosen]
-        self.findings.records += question_records(
-            batch, predicted, confidence.tolist(), self.words, self.tagger.tag
-        )
+        self.findings.records += question_records(batch, predicted, scores, self.words, self.tagger.tag)
         return _Predictions(batch, target)
 
     def image_maps(self, batches: Iterable[VQABatch]) -> Iterator[_Predictions]:

@@ -10,12 +10,13 @@ from lookwhy.analysis import AnalysisPlan
 from lookwhy.analysis.part_of_speech import GROUPS
 from lookwhy.errors import extra
 from lookwhy.files import atomic_path, writing
+from lookwhy.reporting.selective import BOTH, RANKING, SCORES, WORTH
 from lookwhy.reporting.style import BASELINES
 from lookwhy.reporting.wandb.environment import has_credentials
 from lookwhy.reporting.wandb.media import CURVES
 from lookwhy.types import AnalysisResult, Curve
 
-FEATURE_SETS = ("confidence", "flips", "maps", "all")
+FEATURE_SETS = ("confidence", "flips", "maps", "all", "confidence_and_all")
 ANSWER_TYPES = ("yes/no", "number", "other")
 _SILENT_MODES = ("offline", "disabled", "dryrun")
 
@@ -61,8 +62,12 @@ def usual_result() -> AnalysisResult:
     keys = [f"image/{method}/{name}" for method in image for name in agreement]
     words = [method.name for method in plan.question_methods]
     keys += [f"question/{method}/most_important/{group}" for method in words for group in GROUPS]
-    quality = ("accuracy", "majority_accuracy", "auroc", "aurc")
+    quality = ("accuracy", "majority_accuracy", "accuracy_gain", "auroc", "aurc")
     keys += [f"failure/{feature_set}/{name}" for feature_set in FEATURE_SETS for name in quality]
+    probabilities = [*SCORES[:1], *SCORES[3:]]
+    keys += [f"selective/{score}/{one.key}" for score in SCORES for one in RANKING]
+    keys += [f"selective/{score}/{one.key}" for score in probabilities for one in WORTH]
+    keys += [f"selective/{BOTH}/auroc_increment{end}" for end in ("", "/ci_low", "/ci_high", "/expected")]
     keys += ["accuracy/overall", *(f"accuracy/answer_type/{name}" for name in ANSWER_TYPES)]
     names = [f"failure/{feature_set}/{curve}" for feature_set in FEATURE_SETS for curve in CURVES]
     curves: dict[str, Curve] = {name: {"x": [], "y": []} for name in names}

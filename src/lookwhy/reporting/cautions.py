@@ -1,4 +1,4 @@
-"""What a reader must know before quoting a number of an analysis: at most five lines of plain words."""
+"""Facts that a reader must know before quoting a number of an analysis: at most five lines of plain words."""
 
 from __future__ import annotations
 
@@ -73,7 +73,8 @@ def _one_answer(result: AnalysisResult) -> str:
     answer, count = Counter(truths).most_common(1)[0]
     if count < MOSTLY * len(truths):
         return ""
-    return f"{count} of {len(truths)} questions have the same true answer, “{answer}”: a blind guess is often right."
+    shown = f"{count} of {len(truths)} questions"
+    return f"{shown} have the same true answer, “{answer}”: a blind guess is often right."
 
 
 def _made_with(result: AnalysisResult) -> str:

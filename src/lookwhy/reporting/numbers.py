@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lookwhy.analysis.failure import EXCLUDED
 from lookwhy.analysis.part_of_speech import LEVEL
 from lookwhy.analysis.statistics import FEWEST_IMAGES
 from lookwhy.reporting import reading, style
@@ -135,7 +136,8 @@ def table_title(result: AnalysisResult) -> str:
 def table_note(result: AnalysisResult) -> str:
     """Note below Table 1: how its numbers were measured, and what was left out with its reasons."""
     grid = result.manifest.get("grid")
-    left_out = (result.manifest.get("excluded") or {}).items()
+    excluded = (result.manifest.get("excluded") or {}).items()
+    left_out = [(reason, count) for reason, count in excluded if not reason.startswith(EXCLUDED)]
     parts = [
         f"Mean Spearman rank correlation of {reading.compared(result)}"
         f"{f' on a {grid} x {grid} grid' if grid else ''}, 95% intervals in brackets. "

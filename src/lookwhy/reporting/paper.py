@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from lookwhy.files import atomic_path
-from lookwhy.reporting import numbers, reading, style
+from lookwhy.reporting import numbers, reading, selective, style
 from lookwhy.reporting.numbers import NOTHING, number
 from lookwhy.store import UNTRAINED
 from lookwhy.types import AnalysisResult
@@ -41,7 +41,7 @@ CHOICES = {
     "tags that are told apart": "plan.frequent_tags",
     "punctuation marks as words": "plan.punctuation",
     "when is an answer a success": "plan.correct_above",
-    "features of the failure predictor": "all are reported: flips, map shapes, both, confidence",
+    "features of the failure predictor": "all are reported: flips, map shapes, both, confidence, all",
     "its evaluation": "plan.folds",
 }
 """Choices that the paper leaves open (docs/paper.md): the setting, or the answer where there is none."""
@@ -104,8 +104,10 @@ def _lines(found: Mapping[str, Any], result: AnalysisResult, folder: Path) -> It
     yield "## Failure prediction\n"
     yield from _failure(result)
     yield (
-        f"\nThe paper: {numbers.PAPER_FAILURE} accuracy (section 4.2). Cross-validated, no image on both "
-        "sides, and without intervals.\n\n![Failure prediction](figures/failure_prediction.png)\n"
+        f"\nThe paper: {numbers.PAPER_FAILURE} accuracy (section 4.2), without the majority there, so its "
+        "gain is unknown. Cross-validated, no image on both sides. Majority: always the more frequent "
+        f"outcome; gain: accuracy above it. {selective.increment_note(result)}\n\n"
+        "![Failure prediction](figures/failure_prediction.png)\n"
     )
     yield "## Accuracy in percent\n"
     shares = [(task, name, value) for task, of in found["accuracy"].items() for name, value in of.items()]
@@ -154,19 +156,20 @@ def _by_place(result: AnalysisResult, key: str) -> str:
     return number(result, f"{key}/expected_by_place", "{:.1%}")
 
 
-def _with_interval(result: AnalysisResult, key: str) -> str:
-    ends = [number(result, f"{key}/{end}", "{:.1%}") for end in ("ci_low", "ci_high")]
-    return number(result, key, "{:.1%}") + ("" if NOTHING in ends else f" [{', '.join(ends)}]")
+def _with_interval(result: AnalysisResult, key: str, form: str = "{:.1%}") -> str:
+    ends = [number(result, f"{key}/{end}", form) for end in ("ci_low", "ci_high")]
+    return number(result, key, form) + ("" if NOTHING in ends else f" [{', '.join(ends)}]")
 
 
 def _failure(result: AnalysisResult) -> Iterable[str]:
-    forms = {"accuracy": "{:.1%}", "majority_accuracy": "{:.1%}", "auroc": "{:.3f}", "aurc": "{:.3f}"}
     rows = []
     for name in reading.feature_sets(result):
-        cells = [number(result, f"failure/{name}/{one}", form) for one, form in forms.items()]
+        keys = {one: f"failure/{name}/{one.key}" for one in selective.FAILURE}
+        cells = [_with_interval(result, key, one.form) for one, key in keys.items()]
         rows.append([style.in_words(name), *cells, number(result, f"failure/{name}/n", "{:.0f}")])
-    heads = ("the predictor sees", "accuracy", "always the more frequent", "AUROC", "AURC", "n")
-    return _table(heads, rows or [["not defined for these questions", *[NOTHING] * 5]])
+    heads = ("the predictor sees", *(one.head for one in selective.FAILURE), "n")
+    why = selective.not_measured(result) or "not defined for these questions"
+    return _table(heads, rows or [[why, *[NOTHING] * (len(heads) - 1)]])
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterable[str]:

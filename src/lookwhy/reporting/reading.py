@@ -86,7 +86,7 @@ def groups(result: AnalysisResult) -> list[str]:
 
 def feature_sets(result: AnalysisResult) -> list[str]:
     """Feature sets of the failure predictor that have a value."""
-    usual = ("confidence", "flips", "maps", "all")
+    usual = ("confidence", "flips", "maps", "all", "confidence_and_all")
     found = {row.method for row in rows(result, "failure") if row.measure == "accuracy"}
     return [name for name in usual if name in found] + sorted(found - set(usual))
 
@@ -99,6 +99,14 @@ def curves(result: AnalysisResult) -> dict[str, dict[str, Curve]]:
         if row.domain == "failure":
             found.setdefault(row.method, {})[row.measure] = curve
     return found
+
+
+def risk_coverage(result: AnalysisResult) -> dict[str, Curve]:
+    """Soft risk by coverage of each score of selective prediction, with its interval."""
+    found = {
+        keys.parse(key)[0].method: one for key, one in result.curves.items() if key.startswith("selective/")
+    }
+    return {name: found[name] for name in sorted(found)}
 
 
 def deletion_curves(result: AnalysisResult, domain: Domain) -> dict[str, dict[str, Curve]]:

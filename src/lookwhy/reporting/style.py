@@ -81,6 +81,10 @@ _NAMES = {
     "flips": "Flips of the answer",
     "maps": "Shape of the maps",
     "all": "Flips and map shapes",
+    "confidence_and_all": "Confidence, flips, map shapes",
+    "fitted_confidence": "Confidence, fitted",
+    "entropy": "Entropy of the answers",
+    "margin": "Margin of the first two",
 }
 """Names of methods, parts of speech and feature sets that differ from their keys by more than underscores."""
 

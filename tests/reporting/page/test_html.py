@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from made_measures import CHANCE, FAITHFUL, HUMAN, add_measures
 from made_results import FEATURE_SETS, make_result, make_run, picture
+from made_selective import add_selective
 from PIL import Image
 
 from lookwhy import store
@@ -22,6 +23,7 @@ from lookwhy.reporting.figures.summary import failure_curves
 from lookwhy.reporting.page import examples as page_examples
 from lookwhy.reporting.page.html import run_names, write_report
 from lookwhy.reporting.page.tables import caveat
+from lookwhy.reporting.selective import increment_note
 
 
 def block(page: str, name: str) -> str | None:
@@ -79,7 +81,8 @@ def test_every_scalar_that_a_chart_shows_is_the_stored_one(usual_page):
     assert shown["words"]["1"]["noun"]["word_drop"] == [0.12, 0.08, 0.16, 0.12, 0.1, 400.0, False]
     counted = shown["counts"]["answer_type"]["yes/no"]
     assert (shown["accuracy"]["2"]["answer_type/number"], counted) == (0.55, 3)
-    assert (shown["failure"]["0"]["flips"]["auroc"], shown["annotators"]) == (0.74, "simulated annotators")
+    assert shown["failure"]["0"]["flips"]["auroc"] == [0.74, None, None, None]
+    assert (shown["failure"]["0"]["flips"]["n"], shown["annotators"]) == (300, "simulated annotators")
 
 
 def test_faithfulness_localisation_and_shares_are_the_stored_ones(tmp_path):
@@ -109,12 +112,27 @@ def test_faithfulness_localisation_and_shares_are_the_stored_ones(tmp_path):
     )
 
 
+def test_selective_prediction_has_the_stored_values_intervals_and_bands(tmp_path):
+    stored = content(write(tmp_path, make_run(tmp_path / "run", None, 1, add_selective)))
+    shown, result = stored["runs"][0]["selective"]["0"], make_result()
+    add_selective(result)
+    key = "selective/fitted_confidence/ece"
+    values = [result.summary[f"{key}{end}"] for end in ("", "/ci_low", "/ci_high", "/expected")]
+    assert shown["scores"]["fitted_confidence"]["ece"] == pytest.approx(values, abs=1e-3)
+    assert shown["increment"] == increment_note(result)
+    bands = content(write(tmp_path, tmp_path / "run"), "bands-0")["0"]
+    assert [*bands] == ["confidence", "all", "confidence_and_all"]
+    curve = result.curves["selective/all/risk_coverage"]
+    assert bands["all"]["high"] == pytest.approx(curve["high"], abs=1e-3)
+
+
 def test_results_without_them_have_no_such_measure(usual_page):
     stored = content(usual_page)
     assert (stored["names"]["measures"], stored["runs"][0]["levels"]["localisation/mass_accuracy"]) == (
         [],
         {},
     )
+    assert stored["runs"][0]["selective"] == {}
     assert set(stored["runs"][0]["measures"]) == {"rank_correlation", "mean_map", "specificity"}
 
 

@@ -3,6 +3,7 @@
 import pytest
 from made_measures import add_measures
 from made_results import make_result, make_run, save_pictures, without_image_maps
+from made_selective import add_selective
 from test_groups import seeded
 from test_html import Tags, content
 from web_pages import NAMELESS, coloured, opened_pages
@@ -513,3 +514,39 @@ def test_a_page_without_image_maps_or_anything_to_show_says_so(opened, tmp_path)
     reasons = ("no part of speech has a value", "no question of these analyses has known answers",
                "not enough right and wrong answers")  # fmt: skip
     assert all(reason in text for reason in reasons)
+
+
+def test_selective_prediction_is_a_chart_with_bands_two_tables_and_a_line_at_each_epoch(opened, tmp_path):
+    run = make_run(tmp_path / "run", None, 2, add_selective)
+    page = opened(write(tmp_path, run), **PHONE)
+    section = page.locator("#selective")
+    assert "Do the explanations add to the confidence?" in section.locator("strong").inner_text()
+    assert section.locator(CURVE).count() == 3
+    assert all("L" in one.get_attribute("d") for one in section.locator("path.band").all())
+    result = make_result()
+    add_selective(result)
+    first = section.locator("tbody tr").first
+    value, low, high = (
+        result.summary[f"selective/confidence/auroc{end}"] for end in ("", "/ci_low", "/ci_high")
+    )
+    assert first.locator("td").first.inner_text().split() == [f"{value:.3f}", f"[{low:.3f},", f"{high:.3f}]"]
+    assert section.locator("table.stacks").count() == 2
+    assert width_of(page) <= 390
+    gains = page.locator("#failure tbody tr").first.locator("td").nth(2)
+    assert gains.inner_text().count("%") == 3
+    looks = page.locator(f"#failure .chart:first-child {CURVE}").evaluate_all(
+        "all => all.map((one) => one.getAttribute('stroke-dasharray'))"
+    )
+    assert len(set(looks)) == 5, "each feature set is told apart without colour"
+
+
+def test_answers_too_few_to_predict_from_are_told_with_what_would_do(opened, tmp_path):
+    reason = "8 right and 12 wrong answers, expected 30 of each: at least 75 questions at this accuracy"
+
+    def change(result):
+        kept = {key: value for key, value in result.summary.items() if not key.startswith("failure/")}
+        result.summary, result.manifest["excluded"] = kept, {f"failure prediction: {reason}": 20}
+
+    page = opened(write(tmp_path, make_run(tmp_path / "run", None, 1, change)))
+    for section in ("failure", "selective"):
+        assert f"Undefined: {reason}." in page.inner_text(f"#{section}")

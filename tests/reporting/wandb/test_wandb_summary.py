@@ -23,6 +23,8 @@ from lookwhy.reporting.wandb.summary import best_values, direction, read_summari
         ("image/rise/faithfulness/deletion_patch", -1), ("image/rise/localisation/mass_accuracy", 1),
         ("image/rise/localisation/pointing_game", 1), ("image/rise/localisation/mass_accuracy/expected", None),
         ("image/rise/faithfulness/deletion_patch_minus_random", None), ("modality/text_share", None),
+        ("failure/all/accuracy_gain", 1), ("selective/entropy/auroc", 1), ("selective/all/aurc_soft", -1),
+        ("selective/confidence_and_all/auroc_increment", None), ("selective/confidence/auroc/ci_low", None),
         ("image/random/faithfulness/deletion_patch", None), ("image/rise/faithfulness/deletion_blur", None),
     ],
 )  # fmt: skip

@@ -24,8 +24,14 @@ _HANDLE, _ENTRY = 0.62, 2.7
 _HEADING: dict[str, Any] = {"size": style.HEADING + 1, "weight": "bold"}
 _LEGEND: dict[str, Any] = {"frameon": False, "fontsize": style.TEXT, "labelcolor": style.INK}
 
-DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (8, 1.5, 1.5, 1.5)))
-MARKERS = ("o", "s", "^", "D")
+DASHES: tuple[Any, ...] = (
+    "-",
+    (0, (5, 2)),
+    (0, (1.5, 1.5)),
+    (0, (8, 1.5, 1.5, 1.5)),
+    (0, (9, 1.5, 1.5, 1.5, 1.5, 1.5)),
+)
+MARKERS = ("o", "s", "^", "D", "v")
 """Dashes and markers that tell runs and feature sets apart without colour."""
 
 

@@ -124,28 +124,35 @@ def failure_prediction(result: AnalysisResult, width: float | None = None) -> Fi
     what = "Predicting whether the answer is right"
     if not names:
         return chart.undefined(figure, what, "not enough right and wrong answers to learn from")
-    measured = {(row.method, row.measure): row.value for row in reading.rows(result, "failure")}
-    accuracy, auroc, majority, counts = (
-        np.array([measured.get((name, measure)) for name in names], float)
-        for measure in ("accuracy", "auroc", "majority_accuracy", "n")
-    )
+    measured = {(row.method, row.measure): row for row in reading.rows(result, "failure")}
+
+    def values_of(measure: str) -> Any:
+        """Value and both ends of the interval of each feature set."""
+        rows = [measured.get((name, measure), Row("failure")) for name in names]
+        return np.array([[row.value, row.ci_low, row.ci_high] for row in rows], float).T
+
+    accuracy, auroc = values_of("accuracy"), values_of("auroc")
+    majority, counts = values_of("majority_accuracy")[0], values_of("n")[0]
     colour = style.method_colours(["guided_backprop"])["guided_backprop"]
     at, chance = np.arange(len(names)), np.full(len(names), 0.5)
-    for axes, values, form, marks, words in (
+    for axes, (values, low, high), form, marks, words in (
         (left, accuracy, "{:.0%}", majority, "Accuracy"),
         (right, auroc, "{:.2f}", chance, "Area under the ROC curve"),
     ):
         axes.barh(at, values, 0.62, color=colour)
+        axes.hlines(at + 0.2, low, high, style.INK, linewidth=0.9, alpha=0.75)
         _share_axis(axes, 1.3 if chart.narrow(figure) else 1.16, words, percent=axes is left)
         _value_labels(axes, values, form, marks)
     left.vlines(majority, at - 0.4, at + 0.4, style.INK, linewidth=1.8, label="Always the more frequent")
     right.axvline(0.5, color=style.INK, linewidth=1.8, linestyle=(0, (3, 2)), label="By chance")
     room = 1.0 if chart.narrow(figure) else 2.0
+    known = not np.isnan([accuracy[1], auroc[1]]).all()
     left.set_yticks(at, ["\n".join(wrap(style.in_words(name), style.TEXT, room)) for name in names])
     left.invert_yaxis()
     chart.legends(figure, [left, right], 1, what)
     n = "–".join(map(str, sorted({int(count) for count in counts if not np.isnan(count)})))
-    chart.describe(figure, result, f"{n} questions, cross-validated." if n else "Cross-validated.")
+    counted = f"{n} questions, cross-validated." if n else "Cross-validated."
+    chart.describe(figure, result, f"{counted} Thin lines: 95% intervals." if known else counted)
     return figure
 
 

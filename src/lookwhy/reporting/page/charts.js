@@ -1,17 +1,18 @@
 // Charts: lines as SVG, bars as HTML. Positions are percentages, so no chart needs drawing again at another width.
 
 /** Dashes and markers tell runs and feature sets apart without colour; for bars, hatches do. */
-const DASHES = ["", "7 4", "2 3.5", "10 3 2 3"];
+const DASHES = ["", "7 4", "2 3.5", "10 3 2 3", "12 3 2 3 2 3"];
 const HATCHES = ["", "45deg", "-45deg", "90deg"];
 const MARKERS = [
   "M-3.4 0a3.4 3.4 0 1 0 6.8 0a3.4 3.4 0 1 0 -6.8 0z",
   "M-3.4 -3.4h6.8v6.8h-6.8z",
   "M0 -4.3l4 7.2h-8z",
   "M0 -4.6l4.2 4.6l-4.2 4.6l-4.2 -4.6z",
+  "M0 4.3l4 -7.2h-8z",
 ];
 
 /** Colour, hatch, dash and marker of a run, group or feature set, by its index. */
-const lookAt = (at) => ({ colour: names.series[at % 6], hatch: HATCHES[at % 4], dash: DASHES[at % 4], marker: at % 4 });
+const lookAt = (at) => ({ colour: names.series[at % 6], hatch: HATCHES[at % 4], dash: DASHES[at % 5], marker: at % 5 });
 
 /**
  * @typedef {{x: number, y: number|null, low?: number|null, high?: number|null, note?: string}} Point

@@ -21,7 +21,7 @@ from lookwhy.reporting.cautions import TITLE, cautions
 from lookwhy.reporting.numbers import table_note
 from lookwhy.reporting.page import examples as browser
 from lookwhy.reporting.page.groups import groups_of_runs
-from lookwhy.reporting.page.numbers import Json, curves_of, names_and_colours, numbers_of_run
+from lookwhy.reporting.page.numbers import Json, bands_of, curves_of, names_and_colours, numbers_of_run
 from lookwhy.reporting.page.parts import FOLDER, bytes_block, document, escape, json_block
 from lookwhy.reporting.page.pictures import Pictures
 from lookwhy.reporting.page.tables import (
@@ -45,6 +45,7 @@ _SCRIPTS = (
     "agreement",
     "believe",
     "one_epoch",
+    "selective",
     "heat",
     "panels",
     "examples",
@@ -174,6 +175,7 @@ def _page(runs: list[_PageRun], comparisons: list[Comparison], most: int) -> str
         "examples": [shown for shown, _ in examples],
     }
     blocks = [json_block(f"curves-{at}", curves_of(run.epochs)) for at, run in enumerate(runs)]
+    blocks += [json_block(f"bands-{at}", bands_of(run.epochs)) for at, run in enumerate(runs)]
     for at, (_, maps) in enumerate(examples):
         blocks += [json_block(f"maps-{at}-{question}", one) for question, one in enumerate(maps) if one]
     blocks += [bytes_block(f"picture-{at}", one) for at, one in enumerate(pictures.encoded)]
@@ -208,7 +210,7 @@ def _tables(runs: list[_PageRun]) -> str:
 
 
 def _cautions(runs: list[_PageRun]) -> str:
-    """What a reader must know before quoting a number of each run; empty if there is nothing."""
+    """Facts to know before quoting a number of each run; empty if there are none."""
     found = ""
     for run in runs:
         lines = "".join(f"<li>{escape(line)}</li>" for line in cautions(run.last))

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from lookwhy.keys import Row
-from lookwhy.reporting import measures, numbers, reading, sanity, style
+from lookwhy.reporting import measures, numbers, reading, sanity, selective, style
 from lookwhy.types import AnalysisResult
 
 Json = dict[str, Any]
@@ -47,6 +47,8 @@ def numbers_of_run(name: str, epochs: dict[int, AnalysisResult]) -> Json:
         "counts": {kind: reading.count_types(last, kind) for kind in kinds},
         "failure": by_epoch(_failure),
         "lights": _lights(epochs),
+        "selective": by_epoch(_selective),
+        "notMeasured": selective.not_measured(last),
     }
 
 
@@ -86,7 +88,12 @@ def names_and_colours(results: Iterable[AnalysisResult]) -> Json:
         },
         "groups": {group: style.in_words(group) for group in groups},
         "featureSets": {name: style.in_words(name) for name in sets},
-        "paperFailure": numbers.PAPER_FAILURE,
+        "paperFailure": selective.PAPER_NOTE,
+        "failureColumns": [_column(one) for one in selective.FAILURE],
+        "selectiveTables": [[_column(one) for one in some] for some in (selective.RANKING, selective.WORTH)],
+        "worth": selective.worth_note(),
+        "drawnScores": list(selective.DRAWN),
+        "scores": {name: style.in_words(name) for name in selective.SCORES},
         "series": [style.light_dark(colour) for colour in style.SERIES],
     }
 
@@ -199,10 +206,51 @@ def _accuracy(result: AnalysisResult) -> Json:
 
 
 def _failure(result: AnalysisResult) -> Json:
-    """Measures of the failure predictor by feature set; null where undefined."""
-    measures = ("accuracy", "majority_accuracy", "auroc", "aurc", "n")
-    get = result.summary.get
+    """Measures of the failure predictor by feature set, with their intervals; null where undefined."""
+    n = {row.method: row.value for row in reading.rows(result, "failure") if row.measure == "n"}
+    found = _by_measure(result, "failure", reading.feature_sets(result), selective.FAILURE)
+    return {name: values | {"n": n.get(name)} for name, values in found.items()}
+
+
+def _selective(result: AnalysisResult) -> Json:
+    """Measures of each score of selective prediction, and what they tell in words; empty without any."""
+    names = selective.scores(result)
+    if not names:
+        return {}
     return {
-        name: {measure: short(get(f"failure/{name}/{measure}")) for measure in measures}
-        for name in reading.feature_sets(result)
+        "scores": _by_measure(result, "selective", names, (*selective.RANKING, *selective.WORTH)),
+        "note": selective.ranking_note(result),
+        "increment": selective.increment_note(result),
+    }
+
+
+def _by_measure(
+    result: AnalysisResult, domain: str, names: list[str], wanted: tuple[selective.Measure, ...]
+) -> Json:
+    """Value, interval and value by chance of each measure, by name; null where undefined."""
+    rows = {(row.method, row.measure): row for row in reading.rows(result, domain)}
+    empty = Row(domain)
+    found: Json = {name: {} for name in names}
+    for name in names:
+        for one in wanted:
+            row = rows.get((name, one.key), empty)
+            found[name][one.key] = [short(x, 3) for x in (row.value, row.ci_low, row.ci_high, row.expected)]
+    return found
+
+
+def _column(measure: selective.Measure) -> Json:
+    digits = {"{:.1%}": 1, "{:.0%}": 0}.get(measure.form)
+    return {"key": measure.key, "head": measure.head, "percent": digits}
+
+
+def bands_of(epochs: dict[int, AnalysisResult]) -> Json:
+    """Soft risk by coverage with its interval, by epoch and score."""
+    return {
+        str(epoch): {
+            name: {axis: [short(value, 3) for value in values] for axis, values in curves[name].items()}
+            for name in selective.DRAWN
+            if name in curves
+        }
+        for epoch, result in epochs.items()
+        if (curves := reading.risk_coverage(result))
     }

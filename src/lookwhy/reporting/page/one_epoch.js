@@ -115,7 +115,7 @@ const FAILURE_CURVES = [
 
 function failureSection() {
   const possible = runsWith("failure");
-  if (!possible.length) return nothing("failure", "Undefined: not enough right and wrong answers to learn from.");
+  if (!possible.length) return nothing("failure", whyNoFailure());
   const place = document.querySelector("#failure .drawn");
   const curves = {};
   let charts = null;
@@ -131,11 +131,15 @@ function failureSection() {
       + "which stored no curves. Analyse its checkpoint again to have them.";
     place.replaceChildren(failureTable(found),
       ...(wanted ? [legend(keys), make("div", { class: "charts" }, ...charts)] : [make("p", {}, old)]),
-      noteLine(`${shownAs(run, epoch)}. Logistic regression on the features named, cross-validated, all questions of `
-        + "an image in one fold. AURC: area under the risk-coverage curve, lower is better. "
-        + `Paper: ${names.paperFailure} accuracy (Goyal et al. 2016, VQA v1).`));
+      noteLine(`${shownAs(run, epoch)}, n = ${Object.values(found)[0].n ?? "–"}. Logistic regression on the features named, `
+        + "cross-validated, all questions of an image in one fold. Majority: always the more frequent outcome; gain: "
+        + "accuracy above it. AURC: area under the risk-coverage curve, lower is better. In brackets: 95% intervals. "
+        + names.paperFailure));
   });
 }
+
+const whyNoFailure = () => "Undefined: " + (runs.find((one) => one.notMeasured)?.notMeasured
+  ?? "not enough right and wrong answers to learn from") + ".";
 
 const featureLook = (set) => lookAt(Object.keys(names.featureSets).indexOf(set));
 
@@ -156,10 +160,21 @@ function failureChart([key, title, across, up], stored, epoch) {
   };
 }
 
-function failureTable(found) {
-  const heads = ["The predictor sees", "Accuracy", "Always the more frequent", "AUROC", "AURC", "n"];
-  return table({ class: "stacks", "aria-label": "Prediction of failures" }, heads, Object.entries(found).map(([set, one]) => [
-    names.featureSets[set], percent(one.accuracy, 1), percent(one.majority_accuracy, 1), number(one.auroc, 3), number(one.aurc, 3), one.n ?? "–"]));
+const failureTable = (found) => measuresTable("Prediction of failures", "The predictor sees", names.failureColumns, found,
+  names.featureSets);
+
+/** A table with a row for each score or feature set; each cell holds the value, chance if known, and the interval. */
+function measuresTable(label, first, columns, found, named) {
+  const shown = columns.filter(({ key }) => Object.values(found).some((one) => known(one[key]?.[0])));
+  const cell = ({ key, percent: digits }, one) => {
+    const text = (value) => (digits === null ? number(value, 3) : percent(value, digits));
+    const [value, low, high, chance] = one[key] ?? [];
+    if (!known(value)) return "–";
+    const between = known(low) && known(high) ? ` [${text(low)},\u00a0${text(high)}]` : "";
+    return text(value) + (known(chance) ? ` (${text(chance)})` : "") + between;
+  };
+  return table({ class: "stacks", "aria-label": label }, [first, ...shown.map((one) => one.head)],
+    Object.entries(found).map(([name, one]) => [named[name] ?? name, ...shown.map((column) => cell(column, one))]));
 }
 
 wordsSection();

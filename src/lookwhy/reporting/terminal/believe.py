@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,7 +10,7 @@ from rich.text import Text
 
 from lookwhy.reporting import measures, reading, style
 from lookwhy.reporting.numbers import NOTHING, explained_note, few_images, number
-from lookwhy.reporting.terminal.cells import BEST, MARK, QUIET, WIDE, best, interval, mark, new_table
+from lookwhy.reporting.terminal.cells import BEST, MARK, QUIET, WIDE, best, interval, mark, new_table, short
 from lookwhy.types import AnalysisResult
 
 RANDOM = "random"
@@ -131,7 +130,7 @@ def _cell(result: AnalysisResult, domain: str, method: str, column: _Column, met
     """The value above its interval."""
     text = _value(result, domain, method, column, methods)
     ends = [result.summary.get(f"{domain}/{method}/{column.measure}/{end}") for end in ("ci_low", "ci_high")]
-    shown = [_short(end) for end in ends if end is not None]
+    shown = [short(end) for end in ends if end is not None]
     return text.append("\n" + "–".join(shown), style=QUIET) if len(shown) == len(ends) else text
 
 
@@ -221,8 +220,3 @@ def _span(counts: Sequence[set[int]]) -> str:
 def _epoch(result: AnalysisResult) -> str:
     epoch = result.manifest.get("epoch")
     return "" if epoch is None else f", {style.epoch_name(epoch)}"
-
-
-def _short(value: float) -> str:
-    """Two digits without the zero before the point: ".24"."""
-    return re.sub(r"^(-?)0\.", r"\1.", f"{value:.2f}").replace("-.00", ".00")

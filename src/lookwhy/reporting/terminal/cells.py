@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from rich import box
@@ -63,3 +64,8 @@ def interval(result: AnalysisResult, key: str, form: str = "{:.3f}") -> str:
     """The interval of a value in brackets; a dash if it has none."""
     ends = [number(result, f"{key}/{end}", form) for end in ("ci_low", "ci_high")]
     return NOTHING if NOTHING in ends else f"[{', '.join(ends)}]"
+
+
+def short(value: float) -> str:
+    """Two digits without the zero before the point: ".24"."""
+    return re.sub(r"^(-?)0\.", r"\1.", f"{value:.2f}").replace("-.00", ".00")

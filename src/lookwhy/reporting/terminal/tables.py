@@ -19,22 +19,11 @@ from lookwhy.reporting import numbers, reading, style
 from lookwhy.reporting.cautions import TITLE, cautions
 from lookwhy.reporting.numbers import NOTHING, number
 from lookwhy.reporting.terminal.believe import believe_tables, words_faithfulness_table
-from lookwhy.reporting.terminal.cells import (
-    BAD,
-    BEST,
-    CAUTION,
-    GOOD,
-    MARK,
-    QUIET,
-    WIDE,
-    best,
-    mark,
-    new_table,
-    star,
-)
+from lookwhy.reporting.terminal.cells import BEST, CAUTION, MARK, QUIET, WIDE, best, mark, new_table, star
 from lookwhy.reporting.terminal.modality import modality_table
 from lookwhy.reporting.terminal.paired import paired_tables
 from lookwhy.reporting.terminal.sanity import sanity_table
+from lookwhy.reporting.terminal.selective import failure_tables
 from lookwhy.types import AnalysisResult
 
 _COLUMNS = {
@@ -51,14 +40,6 @@ _TESTED = {"Rank correlation": "rank_correlation", "Question-specific": "specifi
 """Measures whose best method is bold and whose interval is marked if it excludes 0."""
 _CONTROLS = ("Mean map", "Other question", "Other image")
 _OWN = ("Rank correlation", "Question-specific", "n (undefined)", "Paper")
-_MEASURES = {
-    "accuracy": ("Accuracy", "{:.1%}"),
-    "majority_accuracy": ("Always the more frequent", "{:.1%}"),
-    "auroc": ("AUROC", "{:.3f}"),
-    "aurc": ("AURC", "{:.3f}"),
-    "n": ("n", "{:.0f}"),
-}
-"""Head and format of each measure of the failure predictor."""
 _MOST_TYPES = 10
 """Largest number of question types in the table of accuracies."""
 
@@ -142,33 +123,6 @@ def words_table(result: AnalysisResult) -> Table:
 
 def _share(value: float | None) -> str:
     return NOTHING if value is None else f"{value:.1%}"
-
-
-def failure_table(result: AnalysisResult) -> Table:
-    """How well the failure predictor tells right from wrong answers, by the features that it sees."""
-    table = new_table(
-        "Predicting whether the answer is right",
-        "Cross-validated. Bold: the best. AURC: area under the risk-coverage curve, lower is better. "
-        f"Paper: {numbers.PAPER_FAILURE} accuracy (Goyal et al. 2016, VQA v1).",
-        ["The predictor sees", *(head for head, _ in _MEASURES.values())],
-        max_width=14,
-    )
-    names = reading.feature_sets(result)
-    bold = {
-        measure: best(result, {name: f"failure/{name}/{measure}" for name in names}, measure == "aurc")
-        for measure in ("accuracy", "auroc", "aurc")
-    }
-    for name in names:
-        cells = {}
-        for measure, (_, form) in _MEASURES.items():
-            look = BEST if name in bold.get(measure, ()) else ""
-            cells[measure] = Text(number(result, f"failure/{name}/{measure}", form), style=look)
-        get = result.summary.get
-        accuracy, majority = get(f"failure/{name}/accuracy"), get(f"failure/{name}/majority_accuracy")
-        if accuracy is not None and majority is not None and accuracy != majority:
-            cells["accuracy"].stylize(GOOD if accuracy > majority else BAD)
-        table.add_row(style.in_words(name), *cells.values())
-    return table
 
 
 def accuracy_table(result: AnalysisResult) -> Table:
@@ -256,6 +210,6 @@ def print_tables(result: AnalysisResult, console: Console) -> None:
     if (card := sanity_table(result)).row_count:
         console.print(card)
     words = words_table(result), words_faithfulness_table(result), modality_table(result)
-    for table in (*words, failure_table(result), accuracy_table(result)):
-        if table.row_count:
-            console.print(table)
+    for part in (*words, *failure_tables(result), accuracy_table(result)):
+        if isinstance(part, Text) or part.row_count:
+            console.print(part)

@@ -6,8 +6,8 @@ Five rules keep the charts readable:
   EXACT name: overlapping patterns would mix the axes.
 * One `log` call an epoch carries its scalars and pictures, with "epoch", and never names a `step`: W&B drops
   values for a step that has passed.
-* Ends of intervals, counts, levels of chance, means over images and paired differences are logged, but
-  hidden: W&B would draw a panel for each.
+* Ends of intervals, counts, levels of chance, means over images, paired differences and the measures of
+  selective prediction are logged, but hidden: W&B would draw a panel for each.
 * Tables, which a chart reads only from the last epoch, are logged once, at the end of the training. A killed
   run has them in its folder, and the training that resumes it logs them.
 * The best values are written into the run's summary beside the metrics: a metric for which W&B itself keeps
@@ -141,7 +141,7 @@ def _define(experiment: Any, names: Mapping[str, Any]) -> None:
     for name in (*names, *tables):
         if name not in known and "*" not in name:
             row, field = parse(name.removeprefix(PREFIX))
-            hidden = field != "value" or row.measure == "n" or row.measure.endswith("/macro")
-            hidden |= row.domain == "paired" or row.measure.endswith("_other_question")
+            hidden = field != "value" or row.measure == "n" or row.domain in ("paired", "selective")
+            hidden |= row.measure.endswith(("/macro", "_other_question"))
             experiment.define_metric(name, step_metric=EPOCH, hidden=hidden or None)
             known.add(name)

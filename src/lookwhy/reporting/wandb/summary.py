@@ -20,7 +20,8 @@ MAIN = {
 """Measures of faithfulness and localisation that have a best value."""
 _BETTER = {
     "accuracy": {"overall": 1.0, "answer_type": 1.0, "question_type": 1.0},
-    "failure": {"accuracy": 1.0, "auroc": 1.0, "aurc": -1.0},
+    "failure": {"accuracy": 1.0, "accuracy_gain": 1.0, "auroc": 1.0, "aurc": -1.0},
+    "selective": {"auroc": 1.0, "aurc_soft": -1.0},
     "image": {"rank_correlation": 1.0, "mean_map": 1.0, "specificity": 1.0}
     | {one.key: one.sign for one in measures.IMAGE if one.key in MAIN},
 }

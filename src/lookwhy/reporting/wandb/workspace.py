@@ -18,7 +18,7 @@ from lookwhy.analysis.together import MEASURES as TOGETHER_MEASURES
 from lookwhy.analysis.together import TOGETHER
 from lookwhy.errors import LookwhyError
 from lookwhy.keys import parse
-from lookwhy.reporting import measures, reading, sanity, style
+from lookwhy.reporting import measures, reading, sanity, selective, style
 from lookwhy.reporting.figures.catalogue import EPOCH_CHARTS
 from lookwhy.reporting.wandb.log import EPOCH, PREFIX, logged_keys
 from lookwhy.reporting.wandb.media import CURVES, DELETION, GROUP, LINE, PROBABILITY, SHARE, WORDS
@@ -63,6 +63,7 @@ def build(shown: Project, entity: str, project: str) -> workspaces.Workspace:
         _modality,
         _words,
         _failure,
+        _selective,
         _examples,
         _accuracy,
         _runs,
@@ -231,7 +232,13 @@ def _words(shown: Project) -> Section:
 
 def _failure(shown: Project) -> Section:
     found = []
-    for name, title in (("auroc", "AUROC"), ("aurc", "AURC, lower is better"), ("accuracy", "Accuracy")):
+    titles = {
+        "accuracy_gain": "Accuracy above the majority",
+        "auroc": "AUROC",
+        "aurc": "AURC, lower is better",
+        "accuracy": "Accuracy",
+    }
+    for name, title in titles.items():
         keys = [f"failure/{feature_set}/{name}" for feature_set in shown.feature_sets]
         keys += ["failure/all/majority_accuracy"] if name == "accuracy" else []
         found += _lines(shown, title, keys)
@@ -241,6 +248,24 @@ def _failure(shown: Project) -> Section:
             words = f"{title}: {style.in_words(feature_set).lower()}"
             found += _chart(shown, f"failure/{feature_set}/{curve}", "wandb/line/v0", fields, words)
     return "Predicting failure", found
+
+
+def _selective(shown: Project) -> Section:
+    titles = {
+        "auroc": "AUROC",
+        "aurc_soft": "AURC, lower is better",
+        "coverage_at_5_percent_risk_soft": "Coverage at 5% risk",
+        "effective_reliability_10": "Effective reliability, a wrong answer costs 10",
+        "ece": "Calibration error, lower is better",
+        "brier": "Brier score, lower is better",
+    }
+    found = []
+    for measure, title in titles.items():
+        found += _lines(shown, title, [f"selective/{score}/{measure}" for score in selective.SCORES])
+    key = f"selective/{selective.BOTH}/auroc_increment"
+    keys = [f"{key}{end}" for end in ("", "/ci_low", "/ci_high", "/expected")]
+    title = "Increment of the AUROC by the explanations, its interval, and by chance"
+    return "Selective prediction", found + _lines(shown, title, keys, "AUROC")
 
 
 def _examples(shown: Project) -> Section:
