@@ -52,7 +52,7 @@ def test_a_sanity_card_costs_models_and_with_a_random_network_images(small_pipel
     tower, plan = small_pipeline.tower, replace(PLAN, faithfulness=None, modality=None)
     tower.memory = Memory(tmp_path)
     words, load = [[4, 2], [1]], lambda number: small_batch.images[[0, 2][number]]
-    plan.sanity = Sanity(draws=3, questions=2)  # both about the first image
+    plan.sanity = Sanity(draws=3, questions=2)  # two about the first image
     run_analysis(small_pipeline, [small_batch], replace(plan, sanity=None), tagger=TAGGER)  # fills the bank
     cost = foresee(tower, plan, 3, words, load, [2, 1])
     assert (cost.random, cost.masked) == (12, 0)
@@ -93,11 +93,11 @@ def test_the_cost_of_max_sensitivity_is_said_too(small_pipeline, small_batch, tm
     settings = Faithfulness(masks=0, curves=2, steps=4, fills=[], sensitivity=3)
     plan = AnalysisPlan([RISE(4, samples=20)], [], grid=4, bootstrap_samples=10, faithfulness=settings)
     cost = foresee(tower, plan, 3, [[], []], lambda number: small_batch.images[[0, 2][number]], [2, 1])
-    assert (cost.again, cost.copies, cost.noisy) == (0, 3, 60)  # the first two questions are about one image
-    assert "every image method runs again on 3 noisy copies of images" in cost.lines("")[-1]
-    assert "those with masks on 60 masked images" in cost.lines("")[-1]
-    run_analysis(small_pipeline, [batch], plan, tagger=TAGGER)
+    assert (cost.again, cost.copies, cost.noisy) == (0, 6, 120)  # one question about each image
+    assert "every image method runs again on 6 noisy copies of images" in cost.lines("")[-1]
+    assert "those with masks on 120 masked images" in cost.lines("")[-1]
+    run_analysis(small_pipeline, [batch], plan, tagger=TAGGER, of_image={0: 0, 1: 0, 2: 2})
     passes, forward = [], tower.network.forward
     monkeypatch.setattr(tower.network, "forward", lambda x: passes.append(len(x)) or forward(x))
-    run_analysis(small_pipeline, [batch], plan, tagger=TAGGER)
+    run_analysis(small_pipeline, [batch], plan, tagger=TAGGER, of_image={0: 0, 1: 0, 2: 2})
     assert sum(one for one in passes if one > 3) == cost.noisy

@@ -292,22 +292,26 @@ def test_an_analysis_has_means_records_curves_and_paired_differences(small_pipel
     )
 
 
-def test_every_process_measures_its_part_of_the_first_questions(small_pipeline, small_batch):
-    plan = plan_with(faithfulness=Faithfulness(masks=30, cells=2, curves=2, steps=4))
-    whole = run_analysis(small_pipeline, [small_batch], plan, tagger=TAGGER)
+def test_every_process_measures_its_part_of_questions_about_many_images(small_pipeline, small_batch):
+    plan, of_image = (
+        plan_with(faithfulness=Faithfulness(masks=30, cells=2, curves=2, steps=4)),
+        {0: 10, 1: 10, 2: 11},
+    )
+    whole = run_analysis(small_pipeline, [small_batch], plan, tagger=TAGGER, of_image=of_image)
     parts = []
     for rows in ([0, 1], [2]):
         keep = lambda findings: parts.append(findings) or [findings]  # noqa: E731
         batch = small_batch.take(torch.tensor(rows))
-        run_analysis(small_pipeline, [batch], plan, tagger=TAGGER, gather=keep, first=[0, 1, 2])
-    assert parts[1].values.keys() < parts[0].values.keys()
+        run_analysis(small_pipeline, [batch], plan, tagger=TAGGER, gather=keep, of_image=of_image)
+    key = "image/occlusion/faithfulness/deletion_patch"
+    assert [[*one.values[key]] for one in parts] == [[0], [2]]
     joined = run_analysis(
         small_pipeline,
         [small_batch.take(torch.tensor([0, 1]))],
         plan,
         tagger=TAGGER,
         gather=lambda findings: [parts[1], findings],
-        first=[0, 1, 2],
+        of_image=of_image,
     )
     assert joined.summary == pytest.approx(whole.summary, rel=1e-6)
     assert FirstQuestions(2).rows([5, 6, 7]) == [0, 1]

@@ -18,6 +18,7 @@ from lookwhy.attribution import Attributor, Occlusion, WordDrop
 from lookwhy.errors import LookwhyError
 from lookwhy.models import DeeperLSTM, Pipeline
 
+OF_IMAGE = {0: 0, 1: 0, 2: 1, 3: 2}
 TAGGER = Tagger("none", lambda words: ["NN"] * len(words))
 RANDOM = np.random.default_rng(0)
 
@@ -177,12 +178,12 @@ def test_the_maps_of_a_random_model_are_those_that_the_method_makes_of_it():
 def test_several_processes_and_batches_find_what_one_finds():
     model, batch = a_model(), some_batch()
     plan = a_plan(draws=2, questions=3)
-    whole = run_analysis(model, [batch], plan, tagger=TAGGER, first=[0, 1, 2, 3])
+    whole = run_analysis(model, [batch], plan, tagger=TAGGER, of_image=OF_IMAGE)
     parts = []
 
     def share(rows):
         some = batch.take(torch.tensor(rows))
-        run_analysis(model, [some], plan, tagger=TAGGER, first=[0, 1, 2, 3],
+        run_analysis(model, [some], plan, tagger=TAGGER, of_image=OF_IMAGE,
                      gather=lambda own: parts.append(own) or [own])  # fmt: skip
 
     for rows in ([3], [2], [0, 1]):
@@ -192,7 +193,7 @@ def test_several_processes_and_batches_find_what_one_finds():
         [batch.take(torch.tensor([3]))],
         plan,
         tagger=TAGGER,
-        first=[0, 1, 2, 3],
+        of_image=OF_IMAGE,
         gather=lambda _: parts,
     )
     card = {key: value for key, value in whole.summary.items() if "/sanity/" in key}

@@ -164,16 +164,16 @@ def _of_random_models(plan: AnalysisPlan, questions: int, of_image: Sequence[int
         if isinstance(one, MaskMethod | Occlusion)
     )
     has_network = bool({"network", "both"} & {*plan.sanity.random})
-    images = _images_of(explained, of_image)
+    images = _images_of(explained, of_image, each=2)
     return (
         plan.sanity.draws * len(plan.sanity.random),
         plan.sanity.draws * has_network * images * changed,
     )
 
 
-def _images_of(questions: int, of_image: Sequence[int]) -> int:
-    """Number of images that the first questions are about."""
-    before = np.cumsum([0, *of_image[:-1]])
+def _images_of(questions: int, of_image: Sequence[int], each: int = 1) -> int:
+    """Number of images that the questions chosen by `spread` are about."""
+    before = np.cumsum([0, *np.minimum(of_image, each)[:-1]])
     return int((before < questions).sum())
 
 

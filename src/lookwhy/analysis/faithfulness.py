@@ -39,8 +39,8 @@ class Faithfulness:
             correlation, squares for infidelity; 0: neither measure.
         cells: coarse cells along each side.
         fill: what takes the place of pixels that those masks remove.
-        curves: number of questions with deletion and insertion, which run the image network again; 0: none,
-            null: all.
+        curves: number of questions with deletion and insertion, which run the image network again; they are
+            about as many images as possible; 0: none, null: all.
         epochs: epochs with deletion and insertion, -1 for the untrained model; null: all that are analysed.
         steps: steps of these curves. Areas of different numbers of steps do not compare.
         fills: what takes the place of removed cells in these curves.

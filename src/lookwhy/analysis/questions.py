@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -141,6 +141,31 @@ def partners(count: int) -> list[list[int]]:
     """
     others = range(1, min(count, MOST_PARTNERS + 1))
     return [[(row + step) % count for step in others] for row in range(count)]
+
+
+def spread(of_image: Mapping[int, int], number: int | None, each: int = 1) -> set[int]:
+    """Questions for a costly measure, about as many images as possible: `each` about every image, then more.
+
+    Questions about one image count almost as one: with the first questions that come, the intervals would be
+    those of a few images.
+
+    Args:
+        of_image: image of each question, in the order of the questions.
+        number: how many; None: all.
+        each: number of questions about an image that are taken before those about the next image.
+
+    Example:
+        >>> sorted(spread({1: 7, 2: 7, 3: 7, 4: 8, 5: 8}, 2))
+        [1, 4]
+        >>> sorted(spread({1: 7, 2: 7, 3: 7, 4: 8, 5: 8}, 3, each=2))
+        [1, 2, 4]
+    """
+    before: Counter[int] = Counter()
+    rounds = []
+    for question, image in of_image.items():
+        rounds.append((before[image] // each, question))
+        before[image] += 1
+    return {question for _, question in sorted(rounds, key=lambda one: one[0])[:number]}
 
 
 class FirstQuestions:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import groupby
+from itertools import groupby, islice
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +20,7 @@ from lookwhy.analysis.meter import FaithfulnessMeter, PointsOf, Values, joined
 from lookwhy.analysis.modality import ModalityMeter
 from lookwhy.analysis.part_of_speech import Tagger, find_tagger, frequent_groups
 from lookwhy.analysis.plan import AnalysisPlan
-from lookwhy.analysis.questions import QuestionRecord, question_records
+from lookwhy.analysis.questions import QuestionRecord, question_records, spread
 from lookwhy.analysis.random_models import RandomModels, joined_draws
 from lookwhy.analysis.sanity import RandomMaps
 from lookwhy.attribution import Attributor, explaining
@@ -71,7 +71,7 @@ def run_analysis(
     total: int | None = None,
     max_words: int = 0,
     epoch: int | None = None,
-    first: Sequence[int] | None = None,
+    of_image: Mapping[int, int] | None = None,
 ) -> AnalysisResult:
     """Explain every question of the batches and measure the explanations.
 
@@ -94,8 +94,8 @@ def run_analysis(
         total: number of questions, for a progress bar; None: no progress bar.
         max_words: smallest number of columns of the maps over words.
         epoch: epoch of the model, by which a plan chooses when to measure deletion and insertion.
-        first: ids of all questions of all processes in their order, so that each process knows which are the
-            first, which the costly measures take; by default those of `batches`.
+        of_image: image of each question of all processes, in their order, from which the questions of costly
+            measures are chosen; by default each takes the first questions that come.
 
     Returns:
         The result, with the questions in the order of their ids.
@@ -115,13 +115,13 @@ def run_analysis(
     bar = progress(desc="explaining", shown=total is not None, total=total, unit="question", leave=False)
     reader = _Reader(model, answers, words or tokenize, tagger, bar, plan)
     if plan.faithfulness:
-        named = None if first is None else {*first[: plan.faithfulness.curves]}
+        named = None if of_image is None else spread(of_image, plan.faithfulness.curves)
         reader.faithfulness = FaithfulnessMeter(model, plan.faithfulness, plan.grid, epoch, named)
     if plan.modality:
-        named = None if first is None else {*first[: plan.modality.questions]}
+        named = None if of_image is None else {*islice(of_image, plan.modality.questions)}
         reader.modality = ModalityMeter(model, plan.modality, named)
     if plan.sanity and plan.sanity.has_card(epoch):
-        named = None if first is None else {*first[: plan.sanity.questions]}
+        named = None if of_image is None else spread(of_image, plan.sanity.questions, each=2)
         reader.random = RandomModels(model, plan.sanity, named)
     with explaining(model), recording(reader.findings.seconds), bar:
         at_once = parts_of(model).explained_at_once

@@ -109,6 +109,8 @@ class AnalysisSession:
             self._has_told = True
             self._tell_costs(device)
         batches = self.data.image_batches(self.rows, self.tower.recipe, device, rank, world_size)
+        split = self.data.prepro.test
+        images = split.image_ids[self.rows]
         result = run_analysis(
             Pipeline(self.tower, head),
             batches,
@@ -122,7 +124,7 @@ class AnalysisSession:
             total=-(-len(self.rows) // world_size) if progress else None,
             max_words=self.data.max_length,
             epoch=epoch,
-            first=self.data.prepro.test.question_ids[self.rows].tolist(),
+            of_image=dict(zip(split.question_ids[self.rows].tolist(), images.tolist(), strict=True)),
         )
         result.manifest |= {
             "epoch": epoch,
