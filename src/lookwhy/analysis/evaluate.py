@@ -75,6 +75,9 @@ def evaluate(
     found = _image_agreement(maps, human, question_ids, image_ids, plan, excluded)
     for method, one in found.items():
         summary |= summarise(one, f"image/{method}", image_ids)
+    # A perfect method agrees with one annotator as well as that annotator does with the mean of very many.
+    if (reliability := summary.get("image/human/rank_correlation", 0.0)) > 0:
+        summary["image/human/noise_ceiling"] = float(np.sqrt(reliability))
     for name, one_map in maps.items():
         if one_map.domain == "question":
             counted[name] = counted_words(one_map.valid.numpy(), words, plan.punctuation)

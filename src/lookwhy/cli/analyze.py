@@ -102,6 +102,7 @@ def _checkpoint(
     if data is not None:
         _refuse(settings | {"profile": profile}, ("plan", "limit", "grid", "profile"), "--data")
     from lookwhy import api
+    from lookwhy.reporting.comparisons import since_untrained
     from lookwhy.reporting.terminal.answers import print_answers
     from lookwhy.reporting.terminal.tables import print_tables, profile_table, report_console
 
@@ -111,7 +112,7 @@ def _checkpoint(
         return
     analysis = api.analyze(checkpoint, out=out, device=device, moved=moved, **settings)
     # Printed last: stdout may be closed early (by `head`, say), and the files are complete by then.
-    print_tables(analysis, console)
+    print_tables(analysis, console, since_untrained(analysis, checkpoint.parent.parent))
     assert analysis.answers is not None
     print_answers(analysis.answers, analysis.result_files, console)
     console.print(f"results   {analysis.folder}\npictures  {analysis.folder / 'figures'}", soft_wrap=True)

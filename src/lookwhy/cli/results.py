@@ -13,6 +13,7 @@ from lookwhy import store
 from lookwhy.callbacks import ImportanceCallback
 from lookwhy.errors import LookwhyError
 from lookwhy.files import atomic_path
+from lookwhy.reporting.comparisons import since_untrained
 from lookwhy.reporting.terminal.tables import print_tables, report_console
 from lookwhy.reporting.wandb.summary import best_values, read_summaries
 
@@ -64,7 +65,8 @@ def print_results(run: Path, trainer: pl.Trainer) -> None:
     places = [f"run folder  {run}"]
     if read_summaries(run):
         folder = [*store.stored_epochs(run).values()][-1]
-        print_tables(store.load(folder), console)
+        result = store.load(folder)
+        print_tables(result, console, since_untrained(result, run))
         places.append(f"pictures    {folder / 'figures'}")
         if any((run / "wandb").glob("*run-*")):  # none without a logger, or with WANDB_MODE=disabled
             places.append(f"epochs      wandb leet {run / 'wandb'}")

@@ -7,6 +7,16 @@ from pathlib import Path
 from lookwhy import store
 from lookwhy.analysis.paired import Comparison, between_analyses, between_methods
 from lookwhy.reporting.style import epoch_name
+from lookwhy.types import AnalysisResult
+
+
+def since_untrained(result: AnalysisResult, run: Path) -> Comparison | None:
+    """Differences of an analysis from that of the untrained model of its run; None if the run has none."""
+    folder, epoch = store.epoch_folder(run, store.UNTRAINED), result.manifest.get("epoch")
+    if epoch in (None, store.UNTRAINED) or not folder.is_dir():
+        return None
+    title = f"{epoch_name(epoch)} minus {epoch_name(store.UNTRAINED)}"
+    return Comparison(title, between_analyses(store.load(folder).records, result.records))
 
 
 def compare(runs: dict[str, Path]) -> list[Comparison]:

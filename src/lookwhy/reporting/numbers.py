@@ -70,6 +70,7 @@ def table_cells(result: AnalysisResult, method: str) -> dict[str, tuple[str, str
         "Other question": with_count("other_question"),
         "Other image": with_count("other_image"),
         "Question-specific": with_interval("specificity"),
+        "Given centre": with_count("partial_rank_correlation"),
         "Paper": (PAPER.get(method, NOTHING), ""),
     }
 
@@ -145,13 +146,26 @@ def table_note(result: AnalysisResult) -> str:
         "Other question, other image: the map of another question on the same image, of another image. "
         "Question-specific: against the own question's annotators minus another question's on the same "
         "image; 0 for a model that does not listen. "
+        "Given centre: partial correlation, the centre prior held fixed. "
         f"Paper: {PAPER_SOURCE}, human annotators: other data than here unless it is theirs.",
         explained_note(result),
+        _annotators_note(result),
         few_images(result),
         f"Left out: {'; '.join(f'{count} × {reason}' for reason, count in left_out)}." if left_out else "",
         str(result.manifest.get("data_note") or ""),
     ]
     return " ".join(part for part in parts if part)
+
+
+def _annotators_note(result: AnalysisResult) -> str:
+    """Note about the annotators' row; empty without it."""
+    ceiling = result.summary.get("image/human/noise_ceiling")
+    if ceiling is None:
+        return ""
+    return (
+        f"Noise ceiling, the root of the annotators' agreement: {ceiling:.3f}. The annotators of another "
+        "question need not be the same people."
+    )
 
 
 def explained_note(result: AnalysisResult) -> str:

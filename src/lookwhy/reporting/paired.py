@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
+from lookwhy.analysis.paired import Comparison
 from lookwhy.analysis.statistics import FEWEST_IMAGES
 from lookwhy.keys import Row
 from lookwhy.reporting import measures, reading, style
 from lookwhy.types import AnalysisResult
 
 TITLE = "Paired differences: methods against each other and against baselines"
-SECONDS = {"centre_prior": "the centre prior", "other_question": "another question’s map"}
+SECONDS = {
+    "centre_prior": "the centre prior",
+    "other_question": "another question’s map",
+    "untrained": "its untrained model’s",
+}
 """Names of second sides that are no methods."""
 LEVEL = 0.05
 
@@ -63,6 +69,22 @@ def pairs(result: AnalysisResult) -> list[Pair]:
         return order.index(second), *pair
 
     return [Pair(*pair, found[pair]) for pair in sorted(found, key=place)]
+
+
+def changes(untrained: Comparison) -> list[Pair]:
+    """Differences of the methods from the untrained model, as `comparisons.since_untrained` found them."""
+    found: dict[str, dict[str, Row]] = {}
+    for one in untrained.differences:
+        if one.second:
+            estimate = one.estimate
+            row = Row(
+                "paired", one.second, one.measure, "untrained", None, estimate.mean,
+                n=float(estimate.n), images=float(estimate.clusters), p_value=one.p_value, p_holm=one.p_holm,
+            )  # fmt: skip
+            if estimate.clusters > 1:
+                row = replace(row, ci_low=estimate.ci_low, ci_high=estimate.ci_high)
+            found.setdefault(one.second, {})[one.measure] = row
+    return [Pair(method, "untrained", rows) for method, rows in found.items()]
 
 
 def is_significant(row: Row) -> bool:

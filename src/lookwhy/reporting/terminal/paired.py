@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 from rich.text import Text
 
+from lookwhy.analysis.paired import Comparison
 from lookwhy.keys import Row
 from lookwhy.reporting import paired
 from lookwhy.reporting.numbers import NOTHING
@@ -21,8 +23,10 @@ _HEADS = {
 """Heads of two lines."""
 
 
-def paired_tables(result: AnalysisResult, width: int = WIDE) -> list[Table]:
-    """Differences between methods, and from baselines, by measure; empty without tests.
+def paired_tables(
+    result: AnalysisResult, width: int = WIDE, untrained: Comparison | None = None
+) -> list[Table]:
+    """Differences between methods, from baselines and the untrained model, by measure; empty without tests.
 
     Below a `width` of `WIDE` characters, the last measures are a table of their own.
     """
@@ -32,20 +36,28 @@ def paired_tables(result: AnalysisResult, width: int = WIDE) -> list[Table]:
     names = [*heads]
     parts = [names] if width >= WIDE or len(names) < 5 else [names[:5], names[5:]]
     note = paired.note(result, MARK)
+    changes = paired.changes(untrained) if untrained else []
+    if changes:
+        note += (
+            f" Differences from the untrained model are families of their own, of {len(changes)} each."
+        )
+    pairs = [*paired.pairs(result), *changes]
     return [
-        _table(result, some, note if some is parts[-1] else "", number) for number, some in enumerate(parts)
+        _table(heads, pairs, some, note if some is parts[-1] else "", number)
+        for number, some in enumerate(parts)
     ]
 
 
-def _table(result: AnalysisResult, measures: list[str], note: str, part: int) -> Table:
+def _table(
+    heads: Mapping[str, str], pairs: Sequence[paired.Pair], measures: Sequence[str], note: str, part: int
+) -> Table:
     table = new_table(paired.TITLE if not part else f"{paired.TITLE}, continued", note)
     table.padding = (0, 0, 0, 0)
     table.add_column("\nFirst minus second", min_width=15, max_width=24)
-    heads = paired.columns(result)
     for measure in measures:
         table.add_column(_HEADS.get(heads[measure], f"\n{heads[measure]}"), justify="right", no_wrap=True)
     before = ""
-    for pair in paired.pairs(result):
+    for pair in pairs:
         second = pair.second if pair.second in paired.SECONDS else ""
         if second != before:
             table.add_section()

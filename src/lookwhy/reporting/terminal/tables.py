@@ -13,6 +13,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from lookwhy.analysis.paired import Comparison
 from lookwhy.errors import printable
 from lookwhy.keys import Row
 from lookwhy.reporting import numbers, reading, style
@@ -33,12 +34,13 @@ _COLUMNS = {
     "Other question": ("Other\nquestion", 8),
     "Other image": ("Other\nimage", 6),
     "Question-specific": ("Question-\nspecific", 16),
-    "Paper": ("Paper", 8),
+    "Given centre": ("Given\ncentre", 6),
+    "Paper": ("Paper", 7),
 }
 """Head and width of each column of Table 1."""
 _TESTED = {"Rank correlation": "rank_correlation", "Question-specific": "specificity"}
 """Measures whose best method is bold and whose interval is marked if it excludes 0."""
-_CONTROLS = ("Mean map", "Other question", "Other image")
+_CONTROLS = ("Mean map", "Other question", "Other image", "Given centre")
 _OWN = ("Rank correlation", "Question-specific", "n (undefined)", "Paper")
 _MOST_TYPES = 10
 """Largest number of question types in the table of accuracies."""
@@ -63,7 +65,9 @@ def table_one(result: AnalysisResult, width: int = WIDE) -> list[Table | Text]:
 
 def _agreement(title: str, note: str, columns: Sequence[str], result: AnalysisResult) -> Table:
     table = new_table(title, note)
-    table.add_column("Method", min_width=15, max_width=20)
+    # One space between columns: nine of them fit a hundred characters.
+    table.padding = (0, 0, 0, 0)
+    table.add_column("Method", min_width=15, max_width=15)
     for column in columns:
         head, width = _COLUMNS[column]
         table.add_column(head, justify="right", width=width)
@@ -192,10 +196,11 @@ def report_console() -> Console:
     return console if console.is_terminal else _Console(WIDE)
 
 
-def print_tables(result: AnalysisResult, console: Console) -> None:
+def print_tables(result: AnalysisResult, console: Console, untrained: Comparison | None = None) -> None:
     """Print every table that has a row; an empty Table 1 is printed, too, with the reason.
 
-    Above them stands what a reader must know before quoting a number.
+    Above them stands what a reader must know before quoting a number. `untrained` is the difference from the
+    untrained model (`comparisons.since_untrained`).
     """
     if lines := cautions(result):
         console.print(Text(f"{TITLE}:", style="bold"))
@@ -205,7 +210,7 @@ def print_tables(result: AnalysisResult, console: Console) -> None:
     macro = [table] if (table := macro_table(result)).row_count else []
     for part in (*table_one(result, console.width), *macro, *believe_tables(result, console.width)):
         console.print(part)
-    for table in paired_tables(result, console.width):
+    for table in paired_tables(result, console.width, untrained):
         console.print(table)
     if (card := sanity_table(result)).row_count:
         console.print(card)
