@@ -76,3 +76,21 @@ def _curve(measure: str, area: float) -> dict[str, list[float]]:
     low, high = np.clip(y - 0.05, 0, 1), np.clip(y + 0.05, 0, 1)
     names = ("x", "y", "low", "high", "n")
     return {name: one.tolist() for name, one in zip(names, (x, y, low, high, 0 * x + 20), strict=True)}
+
+
+def add_tests(result: AnalysisResult) -> None:
+    """Add paired tests of guided backpropagation with an interval, p-values and counts."""
+    for second, value, p in (
+        ("occlusion", 0.05, 0.01),
+        ("centre_prior", -0.02, 0.2),
+        ("other_question", 0.013, 0.04),
+    ):
+        for measure, sign in (("rank_correlation", 1), ("faithfulness/deletion_patch", -1)):
+            key = f"image/guided_backprop/{measure}"
+            result.summary.setdefault(key, 0.3)
+            key = f"paired/guided_backprop/{second}/{measure}"
+            result.summary |= {
+                key: sign * value, f"{key}/ci_low": sign * value - 0.03, f"{key}/ci_high": sign * value + 0.03,
+                f"{key}/n": 240.0, f"{key}/images": 40.0, f"{key}/p_value": p / 3, f"{key}/p_holm": p,
+                f"{key}/detectable": 0.032, f"{key}/needed": 2465.0,
+            }  # fmt: skip

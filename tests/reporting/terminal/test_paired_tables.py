@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 
 import pytest
+from made_measures import add_tests
 from made_results import make_run, save_pictures
 from test_tables import printed
 
@@ -11,24 +12,6 @@ from lookwhy import store
 from lookwhy.reporting import paired
 from lookwhy.reporting.comparisons import since_untrained
 from lookwhy.reporting.terminal.paired import paired_tables
-from lookwhy.reporting.terminal.tables import report_console
-
-
-def add_tests(result):
-    for second, value, p in (
-        ("occlusion", 0.05, 0.01),
-        ("centre_prior", -0.02, 0.2),
-        ("other_question", 0.013, 0.04),
-    ):
-        for measure, sign in (("rank_correlation", 1), ("faithfulness/deletion_patch", -1)):
-            key = f"image/guided_backprop/{measure}"
-            result.summary.setdefault(key, 0.3)
-            key = f"paired/guided_backprop/{second}/{measure}"
-            result.summary |= {
-                key: sign * value, f"{key}/ci_low": sign * value - 0.03, f"{key}/ci_high": sign * value + 0.03,
-                f"{key}/n": 240.0, f"{key}/images": 40.0, f"{key}/p_value": p / 3, f"{key}/p_holm": p,
-                f"{key}/detectable": 0.032, f"{key}/needed": 2465.0,
-            }  # fmt: skip
 
 
 def text_of(result, width=100, untrained=None):
@@ -92,5 +75,4 @@ def test_the_change_by_training_is_a_row_for_each_method_and_a_family_of_its_own
     assert changes["occlusion"].value == expected.estimate.mean == pytest.approx(0.2, abs=0.05)
     assert since_untrained(store.load(store.epoch_folder(run, -1)), run) is None
     assert since_untrained(last, tmp_path) is None
-    assert paired.TITLE in printed(last)
-    assert report_console() is not None
+    assert paired.TITLE in " ".join(printed(last).split())
