@@ -81,6 +81,28 @@ def test_example_strip_shows_question_answers_and_every_method_uncut(question_id
     assert ("Simulated annotators" in shown) == (annotators and question_id != 111)
 
 
+def test_the_light_of_the_sanity_card_stands_beside_each_map_and_a_key_below():
+    result = make_result()
+    assert not any("Sanity card" in text for text in texts(strips.example_strip(result, 100, picture(0))))
+    for name, value in (
+        ("image/guided_backprop", 0.83),
+        ("image/occlusion", 0.5),
+        ("question/gradient", 0.1),
+    ):
+        result.summary[f"{name}/sanity/head/spearman_magnitude"] = value
+    figure = strips.example_strip(result, 100, picture(0), 3.4)
+    assert_nothing_clipped(figure)
+    shown = " ".join(texts(figure)).replace("\n", " ")
+    for text in (
+        "● Guided backpropagation",
+        "◐ Occlusion",
+        "○ Gradient",
+        "Word drop",
+        "Sanity card: ● barely",
+    ):
+        assert text in shown
+
+
 def test_annotators_and_the_untrained_model_are_called_so_and_the_note_on_the_data_stands_below():
     result = make_result()
     shown = texts(strips.example_strip(result, 100, picture(0)))

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from lookwhy.analysis.explanation import Answer, Explanation
-from lookwhy.reporting import reading, style
+from lookwhy.reporting import reading, sanity, style
 from lookwhy.reporting.figures.sheet import DPI, GAP, MARGIN, PANEL, Panel, Scale, Sheet, fitting, shorten
 from lookwhy.types import AnalysisResult
 
@@ -54,14 +54,18 @@ def example_strip(
         rho_of = f"ρ of {reading.compared(result)}" if one.signed else "rank correlation"
         caption = f"{rho_of} {rho:.2f}" if reading.known(rho) else undefined
         values = one.values[place].numpy()
-        panels.append(_map_panel(style.method_name(one.method), caption, values, picture, one.signed))
+        panels.append(_map_panel(_name(result, "image", one.method), caption, values, picture, one.signed))
     side = PANEL if width is None else fitting(width, len(panels))
     sheet = Sheet(width or _wide_enough(panels))
     _headline(sheet, rows[0], result.manifest)
     sheet.panels([replace(panel, width=side) for panel in panels], side * picture.shape[0] / picture.shape[1])
     sheet.space(0.06)
     for one in (one for one in maps if one.domain == "question"):
-        _words(sheet, one.method, rows[0]["words"] or [], one.values[place].numpy(), one.signed)
+        name = _name(result, "question", one.method)
+        _words(sheet, name, rows[0]["words"] or [], one.values[place].numpy(), one.signed)
+    if sanity.methods(result):
+        key = "; ".join(f"{one.sign} {one.words}" for one in sanity.LIGHTS.values())
+        sheet.text(f"Sanity card: {key}.", style.SMALL, style.MUTED)
     sheet.text(str(result.manifest.get("data_note") or ""), style.SMALL, style.MUTED)
     return sheet.figure()
 
@@ -93,7 +97,7 @@ def explanation_figure(
     sheet.panels([bars], 0.3 * max(len(answers), 1))
     sheet.space(0.06)
     for one in explanation.of("question"):
-        _words(sheet, one.method, explanation.words, one.values, one.signed)
+        _words(sheet, style.method_name(one.method), explanation.words, one.values, one.signed)
     for note in (*explanation.notes, *notes):
         sheet.text(note, style.SMALL, style.MUTED)
     return sheet.figure()
@@ -159,14 +163,20 @@ def _map_panel(
     return Panel(title, lambda axes: _show(axes, blended), caption, EVIDENCE if signed else ABOVE_LEAST)
 
 
-def _words(sheet: Sheet, method: str, words: Sequence[str], values: Any, signed: bool) -> None:
+def _name(result: AnalysisResult, domain: str, method: str) -> str:
+    """Name of a method, after the light of its sanity card if there is one."""
+    light = sanity.light(result, f"{domain}/{method}")
+    return f"{light.sign} {style.method_name(method)}" if light else style.method_name(method)
+
+
+def _words(sheet: Sheet, name: str, words: Sequence[str], values: Any, signed: bool) -> None:
     values = np.asarray(values, float)[: len(words)]
     scaled = _scaled(values)
     places = (scaled + 1) / 2 if signed else np.abs(scaled)
     shades = [None if np.isnan(v) else float(p) for v, p in zip(values, places, strict=True)]
     shades += [None] * (len(words) - len(shades))
     top = int(np.abs(scaled).argmax()) if np.abs(scaled).any() else None
-    sheet.words(style.method_name(method), EVIDENCE if signed else MAGNITUDES, words, shades, top)
+    sheet.words(name, EVIDENCE if signed else MAGNITUDES, words, shades, top)
 
 
 def _scaled(values: Float[np.ndarray, "*cells"]) -> Float[np.ndarray, "*cells"]:

@@ -38,9 +38,7 @@ def paired_tables(
     note = paired.note(result, MARK)
     changes = paired.changes(untrained) if untrained else []
     if changes:
-        note += (
-            f" Differences from the untrained model are families of their own, of {len(changes)} each."
-        )
+        note += f" Differences from the untrained model are families of their own, of {len(changes)} each."
     pairs = [*paired.pairs(result), *changes]
     return [
         _table(heads, pairs, some, note if some is parts[-1] else "", number)
