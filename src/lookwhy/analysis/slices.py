@@ -141,8 +141,8 @@ def terciles(values: Column, names: Sequence[str] = THIRDS) -> list[str]:
     A third ends with the value of rank ceil(N / 3), or ceil(2 N / 3), and all values that are equal to it.
 
     Example:
-        >>> terciles(np.array([0.9, 0.1, 0.5, np.nan, 0.5]))
-        ['high', 'low', 'middle', 'unknown', 'middle']
+        >>> terciles(np.array([0.9, 0.1, 0.5, np.nan]))
+        ['high', 'low', 'middle', 'unknown']
         >>> terciles(np.array([0.5, 0.5, 0.5]))
         ['low', 'low', 'low']
     """
