@@ -99,7 +99,7 @@ def evaluate(
 
     def mean(key: str, values: Float[np.ndarray, " M"], ids: list[int]) -> Estimate:
         images = np.array([image_of[one] for one in ids], np.int64)
-        return (clustered_share if _is_share(key, plan) else clustered_mean)(values, images)
+        return (clustered_share if is_share(key, plan.target) else clustered_mean)(values, images)
 
     for key, of_question in (values | minus_random(values) | by_type(values, questions)).items():
         summary |= in_summary(mean(key, np.array([*of_question.values()]), [*of_question]), key)
@@ -136,13 +136,16 @@ def _by_question(found: Mapping[str, Agreement], ids: list[int]) -> Values:
     return values
 
 
-def _is_share(key: str, plan: AnalysisPlan) -> bool:
-    """Whether the values of a key lie within 0 and 1 by definition, so that their interval does, too."""
+def is_share(key: str, target: str) -> bool:
+    """Whether the values of a key lie within 0 and 1 by definition, so that their interval does, too.
+
+    `target` is the plan's.
+    """
     row, _ = parse(key)
     family, _, measure = row.measure.rpartition("/")
     if family == "faithfulness":  # a contrast is a difference of probabilities
-        return measure in AREAS and plan.target != "contrast"
-    return row.domain == MODALITY or family == "localisation"
+        return measure in AREAS and target != "contrast"
+    return row.domain in (MODALITY, "accuracy") or family == "localisation"
 
 
 def _image_methods(maps: dict[str, ImportanceMaps]) -> list[str]:

@@ -61,6 +61,14 @@ IMAGE = (
 )
 """Measures of image methods, beside their agreement with annotators."""
 
+AGREEMENT = (
+    Measure("rank_correlation", "Agreement with the annotators", "Rank correlation ρ"),
+    Measure("specificity", "Specific to the question", "ρ, own question minus another’s"),
+    Measure("partial_rank_correlation", "Agreement beyond the centre prior", "Partial rank correlation ρ"),
+    Measure("other_question", "Agreement of another question’s map", "Rank correlation ρ"),
+)
+"""Agreement with annotators, as it is shown by slices."""
+
 
 def measured(result: AnalysisResult) -> list[Measure]:
     """The measures of `IMAGE` that an image method has a value of."""

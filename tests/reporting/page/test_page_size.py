@@ -8,9 +8,13 @@ from made_results import make_run
 from PIL import Image
 
 from lookwhy.reporting.comparisons import compare
+from lookwhy.reporting.measures import IMAGE
 from lookwhy.reporting.page.html import write_report
 
 RUNS, EPOCHS, EXAMPLES = 3, 20, 60
+MEASURES = ["specificity", "partial_rank_correlation", "rank_correlation_other_question"]
+MEASURES += [one.key.replace("/", "_") for one in IMAGE]
+COLUMNS = [*MEASURES, *(f"centre_prior_{one}" for one in MEASURES)]
 
 
 def photograph(seed: int, height: int = 480, width: int = 640) -> np.ndarray:
@@ -40,6 +44,9 @@ def large_page(tmp_path_factory):
             record["image_file"] = str(images / f"{record['question_id'] - 100}.jpg")
         like = [record for record in result.records if record["method"] == "guided_backprop"]
         result.records += [record | {"method": "attention"} for record in like]
+        rng = np.random.default_rng(result.manifest["epoch"])
+        for record in result.records:  # all measures that the page shows by slice
+            record |= dict(zip(COLUMNS, rng.random(len(COLUMNS)).tolist(), strict=True))
         for curve in result.curves.values():
             if "n" not in curve:  # as many points as a large analysis stores
                 at = np.linspace(curve["x"][0], curve["x"][-1], 200)

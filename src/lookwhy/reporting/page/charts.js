@@ -169,14 +169,17 @@ function lineKey({ colour, dash, marker }) {
  * @typedef {{name: string, small: string, strong?: boolean, bars: Bar[]}} BarRow
  */
 
-/** Bars in HTML, so that long names wrap; `rows` are BarRows, and `high` is the value at the right end. */
-function barChart(label, rows, high) {
-  const at = (value) => Math.min(Math.max(value / high, 0), 1) * 100 + "%";
+/** Bars in HTML, so that long names wrap; `rows` are BarRows, `low` and `high` the values at both ends. */
+function barChart(label, rows, high, low = 0) {
+  const at = (value) => Math.min(Math.max((value - low) / (high - low), 0), 1) * 100 + "%";
+  const between = (start, end) => ({ left: at(start), width: `calc(${at(end)} - ${at(start)})` });
+  const ofValue = (value) => between(Math.min(value, 0), Math.max(value, 0));
   const part = (name, style) => make("div", { class: name, style });
   const track = (bar) => make("div", { class: "track", title: `${bar.name}: ${bar.text}${bar.note ?? ""}` },
     make("span", { class: "hidden-text" }, bar.name + ": "),
-    known(bar.value) ? part("bar", { width: at(bar.value), background: hatched(bar.colour, bar.hatch) }) : null,
-    known(bar.low) && known(bar.high) ? part("interval", { left: at(bar.low), width: `calc(${at(bar.high)} - ${at(bar.low)})` }) : null,
+    low < 0 ? part("zero", { left: at(0) }) : null,
+    known(bar.value) ? part("bar", { ...ofValue(bar.value), background: hatched(bar.colour, bar.hatch) }) : null,
+    known(bar.low) && known(bar.high) ? part("interval", between(bar.low, bar.high)) : null,
     known(bar.mark) ? part("mark", { left: at(bar.mark) }) : null,
     known(bar.place) ? part("mark place", { left: at(bar.place) }) : null,
     make("span", { class: known(bar.value) ? "value" : "value none" }, bar.text),

@@ -73,9 +73,12 @@ def _in_order(result: AnalysisResult) -> list[Question]:
     return [Question(i, str(rows[i][0]["question"])) for i in ids]
 
 
-def shown_epochs(epochs: list[int], bytes_each: int, runs: int) -> list[int]:
-    """Epochs whose maps fit the page: all, or evenly spaced ones from the first to the last."""
-    room = max(MOST_MAP_BYTES // max(bytes_each * runs, 1), 2)
+def shown_epochs(epochs: list[int], bytes_each: int, runs: int, most: int | None = None) -> list[int]:
+    """Epochs whose maps fit the page: all, or evenly spaced ones from the first to the last.
+
+    `most` bytes fit, by default `MOST_MAP_BYTES`.
+    """
+    room = max((MOST_MAP_BYTES if most is None else most) // max(bytes_each * runs, 1), 2)
     if len(epochs) <= room:
         return epochs
     places = np.linspace(0, len(epochs) - 1, room).round().astype(int)

@@ -20,6 +20,7 @@ from lookwhy.reporting import reading, sanity, style
 from lookwhy.reporting.cautions import TITLE, cautions
 from lookwhy.reporting.numbers import table_note
 from lookwhy.reporting.page import examples as browser
+from lookwhy.reporting.page import slices
 from lookwhy.reporting.page.groups import groups_of_runs
 from lookwhy.reporting.page.numbers import Json, bands_of, curves_of, names_and_colours, numbers_of_run
 from lookwhy.reporting.page.parts import FOLDER, bytes_block, document, escape, json_block
@@ -45,6 +46,7 @@ _SCRIPTS = (
     "agreement",
     "believe",
     "one_epoch",
+    "slices",
     "selective",
     "heat",
     "panels",
@@ -126,21 +128,41 @@ def _pictures_until(result: AnalysisResult, folder: Path) -> float:
     return (folder / "summary.json").stat().st_mtime
 
 
-def _examples(runs: list[_PageRun], asked: list[browser.Question]) -> Iterator[tuple[Json, list[Json]]]:
-    shown = [
-        browser.shown_epochs(sorted(run.folders), browser.bytes_of_epoch(run.last, len(asked)), len(runs))
-        for run in runs
-    ]
-    with progress(desc="reading runs", total=sum(map(len, shown)), unit="epoch") as bar:
+def _by_epoch(
+    runs: list[_PageRun], asked: list[browser.Question]
+) -> Iterator[tuple[Json, list[Json], dict[int, Json]]]:
+    """Content that needs the records of all epochs: examples, their maps, and slices of each run.
 
-        def load(run: _PageRun, epochs: list[int]) -> Iterator[tuple[int, AnalysisResult]]:
-            for epoch in epochs:
-                yield epoch, run.last if epoch == max(run.folders) else store.load(run.folders[epoch])
+    Each epoch is read once, and only one at a time is in memory.
+    """
+    wanted = [_epochs_that_fit(run, len(asked), len(runs)) for run in runs]
+    total = sum(len({*examples, *sliced}) for examples, sliced in wanted)
+    with progress(desc="reading runs", total=total, unit="epoch") as bar:
+
+        def load(
+            run: _PageRun, epochs: list[int], sliced: dict[int, Json]
+        ) -> Iterator[tuple[int, AnalysisResult]]:
+            for epoch in sorted({*epochs, *sliced}):
+                result = run.last if epoch == max(run.folders) else store.load(run.folders[epoch])
+                if epoch in sliced:
+                    sliced[epoch] = slices.slices_of(result)
+                if epoch in epochs:
+                    yield epoch, result
                 bar.update()
 
-        for run, epochs in zip(runs, shown, strict=True):
-            content, maps = browser.examples_of_run(asked, run.last, load(run, epochs))
-            yield content | {"leftOut": len(run.folders) - len(epochs)}, maps
+        for run, (epochs, with_slices) in zip(runs, wanted, strict=True):
+            sliced: dict[int, Json] = {epoch: {} for epoch in with_slices}
+            content, maps = browser.examples_of_run(asked, run.last, load(run, epochs, sliced))
+            yield content | {"leftOut": len(run.folders) - len(epochs)}, maps, sliced
+
+
+def _epochs_that_fit(run: _PageRun, questions: int, runs: int) -> tuple[list[int], list[int]]:
+    """Epochs of a run whose examples, and whose slices, the page has room for."""
+    epochs, last = sorted(run.folders), slices.bytes_of(slices.slices_of(run.last))
+    return (
+        browser.shown_epochs(epochs, browser.bytes_of_epoch(run.last, questions), runs),
+        browser.shown_epochs(epochs, last, runs, slices.MOST_BYTES),
+    )
 
 
 def _details(asked: browser.Question, runs: list[_PageRun], pictures: Pictures) -> Json:
@@ -165,19 +187,21 @@ def _details(asked: browser.Question, runs: list[_PageRun], pictures: Pictures) 
 def _page(runs: list[_PageRun], comparisons: list[Comparison], most: int) -> str:
     asked, pictures = browser.choose_questions([run.last for run in runs], most), Pictures()
     questions = [_details(one, runs, pictures) for one in asked]
-    examples = list(_examples(runs, asked))
+    by_epoch = list(_by_epoch(runs, asked))
     numbers = [numbers_of_run(run.name, run.epochs) for run in runs]
     content = {
         "runs": numbers,
         "groups": groups_of_runs([run.folder for run in runs], numbers),
         "names": names_and_colours(result for run in runs for result in run.epochs.values()),
         "questions": questions,
-        "examples": [shown for shown, _ in examples],
+        "examples": [shown for shown, *_ in by_epoch],
+        "slices": slices.names(),
     }
     blocks = [json_block(f"curves-{at}", curves_of(run.epochs)) for at, run in enumerate(runs)]
     blocks += [json_block(f"bands-{at}", bands_of(run.epochs)) for at, run in enumerate(runs)]
-    for at, (_, maps) in enumerate(examples):
+    for at, (_, maps, sliced) in enumerate(by_epoch):
         blocks += [json_block(f"maps-{at}-{question}", one) for question, one in enumerate(maps) if one]
+        blocks.append(json_block(f"slices-{at}", {epoch: one for epoch, one in sliced.items() if one}))
     blocks += [bytes_block(f"picture-{at}", one) for at, one in enumerate(pictures.encoded)]
     return document(
         [FOLDER / name for name in ("page.html", "page.css", *(f"{script}.js" for script in _SCRIPTS))],

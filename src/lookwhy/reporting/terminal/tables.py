@@ -25,6 +25,7 @@ from lookwhy.reporting.terminal.modality import modality_table
 from lookwhy.reporting.terminal.paired import paired_tables
 from lookwhy.reporting.terminal.sanity import sanity_table
 from lookwhy.reporting.terminal.selective import failure_tables
+from lookwhy.reporting.terminal.slices import slices_tables
 from lookwhy.types import AnalysisResult
 
 _COLUMNS = {
@@ -218,3 +219,5 @@ def print_tables(result: AnalysisResult, console: Console, untrained: Comparison
     for part in (*words, *failure_tables(result), accuracy_table(result)):
         if isinstance(part, Text) or part.row_count:
             console.print(part)
+    for table in slices_tables(result, console.width):
+        console.print(table)
