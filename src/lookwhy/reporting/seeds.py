@@ -278,4 +278,4 @@ def _other_plan(first: SeedAnalysis, second: SeedAnalysis) -> str:
     )
     if not (found := first_difference(one, other)):
         return ""
-    return f"Their plans differ: {_different('', *found)}."
+    return f"Their plans differ: {_different('plan', *found)}."

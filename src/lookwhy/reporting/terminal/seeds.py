@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -17,7 +16,7 @@ from lookwhy.reporting.paired import LEVEL
 from lookwhy.reporting.seed_tables import Grid, Line, grids
 from lookwhy.reporting.seeds import PairedGroups, SeedAnalysis
 from lookwhy.reporting.selective import Measure
-from lookwhy.reporting.terminal.cells import BEST, CAUTION, QUIET, new_table, star
+from lookwhy.reporting.terminal.cells import BEST, CAUTION, QUIET, new_table, short, star
 
 _INLINE = 2
 """Largest number of columns whose intervals stand beside the values, and not below."""
@@ -54,7 +53,7 @@ def print_seeds(
             console.print(Text("! ", style=CAUTION).append(pair.note, style="default"))
         if pair.differences:
             console.print(Text(_how_paired(pair), style=QUIET))
-        for grid in known.values():
+        for grid in known.values() if len(pair.seeds) > 1 else ():
             if (shown := _tested(grid, pair.differences)).lines:
                 title = f"{pair.name}: {grid.title}"
                 _print(
@@ -77,7 +76,7 @@ def _how_paired(pair: PairedGroups) -> str:
     count = len(pair.seeds)
     listed = f"{count} shared seed{'' if count == 1 else 's'} ({', '.join(map(str, pair.seeds))})"
     if count == 1:
-        return f"{listed}: one difference has no spread.\n"
+        return f"{listed}: one difference has no spread, and only the file has it.\n"
     return (
         f"Mean difference over {listed} ± its standard deviation; in brackets or below: 95% t interval over "
         f"the shared seeds, before correction. {MARK}: p below {LEVEL:g} by Holm (1979) within the measure.\n"
@@ -137,8 +136,7 @@ def _spread(found: SeedSpread, form: str, columns: int, look: str, after: str) -
 
 def _short(value: float, form: str) -> str:
     """A share without the zero before its point; a percentage without its sign."""
-    text = as_text(value, form)
-    return text.strip("%") if "%" in form else re.sub(r"^([+-]?)0\.", r"\1.", text)
+    return as_text(value, form).strip("%") if "%" in form else short(value, form)
 
 
 def _tested(grid: Grid, differences: Mapping[str, SeedDifference]) -> Grid:
@@ -146,7 +144,7 @@ def _tested(grid: Grid, differences: Mapping[str, SeedDifference]) -> Grid:
 
     def differs(line: Line, column: Measure) -> bool:
         found = differences.get(grid.key(line, column))
-        return found is not None and (found.spread.n == 1 or found.spread.mean != 0 or found.spread.sd > 0)
+        return found is not None and (found.spread.mean != 0 or found.spread.sd > 0)
 
     lines = [line for line in grid.lines if any(differs(line, one) for one in grid.columns)]
     columns = [one for one in grid.columns if any(differs(line, one) for line in lines)]
@@ -160,7 +158,7 @@ def _families(grid: Grid, pair: PairedGroups) -> str:
         found = [one for line in grid.lines if (one := pair.differences.get(grid.key(line, column)))]
         if counts := sorted({one.family for one in found if one.family}):
             sizes[column.head] = "–".join(dict.fromkeys(str(one) for one in (counts[0], counts[-1])))
-    listed = ", ".join(f"{head.lower() if head.istitle() else head} {size}" for head, size in sizes.items())
+    listed = ", ".join(f"{head} {size}" for head, size in sizes.items())
     return f"Number of tests in the family of each measure: {listed}." if listed else ""
 
 
