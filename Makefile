@@ -1,9 +1,9 @@
-# Commands on a fresh machine with Python 3.11: `make demo`, `make test` and `make bench`.
+# Commands on a fresh machine with Python 3.11: `make demo`, `make seeds`, `make test` and `make bench`.
 PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo demo-run question-only-run test bench bench-gpu soak paper paper-root docs-figures clean
+.PHONY: demo demo-run question-only-run seeds test bench bench-gpu soak paper paper-root docs-figures clean
 .DELETE_ON_ERROR:
 
 # The stamp file records the last installation, so that a second call installs nothing.
@@ -38,6 +38,23 @@ question-only-run: data/shapes/data_img.h5
 	@echo "beside it, a training that sees no picture; what it prints: runs/question_only.log"
 	@$(ONE_THREAD) train.py --config configs/shapes.yaml --name question_only $(QUESTION_ONLY) \
 		> runs/question_only.log 2>&1 || { code=$$?; tail -n 3 runs/question_only.log; exit $$code; }
+
+# The demo's config with several seeds, at most two trainings beside each other, then mean and spread over the seeds
+# (docs/seeds.md). Interrupted, the same command goes on: finished seeds are skipped, and others continue at their last
+# checkpoint. Fewer seeds: make seeds SEEDS='1 2 3'
+SEEDS ?= 1 2 3 4 5
+seeds: $(STAMP) data/shapes/data_img.h5
+	@mkdir -p runs
+	@$(MAKE) --no-print-directory -j2 $(SEEDS:%=runs/demo-seed%/metrics.json)
+	@$(BIN)/python analyze.py summary $(SEEDS:%=runs/demo-seed%) --out runs/demo-seeds.csv
+
+# The file that a training writes last. A folder without a checkpoint holds nothing to continue with.
+runs/demo-seed%/metrics.json:
+	@test -e $(@D)/checkpoints/last.ckpt || rm -rf $(@D)
+	@echo "seed $*: what its training prints: runs/demo-seed$*.log"
+	@$(ONE_THREAD) train.py --config configs/shapes.yaml --name demo-seed$* --group demo --seed_everything $* \
+		$$(test ! -e $(@D)/checkpoints/last.ckpt || echo --ckpt_path last) \
+		>> runs/demo-seed$*.log 2>&1 || { code=$$?; tail -n 3 runs/demo-seed$*.log; exit $$code; }
 
 # Files of tests run beside each other in as many processes; tests that measure time want a core each.
 PROCESSES ?= 2

@@ -36,12 +36,25 @@ from lookwhy.stored import (
 )
 from lookwhy.types import TEXT_IDS, AnalysisResult, ImportanceMaps
 
-__all__ = ["RECORD_COLUMNS", "UNTRAINED", "epoch_folder", "load", "load_scalars", "save", "stored_epochs"]
+__all__ = [
+    "METRICS",
+    "RECORD_COLUMNS",
+    "UNTRAINED",
+    "epoch_folder",
+    "load",
+    "load_metrics",
+    "load_question_ids",
+    "load_scalars",
+    "load_summary",
+    "save",
+    "stored_epochs",
+]
 
 SCHEMA_VERSION = 1
 AGAIN = "analyse that epoch again"
 """Remedy of a file that cannot be read."""
-
+METRICS = "metrics.json"
+"""File in the run folder of a finished training: the last and best values by their W&B names."""
 UNTRAINED = -1
 """Epoch number of the initialised model, before any training."""
 
@@ -151,6 +164,29 @@ def load_summary(folder: Path) -> dict[str, float]:
     """
     path = folder / "summary.json"
     return dict(checked(Summary, _json(path), "numbers by their keys", path, AGAIN))
+
+
+def load_metrics(run: Path) -> dict[str, float]:
+    """Read the last and best values of a finished training by their W&B names; empty before its end.
+
+    Raises:
+        LookwhyError: the file is damaged.
+    """
+    path = run / METRICS
+    if not path.is_file():
+        return {}
+    return dict(checked(Summary, _json(path), "numbers by their names", path, "train again, or remove it"))
+
+
+def load_question_ids(folder: Path) -> np.ndarray:
+    """Read the ids (N,) of the analysed questions alone, in the order of the analysis.
+
+    Raises:
+        LookwhyError: the file of the maps is missing or damaged.
+    """
+    path = folder / "maps.h5"
+    with _readable(path), open_hdf5(path) as file:
+        return dataset(file, "question_id", {}, path, AGAIN)
 
 
 def _json(path: Path) -> Any:

@@ -7,7 +7,7 @@ needs neither.
 from __future__ import annotations
 
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -194,6 +194,29 @@ def _compare(**options: Any) -> None:
     print(printable(f"report  {report(**options)}"))
 
 
+def _summary_options(parser: ArgumentParser) -> None:
+    add = parser.add_argument
+    runs = "run folders; those trained with the same --group are seeds of one config"
+    add("runs", type=Path, nargs="+", metavar="RUN", help=runs)
+    epoch = "epoch to read (default: the last; untrained: -1); all: the file has every epoch"
+    add("--epoch", type=_epoch, metavar="N", help=epoch)
+    add("--out", type=Path, metavar="FILE", help="every scalar as .csv, .json or .md")
+
+
+def _epoch(text: str) -> int | str:
+    """An epoch, or the word for all of them."""
+    try:
+        return text if text == "all" else int(text)
+    except ValueError as error:
+        raise ArgumentTypeError(f"expected a whole number or all, found {text!r}") from error
+
+
+def _summary(**options: Any) -> None:
+    from lookwhy.cli.summary import summarise
+
+    summarise(**options)
+
+
 def _figures_options(parser: ArgumentParser) -> None:
     add = parser.add_argument
     add("runs", type=Path, nargs="+", metavar="RUN", help="run folders")
@@ -250,6 +273,11 @@ SUBCOMMANDS: dict[str, tuple[str, Any, Any]] = {
     "checkpoint": ("analyse a checkpoint as the callback did in training", _checkpoint_options, _checkpoint),
     "explain": ("answer questions and show why, as pictures or numbers", _explain_options, _explain),
     "compare": ("one self-contained page that compares runs over epochs", _compare_options, _compare),
+    "summary": (
+        "mean and spread over seeds of every value, and paired differences",
+        _summary_options,
+        _summary,
+    ),
     "figures": ("all figures of one or several runs, as files for print", _figures_options, _figures),
     "serve": ("a web page on this machine to ask your own questions", _serve_options, _serve),
     "workspace": ("the project's saved view in W&B, or its JSON", _workspace_options, _workspace),

@@ -17,9 +17,6 @@ from lookwhy.reporting.comparisons import since_untrained
 from lookwhy.reporting.terminal.tables import print_tables, report_console
 from lookwhy.reporting.wandb.summary import best_values, read_summaries
 
-METRICS = "metrics.json"
-"""File in the run folder of a finished training: the last and best values by their W&B names."""
-
 _OWN_ERROR = f"{LookwhyError.__module__}.{LookwhyError.__name__}: "
 _LOST_CONNECTION = ("Connection reset by peer", "Connection closed by peer", "Broken pipe")
 """Phrases in the error of a process (from gloo) when another process of the training has ended."""
@@ -49,7 +46,7 @@ def write_metrics(run: Path, trainer: pl.Trainer) -> None:
         analysed = summaries[max(summaries)] | best_values(summaries)
         metrics |= {f"analysis/{name}": value for name, value in analysed.items()}
     finite = {name: value for name, value in metrics.items() if math.isfinite(value)}
-    with atomic_path(run / METRICS) as partial:
+    with atomic_path(run / store.METRICS) as partial:
         partial.write_text(json.dumps(finite, indent=2, sort_keys=True) + "\n")
 
 

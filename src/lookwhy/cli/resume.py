@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 
-from lookwhy.cli.results import METRICS
 from lookwhy.data.datamodule import VQADataModule
 from lookwhy.errors import LookwhyError, command
 from lookwhy.models import load_checkpoint
 from lookwhy.models.protocol import VQAHead
+from lookwhy.store import METRICS
 
 WORDS = {"last": "last*.ckpt", "best": "best*.ckpt"}
 """Short forms of --ckpt_path, and the names of the files that they stand for."""

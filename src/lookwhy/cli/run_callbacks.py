@@ -12,10 +12,10 @@ from pytorch_lightning.loggers import WandbLogger
 from lookwhy.callbacks import ImportanceCallback
 from lookwhy.callbacks.progress import TrainingProgress
 from lookwhy.callbacks.signals import StopOnSignal
-from lookwhy.cli.results import METRICS
 from lookwhy.cli.run_logger import describe
 from lookwhy.errors import LookwhyError
 from lookwhy.files import atomic_path
+from lookwhy.store import METRICS
 
 
 class RunFolderConfig(SaveConfigCallback):

@@ -40,11 +40,18 @@ def table_rows(result: AnalysisResult) -> list[str]:
 def number(result: AnalysisResult, key: str, form: str = "{:.3f}") -> str:
     """A scalar as text; a dash if it is undefined."""
     value = result.summary.get(key)
-    if value is None:
-        return NOTHING
+    return NOTHING if value is None else as_text(value, form)
+
+
+def as_text(value: float, form: str) -> str:
+    """A value as text; a tiny one is shown as zero, without its sign.
+
+    Example:
+        >>> as_text(-0.0001, "{:.3f}")
+        '0.000'
+    """
     text = form.format(value)
-    # A tiny negative mean is shown as zero, without its sign.
-    return text.removeprefix("-") if not text.strip("-0.%") else text
+    return text.lstrip("+-") if not text.strip("+-0.%") else text
 
 
 def table_cells(result: AnalysisResult, method: str) -> dict[str, tuple[str, str]]:

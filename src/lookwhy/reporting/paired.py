@@ -39,10 +39,10 @@ class Pair(NamedTuple):
         return SECONDS.get(self.second) or style.method_name(self.second)
 
 
-def columns(result: AnalysisResult) -> dict[str, str]:
-    """Head of each measure that was tested, in the order of the table that tells which map to believe."""
+def heads(result: AnalysisResult) -> dict[str, str]:
+    """Heads of the measures of an image method by key, in the order of the table of which map to believe."""
     fill = next(iter(measures.fills(result)), "patch")
-    heads = {
+    return {
         "rank_correlation": "Agreement",
         "specificity": "Question-specific",
         f"faithfulness/deletion_{fill}": "Deletion",
@@ -52,8 +52,12 @@ def columns(result: AnalysisResult) -> dict[str, str]:
         "localisation/rank_accuracy": "Rank",
         "localisation/pointing_game": "Pointing game",
     }
+
+
+def columns(result: AnalysisResult) -> dict[str, str]:
+    """Head of each measure that was tested."""
     found = {row.measure for row in reading.rows(result, "paired")}
-    return {measure: head for measure, head in heads.items() if measure in found}
+    return {measure: head for measure, head in heads(result).items() if measure in found}
 
 
 def pairs(result: AnalysisResult) -> list[Pair]:

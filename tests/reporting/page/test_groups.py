@@ -5,25 +5,12 @@ import pytest
 import yaml
 from made_measures import CHANCE, FAITHFUL, add_measures
 from made_results import make_run
+from made_seeds import seeded
 from scipy import stats
 from test_html import content
 
 from lookwhy.errors import LookwhyError
 from lookwhy.reporting.page.html import write_report
-
-
-def seeded(folder, seed: int, epochs=2, **options):
-    """A run whose occlusion agrees by 0.2 + 0.1 seed, with the config.yaml of a training."""
-
-    def change(result):
-        result.summary["image/occlusion/rank_correlation"] = 0.2 + 0.1 * seed
-        result.summary["accuracy/overall"] = 0.4 + 0.02 * seed
-
-    run = make_run(folder, None, epochs, change)
-    config = {"seed_everything": seed, "name": folder.name, "group": "seeds"}
-    config |= {"model": {"learning_rate": 0.003}} | options
-    (run / "config.yaml").write_text(yaml.safe_dump(config))
-    return run
 
 
 def test_faithfulness_and_localisation_of_a_group_are_means_too(tmp_path):

@@ -8,14 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from lookwhy.analysis.statistics import mean_over_runs
-from lookwhy.errors import LookwhyError
+from lookwhy.reporting.groups import run_settings
 from lookwhy.reporting.page.numbers import Json, short
-
-MAY_DIFFER = ("seed_everything", "name", "runs", "project", "group", "tags", "ckpt_path", "weights_only")
-"""Options of config.yaml in which runs of one group may differ."""
 
 _T_INTERVAL = "95% t interval over runs"
 _RANGE = "from the smaller to the larger of two runs"
@@ -34,7 +30,7 @@ def groups_of_runs(folders: list[Path], runs: list[Json]) -> list[Json]:
     """
     members: dict[tuple[str, str], dict[str, int]] = {}
     for at, folder in enumerate(folders):
-        if described := _group_settings_seed(folder / "config.yaml"):
+        if described := _group_settings_seed(folder):
             *key, seed = described
             members.setdefault((key[0], key[1]), {}).setdefault(seed, at)
     found = [(group, [*runs_of.values()]) for (group, _), runs_of in members.items() if len(runs_of) > 1]
@@ -75,19 +71,11 @@ def group_of_runs(name: str, members: list[int], runs: list[Json]) -> Json:
     return found | {key: own[0][key] for key in ("annotators", "types", "counts", "questions")}
 
 
-def _group_settings_seed(config: Path) -> tuple[str, str, str] | None:
-    if not config.is_file():
+def _group_settings_seed(folder: Path) -> tuple[str, str, str] | None:
+    found = run_settings(folder)
+    if found is None or not (group := found.group or found.name):
         return None
-    try:
-        options = yaml.safe_load(config.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise LookwhyError(
-            f"expected YAML in {config}, found {str(error).splitlines()[0]}; remove the file, or restore it"
-        ) from error
-    if not isinstance(options, dict) or not (group := options.get("group") or options.get("name")):
-        return None
-    settings = {key: value for key, value in options.items() if key not in MAY_DIFFER}
-    return str(group), json.dumps(settings, sort_keys=True, default=str), str(options.get("seed_everything"))
+    return group, json.dumps(found.options, sort_keys=True, default=str), str(found.seed)
 
 
 def _collect(nested: Iterable[dict[Any, Json]]) -> dict[tuple[Any, str], list[Any]]:

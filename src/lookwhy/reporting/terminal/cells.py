@@ -9,7 +9,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from lookwhy.reporting.numbers import MARK, NOTHING, number
+from lookwhy.reporting.numbers import MARK, NOTHING, as_text, number
 from lookwhy.reporting.reading import has_few_images
 from lookwhy.types import AnalysisResult
 
@@ -66,6 +66,6 @@ def interval(result: AnalysisResult, key: str, form: str = "{:.3f}") -> str:
     return NOTHING if NOTHING in ends else f"[{', '.join(ends)}]"
 
 
-def short(value: float) -> str:
-    """Two digits without the zero before the point: ".24"."""
-    return re.sub(r"^(-?)0\.", r"\1.", f"{value:.2f}").replace("-.00", ".00")
+def short(value: float, form: str = "{:.2f}") -> str:
+    """A number without the zero before its point: ".24", "+.024"."""
+    return re.sub(r"^([+-]?)0\.", r"\1.", as_text(value, form))

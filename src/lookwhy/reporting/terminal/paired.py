@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 
 from rich.table import Table
@@ -12,7 +11,7 @@ from lookwhy.analysis.paired import Comparison
 from lookwhy.keys import Row
 from lookwhy.reporting import paired
 from lookwhy.reporting.numbers import NOTHING
-from lookwhy.reporting.terminal.cells import MARK, QUIET, WIDE, new_table, star
+from lookwhy.reporting.terminal.cells import MARK, QUIET, WIDE, new_table, short, star
 from lookwhy.types import AnalysisResult
 
 _HEADS = {
@@ -73,9 +72,3 @@ def _cell(row: Row | None) -> Text:
     if row.ci_low is not None and row.ci_high is not None:
         text.append(f"\n{short(row.ci_low)}–{short(row.ci_high)}", style=QUIET)
     return text
-
-
-def short(value: float, form: str = "{:.2f}") -> str:
-    """A number without the zero before its point: "+.024"."""
-    text = re.sub(r"^([+-]?)0\.", r"\1.", form.format(value))
-    return text.lstrip("+-") if not text.strip("+-.0") else text
