@@ -17,7 +17,7 @@ function agreementSection() {
     note.remove();
     return;
   }
-  measureCharts("agreement", measures, names.imageMethods);
+  measureCharts("agreement", measures, names.imageMethods, { sliced: true });
   note.textContent = agreementNote();
 }
 

@@ -1,6 +1,5 @@
 // Measures by slice: for which questions a number holds.
 
-const FEW = report.slices.few;
 const SLICE_NOTES = {
   outcome: (run) => `Right: a VQA accuracy of at least ${percent(report.examples[run].correctAbove)}.`,
   confidence: () => "Low, middle, high: thirds of the questions by the probability of the answer; equal ones stay together.",
@@ -11,7 +10,7 @@ const SLICE_NOTES = {
 const MOVING = ["outcome", "confidence"];
 
 function slicesSection() {
-  const stored = runs.map((_, at) => readJson("slices-" + at));
+  const stored = runs.map((_, at) => slicesOf(at));
   const possible = runs.map((_, at) => at).filter((at) => epochsOf(stored[at]).length);
   if (!possible.length) return nothing("slices", "Undefined: these analyses hold no value by question.");
   const { ways, measures } = report.slices;
@@ -84,7 +83,6 @@ function sliceChart(run, { slices, values }, measure, [low, high], opened, what)
 }
 
 const sliceText = (value, { percent: share }) => (share ? percent(value, 1) : number(value, 3));
-const fewMark = (n) => (n < report.slices.fewest ? FEW : "");
 const between = (low, high, measure) => (known(low) ? `[${sliceText(low, measure)}, ${sliceText(high, measure)}]` : "");
 
 /** @returns {BarRow} */
