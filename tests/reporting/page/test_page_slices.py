@@ -206,7 +206,8 @@ def test_the_curves_over_epochs_can_be_those_of_a_slice(opened, run, page_file):
         value, note = rows["Occlusion", name]
         assert float(value.replace("−", "-")) == pytest.approx(expected[key], abs=6e-4)
         assert note.endswith(f"n = {expected[f'{key}/n']:.0f}†")
-    assert "Epoch; Answer type: number" in section.inner_text()
+    assert "Epoch; Answer type: number, n = 23†" in section.inner_text()
+    assert "†: fewer than 30 questions, too few to rely on." in section.locator(".note").inner_text()
     assert "no value in this slice" in section.locator(".chart", has_text="mean map").inner_text()
     page.select_option("#agreement-slice", "")
     assert section.locator("path.curve").first.get_attribute("d") == before

@@ -39,6 +39,7 @@ function believeNote(measures) {
     bandNote(),
     "Level lines: on the questions of each run’s last epoch.",
     ...groupNotes(),
+    filterNote("believe"),
     countNote(measures, (measure) => measure.name.split(":")[0]),
     without ? `Not measured in: ${without}.` : "",
   ].filter(Boolean).join(" ");

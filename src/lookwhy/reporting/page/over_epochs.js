@@ -58,9 +58,15 @@ function measureChart({ key, name: title, axis, share }, keys, lineNames, hidden
     title, label: `${title} by epoch: ${lines.length} lines; their numbers are in the table below it`,
     lines, levels: key === "specificity" ? [] : levels(key, hidden, single, levelNames, slice ? [] : series),
     noteTitle: report.groups.length ? "Interval" : "95% interval",
-    x: { title: slice ? `Epoch; ${slice.name}` : "Epoch", low: low - room, high: high + room, whole: true },
+    x: { title: slice ? `Epoch; ${slice.name}${questionsOf(curves)}` : "Epoch", low: low - room, high: high + room, whole: true },
     y: share ? { title: axis, low: 0, high: 1, share } : { title: slice && !lines.length ? `${axis}: no value in this slice` : axis },
   };
+}
+
+/** Numbers of questions behind the points of curves of a slice, in words. */
+function questionsOf(curves) {
+  const counts = curves.flatMap(({ points }) => points.map((point) => point[5])).filter(known);
+  return counts.length ? ", " + countsText(counts) : "";
 }
 
 /** Runs that are shown, alone or in their group: a group has no mean by slice. */
@@ -70,10 +76,10 @@ function runsOfShown(hidden) {
 }
 
 /** A point of a group also says how many of its runs have a value; one of a slice, of how many questions it is. */
-function measurePoint([x, y, low, high, n]) {
+function measurePoint([x, y, low, high, members, n]) {
   const interval = known(low) ? `[${number(low, 3)}, ${number(high, 3)}]` : "";
-  const counted = typeof n === "string" ? n : known(n) ? count(n, "run") : "";
-  return { x, y, low, high, note: [interval, counted].filter(Boolean).join(", ") };
+  const counts = [known(members) ? count(members, "run") : "", known(n) ? countsText([n]) : ""];
+  return { x, y, low, high, note: [interval, ...counts].filter(Boolean).join(", ") };
 }
 
 /** A point of a baseline: bands of all lines would hide each other. */

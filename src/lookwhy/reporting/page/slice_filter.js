@@ -2,6 +2,13 @@
 
 const FEW = report.slices.few;
 const fewMark = (n) => (n < report.slices.fewest ? FEW : "");
+const fewNote = `${FEW}: fewer than ${report.slices.fewest} questions, too few to rely on.`;
+
+/** The smallest and the largest count, with the mark of few questions: "n = 12–44†". */
+function countsText(counts) {
+  const ends = [...new Set([Math.min(...counts), Math.max(...counts)])];
+  return `n = ${ends.join("–")}${fewMark(ends[0])}`;
+}
 
 const slicesRead = new Map();
 
@@ -12,7 +19,7 @@ function slicesOf(at) {
 }
 
 /**
- * Curves of a run for a slice, by method, in the form of the run's measures; a point ends with its count in words.
+ * Curves of a run for a slice, by method, in the form of the run's measures; a sixth number is the count of questions.
  * @param {{way: string, value: string}} slice
  */
 function curvesOfSlice(run, key, { way, value }) {
@@ -23,7 +30,7 @@ function curvesOfSlice(run, key, { way, value }) {
     for (const [method, cells] of Object.entries(one?.values["image/" + key] ?? {})) {
       if (!cells[at] || !(method in names.imageMethods || method in names.baselines)) continue;
       const [y, low, high, n] = cells[at];
-      (found[method] ??= []).push([epoch, y, low, high, known(n) ? `n = ${n}${fewMark(n)}` : ""]);
+      (found[method] ??= []).push([epoch, y, low, high, null, n]);
     }
   }
   return found;
@@ -52,3 +59,6 @@ function sliceFilter(id, keys, changed) {
   document.querySelector(`#${id} .shown`).before(make("div", { class: "controls screen" }, element));
   return () => found.get(select.value) ?? null;
 }
+
+/** Note of the mark, for a section with such a menu. */
+const filterNote = (id) => (document.getElementById(id + "-slice") ? `Baselines of a slice: the centre prior, and chance for places. ${fewNote}` : "");

@@ -87,14 +87,12 @@ const between = (low, high, measure) => (known(low) ? `[${sliceText(low, measure
 
 /** @returns {BarRow} */
 function sliceRow({ name, chance, cells }, measure) {
-  const counts = [...new Set(cells.map(([, [, , , n]]) => n))].sort((a, b) => a - b);
-  const ends = [...new Set([counts[0], counts.at(-1)])].join("–");
   const bars = cells.map(([look, [value, low, high, n]]) => ({
     ...look, value, low, high, mark: chance, text: sliceText(value, measure) + fewMark(n),
     note: `${known(low) ? `, 95% interval ${between(low, high, measure)}` : ""}, n = ${n}`
       + (known(chance) ? `, by chance ${sliceText(chance, measure)}` : ""),
   }));
-  return { name, small: `n = ${ends}${fewMark(counts[0])}`, bars };
+  return { name, small: countsText(cells.map(([, [, , , n]]) => n)), bars };
 }
 
 function sliceNumbers(label, rows, measure) {
@@ -112,7 +110,7 @@ function sliceNote(way, measure, epoch, range, possible, shown, stored) {
   return [
     `${sentence(epochName(epoch))}: ${measure.name}. Bars: from ${range.map((one) => sliceText(one, measure)).join(" to ")}. `
       + "n: questions with a value.",
-    `${FEW}: fewer than ${report.slices.fewest} questions, too few to rely on. Intervals cluster by image.`,
+    fewNote + " Intervals cluster by image.",
     /^image\/(?!faithfulness|localisation)/.test(measure.key) && who ? `Annotators: ${who}.` : "",
     ...new Set(shown.map((at) => SLICE_NOTES[way]?.(at)).filter(Boolean)),
     MOVING.includes(way) ? "At another epoch, a slice holds other questions." : "",
