@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 from made_results import make_result, make_run, save_pictures
+from test_groups import seeded
 from test_html import content
 from web_pages import NAMELESS, opened_pages
 
@@ -183,6 +184,43 @@ def test_runs_stand_side_by_side_and_older_ones_have_what_they_hold(opened, run,
     assert "No value at epoch 2: old." in page.inner_text("#slices .note")
     page = opened(write_report([empty], tmp_path / "empty.html"))
     assert "Undefined: these analyses hold no value by question." in page.inner_text("#slices")
+
+
+def test_the_curves_over_epochs_can_be_those_of_a_slice(opened, run, page_file):
+    page = opened(page_file)
+    section = page.locator("#agreement")
+    before = section.locator("path.curve").first.get_attribute("d")
+    options = page.locator("#agreement-slice option").all_inner_texts()
+    assert options[:3] == ["All", "Answer type: other", "Answer type: number"]
+    page.select_option("#agreement-slice", "Answer type: number")
+    assert section.locator("path.curve").first.get_attribute("d") != before
+    section.locator("summary").first.click()
+    rows = {
+        tuple(row.locator("th, td").all_inner_texts()[:2]): row.locator("td").all_inner_texts()[1:]
+        for row in section.locator("details").first.locator("tbody tr").all()
+    }
+    assert {name for name, _ in rows} == {"Guided backpropagation", "Occlusion", "Centre prior"}
+    for epoch, name in ((-1, "untrained"), (2, "epoch 2")):
+        expected = stored(run, epoch)
+        key = "slice/answer_type/number/image/occlusion/rank_correlation"
+        value, note = rows["Occlusion", name]
+        assert float(value.replace("−", "-")) == pytest.approx(expected[key], abs=6e-4)
+        assert note.endswith(f"n = {expected[f'{key}/n']:.0f}†")
+    assert "Epoch; Answer type: number, n = 23†" in section.inner_text()
+    assert "†: fewer than 30 questions, too few to rely on." in section.locator(".note").inner_text()
+    assert "no value in this slice" in section.locator(".chart", has_text="mean map").inner_text()
+    page.select_option("#agreement-slice", "")
+    assert section.locator("path.curve").first.get_attribute("d") == before
+
+
+def test_a_slice_of_a_group_is_drawn_run_by_run(opened, tmp_path):
+    page = opened(write_report([seeded(tmp_path / f"run-{at}", at) for at in range(3)], tmp_path / "r.html"))
+    curves = page.locator("#agreement .chart").first.locator("path.curve")
+    assert curves.count() == 2, "the mean of each method"
+    page.select_option("#agreement-slice", "Right or wrong: right")
+    assert curves.count() == 3 * 2
+    page.get_by_label("seeds (mean of 3 runs)", exact=True).uncheck()
+    assert curves.count() == 0
 
 
 def test_rare_question_types_and_epochs_without_room_are_left_out_and_counted(opened, tmp_path, monkeypatch):

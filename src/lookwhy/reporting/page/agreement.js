@@ -17,7 +17,7 @@ function agreementSection() {
     note.remove();
     return;
   }
-  measureCharts("agreement", measures, names.imageMethods);
+  measureCharts("agreement", measures, names.imageMethods, { sliced: true });
   note.textContent = agreementNote();
 }
 
@@ -30,8 +30,9 @@ function agreementNote() {
     bandNote(),
     "Level lines: baselines on the questions of each run’s last epoch.",
     ...groupNotes(),
+    filterNote("agreement"),
     without ? `No agreement is defined in: ${without}.` : "",
-  ].join(" ").trim();
+  ].filter(Boolean).join(" ");
 }
 
 agreementSection();

@@ -54,6 +54,7 @@ function number(value, digits = 2) {
 
 const percent = (value, digits = 0) => (known(value) ? number(100 * value, digits) + "%" : "undefined");
 const epochName = (epoch) => (epoch < 0 ? "untrained" : "epoch " + epoch);
+const epochsOf = (results) => Object.keys(results).map(Number).sort((a, b) => a - b);
 const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 const count = (many, what) => many + " " + what + (many === 1 ? "" : "s");
 

@@ -23,7 +23,7 @@ function believeSection() {
   const section = document.getElementById("believe");
   // The mean of the annotators’ maps is compared with the masks here, and no annotator with another.
   const levelNames = (method, one) => (method === "human" ? `Mean of ${one.annotators}` : levelName(method, one));
-  const charts = measureCharts("believe", measures, names.imageMethods, { levelNames });
+  const charts = measureCharts("believe", measures, names.imageMethods, { levelNames, sliced: true });
   charts.forEach((chart, at) => { chart.hidden = !measures[at].usual; });
   const chosen = measures.map(({ name, usual }, at) => (
     toggle(null, name.split(":")[0], usual, (checked) => { charts[at].hidden = !checked; })));
@@ -39,6 +39,7 @@ function believeNote(measures) {
     bandNote(),
     "Level lines: on the questions of each run’s last epoch.",
     ...groupNotes(),
+    filterNote("believe"),
     countNote(measures, (measure) => measure.name.split(":")[0]),
     without ? `Not measured in: ${without}.` : "",
   ].filter(Boolean).join(" ");

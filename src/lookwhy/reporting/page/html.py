@@ -42,6 +42,7 @@ _SCRIPTS = (
     "base",
     "glyphs",
     "charts",
+    "slice_filter",
     "over_epochs",
     "agreement",
     "believe",

@@ -1,6 +1,5 @@
 // Results of one epoch: the words that count, accuracy by type, and the prediction of failures.
 
-const epochsOf = (results) => Object.keys(results).map(Number).sort((a, b) => a - b);
 const runsWith = (part) => runs.map((_, at) => at).filter((at) => epochsOf(runs[at][part]).length);
 
 /** Run and epoch in words, for print, where the controls are not shown. */

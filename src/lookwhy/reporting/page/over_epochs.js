@@ -18,12 +18,14 @@ const hasAny = (run, measures) => measures.some((measure) => run.measures[measur
  * @param {{key: string, name: string, axis: string, usual?: boolean, share?: boolean}[]} measures
  *   `usual`: shown at first, the others on demand; `share`: percent of 0 to 100
  * @param {Object} lines name and colour of each line of a run; `what` they are
+ * @param {boolean} sliced whether the curves of a slice of the questions can be chosen
  */
-function measureCharts(id, measures, lines, { what = "Methods", levelNames = levelName } = {}) {
+function measureCharts(id, measures, lines, { what = "Methods", levelNames = levelName, sliced = false } = {}) {
   const section = document.getElementById(id);
   const hidden = hiddenAtFirst();
   const keys = measures.map(({ key }) => key);
-  const chartOf = (measure) => measureChart(measure, keys, lines, hidden, levelNames);
+  const chosen = sliced ? sliceFilter(id, keys, () => show()) : () => null;
+  const chartOf = (measure) => measureChart(measure, keys, lines, hidden, levelNames, chosen());
   const charts = measures.map((measure) => lineChart(chartOf(measure)));
   const show = () => charts.forEach((chart, at) => chart.show(chartOf(measures[at])));
   section.querySelector(".shown").append(...toggles(what, keys, lines, hidden, show, levelNames));
@@ -32,9 +34,10 @@ function measureCharts(id, measures, lines, { what = "Methods", levelNames = lev
 }
 
 /** @returns {Chart} */
-function measureChart({ key, name: title, axis, share }, keys, lineNames, hidden, levelNames) {
-  const shown = series.filter((one) => !hidden.has(one));
-  const curves = shown.flatMap((one) => Object.entries(one.measures[key] ?? {})
+function measureChart({ key, name: title, axis, share }, keys, lineNames, hidden, levelNames, slice) {
+  const shown = slice ? runsOfShown(hidden) : series.filter((one) => !hidden.has(one));
+  const measured = (one) => (slice ? curvesOfSlice(one, key, slice) : one.measures[key] ?? {});
+  const curves = shown.flatMap((one) => Object.entries(measured(one))
     .filter(([method]) => !hidden.has(method)).map(([method, points]) => ({ one, method, points })));
   // A baseline without a marker would not be seen at a single epoch: there it is a level.
   const isLevel = ({ method, points }) => method in LEVEL_DASHES && points.length === 1;
@@ -53,31 +56,44 @@ function measureChart({ key, name: title, axis, share }, keys, lineNames, hidden
   const single = curves.filter(isLevel).map(({ one, method, points }) => [method, one, points[0][1]]);
   return {
     title, label: `${title} by epoch: ${lines.length} lines; their numbers are in the table below it`,
-    lines, levels: key === "specificity" ? [] : levels(key, hidden, single, levelNames),
+    lines, levels: key === "specificity" ? [] : levels(key, hidden, single, levelNames, slice ? [] : series),
     noteTitle: report.groups.length ? "Interval" : "95% interval",
-    x: { title: "Epoch", low: low - room, high: high + room, whole: true },
-    y: share ? { title: axis, low: 0, high: 1, share } : { title: axis },
+    x: { title: slice ? `Epoch; ${slice.name}${questionsOf(curves)}` : "Epoch", low: low - room, high: high + room, whole: true },
+    y: share ? { title: axis, low: 0, high: 1, share } : { title: slice && !lines.length ? `${axis}: no value in this slice` : axis },
   };
 }
 
-/** A point of a group also says how many of its runs have a value. */
-function measurePoint([x, y, low, high, n]) {
+/** Numbers of questions behind the points of curves of a slice, in words. */
+function questionsOf(curves) {
+  const counts = curves.flatMap(({ points }) => points.map((point) => point[5])).filter(known);
+  return counts.length ? ", " + countsText(counts) : "";
+}
+
+/** Runs that are shown, alone or in their group: a group has no mean by slice. */
+function runsOfShown(hidden) {
+  const groups = report.groups.filter((group) => !hidden.has(group));
+  return runs.filter((run, at) => !hidden.has(run) || groups.some((group) => group.members.includes(at)));
+}
+
+/** A point of a group also says how many of its runs have a value; one of a slice, of how many questions it is. */
+function measurePoint([x, y, low, high, members, n]) {
   const interval = known(low) ? `[${number(low, 3)}, ${number(high, 3)}]` : "";
-  return { x, y, low, high, note: [interval, known(n) ? count(n, "run") : ""].filter(Boolean).join(", ") };
+  const counts = [known(members) ? count(members, "run") : "", known(n) ? countsText([n]) : ""];
+  return { x, y, low, high, note: [interval, ...counts].filter(Boolean).join(", ") };
 }
 
 /** A point of a baseline: bands of all lines would hide each other. */
 const withoutBand = (point) => ({ ...measurePoint(point), low: null, high: null });
 
 /** Baselines of the series shown; series with equal values (the same questions) share one line. */
-function levels(measure, hidden, single, levelNames) {
+function levels(measure, hidden, single, levelNames, all) {
   const found = new Map();
   const add = (method, one, y) => {
     const name = levelNames(method, one);
     if (known(y)) found.set(`${name} ${y}`, { name, y, ...levelLook(method) });
   };
   for (const method of Object.keys(LEVEL_DASHES).filter((one) => !hidden.has(one))) {
-    for (const one of series.filter((other) => !hidden.has(other))) add(method, one, one.levels[measure]?.[method]);
+    for (const one of all.filter((other) => !hidden.has(other))) add(method, one, one.levels[measure]?.[method]);
   }
   single.forEach((one) => add(...one));
   return [...found.values()];

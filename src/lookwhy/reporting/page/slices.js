@@ -1,6 +1,5 @@
 // Measures by slice: for which questions a number holds.
 
-const FEW = report.slices.few;
 const SLICE_NOTES = {
   outcome: (run) => `Right: a VQA accuracy of at least ${percent(report.examples[run].correctAbove)}.`,
   confidence: () => "Low, middle, high: thirds of the questions by the probability of the answer; equal ones stay together.",
@@ -11,7 +10,7 @@ const SLICE_NOTES = {
 const MOVING = ["outcome", "confidence"];
 
 function slicesSection() {
-  const stored = runs.map((_, at) => readJson("slices-" + at));
+  const stored = runs.map((_, at) => slicesOf(at));
   const possible = runs.map((_, at) => at).filter((at) => epochsOf(stored[at]).length);
   if (!possible.length) return nothing("slices", "Undefined: these analyses hold no value by question.");
   const { ways, measures } = report.slices;
@@ -84,19 +83,16 @@ function sliceChart(run, { slices, values }, measure, [low, high], opened, what)
 }
 
 const sliceText = (value, { percent: share }) => (share ? percent(value, 1) : number(value, 3));
-const fewMark = (n) => (n < report.slices.fewest ? FEW : "");
 const between = (low, high, measure) => (known(low) ? `[${sliceText(low, measure)}, ${sliceText(high, measure)}]` : "");
 
 /** @returns {BarRow} */
 function sliceRow({ name, chance, cells }, measure) {
-  const counts = [...new Set(cells.map(([, [, , , n]]) => n))].sort((a, b) => a - b);
-  const ends = [...new Set([counts[0], counts.at(-1)])].join("–");
   const bars = cells.map(([look, [value, low, high, n]]) => ({
     ...look, value, low, high, mark: chance, text: sliceText(value, measure) + fewMark(n),
     note: `${known(low) ? `, 95% interval ${between(low, high, measure)}` : ""}, n = ${n}`
       + (known(chance) ? `, by chance ${sliceText(chance, measure)}` : ""),
   }));
-  return { name, small: `n = ${ends}${fewMark(counts[0])}`, bars };
+  return { name, small: countsText(cells.map(([, [, , , n]]) => n)), bars };
 }
 
 function sliceNumbers(label, rows, measure) {
@@ -114,7 +110,7 @@ function sliceNote(way, measure, epoch, range, possible, shown, stored) {
   return [
     `${sentence(epochName(epoch))}: ${measure.name}. Bars: from ${range.map((one) => sliceText(one, measure)).join(" to ")}. `
       + "n: questions with a value.",
-    `${FEW}: fewer than ${report.slices.fewest} questions, too few to rely on. Intervals cluster by image.`,
+    fewNote + " Intervals cluster by image.",
     /^image\/(?!faithfulness|localisation)/.test(measure.key) && who ? `Annotators: ${who}.` : "",
     ...new Set(shown.map((at) => SLICE_NOTES[way]?.(at)).filter(Boolean)),
     MOVING.includes(way) ? "At another epoch, a slice holds other questions." : "",

@@ -22,7 +22,7 @@ BYTES_OF_VALUE = 30
 
 
 @dataclass(frozen=True)
-class _Shown:
+class _Choice:
     """A measure that can be chosen: its key without the method, its title and whether it is in percent."""
 
     key: str
@@ -31,12 +31,12 @@ class _Shown:
 
 
 SHOWN = (
-    *(_Shown(f"image/{one.key}", one.name) for one in measures.AGREEMENT),
-    _Shown(ACCURACY, "VQA accuracy", percent=True),
-    *(_Shown(f"image/{one.key}", one.name) for one in measures.IMAGE),
-    _Shown("question/faithfulness/deletion", "Deletion of words: lower is better"),
-    _Shown("question/faithfulness/insertion", "Insertion of words: higher is better"),
-    _Shown("modality/text_share", "T-SHAP: share of the words"),
+    *(_Choice(f"image/{one.key}", one.name) for one in measures.AGREEMENT),
+    _Choice(ACCURACY, "VQA accuracy", percent=True),
+    *(_Choice(f"image/{one.key}", one.name) for one in measures.IMAGE),
+    _Choice("question/faithfulness/deletion", "Deletion of words: lower is better"),
+    _Choice("question/faithfulness/insertion", "Insertion of words: higher is better"),
+    _Choice("modality/text_share", "T-SHAP: share of the words"),
 )
 """Measures that the page shows by slice, in this order."""
 _KEYS = {one.key for one in SHOWN}
