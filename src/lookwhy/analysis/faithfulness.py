@@ -109,12 +109,31 @@ def faithfulness_correlation(
         >>> faithfulness_correlation(masks, np.array([[2.0, 1.0]]), np.array([[0.4, 0.2, 0.6]])).round(6)
         array([1.])
     """
-    x, y = (values - values.mean(1, keepdims=True) for values in (maps @ removed.T, falls))
-    scale = np.sqrt((x**2).sum(1) * (y**2).sum(1))
+    x, y = (_standardised(values) for values in (maps @ removed.T, falls))
+    return np.clip(np.einsum("nm,nm->n", x, y), -1, 1)
+
+
+def correlation_table(
+    removed: Float[np.ndarray, "M cells"], maps: Float[np.ndarray, "N cells"], falls: Float[np.ndarray, "Q M"]
+) -> Float[np.ndarray, "N Q"]:
+    """`faithfulness_correlation` of each map with the falls of each question.
+
+    Example:
+        >>> masks, falls = np.eye(3), np.array([[0.1, 0.2, 0.3], [0.3, 0.2, 0.1]])
+        >>> correlation_table(masks, np.array([[1.0, 2.0, 3.0]]), falls).round(6)
+        array([[ 1., -1.]])
+    """
+    table: Float[np.ndarray, "N Q"] = _standardised(maps @ removed.T) @ _standardised(falls).T
+    return np.clip(table, -1, 1)
+
+
+def _standardised(values: Float[np.ndarray, "N M"]) -> Float[np.ndarray, "N M"]:
+    """Rows centred and of unit length; NaN for a row without differences."""
+    centred = values - values.mean(1, keepdims=True)
+    length = np.sqrt((centred**2).sum(1))
     # Rounding errors of constant values are no differences.
-    varied = _varies(maps @ removed.T) & _varies(falls)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(varied, np.clip((x * y).sum(1) / scale, -1, 1), np.nan)
+    varied = _varies(values) & (length > 0)
+    return np.where(varied[:, None], centred / np.where(varied, length, 1.0)[:, None], np.nan)
 
 
 def infidelity(

@@ -22,7 +22,7 @@ from lookwhy.analysis.deletion import cell_curves, decreasing, on_shares, shown_
 from lookwhy.analysis.faithfulness import (
     Faithfulness,
     area_under_steps,
-    faithfulness_correlation,
+    correlation_table,
     infidelity,
     max_sensitivity,
     normalised_area,
@@ -163,14 +163,13 @@ class FaithfulnessMeter:
             coalitions, squares = (1 - one.flatten(1).double().cpu().numpy() for one in kept)
             for name, values in found.items():
                 own = values[rows.numpy()]
-                self._keep(name, "correlation", ids, faithfulness_correlation(coalitions, own, falls[0]))
+                table = correlation_table(coalitions, own, falls[0])
+                self._keep(name, "correlation", ids, table.diagonal())
                 if len(ids) > 1 and name not in (RANDOM, CENTRE):
-                    others = [
-                        faithfulness_correlation(coalitions, own[of], falls[0][[at] * len(of)])
-                        for at, of in enumerate(partners(len(ids)))
+                    means = [
+                        mean_of_defined(table[of, at], axis=0) for at, of in enumerate(partners(len(ids)))
                     ]
-                    means = np.array([mean_of_defined(one, axis=0) for one in others])
-                    self._keep(name, f"correlation{ENDING}", ids, means)
+                    self._keep(name, f"correlation{ENDING}", ids, np.array(means))
                 for measure, one in infidelity(squares, own, falls[1]).items():
                     self._keep(name, measure, ids, one)
 
