@@ -51,7 +51,9 @@ def _table(found: Sequence[Slice], methods: Sequence[str], left_out: int, has_no
     )
     table.padding = (0, 0, 0, 1)
     table.add_column("Slice", max_width=_NAME, overflow="fold")
-    for head in ("n", "Accuracy", *map(style.method_name, methods)):
+    # The only word of a method's name that is longer than its column.
+    names = (style.method_name(method).replace("backpropagation", "back-\npropagation") for method in methods)
+    for head in ("n", "Accuracy", *names):
         table.add_column(head, justify="right", max_width=_EACH - 1, overflow="fold")
     by = ""
     for one in found:
