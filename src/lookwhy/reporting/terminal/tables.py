@@ -36,7 +36,7 @@ _COLUMNS = {
     "Other image": ("Other\nimage", 6),
     "Question-specific": ("Question-\nspecific", 16),
     "Given centre": ("Given\ncentre", 6),
-    "Paper": ("Paper", 7),
+    "Paper": ("Paper", 8),
 }
 """Head and width of each column of Table 1."""
 _TESTED = {"Rank correlation": "rank_correlation", "Question-specific": "specificity"}
