@@ -154,6 +154,13 @@ class ImportanceMaps:
         joined: dict[str, Any] = {name: torch.cat([getattr(part, name) for part in parts]) for name in names}
         return replace(parts[0], **joined)
 
+    def padded(self, width: int) -> ImportanceMaps:
+        """Maps over words with this number of columns, the new ones undefined; maps over cells unchanged."""
+        if self.domain == "image":
+            return self
+        missing = (0, width - self.values.shape[1])
+        return replace(self, values=F.pad(self.values, missing), valid=F.pad(self.valid, missing))
+
     def take(self, rows: Int64[Tensor, " M"]) -> ImportanceMaps:
         """The given rows, in the given order."""
         tensors = {name: value[rows] for name, value in vars(self).items() if isinstance(value, Tensor)}

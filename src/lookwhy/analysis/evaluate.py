@@ -256,7 +256,8 @@ def _sanity(
     place = {one: row for row, one in enumerate(question_ids.tolist())}
     rows = np.array([place[one] for one in explained[0].question_ids.tolist()], np.int64)
     some = {name: one.take(torch.from_numpy(rows)) for name, one in maps.items()}
-    return sanity_card(some, random, human[rows], image_ids[rows], plan.ranking)
+    signed = plan.compared == "signed"
+    return sanity_card(some, random, human[rows], image_ids[rows], plan.ranking, signed=signed)
 
 
 def _failure(

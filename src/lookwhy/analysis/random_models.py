@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import replace
 
 import torch
-from torch import Tensor
 
 from lookwhy.analysis.questions import FirstQuestions
 from lookwhy.analysis.sanity import RandomMaps, RandomPart, Sanity
@@ -100,17 +99,7 @@ def _seen(model: Pipeline, batch: VQABatch, part: RandomPart) -> VQABatch:
 def joined_maps(parts: Sequence[ImportanceMaps]) -> ImportanceMaps:
     """Maps of several batches as one; maps over words are padded to the longest question."""
     width = max(one.values.shape[1] for one in parts)
-    padded = [
-        one
-        if one.domain == "image"
-        else replace(one, values=_padded(one.values, width), valid=_padded(one.valid, width))
-        for one in parts
-    ]
-    return ImportanceMaps.concatenate(padded)
-
-
-def _padded(x: Tensor, width: int) -> Tensor:
-    return torch.nn.functional.pad(x, (0, width - x.shape[1]))
+    return ImportanceMaps.concatenate([one.padded(width) for one in parts])
 
 
 def joined_draws(parts: Sequence[RandomMaps]) -> RandomMaps:

@@ -336,13 +336,9 @@ def _join(
     order = torch.tensor(np.argsort([record.question_id for record in records], kind="stable"))
     found = [one for findings in parts for some in findings.maps.values() for one in some]
     width = max([max_words, *(one.values.shape[1] for one in found if one.domain == "question")])
-    for one in found:
-        if one.domain == "question":
-            missing = (0, width - one.values.shape[1])
-            one.values, one.valid = F.pad(one.values, missing), F.pad(one.valid, missing)
     maps = {}
     for name in next(findings for findings in parts if findings.records).maps:
-        pieces = [one for findings in parts for one in findings.maps.get(name, [])]
+        pieces = [one.padded(width) for findings in parts for one in findings.maps.get(name, [])]
         maps[name] = ImportanceMaps.concatenate(pieces).take(order)
     names = {name for findings in parts for name in findings.seconds}
     seconds = {name: sum(findings.seconds.get(name, 0.0) for findings in parts) for name in names}

@@ -23,6 +23,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Literal
 
 import numpy as np
@@ -83,6 +84,8 @@ def sanity_card(
     human: Float[np.ndarray, "N K G G"],
     image_ids: Int64[np.ndarray, " N"],
     ranking: Ranking = SPEARMAN,
+    *,
+    signed: bool = False,
 ) -> dict[str, float]:
     """Scalars of all methods by "<domain>/<method>/sanity/<what is random>/<measure>", with intervals.
 
@@ -93,6 +96,7 @@ def sanity_card(
         human: annotator maps of these questions; a missing annotator is NaN.
         image_ids: image of each question.
         ranking: ranking of the cells.
+        signed: whether signed maps, instead of their magnitudes, are compared with the annotators.
 
     Returns:
         A mean over draws has the 95% t interval over draws; a mean over questions ("trained",
@@ -107,18 +111,19 @@ def sanity_card(
                 for measure, values in similarities(trained, one, ranking).items():
                     found[f"{part}/{measure}"].append(_mean(values))
                 if one.domain == "image" and human.shape[1]:
-                    magnitudes = np.abs(one.values.double().numpy())
-                    rho = agreement(magnitudes, human, image_ids, ranking).rank_correlation
+                    rho = agreement(_compared(one, signed), human, image_ids, ranking).rank_correlation
                     found[f"{part}/rank_correlation"].append(_mean(rho))
         if most := [part for part in reversed(PARTS) if part in of_method]:
             draws = of_method[most[0]]
-            for one, other in zip(draws, [*draws[1:], draws[0]], strict=True):
+            # A ring of pairs; two draws are one pair.
+            pairs = zip(draws, [*draws[1:], draws[0]], strict=True)
+            for one, other in islice(pairs, 1 if len(draws) == 2 else None):
                 for measure, values in similarities(one, other, ranking).items():
                     found[f"two_random/{measure}"].append(_mean(values))
             for one in draws if trained.domain == "image" else ():
                 found["emprt"].append(_mean(rise_of_entropy(trained, one)))
         if trained.domain == "image" and human.shape[1]:
-            own = agreement(np.abs(trained.values.double().numpy()), human, image_ids, ranking)
+            own = agreement(_compared(trained, signed), human, image_ids, ranking)
             estimate = clustered_mean(own.rank_correlation, image_ids)
             summary |= in_summary(estimate, f"{name}/sanity/trained/rank_correlation")
         for key, means in found.items():
@@ -133,6 +138,11 @@ def sanity_card(
                 if estimate.n:
                     summary |= in_summary(estimate, f"{name}/sanity/{key}/{measure}")
     return summary
+
+
+def _compared(maps: ImportanceMaps, signed: bool) -> Float[np.ndarray, "N G G"]:
+    values = maps.values.double().numpy()
+    return values if signed else np.abs(values)
 
 
 def similarities(

@@ -180,7 +180,7 @@ def _failure(result: AnalysisResult) -> list[Grid]:
         ),
         Grid("What answering is worth, and calibration", where, "Ranked by", scores, [*selective.WORTH]),
         Grid(
-            "What the explanations add to the confidence",
+            "Increment of the explanations over the confidence",
             where,
             "Measure",
             gains,
