@@ -25,7 +25,20 @@ from benchmarks.gpu.clock import Clock
 from benchmarks.networks import head, picture, small_vgg, vgg
 from benchmarks.synthetic import Size
 from benchmarks.timing import Row, print_rows
-from lookwhy.attribution import Gradient, GuidedBackprop, Occlusion
+from lookwhy.attribution import (
+    LIME,
+    RISE,
+    Deconvnet,
+    GradCAM,
+    Gradient,
+    GradientTimesInput,
+    GuidedBackprop,
+    GuidedGradCAM,
+    IntegratedGradients,
+    KernelSHAP,
+    Occlusion,
+    SmoothGrad,
+)
 from lookwhy.models import Pipeline
 
 FULL = Size(1_900, 100, 215_375, 300, 4096, 12_602, 1_000)
@@ -84,8 +97,18 @@ def _maps(clock: Clock, quick: bool, folder: Path) -> Iterator[Measure]:
     yield partial(maps.occlusion, clock, cnn, picture(size).to(clock.device))
     yield partial(maps.guided_backprop, clock, model, size)
     yield partial(maps.from_the_cache, clock, model, size, 4 if quick else 100)
-    methods = [GuidedBackprop(), Gradient(), Occlusion()]
-    yield partial(maps.agreement, clock, model, methods, size, 2 if quick else 4)
+
+
+def _agreement(clock: Clock, quick: bool, folder: Path) -> Iterator[Measure]:
+    cnn, size = (small_vgg(), SMALL_SIDE) if quick else (vgg(), 224)
+    model = Pipeline(cnn, head(128 if quick else 4096, quick)).to(clock.device)
+    # Few samples where a GPU computes each as it computes the others: a CPU takes long.
+    methods = [
+        GuidedBackprop(), Gradient(), Deconvnet(), Occlusion(), GradCAM(), GuidedGradCAM(), GradientTimesInput(),
+        IntegratedGradients(), SmoothGrad(samples=4), RISE(samples=64, cells=4),
+        LIME(samples=64, cells=4), KernelSHAP(samples=64, cells=4),
+    ]  # fmt: skip
+    yield partial(maps.agreement, clock, model, methods, size, 2)
 
 
 def _layouts(clock: Clock, quick: bool, folder: Path) -> Iterator[Measure]:
@@ -106,6 +129,7 @@ def _runs(clock: Clock, quick: bool, folder: Path) -> Iterator[Measure]:
 
 PARTS: dict[str, Callable[[Clock, bool, Path], Iterator[Measure]]] = {
     "maps": _maps,
+    "agreement": _agreement,
     "layouts": _layouts,
     "runs": _runs,
 }

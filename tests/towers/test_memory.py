@@ -156,3 +156,50 @@ def test_the_fingerprint_of_a_network_depends_on_layers_weights_and_settings_tha
 
 if __name__ == "__main__":
     fill(sys.argv[1], lambda number: print(number, flush=True))
+
+
+def test_what_was_read_ahead_is_what_would_be_read(tmp_path):
+    made, images = [], [picture(value) for value in range(5)]
+    for image in images[:4]:
+        recall(Memory(tmp_path), image, made)
+    kind = next(path for path in tmp_path.iterdir())
+    memory = Memory(tmp_path)
+    for image in images:
+        memory.read_ahead("sums", {}, image)
+    images[4] += 1  # the file of another image was asked for
+    assert [recall(memory, image, made) for image in images] == [0, 12, 24, 36, 60]
+    assert made == [0, 1, 2, 3, 5]
+    # The file is not read again: it may be gone by then.
+    memory.read_ahead("sums", {}, images[2])
+    [*memory._ahead.values()][-1][1].result()
+    for path in files(kind):
+        path.unlink()
+    assert recall(memory, images[2], made) == 24
+    assert made == [0, 1, 2, 3, 5]
+
+
+@pytest.mark.parametrize("write", [np.savez, np.savez_compressed])
+@pytest.mark.parametrize(
+    "values", [np.arange(6.0).reshape(2, 3), np.asfortranarray(np.eye(3)), np.array(2.5)]
+)
+def test_files_are_read_as_numpy_reads_them_and_damaged_or_foreign_ones_are_made_anew(
+    tmp_path, write, values
+):
+    from lookwhy.towers.memory import _read
+
+    path = tmp_path / "one.npz"
+    write(path, first=values, second=values.astype(np.float16))
+    found = _read(path)
+    if write is np.savez_compressed:  # `Memory` writes no such files
+        assert found is None
+        return
+    for name, expected in np.load(path).items():
+        np.testing.assert_array_equal(found[name], expected)
+        assert found[name].dtype == expected.dtype
+        assert found[name].flags.writeable
+    content = bytearray(path.read_bytes())
+    content[len(content) // 3] ^= 1
+    path.write_bytes(content)
+    assert _read(path) is None
+    path.write_bytes(content[: len(content) // 2])
+    assert _read(path) is None

@@ -39,8 +39,8 @@ HumanMaps = Mapping[int, Float[np.ndarray, "K G G"]]
 """Annotator maps by question id; a question without any is absent."""
 TruthMasks = Mapping[int, Float[np.ndarray, "rows columns"]]
 """Ground-truth masks by question id, 0..1; a question without a mask is absent."""
-WITH_PIXELS, WITH_PIXELS_ON_GPU = 4, 64
-"""Number of questions that image methods explain in one call; bounds the memory for pixels."""
+WITH_PIXELS = 4
+"""Questions that image methods explain in one call on a CPU; bounds the memory for pixels."""
 
 
 @dataclass
@@ -212,7 +212,7 @@ class _Reader:
 
         def size(batch: VQABatch) -> int:
             on_gpu = devices.launches_are_dear(batch.tokens.device)
-            return min(WITH_PIXELS_ON_GPU if on_gpu else WITH_PIXELS, at_once)
+            return min(devices.QUESTIONS_ON_GPU if on_gpu else WITH_PIXELS, at_once)
 
         for some in _grouped(predictions, size):
             methods = self.plan.image_methods

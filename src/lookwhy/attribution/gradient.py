@@ -38,8 +38,6 @@ from lookwhy.types import (
 
 Channels = Literal["max", "mean", "l2"]
 Pool = Literal["mean", "max"]
-ON_GPU = 64
-"""Number of questions that go through the network together on a GPU."""
 
 
 class PixelMethod(Attributor):
@@ -93,7 +91,7 @@ class PixelMethod(Attributor):
         """Rows of the questions that go through the network together, grouped by image."""
         parts: list[list[Int64[Tensor, " R"]]] = []
         size = (
-            max(self.batch_size, ON_GPU)
+            max(self.batch_size, devices.QUESTIONS_ON_GPU)
             if devices.launches_are_dear(batch.tokens.device)
             else self.batch_size
         )
@@ -111,7 +109,7 @@ class Gradient(PixelMethod):
         grid: cells along each side of the map.
         channels: how the three channels of a pixel become one magnitude. The paper does not say; Simonyan
             et al. take the maximum.
-        batch_size: number of questions that go through the network together on a CPU; on a GPU at least 64.
+        batch_size: number of questions that go through the network together on a CPU; on a GPU at least 192.
         pool: how the pixels of a cell become one value.
         explains: quantity of the answer whose gradient is taken.
 

@@ -19,6 +19,7 @@ from lookwhy.attribution.base import Attributor, Needs, images_of, rows_by_image
 from lookwhy.models.pipeline import ModelParts, first_answer, parts_of, score_of
 from lookwhy.models.protocol import VQAModel
 from lookwhy.towers.masks import PATCH_RGB
+from lookwhy.towers.memory import AHEAD
 from lookwhy.types import Domain, Explains, ImportanceMaps, Target, VQABatch
 
 
@@ -60,11 +61,15 @@ class Occlusion(Attributor):
         # On a GPU nothing is read before the last image, so that the device does not wait for Python.
         values = images.new_zeros(len(batch), self.grid, self.grid)
         flips = torch.zeros(len(batch), dtype=torch.int64, device=images.device)
-        for rows in rows_by_image(batch):
-            image = images[rows[0]]
-            clean, occluded = parts.occluded(image, self.grid, patch_of(parts, self.patch_rgb, image))
-            features = torch.cat([clean[None], occluded])
-            scores = parts.scores_of_pairs(features, batch.tokens[rows], batch.lengths[rows], self.explains)
+        read, fill = parts.read(batch.tokens, batch.lengths), patch_of(parts, self.patch_rgb, images[0])
+        groups = rows_by_image(batch)
+        on_device = torch.cat(groups).to(images.device).split([len(rows) for rows in groups])
+        for number, rows in enumerate(on_device):
+            for later in groups[number + 1 : number + 1 + AHEAD]:
+                parts.read_ahead(images[later[0]], self.grid, fill)
+            clean, occluded = parts.occluded(images[groups[number][0]], self.grid, fill)
+            features, asked = torch.cat([clean[None], occluded]), tuple(one[rows] for one in read)
+            (scores,) = parts.scores_of_parts(iter([features]), asked, self.explains)
             explained, answers = score_of(scores, target[rows]), first_answer(target[rows])
             decrease = explained[:, :1] - explained[:, 1:]
             values[rows] = decrease.unflatten(1, (self.grid, self.grid)).to(values.dtype)

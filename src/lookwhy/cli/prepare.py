@@ -109,7 +109,7 @@ def _add_features(parser: ArgumentParser) -> None:
     add("--recipe", choices=("caffe", "torchvision"), help=recipe)
     size = "height and width of resized images: 448 for a 14 x 14 grid of pool5 (224: 7 x 7)"
     add("--size", type=_positive, default=VGG_SIZE, help=size)
-    add("--batch-size", type=_positive, default=16, help="images in one forward pass (16)")
+    add("--batch-size", type=_positive, help="images in one forward pass (16; on a GPU 32)")
     add_device(parser)
     workers = "processes that decode images; 0: none (the cores that this command may use, at most 16)"
     add("--workers", type=_count, help=workers)

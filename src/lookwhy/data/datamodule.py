@@ -143,6 +143,12 @@ class VQADataModule(pl.LightningDataModule):
         for split, rows in place_features(features, device).items():
             self.datasets[split] = QuestionDataset(splits[split], rows)
 
+    def transfer_batch_to_device(
+        self, batch: VQABatch, device: torch.device, dataloader_idx: int
+    ) -> VQABatch:
+        """The batch, which the dataset has made on its device; Lightning would look at each of its parts."""
+        return batch if batch.tokens.device == device else batch.to(device)
+
     def train_dataloader(self) -> DataLoader[VQABatch]:
         """Batches of training questions, without their texts."""
         questions = self.datasets["train"].without_texts()

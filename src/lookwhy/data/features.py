@@ -44,7 +44,7 @@ def extract_features(
     image_files: Mapping[str, list[str]],
     out: Path,
     *,
-    batch_size: int = 16,
+    batch_size: int | None = None,
     device: torch.device | str = "cpu",
     workers: int = 0,
     processes: Processes | None = None,
@@ -63,7 +63,7 @@ def extract_features(
         image_root: folder of the image files.
         image_files: paths below `image_root`, by split.
         out: the file to write.
-        batch_size: images in one forward pass.
+        batch_size: images in one forward pass; None: 16 on a CPU, 32 on a GPU.
         device: device that `forward` computes on.
         workers: processes that decode images; 0: this process decodes.
         processes: processes that share the work, each with this call; the file is the same as by one.
@@ -80,6 +80,7 @@ def extract_features(
     work = json.dumps({"tower": tower, "files": dict(image_files)}, sort_keys=True)
     stamp = hashlib.sha256(work.encode()).hexdigest()
     is_gpu = device.type == "cuda"
+    batch_size = batch_size or (32 if is_gpu else 16)
     with processes.together(), reused_memory(), true_float32(), torch.no_grad(), _current(device):
         if processes.is_first:
             begin()

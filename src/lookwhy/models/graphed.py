@@ -124,6 +124,10 @@ class GraphedLoss:
 def cuda_capture() -> Capture:
     """Function that records modules as CUDA graphs, which share memory: only one of them runs at a time."""
     pool = torch.cuda.graph_pool_handle()
+    # Since 2.10 PyTorch warns that gradients come from the recording's stream; waiting for it is intended.
+    quiet = getattr(torch.autograd.graph, "set_warn_on_accumulate_grad_stream_mismatch", None)
+    if quiet is not None:
+        quiet(False)
 
     def capture(module: BatchLoss, samples: Samples) -> Callable[..., Scalar]:
         # A head may leave some of its weights unused, as those of the image if it is question-only.

@@ -105,6 +105,10 @@ class Pipeline(nn.Module):
         """See `Tower.occluded`."""
         return self.tower.occluded(image, grid, fill)
 
+    def read_ahead(self, image: Float[Tensor, "3 H W"], grid: int, fill: Float[Tensor, "3"]) -> None:
+        """See `Tower.read_ahead`."""
+        self.tower.read_ahead(image, grid, fill)
+
     def under_masks(
         self, image: Float[Tensor, "3 H W"], family: MaskFamily, fill: Fill = "patch"
     ) -> Iterator[Float[Tensor, "M *D"]]:
@@ -227,6 +231,9 @@ class BlackBox:
     ) -> tuple[Float[Tensor, "3 H W"], Float[Tensor, "cells 3 H W"]]:
         """The image, and for each cell of the grid a copy with that cell painted over."""
         return image, occluded_images(image, grid, fill, slice(0, grid**2))
+
+    def read_ahead(self, image: Float[Tensor, "3 H W"], grid: int, fill: Float[Tensor, "3"]) -> None:
+        """Nothing: no result of a black box is stored."""
 
     def under_masks(
         self, image: Float[Tensor, "3 H W"], family: MaskFamily, fill: Fill = "patch"

@@ -19,31 +19,40 @@ fit in a CPU's cache.
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Mapping
 from math import prod
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int32
 from torch import Tensor, nn
 
 from lookwhy.towers import devices
-from lookwhy.towers.products import few_rows_product, matrix_product
+from lookwhy.towers.layer_gradients import (
+    BYTES_A_VALUE,
+    Shape,
+    Step,
+    convolution_gradient,
+    linear_gradient,
+    planes,
+    rows_shape,
+    unpooled,
+)
+from lookwhy.towers.products import few_rows_product
 from lookwhy.towers.relu_rules import Rule
 from lookwhy.towers.trace import ReluPool, Trace, merged, rows
 from lookwhy.towers.windows import flat, why_not
 from lookwhy.towers.winograd import FullConvolutions, Scratch, suits
 
+_log = logging.getLogger(__name__)
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+"""Whether Triton runs its kernels on a CPU, to test them."""
 AT_ONCE = 1 << 22
 """Largest number of input values of a layer that are processed together on a CPU."""
-BYTES_A_VALUE = 16
-"""On a GPU: a layer's input and output, a copy, and the convolution's workspace, in float32."""
-
-Shape = tuple[int, ...]
-Step = tuple[nn.Module, Shape, Shape]
-"""A layer, and the shapes of one image before and after it."""
 
 
 class BackwardPass:
@@ -64,10 +73,14 @@ class BackwardPass:
         self._scratch = Scratch()
         self._full = FullConvolutions(self._scratch, transposed=True)
         self._steps: dict[Shape, list[Step]] = {}
+        self._kernels: Any = None
+        self._has_no_kernels = False
 
     @torch.no_grad()
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> Trace:
         """Features of images, and the masks for the backward pass."""
+        if (found := self._by_kernels("forward", images)) is not None:
+            return cast(Trace, found)
         x, active, chosen = images, [], []
         for layer in self._layers:
             if isinstance(layer, ReluPool):
@@ -94,10 +107,10 @@ class BackwardPass:
                 shape = before if isinstance(layer, nn.ReLU) else after
                 mine, bits = np.split(bits, [-(-prod(shape) // 8)])
                 mask = torch.from_numpy(np.unpackbits(mine, count=prod(shape))).to(image.device)
-                active.append(mask.view(_rows_shape(shape)))
+                active.append(mask.view(rows_shape(shape)))
             if isinstance(layer, ReluPool):
                 within, places = np.split(places, [prod(after)])
-                chosen.append(torch.from_numpy(within.copy()).to(image.device).view(_rows_shape(after)))
+                chosen.append(torch.from_numpy(within.copy()).to(image.device).view(rows_shape(after)))
             elif isinstance(layer, nn.MaxPool2d):
                 found, places = np.split(places, [8 * prod(after)])
                 where = torch.from_numpy(found.copy().view(np.int64)).to(image.device)
@@ -107,7 +120,12 @@ class BackwardPass:
 
     @torch.no_grad()
     def backward(
-        self, trace: Trace, gradients: Float[Tensor, "Q *D"], rule: Rule, image: Float[Tensor, "3 H W"]
+        self,
+        trace: Trace,
+        gradients: Float[Tensor, "Q *D"],
+        rule: Rule,
+        image: Float[Tensor, "3 H W"],
+        owner: Int32[Tensor, " Q"] | None = None,
     ) -> Float[Tensor, "Q 3 H W"]:
         """Gradients at the pixels, from gradients at the features.
 
@@ -116,7 +134,13 @@ class BackwardPass:
             gradients: gradients at the features.
             rule: backward rule of every ReLU.
             image: any image of the same shape; its values are not read.
+            owner: row of the trace for each gradient, if the trace has a row for each image.
         """
+        if owner is not None:
+            found = self._by_kernels("backward", gradients, trace, rule, self._steps_of(image), owner)
+            if found is not None:
+                return cast(Tensor, found)
+            trace = trace.of(owner)
         # Clone: the loop below writes in place.
         return self._back(self._steps_of(image), trace.active, trace.chosen, rows(gradients).clone(), rule)
 
@@ -132,12 +156,12 @@ class BackwardPass:
                 return self._in_parts(steps[: number + 1], active, chosen, g, rule, most)
             if isinstance(layer, ReluPool):
                 g = rule(active.pop(), g)
-                result = self._scratch.take("pooled", (len(g), *_rows_shape(shape)[1:]), g)
+                result = self._scratch.take("pooled", (len(g), *rows_shape(shape)[1:]), g)
                 g = layer.back(g, chosen.pop(), result)
             elif isinstance(layer, nn.ReLU):
                 g = rule(active.pop(), g)
             elif isinstance(layer, nn.MaxPool2d):
-                g = _unpooled(g, chosen.pop(), shape)
+                g = unpooled(g, chosen.pop(), shape)
             elif isinstance(layer, nn.Linear) and g.ndim == 2:
                 g = few_rows_product(g, layer.weight)
             elif isinstance(layer, nn.Flatten):
@@ -145,10 +169,10 @@ class BackwardPass:
             elif suits(layer) and g.device.type == "cpu":
                 g = self._convolved(number, cast(nn.Conv2d, layer), g, shape)
             elif isinstance(layer, nn.Conv2d):
-                g = rows(_convolution_gradient(layer, shape, _planes(g)))
+                g = rows(convolution_gradient(layer, shape, planes(g)))
             else:
-                g = rows(_linear_gradient(layer, shape, _planes(g)))
-        return _planes(g).clone()  # g may be a shared buffer
+                g = rows(linear_gradient(layer, shape, planes(g)))
+        return planes(g).clone()  # g may be a shared buffer
 
     def images_at_once(self, image: Float[Tensor, "3 H W"]) -> int:
         """Number of such images that one forward pass takes; bounds the memory."""
@@ -186,6 +210,25 @@ class BackwardPass:
         # The full convolution also returns gradients of the padding; cut them off.
         return made(g)[:, down : down + shape[2], across : across + shape[3]]
 
+    def _by_kernels(self, name: str, x: Tensor, *arguments: Any) -> object:
+        """A pass by the kernels of `backward_gpu.py`; None where they cannot run."""
+        if self._has_no_kernels or x.dtype != torch.float32 or not (x.is_cuda or INTERPRETED):
+            return None
+        try:
+            if self._kernels is None:
+                from lookwhy.towers.backward_gpu import GpuPasses
+
+                self._kernels = GpuPasses(self._layers)
+            return getattr(self._kernels, name)(x, *arguments)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # no Triton, no C compiler, ...
+            self._has_no_kernels = True
+            _log.warning(
+                "gradients take longer, without Triton's kernels (%s): %.200s", type(error).__name__, error
+            )
+            return None
+
     def _steps_of(self, image: Tensor) -> list[Step]:
         size = tuple(image.shape)
         if size not in self._steps:
@@ -210,48 +253,3 @@ def _does_nothing(layer: nn.Module) -> bool:
 
 def _on_meta(layer: nn.Module) -> dict[str, Tensor]:
     return {name: value.to("meta") for name, value in layer.state_dict(keep_vars=False).items()}
-
-
-def _planes(x: Tensor) -> Tensor:
-    return x.permute(0, 3, 1, 2) if x.ndim == 4 else x
-
-
-def _rows_shape(shape: Shape) -> Shape:
-    return (shape[0], *shape[2:], shape[1]) if len(shape) == 4 else shape
-
-
-def _unpooled(g: Float[Tensor, "Q h w C"], chosen: Tensor, shape: Shape) -> Float[Tensor, "Q H W C"]:
-    """Move the gradient of each output to the input that became this output."""
-    _, channels, height, width = shape
-    result = g.new_zeros(len(g), height * width, channels)
-    places = chosen.expand(len(g), *chosen.shape[1:])
-    return result.scatter_add_(1, places, g.flatten(1, 2)).view(len(g), height, width, channels)
-
-
-def _convolution_gradient(layer: nn.Conv2d, shape: Shape, g: Tensor) -> Tensor:
-    # Autograd would compute the output first. torch.nn.grad.conv2d_input is five times slower on such maps.
-    stride, padding, dilation = (
-        cast(tuple[int, int], x) for x in (layer.stride, layer.padding, layer.dilation)
-    )
-    left_out = [
-        side - ((size - 1) * s - 2 * p + d * (k - 1) + 1)
-        for side, size, s, p, d, k in zip(
-            shape[2:], g.shape[2:], stride, padding, dilation, layer.kernel_size, strict=True
-        )
-    ]
-    columns = layer.in_channels * prod(layer.kernel_size)
-    if g.device.type == "cpu" and layer.groups == 1 and columns < layer.out_channels:
-        # As in the first layer of most networks: a product of matrices, and nine shifted additions.
-        flat = rows(g).flatten(1, 2)
-        weight = layer.weight.flatten(1).t()
-        found = torch.stack([matrix_product(weight, one.t()) for one in flat])
-        return F.fold(found, shape[2:], layer.kernel_size, dilation, padding, stride)
-    return F.conv_transpose2d(g, layer.weight, None, stride, padding, left_out, layer.groups, dilation)
-
-
-def _linear_gradient(layer: nn.Module, shape: Shape, g: Tensor) -> Tensor:
-    """Gradient at the input of a linear layer, which does not depend on the values of the input."""
-    with torch.enable_grad():
-        x = g.new_zeros(len(g), *shape[1:]).requires_grad_()
-        (found,) = torch.autograd.grad(layer(x), x, g)
-    return found

@@ -7,6 +7,11 @@ import torch
 ON_CPU, LEAST_ON_GPU, MOST_ON_GPU = 2**28, 2**28, 2**33
 """Bytes for one batched call. On an H200, occlusion of an image took 52 ms with 4 GB, and 48 ms with 8 GB."""
 
+QUESTIONS_ON_GPU = 192
+"""Questions with pixels that methods explain together on a GPU; their pixels take 115 MB."""
+IMAGES_ON_GPU = 128
+"""Changed images in one forward pass on a GPU."""
+
 
 def launches_are_dear(device: torch.device) -> bool:
     """Whether a call costs more than the work of a small one, so that few large calls are fastest."""

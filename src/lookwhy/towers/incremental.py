@@ -141,7 +141,10 @@ class IncrementalOcclusion:
                 clean, changes = after, self._by_crops(stage, padded, after, changes, boxes)
             rest = rest[len(stage.layers) :]
         return self._finish(
-            rest, clean, lambda some: torch.stack([_laid_over(clean, c, clean) for c in changes[some]])
+            rest,
+            clean,
+            lambda some: torch.stack([_laid_over(clean, c, clean) for c in changes[some]]),
+            self.memory(image.device),
         )
 
     def _by_differences(
@@ -210,10 +213,14 @@ class IncrementalOcclusion:
                 break
             windows = windows.advance(stage, padded, after, memory)
             clean, rest = after, rest[len(stage.layers) :]
-        return self._finish(rest, clean, lambda some: windows.whole(clean, some))
+        return self._finish(rest, clean, lambda some: windows.whole(clean, some), memory)
 
     def _finish(
-        self, layers: list[nn.Module], clean: Tensor, whole: Callable[[slice], Float[Tensor, "m H W C"]]
+        self,
+        layers: list[nn.Module],
+        clean: Tensor,
+        whole: Callable[[slice], Float[Tensor, "m H W C"]],
+        memory: int,
     ) -> tuple[Float[Tensor, "*D"], Float[Tensor, "cells *D"]]:
         """Outputs of the remaining layers for the clean map and all cells; `whole` gives some cells' maps."""
         x, largest = clean.permute(2, 0, 1)[None].clone(), clean.numel()
@@ -221,7 +228,7 @@ class IncrementalOcclusion:
             x = layer(x)
             largest = max(largest, x.numel())
         # Factor 3: a layer's input, its output and its workspace.
-        step, cells = max(1, self.memory(clean.device) // (3 * largest * clean.element_size())), self.grid**2
+        step, cells = max(1, memory // (3 * largest * clean.element_size())), self.grid**2
         parts = [slice(start, min(start + step, cells)) for start in range(0, cells, step)]
         outputs = []
         for some in parts:

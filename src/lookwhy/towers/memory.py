@@ -9,14 +9,21 @@ that any number of processes can share a folder; two that compute the same image
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import struct
 import warnings
+import zipfile
+import zlib
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -25,6 +32,10 @@ from lookwhy.stopwatch import part
 
 Result = TypeVar("Result")
 Arrays = Mapping[str, np.ndarray]
+AHEAD = 2
+"""Files that are read before they are needed, each in a thread."""
+HEADER = 4096
+"""Most bytes of the description before the numbers of an array."""
 _unwritable: set[Path] = set()
 """Folders that this process could not write: all memories of a folder give one warning."""
 
@@ -47,6 +58,7 @@ class Memory:
     def __init__(self, folder: str | Path | None = None, images: int = 0) -> None:
         self.folder, self.images = None if folder is None else Path(folder), images
         self._recent: dict[str, dict[object, Any]] = {}
+        self._ahead: dict[object, tuple[Tensor, Future[tuple[str, Arrays | None]]]] = {}
 
     def recall(
         self,
@@ -72,23 +84,50 @@ class Memory:
         """
         if self.folder is None and not self.images:
             return make()
-        kind, digest = _kind(name, key), digest_of_image(image)
+        kind, read = _kind(name, key), None
+        if begun := self._ahead.pop((kind, _identity(image)), None):
+            with part("reading"):
+                digest, read = begun[1].result()
+        else:
+            digest = digest_of_image(image)
         # The device, too: the tensors of a result in RAM lie on the image's device.
         recent, place = self._recent.setdefault(kind, {}), (digest, image.device)
         path = self._path(kind, digest)
         result = recent.pop(place, None)
         if result is None and path:
-            result = _read(path, unpack)
+            with part("reading"):
+                read = read or _read(path)
+            result = _unpacked(read, unpack)
         if result is None:
             result = make()
-            if path and (arrays := pack(result)) is not None:
-                _write(path, arrays)
-                result = unpack(arrays)
+            if path and (packed := pack(result)) is not None:
+                _write(path, packed)
+                result = unpack(packed)
         if self.images:
             recent[place] = result
             if len(recent) > self.images:
                 del recent[next(iter(recent))]
         return result
+
+    def read_ahead(self, name: str, key: Mapping[str, object], image: Float[Tensor, "3 H W"]) -> None:
+        """Begin to read the file of an image in a thread, for the `recall` that follows soon.
+
+        At most two files wait for theirs.
+        """
+        kind = _kind(name, key)
+        place = kind, _identity(image)
+        if self.folder is None or image.is_inference() or place in self._ahead:
+            return
+        while len(self._ahead) >= AHEAD:
+            self._ahead.pop(next(iter(self._ahead)))[1].cancel()
+        copied = _copied(image)
+        # Holds the image: until then its memory is not given to another one.
+        self._ahead[place] = image, _readers().submit(self._digest_and_arrays, kind, copied)
+
+    def _digest_and_arrays(self, kind: str, copied: Callable[[], Tensor]) -> tuple[str, Arrays | None]:
+        digest = digest_of(copied())
+        path = self._path(kind, digest)
+        return digest, None if path is None else _read(path)
 
     def has(self, name: str, key: Mapping[str, object], image: Float[Tensor, "3 H W"]) -> bool:
         """Whether the result for an image is on disk."""
@@ -105,13 +144,67 @@ def _kind(name: str, key: Mapping[str, object]) -> str:
     return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
-def _read(path: Path, unpack: Callable[[Arrays], Result]) -> Result | None:
-    """The result in a file; None if the file is missing or damaged in any way."""
+@cache
+def _readers() -> ThreadPoolExecutor:
+    """The threads that read ahead."""
+    return ThreadPoolExecutor(AHEAD, "lookwhy-reader")
+
+
+def _copied(image: Tensor) -> Callable[[], Tensor]:
+    """Function that waits for a copy of an image on the host, but for nothing that a GPU is given later."""
+    if not image.is_cuda:
+        return lambda: image
+    stream = torch.cuda.Stream(image.device)
+    stream.wait_stream(torch.cuda.current_stream(image.device))
+    with torch.cuda.stream(stream):
+        copy = torch.empty(image.shape, dtype=image.dtype, pin_memory=True)
+        copy.copy_(image.detach(), non_blocking=True)
+        done = torch.cuda.Event()
+        done.record()
+
+    def wait() -> Tensor:
+        done.synchronize()
+        return copy
+
+    return wait
+
+
+def _read(path: Path) -> Arrays | None:
+    """The arrays of a file that `np.savez` wrote; None if the file is missing or damaged in any way.
+
+    NumPy reads such a file in small pieces, which takes longer and stops other threads.
+    """
+    with suppress(Exception), path.open("rb") as file:
+        content = bytearray(path.stat().st_size)
+        file.readinto(content)
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return {one.filename.removesuffix(".npy"): _array(content, one) for one in archive.infolist()}
+    return None
+
+
+def _array(content: bytearray, member: zipfile.ZipInfo) -> np.ndarray:
+    """An array in a file's content, without a copy.
+
+    Raises:
+        ValueError: the array is damaged.
+    """
+    name, extra = struct.unpack_from("<HH", content, member.header_offset + 26)
+    start = member.header_offset + 30 + name + extra
+    found = memoryview(content)[start : start + member.file_size]
+    if member.compress_type != zipfile.ZIP_STORED or zlib.crc32(found) != member.CRC:
+        raise ValueError("damaged")
+    header = io.BytesIO(found[:HEADER])
+    version = np.lib.format.read_magic(header)
+    read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
+    shape, is_transposed, dtype = read(header)
+    values = np.frombuffer(found, dtype, offset=header.tell())
+    return values.reshape(shape, order="F" if is_transposed else "C")
+
+
+def _unpacked(arrays: Arrays | None, unpack: Callable[[Arrays], Result]) -> Result | None:
+    """The result of a file's arrays; None if there are none, or others than `pack` writes."""
     with suppress(Exception):
-        # Open the file here: NumPy does not close a damaged file that it opened itself.
-        with part("reading"), path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = dict(archive)
-        return unpack(arrays)
+        return None if arrays is None else unpack(arrays)
     return None
 
 
@@ -134,7 +227,9 @@ def _write(path: Path, arrays: Arrays) -> None:
 def digest_of(x: Tensor) -> str:
     """32 hexadecimal digits that identify a tensor's content, type and shape."""
     content = np.ascontiguousarray(x.detach().cpu().numpy())
-    return hashlib.sha256(str((content.dtype, content.shape)).encode() + content.tobytes()).hexdigest()[:32]
+    found = hashlib.sha256(str((content.dtype, content.shape)).encode())
+    found.update(content.reshape(-1).view(np.uint8).data)  # no copy of the content
+    return found.hexdigest()[:32]
 
 
 class _LastDigest:
@@ -142,7 +237,7 @@ class _LastDigest:
 
     def __init__(self) -> None:
         # Holds the tensor itself: its memory cannot be given to another one.
-        self.last: tuple[Tensor, int, str] | None = None
+        self.last: tuple[Tensor, tuple[object, ...], str] | None = None
 
 
 _last = _LastDigest()
@@ -156,15 +251,13 @@ def digest_of_image(image: Float[Tensor, "3 H W"]) -> str:
     """
     if image.is_inference():
         return digest_of(image)  # such a tensor does not count its changes
-    if _last.last is not None:
-        tensor, version, digest = _last.last
-        if image._version == version and _is_same_view(image, tensor):
-            return digest
-    digest = digest_of(image)
-    _last.last = image, image._version, digest
-    return digest
+    identity = _identity(image)
+    if _last.last is None or _last.last[1] != identity:
+        _last.last = image, identity, digest_of(image)
+    return _last.last[2]
 
 
-def _is_same_view(x: Tensor, y: Tensor) -> bool:
-    facts = [(one.data_ptr(), one.shape, one.stride(), one.dtype, one.device) for one in (x, y)]
-    return facts[0] == facts[1]
+def _identity(x: Tensor) -> tuple[object, ...]:
+    """Facts that stay the same while a tensor is unchanged and its memory is not given to another one."""
+    version = 0 if x.is_inference() else x._version
+    return x.data_ptr(), version, x.shape, x.stride(), x.dtype, x.device

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int32
 from torch import Tensor, nn
 from torch.nn.modules.utils import _pair
 
@@ -41,6 +41,27 @@ class Trace:
         features = torch.cat([trace.features for trace in traces])
         active = joined([*zip(*(trace.active for trace in traces), strict=True)])
         return Trace(features, active, joined([*zip(*(trace.chosen for trace in traces), strict=True)]))
+
+    @staticmethod
+    def together(traces: list[Trace]) -> Trace:
+        """The rows of all traces."""
+        if len(traces) == 1:
+            return traces[0]
+        active, chosen = (
+            [torch.cat(kind) for kind in zip(*(getattr(one, name) for one in traces), strict=True)]
+            for name in ("active", "chosen")
+        )
+        return Trace(torch.cat([one.features for one in traces]), active, chosen)
+
+    def of(self, owner: Int32[Tensor, " Q"]) -> Trace:
+        """The given rows, one for each gradient."""
+        return Trace(self.features[owner], [x[owner] for x in self.active], [x[owner] for x in self.chosen])
+
+    def first(self, count: int) -> Trace:
+        """The first rows."""
+        return Trace(
+            self.features[:count], [x[:count] for x in self.active], [x[:count] for x in self.chosen]
+        )
 
     def pack(self) -> dict[str, np.ndarray]:
         """The trace as plain arrays: `active` as bits, `chosen` as bytes."""

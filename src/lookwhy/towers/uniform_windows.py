@@ -10,10 +10,12 @@ this tensor and from the clean map, by one indexing operation each::
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from lookwhy.towers.windows import Stage, cell_spans
@@ -45,74 +47,103 @@ class UniformWindows(NamedTuple):
     ) -> UniformWindows:
         """Windows into the map after a stage, from the clean maps before it (padded) and after it."""
         size = self.size_after(stage, after)
-        changed, starts, read = [], [], []
+        changed, starts, needed = [], [], []
         for axis in (0, 1):
             spans = [stage.span(axis, one, after.shape[axis]) for one in self.changed[axis]]
             first = [min(span.start, after.shape[axis] - size[axis]) for span in spans]
-            needed = [list(stage.needed(axis, range(f, f + size[axis]))) for f in first]
+            needed.append([stage.needed(axis, range(f, f + size[axis])) for f in first])
             changed.append(spans)
             starts.append(first)
-            read.append(torch.tensor(needed, device=padded.device))
-        rows, columns = read
-        a_row = len(self.starts[1]) * (rows.shape[1] * columns.shape[1] * padded.shape[2] + after.numel())
+        rows, columns = self._places(needed, stage.padding, padded.device)
+        a_row = len(self.starts[1]) * (
+            rows.read.shape[1] * columns.read.shape[1] * padded.shape[2] + after.numel()
+        )
         step = max(1, memory // (4 * a_row * padded.element_size()))
         outputs = []
-        for some in (slice(i, i + step) for i in range(0, len(rows), step)):
-            crops = self._read(padded, stage.padding, rows[some], columns, some)
+        for some in (slice(i, i + step) for i in range(0, len(rows.read), step)):
+            crops = self._read(padded, rows, columns, some)
             outputs.append(stage.run(crops.flatten(0, 1)).unflatten(0, crops.shape[:2]))
         return UniformWindows(torch.cat(outputs), (changed[0], changed[1]), (starts[0], starts[1]))
 
     def whole(self, clean: Float[Tensor, "H W C"], cells: slice) -> Float[Tensor, "m H W C"]:
         """Whole maps of some cells, numbered row by row."""
         across = len(self.starts[1])
-        rows, columns = (
-            torch.arange(side, device=clean.device).expand(len(starts), side)
-            for side, starts in zip(clean.shape, self.starts, strict=False)
-        )
+        needed = [[range(side)] * len(starts) for side, starts in zip(clean.shape, self.starts, strict=False)]
         some = slice(cells.start // across, -(-cells.stop // across))
-        maps = self._read(clean, (0, 0), rows[some], columns, some).flatten(0, 1)
+        maps = self._read(clean, *self._places(needed, (0, 0), clean.device), some).flatten(0, 1)
         return maps[cells.start - some.start * across :][: cells.stop - cells.start]
 
+    def _places(
+        self, needed: Sequence[Sequence[range]], padding: tuple[int, int], device: torch.device
+    ) -> tuple[Places, Places]:
+        """Places of the needed rows and columns of a padded map, in it and in these windows."""
+        down, across = (
+            _places_along(tuple(starts), side, tuple(ranges), margin, device)
+            for starts, side, ranges, margin in zip(
+                self.starts, self.values.shape[2:4], needed, padding, strict=True
+            )
+        )
+        return down, across
+
     def _read(
-        self,
-        padded: Float[Tensor, "H W C"],
-        padding: tuple[int, int],
-        rows: Int64[Tensor, "r h"],
-        columns: Int64[Tensor, "S w"],
-        some: slice,
+        self, padded: Float[Tensor, "H W C"], rows: Places, columns: Places, some: slice
     ) -> Float[Tensor, "r S h w C"]:
         """Read rows and columns of the padded map, with each cell's changes, for some rows of the grid."""
-        inside, places = [], []
-        sides = (self.starts[0][some], self.starts[1])
-        for starts, wanted, margin, side in zip(
-            sides, (rows, columns), padding, self.values.shape[2:4], strict=True
-        ):
-            place = wanted - margin - torch.tensor(starts, device=wanted.device)[:, None]
-            inside.append((place >= 0) & (place < side))
-            places.append(place.clamp(0, side - 1))
-        r, c = (torch.arange(len(place), device=place.device) for place in places)
+        r = torch.arange(len(rows.read), device=padded.device)[some] - some.start
+        c = torch.arange(len(columns.read), device=padded.device)
         grid = r[:, None, None, None], c[None, :, None, None]
-        at = places[0][:, None, :, None], places[1][None, :, None, :]
+        at = rows.within[some][:, None, :, None], columns.within[None, :, None, :]
         changed = self.values[some][(*grid, *at)]
-        clean = padded[rows[:, None, :, None], columns[None, :, None, :]]
-        within = inside[0][:, None, :, None] & inside[1][None, :, None, :]
-        return torch.where(within[..., None], changed, clean)
+        clean = padded[rows.read[some][:, None, :, None], columns.read[None, :, None, :]]
+        inside = rows.inside[some][:, None, :, None] & columns.inside[None, :, None, :]
+        return torch.where(inside[..., None], changed, clean)
+
+
+class Places(NamedTuple):
+    """Places that windows of outputs read along an axis, for each of R rows (or columns) of the grid.
+
+    Attributes:
+        read: places in the padded map.
+        inside: whether a place lies in the window of the layer's inputs.
+        within: the place in that window; its first or last place if it lies outside.
+    """
+
+    read: Int64[Tensor, "R h"]
+    inside: Bool[Tensor, "R h"]
+    within: Int64[Tensor, "R h"]
+
+
+@lru_cache(maxsize=256)
+def _places_along(
+    starts: tuple[int, ...], side: int, needed: tuple[range, ...], margin: int, device: torch.device
+) -> Places:
+    """Places along one axis; kept, because each copy of numbers to a GPU waits for all that it was given."""
+    read = torch.tensor([list(one) for one in needed], device=device)
+    within = read - margin - torch.tensor(starts, device=device)[:, None]
+    return Places(read, (within >= 0) & (within < side), within.clamp(0, side - 1))
 
 
 def painted(clean: Float[Tensor, "H W 3"], grid: int, colour: Float[Tensor, "3"]) -> UniformWindows:
     """Windows of an image with each cell painted over; an empty cell gets one clean pixel."""
-    changed, starts, read, within = [], [], [], []
-    for length in clean.shape[:2]:
-        spans = cell_spans(length, grid)
-        size = max(1, *map(len, spans))
-        first = [min(span.start, length - size) for span in spans]
-        pixels = torch.tensor([list(range(f, f + size)) for f in first], device=clean.device)
-        edges = torch.tensor([(span.start, span.stop) for span in spans], device=clean.device)
-        changed.append(spans)
-        starts.append(first)
-        read.append(pixels)
-        within.append((pixels >= edges[:, :1]) & (pixels < edges[:, 1:]))
-    seen = clean[read[0][:, None, :, None], read[1][None, :, None, :]]
-    inside = within[0][:, None, :, None] & within[1][None, :, None, :]
+    down, across = (_cells_along(length, grid, clean.device) for length in clean.shape[:2])
+    seen = clean[down.read[:, None, :, None], across.read[None, :, None, :]]
+    inside = down.inside[:, None, :, None] & across.inside[None, :, None, :]
     values = torch.where(inside[..., None], colour, seen)
-    return UniformWindows(values, (changed[0], changed[1]), (starts[0], starts[1]))
+    return UniformWindows(values, (down.spans, across.spans), (down.starts, across.starts))
+
+
+class _Cells(NamedTuple):
+    spans: list[range]
+    starts: list[int]
+    read: Int64[Tensor, "R h"]
+    inside: Bool[Tensor, "R h"]
+
+
+@lru_cache(maxsize=64)
+def _cells_along(length: int, grid: int, device: torch.device) -> _Cells:
+    spans = cell_spans(length, grid)
+    size = max(1, *map(len, spans))
+    starts = [min(span.start, length - size) for span in spans]
+    pixels = torch.tensor([list(range(f, f + size)) for f in starts], device=device)
+    edges = torch.tensor([(span.start, span.stop) for span in spans], device=device)
+    return _Cells(spans, starts, pixels, (pixels >= edges[:, :1]) & (pixels < edges[:, 1:]))

@@ -44,6 +44,7 @@ FEWEST_CHANNELS = 65 if products.HAS_FAST_ONEDNN else 32
 Where oneDNN has fast products, its direct convolutions are fast, too: in the backward pass through 64 to 64
 channels at 224 x 224 they took 14.8 ms, and Winograd's method 25.9 ms (AMD EPYC with AVX-512).
 """
+FEWEST_ON_GPU = 32
 TILES_AT_ONCE = 192
 """Tiles in one call: few enough for a CPU's cache, and enough for the full speed of matrix products."""
 COMPARED = 8
@@ -75,7 +76,7 @@ def tiling(height: int, width: int) -> Tiling:
     )
 
 
-def _evaluate(size: int, coefficients: int) -> Float[Tensor, "points c"]:
+def evaluate(size: int, coefficients: int) -> Float[Tensor, "points c"]:
     """Values of x^0, x^1, ... at the points of a tile size; at infinity, only the highest power counts."""
     at_infinity = torch.eye(coefficients, dtype=torch.float64)[-1:]
     finite = torch.tensor(AT[size], dtype=torch.float64)
@@ -86,7 +87,7 @@ class Snapshot:
     """Tells whether a tensor has changed since it was seen, without reading all of it.
 
     PyTorch counts the changes of a tensor in place, but not those through `.data`: for these, some values are
-    compared.
+    compared on a CPU.
     """
 
     def __init__(self, tensor: Tensor) -> None:
@@ -95,7 +96,10 @@ class Snapshot:
 
     def same(self, tensor: Tensor) -> bool:
         """Whether this is the same tensor, with the same values."""
-        return self._state_of(tensor) == self._state and torch.equal(self._some_of(tensor), self._some)
+        if self._state_of(tensor) != self._state:
+            return False
+        # A GPU would have to finish all its work before it could tell.
+        return tensor.is_cuda or torch.equal(self._some_of(tensor), self._some)
 
     @staticmethod
     def _state_of(tensor: Tensor) -> tuple[object, ...]:
@@ -122,13 +126,13 @@ class Scratch:
         return buffer[:size].view(shape)
 
 
-def suits(layer: nn.Module) -> bool:
-    """Whether a layer is a convolution that `FullConvolution` can compute, and faster than torch."""
+def suits(layer: nn.Module, on_gpu: bool = False) -> bool:
+    """Whether a layer is a convolution that Winograd's method computes, and faster than torch."""
     return (
         isinstance(layer, nn.Conv2d)
         and (_pair(layer.kernel_size), _pair(layer.stride), _pair(layer.dilation)) == ((3, 3), (1, 1), (1, 1))
         and layer.groups == 1
-        and min(layer.in_channels, layer.out_channels) >= FEWEST_CHANNELS
+        and min(layer.in_channels, layer.out_channels) >= (FEWEST_ON_GPU if on_gpu else FEWEST_CHANNELS)
     )
 
 
@@ -136,7 +140,7 @@ class _Transform:
     """A kernel's values at the points of one tile size, and the matrices to these points and back."""
 
     def __init__(self, taps: Float[Tensor, "K C 3 3"], size: int) -> None:
-        a, g, b = (_evaluate(size, n).to(taps.device) for n in (size, 3, size + 2))
+        a, g, b = (evaluate(size, n).to(taps.device) for n in (size, 3, size + 2))
         b = b.inverse()
         points = torch.einsum("pk,oikl,ql->pqoi", g, taps.detach().double(), g)
         self.size, self.outputs = size, len(taps)
