@@ -10,7 +10,7 @@ from pages import PAGES, code_blocks
 from tiny_runs import ROOT, parse_only
 
 from lookwhy.cli import prepare
-from lookwhy.cli.analyze import SUBCOMMANDS, build_parser
+from lookwhy.cli.analyze import SUBCOMMANDS, build_parser, with_subcommand
 
 README = (ROOT / "README.md").read_text()
 OTHERS = {"make", "source", "python", "python3.11", "pip", ".venv/bin/pip", "wandb", "d", "seed", "test"}
@@ -53,7 +53,7 @@ def parse(words):
             ["fit", *(str(path) if word == config else re.sub(r"\$\w+", "1", word) for word in arguments)]
         )
     elif program == "analyze":
-        build_parser().parse_args(arguments if arguments[0] in SUBCOMMANDS else ["checkpoint", *arguments])
+        build_parser().parse_args(with_subcommand(arguments))
     elif program == "prepare":
         prepare.build_parser().parse_args([word.replace("$d", "coco") for word in arguments])
     else:
@@ -72,7 +72,9 @@ def test_every_command_of_a_page_is_understood(page):
 def test_the_readme_sets_up_and_then_shows_each_command():
     first, second, *others = commands(ROOT / "README.md")
     assert [first, second] == [["make", "demo"], ["source", ".venv/bin/activate"]]
-    shown = {tuple(words[1:3]) for words in others if words}
+    shown = {
+        tuple(word.removeprefix("--model") or "model" for word in words[1:3]) for words in others if words
+    }
     assert {("analyze.py", name) for name in set(SUBCOMMANDS) - {"checkpoint"}} <= shown
     assert {("data/prepare.py", "vqa"), ("train.py", "--config"), ("prepare", "shapes")} <= shown
 

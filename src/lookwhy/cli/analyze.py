@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from lookwhy.cli import paper
+from lookwhy.cli import foreign, paper
 from lookwhy.cli.errors import OneLineParser, add_device, run_command
 from lookwhy.errors import LookwhyError, command, extra, printable
 from lookwhy.places import MOVABLE, PATH_MAP
@@ -24,12 +24,18 @@ LIVE_IMAGES = 4
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code: 0, 2 for wrong input, 130 when interrupted."""
-    arguments = list(sys.argv[1:] if argv is None else argv) or ["--help"]
-    if arguments[0] not in (*SUBCOMMANDS, "-h", "--help"):
-        arguments.insert(0, "checkpoint")
+    arguments = with_subcommand(sys.argv[1:] if argv is None else argv)
     # Ctrl-C is the usual way to end the live page; there is no work to continue.
     resume = {"resume": "the page is closed"} if arguments[0] == "serve" else {}
     return run_command(lambda: _run(arguments), **resume)
+
+
+def with_subcommand(arguments: Sequence[str]) -> list[str]:
+    """The arguments, with the subcommand that a checkpoint or --model as the first of them implies."""
+    first, *_ = whole = [*arguments] or ["--help"]
+    if first in (*SUBCOMMANDS, "-h", "--help"):
+        return whole
+    return ["model" if first.startswith("--model") else "checkpoint", *whole]
 
 
 def _run(arguments: list[str]) -> int:
@@ -51,7 +57,7 @@ def build_parser() -> OneLineParser:
     parser = OneLineParser(
         prog=command("analyze"),
         description="Where a VQA model looks and why it answers.",
-        epilog="CKPT alone is short for checkpoint CKPT.",
+        epilog="CKPT alone is short for checkpoint CKPT, and --model SPEC ... for model --model SPEC ...",
     )
     names = ",".join([*SUBCOMMANDS][1:])
     subcommands = parser.add_subparsers(dest="command", required=True, metavar=f"{{CKPT,{names}}}")
@@ -271,6 +277,11 @@ def _workspace(**options: Any) -> None:
 
 SUBCOMMANDS: dict[str, tuple[str, Any, Any]] = {
     "checkpoint": ("analyse a checkpoint as the callback did in training", _checkpoint_options, _checkpoint),
+    "model": (
+        "analyse any other VQA model: an object, a program or a server",
+        foreign.add_options,
+        foreign.run,
+    ),
     "explain": ("answer questions and show why, as pictures or numbers", _explain_options, _explain),
     "compare": ("one self-contained page that compares runs over epochs", _compare_options, _compare),
     "summary": (

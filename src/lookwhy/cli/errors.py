@@ -172,3 +172,10 @@ def file_endings(formats: str, known: tuple[str, ...]) -> list[str]:
             "separate several by commas"
         )
     return endings
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1, for argparse."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number of at least 1, found {text!r}")
+    return int(text)

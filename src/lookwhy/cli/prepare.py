@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lookwhy.cli.errors import INTERRUPTED, OneLineParser, add_device, run_command
+from lookwhy.cli.errors import INTERRUPTED, OneLineParser, add_device, positive, run_command
 from lookwhy.cli.net import WRONG_INPUT
 from lookwhy.data.sources import DATASETS
 from lookwhy.errors import LookwhyError, command, extra
@@ -33,10 +33,10 @@ def build_parser() -> OneLineParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     shapes = commands.add_parser("shapes", help="generate the embedded shapes world").add_argument
     shapes("--out", type=Path, default=Path("data/shapes"), help="folder (default: data/shapes)")
-    shapes("--train-scenes", type=_positive, default=4500, help="pictures to train on (4500)")
-    shapes("--val-scenes", type=_positive, default=300, help="pictures to validate on (300)")
+    shapes("--train-scenes", type=positive, default=4500, help="pictures to train on (4500)")
+    shapes("--val-scenes", type=positive, default=300, help="pictures to validate on (300)")
     shapes("--seed", type=int, default=123, help="seed of scenes, questions and network (123)")
-    shapes("--epochs", type=_positive, default=4, help="epochs of the image network's training (4)")
+    shapes("--epochs", type=positive, default=4, help="epochs of the image network's training (4)")
     both = commands.add_parser("vqa", help="official VQA v1 or v2 JSON and images: questions, then features")
     questions = commands.add_parser("questions", help="vqa without features: data_prepro.h5 and .json")
     features = commands.add_parser("features", help="vqa without questions: data_img.h5")
@@ -63,10 +63,10 @@ def _add_import(parser: ArgumentParser) -> None:
     add("--annotator-maps", type=Path, help="folder of <question_id>_<k>.png")
     add("--truth-masks", type=Path, help="folder of <question_id>.png")
     add("--annotators", default="human annotators", help="name of the annotators (human annotators)")
-    add("--embedding-size", type=_positive, default=200, help="width of a word's embedding (200)")
-    add("--hidden-size", type=_positive, default=512, help="width of an LSTM layer (512)")
-    add("--num-layers", type=_positive, default=2, help="LSTM layers (2)")
-    add("--common-size", type=_positive, default=1024, help="width of the joint embedding (1024)")
+    add("--embedding-size", type=positive, default=200, help="width of a word's embedding (200)")
+    add("--hidden-size", type=positive, default=512, help="width of an LSTM layer (512)")
+    add("--num-layers", type=positive, default=2, help="LSTM layers (2)")
+    add("--common-size", type=positive, default=1024, help="width of the joint embedding (1024)")
 
 
 def _add_truth(parser: ArgumentParser) -> None:
@@ -84,7 +84,7 @@ def _add_download(parser: ArgumentParser) -> None:
     add("dataset", choices=tuple(DATASETS), help=", ".join(DATASETS))
     add("--root", type=Path, required=True, help="folder to write to")
     add("--base-url", type=web_address, help="mirror that holds the files under their names")
-    add("--timeout", type=_positive, default=30, help="reconnect after this many seconds below 1 KiB/s (30)")
+    add("--timeout", type=positive, default=30, help="reconnect after this many seconds below 1 KiB/s (30)")
     add("--no-checksum", action="store_true", help="skip the checksums: for a mirror that repacked the files")
 
 
@@ -94,8 +94,8 @@ def _add_questions(parser: ArgumentParser) -> None:
     for name in ("--train-questions", "--train-annotations", "--val-questions"):
         add(name, **files, required=True, help="official JSON, or .json.gz; one file or several")
     add("--val-annotations", **files, help="official JSON, or .json.gz; leave out if there are no answers")
-    add("--num-answers", type=_positive, default=1000, help="number of most frequent answers to keep (1000)")
-    add("--max-length", type=_positive, default=26, help="words of a question that are kept (26)")
+    add("--num-answers", type=positive, default=1000, help="number of most frequent answers to keep (1000)")
+    add("--max-length", type=positive, default=26, help="words of a question that are kept (26)")
     add("--word-count-threshold", type=int, default=0, help="words seen this often or less become UNK (0)")
 
 
@@ -108,21 +108,15 @@ def _add_features(parser: ArgumentParser) -> None:
     recipe = "pixel format that the weights were trained with; must be stated for a weights file"
     add("--recipe", choices=("caffe", "torchvision"), help=recipe)
     size = "height and width of resized images: 448 for a 14 x 14 grid of pool5 (224: 7 x 7)"
-    add("--size", type=_positive, default=VGG_SIZE, help=size)
-    add("--batch-size", type=_positive, help="images in one forward pass (16; on a GPU 32)")
+    add("--size", type=positive, default=VGG_SIZE, help=size)
+    add("--batch-size", type=positive, help="images in one forward pass (16; on a GPU 32)")
     add_device(parser)
     workers = "processes that decode images; 0: none (the cores that this command may use, at most 16)"
     add("--workers", type=_count, help=workers)
 
 
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise ArgumentTypeError(f"expected a number of at least 1, found {text!r}")
-    return int(text)
-
-
 def _count(text: str) -> int:
-    return 0 if text == "0" else _positive(text)
+    return 0 if text == "0" else positive(text)
 
 
 def web_address(text: str) -> str:

@@ -33,12 +33,12 @@ class ImageRecipe:
 
     Attributes:
         name: `caffe`: BGR, 0-255, minus the mean pixel; `torchvision`: RGB, 0-1, minus ImageNet's mean,
-            divided by its standard deviation.
+            divided by its standard deviation; `rgb`: RGB, 0-255, as a person sees it.
         height: rows, in pixels.
         width: columns, in pixels. An image is resized to both; its aspect ratio is not preserved.
     """
 
-    name: Literal["caffe", "torchvision"] = "caffe"
+    name: Literal["caffe", "torchvision", "rgb"] = "caffe"
     height: int = 224
     width: int = 224
 
@@ -90,6 +90,8 @@ class ImageRecipe:
 
     def _in_range(self, pixels: Float[Tensor, "*B 3 H W"]) -> Float[Tensor, "*B 3 H W"]:
         on = pixels.device
+        if self.name == "rgb":
+            return pixels
         if self.name == "caffe":
             return pixels.flip(-3) - _column(CAFFE_MEAN_BGR, on)
         # By a tensor: a GPU multiplies by the reciprocal of a number, which rounds differently.

@@ -1,0 +1,88 @@
+"""The SPEC of `--model`: where a foreign model is found, and how it is called."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from lookwhy.errors import LookwhyError
+from lookwhy.models.foreign.http import HttpModel
+from lookwhy.models.foreign.process import ProcessModel
+from lookwhy.models.foreign.protocol import ForeignModel
+
+FORMS = "module:object, http://HOST:PORT/PATH or cmd:PROGRAM"
+
+
+def open_model(spec: str, *, allow_remote: bool = False) -> ForeignModel:
+    """The model that a SPEC names.
+
+    Args:
+        spec: `module:object`, where the object is an instance, a class without arguments, or a function from
+            images and questions to scores with the answers in its attribute `answers`; the module may lie in
+            the working directory. `http://HOST:PORT/PATH`: see `HttpModel`. `cmd:PROGRAM`: see
+            `ProcessModel`.
+        allow_remote: whether an http model may be on another machine.
+
+    Raises:
+        LookwhyError: the SPEC has none of these forms, or its model cannot be imported, reached or started.
+
+    Example:
+        >>> open_model("colour:scores").answers  # doctest: +SKIP
+        ['red', 'green', 'blue', 'yes']
+    """
+    if spec.startswith(("http://", "https://")):
+        return HttpModel(spec, allow_remote)
+    if spec.startswith("cmd:"):
+        return ProcessModel(spec.removeprefix("cmd:"))
+    module, colon, name = spec.partition(":")
+    if not colon or not module or not name or module == "hf":
+        raise LookwhyError(f"expected --model {FORMS}, found {spec!r}; correct it")
+    return _imported(module, name)
+
+
+def _imported(module: str, name: str) -> ForeignModel:
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        found: Any = importlib.import_module(module)
+        for part in name.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError, ValueError, SyntaxError) as error:
+        raise LookwhyError(
+            f"expected --model module:object that can be imported, found {error} in {module}:{name}; put its "
+            "module into this folder or on PYTHONPATH"
+        ) from error
+    if isinstance(found, type):
+        try:
+            found = found()
+        except TypeError as error:
+            raise LookwhyError(
+                f"expected a class that needs no arguments in --model, found {name} ({error}); name an "
+                "instance, or a function that makes the scores"
+            ) from error
+    if callable(found) and not hasattr(found, "answer_scores"):
+        found = _FunctionModel(found, name)
+    if not isinstance(found, ForeignModel):
+        raise LookwhyError(
+            f"expected an object with answers and answer_scores(images, questions) in --model, found "
+            f"{type(found).__name__} {module}:{name}; docs/foreign.md has an example"
+        )
+    return found
+
+
+class _FunctionModel:
+    """A function as a model; its attribute `answers`, or that of its module, names the answers."""
+
+    def __init__(self, function: Callable[..., Any], name: str) -> None:
+        module = sys.modules.get(getattr(function, "__module__", ""), None)
+        answers = getattr(function, "answers", None) or getattr(module, "answers", None)
+        if answers is None:
+            raise LookwhyError(
+                f"expected the answers of the function {name} in its attribute answers or that of its "
+                f"module, found neither; write {name}.answers = [...] below it"
+            )
+        self.answers: Sequence[str] = answers
+        self.answer_scores = function

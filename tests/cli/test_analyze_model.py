@@ -1,0 +1,113 @@
+"""`python analyze.py --model SPEC`, with the examples of docs/foreign.md, beside one of our own models."""
+
+import json
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+import pytest
+import yaml
+from tiny_runs import ROOT, run
+
+from lookwhy import store
+
+PAGE = (ROOT / "docs" / "foreign.md").read_text()
+EXAMPLES = dict(re.findall(r"<!-- runs: (\S+) -->\n```python\n(.*?)```", PAGE, re.S))
+
+
+def analyse(world, folder, spec, *more):
+    files = ["--questions", world / "questions_val.json", "--annotations", world / "annotations_val.json"]
+    files += ["--images", world / "images", "--annotator-maps", world / "annotators"]
+    files += ["--truth-masks", world / "truth", "--annotators", "simulated annotators"]
+    return run([sys.executable, ROOT / "analyze.py", "--model", spec, *files, *more], folder)
+
+
+@pytest.fixture
+def examples(tmp_path):
+    for name, content in EXAMPLES.items():
+        assert len(content.splitlines()) < 30
+        (tmp_path / name).write_text(content)
+    return tmp_path
+
+
+def test_a_function_is_explained_and_compared_with_our_model_on_the_same_questions(
+    tiny_world, trained, examples
+):
+    assert len(EXAMPLES) == 3
+    plan = {"num_questions": 8, "num_examples": 1, "bootstrap_samples": 20}
+    methods = {"image_methods": ["Occlusion", "RISE"], "question_methods": ["WordDrop"]}
+    settings = {"RISE": {"samples": 20}}
+    for key, names in methods.items():
+        plan[key] = [
+            {"class_path": f"lookwhy.attribution.{name}", "init_args": settings.get(name, {})}
+            for name in names
+        ]
+    (examples / "plan.yaml").write_text(yaml.safe_dump(plan))
+    done = analyse(tiny_world, examples, "colour:scores", "--plan", "plan.yaml")
+    assert done.returncode == 0, done.stderr
+    assert "simulated annotators" in done.stdout
+    folder = examples / "runs" / "colour-scores"
+    ours = store.load(store.epoch_folder(trained.run, 1))
+    theirs = store.load(store.epoch_folder(folder, 0))
+    assert theirs.question_ids.tolist() == ours.question_ids.tolist()
+    assert {"image/occlusion", "image/rise", "question/word_drop"} <= theirs.maps.keys()
+    assert theirs.manifest["model"] == "colour:scores"
+    assert {record["predicted"] for record in theirs.records} <= {"red", "green", "blue", "yes"}
+    compared = run(
+        [sys.executable, ROOT / "analyze.py", "compare", trained.run, folder, "--out", "page.html"], examples
+    )
+    assert compared.returncode == 0, compared.stderr
+    assert "colour-scores" in (examples / "page.html").read_text()
+    # The second time, nothing is asked: the module could not even be imported with its answers alone.
+    (examples / "colour.py").write_text(
+        "def scores(images, questions): raise SystemExit(9)\nscores.answers = ['red', 'green', 'blue', 'yes']\n"
+    )
+    again = analyse(tiny_world, examples, "colour:scores", "--plan", "plan.yaml")
+    assert again.returncode == 0, again.stderr
+    assert store.load(store.epoch_folder(folder, 0)).summary == theirs.summary
+
+
+def test_a_program_and_a_server_are_explained(tiny_world, examples):
+    more = ["--limit", "2", "--batch-size", "64"]
+    done = analyse(tiny_world, examples, f"cmd:{sys.executable} program.py", *more, "--out", "runs/program")
+    assert done.returncode == 0, done.stderr
+    result = store.load(store.epoch_folder(examples / "runs" / "program", 0))
+    assert {record["predicted"] for record in result.records} <= {"bright", "dark"}
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = subprocess.Popen(
+        [sys.executable, "server.py", str(port)], cwd=examples, stderr=subprocess.DEVNULL
+    )
+    try:
+        for _ in range(100):
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}") as reply:
+                    assert json.loads(reply.read()) == {"answers": ["short", "long"]}
+                break
+            except OSError:
+                time.sleep(0.1)
+        done = analyse(tiny_world, examples, f"http://127.0.0.1:{port}", *more, "--out", "runs/server")
+    finally:
+        server.kill()
+        server.wait()
+    assert done.returncode == 0, done.stderr
+    result = store.load(store.epoch_folder(examples / "runs" / "server", 0))
+    # It reads the question alone: no part of a picture matters, and words do.
+    assert not result.maps["image/occlusion"].values.any()
+    assert result.maps["question/word_drop"].values.nan_to_num().abs().max() > 0
+
+
+def test_what_cannot_work_is_refused_before_anything_is_asked(tiny_world, examples):
+    (examples / "plan.yaml").write_text("image_methods: [{class_path: lookwhy.attribution.GradCAM}]\n")
+    done = analyse(tiny_world, examples, "colour:scores", "--plan", "plan.yaml")
+    assert done.returncode == 2
+    assert "needs gradients" in done.stderr
+    assert "Occlusion, RISE, LIME, KernelSHAP or WordDrop" in done.stderr
+    done = analyse(tiny_world, examples, "colour:scores", "--images", tiny_world)
+    assert done.returncode == 2
+    assert "correct --images" in done.stderr
+    assert done.stderr.count("\n") == 1
