@@ -12,6 +12,7 @@ import pytest
 import yaml
 from tiny_runs import ROOT, run
 
+import lookwhy
 from lookwhy import store
 
 PAGE = (ROOT / "docs" / "foreign.md").read_text()
@@ -111,3 +112,25 @@ def test_what_cannot_work_is_refused_before_anything_is_asked(tiny_world, exampl
     assert done.returncode == 2
     assert "correct --images" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_one_question_and_a_list_are_explained_in_a_shell_and_in_python(tiny_world, examples, monkeypatch):
+    picture = next((tiny_world / "images").rglob("*.png"))
+    question = "What color is the cube?"
+    words = [sys.executable, ROOT / "analyze.py", "explain", "--model", "colour:scores"]
+    done = run([*words, "--image", picture, "--question", question, "--out", "why.json"], examples)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((examples / "why.json").read_text())
+    (examples / "list.csv").write_text(f"image,question\n{picture},{question}\n")
+    done = run([*words, "--batch", "list.csv", "--format", "json", "--out", "many"], examples)
+    assert done.returncode == 0, done.stderr
+    monkeypatch.chdir(examples)
+    monkeypatch.delitem(sys.modules, "colour", raising=False)
+    why = lookwhy.load("colour:scores").explain(picture, question)
+    assert why.answer in {"red", "green", "blue"}
+    assert why.answer in json.dumps(found)
+    # Without this word it takes the question for another one.
+    assert max(why.words["word_drop"], key=lambda one: one.importance).word == "color"
+    for wrong, said in ([], "found neither"), (["x.ckpt", "--model", "a:b"], "found both"):
+        done = run([*words[:3], *wrong, "--image", picture, "--question", question], examples)
+        assert (done.returncode, said in done.stderr) == (2, True)

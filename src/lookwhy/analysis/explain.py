@@ -89,7 +89,7 @@ class Explainer:
                 explained_by(method, self._model, batch, target, self.plan) for method in self.plan.methods
             ]
         known = tuple(word in self._vocabulary for word in words)
-        maps = tuple(_importance(one, len(words)) for one in found)
+        maps = tuple(importance(one, len(words)) for one in found)
         notes = tuple(_notes(question, words, known))
         return Explanation(question, tuple(words), known, self._likeliest(scores), maps, notes)
 
@@ -153,7 +153,8 @@ class Explainer:
         return painted
 
 
-def _importance(one: ImportanceMaps, words: int) -> Importance:
+def importance(one: ImportanceMaps, words: int) -> Importance:
+    """The map of one question in plain types; one over words is cut to their number."""
     values = one.values.masked_fill(~one.valid, torch.nan)[0].numpy()
     own = values if one.domain == "image" else values[:words]
     flips = None if one.flips is None else int(one.flips[0])

@@ -6,24 +6,29 @@ The questions are selected as for our own models, so that `compare` can put both
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
+from lookwhy.analysis.explain import Explainer, ImageView, importance
+from lookwhy.analysis.explanation import Change, Explanation
 from lookwhy.analysis.plan import AnalysisPlan, select_questions
-from lookwhy.analysis.run import run_analysis
+from lookwhy.analysis.run import clean_scores, explained_answers, explained_by, run_analysis
 from lookwhy.attribution import Occlusion, WordDrop
 from lookwhy.data.annotators import find_annotator_maps, load_annotator_maps
 from lookwhy.data.image_files import find_image
 from lookwhy.data.official import Question
+from lookwhy.data.tokens import tokenize
 from lookwhy.data.truth_masks import find_truth_masks, load_truth_masks
 from lookwhy.errors import LookwhyError
 from lookwhy.files import sha256_file
+from lookwhy.models.foreign.protocol import ForeignModel
 from lookwhy.models.foreign.text_model import TextModel, Words, padded
 from lookwhy.towers.recipe import read_rgb
 from lookwhy.types import AnalysisResult, VQABatch
@@ -134,6 +139,78 @@ def analyse_foreign(
     return result
 
 
+class _Run(NamedTuple):
+    """The facts about a foreign model that an explainer needs of a run."""
+
+    answers: list[str]
+    head: ForeignModel
+    data: dict[str, str]
+    epoch: None = None
+
+
+class ForeignExplainer(Explainer):
+    """Answers and explains questions with a foreign model and the methods of a plan; thread-safe.
+
+    Args:
+        model: the model.
+        plan: settings; every method must work on a black box.
+        name: the model's name.
+        batch_size: pictures that are sent together.
+        largest_side: pixels of a picture's longer side, at most.
+
+    Raises:
+        LookwhyError: a method cannot explain a black box.
+    """
+
+    def __init__(
+        self,
+        model: ForeignModel,
+        plan: AnalysisPlan | None = None,
+        name: str = "",
+        batch_size: int = 16,
+        largest_side: int = LARGEST_SIDE,
+    ) -> None:
+        self.plan, self.device = plan or default_plan(), "cpu"
+        self._words, self._largest_side = Words([]), largest_side
+        self._box = TextModel(model, self._words, batch_size, name=name)
+        self.run: Any = _Run(self._box.answers, model, {})
+        self.recipe = self._box.recipe
+        for method in self.plan.methods:
+            method.check(self._box)
+        self._lock = threading.Lock()
+
+    def look(self, image: Image.Image) -> ImageView:
+        """The picture as the model sees it."""
+        pixels = _pixels_of(image, self._largest_side)
+        return ImageView(pixels, pixels[None])
+
+    def explain(self, view: ImageView, question: str) -> Explanation:
+        """Answer a question about the image, and explain the most probable answer.
+
+        Raises:
+            LookwhyError: the question has no word, or the model's scores are no probabilities.
+        """
+        words = tokenize(question)
+        if not words:
+            raise LookwhyError(f"expected a question, found {question!r}; ask something")
+        tokens, lengths = padded([self._words.ids(question)])
+        none = torch.tensor([-1])
+        batch = VQABatch(none, tokens, lengths, none, none, view.features, view.pixels[None])
+        with self._lock, torch.no_grad():
+            scores = clean_scores(self._box, batch)[0]
+            target = explained_answers(scores[None], batch.labels, self.plan, self.run.answers)
+            found = [explained_by(one, self._box, batch, target, self.plan) for one in self.plan.methods]
+        maps = tuple(importance(one, len(words)) for one in found)
+        known = (True,) * len(words)
+        return Explanation(question, tuple(words), known, self._likeliest(scores), maps, ())
+
+    def change(self, *_: object, **__: object) -> Change:
+        """Not for a foreign model."""
+        raise LookwhyError(
+            "expected a checkpoint to change parts of, found a foreign model; load a checkpoint"
+        )
+
+
 def _numbers(ids: Sequence[int | str]) -> np.ndarray:
     """The ids as numbers; where one is text, the place of its first question."""
     if all(isinstance(one, int) for one in ids):
@@ -171,7 +248,7 @@ def _batches(
     for group in np.split(rows, np.flatnonzero(np.diff(images[rows])) + 1):
         asked = [sources.questions[row] for row in group.tolist()]
         tokens, lengths = padded([words.ids(one.text) for one in asked])
-        picture = _pixels(sources.images / paths[int(group[0])], largest_side)
+        picture = _pixels_of(read_rgb(sources.images / paths[int(group[0])]), largest_side)
         texts = {"question_id_texts": "id_text", "image_id_texts": "image_id_text"}
         own = {name: [getattr(one, key) for one in asked] for name, key in texts.items()}
         batch = VQABatch(
@@ -192,9 +269,8 @@ def _batches(
         yield batch.to(device)
 
 
-def _pixels(path: Path, largest_side: int) -> Tensor:
+def _pixels_of(picture: Image.Image, largest_side: int) -> Tensor:
     """A picture as it is, red, green and blue, 0-255; a large one smaller, with the same aspect."""
-    picture = read_rgb(path)
     share = largest_side / max(picture.size)
     if share < 1:
         width, height = (max(1, round(side * share)) for side in picture.size)

@@ -14,6 +14,7 @@ from typing import Any
 from lookwhy import store
 from lookwhy.analysis import AnalysisPlan
 from lookwhy.analysis.explain import Explainer
+from lookwhy.analysis.foreign import ForeignExplainer
 from lookwhy.analysis.session import AnalysisSession
 from lookwhy.api.arguments import PATH, TEXT, WHOLE, check
 from lookwhy.api.classes import Analysis, LoadedModel, Why
@@ -21,6 +22,7 @@ from lookwhy.errors import LookwhyError, option
 from lookwhy.files import make_folder
 from lookwhy.models import LoadedRun, load_checkpoint
 from lookwhy.models.answering import Answers, answer_all, results_name, write_results
+from lookwhy.models.foreign import is_spec, open_model
 from lookwhy.reporting.comparisons import compare
 from lookwhy.reporting.page.html import EXAMPLES, run_names, write_report
 from lookwhy.reporting.publish import publish
@@ -40,7 +42,8 @@ def load(
     """Load a trained model with the methods of the plan that it was trained with.
 
     Args:
-        checkpoint: file that training wrote, runs/<name>/checkpoints/*.ckpt.
+        checkpoint: file that training wrote, runs/<name>/checkpoints/*.ckpt; or the SPEC of another model
+            (docs/foreign.md), which occlusion and word drop explain.
         device: device to compute on, such as "cuda"; "auto" is a GPU if there is one, else the CPU, and one
             line on stderr tells which.
         images: number of recently used images whose results stay in memory.
@@ -57,6 +60,10 @@ def load(
         'cat'
     """
     check("images", images, WHOLE)
+    if is_spec(checkpoint) and not Path(checkpoint).exists():
+        return LoadedModel(
+            ForeignExplainer(open_model(str(checkpoint)), name=str(checkpoint)), str(checkpoint)
+        )
     run, chosen = _load(checkpoint, device, moved)
     plan = AnalysisPlan.from_dict(run.plan, str(run.path))
     model = LoadedModel(Explainer(run, plan, chosen, images), run.path)

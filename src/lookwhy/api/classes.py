@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,17 +47,19 @@ class LoadedModel:
 
     Attributes:
         explainer: model and methods; several threads may call it.
-        checkpoint: file of the model.
+        checkpoint: file of the model, or the SPEC of a foreign one.
         origin: checkpoint, plan and versions in plain types, to be written into files with explanations.
     """
 
-    def __init__(self, explainer: Explainer, checkpoint: Path) -> None:
+    def __init__(self, explainer: Explainer, checkpoint: str | Path) -> None:
         self.explainer, self.checkpoint = explainer, checkpoint
-        run = explainer.run
+        run, name = explainer.run, str(checkpoint)
+        is_file = isinstance(checkpoint, Path)
         self.origin: dict[str, Any] = {
             "lookwhy": __version__,
-            "checkpoint": str(checkpoint),
-            "checkpoint_sha256": sha256_file(checkpoint),
+            "checkpoint": name,
+            # A foreign model is known by its name and answers alone.
+            "checkpoint_sha256": sha256_file(Path(name)) if is_file else _sha256([name, *run.answers]),
             "epoch": run.epoch,
             "model": type(run.head).__name__,
             "plan": explainer.plan.describe(),
@@ -64,7 +67,8 @@ class LoadedModel:
         }
 
     def __repr__(self) -> str:
-        return f"<{self.origin['model']} of {self.checkpoint}, epoch {self.origin['epoch']}>"
+        epoch = "" if self.origin["epoch"] is None else f", epoch {self.origin['epoch']}"
+        return f"<{self.origin['model']} of {self.checkpoint}{epoch}>"
 
     def look(self, image: Picture | PictureView) -> PictureView:
         """Compute the part of an explanation that all questions about an image share.
@@ -94,6 +98,10 @@ class LoadedModel:
         picture = self.look(image)
         explanation = self.explainer.explain(picture.view, question)
         return Why(explanation, picture.rgb, self.origin | {"image": picture.path})
+
+
+def _sha256(texts: list[str]) -> str:
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()
 
 
 @dataclass(frozen=True, repr=False, eq=False)

@@ -137,7 +137,8 @@ def _refuse(options: Mapping[str, Any], names: Iterable[str], alone: str, advice
 def _explain_options(parser: ArgumentParser) -> None:
     add = parser.add_argument
     parser.description = "One question (--image, --question), or a whole list (--batch)."
-    add("checkpoint", type=Path, metavar="CKPT")
+    add("checkpoint", type=Path, metavar="CKPT", nargs="?")
+    add("--model", metavar="SPEC", help="in place of CKPT: another model (docs/foreign.md)")
     add("--image", type=Path, help="any picture")
     add("--question", help='e.g. "What color is the ball?"')
     out = "file to write: .png, .svg or .pdf for a picture, .json for numbers (default: explanation.png)"
@@ -156,16 +157,22 @@ def _explain_options(parser: ArgumentParser) -> None:
     _add_device_and_trust(parser)
 
 
-def _explain(checkpoint: Path, device: str, out: Path | None, **options: Any) -> None:
+def _explain(
+    checkpoint: Path | None, model: str | None, device: str, out: Path | None, **options: Any
+) -> None:
     """Explain one question, or a list of questions."""
     moved = _moved(options)
+    if (checkpoint is None) == (model is None):
+        found = "neither" if model is None else "both"
+        raise LookwhyError(f"expected a checkpoint or --model SPEC, found {found}; give one of them")
+    asked = _spec_or_path(checkpoint, model)
     if options["batch"] is not None:
         _refuse(options, ("image", "question"), "--batch")
         from lookwhy.cli.batch import explain_batch
 
         source, images, formats = options["batch"], options["images"], options["format"] or "png"
         folder = out or Path("explanations")
-        explain_batch(checkpoint, source, images, folder, formats, device, options["overwrite"], moved)
+        explain_batch(asked, source, images, folder, formats, device, options["overwrite"], moved)
         return
     _refuse(options, ("images", "format", "overwrite"), "--image with --question", ", or give --batch")
     missing = [f"--{name}" for name in ("image", "question") if options[name] is None]
@@ -177,7 +184,7 @@ def _explain(checkpoint: Path, device: str, out: Path | None, **options: Any) ->
 
     out, chosen = out or Path("explanation.png"), choose_device(device)
     check_ending(out)
-    why = api.load(checkpoint, chosen, moved=moved).explain(options["image"], options["question"])
+    why = api.load(asked, chosen, moved=moved).explain(options["image"], options["question"])
     why.save(out)
     tell_device(device, chosen)
     for answer in why.answers:
@@ -185,6 +192,17 @@ def _explain(checkpoint: Path, device: str, out: Path | None, **options: Any) ->
     for note in why.explanation.notes:
         print(printable(note), file=sys.stderr)
     print(printable(f"{'picture' if out.suffix.lower() in PICTURES else 'numbers'}  {out}"))
+
+
+def _spec_or_path(checkpoint: Path | None, model: str | None) -> str | Path:
+    if model is None:
+        assert checkpoint is not None
+        return checkpoint
+    from lookwhy.models.foreign.spec import FORMS, is_spec
+
+    if not is_spec(model):
+        raise LookwhyError(f"expected --model {FORMS}, found {model!r}; correct it")
+    return model
 
 
 def _compare_options(parser: ArgumentParser) -> None:

@@ -28,7 +28,7 @@ SECONDS_BETWEEN_INDICES = 30.0
 
 
 def explain_batch(
-    checkpoint: Path,
+    checkpoint: str | Path,
     source: Path,
     images: Path | None,
     out: Path,

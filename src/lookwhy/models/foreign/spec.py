@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,6 +15,18 @@ from lookwhy.models.foreign.process import ProcessModel
 from lookwhy.models.foreign.protocol import ForeignModel
 
 FORMS = "module:object, http://HOST:PORT/PATH or cmd:PROGRAM"
+
+
+def is_spec(text: object) -> bool:
+    """Whether a text names a foreign model, and no file.
+
+    Example:
+        >>> is_spec("colour:scores"), is_spec("runs/demo/checkpoints/last.ckpt")
+        (True, False)
+    """
+    if not isinstance(text, str):
+        return False
+    return text.startswith(("http://", "https://", "cmd:")) or bool(re.fullmatch(r"[\w.]+:[\w.]+", text))
 
 
 def open_model(spec: str, *, allow_remote: bool = False) -> ForeignModel:

@@ -35,7 +35,7 @@ class Words:
     """Word ids for the texts of questions, and back: a text without some of its words keeps its spelling.
 
     Args:
-        questions: all texts that will be asked.
+        questions: texts that will be asked.
 
     Example:
         >>> words = Words(["What's on the mat?"])
@@ -48,14 +48,17 @@ class Words:
         self._ids: dict[tuple[str, bool], int] = {}
         self._pieces: list[tuple[str, bool]] = []
         for question in questions:
-            for piece in _pieces(question):
-                if piece not in self._ids:
-                    self._pieces.append(piece)
-                    self._ids[piece] = len(self._pieces)
+            self.ids(question)
 
     def ids(self, question: str) -> list[int]:
-        """1-based ids of the words of a question, as many as `tokenize` finds."""
-        return [self._ids[piece] for piece in _pieces(question)]
+        """1-based ids of the words of a question, as many as `tokenize` finds; new words get new ids."""
+        return [self._id(piece) for piece in _pieces(question)]
+
+    def _id(self, piece: tuple[str, bool]) -> int:
+        if piece not in self._ids:
+            self._pieces.append(piece)
+            self._ids[piece] = len(self._pieces)
+        return self._ids[piece]
 
     def text(self, ids: Iterable[int]) -> str:
         """The text of these words; 0 is padding."""
