@@ -139,7 +139,7 @@ def analyse_foreign(
     return result
 
 
-class _Run(NamedTuple):
+class _RunFacts(NamedTuple):
     """The facts about a foreign model that an explainer needs of a run."""
 
     answers: list[str]
@@ -173,7 +173,7 @@ class ForeignExplainer(Explainer):
         self.plan, self.device = plan or default_plan(), "cpu"
         self._words, self._largest_side = Words([]), largest_side
         self._box = TextModel(model, self._words, batch_size, name=name)
-        self.run: Any = _Run(self._box.answers, model, {})
+        self.run: Any = _RunFacts(self._box.answers, model, {})
         self.recipe = self._box.recipe
         for method in self.plan.methods:
             method.check(self._box)

@@ -18,8 +18,8 @@ from lookwhy.towers.recipe import ImageRecipe
 from lookwhy.towers.shapes_cnn import build_shapes_cnn
 from lookwhy.towers.tower import Tower
 
-Arch = Literal["vgg16", "vgg19", "shapes"]
-Layer = Literal["fc7", "pool5", "pool5_mean"]
+VGGS = ("vgg16", "vgg19")
+"""Networks whose layers have the names of the original project: fc7, pool5 and pool5_mean."""
 
 
 class TowerDescription(TypedDict):
@@ -56,13 +56,15 @@ class ImageTower(Tower):
 
 
 def build_tower(
-    arch: Arch, layer: Layer, recipe: ImageRecipe, weights: Path | Literal["torchvision"]
+    arch: str, layer: str, recipe: ImageRecipe, weights: Path | Literal["torchvision"]
 ) -> ImageTower:
     """Build a tower with its weights.
 
     Args:
-        arch: vgg16 or vgg19 of torchvision, or `shapes`, the small network of the synthetic shapes data.
-        layer: `fc7` after its ReLU (4096), `pool5` (512, 7, 7) or its spatial mean `pool5_mean` (512).
+        arch: vgg16 or vgg19 of torchvision; any other classification network of it (`torchvision_nets`); or
+            `shapes`, the small network of the synthetic shapes data.
+        layer: of a VGG `fc7` after its ReLU (4096), `pool5` (512, 7, 7) or its spatial mean `pool5_mean`
+            (512); of another network the name of a node, see `torchvision_nets.build_network`.
         recipe: preprocessing that the weights were trained with; the file does not contain it.
         weights: a state dict with torchvision's key names, half precision allowed; a `.caffemodel` of the
             same network; or "torchvision" to download torchvision's.
@@ -84,23 +86,28 @@ def build_tower(
     # On the meta device no random weights are drawn: this saves seconds and keeps the random state of a
     # training in progress.
     with torch.device("meta"):
-        cnn = build_shapes_cnn() if arch == "shapes" else _vgg(arch, layer)
-    if path.suffix == ".caffemodel":
+        cnn = _network(arch, layer)
+    if path.suffix == ".caffemodel" and arch in VGGS:
         layers = cnn.named_children()
         state = read_caffemodel(path, [int(name[9:]) for name, one in layers if isinstance(one, nn.Conv2d)])
     else:
         state = _load_state(path)
     wanted = {name: value.shape for name, value in cnn.state_dict().items()}
-    if arch != "shapes":
+    if arch in VGGS:
         # From torchvision's `features.0.weight` to the flat sequence's `features_0.weight`.
         state = {name: state[key] for name in wanted if (key := name.replace("_", ".", 1)) in state}
+    elif arch != "shapes":
+        state = {f"graph.{name}": value for name, value in state.items()}
     missing = [name for name in wanted if name not in state or state[name].shape != wanted[name]]
     if missing:
         raise LookwhyError(
             f"expected weights of {arch} up to {layer}, found none of the right shape for {missing[0]} "
             f"({len(missing)} of {len(wanted)}) in {path}; choose another layer or file"
         )
-    cnn.load_state_dict({name: state[name].float() for name in wanted}, assign=True)
+    own = {name: state[name] for name in wanted}
+    # Half precision is allowed; counters of batch normalisation stay whole numbers.
+    own = {name: value.float() if value.is_floating_point() else value for name, value in own.items()}
+    cnn.load_state_dict(own, assign=True)
     return ImageTower(cnn, arch, layer, recipe, str(path.absolute()), sha256_file(path))
 
 
@@ -131,6 +138,16 @@ def tower_from_description(description: dict[str, Any], beside: Path) -> ImageTo
             f"{tower.weights_sha256[:12]}... in {path}; restore the file or prepare the features again"
         )
     return tower
+
+
+def _network(arch: str, layer: str) -> nn.Module:
+    if arch == "shapes":
+        return build_shapes_cnn()
+    if arch in VGGS:
+        return _vgg(arch, layer)
+    from lookwhy.towers.torchvision_nets import build_network
+
+    return build_network(arch, layer)
 
 
 def _vgg(arch: str, layer: str) -> nn.Sequential:
