@@ -168,6 +168,31 @@ def test_ok_vqa_names_its_question_types_and_is_scored_by_the_stemmed_answers(tm
     assert (found.answers, found.data_type, found.subtype) == (TEN, "mscoco", "val2014")
 
 
+def test_pictures_are_found_in_the_folder_of_the_archive(tmp_path):
+    places = {
+        "vizwiz": (write(tmp_path / "val.json", [vizwiz_entry()]), "val/VizWiz_val_00000028.jpg"),
+        "gqa": (write(tmp_path / "val_gqa.json", {"1": gqa_entry()}), "2354786.jpg"),
+        "textvqa": (
+            write(tmp_path / "val_text.json", {"data": [textvqa_entry()]}),
+            "train_images/003a8ae2ef43b901.jpg",
+        ),
+    }
+    for form, (source, image) in places.items():
+        images, out = tmp_path / "images" / form, tmp_path / form
+        (images / image).parent.mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(images / image)
+        assert convert(form, source, "--out", out) == 0
+        files = {kind: str(out / f"{kind}_val.json") for kind in ("questions", "annotations")}
+        given = [
+            part
+            for kind, path in files.items()
+            for side in ("train", "val")
+            for part in (f"--{side}-{kind}", path)
+        ]
+        assert prepare(["questions", *given, "--images", str(images), "--out", str(out)]) == 0
+        assert json.loads((out / "data_prepro.json").read_text())["unique_img_test"] == [image]
+
+
 @pytest.fixture
 def easy(tmp_path):
     """A folder in the form of the package easy-vqa, with its pictures."""
