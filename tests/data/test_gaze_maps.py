@@ -120,6 +120,15 @@ def test_each_annotator_has_a_map_and_rows_of_one_are_joined(tmp_path, capsys):
     assert set(np.argsort(joined)[-3:]) == {0, 3, 4}
 
 
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_a_csv_may_have_other_separators_and_a_byte_order_mark(tmp_path, separator):
+    lines = [("\ufeffquestion_id", "x", "y", "width", "height"), ("7", "150", "40", "200", "80")]
+    source = tmp_path / "gaze.csv"
+    source.write_text("\r\n".join(separator.join(line) for line in lines), encoding="utf-8")
+    assert attention("fixations", source, "--out", tmp_path / "out", "--sigma", "5px") == 0
+    assert levels(tmp_path / "out/7_1.png")[40, 150] == 255
+
+
 def test_fixations_outside_of_the_image_and_empty_lists_are_counted_and_told(tmp_path, capsys):
     content = [
         gaze(7, [[100, 40, 1], [200, 40, 1], [-0.1, 5, 1], [5, 80, 1]]),
@@ -238,7 +247,11 @@ def test_a_malformed_csv_or_air_d_or_salicon_is_one_line(tmp_path, capsys):
     assert "found none that can be read at" in refused(capsys, out, "fixations", table, *width)
     write_csv(table, [{"question_id": 7, "x": 1, "y": "", **SIZE}])
     assert "expected the fields of fixation 1, found no y" in refused(capsys, out, "fixations", table, *width)
-    table.write_bytes(b"question_id,x\n\xff\xfe,1\n")
+    table.write_text("question_id,x,y,width\n7,1,1,5\n")
+    assert "found no height in the first line of" in refused(capsys, out, "fixations", table, *width)
+    table.write_text("")
+    assert "found no height in the first line of" in refused(capsys, out, "fixations", table, *width)
+    table.write_bytes(b"question_id,x,y,width,height\n\xff\xfe,1\n")
     assert "expected a CSV of fixations" in refused(capsys, out, "fixations", table, *width)
     entry = {"question_id": "1", "subject": "s", "X": [1, 2], "Y": [1], "T_start": [0], "T_end": [1]} | SIZE
     source = write(tmp_path / "air.json", [entry])

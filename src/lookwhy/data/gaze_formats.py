@@ -17,6 +17,7 @@ from typing_extensions import TypedDict
 from lookwhy.data.entries import ImageId, QuestionId, Text
 from lookwhy.data.json_files import read_json
 from lookwhy.data.official import read_official
+from lookwhy.data.question_lists import SEPARATORS
 from lookwhy.errors import LookwhyError
 from lookwhy.files import regular
 from lookwhy.schema import checked
@@ -25,6 +26,8 @@ LONGEST_SIDE = 16_384
 """Largest width or height of an image, in pixels; a larger number is a mistake and would fill the memory."""
 Side = Annotated[int, Field(ge=1, le=LONGEST_SIDE)]
 Duration = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+COLUMNS = {"question_id", "x", "y", "width", "height"}
+"""Columns that a CSV must have."""
 _REMEDY = "correct it (docs/data.md has the format)"
 
 
@@ -108,8 +111,8 @@ def read_fixations(path: Path) -> list[Recording]:
     """Read fixations of any source: VQA-MHUG and others, exported as CSV or JSON.
 
     Args:
-        path: a `.csv` with the columns question_id, x, y, width, height and, where known, annotator and
-            duration; or a `.json` list, either of such rows or of one entry for each annotator and question
+        path: a `.csv` with commas, semicolons or tabs and the columns question_id, x, y, width, height and,
+            where known, annotator and duration; or a `.json` list, either of such rows or of one entry for each annotator and question
             with `fixations`, a list of [x, y] or [x, y, duration].
 
     Raises:
@@ -194,7 +197,16 @@ def _csv_rows(path: Path) -> Iterator[dict[str, str]]:
     """Lines of the CSV by column; an empty field counts as one that is missing."""
     try:
         with regular(path).open(newline="", encoding="utf-8-sig") as file:
-            for row in csv.DictReader(file):
+            line = file.readline()
+            headers = {one: next(csv.reader([line], delimiter=one), []) for one in SEPARATORS}
+            # The last separator is the comma, and its columns are those that a message misses.
+            delimiter = next((one for one, names in headers.items() if set(names) >= COLUMNS), ",")
+            if missing := sorted(COLUMNS - set(headers[delimiter])):
+                raise LookwhyError(
+                    f"expected the columns {', '.join(sorted(COLUMNS))}, found no {missing[0]} in the first "
+                    f"line of {path}; {_REMEDY}"
+                )
+            for row in csv.DictReader(file, headers[delimiter], delimiter=delimiter):
                 yield {key: value for key, value in row.items() if key and value not in (None, "")}
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
