@@ -112,8 +112,8 @@ def read_fixations(path: Path) -> list[Recording]:
 
     Args:
         path: a `.csv` with commas, semicolons or tabs and the columns question_id, x, y, width, height and,
-            where known, annotator and duration; or a `.json` list, either of such rows or of one entry for each annotator and question
-            with `fixations`, a list of [x, y] or [x, y, duration].
+            where known, annotator and duration; or a `.json` list, either of such rows or of one entry for
+            each annotator and question with `fixations`, a list of [x, y] or [x, y, duration].
 
     Raises:
         LookwhyError: the file cannot be read, a value is missing or of another kind, or the image of a
