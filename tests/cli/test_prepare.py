@@ -136,6 +136,25 @@ def test_the_shapes_world_goes_the_way_of_real_data(tiny_world):
         assert file["images_test"].shape[0] == len(names["unique_img_test"]) == 12
 
 
+def test_the_network_of_a_shapes_world_serves_other_drawn_pictures(tiny_world, tmp_path, capsys):
+    for name in ("data_prepro.h5", "data_prepro.json"):
+        shutil.copy(tiny_world / name, tmp_path)
+    given = ["--images", tiny_world / "images", "--out", tmp_path, "--arch", "shapes"]
+    weights = ["--weights", tiny_world / "tower.pt"]
+    for wrong in (
+        [],
+        [*weights, "--size", 224],
+        [*weights, "--recipe", "torchvision"],
+        [*weights, "--layer", "pool5"],
+    ):
+        assert "expected --arch shapes with --weights WORLD/tower.pt" in refused(
+            capsys, "features", *given, *wrong
+        )
+    assert main([str(part) for part in ("features", *given, *weights, "--batch-size", 128)]) == 0
+    assert "features 864 (shapes fc7)" in capsys.readouterr().out
+    same(tiny_world, tmp_path, "data_img.h5")
+
+
 def test_the_same_command_makes_the_same_bytes(tmp_path, monkeypatch):
     files = []
     for process in (111, 222):

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lookwhy.cli.convert import add_attention, add_convert, add_split, attention, convert, split
 from lookwhy.cli.errors import INTERRUPTED, OneLineParser, add_device, positive, run_command
 from lookwhy.cli.net import WRONG_INPUT
 from lookwhy.data.sources import DATASETS
@@ -50,6 +51,9 @@ def build_parser() -> OneLineParser:
         one.add_argument("--out", type=Path, required=True, help="folder to write to")
     _add_import(commands.add_parser("import", help="a trained model of the original (.t7) as a checkpoint"))
     _add_truth(commands.add_parser("truth", help="ground-truth masks of other data sets as PNG files"))
+    add_convert(commands.add_parser("convert", help="questions of other data sets as official VQA JSON"))
+    add_split(commands.add_parser("split", help="official JSON, split so that the answer priors change"))
+    add_attention(commands.add_parser("attention", help="gaze or masks of annotators as annotator maps"))
     _add_download(commands.add_parser("download", help="fetch official files: resumed, checked, unpacked"))
     return parser
 
@@ -100,15 +104,23 @@ def _add_questions(parser: ArgumentParser) -> None:
 
 
 def _add_features(parser: ArgumentParser) -> None:
-    add, layers = parser.add_argument, ("fc7", "pool5", "pool5_mean")
-    add("--arch", choices=("vgg16", "vgg19"), default="vgg19", help="network (vgg19)")
-    add("--layer", choices=layers, default="fc7", help="fc7 after its ReLU, the pool5 grid or its mean (fc7)")
+    add = parser.add_argument
+    arch = (
+        "network (vgg19), any classification network of torchvision, such as resnet101, or shapes, the small"
+    )
+    add("--arch", default="vgg19", help=f"{arch} one of a shapes world, with --weights WORLD/tower.pt")
+    layer = "of a VGG fc7 after its ReLU, the pool5 grid or pool5_mean; of another network a node, such as"
+    add(
+        "--layer",
+        default="fc7",
+        help=f"{layer} layer4 for its grid or layer4_mean for the mean over places (fc7)",
+    )
     weights = "torchvision (downloaded), a file with its key names, or a .caffemodel"
     add("--weights", default="torchvision", help=weights)
     recipe = "pixel format that the weights were trained with; must be stated for a weights file"
     add("--recipe", choices=("caffe", "torchvision"), help=recipe)
     size = "height and width of resized images: 448 for a 14 x 14 grid of pool5 (224: 7 x 7)"
-    add("--size", type=positive, default=VGG_SIZE, help=size)
+    add("--size", type=positive, help=size)
     add("--batch-size", type=positive, help="images in one forward pass (16; on a GPU 32)")
     add_device(parser)
     workers = "processes that decode images; 0: none (the cores that this command may use, at most 16)"
@@ -157,7 +169,8 @@ def _run(arguments: Sequence[str]) -> int:
         where, done = options.root, _download(options)
     else:
         _check_folders(options)
-        work = {"shapes": _shapes, "import": _import, "truth": _truth}.get(options.command, _vqa)
+        converters = {"truth": _truth, "convert": convert, "split": split, "attention": attention}
+        work = ({"shapes": _shapes, "import": _import} | converters).get(options.command, _vqa)
         where, done = options.out, work(options)
     if processes.is_first:
         print(f"wrote {where}: {done}; {time.monotonic() - start:.0f} s")
@@ -186,8 +199,8 @@ def _check_folders(options: Namespace) -> None:
     images: Path | None = getattr(options, "images", None)
     if images is not None and not images.is_dir():
         raise LookwhyError(f"expected a folder of images, found none at {images}; correct --images")
-    if options.command == "truth":
-        return  # the converters look at the masks first
+    if options.command in ("truth", "convert", "split", "attention"):
+        return  # they read their source first, and write nothing if it is wrong
     if options.command != "import":
         make_folder(options.out)
     elif options.out.is_dir() or options.out.resolve() == options.checkpoint.resolve():
@@ -238,24 +251,50 @@ def _questions(options: Namespace) -> str:
 
 def _tower(options: Namespace) -> ImageTower:
     from lookwhy.towers.device_choice import choose_device
-    from lookwhy.towers.image_tower import build_tower
+    from lookwhy.towers.image_tower import VGGS, build_tower
     from lookwhy.towers.recipe import ImageRecipe
 
+    if options.arch == "shapes":
+        return _shapes_tower(options)
     weights = options.weights if options.weights == "torchvision" else Path(options.weights)
+    size = VGG_SIZE if options.size is None else options.size
     if options.recipe is None and weights != "torchvision":
         # Weights do not state their pixel format, and a wrong one fails silently, with poor features.
         raise LookwhyError(
             f"expected the recipe that {weights} was trained with, found no --recipe; "
             "give --recipe caffe or --recipe torchvision"
         )
-    if options.size % VGG_STRIDE or (options.layer == "fc7" and options.size != VGG_SIZE):
+    is_vgg = options.arch in VGGS
+    if is_vgg and (size % VGG_STRIDE or (options.layer == "fc7" and size != VGG_SIZE)):
         raise LookwhyError(
             f"expected --size {VGG_SIZE} for fc7, or a multiple of {VGG_STRIDE} for pool5, found "
-            f"{options.size} for {options.layer}; 448 gives a grid of 14 x 14"
+            f"{size} for {options.layer}; 448 gives a grid of 14 x 14"
         )
-    recipe = ImageRecipe(options.recipe or "torchvision", options.size, options.size)
+    recipe = ImageRecipe(options.recipe or "torchvision", size, size)
     device = choose_device(options.device)  # refused before the weights are read
     return build_tower(options.arch, options.layer, recipe, weights).to(device)
+
+
+def _shapes_tower(options: Namespace) -> ImageTower:
+    """The small network of a shapes world, for other drawn pictures; it has one layer, recipe and size."""
+    from lookwhy.towers.device_choice import choose_device
+    from lookwhy.towers.image_tower import build_tower
+    from lookwhy.towers.shapes_cnn import RECIPE, SIDE
+
+    wrong = {
+        "--weights": options.weights == "torchvision",
+        "--layer": options.layer != "fc7",
+        "--recipe": options.recipe not in (None, RECIPE.name),
+        "--size": options.size not in (None, SIDE),
+    }
+    if found := [name for name, is_wrong in wrong.items() if is_wrong]:
+        value = getattr(options, found[0].removeprefix("--"))
+        raise LookwhyError(
+            f"expected --arch shapes with --weights WORLD/tower.pt and no other option of the network, found "
+            f"{found[0]} {value}; {command('prepare')} shapes makes such a world"
+        )
+    device = choose_device(options.device)
+    return build_tower("shapes", "fc7", RECIPE, Path(options.weights)).to(device)
 
 
 def _features(options: Namespace, tower: ImageTower) -> str:

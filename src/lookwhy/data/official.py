@@ -7,9 +7,6 @@ subtype, ids may be text, and a file may be a bare list of entries.
 from __future__ import annotations
 
 import gc
-import gzip
-import json
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -32,8 +29,8 @@ from lookwhy.data.entries import (
     subtype_of,
 )
 from lookwhy.data.image_files import find_image, image_name
+from lookwhy.data.json_files import read_json
 from lookwhy.errors import LookwhyError
-from lookwhy.files import regular
 from lookwhy.schema import checked
 
 __all__ = ["Question", "find_image", "image_name", "read_all", "read_official"]
@@ -211,19 +208,7 @@ def _by_id(items: list[Any], kind: Any, whose: str, path: Path) -> dict[Id, Any]
 
 
 def _read(path: Path, key: str) -> dict[str, Any]:
-    try:
-        raw = regular(path).read_bytes()
-        raw = gzip.decompress(raw) if path.suffix == ".gz" else raw
-        content = json.loads(raw)
-    except OSError as error:
-        raise LookwhyError(
-            f"expected an official VQA {key} file, found none that can be read at {path} "
-            f"({error.strerror or error}); correct the path or fetch it again"
-        ) from error
-    except (ValueError, EOFError, RecursionError, zlib.error) as error:
-        raise LookwhyError(
-            f"expected JSON, found something else in {path} ({error}); fetch it again"
-        ) from error
+    content = read_json(path, f"an official VQA {key} file")
     if isinstance(content, list):  # as in VQA-CP
         return {key: content}
     if not isinstance(content, dict) or not isinstance(content.get(key), list):

@@ -78,15 +78,15 @@ def build_tower(
             f"expected the recipe torchvision with torchvision's weights, found {recipe.name}; "
             "leave out --recipe, or give a file as --weights that was trained with that recipe"
         )
+    # On the meta device no random weights are drawn: this saves seconds and keeps the random state of a
+    # training in progress.
+    with torch.device("meta"):
+        cnn = _network(arch, layer)
     path = _download(arch) if weights == "torchvision" else Path(weights)
     if not path.is_file():
         raise LookwhyError(
             f"expected the image network's weights, found no file {path}; give another file of weights"
         )
-    # On the meta device no random weights are drawn: this saves seconds and keeps the random state of a
-    # training in progress.
-    with torch.device("meta"):
-        cnn = _network(arch, layer)
     if path.suffix == ".caffemodel" and arch in VGGS:
         layers = cnn.named_children()
         state = read_caffemodel(path, [int(name[9:]) for name, one in layers if isinstance(one, nn.Conv2d)])
@@ -189,7 +189,7 @@ def _load_state(path: Path) -> dict[str, Tensor]:
 def _download(arch: str) -> Path:
     import torchvision
 
-    weights = torchvision.models.get_model_weights(arch)["IMAGENET1K_V1"]
+    weights = next(iter(torchvision.models.get_model_weights(arch)))  # the first ones: IMAGENET1K_V1
     path = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
     try:
         weights.get_state_dict(progress=sys.stderr.isatty(), check_hash=True)
