@@ -141,3 +141,37 @@ def test_one_question_and_a_list_are_explained_in_a_shell_and_in_python(
     for wrong, said in ([], "found neither"), (["x.ckpt", "--model", "a:b"], "found both"):
         assert main(["explain", *wrong, "--image", str(picture), "--question", question]) == 2
         assert said in capsys.readouterr().err
+
+
+CHECK = """
+import numpy as np
+from transformers import AutoProcessor, ViltForQuestionAnswering
+from lookwhy.models.foreign import open_model
+model = open_model("hf:tiny")
+own, processor = ViltForQuestionAnswering.from_pretrained("tiny").eval(), AutoProcessor.from_pretrained("tiny")
+pictures = np.random.default_rng(0).integers(0, 255, (3, 60, 100, 3), np.uint8)
+texts = ["what color is the cube ?", "how many", "is there a ball that you can see ?"]
+together = model.answer_scores(pictures, texts)
+for row, (picture, text) in enumerate(zip(pictures, texts)):
+    expected = own(**processor(images=[picture], text=[text], return_tensors="pt")).logits.sigmoid()
+    assert (together[row] - expected[0]).abs().max() < 1e-5, row
+assert together.std(0).max() > 1e-4
+print(*model.answers)
+"""
+
+
+def test_a_vilt_of_transformers_is_explained_from_its_folder(tiny_world, examples):
+    pytest.importorskip("transformers", reason="transformers is not installed (extra hf)")
+    made = run([sys.executable, ROOT / "tests" / "models" / "tiny_vilt.py", "tiny"], examples)
+    assert made.returncode == 0, made.stderr
+    checked = run([sys.executable, "-c", CHECK], examples)
+    assert checked.returncode == 0, checked.stderr
+    assert checked.stdout.split() == ["yes", "no", "red", "blue"]
+    done = analyse(tiny_world, examples, "hf:tiny", "--limit", "2", "--batch-size", "64")
+    assert done.returncode == 0, done.stderr
+    result = store.load(store.epoch_folder(examples / "runs" / "hf-tiny", 0))
+    assert {record["predicted"] for record in result.records} <= {"yes", "no", "red", "blue"}
+    assert result.maps["image/occlusion"].values.any()
+    assert result.maps["question/word_drop"].values.nan_to_num().any()
+    done = run([sys.executable, "-c", "import lookwhy; lookwhy.load('hf:no/such-model')"], examples)
+    assert "that is on this machine" in done.stderr

@@ -148,7 +148,6 @@ def test_our_own_model_as_a_black_box_has_the_maps_of_the_fast_way():
     ("spec", "found"),
     [
         ("nothing", "found 'nothing'"),
-        ("hf:name", "found 'hf:name'"),
         ("no_such_module:model", "No module named"),
         ("foreign_example:missing", "no attribute"),
         ("foreign_example:plain", "answers of the function plain"),

@@ -14,7 +14,7 @@ def add_options(parser: ArgumentParser) -> None:
     """Add the options of the subcommand."""
     add = parser.add_argument
     parser.epilog = "Complete examples of models: docs/foreign.md."
-    spec = "module:object, http://HOST:PORT/PATH or cmd:PROGRAM"
+    spec = "module:object, hf:FOLDER, http://HOST:PORT/PATH or cmd:PROGRAM"
     add("--model", required=True, metavar="SPEC", help=spec)
     add("--questions", type=Path, required=True, metavar="FILE", help="official VQA questions (JSON)")
     add("--annotations", type=Path, metavar="FILE", help="their annotations, for accuracies")

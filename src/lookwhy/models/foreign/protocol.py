@@ -15,6 +15,8 @@ class ForeignModel(Protocol):
 
     Attributes:
         answers: the answers that the model can give, always the same and in the same order.
+        scores_add_up: an attribute that is False if each score is a probability by itself, as a sigmoid is;
+            without it, the scores of a question add up to 1 at most.
 
     Example:
         >>> import numpy as np

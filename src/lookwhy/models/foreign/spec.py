@@ -14,7 +14,7 @@ from lookwhy.models.foreign.http import HttpModel
 from lookwhy.models.foreign.process import ProcessModel
 from lookwhy.models.foreign.protocol import ForeignModel
 
-FORMS = "module:object, http://HOST:PORT/PATH or cmd:PROGRAM"
+FORMS = "module:object, hf:FOLDER, http://HOST:PORT/PATH or cmd:PROGRAM"
 
 
 def is_spec(text: object) -> bool:
@@ -26,7 +26,9 @@ def is_spec(text: object) -> bool:
     """
     if not isinstance(text, str):
         return False
-    return text.startswith(("http://", "https://", "cmd:")) or bool(re.fullmatch(r"[\w.]+:[\w.]+", text))
+    return text.startswith(("http://", "https://", "cmd:", "hf:")) or bool(
+        re.fullmatch(r"[\w.]+:[\w.]+", text)
+    )
 
 
 def open_model(spec: str, *, allow_remote: bool = False) -> ForeignModel:
@@ -35,8 +37,8 @@ def open_model(spec: str, *, allow_remote: bool = False) -> ForeignModel:
     Args:
         spec: `module:object`, where the object is an instance, a class without arguments, or a function from
             images and questions to scores with the answers in its attribute `answers`; the module may lie in
-            the working directory. `http://HOST:PORT/PATH`: see `HttpModel`. `cmd:PROGRAM`: see
-            `ProcessModel`.
+            the working directory. `hf:FOLDER`: see `hugging_face`. `http://HOST:PORT/PATH`: see `HttpModel`.
+            `cmd:PROGRAM`: see `ProcessModel`.
         allow_remote: whether an http model may be on another machine.
 
     Raises:
@@ -51,7 +53,11 @@ def open_model(spec: str, *, allow_remote: bool = False) -> ForeignModel:
     if spec.startswith("cmd:"):
         return ProcessModel(spec.removeprefix("cmd:"))
     module, colon, name = spec.partition(":")
-    if not colon or not module or not name or module == "hf":
+    if module == "hf" and name:
+        from lookwhy.models.foreign.hugging_face import ViltModel
+
+        return ViltModel(name)
+    if not colon or not module or not name:
         raise LookwhyError(f"expected --model {FORMS}, found {spec!r}; correct it")
     return _imported(module, name)
 

@@ -172,11 +172,13 @@ class TextModel:
             raise LookwhyError(
                 f"expected finite scores, found NaN or infinity from {name}; correct the model"
             )
-        low, total = float(found.min()), float(found.sum(1).max())
+        adds_up = getattr(self._model, "scores_add_up", True)
+        low, total = float(found.min()), float((found.sum(1) if adds_up else found).max())
         if low < 0 or total > 1 + SUM_TOLERANCE:
             raise LookwhyError(
                 f"expected probabilities from 0 on that add up to 1 at most, found {low:.3g} and a sum of "
-                f"{total:.3g} from {name}; return a softmax or a sigmoid divided by the number of answers"
+                f"{total:.3g} from {name}; return a softmax, or set scores_add_up = False "
+                "for a sigmoid of each answer"
             )
         return found
 
