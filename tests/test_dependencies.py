@@ -64,6 +64,7 @@ ANALYZE = "from lookwhy.cli.analyze import main\nsys.exit(main({}))"
 NEEDED_BY = [
     ("caffe", "google.protobuf", f"import pathlib, lookwhy.towers.caffe\n{WEIGHTS}"),
     ("download", "filelock", f"from lookwhy.cli.prepare import main\nsys.exit(main({DOWNLOAD}))"),
+    ("hf", "transformers", "from lookwhy.models.foreign import open_model\nopen_model('hf:tiny')"),
     ("serve", "starlette", ANALYZE.format(["serve", "last.ckpt"])),
     ("serve", "uvicorn", ANALYZE.format(["serve", "last.ckpt"])),
     ("workspace", "wandb_workspaces", ANALYZE.format(["workspace"])),
@@ -76,7 +77,7 @@ def test_a_missing_extra_is_one_line_that_names_what_to_install(extra, module, c
     # None in sys.modules: an import fails as if the package were not installed.
     done = run([sys.executable, "-c", f"import sys\nsys.modules[{module!r}] = None\n{call}"], tmp_path)
     *before, line = done.stderr.strip().splitlines()
-    if extra != "caffe":  # no command
+    if extra not in ("caffe", "hf"):  # no command
         assert (done.returncode, before, list(tmp_path.iterdir())) == (2, [], [])
     assert done.returncode
     assert module in line.partition("found: ")[2].partition(";")[0]

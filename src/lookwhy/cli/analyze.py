@@ -164,7 +164,9 @@ def _explain(
     moved = _moved(options)
     if (checkpoint is None) == (model is None):
         found = "neither" if model is None else "both"
-        raise LookwhyError(f"expected a checkpoint or --model SPEC, found {found}; give one of them")
+        raise LookwhyError(
+            f"expected a checkpoint or --model SPEC, found {found}; see {command('analyze')} explain --help"
+        )
     asked = _spec_or_path(checkpoint, model)
     if options["batch"] is not None:
         _refuse(options, ("image", "question"), "--batch")
