@@ -186,7 +186,10 @@ def _with_interval(row: Row) -> list[float | None]:
 
 
 def _words(result: AnalysisResult) -> Json:
-    """By group and question method: value, interval, values by chance and place, words, whether marked."""
+    """By group and question method: value, interval, values by chance and place, words, and two marks.
+
+    The marks are the star, and the dagger of few words.
+    """
     found: Json = {group: {} for group in reading.groups(result)}
     for row in reading.words(result):
         found[row.group][row.method] = [
@@ -195,6 +198,7 @@ def _words(result: AnalysisResult) -> Json:
             short(row.expected_by_place),
             row.n,
             reading.differs_from_chance(row),
+            reading.has_few_words(row),
         ]
     return found
 
