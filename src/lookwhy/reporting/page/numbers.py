@@ -152,9 +152,13 @@ def _lights(epochs: dict[int, AnalysisResult]) -> Json:
     for _, result in sorted(epochs.items()):
         for name in sanity.methods(result):
             if light := sanity.light(result, name):
-                colour = style.light_dark(light.colour)
-                found[name] = {"sign": light.sign, "colour": colour, "words": light.words}
+                found[name] = light_of(light)
     return found
+
+
+def light_of(light: sanity.Light) -> Json:
+    """A light of the sanity card: its sign, its colour for CSS and its words."""
+    return {"sign": light.sign, "colour": style.light_dark(light.colour), "words": light.words}
 
 
 def _levels(result: AnalysisResult) -> Json:

@@ -58,8 +58,7 @@ def sanity_table(result: AnalysisResult) -> str:
         name = f"{sign}{escape(sanity.method_of(row.name))}" if row.name != before else ""
         rows.append(_row(name, [escape(row.measure), *(_small(*cell) for cell in row.cells)], heads))
         before = row.name
-    lines = [line for name in sanity.methods(result) if (line := sanity.line(result, name))]
-    below = "".join(note_line(one) for one in (*lines, sanity.note(result)))
+    below = "".join(note_line(one) for one in (*sanity.lines(result), sanity.note(result)))
     return _table(heads, rows, sanity.TITLE) + below
 
 
