@@ -40,7 +40,7 @@ def test_the_card_is_that_of_the_analysis_of_this_checkpoint(model, stored):
 def test_a_method_with_other_settings_has_no_light(model):
     explainer = model.explainer
     others = [
-        Occlusion(patch_rgb=(0, 0, 0)) if one.name == "occlusion" else one
+        Occlusion(patch_rgb=(0.0, 0.0, 0.0)) if one.name == "occlusion" else one
         for one in explainer.plan.image_methods
     ]
     card = stored_card(explainer.run, replace(explainer.plan, image_methods=others))

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import math
 import os
 import re
 from html.parser import HTMLParser
@@ -13,6 +14,7 @@ from made_measures import CHANCE, FAITHFUL, HUMAN, add_measures
 from made_results import FEATURE_SETS, make_result, make_run, picture
 from made_selective import add_selective
 from PIL import Image
+from scipy.stats import sem, t
 
 from lookwhy import store
 from lookwhy.analysis.paired import Comparison, between_analyses
@@ -262,6 +264,12 @@ def test_paired_differences_are_shown_with_what_was_left_out(tmp_path, image_fol
     row = re.search(r'<tr role="row"><th[^>]*>VQA accuracy</th>(.*?)</tr>', page).group(1)
     assert "<strong>+0.364</strong>" in row, "4 of the first 11 questions became right"
     assert "p = 0.038" in row
+    # By SciPy: four differences of 1 and seven of 0, on as many images.
+    error = sem([1] * 4 + [0] * 7)
+    could_show = (t.ppf(0.975, 10) + t.ppf(0.8, 10)) * error
+    needed = math.ceil(11 * (could_show / 0.01) ** 2)
+    assert f'data-head="Could show"><span>{could_show:.3f}<small>{needed:,} for 0.01</small>' in row
+    assert page.count("Could show: smallest difference") == 1
     row = re.search(r"Rank correlation ρ, Occlusion</th>(.*?)</tr>", page).group(1)
     assert ("0.000" in row, "<strong>" in row) == (True, False)
     assert "10<small>1 undefined, 1 unmatched</small>" in row
