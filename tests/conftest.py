@@ -57,6 +57,20 @@ def tiny_checkpoint(tiny_world, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def carded_checkpoint(tiny_checkpoint, tmp_path_factory):
+    """The same model in a run folder of its own, with an analysis of it that has a sanity card."""
+    from lookwhy import analyze
+
+    path = tmp_path_factory.mktemp("carded") / "runs" / "tiny" / "checkpoints" / "last.ckpt"
+    path.parent.mkdir(parents=True)
+    shutil.copy(tiny_checkpoint, path)
+    card = {"draws": 2, "questions": 2, "random": ["head"]}
+    plan = {"sanity": card, "faithfulness": None, "bootstrap_samples": 20, "num_examples": 1}
+    analyze(path, plan=plan, limit=4)
+    return path
+
+
+@pytest.fixture(scope="session")
 def trained(tiny_world, tmp_path_factory):
     """Output and run folder of `python train.py`, two epochs with their analyses; tests must not change it."""
     from tiny_runs import MEASURED, run, train_command

@@ -142,6 +142,34 @@ def test_deletion_and_insertion_are_those_of_plain_forward_passes(small_pipeline
                     assert found[at, step] == pytest.approx(float(expected), abs=1e-10)
 
 
+@torch.no_grad()
+def test_a_question_is_also_deleted_by_the_map_of_another_question_about_its_image(
+    small_pipeline, small_batch
+):
+    settings = Faithfulness(masks=0, curves=None, steps=5, fills=["blur", "patch"])
+    plan = AnalysisPlan([Occlusion(4)], [], grid=4, bootstrap_samples=20, faithfulness=settings)
+    result = run_analysis(small_pipeline, [small_batch], plan, tagger=TAGGER)
+    maps = result.maps["image/occlusion"].values.flatten(1).double().numpy()
+    target = result.maps["image/occlusion"].answers
+    # The first two questions are about one image: each gets the map of the other. The third has no other.
+    shown = shown_after(decreasing(maps[[1, 0]], np.arange(2), seed=0), steps=5)
+    some = small_batch.take(torch.tensor([0, 1]))
+    asked = some.tokens, some.lengths, target[:2]
+    records = {row["question_id"]: row for row in result.records if row["method"] == "occlusion"}
+    for kind, cells in (("insertion", shown), ("deletion", ~shown)):
+        curves = cell_curves(parts_of(small_pipeline), small_batch.images[0], cells, "blur", *asked)
+        column = [records[i][f"faithfulness_{kind}_blur_other_question"] for i in range(3)]
+        assert column[:2] == pytest.approx(area_under_steps(curves).tolist())
+        assert column[2] is None
+        key = f"faithfulness/{kind}_blur"
+        own = [records[i][f"faithfulness_{kind}_blur"] for i in range(2)]
+        assert result.summary[f"image/occlusion/{key}_other_question"] == pytest.approx(np.mean(column[:2]))
+        assert result.summary[f"paired/occlusion/other_question/{key}"] == pytest.approx(
+            np.mean(np.subtract(own, column[:2]))
+        )
+    assert not any("patch_other_question" in key for key in result.summary), "of the first fill alone"
+
+
 def test_in_a_linear_model_deletion_by_the_worth_of_the_cells_is_the_best_that_there_is():
     weight, image = draw(3, 8, 8).abs(), draw(3, 8, 8, seed=1)
     model, batch = LinearBlackBox(weight, torch.zeros(2).double()), make_batch(image[None], ((1,),))

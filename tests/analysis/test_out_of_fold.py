@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -77,3 +78,19 @@ def test_an_outcome_in_two_folds_only_is_missing_in_a_training_part():
     assert not lacks_an_outcome(folds, np.array([1, 0, 1, 0, 1, 0, 1, 1], bool))
     assert lacks_an_outcome(folds, np.array([1, 0, 1, 0, 1, 1, 1, 1], bool))
     assert lacks_an_outcome(folds, np.array([0, 1, 0, 1, 0, 0, 0, 0], bool))
+
+
+@pytest.mark.parametrize(
+    ("count", "folds", "share"), [(60, 3, 0.5), (240, 5, 0.8), (900, 5, 0.3), (400, 10, 0.9)]
+)
+def test_the_folds_are_those_of_scikit_learn(count, folds, share):
+    random = np.random.default_rng(count)
+    images = random.integers(0, count // 3, count) * 7
+    correct = random.random(count) < share
+    found = image_folds(correct, images, folds, seed=4)
+    for number, row in enumerate(found):
+        split = StratifiedGroupKFold(folds, shuffle=True, random_state=4 + number)
+        expected = np.zeros(count, int)
+        for fold, (_, test) in enumerate(split.split(correct, correct, images)):
+            expected[test] = fold
+        assert row.tolist() == expected.tolist()

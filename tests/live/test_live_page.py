@@ -6,11 +6,13 @@ from functools import partial
 
 import numpy as np
 import pytest
-from live_process import PHOTO, QUESTION, encoded
+from live_process import PHOTO, QUESTION, LiveProcess, Proxy, encoded
 from PIL import Image
 from web_pages import NAMELESS, coloured, opened_pages
 
+from lookwhy.api import load
 from lookwhy.cli.analyze import main
+from lookwhy.reporting.stored_card import lights
 
 
 @pytest.fixture
@@ -231,3 +233,30 @@ def test_bad_files_leave_the_page_as_it_was_and_it_hears_why(opened, served, pic
         .then(async (reply) => [reply.status, (await reply.json()).error])"""
     status, error = page.evaluate(send, 40 * 2**20)
     assert (status, error) == (413, "expected an image of at most 10 MB, found more; choose a smaller file")
+
+
+def test_the_lights_of_a_stored_sanity_card_stand_beside_the_maps(
+    browser, carded_checkpoint, picture, tmp_path
+):
+    card = load(carded_checkpoint, "cpu").card
+    with Proxy() as proxy:
+        live = LiveProcess(carded_checkpoint, proxy, tmp_path)
+        try:
+            with opened_pages(browser, live.url) as open_page:
+                page = ask(open_page(live.url), picture)
+                shown = {
+                    one.locator("..").inner_text().partition("\n")[0]: one.get_attribute("title")
+                    for one in page.locator("#result .light").all()
+                }
+                notes = page.locator("header .note, main > .note").all_inner_texts()
+        finally:
+            live.process.kill()
+            live.process.communicate()
+    assert len(shown) == len(lights(card)) == 4
+    occlusion = lights(card)["image/occlusion"]
+    assert shown[f"{occlusion.sign} Occlusion"] == occlusion.words
+    assert any(note.startswith(f"Occlusion {occlusion.words}: with a random one") for note in notes), notes
+
+
+def test_without_a_stored_card_no_light_is_shown(answered):
+    assert answered.locator(".light").count() == 0

@@ -131,7 +131,10 @@ def foresee(
     again = copies = 0
     if settings and plan.image_methods and settings.curves != 0:
         measured = questions if settings.curves is None else min(settings.curves, questions)
-        again = measured * (len(plan.image_methods) + 2) * (settings.steps + 1) * 2 * len(settings.fills)
+        # Beside the methods, a random map and the centre prior; then once a map of another question each.
+        orders = (len(plan.image_methods) + 2) * len(settings.fills)
+        orders += len(plan.image_methods) * bool(settings.fills)
+        again = measured * orders * (settings.steps + 1) * 2
         copies = settings.sensitivity * _images_of(measured, of_image or [1] * len(words))
     random, changed = _of_random_models(plan, questions, of_image or [1] * len(words))
     banks = [_bank(plan, lengths) for lengths in words]

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int64
 
 from lookwhy.analysis.out_of_fold import out_of_fold
-from lookwhy.analysis.selective import Measures, Order, Outcomes, best_areas, mean_of_splits, ranking_measures
+from lookwhy.analysis.selective import Measures, Order, Outcomes, areas_of, best_areas, mean_of_splits
 
 INCREMENTS = {"auroc": 1.0, "aurc_soft": -1.0, "aurc_binary": -1.0}
 """Measures of which the increment by the explanations is computed, and their better directions."""
@@ -40,7 +40,7 @@ def increments_by_chance(
 
     def measured(features: Float[np.ndarray, "N P"]) -> Measures:
         scores = out_of_fold(features, outcomes.correct, folds[:SPLITS], strength)
-        return mean_of_splits([ranking_measures(Order(one), outcomes, once, best) for one in scores])
+        return mean_of_splits([areas_of(Order(one), outcomes, once, best) for one in scores])
 
     design = np.hstack([np.ones_like(confidence), confidence])
     explained = design @ np.linalg.lstsq(design, explanations, rcond=None)[0]

@@ -11,6 +11,8 @@ from jaxtyping import Bool, Float
 
 MOST_AT_ONCE = 1 << 20
 """Largest number of questions x regressions at once; bounds the memory."""
+MOST_PRODUCTS = 1 << 23
+"""Largest number of products of features that stay from one Newton step to the next; bounds the memory."""
 STEPS, TOLERANCE = 50, 1e-8
 """Largest number of Newton steps, and the change of a coefficient that counts as none."""
 
@@ -42,11 +44,13 @@ def logistic_probabilities(
     x = np.hstack([np.ones((len(x), 1)), x / np.where(x.std(0) > 0, x.std(0), 1.0)])
     at_once = max(1, MOST_AT_ONCE // len(x))
     parts = [slice(start, start + at_once) for start in range(0, len(train), at_once)]
-    return np.concatenate([_fit(x, outcome, train[part], strength[part]) for part in parts])
+    products = _Products(x)
+    return np.concatenate([_fit(x, products, outcome, train[part], strength[part]) for part in parts])
 
 
 def _fit(
     x: Float[np.ndarray, "N P"],
+    products: _Products,
     outcome: Bool[np.ndarray, " N"],
     train: Bool[np.ndarray, "R N"],
     strength: Float[np.ndarray, " R"],
@@ -56,21 +60,26 @@ def _fit(
     sign = np.where(outcome, 1.0, -1.0)
     coefficients = np.zeros((len(train), x.shape[1]))
 
-    def loss(coefficients: Float[np.ndarray, "R P"]) -> Float[np.ndarray, " R"]:
-        each = np.logaddexp(0.0, -sign * (coefficients @ x.T))
-        return (weight * each).sum(1) + 0.5 * (penalty * coefficients**2).sum(1)
+    def at(
+        coefficients: Float[np.ndarray, "R P"],
+    ) -> tuple[Float[np.ndarray, " R"], Float[np.ndarray, "R N"]]:
+        """Loss of each regression, and the probabilities of the outcome."""
+        logit = coefficients @ x.T
+        small = np.exp(-np.abs(logit))
+        each = np.log(1.0 + small) + np.maximum(-sign * logit, 0.0)
+        loss = (weight * each).sum(1) + 0.5 * (penalty * coefficients**2).sum(1)
+        return loss, np.where(logit >= 0, 1.0, small) / (1.0 + small)
 
-    best = loss(coefficients)
+    best, probability = at(coefficients)
     for _ in range(STEPS):
-        probability = _sigmoid(coefficients @ x.T)
         gradient = (weight * (probability - outcome)) @ x + penalty * coefficients
-        curvature = _products(x, weight * probability * (1 - probability))
+        curvature = products.summed(weight * probability * (1 - probability))
         diagonal = np.arange(x.shape[1])
         curvature[:, diagonal, diagonal] += penalty
         step = np.linalg.solve(curvature, gradient[..., None])[..., 0]
         # A full step may overshoot where the outcomes are almost separated.
         for _ in range(STEPS):
-            now = loss(coefficients - step)
+            now, probability = at(coefficients - step)
             worse = now > best + 1e-9 * (1 + np.abs(best))
             if not worse.any():
                 break
@@ -78,7 +87,7 @@ def _fit(
         coefficients, best = coefficients - step, now
         if np.abs(step).max() < TOLERANCE:
             break
-    return _sigmoid(coefficients @ x.T)
+    return at(coefficients)[1]
 
 
 def _variances(x: Float[np.ndarray, "N P"], weight: Float[np.ndarray, "R N"]) -> Float[np.ndarray, "R P"]:
@@ -94,17 +103,28 @@ def _variances(x: Float[np.ndarray, "N P"], weight: Float[np.ndarray, "R N"]) ->
     return found
 
 
-def _products(x: Float[np.ndarray, "N P"], weight: Float[np.ndarray, "R N"]) -> Float[np.ndarray, "R P P"]:
-    """Sum over questions of `weight x xᵀ`, for each regression."""
-    size = x.shape[1]
-    found = np.zeros((len(weight), size * size))
-    for start in range(0, len(x), 4096):
-        some = x[start : start + 4096]
-        found += weight[:, start : start + 4096] @ (some[:, :, None] * some[:, None, :]).reshape(
-            len(some), -1
-        )
-    return found.reshape(-1, size, size)
+class _Products:
+    """Products of each two features of each question; they do not change from one Newton step to the next."""
 
+    def __init__(self, x: Float[np.ndarray, "N P"]) -> None:
+        self._x = x
+        # Each pair once: the matrix of the products is symmetric.
+        self._first, self._second = np.triu_indices(x.shape[1])
+        parts = [slice(start, start + 4096) for start in range(0, len(x), 4096)]
+        is_kept = len(x) * len(self._first) <= MOST_PRODUCTS
+        self._parts = [(part, self._of(part) if is_kept else None) for part in parts]
 
-def _sigmoid(x: Float[np.ndarray, "R N"]) -> Float[np.ndarray, "R N"]:
-    return 0.5 * (1.0 + np.tanh(0.5 * x))
+    def _of(self, part: slice) -> Float[np.ndarray, "M pairs"]:
+        some = self._x[part]
+        return some[:, self._first] * some[:, self._second]
+
+    def summed(self, weight: Float[np.ndarray, "R N"]) -> Float[np.ndarray, "R P P"]:
+        """Sum over questions of `weight x xᵀ`, for each regression."""
+        size = self._x.shape[1]
+        pairs = np.zeros((len(weight), len(self._first)))
+        for part, products in self._parts:
+            pairs += weight[:, part] @ (self._of(part) if products is None else products)
+        found = np.empty((len(weight), size, size))
+        found[:, self._first, self._second] = pairs
+        found[:, self._second, self._first] = pairs
+        return found

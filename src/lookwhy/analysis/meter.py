@@ -99,6 +99,9 @@ class FaithfulnessMeter:
             some, answers = batch.take(rows), target[rows]
             with part("faithfulness, deletion and insertion"):
                 self._delete_cells({name: one[rows.numpy()] for name, one in found.items()}, some, answers)
+                self._delete_by_another_question(
+                    {one.method: found[one.method] for one in maps}, rows, batch, target
+                )
             if self._settings.sensitivity:
                 with part("faithfulness, max-sensitivity"):
                     self._change_pixels(maps, methods, rows, some, answers)
@@ -199,6 +202,43 @@ class FaithfulnessMeter:
                         self.curves[key] |= dict(zip(own, on_shares([*curves[mine]]), strict=True))
                 needless = self.values[f"modality/image_not_needed_{fill}"]
                 needless |= dict(zip(own, (clean <= blind)[:count].astype(float).tolist(), strict=True))
+
+    def _delete_by_another_question(
+        self,
+        found: dict[str, Float[np.ndarray, "B C"]],
+        chosen: Int64[Tensor, " R"],
+        batch: VQABatch,
+        target: Target,
+    ) -> None:
+        """Areas of the chosen questions by each method's map of the next question about the same image.
+
+        One other question and the first fill only: more would cost as much as the own curves.
+        """
+        assert batch.images is not None
+        ids = batch.question_ids.cpu().numpy()
+        with_curve = {*chosen.tolist()}
+        for rows in rows_by_image(batch):
+            others = partners(len(rows))
+            pairs = [
+                (row, int(rows[others[at][0]]))
+                for at, row in enumerate(rows.tolist())
+                if row in with_curve and others[at]
+            ]
+            if not pairs or not found or not self._settings.fills:
+                continue
+            own, other = (torch.tensor(one) for one in zip(*pairs, strict=True))
+            names = ids[own.numpy()]
+            order = [
+                decreasing(values[other.numpy()], names, self._settings.seed) for values in found.values()
+            ]
+            shown = shown_after(np.concatenate(order), self._settings.steps)
+            again, fill = own.repeat(len(found)), self._settings.fills[0]
+            asked = batch.tokens[again], batch.lengths[again], target[again]
+            for kind, some in (("insertion", shown), ("deletion", ~shown)):
+                curves = cell_curves(self._parts, batch.images[rows[0]], some, fill, *asked)
+                areas = area_under_steps(curves).reshape(len(found), -1)
+                for name, values in zip(found, areas, strict=True):
+                    self._keep(name, f"{kind}_{fill}{ENDING}", names.tolist(), values)
 
     def _change_pixels(
         self,

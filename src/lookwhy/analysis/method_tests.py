@@ -40,8 +40,6 @@ TESTED = ("rank_correlation", "specificity", "localisation", "faithfulness")
 """First parts of the measures that are tested."""
 UNTESTED = ("faithfulness/infidelity", "faithfulness/max_sensitivity")
 """Starts of measures that depend on the scale of a map, so that methods do not compare."""
-DIFFERENCE = 0.01
-"""Difference for which the number of questions is given."""
 ByQuestion = Mapping[str, Mapping[int, float]]
 """A value by question id, NaN where undefined, by key "image/<method>/<measure>"."""
 
@@ -71,7 +69,7 @@ def method_tests(values: ByQuestion, methods: Sequence[str], image_of: Mapping[i
                 "p_value": float(p),
                 "p_holm": float(corrected),
                 "detectable": detectable(estimate),
-                "needed": questions_for(estimate, DIFFERENCE),
+                "needed": questions_for(estimate),
             }
             more = {f"{key}/{name}": value for name, value in more.items() if np.isfinite(value)}
             summary |= in_summary(estimate, key) | more

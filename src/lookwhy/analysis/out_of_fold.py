@@ -49,16 +49,47 @@ class Score:
 def image_folds(
     correct: Bool[np.ndarray, " N"], images: Int64[np.ndarray, " N"], folds: int, seed: int = 0
 ) -> Int64[np.ndarray, "R N"]:
-    """Fold of each question in `SPLITS` random splits, with all questions of an image in one fold."""
-    # Import here: it takes almost a second, and training without analysis does not need it.
-    from sklearn.model_selection import StratifiedGroupKFold
+    """Fold of each question in `SPLITS` random splits, with all questions of an image in one fold.
 
-    found = np.zeros((SPLITS, len(correct)), np.int64)
-    for number, row in enumerate(found):
-        split = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed + number)
-        for fold, (_, test) in enumerate(split.split(correct, correct, images)):
-            row[test] = fold
-    return found
+    The folds are those of scikit-learn's `StratifiedGroupKFold(folds, shuffle=True, random_state=seed + i)`
+    for split i: image by image, beginning with those whose right and wrong answers are most unequal in
+    number, each goes to the fold that makes the shares of both outcomes most equal over the folds, and of
+    equally good ones to that with fewer questions. All splits are made together.
+    """
+    outcomes, outcome, total = np.unique(correct, return_inverse=True, return_counts=True)
+    names, image = np.unique(images, return_inverse=True)
+    counts = np.zeros((len(names), len(outcomes)))
+    np.add.at(counts, (image, outcome), 1)
+    orders = []
+    for split in range(SPLITS):
+        shuffled = np.arange(len(names))
+        np.random.RandomState(seed + split).shuffle(shuffled)
+        orders.append(shuffled[np.argsort(-np.std(counts[shuffled], axis=1), kind="stable")])
+    rows, every = np.arange(SPLITS), np.arange(folds)
+    held = np.zeros((SPLITS, folds, len(outcomes)))
+    fold_of = np.zeros((SPLITS, len(names)), np.int64)
+    for some in np.stack(orders, axis=1):
+        # Whether fold i holds the image, for each i.
+        proposed = np.repeat(held[:, None], folds, axis=1)
+        proposed[:, every, every] += counts[some][:, None]
+        uneven = np.std(proposed / total, axis=2).mean(-1)
+        best = _most_even(uneven, held.sum(-1))
+        fold_of[rows, some] = best
+        held[rows, best] += counts[some]
+    return fold_of[:, image]
+
+
+def _most_even(uneven: Float[np.ndarray, "R K"], size: Float[np.ndarray, "R K"]) -> Int64[np.ndarray, " R"]:
+    """The first fold of the smallest value, or one after it that is as good but for rounding, and smaller."""
+    best = np.zeros(len(uneven), np.int64)
+    least, fewest = uneven[:, 0], size[:, 0]
+    for fold in range(1, uneven.shape[1]):
+        now, count = uneven[:, fold], size[:, fold]
+        is_close = np.abs(now - least) <= 1e-8 + 1e-5 * least
+        is_better = (now < least) | (is_close & (count < fewest))
+        best = np.where(is_better, fold, best)
+        least, fewest = np.where(is_better, now, least), np.where(is_better, count, fewest)
+    return best
 
 
 def unfitted(values: Float[np.ndarray, " N"], folds: Int64[np.ndarray, "R N"], is_probability: bool) -> Score:

@@ -14,7 +14,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lookwhy.analysis.statistics import FEWEST_IMAGES, Estimate, clustered_mean, holm, p_value
+from lookwhy.analysis.statistics import (
+    FEWEST_IMAGES,
+    Estimate,
+    clustered_mean,
+    detectable,
+    holm,
+    p_value,
+    questions_for,
+)
 
 Records = list[dict[str, Any]]
 """Rows of an analysis, one per question x method (`lookwhy.store.RECORD_COLUMNS`)."""
@@ -56,6 +64,16 @@ class Difference:
     unmatched: int
     p_value: float = float("nan")
     p_holm: float = float("nan")
+
+    @property
+    def detectable(self) -> float:
+        """Smallest difference that as many questions could show (80% power, 5% before correction)."""
+        return detectable(self.estimate)
+
+    @property
+    def needed(self) -> float:
+        """Number of questions that could show a difference of 0.01, with as many about an image."""
+        return questions_for(self.estimate)
 
     @property
     def is_significant(self) -> bool:

@@ -47,6 +47,9 @@ GROUPS: dict[str, tuple[str, ...]] = {
 GROUP_OF = {tag: group for group, tags in GROUPS.items() for tag in tags}
 LEVEL = 0.05
 """Largest p-value of a part of speech that is marked as different from chance."""
+FEWEST_WORDS = 30
+"""Smallest number of words of a part of speech whose share is shown without a mark. A share of 20% of 30
+words has a 95% interval of about 14 percent points to both sides."""
 MAX_COUNTED = 20_000
 """Largest number of questions for counting tags; more would not change the order of frequent tags."""
 

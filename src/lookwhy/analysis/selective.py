@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float, Int64
@@ -26,6 +27,10 @@ BINS = 15
 """Number of bins of calibration, and of its error."""
 CALIBRATED_DRAWS = 200
 """Draws behind the calibration error that a perfectly calibrated score would have."""
+
+IN_CACHE, FEWEST_AT_ONCE = 1 << 17, 64
+"""Number of questions x samples at once, whose arrays stay in the cache of a core; and the smallest number of
+samples, unless `MOST_DRAWN` allows fewer: work by question, such as that of bins, is done for each part."""
 
 Times = Float[np.ndarray, "N S"]
 """How often each question occurs in each sample."""
@@ -42,7 +47,7 @@ def coverage_at_risk(score: Float[np.ndarray, " N"], accuracy: Float[np.ndarray,
         >>> coverage_at_risk(np.array([0.9, 0.8, 0.3, 0.2]), np.array([1.0, 1.0, 0.0, 1.0]), 0.25)
         1.0
     """
-    return float(_Errors(_once(score), 1 - accuracy).coverage(risk)[0])
+    return float(_once(score).coverage(1 - accuracy, np.array([risk]))[0, 0])
 
 
 def effective_reliability(
@@ -69,7 +74,7 @@ def area_under_risk_coverage(score: Float[np.ndarray, " N"], accuracy: Float[np.
         >>> area_under_risk_coverage(np.array([0.9, 0.5]), np.array([1.0, 0.0]))
         0.25
     """
-    return float(_Errors(_once(score), 1 - accuracy).aurc[0])
+    return float(_once(score).aurc((1 - accuracy)[None])[0, 0])
 
 
 def best_threshold(score: Float[np.ndarray, " N"], accuracy: Float[np.ndarray, " N"], cost: float) -> float:
@@ -100,7 +105,8 @@ def samples_of(clusters: Int64[np.ndarray, " N"], samples: int, seed: int) -> It
     _, member = np.unique(clusters, return_inverse=True)
     yield np.ones((len(clusters), 1))
     random, count = np.random.default_rng(seed), int(member.max()) + 1
-    at_once = max(1, MOST_DRAWN // len(clusters))
+    in_cache = max(IN_CACHE // len(clusters), FEWEST_AT_ONCE)
+    at_once = max(1, min(in_cache, MOST_DRAWN // len(clusters)))
     for start in range(0, samples, at_once):
         size = min(at_once, samples - start)
         drawn = random.multinomial(count, np.full(count, 1 / count), size=size)
@@ -149,7 +155,6 @@ class _Ranking:
         size: questions in each group and sample.
         count: questions accepted down to each group, itself included.
         n: questions in each sample.
-        steps: sum of 1 / k over the places k of each group.
     """
 
     def __init__(self, order: Order, times: Times) -> None:
@@ -158,12 +163,70 @@ class _Ranking:
         self.size = self._summed(self._times)
         self.count = np.cumsum(self.size, axis=0)
         self.n = self.count[-1]
-        harmonic = np.concatenate([[0.0], np.cumsum(1 / np.arange(1, self.n.max() + 1))])
-        self.steps = np.diff(harmonic[self.count.astype(np.int64)], axis=0, prepend=0.0)
 
-    def within(self, values: Float[np.ndarray, " N"]) -> Float[np.ndarray, "G S"]:
+    @cached_property
+    def _inverse(self) -> Float[np.ndarray, "G S"]:
+        with np.errstate(divide="ignore"):
+            return np.asarray(1 / self.count)
+
+    def aurc(self, errors: Float[np.ndarray, "E N"]) -> Float[np.ndarray, "E S"]:
+        """Mean over k of the risk among the k highest scores, mean over the orders of equal ones.
+
+        In a group of W questions with the mean error e, after W0 questions with E0 errors, there are
+        `E0 + j e` errors after its j-th question. Summed over j and divided by `W0 + j`, with the harmonic
+        numbers H, that is `W e + (E0 - W0 e) (H(W0 + W) - H(W0))`. Each E0 is itself a sum of the errors
+        before, so a group's e counts `W (1 + H(n) - H(W0)) - (W0 + W) (H(W0 + W) - H(W0))` times.
+        """
+        table = np.concatenate([[0.0], np.cumsum(1 / np.arange(1, self.n.max() + 1))])
+        harmonic = table[self.count.astype(np.intp)]
+        steps = np.diff(harmonic, axis=0, prepend=0.0)
+        weight = self.size * (1 + harmonic[-1] - harmonic + steps) - self.count * steps
+        return self._weighted(errors, weight) / self.n
+
+    def augrc(self, errors: Float[np.ndarray, "E N"]) -> Float[np.ndarray, "E S"]:
+        """Mean over k of the errors among the k highest scores, divided by N.
+
+        An error counts for itself and for each question accepted after it; within a group, for half of them.
+        """
+        weight = self.size * (self.n - self.count + (self.size + 1) / 2)
+        return self._weighted(errors, weight) / self.n**2
+
+    def coverage(
+        self, error: Float[np.ndarray, " N"], risks: Float[np.ndarray, " R"]
+    ) -> Float[np.ndarray, "R S"]:
+        """Largest coverage whose risk is at most each of `risks`; 0 if there is none."""
+        reached = np.cumsum(self._within(error), axis=0)
+        # Sums of thirds are rounded, and a risk of exactly 5% is a risk of 5%.
+        reached -= 1e-9
+        reached *= self._inverse
+        # The smallest risk of all larger coverages falls from the end on, so a binary search finds its place.
+        lowest = reached[::-1]
+        np.minimum.accumulate(lowest, axis=0, out=lowest)
+        groups, samples = lowest.shape
+        wanted, column = np.asarray(risks)[:, None], np.arange(samples)
+        low = np.zeros((len(wanted), samples), np.intp)
+        high = np.full_like(low, groups)
+        while (low < high).any():
+            middle = (low + high) // 2
+            above = lowest[np.minimum(middle, groups - 1), column] > wanted
+            is_open = low < high
+            low = np.where(is_open & above, middle + 1, low)
+            high = np.where(is_open & ~above, middle, high)
+        accepted = self.count[np.maximum(groups - 1 - low, 0), column]
+        return np.where(low < groups, accepted, 0.0) / self.n
+
+    def _within(self, values: Float[np.ndarray, " N"]) -> Float[np.ndarray, "G S"]:
         """Sum of the values over each group."""
         return self._summed(self._times * values[self._order.rows, None])
+
+    def _weighted(
+        self, errors: Float[np.ndarray, "E N"], weight: Float[np.ndarray, "G S"]
+    ) -> Float[np.ndarray, "E S"]:
+        """Sum over the groups of their mean error times a weight, which is 0 for an empty group."""
+        if self._order.starts is None:
+            return errors[:, self._order.rows] @ weight
+        share = weight / np.maximum(self.size, 1)
+        return np.stack([(self._within(error) * share).sum(0) for error in errors])
 
     def _summed(self, rows: Float[np.ndarray, "N S"]) -> Float[np.ndarray, "G S"]:
         starts = self._order.starts
@@ -174,74 +237,53 @@ def _once(score: Float[np.ndarray, " N"]) -> _Ranking:
     return _Ranking(Order(score), np.ones((len(score), 1)))
 
 
-class _Errors:
-    """Errors of one kind among the accepted questions.
-
-    Attributes:
-        each: sum of the errors of each group and sample.
-        total: sum down to each group, itself included.
-    """
-
-    def __init__(self, accepted: _Ranking, error: Float[np.ndarray, " N"]) -> None:
-        self._accepted = accepted
-        self.each = accepted.within(error)
-        self.total = np.cumsum(self.each, axis=0)
-
-    @property
-    def aurc(self) -> Float[np.ndarray, " S"]:
-        """Mean over k of the risk among the k highest scores, mean over the orders of equal ones.
-
-        In a group of W questions with E errors, after W0 with E0, there are E0 + j E / W errors after its
-        j-th question. The sum over j of these divided by W0 + j has a closed form by `steps`.
-        """
-        size, count = self._accepted.size, self._accepted.count
-        offset = self.total - self.each / np.maximum(size, 1) * count
-        return (self.each + offset * self._accepted.steps).sum(0) / self._accepted.n
-
-    @property
-    def augrc(self) -> Float[np.ndarray, " S"]:
-        """Mean over k of the errors among the k highest scores, divided by N."""
-        size = self._accepted.size
-        areas = (self.total - self.each) * size + self.each * (size + 1) / 2
-        return areas.sum(0) / self._accepted.n**2
-
-    def coverage(self, risk: float) -> Float[np.ndarray, " S"]:
-        """Largest coverage whose risk is at most `risk`."""
-        count = self._accepted.count
-        # Sums of thirds are rounded, and a risk of exactly 5% is a risk of 5%.
-        return np.where(self.total <= risk * count + 1e-9, count, 0.0).max(0) / self._accepted.n
-
-
 def best_areas(outcomes: Outcomes, times: Times) -> Measures:
     """The smallest possible AURC by error: that of a score that ranks as the errors do."""
     return {
-        name: _Errors(_Ranking(Order(-error), times), error).aurc for name, error in outcomes.errors.items()
+        name: _Ranking(Order(-error), times).aurc(error[None])[0] for name, error in outcomes.errors.items()
     }
 
 
 def ranking_measures(order: Order, outcomes: Outcomes, times: Times, best: Measures) -> Measures:
     """Measures of the order that a score puts the questions in.
 
-    `auroc` (Mann-Whitney, equal scores count half), and by error, `_soft` and `_binary`: `aurc`; `e_aurc`,
-    the same minus the smallest possible (`best_areas`; Geifman et al. 2019); `augrc`, the mean over k of the
-    errors among the k highest scores divided by N (Traub et al. 2024); `coverage_at_<r>_percent_risk`, which
-    needs at least 100 / r questions: with fewer, a single error is above the risk.
+    Those of `areas_of`, and by error, `_soft` and `_binary`, `coverage_at_<r>_percent_risk`, which needs at
+    least 100 / r questions: with fewer, a single error is above the risk.
     """
     accepted = _Ranking(order, times)
-    found: Measures = {}
+    found = _areas(accepted, outcomes, times, best)
+    risks = [risk for risk in RISKS if risk * len(order) >= 100]
     for name, error in outcomes.errors.items():
-        errors = _Errors(accepted, error)
-        aurc = errors.aurc
-        found |= {f"aurc_{name}": aurc, f"e_aurc_{name}": aurc - best[name], f"augrc_{name}": errors.augrc}
-        for risk in RISKS:
-            if risk * len(order) >= 100:
-                found[f"coverage_at_{risk}_percent_risk_{name}"] = errors.coverage(risk / 100)
-    # `errors` are now the binary ones.
-    right, wrong = accepted.size - errors.each, errors.total[-1]
-    below = wrong - errors.total + errors.each / 2
-    with np.errstate(invalid="ignore"):
-        # Undefined in a sample that has one outcome only.
-        found["auroc"] = (right * below).sum(0) / ((accepted.n - wrong) * wrong)
+        coverages = accepted.coverage(error, np.array(risks) / 100)
+        for risk, coverage in zip(risks, coverages, strict=True):
+            found[f"coverage_at_{risk}_percent_risk_{name}"] = coverage
+    return found
+
+
+def areas_of(order: Order, outcomes: Outcomes, times: Times, best: Measures) -> Measures:
+    """Areas of the order that a score puts the questions in.
+
+    `auroc` (Mann-Whitney, equal scores count half), and by error, `_soft` and `_binary`: `aurc`; `e_aurc`,
+    the same minus the smallest possible (`best_areas`; Geifman et al. 2019); `augrc`, the mean over k of the
+    errors among the k highest scores divided by N (Traub et al. 2024).
+    """
+    return _areas(_Ranking(order, times), outcomes, times, best)
+
+
+def _areas(accepted: _Ranking, outcomes: Outcomes, times: Times, best: Measures) -> Measures:
+    errors = outcomes.errors
+    stacked = np.stack([*errors.values()])
+    areas, generalised = accepted.aurc(stacked), accepted.augrc(stacked)
+    found: Measures = {}
+    for name, aurc, augrc in zip(errors, areas, generalised, strict=True):
+        found |= {f"aurc_{name}": aurc, f"e_aurc_{name}": aurc - best[name], f"augrc_{name}": augrc}
+    # Over all pairs of questions, AUGRC counts those of a wrong answer with any question accepted after it.
+    # Without those of two wrong answers, the pairs in the wrong order are left (Traub et al. 2024).
+    wrong = errors["binary"] @ times
+    pairs = (accepted.n - wrong) * wrong
+    swapped = generalised[[*errors].index("binary")] * accepted.n**2 - wrong / 2 - wrong**2 / 2
+    # Undefined in a sample that has one outcome only.
+    found["auroc"] = np.where(pairs > 0, 1 - swapped / np.maximum(pairs, 1), np.nan)
     return found
 
 
@@ -342,11 +384,22 @@ def risk_at(
 
     The threshold is that of the data also in the other samples. Within a tie, its questions count in part.
     """
-    accepted, first = _Ranking(order, times), _Ranking(order, np.ones((len(order), 1)))
-    ends = first.count[:, 0]
-    group = np.searchsorted(ends, places)
-    part = ((places - (ends - first.size[:, 0])[group]) / first.size[group, 0])[:, None]
-    errors = _Errors(accepted, error)
-    count = accepted.count[group] - (1 - part) * accepted.size[group]
-    total = errors.total[group] - (1 - part) * errors.each[group]
+    starts = np.arange(len(order)) if order.starts is None else order.starts
+    group = np.searchsorted(starts, places - 1, side="right") - 1
+    before, after = starts[group], np.append(starts, len(order))[group + 1]
+    part = ((places - before) / (after - before))[:, None]
+    some = times[order.rows]
+    reached = []
+    for rows in (some, some * error[order.rows, None]):
+        first, last = _sums_before(rows, before), _sums_before(rows, after)
+        reached.append(last - (1 - part) * (last - first))
+    count, total = reached
     return np.where(count > 0, total / np.where(count > 0, count, 1.0), np.nan)
+
+
+def _sums_before(rows: Float[np.ndarray, "N S"], ends: Int64[np.ndarray, " P"]) -> Float[np.ndarray, "P S"]:
+    """Sums of the first rows, down to each of the increasing `ends`."""
+    cuts = np.unique(np.concatenate([[0], ends, [len(rows)]]))
+    sums = np.add.reduceat(rows, cuts[:-1], axis=0)
+    totals = np.concatenate([np.zeros((1, rows.shape[1])), np.cumsum(sums, axis=0)])
+    return totals[np.searchsorted(cuts, ends)]

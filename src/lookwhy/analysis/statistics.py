@@ -215,7 +215,11 @@ def detectable(estimate: Estimate, power: float = 0.8, level: float = 0.05) -> f
     return float(quantiles.sum()) * standard_error(estimate)
 
 
-def questions_for(estimate: Estimate, difference: float) -> float:
+DIFFERENCE = 0.01
+"""Difference for which the number of questions is given."""
+
+
+def questions_for(estimate: Estimate, difference: float = DIFFERENCE) -> float:
     """Number of values, in clusters of the same sizes, with which a difference would be `detectable`."""
     return float(np.ceil(estimate.n * (detectable(estimate) / difference) ** 2))
 

@@ -20,9 +20,11 @@ from lookwhy.api.arguments import PATH, TEXT, check
 from lookwhy.errors import LookwhyError
 from lookwhy.files import sha256_file
 from lookwhy.models.answering import Answers
+from lookwhy.reporting import sanity
 from lookwhy.reporting.cautions import cautions
 from lookwhy.reporting.figures import catalogue
 from lookwhy.reporting.figures.explanation import explanation_figure, write_explanation
+from lookwhy.reporting.stored_card import stored_card
 from lookwhy.towers.recipe import Picture, rgb_of
 from lookwhy.types import AnalysisResult
 
@@ -49,12 +51,14 @@ class LoadedModel:
         explainer: model and methods; several threads may call it.
         checkpoint: file of the model, or the SPEC of a foreign one.
         origin: checkpoint, plan and versions in plain types, to be written into files with explanations.
+        card: sanity card of a stored analysis of this checkpoint (`stored_card`); without scalars if none is.
     """
 
     def __init__(self, explainer: Explainer, checkpoint: str | Path) -> None:
         self.explainer, self.checkpoint = explainer, checkpoint
         run, name = explainer.run, str(checkpoint)
         is_file = isinstance(checkpoint, Path)
+        self.card = stored_card(run, explainer.plan) if is_file else AnalysisResult({})
         self.origin: dict[str, Any] = {
             "lookwhy": __version__,
             "checkpoint": name,
@@ -97,7 +101,7 @@ class LoadedModel:
             raise LookwhyError(f"expected a question in plain text, found {question!r:.60}; ask something")
         picture = self.look(image)
         explanation = self.explainer.explain(picture.view, question)
-        return Why(explanation, picture.rgb, self.origin | {"image": picture.path})
+        return Why(explanation, picture.rgb, self.origin | {"image": picture.path}, self.card)
 
 
 def _sha256(texts: list[str]) -> str:
@@ -112,11 +116,13 @@ class Why:
         explanation: all numbers, in plain types.
         image: the picture asked about.
         origin: checkpoint, plan and image that it comes from, in plain types.
+        card: sanity card of the model, without scalars if no analysis of its checkpoint has one.
     """
 
     explanation: Explanation
     image: Image.Image
     origin: dict[str, Any]
+    card: AnalysisResult = field(default_factory=lambda: AnalysisResult({}))
 
     @property
     def answer(self) -> str:
@@ -146,6 +152,11 @@ class Why:
         """Notes for the reader, such as which words the model does not know."""
         return (*self.explanation.notes, *self._data_notes)
 
+    @property
+    def sanity(self) -> list[str]:
+        """A line about each method: how much its maps notice the trained head; empty without a card."""
+        return sanity.lines(self.card)
+
     def save(self, path: str | Path) -> Path:
         """Write the explanation: .png, .svg or .pdf as a picture, .json as numbers.
 
@@ -153,11 +164,11 @@ class Why:
             LookwhyError: the ending is another one, or the file cannot be written.
         """
         check("path", path, PATH)
-        return write_explanation(Path(path), self.explanation, self.image, self.origin)
+        return write_explanation(Path(path), self.explanation, self.image, self.origin, self.card)
 
     def figure(self) -> Figure:
         """The picture as a matplotlib figure."""
-        return explanation_figure(self.explanation, np.asarray(self.image), self._data_notes)
+        return explanation_figure(self.explanation, np.asarray(self.image), self._data_notes, self.card)
 
     @property
     def _data_notes(self) -> list[str]:

@@ -191,6 +191,8 @@ def _explain(
     tell_device(device, chosen)
     for answer in why.answers:
         print(printable(f"{100 * answer.probability:5.1f}%  {answer.text}"))
+    for line in why.sanity:
+        print(printable(line))
     for note in why.explanation.notes:
         print(printable(note), file=sys.stderr)
     print(printable(f"{'picture' if out.suffix.lower() in PICTURES else 'numbers'}  {out}"))

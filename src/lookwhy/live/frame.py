@@ -11,10 +11,11 @@ from lookwhy.analysis.explain import Explainer
 from lookwhy.data.prepro import read_prepro
 from lookwhy.errors import LookwhyError
 from lookwhy.live.uploads import MAX_BYTES
-from lookwhy.reporting import style
-from lookwhy.reporting.page.numbers import named
+from lookwhy.reporting import sanity, style
+from lookwhy.reporting.page.numbers import light_of, named
 from lookwhy.reporting.page.parts import FOLDER as SHARED
 from lookwhy.reporting.page.parts import document
+from lookwhy.reporting.stored_card import lights, stored_card
 
 OWN = Path(__file__).parent / "page"
 FILES = (
@@ -64,12 +65,14 @@ def find_examples(explainer: Explainer) -> list[Example]:
 def live_page(explainer: Explainer, examples: list[Example]) -> str:
     """Return the page as one HTML document that loads nothing but the examples' images."""
     run, plan = explainer.run, explainer.plan
+    card = stored_card(run, plan)
     content = {
         "runs": [],
         "names": {
             "imageMethods": named([method.name for method in plan.image_methods]),
             "wordMethods": named([method.name for method in plan.question_methods]),
         },
+        "lights": {name: light_of(light) for name, light in lights(card).items()},
         "grid": plan.grid,
         "patch": [round(value) for value in explainer.patch_rgb],
         "maxBytes": MAX_BYTES,
@@ -87,6 +90,6 @@ def live_page(explainer: Explainer, examples: list[Example]) -> str:
         content,
         title="Ask your own question",
         about=about,
-        notes=[str(run.data.get("note") or "")],
+        notes=[str(run.data.get("note") or ""), *sanity.lines(card)],
         allowed="img-src 'self' data:; connect-src 'self'",
     )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 from lookwhy.analysis.failure import EXCLUDED
-from lookwhy.analysis.part_of_speech import LEVEL
+from lookwhy.analysis.part_of_speech import FEWEST_WORDS, LEVEL
 from lookwhy.analysis.statistics import FEWEST_IMAGES
 from lookwhy.reporting import reading, style
+from lookwhy.reporting.slices import FEW
 from lookwhy.types import AnalysisResult
 
 PAPER = {
@@ -122,16 +125,30 @@ def words_note(result: AnalysisResult) -> str:
         )
     if any(row.p_value is not None for row in measured):
         parts.append(
-            f"{MARK}: on at least {FEWEST_IMAGES} images, both the interval and a permutation within "
-            f"questions exclude chance (p at most {LEVEL:g}; all questions of an image move together; "
-            "uncorrected)."
+            f"{MARK}: on at least {FEWEST_IMAGES} images and {FEWEST_WORDS} words, both the interval and a "
+            f"permutation within questions exclude chance (p at most {LEVEL:g}; all questions of an image "
+            "move together; uncorrected)."
         )
     else:
-        parts.append("Nothing is marked: an analysis of an earlier version has no test.")
+        parts.append("No star: an analysis of an earlier version has no test.")
+    parts.append(few_words(result))
     if marks is not None:
         parts.append(f"Punctuation marks {'count as words' if marks else 'are left out'}.")
     tagger = result.manifest.get("tagger") or "an unknown tagger"
-    return " ".join([*parts, f"Tagged by {tagger}.", *filter(None, [few_images(result)])])
+    return " ".join(filter(None, [*parts, f"Tagged by {tagger}.", few_images(result)]))
+
+
+def few_words(result: AnalysisResult) -> str:
+    """Legend of the dagger of parts of speech, and how many questions would do; empty if none has it."""
+    counts, questions = reading.few_words(result), len(reading.questions(result))
+    if not counts:
+        return ""
+    needed = [
+        f"{style.in_words(group).lower()} {count}"
+        + (f" (about {ceil(questions * FEWEST_WORDS / count):,} questions would do)" if questions else "")
+        for group, count in counts.items()
+    ]
+    return f"{FEW}: fewer than {FEWEST_WORDS} words, too few to rely on: {', '.join(needed)}."
 
 
 def table_title(result: AnalysisResult) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lookwhy import keys
-from lookwhy.analysis.part_of_speech import LEVEL
+from lookwhy.analysis.part_of_speech import FEWEST_WORDS, LEVEL
 from lookwhy.analysis.statistics import FEWEST_IMAGES
 from lookwhy.reporting.style import BASELINES
 from lookwhy.types import AnalysisResult, Curve, Domain
@@ -66,15 +66,39 @@ def has_few_images(result: AnalysisResult, key: str = "") -> bool:
 def differs_from_chance(row: keys.Row) -> bool:
     """Whether P(most important | part of speech) gets a star.
 
-    It does if both its test and its interval exclude chance, on at least `FEWEST_IMAGES` images; never in
-    analyses of earlier versions, which have no test.
+    It does if both its test and its interval exclude chance, on at least `FEWEST_IMAGES` images and
+    `FEWEST_WORDS` words; never in analyses of earlier versions, which have no test.
     """
+    if has_few_words(row):
+        return False
     values = (row.p_value, row.images, row.ci_low, row.ci_high, row.expected)
     known = [value for value in values if value is not None]
     if len(known) < len(values):
         return False
     p_value, images, low, high, chance = known
     return p_value <= LEVEL and images >= FEWEST_IMAGES and not low <= chance <= high
+
+
+def has_few_words(row: keys.Row) -> bool:
+    """Whether fewer than `FEWEST_WORDS` words are behind P(most important | part of speech).
+
+    Example:
+        >>> has_few_words(keys.Row("question", value=0.5, n=4.0)), has_few_words(keys.Row("question"))
+        (True, False)
+    """
+    return row.n is not None and row.n < FEWEST_WORDS
+
+
+def few_words(result: AnalysisResult) -> dict[str, int]:
+    """Number of words of each part of speech that has too few of them, in the order of `groups`.
+
+    It is the largest number of all methods.
+    """
+    found: dict[str, int] = {}
+    for row in words(result):
+        if has_few_words(row) and row.n is not None:
+            found[row.group] = max(found.get(row.group, 0), int(row.n))
+    return {group: found[group] for group in groups(result) if group in found}
 
 
 def groups(result: AnalysisResult) -> list[str]:

@@ -120,6 +120,20 @@ def light(result: AnalysisResult, name: str) -> Light | None:
     return LIGHTS["barely" if value >= BARELY else "partly" if value >= PARTLY else "clearly"]
 
 
+def by_light(result: AnalysisResult) -> list[str]:
+    """The methods of each light in words: "● barely notices the trained head: Occlusion"."""
+    named: dict[Light, list[str]] = {one: [] for one in LIGHTS.values()}
+    for name in methods(result):
+        if found := light(result, name):
+            named[found].append(method_of(name))
+    return [f"{one.sign} {one.words}: {', '.join(names)}" for one, names in named.items() if names]
+
+
+def lines(result: AnalysisResult) -> list[str]:
+    """One line of plain language about each method with a light, see `line`."""
+    return [found for name in methods(result) if (found := line(result, name))]
+
+
 def line(result: AnalysisResult, name: str) -> str:
     """One line of plain language about a method with a light."""
     found, get = light(result, name), result.summary.get

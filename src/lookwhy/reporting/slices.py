@@ -1,9 +1,12 @@
-"""Slices of an analysis for the terminal and the page: their names, and the mark of few questions."""
+"""Slices of an analysis for the terminal and the page: their names, and the mark of values from too few."""
 
 from __future__ import annotations
 
 FEW = "†"
-"""Mark of a value that fewer than `lookwhy.analysis.slices.FEWEST_QUESTIONS` questions are behind."""
+"""Mark of a value that too few questions, or words of a part of speech, are behind.
+
+See `lookwhy.analysis.slices.FEWEST_QUESTIONS` and `lookwhy.analysis.part_of_speech.FEWEST_WORDS`.
+"""
 WAYS = {
     "answer_type": "Answer type",
     "question_type": "Question type",

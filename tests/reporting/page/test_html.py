@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import math
 import os
 import re
 from html.parser import HTMLParser
@@ -13,6 +14,7 @@ from made_measures import CHANCE, FAITHFUL, HUMAN, add_measures
 from made_results import FEATURE_SETS, make_result, make_run, picture
 from made_selective import add_selective
 from PIL import Image
+from scipy.stats import sem, t
 
 from lookwhy import store
 from lookwhy.analysis.paired import Comparison, between_analyses
@@ -78,7 +80,7 @@ def test_every_scalar_that_a_chart_shows_is_the_stored_one(usual_page):
     values = [summary[f"image/occlusion/rank_correlation{end}"] for end in ("", "/ci_low", "/ci_high")]
     assert shown["measures"]["rank_correlation"]["occlusion"][2] == pytest.approx([2, *values], abs=1e-4)
     assert shown["levels"]["rank_correlation"] == {"random": 0.0007, "centre_prior": 0.41, "human": 0.83}
-    assert shown["words"]["1"]["noun"]["word_drop"] == [0.12, 0.08, 0.16, 0.12, 0.1, 400.0, False]
+    assert shown["words"]["1"]["noun"]["word_drop"] == [0.12, 0.08, 0.16, 0.12, 0.1, 400.0, False, False]
     counted = shown["counts"]["answer_type"]["yes/no"]
     assert (shown["accuracy"]["2"]["answer_type/number"], counted) == (0.55, 3)
     assert shown["failure"]["0"]["flips"]["auroc"] == [0.74, None, None, None]
@@ -262,6 +264,12 @@ def test_paired_differences_are_shown_with_what_was_left_out(tmp_path, image_fol
     row = re.search(r'<tr role="row"><th[^>]*>VQA accuracy</th>(.*?)</tr>', page).group(1)
     assert "<strong>+0.364</strong>" in row, "4 of the first 11 questions became right"
     assert "p = 0.038" in row
+    # By SciPy: four differences of 1 and seven of 0, on as many images.
+    error = sem([1] * 4 + [0] * 7)
+    could_show = (t.ppf(0.975, 10) + t.ppf(0.8, 10)) * error
+    needed = math.ceil(11 * (could_show / 0.01) ** 2)
+    assert f'data-head="Could show"><span>{could_show:.3f}<small>{needed:,} for 0.01</small>' in row
+    assert page.count("Could show: smallest difference") == 1
     row = re.search(r"Rank correlation ρ, Occlusion</th>(.*?)</tr>", page).group(1)
     assert ("0.000" in row, "<strong>" in row) == (True, False)
     assert "10<small>1 undefined, 1 unmatched</small>" in row

@@ -39,6 +39,9 @@ def moving(result):
         maps.values = maps.values.roll(epoch, dims=-1)
     result.summary["question/word_drop/most_important/noun"] = 0.1 + 0.2 * max(epoch, 0)
     result.summary["accuracy/answer_type/number"] = 0.2 + 0.3 * max(epoch, 0)
+    result.summary |= {
+        f"question/{one}/most_important/preposition/n": 7.0 for one in ("gradient", "word_drop")
+    }
 
 
 @pytest.fixture(scope="module")
@@ -264,6 +267,9 @@ def test_bars_follow_their_slider(page):
     # Only where test and interval exclude chance is a star: determiners, 3% with an interval up to 7%.
     determiner = page.locator("#words .bars li", has_text="Determiner").locator(".value").all_inner_texts()
     assert determiner == ["4%*", "3%*"]
+    preposition = page.locator("#words .bars li", has_text="Preposition").locator(".value").all_inner_texts()
+    assert preposition == ["6%†", "5%†"], "fewer than 30 words"
+    assert "†: fewer than 30 words" in page.inner_text("#words .note")
     wide = noun.locator(".bar").bounding_box()["width"]
     page.focus("#words-epoch")
     page.keyboard.press("Home")

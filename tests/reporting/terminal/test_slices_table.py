@@ -47,6 +47,17 @@ def test_a_row_has_the_number_of_questions_the_accuracy_and_both_agreements_of_e
     numbers = [float(one.strip("*†")) for one in shown[3:7]]
     assert numbers == pytest.approx(methods, abs=0.0051)
     assert shown[-2:] == ["*.40", "–"], "the centre prior, last"
+    # The intervals of the accuracy and of both agreements stand below.
+    keys = [
+        "accuracy/overall",
+        *(f"image/{one}/rank_correlation" for one in ("guided_backprop", "occlusion")),
+    ]
+    lines = text.splitlines()
+    below = lines[next(at for at, one in enumerate(lines) if one.strip().startswith("other")) + 1].split()
+    ends = [[found[f"{start}/{key}/{end}"] for end in ("ci_low", "ci_high")] for key in keys]
+    assert [[float(one) for one in cell.split("–")] for cell in below[:3]] == [
+        pytest.approx(pair, abs=0.0051) for pair in ends
+    ]
     assert line(text, "right")[1] == str(sum(row % 3 > 0 for row in range(120)))
     ways = ("Answer type", "Question type", "Right or wrong", "Confidence of the", "Size of the")
     assert all(way in text for way in ways)

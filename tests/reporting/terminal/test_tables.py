@@ -104,12 +104,28 @@ def test_intervals_that_exclude_nothing_or_chance_are_marked_in_the_text(result)
     )
 
 
+def test_a_part_of_speech_with_few_words_has_a_dagger_no_star_and_the_number_of_questions_that_would_do(
+    result,
+):
+    assert "fewer than 30 words" not in printed(result)
+    assert row(printed(result), "Determiner")[1] == "*3.6%"
+    result.summary |= {
+        f"question/{one}/most_important/determiner/n": 4.0 for one in ("gradient", "word_drop")
+    }
+    text = printed(result)
+    assert (row(text, "Determiner")[1], row(text, "Determiner")[3]) == ("3.6%†", "3.0%†")
+    assert "†" not in "".join(row(text, "Noun"))
+    # 12 questions have 4 determiners, so 90 would have 30.
+    line = "†: fewer than 30 words, too few to rely on: determiner 4 (about 90 questions would do)."
+    assert line in " ".join(text.split())
+
+
 def test_an_analysis_of_an_earlier_version_counts_its_images_in_the_records_and_has_no_stars_of_words(result):
     new = ("/images", "/p_value", "/expected_by_place")
     result.summary = {key: value for key, value in result.summary.items() if not key.endswith(new)}
     text = printed(result)
     assert row(text, "Noun") == ["Noun", "14.4%", "12.0%", "12.0%", "400"]
-    assert "Nothing is marked: an analysis of an earlier version has no test." in " ".join(text.split())
+    assert "No star: an analysis of an earlier version has no test." in " ".join(text.split())
     assert "Only 6 images" in text
     assert row(text, "Occlusion")[1] == "0.270"
 

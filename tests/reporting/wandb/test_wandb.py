@@ -251,6 +251,18 @@ def test_long_curves_and_lists_of_images_are_thinned_to_what_wandb_shows(monkeyp
     assert [table.data[0][2:4], table.data[-1][2:4]] == [[0.0, 0.0], [1.0, 1.0]], "the ends are kept"
 
 
+def test_the_caption_of_an_example_has_the_lights_of_the_sanity_card(image_folder):
+    result = make_result()
+    pictures = {f"example_{i}": image_folder / "0.png" for i in range(100, 104)}
+    before = media.example_images(result, pictures, 0)[0]._caption
+    values = {"image/guided_backprop": 0.83, "image/occlusion": 0.9, "question/gradient": 0.1}
+    result.summary |= {f"{name}/sanity/head/spearman_magnitude": one for name, one in values.items()}
+    assert media.example_images(result, pictures, 0)[0]._caption == (
+        f"{before} · sanity card: ● barely notices the trained head: Guided backpropagation, Occlusion; "
+        "○ changes with the trained head: Gradient (words)"
+    )
+
+
 def test_deletion_and_insertion_are_charts_with_a_line_a_method_and_run_beside_those_of_failures():
     result = make_result()
     add_measures(result)
@@ -270,6 +282,17 @@ def test_deletion_and_insertion_are_charts_with_a_line_a_method_and_run_beside_t
     words = found["curves/words_insertion"].table
     assert {row[2] for row in words.data} == {"Gradient", "Word drop", "Random"}
     assert words.columns[4:] == ["share of the words shown", "probability of the answer"]
+
+
+def test_a_part_of_speech_with_few_words_says_so_in_its_name_and_the_title_of_its_chart_stays():
+    result = make_result()
+    before = media.charts(result, "first", 1)["most_important_words/gradient"]
+    result.summary["question/gradient/most_important/verb/n"] = 12.0
+    after = media.charts(result, "first", 1)["most_important_words/gradient"]
+    names = [[row[2] for row in one.table.data] for one in (before, after)]
+    changed = [pair for pair in zip(*names, strict=True) if pair[0] != pair[1]]
+    assert changed == [("Verb", "Verb (fewer than 30 words)")]
+    assert before.spec.string_fields == after.spec.string_fields
 
 
 def test_the_same_analysis_is_logged_once_by_any_number_of_runs(tmp_path):

@@ -56,7 +56,7 @@ class Panels {
     const alone = { name: "Image", map: null, note: "" };
     this.shown = [alone, ...maps.map(({ method, signed, flips, values }) => {
       const note = known(flips) ? `cells that flip the answer: ${flips}; ` : "";
-      return { name: names.imageMethods[method].name, map: heatMap(signed, values.flat()), note };
+      return { name: names.imageMethods[method].name, map: heatMap(signed, values.flat()), note, light: report.lights[`image/${method}`] };
     })];
     this.place.replaceChildren(...this.shown.map((one, at) => this.figure(one, at)));
   }
@@ -71,7 +71,7 @@ class Panels {
     };
     one.stage = make("div", { class: "stage", ...listeners, ...keys }, one.canvas, one.mark);
     const note = one.map ? make("small", {}, one.note + mapNote(one.map)) : null;
-    return make("figure", {}, make("figcaption", {}, one.name), one.stage, one.map ? scaleKey(one.map.signed, "least") : null, note);
+    return make("figure", {}, make("figcaption", {}, lightSign(one.light), one.name), one.stage, one.map ? scaleKey(one.map.signed, "least") : null, note);
   }
 
   draw(opacity, painted) {
@@ -155,8 +155,8 @@ function wordRows(place, { words, word_importances: methods }, toggle) {
       title: strange && "not among the words that the model knows", click: () => toggle(at),
     }, word);
   };
-  const line = (name, map) => wordLine(name, map, words.map(({ word }) => word), button);
+  const line = (name, map, light) => wordLine(name, map, words.map(({ word }) => word), button, lightSign(light));
   const lines = methods.map(({ method, signed, words: values }) => (
-    line(names.wordMethods[method].name, heatMap(signed, values.map(({ importance }) => importance)))));
+    line(names.wordMethods[method].name, heatMap(signed, values.map(({ importance }) => importance)), report.lights[`question/${method}`])));
   place.replaceChildren(...(lines.length ? lines : [line("The words", null)]));
 }

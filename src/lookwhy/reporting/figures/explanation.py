@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,11 @@ from PIL import Image
 from lookwhy.analysis.explanation import Explanation, Importance
 from lookwhy.errors import LookwhyError
 from lookwhy.files import atomic_path, writing
+from lookwhy.reporting import stored_card
 from lookwhy.reporting.figures.chart import save_figure
 from lookwhy.reporting.figures.strips import explanation_figure
+from lookwhy.reporting.sanity import Light
+from lookwhy.types import AnalysisResult
 
 Json = dict[str, Any]
 PICTURES, NUMBERS = (".png", ".svg", ".pdf"), ".json"
@@ -35,7 +38,9 @@ def check_ending(path: Path) -> None:
         )
 
 
-def write_explanation(path: Path, explanation: Explanation, image: Image.Image, origin: Json) -> Path:
+def write_explanation(
+    path: Path, explanation: Explanation, image: Image.Image, origin: Json, card: AnalysisResult | None = None
+) -> Path:
     """Write an explanation atomically, in the format of the file's ending.
 
     Args:
@@ -44,6 +49,7 @@ def write_explanation(path: Path, explanation: Explanation, image: Image.Image, 
         image: the picture asked about, of any size.
         origin: origin of the explanation in plain types. Its keys come first in a JSON file; a picture shows
             only its "note".
+        card: the model's sanity card, whose lights stand beside the maps; None without one.
 
     Raises:
         LookwhyError: the ending is unknown, or the file cannot be written.
@@ -52,18 +58,20 @@ def write_explanation(path: Path, explanation: Explanation, image: Image.Image, 
     with writing("a file that can be written", path, "name another file"):
         if path.suffix.lower() in PICTURES:
             notes = [str(origin["note"])] if origin.get("note") else []
-            return save_figure(explanation_figure(explanation, np.asarray(image), notes), path)
-        text = json.dumps(as_json(explanation, origin), ensure_ascii=False, allow_nan=False, indent=1)
+            return save_figure(explanation_figure(explanation, np.asarray(image), notes, card), path)
+        text = json.dumps(as_json(explanation, origin, card), ensure_ascii=False, allow_nan=False, indent=1)
         with atomic_path(path) as partial:
             partial.write_text(text + "\n", encoding="utf-8")
     return path
 
 
-def as_json(explanation: Explanation, origin: Json) -> Json:
+def as_json(explanation: Explanation, origin: Json, card: AnalysisResult | None = None) -> Json:
     """Turn an explanation into JSON types; undefined values become null.
 
     A map is a list of the rows of the grid, from the top. The importance of a word is stored with the word.
+    A method with a light on the sanity `card` has its words as "sanity".
     """
+    lights = stored_card.lights(card) if card else {}
     return {
         "schema_version": SCHEMA_VERSION,
         **origin,
@@ -73,9 +81,11 @@ def as_json(explanation: Explanation, origin: Json) -> Json:
         "answers": [
             {"answer": one.text, "probability": number(one.probability)} for one in explanation.answers
         ],
-        "image_maps": [_about(one) | {"values": nested(one.values)} for one in explanation.of("image")],
+        "image_maps": [
+            _about(one, lights) | {"values": nested(one.values)} for one in explanation.of("image")
+        ],
         "word_importances": [
-            _about(one) | {"words": _by_word(explanation, "importance", nested(one.values))}
+            _about(one, lights) | {"words": _by_word(explanation, "importance", nested(one.values))}
             for one in explanation.of("question")
         ],
         "notes": list(explanation.notes),
@@ -96,5 +106,7 @@ def _by_word(explanation: Explanation, name: str, values: Sequence[Any]) -> list
     return [{"word": word, name: value} for word, value in zip(explanation.words, values, strict=True)]
 
 
-def _about(one: Importance) -> Json:
-    return {"method": one.method, "signed": one.signed, "target": one.target, "flips": one.flips}
+def _about(one: Importance, lights: Mapping[str, Light]) -> Json:
+    light = lights.get(f"{one.domain}/{one.method}")
+    about = {"method": one.method, "signed": one.signed, "target": one.target, "flips": one.flips}
+    return about | ({"sanity": light.words} if light else {})

@@ -63,24 +63,26 @@ def example_strip(
     for one in (one for one in maps if one.domain == "question"):
         name = _name(result, "question", one.method)
         _words(sheet, name, rows[0]["words"] or [], one.values[place].numpy(), one.signed)
-    if sanity.methods(result):
-        key = "; ".join(f"{one.sign} {one.words}" for one in sanity.LIGHTS.values())
-        sheet.text(f"Sanity card: {key}.", style.SMALL, style.MUTED)
+    _light_key(sheet, result)
     sheet.text(str(result.manifest.get("data_note") or ""), style.SMALL, style.MUTED)
     return sheet.figure()
 
 
 def explanation_figure(
-    explanation: Explanation, image: UInt8[np.ndarray, "H W 3"], notes: Sequence[str] = ()
+    explanation: Explanation,
+    image: UInt8[np.ndarray, "H W 3"],
+    notes: Sequence[str] = (),
+    card: AnalysisResult | None = None,
 ) -> Figure:
     """Draw one explanation: the answer, where the model looked, and which words counted.
 
     The image is the picture asked about, RGB 0-255, of any size; `notes` follow the explanation's own notes.
+    The lights of a sanity `card` stand before the names of its methods.
     """
-    picture, answers = _fit(image), explanation.answers
+    picture, answers, card = _fit(image), explanation.answers, card or AnalysisResult({})
     panels = [Panel("Image", lambda axes: _show(axes, picture))]
     panels += [
-        _map_panel(style.method_name(one.method), "", one.values, picture, one.signed)
+        _map_panel(_name(card, "image", one.method), "", one.values, picture, one.signed)
         for one in explanation.of("image")
     ]
     sheet = Sheet(_wide_enough(panels))
@@ -97,7 +99,8 @@ def explanation_figure(
     sheet.panels([bars], 0.3 * max(len(answers), 1))
     sheet.space(0.06)
     for one in explanation.of("question"):
-        _words(sheet, style.method_name(one.method), explanation.words, one.values, one.signed)
+        _words(sheet, _name(card, "question", one.method), explanation.words, one.values, one.signed)
+    _light_key(sheet, card)
     for note in (*explanation.notes, *notes):
         sheet.text(note, style.SMALL, style.MUTED)
     return sheet.figure()
@@ -167,6 +170,13 @@ def _name(result: AnalysisResult, domain: str, method: str) -> str:
     """Name of a method, after the light of its sanity card if there is one."""
     light = sanity.light(result, f"{domain}/{method}")
     return f"{light.sign} {style.method_name(method)}" if light else style.method_name(method)
+
+
+def _light_key(sheet: Sheet, result: AnalysisResult) -> None:
+    """Write the meaning of the lights, if there is a sanity card."""
+    if sanity.methods(result):
+        key = "; ".join(f"{one.sign} {one.words}" for one in sanity.LIGHTS.values())
+        sheet.text(f"Sanity card: {key}.", style.SMALL, style.MUTED)
 
 
 def _words(sheet: Sheet, name: str, words: Sequence[str], values: Any, signed: bool) -> None:

@@ -170,6 +170,12 @@ function mapNote(map) {
   return map.peak ? `largest value ${peak}${some}` : `zero everywhere${some}`;
 }
 
+/** The sign of the sanity card for a method: how much its maps notice the trained head. */
+function lightSign(light) {
+  if (!light) return "";
+  return make("span", { class: "light", role: "img", title: light.words, "aria-label": light.words, style: { color: light.colour } }, `${light.sign} `);
+}
+
 /**
  * A line of words: a method's name and scale, and each word with its value; the most important is framed.
  * @param {HeatMap|null} map null: the words have no values

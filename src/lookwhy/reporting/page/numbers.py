@@ -152,9 +152,13 @@ def _lights(epochs: dict[int, AnalysisResult]) -> Json:
     for _, result in sorted(epochs.items()):
         for name in sanity.methods(result):
             if light := sanity.light(result, name):
-                colour = style.light_dark(light.colour)
-                found[name] = {"sign": light.sign, "colour": colour, "words": light.words}
+                found[name] = light_of(light)
     return found
+
+
+def light_of(light: sanity.Light) -> Json:
+    """A light of the sanity card: its sign, its colour for CSS and its words."""
+    return {"sign": light.sign, "colour": style.light_dark(light.colour), "words": light.words}
 
 
 def _levels(result: AnalysisResult) -> Json:
@@ -186,7 +190,10 @@ def _with_interval(row: Row) -> list[float | None]:
 
 
 def _words(result: AnalysisResult) -> Json:
-    """By group and question method: value, interval, values by chance and place, words, whether marked."""
+    """By group and question method: value, interval, values by chance and place, words, and two marks.
+
+    The marks are the star, and the dagger of few words.
+    """
     found: Json = {group: {} for group in reading.groups(result)}
     for row in reading.words(result):
         found[row.group][row.method] = [
@@ -195,6 +202,7 @@ def _words(result: AnalysisResult) -> Json:
             short(row.expected_by_place),
             row.n,
             reading.differs_from_chance(row),
+            reading.has_few_words(row),
         ]
     return found
 

@@ -33,8 +33,8 @@ function wordsSection() {
 
 /** @returns {BarRow} */
 function wordRow([group, methods]) {
-  const bars = Object.entries(methods).map(([method, [value, low, high, mark, place, , differs]]) => {
-    const text = percent(value) + (differs ? "*" : "");
+  const bars = Object.entries(methods).map(([method, [value, low, high, mark, place, , differs, few]]) => {
+    const text = percent(value) + (differs ? "*" : "") + (few ? "†" : "");
     const note = `; by chance ${percent(mark)}` + (known(place) ? `, by place ${percent(place)}` : "");
     return { name: names.wordMethods[method].name, value, low, high, mark, place, note, ...wordLook(method), text };
   });

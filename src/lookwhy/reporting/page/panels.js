@@ -59,12 +59,6 @@ function panel(name, notes, map, { question, image, epoch, opacity }, light) {
   return make("figure", {}, make("figcaption", {}, lightSign(light), name), canvas, map ? scaleKey(map.signed, "least") : null, text ? make("small", {}, text) : null);
 }
 
-/** The sign of the sanity card for a method: how much its maps notice the trained head. */
-function lightSign(light) {
-  if (!light) return "";
-  return make("span", { class: "light", role: "img", title: light.words, "aria-label": light.words, style: { color: light.colour } }, `${light.sign} `);
-}
-
 function spokenWords(run, { question, epoch }) {
   const { words, imageMethods, wordMethods } = report.examples[run];
   const maps = mapsOf(run, question)[epoch].slice(imageMethods.length);

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from lookwhy.analysis.paired import ACCURACY, CONFIDENCE, RHO, Comparison, Difference
+from lookwhy.analysis.statistics import DIFFERENCE
 from lookwhy.keys import Row
 from lookwhy.reporting import numbers, paired, sanity, style
 from lookwhy.reporting.page.parts import escape, note_line
@@ -25,6 +26,10 @@ _MEASURES = {
     "localisation/rank_accuracy": "Rank accuracy",
     "localisation/pointing_game": "Pointing game",
 }
+_COULD_SHOW = (
+    "Could show: smallest difference that as many questions could show (80% power, 5% before correction); "
+    f"and how many questions a difference of {DIFFERENCE} would take, with as many about an image."
+)
 
 
 def table_one(result: AnalysisResult, note: bool) -> str:
@@ -58,8 +63,7 @@ def sanity_table(result: AnalysisResult) -> str:
         name = f"{sign}{escape(sanity.method_of(row.name))}" if row.name != before else ""
         rows.append(_row(name, [escape(row.measure), *(_small(*cell) for cell in row.cells)], heads))
         before = row.name
-    lines = [line for name in sanity.methods(result) if (line := sanity.line(result, name))]
-    below = "".join(note_line(one) for one in (*lines, sanity.note(result)))
+    below = "".join(note_line(one) for one in (*sanity.lines(result), sanity.note(result)))
     return _table(heads, rows, sanity.TITLE) + below
 
 
@@ -92,13 +96,13 @@ def macro_table(result: AnalysisResult) -> str:
 
 def paired_table(comparisons: list[Comparison]) -> str:
     """Paired differences: one table for each comparison, one row for each difference."""
-    heads = ["Measure", "Difference", "95% interval", "Questions"]
+    heads = ["Measure", "Difference", "95% interval", "Could show", "Questions"]
     nothing, found = note_line("Nothing to compare: no question has a value on both sides."), ""
     for comparison in comparisons:
         rows = [_difference_row(difference, heads) for difference in comparison.differences]
         found += f"<h3>{escape(comparison.title)}</h3>"
         found += _table(heads, rows, comparison.title) if rows else nothing
-    return found
+    return found + (note_line(_COULD_SHOW) if "<table" in found else "")
 
 
 def tests_table(result: AnalysisResult) -> str:
@@ -145,12 +149,21 @@ def _difference_row(difference: Difference, heads: list[str]) -> str:
     cells = [
         value,
         _small(interval, _p(difference.p_holm)),
+        _could_show(difference),
         _small(str(found.n), ", ".join(f"{many} {why}" for many, why in left_out if many)),
     ]
     name, sides = _MEASURES[difference.measure], [difference.second, difference.first]
     if difference.first:
         name += ", " + " minus ".join(dict.fromkeys(style.method_name(side) for side in sides))
     return _row(escape(name), cells, heads)
+
+
+def _could_show(difference: Difference) -> str:
+    """The smallest difference that could be found, and the questions that one of 0.01 would take."""
+    smallest, needed = difference.detectable, difference.needed
+    if np.isnan(smallest):
+        return numbers.NOTHING
+    return _small(f"{smallest:.3f}", f"{needed:,.0f} for {DIFFERENCE}" if needed else "")
 
 
 def _p(value: float) -> str:

@@ -12,8 +12,7 @@ from lookwhy.types import AnalysisResult
 
 def sanity_table(result: AnalysisResult) -> Table:
     """Similarity of each method's maps with those of random models; no row without a card."""
-    lines = [line for name in sanity.methods(result) if (line := sanity.line(result, name))]
-    table = new_table(sanity.TITLE, "\n".join([*lines, sanity.note(result)]))
+    table = new_table(sanity.TITLE, "\n".join([*sanity.lines(result), sanity.note(result)]))
     table.padding = (0, 0, 0, 0)
     table.add_column("\nMethod", min_width=15, max_width=19)
     table.add_column("\nMeasure", min_width=13, max_width=15)

@@ -63,11 +63,12 @@ def _table(found: Sequence[Slice], methods: Sequence[str], left_out: int, has_no
         accuracy = one.estimates.get(ACCURACY)
         cells = [
             Text(f"{one.questions}{FEW if one.questions < FEWEST_QUESTIONS else ''}"),
-            Text(NOTHING if accuracy is None else f"{accuracy.mean:.1%}"),
+            Text(NOTHING) if accuracy is None else _with_interval(Text(f"{accuracy.mean:.1%}"), accuracy),
         ]
         for method in methods:
             keys = [f"image/{method}/{measure}" for measure in _MEASURES]
-            cells.append(Text(" ").join(_cell(one, one.estimates.get(key)) for key in keys))
+            values = Text(" ").join(_cell(one, one.estimates.get(key)) for key in keys)
+            cells.append(_with_interval(values, one.estimates.get(keys[0])))
         table.add_row(Text(f" {one.value}"), *cells)
     return table
 
@@ -84,6 +85,13 @@ def _cell(one: Slice, estimate: Estimate | None) -> Text:
     return text
 
 
+def _with_interval(text: Text, estimate: Estimate | None) -> Text:
+    """The text with a 95% interval below it, if there is one."""
+    if estimate is None or estimate.clusters < 2:
+        return text
+    return text.append(f"\n{short(estimate.ci_low)}–{short(estimate.ci_high)}", style=QUIET)
+
+
 def _note(methods: Sequence[str], left_out: int) -> str:
     parts = [f"n: questions of the slice. {FEW}: fewer than {FEWEST_QUESTIONS}, too few to rely on."]
     if methods:
@@ -92,6 +100,7 @@ def _note(methods: Sequence[str], left_out: int) -> str:
     if left_out:
         parts.append(f"{left_out} less frequent question types are not shown.")
     parts.append(
-        "Confidence and region: thirds of the questions. Intervals and all measures: the report page."
+        "Second line: 95% intervals of the accuracy and of the agreement. Confidence and region: thirds of "
+        "the questions. All measures with their intervals: the report page."
     )
     return " ".join(parts)

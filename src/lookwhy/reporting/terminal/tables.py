@@ -19,6 +19,7 @@ from lookwhy.keys import Row
 from lookwhy.reporting import numbers, reading, style
 from lookwhy.reporting.cautions import TITLE, cautions
 from lookwhy.reporting.numbers import NOTHING, number
+from lookwhy.reporting.slices import FEW
 from lookwhy.reporting.terminal.believe import believe_tables, words_faithfulness_table
 from lookwhy.reporting.terminal.cells import BEST, CAUTION, MARK, QUIET, WIDE, best, mark, new_table, star
 from lookwhy.reporting.terminal.modality import modality_table
@@ -118,7 +119,7 @@ def words_table(result: AnalysisResult) -> Table:
         for row in rows:
             is_marked = reading.differs_from_chance(row)
             mark = star((row.value or 0.0) > (row.expected or 0.0)) if is_marked else Text()
-            cells.append(mark.append(_share(row.value)))
+            cells.append(mark.append(_share(row.value)).append(FEW if reading.has_few_words(row) else ""))
             cells += [Text(_share(row.expected_by_place), style=QUIET)] * has_place
         first = next(row for row in rows if row.value is not None)
         count = NOTHING if first.n is None else f"{first.n:.0f}"

@@ -15,8 +15,9 @@ import wandb
 from PIL import Image
 from wandb.plot import CustomChart
 
+from lookwhy.analysis.part_of_speech import FEWEST_WORDS
 from lookwhy.keys import parse
-from lookwhy.reporting import measures, reading, style
+from lookwhy.reporting import measures, reading, sanity, style
 from lookwhy.reporting.figures import catalogue
 from lookwhy.types import AnalysisResult
 
@@ -126,7 +127,9 @@ def _words_chart(result: AnalysisResult, method: str, run: str, epoch: int) -> C
     table = wandb.Table(columns=["run", "epoch", GROUP, SHARE, CHANCE, "words"])
     rows = {row.group: row for row in reading.words(result) if row.method == method}
     for row in (rows[group] for group in reading.groups(result) if group in rows):
-        table.add_data(run, epoch, style.in_words(row.group), row.value, row.expected, row.n)
+        # The mark stands in the name: charts lie over each other only if their titles are the same.
+        few = f" (fewer than {FEWEST_WORDS} words)" if reading.has_few_words(row) else ""
+        table.add_data(run, epoch, style.in_words(row.group) + few, row.value, row.expected, row.n)
     title = f"{SHARE} by part of speech, {style.method_name(method).lower()}"
     return wandb.plot.bar(table, GROUP, SHARE, title=title)
 
@@ -144,7 +147,7 @@ def example_images(result: AnalysisResult, pictures: Mapping[str, Path], epoch: 
     """Figures of the example questions, which are the same questions at every epoch."""
     records = reading.questions(result)
     found = [
-        (pictures[name], _caption(records[question], epoch, reading.compared(result)))
+        (pictures[name], _caption(records[question], epoch, result))
         for question in result.manifest.get("examples", ())
         if question in records and (name := catalogue.example_name(question)) in pictures
     ][:MOST_IMAGES]
@@ -154,7 +157,7 @@ def example_images(result: AnalysisResult, pictures: Mapping[str, Path], epoch: 
     return [wandb.Image(_framed(path, frame), caption=text) for path, text in found]
 
 
-def _caption(records: list[reading.Record], epoch: int, compared: str) -> str:
+def _caption(records: list[reading.Record], epoch: int, result: AnalysisResult) -> str:
     first = records[0]
     parts = [style.epoch_name(epoch), first["question"], f"answered {first['predicted']}"]
     if first["ground_truth"]:
@@ -163,7 +166,9 @@ def _caption(records: list[reading.Record], epoch: int, compared: str) -> str:
         f"{style.method_name(one['method'])} {one['rho']:.2f}" for one in records if reading.known(one["rho"])
     ]
     if found:
-        parts.append(f"ρ of {compared}: {', '.join(found)}")
+        parts.append(f"ρ of {reading.compared(result)}: {', '.join(found)}")
+    if lights := sanity.by_light(result):
+        parts.append(f"sanity card: {'; '.join(lights)}")
     return " · ".join(parts)
 
 
