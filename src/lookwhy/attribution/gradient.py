@@ -75,7 +75,7 @@ class PixelMethod(Attributor):
         """
         pipeline, images = self._pipeline(model), images_of(batch, self.name)
         gradients = torch.empty_like(images)
-        for part in self._parts(batch):
+        for part in self._parts(batch, pipeline.tower.has_own_backward):
             rows = torch.cat(part)
             counts = [len(of_image) for of_image in part]
             features, at_pixels = pipeline.tower.with_gradients(
@@ -87,14 +87,14 @@ class PixelMethod(Attributor):
             gradients[rows] = at_pixels(given)
         return gradients
 
-    def _parts(self, batch: VQABatch) -> list[list[Int64[Tensor, " R"]]]:
-        """Rows of the questions that go through the network together, grouped by image."""
+    def _parts(self, batch: VQABatch, is_bounded: bool) -> list[list[Int64[Tensor, " R"]]]:
+        """Rows of the questions that go through the network together, grouped by image.
+
+        On a GPU these are many if the network's own backward pass bounds its memory; autograd does not.
+        """
         parts: list[list[Int64[Tensor, " R"]]] = []
-        size = (
-            max(self.batch_size, devices.QUESTIONS_ON_GPU)
-            if devices.launches_are_dear(batch.tokens.device)
-            else self.batch_size
-        )
+        on_gpu = devices.launches_are_dear(batch.tokens.device)
+        size = max(self.batch_size, devices.QUESTIONS_ON_GPU) if on_gpu and is_bounded else self.batch_size
         for rows in (some for of_image in rows_by_image(batch) for some in of_image.split(size)):
             if not parts or sum(map(len, [*parts[-1], rows])) > size:
                 parts.append([])

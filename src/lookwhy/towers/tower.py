@@ -283,7 +283,8 @@ class Tower(nn.Module):
         forward = part("network, forwards")(backward.forward)
         if devices.launches_are_dear(images[0].device):
             # A forward pass of many images is faster than reading their files.
-            at_once = backward.images_at_once(images[0])
+            # A power of two, to which each part is filled up.
+            at_once = 1 << (backward.images_at_once(images[0]).bit_length() - 1)
             parts = [images[i : i + at_once] for i in range(0, len(images), at_once)]
             return [forward(_power_of_two(some)).first(len(some)) for some in parts]
 
@@ -309,6 +310,11 @@ class Tower(nn.Module):
             _log.warning("gradients go through autograd: %s", found.why_not)
             return None
         return found
+
+    @property
+    def has_own_backward(self) -> bool:
+        """Whether gradients go through the passes of `backward.py`, and not through autograd."""
+        return self._backward is not None
 
     @cached_property
     def _fingerprint(self) -> str:
