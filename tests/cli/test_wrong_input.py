@@ -81,7 +81,7 @@ EXPECTED = {
     "prepare download coco --root . --base-url mirror.org": "begins with http:// .. --help",
     "prepare shapes --train-scenes 0": "expected a number of at least 1, found '0' .. --help",
     "prepare shapes --sed 3": "arguments: --sed 3 (did you mean --seed?); see lookwhy prepare shapes --help",
-    "prepare features --layer fc8 --images . --out .": "invalid choice: 'fc8' .. --help",
+    "prepare features --layer fc8 --images . --out .": "the layer fc7, pool5 or pool5_mean, found 'fc8' .. choose one of them",
     "none.ckpt": "none.ckpt",
     "none.ckpt --data nowhere --grid 14": "expected --data alone, found --grid beside it",
     "{ckpt} --plan /dev/null": "expected a YAML file with a plan, found none in /dev/null .. a pipe or a device",

@@ -18,6 +18,7 @@ from torch import Tensor
 from lookwhy.attribution.base import Attributor, Needs, images_of, rows_by_image
 from lookwhy.models.pipeline import ModelParts, first_answer, parts_of, score_of
 from lookwhy.models.protocol import VQAModel
+from lookwhy.towers import devices
 from lookwhy.towers.masks import PATCH_RGB
 from lookwhy.towers.memory import AHEAD
 from lookwhy.types import Domain, Explains, ImportanceMaps, Target, VQABatch
@@ -61,7 +62,10 @@ class Occlusion(Attributor):
         # On a GPU nothing is read before the last image, so that the device does not wait for Python.
         values = images.new_zeros(len(batch), self.grid, self.grid)
         flips = torch.zeros(len(batch), dtype=torch.int64, device=images.device)
-        read, fill = parts.read(batch.tokens, batch.lengths), patch_of(parts, self.patch_rgb, images[0])
+        fill = patch_of(parts, self.patch_rgb, images[0])
+        # On a CPU a question's numbers do not depend on the other questions of the batch, to the last bit.
+        together = devices.launches_are_dear(images.device)
+        read = parts.read(batch.tokens, batch.lengths) if together else ()
         groups = rows_by_image(batch)
         on_device = torch.cat(groups).to(images.device).split([len(rows) for rows in groups])
         for number, rows in enumerate(on_device):
@@ -69,6 +73,8 @@ class Occlusion(Attributor):
                 parts.read_ahead(images[later[0]], self.grid, fill)
             clean, occluded = parts.occluded(images[groups[number][0]], self.grid, fill)
             features, asked = torch.cat([clean[None], occluded]), tuple(one[rows] for one in read)
+            if not together:
+                asked = parts.read(batch.tokens[rows], batch.lengths[rows])
             (scores,) = parts.scores_of_parts(iter([features]), asked, self.explains)
             explained, answers = score_of(scores, target[rows]), first_answer(target[rows])
             decrease = explained[:, :1] - explained[:, 1:]

@@ -20,7 +20,7 @@ from lookwhy.files import sha256_file
 from lookwhy.types import AnalysisResult
 
 PACKAGES = (
-    "torch", "torchvision", "pytorch-lightning", "torchmetrics", "numpy", "scipy", "scikit-learn", "pillow",
+    "torch", "torchvision", "pytorch-lightning", "torchmetrics", "numpy", "scipy", "pillow",
     "h5py", "nltk", "textblob",
 )  # fmt: skip
 """Packages whose versions may change a number."""
