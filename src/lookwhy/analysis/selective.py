@@ -247,7 +247,7 @@ def best_areas(outcomes: Outcomes, times: Times) -> Measures:
 def ranking_measures(order: Order, outcomes: Outcomes, times: Times, best: Measures) -> Measures:
     """Measures of the order that a score puts the questions in.
 
-    Those of `areas_of`, and by error, `_soft` and `_binary`, `coverage_at_<r>_percent_risk`, which needs at
+    These are the areas, and by error, `_soft` and `_binary`, `coverage_at_<r>_percent_risk`, which needs at
     least 100 / r questions: with fewer, a single error is above the risk.
     """
     accepted = _Ranking(order, times)

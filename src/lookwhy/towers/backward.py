@@ -27,7 +27,6 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int32
 from torch import Tensor, nn
 
@@ -44,7 +43,7 @@ from lookwhy.towers.layer_gradients import (
 )
 from lookwhy.towers.products import few_rows_product
 from lookwhy.towers.relu_rules import Rule
-from lookwhy.towers.trace import ReluPool, Trace, merged, rows
+from lookwhy.towers.trace import ReluPool, Trace, merged, rows, traced
 from lookwhy.towers.windows import flat, why_not
 from lookwhy.towers.winograd import FullConvolutions, Scratch, suits
 
@@ -81,22 +80,9 @@ class BackwardPass:
         """Features of images, and the masks for the backward pass."""
         if (found := self._by_kernels("forward", images)) is not None:
             return cast(Trace, found)
-        x, active, chosen = images, [], []
+        x, active, chosen = images, list[Tensor](), list[Tensor]()
         for layer in self._layers:
-            if isinstance(layer, ReluPool):
-                x, positive, within = layer.trace(x)
-                active.append(positive)
-                chosen.append(within)
-            elif isinstance(layer, nn.ReLU):
-                active.append(rows(x) > 0)
-                x = x.clamp(min=0)
-            elif isinstance(layer, nn.MaxPool2d):
-                x, places = F.max_pool2d(
-                    x, layer.kernel_size, layer.stride, layer.padding, layer.dilation, return_indices=True
-                )
-                chosen.append(rows(places).flatten(1, 2))
-            else:
-                x = layer(x)
+            x = traced(layer, x, active, chosen)
         return Trace(x, active, chosen)
 
     def unpack(self, packed: Mapping[str, np.ndarray], image: Float[Tensor, "3 H W"]) -> Trace:

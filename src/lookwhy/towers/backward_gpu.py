@@ -27,7 +27,7 @@ from lookwhy.towers.layer_gradients import (
 )
 from lookwhy.towers.relu_gpu import relu_pool
 from lookwhy.towers.relu_rules import Rule, deconv, guided, plain
-from lookwhy.towers.trace import ReluPool, Trace, rows
+from lookwhy.towers.trace import ReluPool, Trace, rows, traced
 from lookwhy.towers.winograd import suits
 from lookwhy.towers.winograd_gpu import GradientAtInput, Pooling, ReluRule
 
@@ -64,20 +64,8 @@ class GpuPasses:
                 number += 1
                 active.append(positive)
                 chosen += [within] * (side > 1)
-            elif isinstance(layer, ReluPool):
-                x, positive, within = layer.trace(x)
-                active.append(positive)
-                chosen.append(within)
-            elif isinstance(layer, nn.ReLU):
-                active.append(rows(x) > 0)
-                x = x.clamp(min=0)
-            elif isinstance(layer, nn.MaxPool2d):
-                x, places = F.max_pool2d(
-                    x, layer.kernel_size, layer.stride, layer.padding, layer.dilation, return_indices=True
-                )
-                chosen.append(rows(places).flatten(1, 2))
             else:
-                x = layer(x)
+                x = traced(layer, x, active, chosen)
         return Trace(x, active, chosen)
 
     def backward(

@@ -144,6 +144,25 @@ def _side_by_side(layer: nn.Module) -> int:
     return int(side[0]) if plain and side[0] == side[1] and side[0] ** 2 <= 256 else 0
 
 
+def traced(layer: nn.Module, x: Tensor, active: list[Tensor], chosen: list[Tensor]) -> Tensor:
+    """The output of a layer; its masks, if it has any, are added to those of the layers before it."""
+    if isinstance(layer, ReluPool):
+        x, positive, within = layer.trace(x)
+        active.append(positive)
+        chosen.append(within)
+    elif isinstance(layer, nn.ReLU):
+        active.append(rows(x) > 0)
+        x = x.clamp(min=0)
+    elif isinstance(layer, nn.MaxPool2d):
+        x, places = F.max_pool2d(
+            x, layer.kernel_size, layer.stride, layer.padding, layer.dilation, return_indices=True
+        )
+        chosen.append(rows(places).flatten(1, 2))
+    else:
+        x = layer(x)
+    return x
+
+
 def rows(x: Tensor) -> Tensor:
     """Maps (B, C, H, W) as contiguous (B, H, W, C); vectors unchanged."""
     return x.permute(0, 2, 3, 1).contiguous() if x.ndim == 4 else x
