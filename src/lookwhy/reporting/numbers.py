@@ -8,7 +8,6 @@ from lookwhy.analysis.failure import EXCLUDED
 from lookwhy.analysis.part_of_speech import FEWEST_WORDS, LEVEL
 from lookwhy.analysis.statistics import FEWEST_IMAGES
 from lookwhy.reporting import reading, style
-from lookwhy.reporting.slices import FEW
 from lookwhy.types import AnalysisResult
 
 PAPER = {
@@ -125,7 +124,7 @@ def words_note(result: AnalysisResult) -> str:
         )
     if any(row.p_value is not None for row in measured):
         parts.append(
-            f"{MARK}: on at least {FEWEST_IMAGES} images and {FEWEST_WORDS} words, both the interval and a "
+            f"{MARK}: on at least {FEWEST_IMAGES} images, both the interval and a "
             f"permutation within questions exclude chance (p at most {LEVEL:g}; all questions of an image "
             "move together; uncorrected)."
         )
@@ -139,7 +138,7 @@ def words_note(result: AnalysisResult) -> str:
 
 
 def few_words(result: AnalysisResult) -> str:
-    """Legend of the dagger of parts of speech, and how many questions would do; empty if none has it."""
+    """Parts of speech that are left out, and how many questions would do; empty if none is."""
     counts, questions = reading.few_words(result), len(reading.questions(result))
     if not counts:
         return ""
@@ -148,7 +147,12 @@ def few_words(result: AnalysisResult) -> str:
         + (f" (about {ceil(questions * FEWEST_WORDS / count):,} questions would do)" if questions else "")
         for group, count in counts.items()
     ]
-    return f"{FEW}: fewer than {FEWEST_WORDS} words, too few to rely on: {', '.join(needed)}."
+    return f"Left out, with fewer than {FEWEST_WORDS} words: {', '.join(needed)}."
+
+
+def no_words(result: AnalysisResult) -> str:
+    """Reason why no part of speech is shown."""
+    return few_words(result) or "No part of speech has a value in this analysis."
 
 
 def table_title(result: AnalysisResult) -> str:

@@ -12,7 +12,6 @@ import yaml
 from lookwhy.files import atomic_path
 from lookwhy.reporting import numbers, reading, selective, style
 from lookwhy.reporting.numbers import NOTHING, number
-from lookwhy.reporting.slices import FEW
 from lookwhy.store import UNTRAINED
 from lookwhy.types import AnalysisResult
 
@@ -148,8 +147,7 @@ def _figure_three(result: AnalysisResult) -> Iterable[str]:
         shares = [cell for both in cells for cell in both]
         known = next((key for key in keys if key in result.summary), keys[0])
         last = number(result, f"{known}/expected", "{:.1%}"), number(result, f"{known}/n", "{:.0f}")
-        few = FEW if group in reading.few_words(result) else ""
-        rows.append([style.in_words(group) + few, *shares, *last])
+        rows.append([style.in_words(group), *shares, *last])
     heads = [head for one in methods for head in (style.method_name(one), "by place")]
     return _table(["part of speech", *heads, "by chance", "words"], rows)
 

@@ -42,9 +42,17 @@ def compared(result: AnalysisResult) -> str:
 
 
 def words(result: AnalysisResult) -> list[keys.Row]:
-    """P(most important | part of speech) by method, where it is defined."""
+    """P(most important | part of speech) by method, where it is defined and enough words are behind it."""
+    return [row for row in _all_words(result) if not _has_few_words(row)]
+
+
+def _all_words(result: AnalysisResult) -> list[keys.Row]:
     found = (row for row in rows(result, "question") if row.measure == "most_important")
     return [row for row in found if row.value is not None]
+
+
+def _has_few_words(row: keys.Row) -> bool:
+    return row.n is not None and row.n < FEWEST_WORDS
 
 
 def counted_images(result: AnalysisResult) -> int | None:
@@ -66,11 +74,9 @@ def has_few_images(result: AnalysisResult, key: str = "") -> bool:
 def differs_from_chance(row: keys.Row) -> bool:
     """Whether P(most important | part of speech) gets a star.
 
-    It does if both its test and its interval exclude chance, on at least `FEWEST_IMAGES` images and
-    `FEWEST_WORDS` words; never in analyses of earlier versions, which have no test.
+    It does if both its test and its interval exclude chance, on at least `FEWEST_IMAGES` images; never in
+    analyses of earlier versions, which have no test.
     """
-    if has_few_words(row):
-        return False
     values = (row.p_value, row.images, row.ci_low, row.ci_high, row.expected)
     known = [value for value in values if value is not None]
     if len(known) < len(values):
@@ -79,26 +85,17 @@ def differs_from_chance(row: keys.Row) -> bool:
     return p_value <= LEVEL and images >= FEWEST_IMAGES and not low <= chance <= high
 
 
-def has_few_words(row: keys.Row) -> bool:
-    """Whether fewer than `FEWEST_WORDS` words are behind P(most important | part of speech).
-
-    Example:
-        >>> has_few_words(keys.Row("question", value=0.5, n=4.0)), has_few_words(keys.Row("question"))
-        (True, False)
-    """
-    return row.n is not None and row.n < FEWEST_WORDS
-
-
 def few_words(result: AnalysisResult) -> dict[str, int]:
-    """Number of words of each part of speech that has too few of them, in the order of `groups`.
+    """Number of words of each part of speech that is left out: fewer than `FEWEST_WORDS`.
 
-    It is the largest number of all methods.
+    It is the largest number of all methods; the part of speech with most words comes first.
     """
     found: dict[str, int] = {}
-    for row in words(result):
-        if has_few_words(row) and row.n is not None:
+    shown = {row.group for row in words(result)}
+    for row in _all_words(result):
+        if row.group not in shown and row.n is not None:
             found[row.group] = max(found.get(row.group, 0), int(row.n))
-    return {group: found[group] for group in groups(result) if group in found}
+    return dict(sorted(found.items(), key=lambda one: -one[1]))
 
 
 def groups(result: AnalysisResult) -> list[str]:

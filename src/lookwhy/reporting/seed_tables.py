@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 from lookwhy.reporting import measures, numbers, paired, reading, sanity, selective, style
 from lookwhy.reporting.selective import BOTH, Measure
-from lookwhy.reporting.slices import FEW
 from lookwhy.types import AnalysisResult
 
 PERCENT = "{:.1%}"
@@ -127,11 +126,7 @@ def _sanity(result: AnalysisResult) -> Grid:
 
 def _words(result: AnalysisResult) -> Grid:
     groups = reading.groups(result)
-    few = reading.few_words(result)
-    lines = [
-        Line(style.in_words(one) + (FEW if one in few else ""), "question/", f"/most_important/{one}")
-        for one in groups
-    ]
+    lines = [Line(style.in_words(one), "question/", f"/most_important/{one}") for one in groups]
     methods = reading.question_methods(result)
     columns = [Measure(one, style.method_name(one), PERCENT, 0.0) for one in methods]
     title = "Which words count: P(most important | part of speech)"

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 FEW = "†"
-"""Mark of a value that too few questions, or words of a part of speech, are behind.
-
-See `lookwhy.analysis.slices.FEWEST_QUESTIONS` and `lookwhy.analysis.part_of_speech.FEWEST_WORDS`.
-"""
+"""Mark of a value that too few questions are behind; see `lookwhy.analysis.slices.FEWEST_QUESTIONS`."""
 WAYS = {
     "answer_type": "Answer type",
     "question_type": "Question type",

@@ -80,7 +80,7 @@ def test_every_scalar_that_a_chart_shows_is_the_stored_one(usual_page):
     values = [summary[f"image/occlusion/rank_correlation{end}"] for end in ("", "/ci_low", "/ci_high")]
     assert shown["measures"]["rank_correlation"]["occlusion"][2] == pytest.approx([2, *values], abs=1e-4)
     assert shown["levels"]["rank_correlation"] == {"random": 0.0007, "centre_prior": 0.41, "human": 0.83}
-    assert shown["words"]["1"]["noun"]["word_drop"] == [0.12, 0.08, 0.16, 0.12, 0.1, 400.0, False, False]
+    assert shown["words"]["1"]["noun"]["word_drop"] == [0.12, 0.08, 0.16, 0.12, 0.1, 400.0, False]
     counted = shown["counts"]["answer_type"]["yes/no"]
     assert (shown["accuracy"]["2"]["answer_type/number"], counted) == (0.55, 3)
     assert shown["failure"]["0"]["flips"]["auroc"] == [0.74, None, None, None]

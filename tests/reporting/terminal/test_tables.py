@@ -104,20 +104,24 @@ def test_intervals_that_exclude_nothing_or_chance_are_marked_in_the_text(result)
     )
 
 
-def test_a_part_of_speech_with_few_words_has_a_dagger_no_star_and_the_number_of_questions_that_would_do(
-    result,
-):
+def test_a_part_of_speech_with_few_words_is_left_out_with_the_number_of_questions_that_would_do(result):
     assert "fewer than 30 words" not in printed(result)
     assert row(printed(result), "Determiner")[1] == "*3.6%"
     result.summary |= {
         f"question/{one}/most_important/determiner/n": 4.0 for one in ("gradient", "word_drop")
     }
     text = printed(result)
-    assert (row(text, "Determiner")[1], row(text, "Determiner")[3]) == ("3.6%†", "3.0%†")
-    assert "†" not in "".join(row(text, "Noun"))
+    assert not rows(text, "Determiner")
+    assert row(text, "Noun")
     # 12 questions have 4 determiners, so 90 would have 30.
-    line = "†: fewer than 30 words, too few to rely on: determiner 4 (about 90 questions would do)."
+    line = "Left out, with fewer than 30 words: determiner 4 (about 90 questions would do)."
     assert line in " ".join(text.split())
+    result.summary |= {key: 1.0 for key in result.summary if "/most_important/" in key and key.endswith("/n")}
+    text = " ".join(printed(result).split())
+    assert "Part of speech" not in text
+    assert (
+        "Which words count is not shown. Left out, with fewer than 30 words: determiner 1 (about 360" in text
+    )
 
 
 def test_an_analysis_of_an_earlier_version_counts_its_images_in_the_records_and_has_no_stars_of_words(result):

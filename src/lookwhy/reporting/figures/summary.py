@@ -18,14 +18,11 @@ from lookwhy.keys import Row
 from lookwhy.reporting import numbers, reading, style
 from lookwhy.reporting.figures import chart
 from lookwhy.reporting.figures.sheet import shorten, wrap
-from lookwhy.reporting.slices import FEW
 from lookwhy.types import AnalysisResult, Curve
 
 _MOST_TYPES = 20
 _GROUP = 0.75
 """Width in inches that the name of a part of speech needs below vertical bars."""
-_PALE = 0.35
-"""Opacity of the bars of parts of speech with too few words."""
 _CURVES = {
     "roc": ("ROC", "False positive rate", "True positive rate"),
     "risk_coverage": ("Risk by coverage", "Share of questions\nanswered", "Share of wrong\namong them"),
@@ -46,14 +43,13 @@ def most_important_words(result: AnalysisResult, width: float | None = None) -> 
     axes = figure.subplots()
     what = "Which words count: the most important word of each question"
     if not groups:
-        return chart.undefined(figure, what, "no part of speech has a value in this analysis")
+        return chart.undefined(figure, what, numbers.no_words(result))
     rows = {(row.method, row.group): row for row in reading.words(result)}
     _word_bars(axes, rows, groups, methods, upright)
     labels = []
     for group in groups:
         counts = sorted({int(row.n) for row in rows.values() if row.group == group and row.n is not None})
-        few = FEW if group in reading.few_words(result) else ""
-        counted = f"n = {'–'.join(map(str, counts))}{few}" if counts else ""
+        counted = f"n = {'–'.join(map(str, counts))}" if counts else ""
         labels.append(f"{style.in_words(group)}{chr(10) if upright else ', '}{counted}")
     _name_groups(axes, labels, upright, few=chart.narrow(figure))
     share = f"P(most important |{chr(10) if chart.narrow(figure) else ' '}part of speech)"
@@ -80,9 +76,7 @@ def _word_bars(
             [[row.value, row.ci_low, row.ci_high, row.expected, row.expected_by_place] for row in found],
             float,
         ).T
-        bars = bar(at, values, thick * 0.92, color=colours[method], label=style.method_name(method))
-        for patch, row in zip(bars, found, strict=True):
-            patch.set_alpha(_PALE if reading.has_few_words(row) else 1.0)
+        bar(at, values, thick * 0.92, color=colours[method], label=style.method_name(method))
         along(at, low, high, style.INK, linewidth=0.9, alpha=0.75)
         label = "By chance" if number == len(methods) - 1 else "_"
         across(chance, at - thick * 0.46, at + thick * 0.46, style.INK, linewidth=1.6, label=label)

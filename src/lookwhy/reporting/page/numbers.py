@@ -37,7 +37,7 @@ def numbers_of_run(name: str, epochs: dict[int, AnalysisResult]) -> Json:
         "epochs": sorted(epochs),
         "compared": reading.compared(last),
         "annotators": style.annotators(last.manifest).lower(),
-        "wordsNote": numbers.words_note(last),
+        "wordsNote": numbers.words_note(last) if reading.groups(last) else numbers.no_words(last),
         "measures": _measures(epochs) | _shares(epochs),
         "levels": _levels(last),
         "questions": _questions(last),
@@ -190,10 +190,7 @@ def _with_interval(row: Row) -> list[float | None]:
 
 
 def _words(result: AnalysisResult) -> Json:
-    """By group and question method: value, interval, values by chance and place, words, and two marks.
-
-    The marks are the star, and the dagger of few words.
-    """
+    """By group and question method: value, interval, values by chance and place, words, and its star."""
     found: Json = {group: {} for group in reading.groups(result)}
     for row in reading.words(result):
         found[row.group][row.method] = [
@@ -202,7 +199,6 @@ def _words(result: AnalysisResult) -> Json:
             short(row.expected_by_place),
             row.n,
             reading.differs_from_chance(row),
-            reading.has_few_words(row),
         ]
     return found
 

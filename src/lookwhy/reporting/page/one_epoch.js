@@ -12,7 +12,7 @@ function nothing(id, why) {
 
 function wordsSection() {
   const possible = runsWith("words");
-  if (!possible.length) return nothing("words", "Undefined: no part of speech has a value in these analyses.");
+  if (!possible.length) return nothing("words", runs.map((run) => `${run.name}: ${run.wordsNote}`).join(" "));
   const place = document.querySelector("#words .drawn");
   const high = highestShare(possible);
   runAndEpoch("words", possible, (run) => epochsOf(runs[run].words), (run, epoch) => {
@@ -33,8 +33,8 @@ function wordsSection() {
 
 /** @returns {BarRow} */
 function wordRow([group, methods]) {
-  const bars = Object.entries(methods).map(([method, [value, low, high, mark, place, , differs, few]]) => {
-    const text = percent(value) + (differs ? "*" : "") + (few ? "†" : "");
+  const bars = Object.entries(methods).map(([method, [value, low, high, mark, place, , differs]]) => {
+    const text = percent(value) + (differs ? "*" : "");
     const note = `; by chance ${percent(mark)}` + (known(place) ? `, by place ${percent(place)}` : "");
     return { name: names.wordMethods[method].name, value, low, high, mark, place, note, ...wordLook(method), text };
   });

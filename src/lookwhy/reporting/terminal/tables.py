@@ -19,7 +19,6 @@ from lookwhy.keys import Row
 from lookwhy.reporting import numbers, reading, style
 from lookwhy.reporting.cautions import TITLE, cautions
 from lookwhy.reporting.numbers import NOTHING, number
-from lookwhy.reporting.slices import FEW
 from lookwhy.reporting.terminal.believe import believe_tables, words_faithfulness_table
 from lookwhy.reporting.terminal.cells import BEST, CAUTION, MARK, QUIET, WIDE, best, mark, new_table, star
 from lookwhy.reporting.terminal.modality import modality_table
@@ -119,12 +118,19 @@ def words_table(result: AnalysisResult) -> Table:
         for row in rows:
             is_marked = reading.differs_from_chance(row)
             mark = star((row.value or 0.0) > (row.expected or 0.0)) if is_marked else Text()
-            cells.append(mark.append(_share(row.value)).append(FEW if reading.has_few_words(row) else ""))
+            cells.append(mark.append(_share(row.value)))
             cells += [Text(_share(row.expected_by_place), style=QUIET)] * has_place
         first = next(row for row in rows if row.value is not None)
         count = NOTHING if first.n is None else f"{first.n:.0f}"
         table.add_row(style.in_words(group), *cells, _share(first.expected), count)
     return table
+
+
+def _words(result: AnalysisResult) -> Table | Text:
+    """The table of parts of speech, or a line with the reason if all of them have too few words."""
+    table = words_table(result)
+    reason = "" if table.row_count else numbers.few_words(result)
+    return Text(f"Which words count is not shown. {reason}\n") if reason else table
 
 
 def _share(value: float | None) -> str:
@@ -216,7 +222,7 @@ def print_tables(result: AnalysisResult, console: Console, untrained: Comparison
         console.print(table)
     if (card := sanity_table(result)).row_count:
         console.print(card)
-    words = words_table(result), words_faithfulness_table(result), modality_table(result)
+    words = _words(result), words_faithfulness_table(result), modality_table(result)
     for part in (*words, *failure_tables(result), accuracy_table(result)):
         if isinstance(part, Text) or part.row_count:
             console.print(part)

@@ -15,7 +15,6 @@ import wandb
 from PIL import Image
 from wandb.plot import CustomChart
 
-from lookwhy.analysis.part_of_speech import FEWEST_WORDS
 from lookwhy.keys import parse
 from lookwhy.reporting import measures, reading, sanity, style
 from lookwhy.reporting.figures import catalogue
@@ -127,9 +126,7 @@ def _words_chart(result: AnalysisResult, method: str, run: str, epoch: int) -> C
     table = wandb.Table(columns=["run", "epoch", GROUP, SHARE, CHANCE, "words"])
     rows = {row.group: row for row in reading.words(result) if row.method == method}
     for row in (rows[group] for group in reading.groups(result) if group in rows):
-        # The mark stands in the name: charts lie over each other only if their titles are the same.
-        few = f" (fewer than {FEWEST_WORDS} words)" if reading.has_few_words(row) else ""
-        table.add_data(run, epoch, style.in_words(row.group) + few, row.value, row.expected, row.n)
+        table.add_data(run, epoch, style.in_words(row.group), row.value, row.expected, row.n)
     title = f"{SHARE} by part of speech, {style.method_name(method).lower()}"
     return wandb.plot.bar(table, GROUP, SHARE, title=title)
 
