@@ -164,14 +164,16 @@ def test_without_texts_all_tokens_count_as_words(small_pipeline, small_batch):
 
 
 def test_models_and_settings_without_sense_are_refused(small_pipeline):
-    with pytest.raises(LookwhyError, match="expected a Pipeline for .* found OnlyScores; leave modality out"):
+    with pytest.raises(
+        LookwhyError, match="expected a model that reads .* found OnlyScores; leave modality out"
+    ):
         ModalityMeter(OnlyScores(small_pipeline), Modality())
 
     class Head(nn.Module):
         def forward(self, features, tokens, lengths):
             return features
 
-    with pytest.raises(LookwhyError, match="expected a VQAHead for the modality share"):
+    with pytest.raises(LookwhyError, match="expected a model that reads .* found Head; leave"):
         ModalityMeter(Pipeline(nn.Flatten(), Head()), Modality())
     with pytest.raises(LookwhyError, match="modality.evaluations of at least 64, found 3"):
         Modality(evaluations=3)

@@ -9,11 +9,12 @@ import torch
 from known_models import draw
 from torch import nn
 
+from lookwhy.analysis.modality import Modality, ModalityMeter
 from lookwhy.attribution import KernelSHAP, Occlusion, WordDrop
 from lookwhy.data.tokens import Vocabulary, tokenize
 from lookwhy.errors import LookwhyError
 from lookwhy.models import DeeperLSTM, Pipeline
-from lookwhy.models.foreign import TextModel, open_model
+from lookwhy.models.foreign import ForeignModel, TextModel, open_model
 from lookwhy.models.foreign.text_model import Words, padded
 from lookwhy.towers import Tower
 from lookwhy.towers.recipe import ImageRecipe
@@ -100,21 +101,7 @@ def test_answers_that_differ_from_call_to_call_are_told():
         make(model)
 
 
-class OursByText:
-    """A pipeline behind the foreign protocol: it gets pictures and text, and makes its own pixels and ids."""
-
-    def __init__(self, pipeline, words, recipe):
-        self.answers = [str(number) for number in range(5)]
-        self.pipeline, self.words, self.recipe = pipeline, words, recipe
-
-    def answer_scores(self, images, questions):
-        tokens, lengths = padded([self.words.encode(tokenize(text)) for text in questions])
-        pixels = self.recipe.from_rgb(torch.from_numpy(images)).double()
-        with torch.no_grad():
-            return self.pipeline.answer_scores(pixels, tokens, lengths)
-
-
-def test_our_own_model_as_a_black_box_has_the_maps_of_the_fast_way():
+def test_our_own_model_as_a_black_box_has_the_maps_and_shares_of_the_fast_way(monkeypatch):
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten())
     head = DeeperLSTM(20, 5, 4 * 8 * 8, embedding_size=6, hidden_size=5, common_size=8)
@@ -123,9 +110,10 @@ def test_our_own_model_as_a_black_box_has_the_maps_of_the_fast_way():
     questions = ["is it red ?", "what is this thing ?"]
     words, recipe = Words(questions), ImageRecipe("torchvision", 16, 16)
     vocabulary = Vocabulary.from_questions(map(tokenize, questions))
-    pipeline = Pipeline(Tower(network, recipe), head).double().eval()
+    encode = lambda text: vocabulary.encode(tokenize(text))  # noqa: E731
+    pipeline = Pipeline(Tower(network, recipe), head, list("abcde"), encode).double().eval()
     rgb = (draw(3, 16, 16, dtype=torch.float32).sigmoid() * 255).round()
-    box = TextModel(OursByText(pipeline, vocabulary, recipe), words)
+    box = TextModel(pipeline, words)
 
     def batch(pixels, ids):
         numbers, (tokens, lengths) = torch.arange(2), padded([ids(text) for text in questions])
@@ -133,7 +121,10 @@ def test_our_own_model_as_a_black_box_has_the_maps_of_the_fast_way():
         return VQABatch(numbers, tokens, lengths, numbers, torch.zeros(2, dtype=torch.int64), images=images)
 
     pixels = recipe.from_rgb(rgb.byte().permute(1, 2, 0)).double()
-    ours, theirs = batch(pixels, lambda text: vocabulary.encode(tokenize(text))), batch(rgb, words.ids)
+    ours, theirs = batch(pixels, encode), batch(rgb, words.ids)
+    assert isinstance(pipeline, ForeignModel)
+    with pytest.raises(LookwhyError, match="found one without encode"):
+        Pipeline(Tower(network, recipe), head).answer_scores(np.zeros((1, 4, 4, 3), np.uint8), ["is"])
     # A patch of whole gray levels: a picture has no others.
     methods = [Occlusion(4, (120.0, 110.0, 100.0)), WordDrop(), KernelSHAP(4, samples=16, cells=2)]
     for method in methods[:2]:
@@ -142,6 +133,42 @@ def test_our_own_model_as_a_black_box_has_the_maps_of_the_fast_way():
         assert float(fast.values.nan_to_num().abs().max()) > 1e-3
         torch.testing.assert_close(slow.values, fast.values, atol=1e-6, rtol=1e-5, equal_nan=True)
     assert methods[2](box, theirs, torch.tensor([1, 2])).values.shape == (2, 4, 4)
+    monkeypatch.setattr("lookwhy.towers.masks.PATCH_RGB", (120.0, 110.0, 100.0))
+    fast, slow = (
+        ModalityMeter(model, Modality(cells=2)).share(
+            some.images[0], some.tokens[0, :4], [True] * 3 + [False], "patch"
+        )
+        for model, some in ((pipeline, ours), (box, theirs))
+    )
+    assert vars(slow) == pytest.approx(vars(fast), rel=1e-6)
+    assert slow.is_exact
+    assert 0 < slow.text_share < 1
+
+
+class RedAndRed:
+    """The probability of "yes" is 0.1, plus 0.4 times the share of red pixels, plus 0.2 for the word "red"."""
+
+    answers = ("no", "yes", "other")
+
+    def answer_scores(self, images, questions):
+        red = (images == [255, 0, 0]).all(-1).mean((1, 2))
+        yes = 0.1 + 0.4 * red + 0.2 * np.array(["red" in one for one in questions])
+        return np.stack([0.05 + 0 * yes, yes, 0 * yes], axis=1)
+
+
+@pytest.mark.parametrize("evaluations", [1 << 16, 64])
+def test_the_share_of_the_question_in_the_answer_of_a_foreign_model_is_that_by_hand(evaluations):
+    questions = ["Is it red?"]
+    words = Words(questions)
+    box = TextModel(RedAndRed(), words, batch_size=3)
+    picture = torch.zeros(3, 6, 10)
+    picture[0, :, :5] = 255  # the left half, two of four cells, each a quarter of the picture
+    meter = ModalityMeter(box, Modality(cells=2, evaluations=evaluations, orders=4))
+    found = meter.share(picture, torch.tensor(words.ids(questions[0])), [True, True, True, False], "patch")
+    assert found.is_exact is (evaluations > 64)
+    # Both sides add what they have in every order: 0.2 of the word, 0.1 of each red cell.
+    assert found.text_share == pytest.approx(0.2 / (0.2 + 2 * 0.1))
+    assert found.two_players == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ Beside it stands the game of two players, question and image, which is exact wit
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, field
 from math import ceil, lgamma, sqrt
 
@@ -30,17 +30,16 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from lookwhy.analysis.questions import FirstQuestions, QuestionRecord
+from lookwhy.attribution.masked import ON_BLACK_BOX
 from lookwhy.data.tokens import is_word
 from lookwhy.errors import LookwhyError
-from lookwhy.models.pipeline import Pipeline
+from lookwhy.models.pipeline import ModelParts, Pipeline, parts_of
 from lookwhy.models.protocol import VQAModel
 from lookwhy.towers.masks import MOST_ENUMERATED, CellOrders, Coalitions, Fill
 from lookwhy.types import VQABatch
 
 MODALITY = "modality"
 """First part of the keys."""
-PAIRS_AT_ONCE = 1 << 14
-"""Number of pairs of a partial question and a partial image that are answered together; bounds the memory."""
 ORDERS_AT_ONCE = 512
 ROUNDING = 1e-6
 """Contributions below this share of all are rounding errors of single precision, and count as 0."""
@@ -108,7 +107,9 @@ class TextShare:
 
 
 class ModalityMeter:
-    """The shares of the questions of an analysis, for a model with a `VQAHead`.
+    """The shares of the questions of an analysis.
+
+    The model has a `VQAHead`, or is a black box that can be asked without words (`asks_without_words`).
 
     Args:
         model: the model.
@@ -119,18 +120,18 @@ class ModalityMeter:
         values: values by key and question id.
 
     Raises:
-        LookwhyError: the model is a black box, or its head cannot read a question without words.
+        LookwhyError: the model cannot read a question without words.
     """
 
     def __init__(self, model: VQAModel, settings: Modality, chosen: Set[int] | None = None) -> None:
         self.values: dict[str, dict[int, float]] = {}
-        if not isinstance(model, Pipeline) or not model.has_codes:
-            wanted, found = ("VQAHead", model.head) if isinstance(model, Pipeline) else ("Pipeline", model)
+        self._parts: ModelParts = parts_of(model, ON_BLACK_BOX)
+        if not self._parts.has_codes:
+            found = model.head if isinstance(model, Pipeline) else model
             raise LookwhyError(
-                f"expected a {wanted} for the modality share, which asks questions without words, found "
+                "expected a model that reads questions without words, which the modality share asks, found "
                 f"{type(found).__name__}; leave modality out of the plan"
             )
-        self._parts: Pipeline = model
         self._settings, self._chosen = settings, FirstQuestions(settings.questions, chosen)
 
     def measure(self, batch: VQABatch, words: Sequence[Sequence[str]]) -> None:
@@ -166,9 +167,8 @@ class ModalityMeter:
         players = [place for place, one in enumerate(is_word) if one]
         family = self._settings.family(len(players))
         cells, seed = family.cells, self._settings.seed
-        clean, masked = self._parts.tower.under_masks(image, family, fill)
-        views = self._parts.look(torch.cat([masked, clean[None]]))  # the first shows nothing, the last all
-        game = _Game(self._parts, words, players, views)
+        views = self._parts.partial_views(image, family, fill)
+        game = _Game(self._parts, words, players, views, family.size)
         if isinstance(family, Coalitions):
             phi = shapley_values(game.all_values())
         else:
@@ -182,31 +182,33 @@ class ModalityMeter:
 class _Game:
     """Probabilities of one answer for partial questions and partial images.
 
-    `views` are the codes of the partial images, from the empty to the whole one.
+    `views` gives the codes of partial images by number, from the empty one, 0, to the whole one, `images`.
     """
 
     def __init__(
         self,
-        parts: Pipeline,
+        parts: ModelParts,
         words: Int64[Tensor, " T"],
         players: list[int],
-        views: Float[Tensor, "M *view"],
+        views: Callable[[Int64[Tensor, " P"]], Float[Tensor, "P *view"]],
+        images: int,
     ) -> None:
-        self._parts, self._words, self._players, self._views = parts, words, players, views
+        self._parts, self._words, self._players = parts, words, players
+        self._views, self._images = views, images
         self._everything = 2 ** len(players) - 1
-        whole = parts.scores_of_codes(views[-1:], parts.codes([words]))
+        whole = parts.scores_of_codes(views(torch.tensor([images])), parts.codes([words]))
         self._answer = int(whole.argmax())
 
     def all_values(self) -> Float[np.ndarray, " coalitions"]:
         """The value of each coalition; the first bits of its number are the cells, then come the words."""
-        subsets, images = np.arange(self._everything + 1), np.arange(len(self._views) - 1)
+        subsets, images = np.arange(self._everything + 1), np.arange(self._images)
         return self._values(subsets.repeat(len(images)), np.tile(images, len(subsets)))
 
     def corners(self) -> Float[np.ndarray, "4"]:
         """Values of nothing, of the image, of the question, and of both."""
-        last = len(self._views) - 1
+        nothing, everything, last = 0, self._everything, self._images
         return self._values(
-            np.array([0, 0, self._everything, self._everything]), np.array([0, last, 0, last])
+            np.array([nothing, nothing, everything, everything]), np.array([0, last, 0, last])
         )
 
     def sampled_values(
@@ -230,7 +232,7 @@ class _Game:
             asked = np.cumsum(np.where(is_cell, 0, 1 << (joint - cells).clip(min=0)), axis=1)
             shown, asked = (np.pad(one, ((0, 0), (1, 0))) for one in (shown, asked))
             partial = 1 + number[:, None] * (cells - 1) + shown - 1
-            images = np.select([shown == 0, shown == cells], [0, len(self._views) - 1], partial)
+            images = np.select([shown == 0, shown == cells], [0, self._images], partial)
             values = self._values(asked.flatten(), images.flatten()).reshape(asked.shape)
             np.add.at(phi, joint.flatten(), np.diff(values, axis=1).flatten())
         return phi / count
@@ -242,9 +244,9 @@ class _Game:
         different, place = np.unique(subsets, return_inverse=True)
         codes = self._parts.codes([self._asked(int(one)) for one in different])
         found = []
-        for start in range(0, len(subsets), PAIRS_AT_ONCE):
-            some = slice(start, start + PAIRS_AT_ONCE)
-            views = self._views[torch.from_numpy(images[some])]
+        for start in range(0, len(subsets), self._parts.pairs_at_once):
+            some = slice(start, start + self._parts.pairs_at_once)
+            views = self._views(torch.from_numpy(images[some]))
             scores = self._parts.scores_of_codes(views, codes[torch.from_numpy(place[some])])
             found.append(scores[:, self._answer].cpu().numpy())
         return np.concatenate(found)

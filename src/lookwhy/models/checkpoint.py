@@ -66,8 +66,10 @@ class LoadedRun:
         return tower_from_description(description | {"weights": weights}, folder)
 
     def pipeline(self) -> Pipeline:
-        """The model from pixels to answers, in eval mode."""
-        return Pipeline(self.tower(), self.head).eval()
+        """The model from pixels, or pictures and text, to answers, in eval mode."""
+        return Pipeline(
+            self.tower(), self.head, self.answers, lambda text: self.vocabulary.encode(self._words(text))
+        ).eval()
 
     def encode(self, question: str) -> tuple[Int64[Tensor, "1 T"], Int64[Tensor, " 1"], list[str]]:
         """Tokens, length and words of one question, cut to the maximum length of the training questions.
@@ -75,11 +77,13 @@ class LoadedRun:
         Raises:
             LookwhyError: the question has no word.
         """
-        words = tokenize(question)[: self.data["max_length"]]
+        words = self._words(question)
         if not words:
             raise LookwhyError(f"expected a question, found {question!r}; ask something")
-        tokens = torch.tensor([self.vocabulary.encode(words)])
-        return tokens, torch.tensor([len(words)]), words
+        return torch.tensor([self.vocabulary.encode(words)]), torch.tensor([len(words)]), words
+
+    def _words(self, question: str) -> list[str]:
+        return tokenize(question)[: self.data["max_length"]]
 
     def datamodule(self, other: Path | None = None) -> VQADataModule:
         """The training and validation data, from the paths in the checkpoint.

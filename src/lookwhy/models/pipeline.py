@@ -6,19 +6,20 @@ same methods, so an attribution method that needs only scores runs on both.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import cast
+from collections.abc import Callable, Iterator, Sequence
+from typing import cast, overload
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Int64, UInt8
+from numpy import ndarray
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from lookwhy.errors import LookwhyError
 from lookwhy.models.protocol import VQAHead, VQAModel
 from lookwhy.towers.incremental import occluded_images
-from lookwhy.towers.masks import Fill, MaskFamily, fill_of, masked_images, pixels_of
-from lookwhy.towers.recipe import ImageRecipe
+from lookwhy.towers.masks import CellOrders, Coalitions, Fill, MaskFamily, fill_of, masked_images, pixels_of
+from lookwhy.towers.recipe import ImageRecipe, rgb_of
 from lookwhy.towers.tower import CleanAndOccluded, as_tower
 from lookwhy.types import Explains, Features, Images, Lengths, Scores, Target, Tokens
 
@@ -69,6 +70,9 @@ class Pipeline(nn.Module):
     Args:
         tower: a `Tower`, or any module from images (B, 3, H, W) to features (B, *D).
         head: a `VQAHead`, or any module from (features, tokens, lengths) to logits.
+        answers: text of each answer.
+        encode: function from the text of a question to the ids of its words. Only with it can the pipeline be
+            asked by RGB pictures and text.
 
     Attributes:
         questions_at_once: number of questions that are answered in one call.
@@ -84,11 +88,19 @@ class Pipeline(nn.Module):
     """
 
     questions_at_once = explained_at_once = 512
+    pairs_at_once = 1 << 14  # of a code of an image and one of a question; bounds the memory
 
-    def __init__(self, tower: nn.Module, head: nn.Module) -> None:
+    def __init__(
+        self,
+        tower: nn.Module,
+        head: nn.Module,
+        answers: Sequence[str] = (),
+        encode: Callable[[str], list[int]] | None = None,
+    ) -> None:
         super().__init__()
         self.tower = as_tower(tower)
         self.head = head
+        self.answers, self._encode = answers, encode
 
     @property
     def recipe(self) -> ImageRecipe | None:
@@ -133,6 +145,14 @@ class Pipeline(nn.Module):
         """Features of an image of which only some cells are shown; nothing is stored."""
         instead = fill_of(image, self.recipe, fill)
         return self.tower.masked(image, pixels_of(shown, image), instead)
+
+    def partial_views(
+        self, image: Float[Tensor, "3 H W"], family: Coalitions | CellOrders, fill: Fill
+    ) -> Callable[[Int64[Tensor, " P"]], Float[Tensor, "P *view"]]:
+        """Function from numbers of masks to codes of the image under them; the last is the whole image."""
+        clean, masked = self.tower.under_masks(image, family, fill)
+        views = self.look(torch.cat([masked, clean[None]]))
+        return lambda numbers: views[numbers]
 
     @property
     def has_codes(self) -> bool:
@@ -202,9 +222,47 @@ class Pipeline(nn.Module):
         """Logits of the answers."""
         return self.head(self.features(images), tokens, lengths)
 
-    def answer_scores(self, image: Images, tokens: Tokens, lengths: Lengths) -> Scores:
-        """Probability of each answer."""
-        return probabilities(self(image, tokens, lengths))
+    @overload
+    def answer_scores(self, images: Images, questions: Tokens, lengths: Lengths) -> Scores: ...
+
+    @overload
+    def answer_scores(self, images: UInt8[ndarray, "B H W 3"], questions: list[str]) -> Scores: ...
+
+    def answer_scores(
+        self,
+        images: Images | UInt8[ndarray, "B H W 3"],
+        questions: Tokens | list[str],
+        lengths: Lengths | None = None,
+    ) -> Scores:
+        """Probability of each answer.
+
+        Args:
+            images: pixels in the recipe's input range, which have gradients; or RGB pictures of any size.
+            questions: ids of words; for pictures, texts. A text without words is one embedding of zero.
+            lengths: number of words of each question in ids.
+
+        Raises:
+            LookwhyError: texts are asked of a pipeline that was made without `encode`.
+        """
+        if lengths is not None:
+            return probabilities(self(cast(Images, images), cast(Tokens, questions), lengths))
+        return self._answer_texts(cast(ndarray, images), cast("list[str]", questions))
+
+    @torch.no_grad()
+    def _answer_texts(self, images: UInt8[ndarray, "B H W 3"], questions: list[str]) -> Scores:
+        if self._encode is None or self.recipe is None:
+            raise LookwhyError(
+                "expected a Pipeline that can read text and pictures, found one without encode, or a tower "
+                "without a recipe; take that of a checkpoint: load_checkpoint(path).pipeline()"
+            )
+        like = next(self.parameters())
+        pixels = torch.stack([self.recipe.pixels(rgb_of(one)) for one in images])
+        ids = [torch.tensor(self._encode(text), dtype=torch.int64, device=like.device) for text in questions]
+        features = self.features(pixels.to(like))
+        if self.has_codes:
+            return self.scores_of_codes(self.look(features), self.codes(ids))
+        lengths = torch.tensor([len(one) for one in ids], device=like.device)
+        return probabilities(self.head(features, pad_sequence(ids, batch_first=True), lengths))
 
 
 class BlackBox:
@@ -218,6 +276,7 @@ class BlackBox:
 
     def __init__(self, model: VQAModel, batch_size: int = questions_at_once) -> None:
         self.model, self.batch_size = model, batch_size
+        self.pairs_at_once = batch_size
         self.recipe: ImageRecipe | None = getattr(model, "recipe", None)
 
     def features(self, images: Images) -> Images:
@@ -249,6 +308,31 @@ class BlackBox:
     ) -> Float[Tensor, "M 3 H W"]:
         """Copies of an image of which only some cells are shown."""
         return masked_images(image, pixels_of(shown, image), fill_of(image, self.recipe, fill))
+
+    def partial_views(
+        self, image: Float[Tensor, "3 H W"], family: Coalitions | CellOrders, fill: Fill
+    ) -> Callable[[Int64[Tensor, " P"]], Float[Tensor, "P 3 H W"]]:
+        """Function from numbers of masks to the image under them; the last is the whole image."""
+        shown = family.shown(image)
+        shown = torch.cat([shown, torch.ones_like(shown[:1])])
+        return lambda numbers: self.showing(image, shown[numbers], fill)
+
+    @property
+    def has_codes(self) -> bool:
+        """Whether the model can be asked a question without words."""
+        return bool(getattr(self.model, "asks_without_words", False))
+
+    def codes(self, questions: Sequence[Int64[Tensor, " _"]]) -> Int64[Tensor, "Q T"]:
+        """The words of each question, and in the last column how many they are."""
+        lengths = torch.tensor([max(1, len(one)) for one in questions], device=questions[0].device)
+        tokens = [one if len(one) else one.new_zeros(1) for one in questions]
+        return torch.cat([pad_sequence(tokens, batch_first=True), lengths[:, None]], dim=1)
+
+    def scores_of_codes(
+        self, views: Images, codes: Int64[Tensor, "B T"], explains: Explains = "probability"
+    ) -> Scores:
+        """Probabilities from images and questions of `codes`, pair by pair."""
+        return self.scores(views, codes[:, :-1], codes[:, -1], explains)
 
     def mask_shares(
         self, image: Float[Tensor, "3 H W"], family: MaskFamily, grid: int

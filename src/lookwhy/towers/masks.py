@@ -172,10 +172,14 @@ class Coalitions(MaskFamily):
             return random.random((self.count, self.players)) < 0.5
         return shapley_coalitions(self.players, self.count, random)
 
+    def shown(self, image: Float[Tensor, "3 H W"]) -> Bool[Tensor, "N p p"]:
+        """Whether each mask shows each cell, on the image's device."""
+        kept = torch.from_numpy(self.kept(image)).to(image.device)
+        return kept.unflatten(1, (self.cells, self.cells))
+
     def masks(self, image: Float[Tensor, "3 H W"]) -> Float[Tensor, "N H W"]:
         """Masks (N, H, W) of 0 and 1, on the image's device."""
-        kept = torch.from_numpy(self.kept(image)).unflatten(1, (self.cells, self.cells))
-        return pixels_of(kept.to(image.device), image)
+        return pixels_of(self.shown(image), image)
 
 
 @dataclass(frozen=True)
@@ -201,12 +205,16 @@ class CellOrders(MaskFamily):
         """Cells in the order in which they appear."""
         return self._random(image).random((self.count, self.cells**2)).argsort(1)
 
-    def masks(self, image: Float[Tensor, "3 H W"]) -> Float[Tensor, "N H W"]:
-        """Masks (N, H, W) of 0 and 1, on the image's device."""
+    def shown(self, image: Float[Tensor, "3 H W"]) -> Bool[Tensor, "N p p"]:
+        """Whether each mask shows each cell, on the image's device."""
         ranks = self.orders(image).argsort(1)
         shown = ranks[:, None] < np.arange(1, self.cells**2)[:, None]
         kept = np.concatenate([np.zeros((1, self.cells**2), bool), shown.reshape(-1, self.cells**2)])
-        return pixels_of(torch.from_numpy(kept).to(image.device).unflatten(1, (self.cells,) * 2), image)
+        return torch.from_numpy(kept).to(image.device).unflatten(1, (self.cells, self.cells))
+
+    def masks(self, image: Float[Tensor, "3 H W"]) -> Float[Tensor, "N H W"]:
+        """Masks (N, H, W) of 0 and 1, on the image's device."""
+        return pixels_of(self.shown(image), image)
 
 
 @dataclass(frozen=True)

@@ -85,6 +85,9 @@ def _pieces(question: str) -> list[tuple[str, bool]]:
 class TextModel:
     """A `ForeignModel` as a `VQAModel`.
 
+    Attributes:
+        asks_without_words: always true: a question without words is the empty text.
+
     Args:
         model: the foreign model.
         words: the words of the questions.
@@ -95,6 +98,8 @@ class TextModel:
     Raises:
         LookwhyError: the model names no answers, or one of them twice.
     """
+
+    asks_without_words = True
 
     def __init__(
         self,
