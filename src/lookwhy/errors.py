@@ -69,6 +69,21 @@ def option(name: str) -> str:
     return f"--{name.replace('_', '-')}" if AT_COMMAND.get() else name
 
 
+def refuse_untrusted(module: str, name: str, where: object) -> None:
+    """Refuse a module that a file names and that is neither lookwhy's nor imported yet: its code would run.
+
+    Args:
+        module: the module.
+        name: what the file names in it.
+        where: the file.
+    """
+    if module.split(".")[0] != "lookwhy" and module not in sys.modules:
+        remedy = f"give --trust {module}" if AT_COMMAND.get() else f"import {module} first"
+        raise LookwhyError(
+            f"expected classes of lookwhy, found {name} in {where}; if you trust this module, {remedy}"
+        )
+
+
 @contextmanager
 def extra(name: str, packages: str, *modules: str) -> Iterator[None]:
     """Turn an import of packages that are not installed into one line.

@@ -5,7 +5,6 @@ The training callback and `analyze.py` both use this module, so their numbers ar
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -34,6 +33,7 @@ from lookwhy.models.protocol import VQAHead
 from lookwhy.progress import write_above
 from lookwhy.towers.image_tower import tower_from_description
 from lookwhy.towers.memory import Memory
+from lookwhy.towers.own_network import fingerprint
 from lookwhy.towers.precision import true_float32
 from lookwhy.types import AnalysisResult
 
@@ -203,12 +203,3 @@ class AnalysisSession:
 
 def _words_in(question: str) -> int:
     return sum(map(is_word, tokenize(question)))
-
-
-def fingerprint(head: VQAHead) -> str:
-    """SHA-256 of the head's weights and their names."""
-    digest = hashlib.sha256()
-    for name, value in sorted(head.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(np.ascontiguousarray(value.detach().cpu().numpy()).tobytes())
-    return digest.hexdigest()

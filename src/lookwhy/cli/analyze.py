@@ -9,12 +9,12 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Iterable, Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from lookwhy.cli import foreign, paper
 from lookwhy.cli.errors import OneLineParser, add_device, run_command
+from lookwhy.cli.trust import import_trusted
 from lookwhy.errors import LookwhyError, command, extra, printable
 from lookwhy.places import MOVABLE, PATH_MAP
 
@@ -40,13 +40,7 @@ def with_subcommand(arguments: Sequence[str]) -> list[str]:
 
 def _run(arguments: list[str]) -> int:
     options = vars(build_parser().parse_args(arguments))
-    for module in options.pop("trust", []):
-        try:
-            import_module(module)
-        except (ImportError, TypeError, ValueError) as error:
-            raise LookwhyError(
-                f"expected a --trust of a module that can be imported, found {error}; put it on PYTHONPATH"
-            ) from error
+    import_trusted(options.pop("trust", []))
     *_, run = SUBCOMMANDS[options.pop("command")]
     run(**options)
     return 0

@@ -32,6 +32,7 @@ from lookwhy.cli.run_callbacks import RunFolderConfig, ShareStart, place
 from lookwhy.cli.run_folder import RUN_FOLDER, choose, give_back, is_first_process, requeued
 from lookwhy.cli.run_logger import make_logger
 from lookwhy.cli.trainer_settings import check_monitors, check_trainer
+from lookwhy.cli.trust import import_trusted
 from lookwhy.data.datamodule import VQADataModule
 from lookwhy.errors import LookwhyError, command
 from lookwhy.models.system import VQASystem
@@ -91,6 +92,8 @@ class TrainCLI(LightningCLI):
         add("--group", type=str | None, default=None, help="W&B group (default: the name)")
         tags = "W&B tags beside the model's class, the data's folder and the like, e.g. '[first, mine]'"
         add("--tags", type=list[str] | None, default=None, help=tags)
+        trust = "modules of your own with the function of the image network; they are imported"
+        add("--trust", type=list[str] | str, default=[], help=trust)
         parser.add_lightning_class_args(ImportanceCallback, "analysis")
         # The default is plain options, not objects: so config.yaml holds them all and can be trained from.
         parser.set_defaults({"analysis.plan": AnalysisPlan().describe()})
@@ -99,6 +102,11 @@ class TrainCLI(LightningCLI):
             parser.link_arguments(f"data.{argument}", target, apply_on="instantiate")
         parser.link_arguments("seed_everything", "data.seed")
         parser.link_arguments("seed_everything", "model.seed")
+
+    def before_instantiate_classes(self) -> None:
+        """Import the modules that the user trusts."""
+        trusted = self.config[self.subcommand].trust
+        import_trusted([trusted] if isinstance(trusted, str) else trusted)
 
     def instantiate_trainer(self, **kwargs: Any) -> pl.Trainer:
         """Make a trainer that writes into the run folder and logs to W&B there."""

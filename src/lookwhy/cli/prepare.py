@@ -108,7 +108,8 @@ def _add_features(parser: ArgumentParser) -> None:
     arch = (
         "network (vgg19), any classification network of torchvision, such as resnet101, or shapes, the small"
     )
-    add("--arch", default="vgg19", help=f"{arch} one of a shapes world, with --weights WORLD/tower.pt")
+    other = "one of a shapes world, with --weights WORLD/tower.pt; or module:function of your own"
+    add("--arch", default="vgg19", help=f"{arch} {other}")
     layer = "of a VGG fc7 after its ReLU, the pool5 grid or pool5_mean; of another network a node, such as"
     add(
         "--layer",
@@ -117,8 +118,9 @@ def _add_features(parser: ArgumentParser) -> None:
     )
     weights = "torchvision (downloaded), a file with its key names, or a .caffemodel"
     add("--weights", default="torchvision", help=weights)
-    recipe = "pixel format that the weights were trained with; must be stated for a weights file"
-    add("--recipe", choices=("caffe", "torchvision"), help=recipe)
+    recipe = "pixels that the weights were trained with: caffe, torchvision or a YAML file (docs/towers.md);"
+    stated = "must be stated for a weights file"
+    add("--recipe", metavar="NAME_OR_FILE", help=f"{recipe} {stated}")
     size = "height and width of resized images: 448 for a 14 x 14 grid of pool5 (224: 7 x 7)"
     add("--size", type=positive, help=size)
     add("--batch-size", type=positive, help="images in one forward pass (16; on a GPU 32)")
@@ -252,25 +254,39 @@ def _questions(options: Namespace) -> str:
 def _tower(options: Namespace) -> ImageTower:
     from lookwhy.towers.device_choice import choose_device
     from lookwhy.towers.image_tower import VGGS, build_tower
+    from lookwhy.towers.own_network import OWN_LAYER, is_own
     from lookwhy.towers.recipe import ImageRecipe
 
     if options.arch == "shapes":
         return _shapes_tower(options)
     weights = options.weights if options.weights == "torchvision" else Path(options.weights)
     size = VGG_SIZE if options.size is None else options.size
-    if options.recipe is None and weights != "torchvision":
+    if options.recipe is None and (weights != "torchvision" or is_own(options.arch)):
         # Weights do not state their pixel format, and a wrong one fails silently, with poor features.
+        trained = options.arch if is_own(options.arch) else weights
         raise LookwhyError(
-            f"expected the recipe that {weights} was trained with, found no --recipe; "
-            "give --recipe caffe or --recipe torchvision"
+            f"expected the recipe that {trained} was trained with, found no --recipe; "
+            "give --recipe caffe, --recipe torchvision or a file"
         )
+    if options.recipe in (None, "caffe", "torchvision"):
+        recipe = ImageRecipe(options.recipe or "torchvision", size, size)
+    else:
+        recipe = ImageRecipe.from_yaml(Path(options.recipe), size, size)
+    if is_own(options.arch):
+        if options.layer not in ("fc7", OWN_LAYER):
+            raise LookwhyError(
+                f"expected no --layer for {options.arch}, whose layer is what it returns, found "
+                f"{options.layer}; leave it out"
+            )
+        device = choose_device(options.device)
+        own = None if weights == "torchvision" else weights
+        return build_tower(options.arch, OWN_LAYER, recipe, own).to(device)
     is_vgg = options.arch in VGGS
     if is_vgg and (size % VGG_STRIDE or (options.layer == "fc7" and size != VGG_SIZE)):
         raise LookwhyError(
             f"expected --size {VGG_SIZE} for fc7, or a multiple of {VGG_STRIDE} for pool5, found "
             f"{size} for {options.layer}; 448 gives a grid of 14 x 14"
         )
-    recipe = ImageRecipe(options.recipe or "torchvision", size, size)
     device = choose_device(options.device)  # refused before the weights are read
     return build_tower(options.arch, options.layer, recipe, weights).to(device)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +16,7 @@ from lookwhy import __version__
 from lookwhy.data.datamodule import VQADataModule
 from lookwhy.data.features import read_description
 from lookwhy.data.tokens import ORIGINAL_MAX_LENGTH, Vocabulary, tokenize
-from lookwhy.errors import AT_COMMAND, LookwhyError, command
+from lookwhy.errors import LookwhyError, command, refuse_untrusted
 from lookwhy.models.checkpoint_form import CheckpointForm
 from lookwhy.models.pipeline import Pipeline
 from lookwhy.models.protocol import VQAHead
@@ -200,7 +199,7 @@ def _built(path: Path, content: dict[str, Any], moved: Mapping[str, str | Path])
     plan: dict[str, Any] = next((s["plan"] for s in content.get("callbacks", {}).values() if "plan" in s), {})
     for kind in ("image_methods", "question_methods"):
         for method in plan.get(kind, []):
-            _check_known(method["class_path"], path)
+            _refuse_untrusted(method["class_path"], path)
     head = _build_head(stored["head"], path)
     weights = content["state_dict"].items()
     head.load_state_dict({n.removeprefix("head."): value for n, value in weights if n.startswith("head.")})
@@ -226,18 +225,12 @@ def _no_checkpoint(found: str) -> LookwhyError:
     return LookwhyError(f"expected a checkpoint of {command('train')}, found {found}; {REMEDY}")
 
 
-def _check_known(class_path: str, path: Path) -> None:
-    """Refuse a class whose module is neither lookwhy's nor imported yet: importing it would run its code."""
-    module = class_path.rpartition(".")[0]
-    if module.split(".")[0] != "lookwhy" and module not in sys.modules:
-        remedy = f"give --trust {module}" if AT_COMMAND.get() else f"import {module} first"
-        raise LookwhyError(
-            f"expected classes of lookwhy, found {class_path} in {path}; if you trust this module, {remedy}"
-        )
+def _refuse_untrusted(class_path: str, path: Path) -> None:
+    refuse_untrusted(class_path.rpartition(".")[0], class_path, path)
 
 
 def _build_head(stored: dict[str, Any], path: Path) -> VQAHead:
-    _check_known(stored["class_path"], path)
+    _refuse_untrusted(stored["class_path"], path)
     module, _, name = stored["class_path"].rpartition(".")
     try:
         kind = getattr(importlib.import_module(module), name)

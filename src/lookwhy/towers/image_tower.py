@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import TypedDict
 
-from lookwhy.errors import LookwhyError
+from lookwhy.errors import LookwhyError, refuse_untrusted
 from lookwhy.files import sha256_file
 from lookwhy.towers.caffe import read_caffemodel
+from lookwhy.towers.own_network import OWN_LAYER, fingerprint, is_own, make_network
 from lookwhy.towers.recipe import ImageRecipe
 from lookwhy.towers.shapes_cnn import build_shapes_cnn
 from lookwhy.towers.tower import Tower
@@ -56,23 +57,28 @@ class ImageTower(Tower):
 
 
 def build_tower(
-    arch: str, layer: str, recipe: ImageRecipe, weights: Path | Literal["torchvision"]
+    arch: str, layer: str, recipe: ImageRecipe, weights: Path | Literal["torchvision"] | None
 ) -> ImageTower:
     """Build a tower with its weights.
 
     Args:
-        arch: vgg16 or vgg19 of torchvision; any other classification network of it (`torchvision_nets`); or
-            `shapes`, the small network of the synthetic shapes data.
+        arch: vgg16 or vgg19 of torchvision; any other classification network of it (`torchvision_nets`);
+            `shapes`, the small network of the synthetic shapes data; or `module:function`, whose code runs
+            and returns a network (`own_network`).
         layer: of a VGG `fc7` after its ReLU (4096), `pool5` (512, 7, 7) or its spatial mean `pool5_mean`
-            (512); of another network the name of a node, see `torchvision_nets.build_network`.
+            (512); of another network the name of a node, see `torchvision_nets.build_network`; `output` of
+            one of a function.
         recipe: preprocessing that the weights were trained with; the file does not contain it.
         weights: a state dict with torchvision's key names, half precision allowed; a `.caffemodel` of the
-            same network; or "torchvision" to download torchvision's.
+            same network; or "torchvision" to download torchvision's. None: those that a function gives.
 
     Raises:
         LookwhyError: the file is missing, is no state dict or lacks layers; or torchvision's weights are
             combined with another recipe.
     """
+    if is_own(arch):
+        return _own_tower(arch, recipe, weights)
+    assert weights is not None
     if weights == "torchvision" and recipe.name != "torchvision":
         raise LookwhyError(
             f"expected the recipe torchvision with torchvision's weights, found {recipe.name}; "
@@ -122,6 +128,12 @@ def tower_from_description(description: dict[str, Any], beside: Path) -> ImageTo
     Raises:
         LookwhyError: the weights are missing or have changed.
     """
+    recipe = ImageRecipe.from_dict(description["recipe"])
+    arch, layer = description["arch"], description["layer"]
+    if is_own(arch):
+        refuse_untrusted(arch.partition(":")[0], arch, f"the description of the features in {beside}")
+    if description["weights"] == arch:
+        return _with_weights(build_tower(arch, layer, recipe, None), description)
     path = Path(description["weights"])
     if not path.is_file() and (beside / path.name).is_file():
         path = beside / path.name
@@ -130,14 +142,36 @@ def tower_from_description(description: dict[str, Any], beside: Path) -> ImageTo
             f"expected the image network's weights, found no file {path}; put them back, beside the features "
             "if you like, or prepare the features again"
         )
-    recipe = ImageRecipe.from_dict(description["recipe"])
-    tower = build_tower(description["arch"], description["layer"], recipe, path)
+    return _with_weights(build_tower(arch, layer, recipe, path), description)
+
+
+def _with_weights(tower: ImageTower, description: dict[str, Any]) -> ImageTower:
+    """The tower, if its weights are those that computed the features."""
     if tower.weights_sha256 != description["weights_sha256"]:
         raise LookwhyError(
             f"expected weights with sha256 {description['weights_sha256'][:12]}..., found "
-            f"{tower.weights_sha256[:12]}... in {path}; restore the file or prepare the features again"
+            f"{tower.weights_sha256[:12]}... in {tower.weights}; restore it, or prepare the features again"
         )
     return tower
+
+
+def _own_tower(arch: str, recipe: ImageRecipe, weights: Path | str | None) -> ImageTower:
+    network = make_network(arch)
+    if weights is None:
+        return ImageTower(network, arch, OWN_LAYER, recipe, arch, fingerprint(network))
+    if not (path := Path(weights)).is_file():
+        raise LookwhyError(
+            f"expected the weights of {arch}, found no file {path}; give another, or leave it out if the "
+            "function loads its own"
+        )
+    try:
+        network.load_state_dict(_load_state(path))
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise LookwhyError(
+            f"expected weights of all layers of {arch}, found others in {path} ({reason:.200}); give another"
+        ) from error
+    return ImageTower(network, arch, OWN_LAYER, recipe, str(path.absolute()), sha256_file(path))
 
 
 def _network(arch: str, layer: str) -> nn.Module:

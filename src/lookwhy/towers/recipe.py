@@ -1,4 +1,4 @@
-"""Preprocessing from an image file to a network's input: the two recipes of pretrained VGGs.
+"""Preprocessing from an image file to a network's input: two recipes of pretrained VGGs, and any in a file.
 
 Wrong preprocessing is a frequent silent error: users of the original model got 24% or 49% accuracy instead of
 58%. So a recipe is written into every feature file and checkpoint, and never guessed.
@@ -6,13 +6,15 @@ Wrong preprocessing is a frequent silent error: users of the original model got 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import math
+from dataclasses import asdict, dataclass, fields
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
+import yaml
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageOps
 from torch import Tensor
@@ -23,8 +25,74 @@ from lookwhy.files import regular
 IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 """Formats of image files, by Pillow's names. No other decoder runs: PostScript would start a program."""
 CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
-WHITE = (255.0, 255.0, 255.0)
 IMAGENET_MEAN_RGB, IMAGENET_STD_RGB = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+Order = Literal["rgb", "bgr"]
+Resize = Literal["bilinear", "bicubic", "lanczos", "box"]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+@dataclass(frozen=True)
+class PixelFormat:
+    """Pixels as a network wants them: `(value / scale - mean) / std` of each channel, values from 0 to 255.
+
+    Attributes:
+        order: order of the channels; mean and std are in this order.
+        scale: what values are divided by: 255 for a range from 0 to 1.
+        mean: what is subtracted then.
+        std: what is divided by then.
+        resize: interpolation of PIL, with antialiasing.
+    """
+
+    order: Order = "rgb"
+    scale: float = 255.0
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    resize: Resize = "bilinear"
+
+    @classmethod
+    def from_dict(cls, options: dict[str, Any], where: object) -> PixelFormat:
+        """Format from options in plain types; `where` is their place, for the error line.
+
+        Raises:
+            LookwhyError: an option is unknown or has a value without sense.
+        """
+        known = [one.name for one in fields(cls)]
+        if unknown := sorted({*map(str, options)} - {*known}):
+            raise LookwhyError(
+                f"expected the options {', '.join(known)} in the recipe {where}, found {unknown}; correct it"
+            )
+        found = dict(options)
+        for name in ("mean", "std"):
+            values = options.get(name, getattr(cls, name))
+            if not isinstance(values, (list, tuple)) or len(values) != 3 or not all(map(_is_number, values)):
+                raise LookwhyError(f"expected three numbers as {name} in {where}, found {values}; correct it")
+            found[name] = tuple(map(float, values))
+        scale = found["scale"] = options.get("scale", cls.scale)
+        if not _is_number(scale) or scale == 0 or 0 in found["std"]:
+            raise LookwhyError(
+                f"expected scale and std other than 0 in {where}, found {scale} and {found['std']}; they "
+                "divide: 1 changes nothing"
+            )
+        for name, choices in (("order", get_args(Order)), ("resize", get_args(Resize))):
+            if (chosen := options.get(name, getattr(cls, name))) not in choices:
+                raise LookwhyError(
+                    f"expected {name} to be one of {', '.join(choices)} in {where}, found {chosen!r}; "
+                    "correct it"
+                )
+        return cls(**found | {"scale": float(scale)})
+
+
+FORMATS = {
+    "caffe": PixelFormat("bgr", 1.0, CAFFE_MEAN_BGR),
+    "torchvision": PixelFormat("rgb", 255.0, IMAGENET_MEAN_RGB, IMAGENET_STD_RGB),
+    "rgb": PixelFormat("rgb", 1.0),
+}
+"""Recipes with a name."""
+OWN = "own"
+"""Name of a recipe that a file states."""
 
 
 @dataclass(frozen=True)
@@ -33,19 +101,54 @@ class ImageRecipe:
 
     Attributes:
         name: `caffe`: BGR, 0-255, minus the mean pixel; `torchvision`: RGB, 0-1, minus ImageNet's mean,
-            divided by its standard deviation; `rgb`: RGB, 0-255, as a person sees it.
+            divided by its standard deviation; `rgb`: RGB, 0-255, as a person sees it; `own`: `own_format`.
         height: rows, in pixels.
         width: columns, in pixels. An image is resized to both; its aspect ratio is not preserved.
+        own_format: format of the pixels of a recipe without a name of these.
+
+    Example:
+        >>> recipe = ImageRecipe("own", 2, 2, PixelFormat(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)))
+        >>> recipe.color((255.0, 127.5, 0.0))
+        tensor([ 1.,  0., -1.])
     """
 
-    name: Literal["caffe", "torchvision", "rgb"] = "caffe"
+    name: str = "caffe"
     height: int = 224
     width: int = 224
+    own_format: PixelFormat | None = None
+
+    def __post_init__(self) -> None:
+        if (self.name == OWN) != (self.own_format is not None) or self.name not in (*FORMATS, OWN):
+            raise LookwhyError(
+                f"expected the image recipe {' or '.join(FORMATS)}, or {OWN} with a format, found "
+                f"{self.name!r}; correct it, or prepare the features again"
+            )
+
+    @property
+    def format(self) -> PixelFormat:
+        """Format of the pixels."""
+        return self.own_format or FORMATS[self.name]
+
+    @classmethod
+    def from_yaml(cls, path: Path, height: int, width: int) -> ImageRecipe:
+        """Recipe from a file with the options of `PixelFormat`: `mean: [0.48, 0.46, 0.41]`, and so on.
+
+        Raises:
+            LookwhyError: the file is missing, is no YAML, or holds other options.
+        """
+        try:
+            content = yaml.safe_load(regular(path).read_text(encoding="utf-8"))
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            reason = " ".join(str(error).split())
+            raise LookwhyError(f"expected a recipe in YAML, found none in {path} ({reason:.120})") from error
+        if not isinstance(content, dict):
+            raise LookwhyError(f"expected options in the recipe {path}, found {type(content).__name__}")
+        return cls(OWN, height, width, PixelFormat.from_dict(content, path))
 
     def load(self, path: Path) -> Float[Tensor, "3 H W"]:
         """Load an image file (see `read_rgb`) as pixels in the recipe's input range.
 
-        The image is resized by PIL's bilinear interpolation with antialiasing, and not cropped.
+        The image is resized by PIL with antialiasing, and not cropped.
 
         Raises:
             LookwhyError: the file is missing or damaged.
@@ -59,7 +162,8 @@ class ImageRecipe:
     def resized(self, rgb: Image.Image) -> UInt8[Tensor, "H W 3"]:
         """Resize an RGB image as in `load`; red, green and blue, 0-255."""
         if rgb.size != (self.width, self.height):
-            rgb = rgb.resize((self.width, self.height), Image.Resampling.BILINEAR)
+            how = Image.Resampling[self.format.resize.upper()]
+            rgb = rgb.resize((self.width, self.height), how)
         return torch.from_numpy(np.array(rgb))
 
     def from_rgb(self, rgb: UInt8[Tensor, "*B H W 3"]) -> Float[Tensor, "*B 3 H W"]:
@@ -72,7 +176,9 @@ class ImageRecipe:
 
     def to_dict(self) -> dict[str, Any]:
         """The recipe in plain types."""
-        return asdict(self)
+        found = asdict(self)
+        # Recipes with a name are stored as before there were others.
+        return found if self.own_format else {key: found[key] for key in ("name", "height", "width")}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ImageRecipe:
@@ -81,22 +187,20 @@ class ImageRecipe:
         Raises:
             LookwhyError: the name is unknown.
         """
-        if values.get("name") not in ("caffe", "torchvision"):
-            raise LookwhyError(
-                f"expected the image recipe caffe or torchvision, found {values.get('name')!r}; "
-                "prepare the features again"
-            )
-        return cls(values["name"], int(values["height"]), int(values["width"]))
+        own = values.get("own_format")
+        form = PixelFormat.from_dict(own, "a description") if isinstance(own, dict) else None
+        return cls(str(values.get("name")), int(values["height"]), int(values["width"]), form)
 
     def _in_range(self, pixels: Float[Tensor, "*B 3 H W"]) -> Float[Tensor, "*B 3 H W"]:
-        on = pixels.device
-        if self.name == "rgb":
-            return pixels
-        if self.name == "caffe":
-            return pixels.flip(-3) - _column(CAFFE_MEAN_BGR, on)
-        # By a tensor: a GPU multiplies by the reciprocal of a number, which rounds differently.
-        scaled = pixels / _column(WHITE, on)
-        return (scaled - _column(IMAGENET_MEAN_RGB, on)) / _column(IMAGENET_STD_RGB, on)
+        form, on = self.format, pixels.device
+        if form.order == "bgr":
+            pixels = pixels.flip(-3)
+        # By tensors: a GPU multiplies by the reciprocal of a number, which rounds differently.
+        if form.scale != 1:
+            pixels = pixels / _column((form.scale,) * 3, on)
+        if any(form.mean):
+            pixels = pixels - _column(form.mean, on)
+        return pixels if form.std == (1.0, 1.0, 1.0) else pixels / _column(form.std, on)
 
 
 Picture = str | Path | Image.Image | np.ndarray
