@@ -96,6 +96,15 @@ def test_logits_and_attention_equal_an_independent_forward_pass():
     assert np.std(attended, axis=1).max() > 0.01
 
 
+def test_every_relu_is_a_module_whose_backward_pass_a_method_can_change():
+    head, called = make(), []
+    for module in head.modules():
+        if isinstance(module, torch.nn.ReLU):
+            module.register_forward_hook(lambda *_: called.append(1))
+    head(*inputs())
+    assert len(called) == 2 * 2 + 2  # encoder and decoder of two layers, and two scores
+
+
 def test_padding_gets_no_gradient_and_words_and_regions_get_one():
     head = make(dropout=0.5).train()
     features, tokens, lengths = inputs()

@@ -70,10 +70,9 @@ class SAN(RegionHead):
         sizes = ("embedding_size", "hidden_size", "attention_size", "hops")
         check_numbers(self.settings, HEAD, dropout=BELOW_1, **dict.fromkeys(sizes, AT_LEAST_1))
         self.use_image, self.regions = use_image, regions
-        width = self.region_width()
         self.word_table = nn.Embedding(vocab_size, embedding_size)
         self.lstm = nn.LSTM(embedding_size, hidden_size, batch_first=True)
-        self.project_image = Linear(width, hidden_size)
+        self.project_image = Linear(self.region_width(), hidden_size)
         self.score_region = nn.ModuleList(
             Linear(hidden_size, attention_size, bias=False) for _ in range(hops)
         )
