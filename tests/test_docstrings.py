@@ -19,7 +19,7 @@ PUBLIC = {
     "lookwhy": ["load", "explain", "analyze", "report"],
     "lookwhy.metrics": ["vqa_accuracy", "normalize_answer", "VQAAccuracy"],
     "lookwhy.data": ["tokenize", "Vocabulary"],
-    "lookwhy.models": ["DeeperLSTM", "SAN", "Pipeline", "load_checkpoint"],
+    "lookwhy.models": ["DeeperLSTM", "SAN", "MCAN", "Pipeline", "load_checkpoint"],
     "lookwhy.towers": ["Tower", "Memory"],
     "lookwhy.attribution": [
         "Gradient", "GuidedBackprop", "Deconvnet", "Occlusion", "Attention", "WordDrop", "WordGradient",

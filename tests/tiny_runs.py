@@ -18,7 +18,7 @@ from jsonargparse import Namespace
 
 from lookwhy.cli.lightning import train
 from lookwhy.data.datamodule import VQADataModule
-from lookwhy.models import SAN, DeeperLSTM, VQASystem
+from lookwhy.models import MCAN, SAN, DeeperLSTM, VQASystem
 
 ROOT = Path(__file__).parent.parent
 
@@ -107,7 +107,8 @@ def make_data(world, **settings):
 
 def make_head(data, kind=DeeperLSTM, **settings):
     sizes = {"embedding_size": 12, "hidden_size": 10}
-    sizes |= {"attention_size": 8, "regions": 9} if kind is SAN else {"common_size": 16}
+    own = {SAN: {"attention_size": 8, "regions": 9}, MCAN: {"common_size": 16, "regions": 9, "heads": 2}}
+    sizes |= own.get(kind, {"common_size": 16})
     return kind(data.vocab_size, data.num_answers, data.image_dim, **(sizes | settings))
 
 

@@ -13,7 +13,7 @@ from lookwhy.analysis.modality import Modality, ModalityMeter, shapley_values, s
 from lookwhy.analysis.part_of_speech import Tagger
 from lookwhy.attribution import WordDrop, explaining
 from lookwhy.errors import LookwhyError
-from lookwhy.models import SAN, DeeperLSTM, Pipeline, VQAHead
+from lookwhy.models import MCAN, SAN, DeeperLSTM, Pipeline, VQAHead
 from lookwhy.towers import Memory
 
 TAGGER = Tagger("none", lambda words: ["NN"] * len(words))
@@ -97,12 +97,16 @@ def test_a_side_without_any_part_in_the_answer_has_no_share(look_at, ask, share,
         assert [found.text_share, found.two_players] == pytest.approx([share, share], nan_ok=True)
 
 
-@pytest.mark.parametrize("kind", [DeeperLSTM, SAN])
+@pytest.mark.parametrize("kind", [DeeperLSTM, SAN, MCAN])
 def test_a_question_only_model_gives_exactly_one_in_single_precision(kind):
     torch.manual_seed(0)
     tower = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(3))
-    sizes = {"common_size": 33} if kind is DeeperLSTM else {"regions": 9, "attention_size": 7}
-    head = kind(20, 7, 36, embedding_size=6, hidden_size=9, use_image=False, **sizes)
+    sizes = {
+        DeeperLSTM: {"common_size": 33, "hidden_size": 9},
+        SAN: {"regions": 9, "attention_size": 7, "hidden_size": 9},
+        MCAN: {"regions": 9, "common_size": 33, "hidden_size": 8},
+    }
+    head = kind(20, 7, 36, embedding_size=6, use_image=False, **sizes[kind])
     model = Pipeline(tower, head).eval()
     meter = ModalityMeter(model, Modality())
     with explaining(model):

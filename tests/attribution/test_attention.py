@@ -7,18 +7,19 @@ from tiny_runs import make_data
 
 from lookwhy.attribution import Attention, GuidedBackprop, Occlusion, WordDrop, WordGradient, explaining
 from lookwhy.errors import LookwhyError
-from lookwhy.models import SAN, Pipeline
+from lookwhy.models import MCAN, SAN, Pipeline
 from lookwhy.towers.image_tower import tower_from_description
 
 
-@pytest.fixture
-def questions(tiny_world):
-    """A SAN on the tiny world's own tower, a batch of questions about one picture, and answers to explain."""
+@pytest.fixture(params=[SAN, MCAN])
+def questions(tiny_world, request):
+    """A head that attends on the tiny world's own tower, a batch of questions about one picture, and answers to explain."""
     data = make_data(tiny_world)
     data.setup()
     tower = tower_from_description(data.describe()["tower"], data.folder)
     torch.manual_seed(0)
-    head = SAN(data.vocab_size, data.num_answers, data.image_dim, regions=9, embedding_size=8, hidden_size=8)
+    sizes = {"regions": 9, "embedding_size": 8, "hidden_size": 8}
+    head = request.param(data.vocab_size, data.num_answers, data.image_dim, **sizes)
     for parameter in head.parameters():
         parameter.data.mul_(10)
     pictures = data.prepro.test.image_pos
@@ -40,7 +41,9 @@ def test_the_map_is_the_chosen_hops_attention_on_the_grid(questions):
 
 
 def test_a_head_without_that_hop_is_refused(questions):
-    with pytest.raises(LookwhyError, match="found 2 hops over 9 regions; set `hop` between 0 and 1"):
+    hops = 2 if isinstance(questions[0].head, SAN) else 1
+    line = f"found {hops} hops over 9 regions; set `hop` between 0 and {hops - 1}"
+    with pytest.raises(LookwhyError, match=line):
         Attention(hop=2)(*questions)
 
 

@@ -23,7 +23,7 @@ from lookwhy.attribution import (
 )
 from lookwhy.attribution.gradient import magnitudes
 from lookwhy.errors import LookwhyError
-from lookwhy.models import SAN, DeeperLSTM, Pipeline
+from lookwhy.models import MCAN, SAN, DeeperLSTM, Pipeline
 from lookwhy.towers import Memory, Tower
 from lookwhy.towers.windows import sums_over_cells
 
@@ -148,9 +148,10 @@ def test_grad_cam_is_captums(small_pipeline, small_batch, explains, in_double):
     assert found.values.max() > 0
 
 
-def test_grad_cam_of_a_head_on_a_grid_takes_the_features_and_no_image_network():
+@pytest.mark.parametrize("kind", [SAN, MCAN])
+def test_grad_cam_of_a_head_on_a_grid_takes_the_features_and_no_image_network(kind):
     torch.manual_seed(0)
-    head = SAN(9, 5, 6 * 9, regions=9, embedding_size=6, hidden_size=5, attention_size=4).double().eval()
+    head = kind(9, 5, 6 * 9, regions=9, embedding_size=6, hidden_size=4).double().eval()
     model = Pipeline(nn.Identity(), head)  # cannot be cut
     batch = replace(make_batch(torch.zeros(2, 3, 4, 4), ((1, 2), (3,))), images=None)
     batch.features = torch.rand(2, 6, 3, 3, dtype=torch.float64)

@@ -15,7 +15,7 @@ from lookwhy.attribution import LIME, RISE, Gradient, KernelSHAP, Occlusion, Wor
 from lookwhy.attribution.kernel_shap import exact_weights, regression_weights
 from lookwhy.attribution.masked import shared_by_cells
 from lookwhy.errors import LookwhyError
-from lookwhy.models import SAN, DeeperLSTM, Pipeline
+from lookwhy.models import MCAN, SAN, DeeperLSTM, Pipeline
 from lookwhy.towers import Memory
 from lookwhy.towers.masks import Coalitions, fill_of
 
@@ -230,12 +230,13 @@ def test_a_contrast_is_the_gradient_of_a_difference(small_pipeline, small_batch,
 
 def pipeline_with(head, **settings):
     tower = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, padding=1), torch.nn.AdaptiveAvgPool2d(3))
-    return Pipeline(tower, head(9, 5, 36, embedding_size=4, hidden_size=6, **settings)).eval()
+    return Pipeline(tower, head(9, 5, 36, embedding_size=4, hidden_size=8, **settings)).eval()
 
 
+@pytest.mark.parametrize("head", [SAN, MCAN])
 @pytest.mark.parametrize("samples", [20, 256, 257])
-def test_a_head_that_reads_regions_explains_by_any_number_of_masks(samples):
-    model = pipeline_with(SAN, regions=9, attention_size=5)
+def test_a_head_that_reads_regions_explains_by_any_number_of_masks(samples, head):
+    model = pipeline_with(head, regions=9)
     batch = make_batch(torch.rand(1, 3, 9, 9), dtype=torch.float32)
     values = RISE(grid=3, samples=samples)(model, batch, torch.tensor([0])).values
     assert values.isfinite().all()

@@ -7,7 +7,7 @@ from tiny_runs import make_data, make_head, make_trainer
 
 from lookwhy.data.dataset import QuestionDataset
 from lookwhy.data.feature_rows import place_features
-from lookwhy.models import SAN, DeeperLSTM, VQASystem, final_states
+from lookwhy.models import MCAN, SAN, DeeperLSTM, VQASystem, final_states
 from lookwhy.models.graphed import BatchLoss, GraphedLoss, cross_entropy
 
 HEADS = pytest.mark.parametrize("kind", [DeeperLSTM, SAN])
@@ -94,6 +94,13 @@ def test_a_recorded_training_is_the_plain_one(tiny_world, tmp_path, kind, precis
     assert {tokens[1] % 4 for _, tokens, _, _ in recorder.shapes} == {0}
 
 
+def test_a_recorded_training_of_attention_layers_is_the_plain_one_of_the_same_padding(tiny_world, tmp_path):
+    plain, losses = fit(tiny_world, tmp_path, lambda module, samples: module, MCAN)
+    recorded, found = fit(tiny_world, tmp_path, Recorder(), MCAN)
+    check_equal(plain, recorded)
+    assert found == losses
+
+
 def test_a_recording_that_fails_is_one_line_and_the_training_goes_on(tiny_world, tmp_path, capfd):
     recorder = Recorder(RuntimeError("operation not permitted\nwhen stream is capturing"))
     plain, losses = fit(tiny_world, tmp_path)
@@ -157,7 +164,7 @@ def test_the_way_of_a_gpu_trains_the_same_weights_in_200_steps(tiny_world, tmp_p
         torch.testing.assert_close(one, other, rtol=1e-4, atol=2e-5)
 
 
-@HEADS
+@pytest.mark.parametrize("kind", [DeeperLSTM, SAN, MCAN])
 def test_a_step_on_a_device_reads_nothing_back_to_the_host(tiny_world, kind):
     """On the device without any memory, which refuses every read, from the rows of a batch to the new weights."""
     data = make_data(tiny_world)

@@ -12,7 +12,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from tiny_runs import make_data, make_head, make_trainer
 
 from lookwhy.errors import LookwhyError
-from lookwhy.models import SAN, DeeperLSTM, VQASystem, load_checkpoint
+from lookwhy.models import MCAN, SAN, DeeperLSTM, VQASystem, load_checkpoint
 
 
 class Steps(pl.Callback):
@@ -68,7 +68,7 @@ def test_the_defaults_are_the_originals(tiny_world):
     assert (chosen["lr_scheduler"]["interval"], system.clamp) == ("step", 10.0)
 
 
-@pytest.mark.parametrize("kind", [DeeperLSTM, SAN])
+@pytest.mark.parametrize("kind", [DeeperLSTM, SAN, MCAN])
 @pytest.mark.filterwarnings("ignore:Checkpoint directory:UserWarning")
 def test_a_resumed_run_ends_at_the_weights_of_an_uninterrupted_one(tiny_world, tmp_path, kind):
     settings, half = {"learning_rate": 1e-3, "kind": kind}, tmp_path / "half"

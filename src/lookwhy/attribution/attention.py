@@ -85,5 +85,5 @@ class Attention(Attributor):
         if not (isinstance(head, VQAHead) and isinstance(head, AttendingHead)):
             raise LookwhyError(
                 f"expected a head that attends, found {type(head).__name__}; take "
-                f"{type(self).__name__} out of image_methods, or train lookwhy.models.SAN"
+                f"{type(self).__name__} out of image_methods, or train lookwhy.models.SAN or MCAN"
             )

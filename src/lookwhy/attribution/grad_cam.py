@@ -7,8 +7,8 @@ With A_k the maps of the last convolutional layer (after its ReLU) and y the LOG
 interpolated bilinearly to the grid. Guided Grad-CAM multiplies R, interpolated to the pixels, with the guided
 gradient of each pixel.
 
-A head on a grid of features (SAN) has its last maps in front of it: A is that grid, and the image network is
-not needed. Many places of R are exactly zero: ties in a rank correlation.
+A head on a grid of features (SAN, MCAN) has its last maps in front of it: A is that grid, and the image
+network is not needed. Many places of R are exactly zero: ties in a rank correlation.
 """
 
 from __future__ import annotations

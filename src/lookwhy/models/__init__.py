@@ -2,6 +2,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from lookwhy.models.deeper_lstm import DeeperLSTM
+from lookwhy.models.mcan import MCAN
 from lookwhy.models.pipeline import Pipeline
 from lookwhy.models.protocol import VQAHead, VQAModel
 from lookwhy.models.san import SAN
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from lookwhy.models.system import VQASystem
 
 __all__ = [
+    "MCAN",
     "SAN",
     "DeeperLSTM",
     "LoadedRun",

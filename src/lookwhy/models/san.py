@@ -20,16 +20,15 @@ from __future__ import annotations
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from lookwhy.errors import LookwhyError
 from lookwhy.models.deeper_lstm import INITIAL_RANGE
 from lookwhy.models.final_states import final_states
-from lookwhy.models.protocol import AT_LEAST_1, BELOW_1, HEAD, VQAHead, arguments_of, check_numbers
+from lookwhy.models.protocol import AT_LEAST_1, BELOW_1, HEAD, arguments_of, check_numbers
+from lookwhy.models.regions import RegionHead
 from lookwhy.towers.products import Linear
 
 
-class SAN(VQAHead):
+class SAN(RegionHead):
     """Stacked attention: (grid of image features, tokens, lengths) -> logits.
 
     Args:
@@ -68,19 +67,12 @@ class SAN(VQAHead):
     ) -> None:
         self.settings = arguments_of(locals())
         super().__init__()
-        if regions < 1 or image_dim % regions:
-            raise LookwhyError(
-                "expected features of a grid, channels x rows x columns with regions = rows x columns, found "
-                f"{image_dim} features for {regions} regions; set model.head.init_args.regions, or prepare "
-                "the features with --layer pool5"
-            )
         sizes = ("embedding_size", "hidden_size", "attention_size", "hops")
         check_numbers(self.settings, HEAD, dropout=BELOW_1, **dict.fromkeys(sizes, AT_LEAST_1))
-        self.use_image = use_image
-        self.regions = regions
+        self.use_image, self.regions = use_image, regions
         self.word_table = nn.Embedding(vocab_size, embedding_size)
         self.lstm = nn.LSTM(embedding_size, hidden_size, batch_first=True)
-        self.project_image = Linear(image_dim // regions, hidden_size)
+        self.project_image = Linear(self.region_width(), hidden_size)
         self.score_region = nn.ModuleList(
             Linear(hidden_size, attention_size, bias=False) for _ in range(hops)
         )
@@ -91,14 +83,6 @@ class SAN(VQAHead):
         self.dropout = nn.Dropout(dropout)
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -INITIAL_RANGE, INITIAL_RANGE)
-
-    def check_features(self, shape: tuple[int, ...]) -> None:
-        """Raise an error for a grid with another number of regions: `look` would mix channels and regions."""
-        if len(shape) == 3 and shape[1] * shape[2] != self.regions:
-            raise LookwhyError(
-                f"expected {shape[1] * shape[2]} regions for features of {' x '.join(map(str, shape))}, "
-                f"found {self.regions}; set model.head.init_args.regions"
-            )
 
     def embed(self, tokens: Int64[Tensor, "B T"]) -> Float[Tensor, "B T E"]:
         """Word embeddings. Padding gets the embedding of word 1; nothing reads it."""
@@ -112,8 +96,7 @@ class SAN(VQAHead):
 
     def look(self, features: Float[Tensor, "B *D"]) -> Float[Tensor, "B M C"]:
         """Codes of the regions, from features (B, channels, rows, columns) or flattened features."""
-        grid = features.reshape(len(features), -1, self.regions).transpose(1, 2)
-        return torch.tanh(self.project_image(self.dropout(F.normalize(grid, dim=2))))
+        return torch.tanh(self.project_image(self.dropout(self.regions_of(features))))
 
     def answer(self, view: Float[Tensor, "B M C"], code: Float[Tensor, "B C"]) -> Float[Tensor, "B A"]:
         """Logits of the answers for each (regions, question) pair."""
