@@ -16,6 +16,7 @@ from lookwhy.analysis import AnalysisPlan, sliced
 from lookwhy.analysis.evaluate import evaluate
 from lookwhy.analysis.questions import QuestionRecord
 from lookwhy.analysis.slices import FEWEST_QUESTIONS, Slice, slices, terciles
+from lookwhy.analysis.statistics import clustered_auroc
 from lookwhy.keys import table
 from lookwhy.types import AnalysisResult
 
@@ -284,3 +285,79 @@ def test_slicing_takes_much_less_than_a_second(result):
     start = time.perf_counter()
     slices(result)
     assert time.perf_counter() - start < 1
+
+
+@pytest.fixture(scope="module")
+def rich():
+    """An analysis with parts of speech and a failure prediction: 300 questions of one answer type."""
+    rng, count = np.random.default_rng(1), 300
+    image = np.sort(rng.integers(60, size=count))
+    right = rng.random(count) < 0.6
+    confidence = np.clip(0.4 + 0.25 * right + 0.2 * rng.normal(size=count), 0.01, 0.99)
+    questions = []
+    for at in range(count):
+        tags = ["WP", *rng.choice(["NN", "NNS", "JJ"], size=2).tolist(), "."]
+        kind = ("what", "which")[int(at >= 280)]
+        questions.append(
+            QuestionRecord(
+                at, int(image[at]), "", "", ["what", "red", "ball", "?"], tags, kind, "other",
+                ["a" if right[at] else "b"] * 10, "a", float(confidence[at]),
+                entropy=float(rng.random()), margin=float(rng.random()),
+            )
+        )  # fmt: skip
+    maps = {"question/words": replace(make_maps(rng.random((count, 4)), "question"), method="words")}
+    groups = {"noun": ["NN", "NNS"], "wh_word": ["WP"], "adjective": ["JJ"]}
+    settings = AnalysisPlan([], [], grid=6, bootstrap_samples=200)
+    found = evaluate(maps, questions, np.zeros((count, 0, 6, 6), np.float32), groups, settings)
+    found.question_ids = np.arange(count)
+    found.manifest |= {"plan": settings.describe(), "tag_groups": groups}
+    return found
+
+
+def test_parts_of_speech_of_a_slice_of_all_questions_are_those_of_the_whole(rich):
+    found, start = sliced(rich), "slice/answer_type/other/"
+    for group in ("noun", "wh_word", "adjective"):
+        for end in ("", "/ci_low", "/ci_high", "/n", "/images"):
+            key = f"question/words/most_important/{group}{end}"
+            assert found[start + key] == pytest.approx(rich.summary[key], abs=1e-12), key
+    # The 20 questions of the smaller type have 20 wh-words: too few.
+    assert "slice/question_type/which/question/words/most_important/wh_word" not in found
+    assert found["slice/question_type/what/question/words/most_important/wh_word/n"] == 280
+
+
+def test_the_auroc_of_a_slice_is_that_of_scikit_learn_for_every_score(rich):
+    from sklearn.metrics import roc_auc_score
+
+    found, start = sliced(rich), "slice/answer_type/other/"
+    records = [one for one in rich.records if one["domain"] == "question"]
+    right = [one["accuracy"] >= 0.5 for one in records]
+    for name, sign in (("confidence", 1), ("entropy", -1), ("margin", 1)):
+        key = f"selective/{name}/auroc"
+        assert found[start + key] == pytest.approx(
+            roc_auc_score(right, [sign * one[name] for one in records])
+        )
+        # The bootstrap's interval, of another kind, is nearly as wide.
+        for end in ("/ci_low", "/ci_high"):
+            assert found[start + key + end] == pytest.approx(rich.summary[key + end], abs=0.02)
+    for name in ("maps", "confidence", "confidence_and_all"):
+        key, scores = f"failure/{name}/auroc", [one[f"failure_{name}"] for one in records]
+        assert found[start + key] == pytest.approx(roc_auc_score(right, scores))
+        # The whole has the mean over ten splits of the folds; a slice has the mean prediction of them.
+        assert found[start + key] == pytest.approx(rich.summary[key], abs=0.03)
+    assert not [key for key in found if key.startswith("slice/outcome/") and key.endswith("/auroc")]
+    assert not [key for key in found if key.startswith("slice/question_type/which/") and "/auroc" in key]
+
+
+def test_intervals_of_the_auroc_hold_the_truth_as_often_as_they_say():
+    rng, truth, held = np.random.default_rng(0), 0.7602, 0  # of two normals that are one deviation apart
+    for _ in range(400):
+        image = np.repeat(np.arange(30), 4)
+        shared = np.repeat(rng.normal(size=30), 4)
+        right = rng.random(120) < 0.6
+        score = right + np.sqrt(0.5) * (shared + rng.normal(size=120))
+        found = clustered_auroc(score, right, image)
+        held += found.ci_low <= truth <= found.ci_high
+    assert 0.92 <= held / 400 <= 0.98
+    whole = clustered_auroc(np.array([0.2, 0.9]), np.array([False, True]), np.array([1, 1]))
+    assert (whole.mean, np.isnan(whole.ci_low)) == (1.0, True)
+    assert np.isnan(clustered_auroc(np.ones(3), np.ones(3, bool), np.arange(3)).mean)

@@ -18,7 +18,7 @@ from lookwhy.analysis.agreement import (
     random_maps,
     summarise,
 )
-from lookwhy.analysis.failure import EXCLUDED, failure_features, predict_failure
+from lookwhy.analysis.failure import EXCLUDED, FAILURE, failure_features, predict_failure
 from lookwhy.analysis.localisation import Sign, area, localisation
 from lookwhy.analysis.meter import PointsOf, Values, mean_curves, minus_random
 from lookwhy.analysis.method_tests import CENTRE, ENDING, localisation_of_other_questions, method_tests
@@ -107,11 +107,11 @@ def evaluate(
     summary |= with_agreement(compared, values, question_ids, image_ids, plan.bootstrap_samples, plan.seed)
     summary |= method_tests(values | agreements, _image_methods(maps), image_of)
     summary |= _sanity(maps, random or {}, human, question_ids, image_ids, plan)
-    failure, found_curves = _failure(maps, questions, image_ids, plan, excluded)
+    failure, found_curves, predicted = _failure(maps, questions, image_ids, plan, excluded)
     summary |= failure
     return AnalysisResult(
         summary={key: float(value) for key, value in sorted(summary.items())},
-        records=_records(maps, questions, found, values | agreements, counted),
+        records=_records(maps, questions, found, values | agreements | predicted, counted),
         maps=maps,
         human=human,
         question_ids=question_ids,
@@ -266,7 +266,7 @@ def _failure(
     image_ids: Int64[np.ndarray, " N"],
     plan: AnalysisPlan,
     excluded: dict[str, int],
-) -> tuple[dict[str, float], dict[str, Curve]]:
+) -> tuple[dict[str, float], dict[str, Curve], Values]:
     accuracy = np.array([one.accuracy for one in questions])
     known = ~np.isnan(accuracy)
     columns = {name: np.array([getattr(one, name) for one in questions]) for name in CERTAINTY}
@@ -287,7 +287,11 @@ def _failure(
     if result.reason:
         _count(excluded, f"{EXCLUDED}: {result.reason}", int(known.sum()))
     counted = {f"failure/{name}/n": float(known.sum()) for name in features}
-    return counted | result.summary, result.curves
+    ids = [one.question_id for one, is_known in zip(questions, known, strict=True) if is_known]
+    predicted = {
+        f"{FAILURE}/{name}": dict(zip(ids, one.tolist(), strict=True)) for name, one in result.scores.items()
+    }
+    return counted | result.summary, result.curves, predicted
 
 
 def _examples(
@@ -307,7 +311,8 @@ def _records(
     counted: Mapping[str, Bool[np.ndarray, "N T"]],
 ) -> Records:
     records = []
-    columns = {name: _columns(name, measures) | _columns(MODALITY, measures) for name in maps}
+    columns = {name: _columns(name, measures) for name in maps}
+    of_answers = _columns(MODALITY, measures) | _columns(FAILURE, measures)
     for number, question in enumerate(questions):
         for name, one in maps.items():
             record = question.columns() | {"domain": one.domain, "method": one.method}
@@ -321,7 +326,7 @@ def _records(
                 if top is not None:
                     tag = question.tags[top]
                     record |= {"top_word": question.words[top], "top_tag": tag, "top_group": group_of(tag)}
-            for column, of_question in columns[name].items():
+            for column, of_question in (columns[name] | of_answers).items():
                 value = of_question.get(question.question_id, np.nan)
                 record[column] = None if np.isnan(value) else value
             records.append(record)
@@ -329,8 +334,8 @@ def _records(
 
 
 def _columns(name: str, measures: Values) -> Values:
-    """Measures of a method, or of modality, by column of records.parquet: "localisation_mass_accuracy"."""
-    starts = {f"{name}/": f"{name}/" if name != MODALITY else ""}
+    """Measures of a method, or of the answers, by column of records.parquet: "localisation_mass_accuracy"."""
+    starts = {f"{name}/": f"{name}/" if name not in (MODALITY, FAILURE) else ""}
     if name.startswith("image/"):
         # Beside a method's own values, so that a difference from them can be computed from one record.
         starts[f"image/{CENTRE}/"] = "image/"

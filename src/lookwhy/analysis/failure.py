@@ -44,6 +44,8 @@ FEWEST_IMAGES = 10
 """Smallest number of images: a bootstrap over fewer has intervals that are too narrow."""
 CURVE_POINTS = 50
 """Points of a risk-coverage curve with a band."""
+FAILURE = "failure"
+"""First part of the keys of the regressions."""
 EXCLUDED = "failure prediction"
 """Name of the failure prediction among the excluded items of a manifest."""
 CONFIDENCE = "confidence"
@@ -131,11 +133,14 @@ class FailurePrediction:
         summary: flat scalars by key, `failure/<feature set>/...` and `selective/<score>/...`.
         curves: curves by the same keys.
         reason: why nothing is measured; empty if something is.
+        scores: for each feature set, the probability of a right answer that a regression without the images
+            of its fold gives each question; mean over the splits.
     """
 
     summary: dict[str, float] = field(default_factory=dict)
     curves: dict[str, Curve] = field(default_factory=dict)
     reason: str = ""
+    scores: dict[str, Float[np.ndarray, " N"]] = field(default_factory=dict)
 
 
 def predict_failure(
@@ -181,7 +186,7 @@ def predict_failure(
     for name, one in fits.items():
         found = failure_curves(one.values, correct)
         curves |= {f"failure/{name}/{key}": curve for key, curve in found.items()}
-    return FailurePrediction(summary, curves)
+    return FailurePrediction(summary, curves, scores={name: one.values.mean(0) for name, one in fits.items()})
 
 
 def _summary(

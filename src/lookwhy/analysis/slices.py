@@ -14,23 +14,35 @@ Terciles are those of the analysed questions of one epoch. Equal values stay tog
 the questions would end in belong to the lower slice, so that with many ties a slice may be larger than
 another, or missing.
 
-Only means of values by question are sliced. Those of an image's other questions (`specificity`,
-`other_question`) were measured on all questions of the analysis, also outside of the slice.
+Means of values by question are sliced; the share of the words of a part of speech that were the most
+important ones, where there are enough of them; and the AUROC of each score that predicts failures, where a
+slice has enough right and wrong answers. Those of an image's other questions (`specificity`,
+`other_question`) were measured on all questions of the analysis, also outside of the slice. So were the
+regressions that predict failures: none was made for a slice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int64
 
-from lookwhy.analysis.evaluate import is_share
+from lookwhy.analysis.evaluate import CERTAINTY, is_share
+from lookwhy.analysis.failure import FAILURE, FEWEST_FOLDS, too_few
 from lookwhy.analysis.localisation import area
 from lookwhy.analysis.method_tests import CENTRE, ENDING
 from lookwhy.analysis.modality import MODALITY
-from lookwhy.analysis.statistics import Estimate, clustered_mean, clustered_share, in_summary
+from lookwhy.analysis.sliced_words import words_measured
+from lookwhy.analysis.statistics import (
+    Estimate,
+    clustered_auroc,
+    clustered_mean,
+    clustered_share,
+    in_summary,
+)
 from lookwhy.types import AnalysisResult
 
 FEWEST_QUESTIONS = 30
@@ -53,6 +65,9 @@ _MEASURED_IN_PART = ("faithfulness", MODALITY)
 """Families of measures that may be asked of a part of the questions; null is then undefined or not asked."""
 
 Column = Float[np.ndarray, " N"]
+Rows = Int64[np.ndarray, " _"]
+Measured = Callable[[Rows], Estimate]
+"""Function from the rows of some questions to a measure of them."""
 
 
 class Slice(NamedTuple):
@@ -117,22 +132,53 @@ def slices(result: AnalysisResult, wanted: Callable[[str], bool] = lambda key: T
     plan = result.manifest.get("plan") or {}
     images = np.array([record["image_id"] for record in first.values()], np.int64)
     columns = _columns(result.records, [*first], wanted)
-    means = {
-        key: clustered_share if is_share(key, str(plan.get("target", ""))) else clustered_mean
-        for key in columns
-    }
+    above = float(plan.get("correct_above", 0.5))
+    measured = {key: _mean(key, column, images, plan) for key, column in columns.items()}
+    others = words_measured(result, [*first], images) | _predictions([*first.values()], images, above)
+    measured |= {key: one for key, one in others.items() if wanted(key)}
     truth = _truth(result, [*first])
     # Without masks, no measure of localisation has a value.
     chance = np.full(len(first), np.nan) if truth is None else area(truth)
     found = []
-    for by, labels in _labels([*first.values()], truth, float(plan.get("correct_above", 0.5))).items():
+    for by, labels in _labels([*first.values()], truth, above).items():
         for value, rows in _rows(by, labels).items():
-            estimates = {key: means[key](column[rows], images[rows]) for key, column in columns.items()}
-            estimates = {key: one for key, one in estimates.items() if one.n}
+            estimates = {key: one(rows) for key, one in measured.items()}
+            estimates = {key: one for key, one in estimates.items() if one.n and not np.isnan(one.mean)}
             inside = [key for key in estimates if "/localisation/" in key and not key.endswith(ENDING)]
             expected = {key: float(chance[rows][~np.isnan(columns[key][rows])].mean()) for key in inside}
             found.append(Slice(by, value, len(rows), estimates, expected))
     return found
+
+
+def _mean(key: str, column: Column, images: Int64[np.ndarray, " N"], plan: Mapping[str, Any]) -> Measured:
+    mean = clustered_share if is_share(key, str(plan.get("target", ""))) else clustered_mean
+    return lambda rows: mean(column[rows], images[rows])
+
+
+def _predictions(
+    questions: list[dict[str, Any]], images: Int64[np.ndarray, " N"], correct_above: float
+) -> dict[str, Measured]:
+    """AUROC of each score in telling right answers from wrong ones, by its key."""
+    accuracy = _numbers(questions, "accuracy")
+    names = {*questions[0]}
+    keyed = {name: f"selective/{name}/auroc" for name in CERTAINTY}
+    start = f"{FAILURE}_"
+    keyed |= {name: f"{FAILURE}/{name.removeprefix(start)}/auroc" for name in names if name.startswith(start)}
+    found: dict[str, Measured] = {}
+    for name, key in sorted(keyed.items()):
+        score = CERTAINTY.get(name, 1.0) * _numbers(questions, name)
+        found[key] = partial(_auroc, score, accuracy, images, correct_above)
+    return found
+
+
+def _auroc(
+    score: Column, accuracy: Column, images: Int64[np.ndarray, " N"], correct_above: float, rows: Rows
+) -> Estimate:
+    known = rows[~np.isnan(accuracy[rows]) & ~np.isnan(score[rows])]
+    correct = accuracy[known] >= correct_above
+    if too_few(correct, len(np.unique(images[known])), FEWEST_FOLDS):
+        return Estimate(float("nan"), float("nan"), float("nan"), 0, len(rows))
+    return clustered_auroc(score[known], correct, images[known])
 
 
 def terciles(values: Column, names: Sequence[str] = THIRDS) -> list[str]:

@@ -46,8 +46,10 @@ function sliceRange(found, { percent: share }) {
   return [-step(-Math.min(0, ...ends)), step(Math.max(0.05, ...ends))];
 }
 
-/** Name and look of a method of a measure; a measure of the answers has the method "". */
+/** Name and look of a method or score of a measure; a measure of the answers has the method "". */
 function sliceLook({ key, name }, method) {
+  const scores = { failure: names.featureSets, selective: names.scores }[key.split("/")[0]];
+  if (scores) return { name: scores[method] ?? method, ...lookAt(Object.keys(scores).indexOf(method)), hatch: "" };
   const known = key.startsWith("question/") ? names.wordMethods : names.imageMethods;
   const look = known[method] ?? names.baselines[method] ?? { name: method || name, colour: names.series[0] };
   const hatch = method in names.baselines ? "" : HATCHES[Math.max(Object.keys(known).indexOf(method), 0) % 4];

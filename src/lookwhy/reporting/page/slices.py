@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from lookwhy.analysis.part_of_speech import GROUPS
 from lookwhy.analysis.slices import ACCURACY, FEWEST_QUESTIONS, UNKNOWN, Slice, slices
 from lookwhy.analysis.statistics import Estimate
 from lookwhy.keys import parse
-from lookwhy.reporting import measures
+from lookwhy.reporting import measures, style
 from lookwhy.reporting.page.numbers import CHANCE, Json, short
 from lookwhy.reporting.slices import FEW, WAYS
 from lookwhy.types import AnalysisResult
 
+WORDS = "most_important"
+"""Measure of a part of speech."""
 MOST_TYPES = 16
 """Largest number of question types that the page holds: the most frequent ones."""
 MOST_BYTES = 3_000_000
@@ -37,6 +40,14 @@ SHOWN = (
     _Choice("question/faithfulness/deletion", "Deletion of words: lower is better"),
     _Choice("question/faithfulness/insertion", "Insertion of words: higher is better"),
     _Choice("modality/text_share", "T-SHAP: share of the words"),
+    *(
+        _Choice(
+            f"question/{WORDS}/{one}", f"Most important word: {style.in_words(one).lower()}", percent=True
+        )
+        for one in GROUPS
+    ),
+    _Choice("selective/auroc", "AUROC of scores without a fit"),
+    _Choice("failure/auroc", "AUROC of failure prediction"),
 )
 """Measures that the page shows by slice, in this order."""
 _KEYS = {one.key for one in SHOWN}
@@ -78,7 +89,8 @@ def _cell(estimate: Estimate) -> list[float | int | None]:
 def _measure_and_method(key: str) -> tuple[str, str]:
     """Parts of a key: ("image/rank_correlation", "occlusion")."""
     row, _ = parse(key)
-    return f"{row.domain}/{row.measure}", row.method
+    group = f"/{row.group}" if row.measure == WORDS else ""
+    return f"{row.domain}/{row.measure}{group}", row.method
 
 
 def bytes_of(content: Json) -> int:
