@@ -10,10 +10,10 @@ which is not divided by its length. Probabilities are the softmax of l over the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int64, UInt8
 from numpy import ndarray
 from torch import Tensor
 
@@ -21,6 +21,8 @@ from lookwhy.models.foreign.pretrained import load_pretrained
 
 ROWS_AT_ONCE = 128
 """Number of pairs of a picture and a candidate in one call of the decoder; bounds the memory for logits."""
+NEW_TOKENS = 10
+"""Number of tokens of an answer that the model writes itself, at most."""
 
 
 class BlipModel:
@@ -62,29 +64,40 @@ class BlipModel:
         self, images: UInt8[ndarray, "B H W 3"], questions: list[str]
     ) -> Float[Tensor, "B A"]:
         """Sum of the log probabilities of each candidate's tokens."""
-        encoded = self._encoded(images, questions)
-        seen = self._model.vision_model(pixel_values=encoded["pixel_values"]).last_hidden_state
-        states = self._model.text_encoder(
-            input_ids=encoded["input_ids"],
-            attention_mask=encoded["attention_mask"],
-            encoder_hidden_states=seen,
-            encoder_attention_mask=torch.ones(seen.shape[:2], dtype=torch.int64),
-        ).last_hidden_state
+        pixels = self._processor.image_processor([*images], return_tensors="pt").pixel_values
+        seen = self._model.vision_model(pixel_values=pixels).last_hidden_state
         count = len(self.answers)
-        pairs = torch.arange(len(questions) * count).split(ROWS_AT_ONCE)
-        found = [
-            self._decode(states, encoded["attention_mask"], some // count, some % count) for some in pairs
-        ]
-        return torch.cat(found).unflatten(0, (len(questions), count))
+        result = seen.new_empty(len(questions), count)
+        for rows, tokens in self._by_length(questions):
+            states = self._model.text_encoder(
+                input_ids=tokens,
+                attention_mask=torch.ones_like(tokens),
+                encoder_hidden_states=seen[rows],
+                encoder_attention_mask=torch.ones(len(rows), seen.shape[1], dtype=torch.int64),
+            ).last_hidden_state
+            pairs = torch.arange(len(rows) * count).split(ROWS_AT_ONCE)
+            found = [self._decode(states[some // count], some % count) for some in pairs]
+            result[rows] = torch.cat(found).unflatten(0, (len(rows), count))
+        return result
 
-    def _decode(self, states: Tensor, mask: Tensor, rows: Tensor, answers: Tensor) -> Float[Tensor, " P"]:
-        """Log likelihood of a candidate for each pair of a row and a candidate."""
+    def _by_length(self, questions: list[str]) -> Iterator[tuple[list[int], Int64[Tensor, "R T"]]]:
+        """Rows of the questions with as many tokens, and these tokens.
+
+        No question is padded: the cross attention of transformers' BLIP drops the mask of the padding.
+        """
+        tokens = self._processor.tokenizer(questions, truncation=True).input_ids
+        for length in sorted({*map(len, tokens)}):
+            rows = [row for row, one in enumerate(tokens) if len(one) == length]
+            yield rows, torch.tensor([tokens[row] for row in rows])
+
+    def _decode(self, states: Float[Tensor, "P T E"], answers: Int64[Tensor, " P"]) -> Float[Tensor, " P"]:
+        """Log likelihood of a candidate for each pair of an encoded question and a candidate."""
         tokens, is_token = self._tokens[answers], self._mask[answers]
         logits = self._model.text_decoder(
             input_ids=tokens,
             attention_mask=is_token,
-            encoder_hidden_states=states[rows],
-            encoder_attention_mask=mask[rows],
+            encoder_hidden_states=states,
+            encoder_attention_mask=torch.ones(states.shape[:2], dtype=torch.int64),
             use_cache=False,
         ).logits
         logs = logits[:, :-1].log_softmax(-1).gather(-1, tokens[:, 1:, None])[..., 0]
@@ -93,13 +106,18 @@ class BlipModel:
     @torch.no_grad()
     def written_answers(self, images: UInt8[ndarray, "B H W 3"], questions: list[str]) -> list[str]:
         """The answers that the model writes by itself, the likeliest token at each step."""
-        encoded = self._encoded(images, questions)
-        written = self._model.generate(**encoded, do_sample=False, num_beams=1, max_new_tokens=10)
-        texts = self._processor.batch_decode(written, skip_special_tokens=True)
-        return [text.strip() for text in texts]
-
-    def _encoded(self, images: UInt8[ndarray, "B H W 3"], questions: list[str]) -> dict[str, Tensor]:
-        encoded = self._processor(
-            images=[*images], text=questions, return_tensors="pt", padding=True, truncation=True
-        )
-        return {name: encoded[name] for name in ("pixel_values", "input_ids", "attention_mask")}
+        result = [""] * len(questions)
+        for rows, tokens in self._by_length(questions):
+            pixels = self._processor.image_processor([images[row] for row in rows], return_tensors="pt")
+            written = self._model.generate(
+                **pixels,
+                input_ids=tokens,
+                attention_mask=torch.ones_like(tokens),
+                do_sample=False,
+                num_beams=1,
+                max_new_tokens=NEW_TOKENS,
+            )
+            texts = self._processor.batch_decode(written, skip_special_tokens=True)
+            for row, text in zip(rows, texts, strict=True):
+                result[row] = text.strip()
+        return result
