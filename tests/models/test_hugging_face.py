@@ -47,6 +47,19 @@ def pictures():
     return np.random.default_rng(0).integers(0, 255, (3, 60, 100, 3), np.uint8)
 
 
+def test_vilt_has_a_sigmoid_for_each_of_its_answers(folder, pictures):
+    model = open_model(f"hf:{folder / 'vilt'}")
+    assert model.answers == tiny_models.ANSWERS
+    own = transformers.ViltForQuestionAnswering.from_pretrained(folder / "vilt").eval()
+    processor = transformers.AutoProcessor.from_pretrained(folder / "vilt")
+    together = model.answer_scores(pictures, TEXTS)
+    for row, text in enumerate(TEXTS):
+        with torch.no_grad():
+            logits = own(**processor(images=[pictures[row]], text=[text], return_tensors="pt")).logits
+        torch.testing.assert_close(together[row], logits[0].sigmoid(), atol=1e-5, rtol=1e-4)
+    assert together.std(0).max() > 1e-4
+
+
 def alone(answer, pictures):
     return torch.cat([answer(pictures[row : row + 1], TEXTS[row : row + 1]) for row in range(3)])
 

@@ -91,6 +91,7 @@ def analyse_foreign(
         "weights_sha256": hashlib.sha256(repr((name, model.answers)).encode()).hexdigest(),
         "training": {},
         "model": name,
+        "candidates": model.answers if isinstance(model.foreign, WritingModel) else None,
         "data": {"folder": str(sources.file.resolve()), "data_prepro_sha256": sha256_file(sources.file)},
         "annotators": sources.annotators if files else None,
         "data_note": sources.note,

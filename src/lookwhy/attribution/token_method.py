@@ -14,10 +14,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lookwhy.attribution.base import Attributor, Needs, images_of
+from lookwhy.attribution.base import Attributor, Needs, features_of
 from lookwhy.errors import LookwhyError
 from lookwhy.models.foreign.protocol import TokenAttention
 from lookwhy.models.foreign.text_model import TextModel
+from lookwhy.models.pipeline import parts_of
 from lookwhy.models.protocol import VQAModel
 from lookwhy.types import ImportanceMaps, Target, VQABatch
 
@@ -57,7 +58,8 @@ class TokenMethod(Attributor):
         """
         self.check(model)
         assert isinstance(model, TextModel)
-        asked = images_of(batch, self.name), batch.tokens, batch.lengths
+        # The features of a black box are its pixels.
+        asked = features_of(parts_of(model), batch, self.name), batch.tokens, batch.lengths
         found = model.attention(*asked, target if self.depends_on_answer else None, self.explains)
         values = [self.rule(one.weights, one.gradients) for one in found]
         text = None if self.depends_on_answer else "the question; the map is the same for every answer"
