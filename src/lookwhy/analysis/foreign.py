@@ -31,6 +31,7 @@ from lookwhy.data.tokens import tokenize
 from lookwhy.data.truth_masks import load_truth_masks
 from lookwhy.errors import LookwhyError
 from lookwhy.files import sha256_file
+from lookwhy.metrics import normalize_answer
 from lookwhy.models.foreign.protocol import ForeignModel, WritingModel
 from lookwhy.models.foreign.text_model import TextModel, Words, padded
 from lookwhy.progress import progress
@@ -110,7 +111,8 @@ def add_own_answers(
 ) -> list[str]:
     """Add what a model answers to the selected questions to the candidates that it scores.
 
-    The clean pictures are asked, before the analysis: all masked copies are scored on the same candidates.
+    The clean pictures are asked, before the analysis: all masked copies are scored on the same candidates. An
+    answer that differs from a candidate in spelling only (`normalize_answer`) is not added.
 
     Args:
         model: a `WritingModel`.
@@ -133,15 +135,19 @@ def add_own_answers(
     for method in plan.methods:  # before the model writes for minutes
         method.check(TextModel(model, Words([])))
     rows = selected(sources, plan).rows
-    paths, known, found = paths_of(sources, rows), {*model.answers}, dict[str, None]()
+    paths, found = paths_of(sources, rows), list[str]()
+    known = {
+        normalize_answer(one) for one in model.answers
+    }  # "Yes." beside "yes" would share its probability
     for row in progress(rows.tolist(), "its own answers", shown=shown, unit="question", leave=False):
         picture = pixels_of(read_rgb(sources.images / paths[row]), largest_side)
         pixels = picture.byte().permute(1, 2, 0)[None].numpy()
         (answer,) = model.written_answers(pixels, [sources.questions[row].text])
-        if answer and answer not in known:
-            found[answer] = None
-    model.add_candidates([*found])
-    return [*found]
+        if answer and normalize_answer(answer) not in known:
+            known.add(normalize_answer(answer))
+            found.append(answer)
+    model.add_candidates(found)
+    return found
 
 
 class _RunFacts(NamedTuple):

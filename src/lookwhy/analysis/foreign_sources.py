@@ -50,7 +50,7 @@ def words_of(sources: Sources) -> Words:
     return Words(question.text for question in sources.questions)
 
 
-class Selected(NamedTuple):
+class Selection(NamedTuple):
     """Questions that a plan selects: ids and images of all, rows of the selected, files of human data."""
 
     ids: np.ndarray
@@ -60,7 +60,7 @@ class Selected(NamedTuple):
     masks: dict[int, Path]
 
 
-def selected(sources: Sources, plan: AnalysisPlan) -> Selected:
+def selected(sources: Sources, plan: AnalysisPlan) -> Selection:
     """Select questions as for a model of ours.
 
     Raises:
@@ -81,7 +81,7 @@ def selected(sources: Sources, plan: AnalysisPlan) -> Selected:
             f"expected questions with annotator maps or masks, found none of the ids of {sources.file} in "
             f"{sources.annotator_maps or sources.truth_masks}; give the folder of these questions"
         )
-    return Selected(ids, images, rows, files, masks)
+    return Selection(ids, images, rows, files, masks)
 
 
 def numbers(ids: Sequence[int | str]) -> np.ndarray:

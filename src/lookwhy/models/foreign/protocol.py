@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Float, Int64, UInt8
 from numpy import ndarray
@@ -39,7 +40,8 @@ class ForeignModel(Protocol):
         ...
 
 
-class TokenAttention(NamedTuple):
+@dataclass(frozen=True)
+class TokenAttention:
     """Attention between the tokens of one picture and one question; padding is left out.
 
     Attributes:
@@ -69,7 +71,7 @@ class AttendingModel(Protocol):
 
     def attention(
         self,
-        images: Sequence[UInt8[ndarray, "H W 3"]],
+        images: Sequence[UInt8[ndarray, "_ _ 3"]],
         questions: list[str],
         target: Target | None = None,
         explains: Explains = "logit",

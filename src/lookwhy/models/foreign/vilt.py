@@ -55,7 +55,7 @@ class ViltModel:
 
     def attention(
         self,
-        images: Sequence[UInt8[ndarray, "H W 3"]],
+        images: Sequence[UInt8[ndarray, "_ _ 3"]],
         questions: list[str],
         target: Target | None = None,
         explains: Explains = "logit",
