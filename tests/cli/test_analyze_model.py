@@ -176,7 +176,7 @@ def pretrained(tmp_path_factory):
 def test_a_vilt_is_explained_by_its_attention(tiny_world, pretrained, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     spec, plan = f"hf:{pretrained / 'small_vilt'}", str(pretrained / "attention.yaml")
-    assert main(options(tiny_world, spec, "--plan", plan, "--limit", "3", "--out", "run")) == 0
+    assert main(options(tiny_world, spec, "--plan", plan, "--limit", "1", "--out", "run")) == 0
     result = store.load(store.epoch_folder(tmp_path / "run", 0))
     assert {record["predicted"] for record in result.records} <= {"red", "blue"}
     names = {
