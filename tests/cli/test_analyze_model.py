@@ -1,5 +1,6 @@
 """`python analyze.py --model SPEC`, with the examples of docs/foreign.md, beside one of our own models."""
 
+import contextlib
 import json
 import re
 import socket
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections import Counter
 
 import pytest
 import yaml
@@ -27,6 +29,10 @@ def options(world, spec, *more):
     return ["--model", spec, *map(str, [*files, *more])]
 
 
+def annotations(world):
+    return json.loads((world / "annotations_val.json").read_text())["annotations"]
+
+
 def analyse(world, folder, spec, *more):
     return run([sys.executable, ROOT / "analyze.py", *options(world, spec, *more)], folder)
 
@@ -42,7 +48,7 @@ def examples(tmp_path):
 def test_a_function_is_explained_and_compared_with_our_model_on_the_same_questions(
     tiny_world, trained, examples, monkeypatch
 ):
-    assert len(EXAMPLES) == 3
+    assert len(EXAMPLES) == 4
     plan = {"num_questions": 8, "num_examples": 1, "bootstrap_samples": 20}
     methods = {"image_methods": ["Occlusion", "RISE"], "question_methods": ["WordDrop"]}
     settings = {"RISE": {"samples": 20}}
@@ -143,35 +149,100 @@ def test_one_question_and_a_list_are_explained_in_a_shell_and_in_python(
         assert said in capsys.readouterr().err
 
 
-CHECK = """
-import numpy as np
-from transformers import AutoProcessor, ViltForQuestionAnswering
-from lookwhy.models.foreign import open_model
-model = open_model("hf:tiny")
-own, processor = ViltForQuestionAnswering.from_pretrained("tiny").eval(), AutoProcessor.from_pretrained("tiny")
-pictures = np.random.default_rng(0).integers(0, 255, (3, 60, 100, 3), np.uint8)
-texts = ["what color is the cube ?", "how many", "is there a ball that you can see ?"]
-together = model.answer_scores(pictures, texts)
-for row, (picture, text) in enumerate(zip(pictures, texts)):
-    expected = own(**processor(images=[picture], text=[text], return_tensors="pt")).logits.sigmoid()
-    assert (together[row] - expected[0]).abs().max() < 1e-5, row
-assert together.std(0).max() > 1e-4
-print(*model.answers)
-"""
-
-
-def test_a_vilt_of_transformers_is_explained_from_its_folder(tiny_world, examples):
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory):
+    """Folders of small models of transformers, and a plan with the methods that read attention."""
     pytest.importorskip("transformers", reason="transformers is not installed (extra hf)")
-    made = run([sys.executable, ROOT / "tests" / "models" / "tiny_vilt.py", "tiny"], examples)
-    assert made.returncode == 0, made.stderr
-    checked = run([sys.executable, "-c", CHECK], examples)
-    assert checked.returncode == 0, checked.stderr
-    assert checked.stdout.split() == ["yes", "no", "red", "blue"]
-    done = analyse(tiny_world, examples, "hf:tiny", "--limit", "2", "--batch-size", "64")
-    assert done.returncode == 0, done.stderr
-    result = store.load(store.epoch_folder(examples / "runs" / "hf-tiny", 0))
-    assert {record["predicted"] for record in result.records} <= {"yes", "no", "red", "blue"}
+    import tiny_models
+
+    folder = tmp_path_factory.mktemp("pretrained")
+    tiny_models.main(folder, "blip", "qwen")
+    with contextlib.chdir(folder):
+        exec(EXAMPLES["small_vilt.py"], {})
+    small = {"num_examples": 1, "bootstrap_samples": 20}
+    attention = small | yaml.safe_load(
+        re.search(r"<!-- writes: attention.yaml -->\n```yaml\n(.*?)```", PAGE, re.S)[1]
+    )
+    small |= {
+        "grid": 2,
+        "image_methods": [{"class_path": "lookwhy.attribution.Occlusion", "init_args": {"grid": 2}}],
+        "question_methods": [{"class_path": "lookwhy.attribution.WordDrop"}],
+    }
+    (folder / "attention.yaml").write_text(yaml.safe_dump(attention))
+    (folder / "small.yaml").write_text(yaml.safe_dump(small))
+    return folder
+
+
+def test_a_vilt_is_explained_by_its_attention(tiny_world, pretrained, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    spec, plan = f"hf:{pretrained / 'small_vilt'}", str(pretrained / "attention.yaml")
+    assert main(options(tiny_world, spec, "--plan", plan, "--limit", "1", "--out", "run")) == 0
+    result = store.load(store.epoch_folder(tmp_path / "run", 0))
+    assert {record["predicted"] for record in result.records} <= {"red", "blue"}
+    names = {
+        f"{domain}/attention_{rule}" for domain in ("image", "question") for rule in ("rollout", "grad_cam")
+    }
+    assert names | {"image/attention_relevance", "question/attention_relevance"} <= result.maps.keys()
+    assert result.maps["image/attention_relevance"].values.any()
+    assert "Attention Grad-CAM" in capsys.readouterr().out
+    picture = next((tiny_world / "images").rglob("*.png"))
+    asked = ["--image", str(picture), "--question", "What color is the cube?"]
+    assert main(["explain", "--model", spec, "--plan", plan, *asked, "--out", "why.json"]) == 0
+    assert "attention_rollout" in (tmp_path / "why.json").read_text()
+    for more, said in (
+        (["--candidates", "x"], "--candidates for hf:"),
+        (["--own-answers"], "--own-answers for hf:"),
+    ):
+        assert main(options(tiny_world, spec, *more)) == 2
+        assert said in capsys.readouterr().err
+    assert main(options(tiny_world, f"hf:{pretrained / 'none'}")) == 2
+    error = capsys.readouterr().err
+    assert "that is on this machine" in error
+    assert error.count("\n") == 1
+
+
+def test_models_that_write_their_answers_score_candidates(
+    tiny_world, pretrained, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    plan = ["--plan", str(pretrained / "small.yaml"), "--limit", "2"]
+    blip, qwen = (f"hf:{pretrained / kind}" for kind in ("blip", "qwen"))
+    assert (
+        main(options(tiny_world, blip, *plan, "--num-candidates", "5", "--own-answers", "--out", "blip")) == 0
+    )
+    result = store.load(store.epoch_folder(tmp_path / "blip", 0))
+    given = Counter(one["multiple_choice_answer"] for one in annotations(tiny_world))
+    frequent = sorted(given, key=lambda answer: (-given[answer], answer))[:5]
+    assert result.manifest["candidates"][:5] == frequent
+    assert 5 < len(result.manifest["candidates"]) <= 7
     assert result.maps["image/occlusion"].values.any()
-    assert result.maps["question/word_drop"].values.nan_to_num().any()
-    done = run([sys.executable, "-c", "import lookwhy; lookwhy.load('hf:no/such-model')"], examples)
-    assert "that is on this machine" in done.stderr
+    (tmp_path / "answers.txt").write_text("red\n\nblue\nred\n")
+    listed = ["--candidates", "answers.txt"]
+    assert main(options(tiny_world, qwen, *plan, *listed, "--out", "qwen")) == 0
+    result = store.load(store.epoch_folder(tmp_path / "qwen", 0))
+    assert result.manifest["candidates"] == ["red", "blue"]
+    assert {record["predicted"] for record in result.records} <= {"red", "blue"}
+    picture = next((tiny_world / "images").rglob("*.png"))
+    asked = ["--image", str(picture), "--question", "What color is the cube?", "--out", "why.json"]
+    assert main(["explain", "--model", blip, *plan[:2], *listed, *asked]) == 0
+    why = lookwhy.load(blip, candidates=["red", "blue"], plan=pretrained / "small.yaml").explain(
+        picture, "What color is the cube?"
+    )
+    shown = json.loads((tmp_path / "why.json").read_text())
+    assert why.answer in json.dumps(shown["answers"])
+    capsys.readouterr()
+    attention = ["--plan", str(pretrained / "attention.yaml")]
+    for wrong, said in (
+        (["explain", "--model", blip, *asked], "expected candidates for"),
+        (options(tiny_world, blip, *listed, "--num-candidates", "3"), "found both"),
+        (options(tiny_world, blip, "--candidates", "none.txt"), "--candidates"),
+        (options(tiny_world, blip, "--own-answers", *attention), "attention_rollout"),
+        (
+            ["--model", blip, "--questions", str(tiny_world / "questions_val.json"), "--images", "x"],
+            "--annot",
+        ),
+    ):
+        assert main(wrong) == 2
+        error = capsys.readouterr().err
+        assert said in error
+        assert error.count("\n") == 1

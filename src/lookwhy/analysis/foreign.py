@@ -7,66 +7,41 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 
 from lookwhy.analysis.explain import Explainer, ImageView, importance
 from lookwhy.analysis.explanation import Change, Explanation
-from lookwhy.analysis.plan import AnalysisPlan, select_questions
+from lookwhy.analysis.foreign_sources import (
+    LARGEST_SIDE,
+    Sources,
+    paths_of,
+    pixels_of,
+    selected,
+)
+from lookwhy.analysis.plan import AnalysisPlan
 from lookwhy.analysis.run import clean_scores, explained_answers, explained_by, run_analysis
 from lookwhy.attribution import Occlusion, WordDrop
-from lookwhy.data.annotators import find_annotator_maps, load_annotator_maps
-from lookwhy.data.image_files import find_image
-from lookwhy.data.official import Question
+from lookwhy.data.annotators import load_annotator_maps
 from lookwhy.data.tokens import tokenize
-from lookwhy.data.truth_masks import find_truth_masks, load_truth_masks
+from lookwhy.data.truth_masks import load_truth_masks
 from lookwhy.errors import LookwhyError
 from lookwhy.files import sha256_file
-from lookwhy.models.foreign.protocol import ForeignModel
+from lookwhy.metrics import normalize_answer
+from lookwhy.models.foreign.protocol import ForeignModel, WritingModel
 from lookwhy.models.foreign.text_model import TextModel, Words, padded
+from lookwhy.progress import progress
 from lookwhy.towers.recipe import read_rgb
 from lookwhy.types import AnalysisResult, VQABatch
-
-LARGEST_SIDE = 512
-"""Pictures with a longer side are scaled down to this: occlusion makes 256 copies of each."""
-
-
-class Sources(NamedTuple):
-    """Where the questions of a foreign model come from.
-
-    Attributes:
-        questions: the questions, joined with their annotations where there are any.
-        file: their file, for the manifest.
-        images: folder of the pictures.
-        annotator_maps: folder of annotator maps; None: none.
-        truth_masks: folder of ground-truth masks; None: none.
-        annotators: name of the annotators.
-        note: sentence about the data, below tables and pictures.
-    """
-
-    questions: Sequence[Question]
-    file: Path
-    images: Path
-    annotator_maps: Path | None = None
-    truth_masks: Path | None = None
-    annotators: str = "annotators"
-    note: str = ""
 
 
 def default_plan() -> AnalysisPlan:
     """The paper's methods that work on any black box: occlusion and word drop."""
     return AnalysisPlan(image_methods=[Occlusion(batch_size=64)], question_methods=[WordDrop()])
-
-
-def words_of(sources: Sources) -> Words:
-    """The words of all questions."""
-    return Words(question.text for question in sources.questions)
 
 
 def analyse_foreign(
@@ -97,22 +72,8 @@ def analyse_foreign(
     """
     for method in plan.methods:
         method.check(model)
-    ids = _numbers([one.question_id for one in sources.questions])
-    images = _numbers([one.image_id for one in sources.questions])
-    texts = {
-        one.id_text: number
-        for one, number in zip(sources.questions, ids.tolist(), strict=True)
-        if one.id_text
-    }
-    files = find_annotator_maps(sources.annotator_maps, texts) if sources.annotator_maps else {}
-    masks = find_truth_masks(sources.truth_masks, texts) if sources.truth_masks else {}
-    rows = select_questions(plan, ids, images, set(files or masks) or None)
-    if not len(rows):
-        raise LookwhyError(
-            f"expected questions with annotator maps or masks, found none of the ids of {sources.file} in "
-            f"{sources.annotator_maps or sources.truth_masks}; give the folder of these questions"
-        )
-    paths = _paths(sources, rows)
+    ids, images, rows, files, masks = selected(sources, plan)
+    paths = paths_of(sources, rows)
     chosen = ids[rows].tolist()
     batches = _batches(sources, rows, ids, images, paths, words, model, device, largest_side)
     result = run_analysis(
@@ -131,12 +92,62 @@ def analyse_foreign(
         "weights_sha256": hashlib.sha256(repr((name, model.answers)).encode()).hexdigest(),
         "training": {},
         "model": name,
+        "candidates": model.answers if isinstance(model.foreign, WritingModel) else None,
         "data": {"folder": str(sources.file.resolve()), "data_prepro_sha256": sha256_file(sources.file)},
         "annotators": sources.annotators if files else None,
         "data_note": sources.note,
         "image_root": str(sources.images.resolve()),
     }
     return result
+
+
+def add_own_answers(
+    model: ForeignModel,
+    sources: Sources,
+    plan: AnalysisPlan,
+    *,
+    largest_side: int = LARGEST_SIDE,
+    shown: bool = False,
+) -> list[str]:
+    """Add what a model answers to the selected questions to the candidates that it scores.
+
+    The clean pictures are asked, before the analysis: all masked copies are scored on the same candidates. An
+    answer that differs from a candidate in spelling only (`normalize_answer`) is not added.
+
+    Args:
+        model: a `WritingModel`.
+        sources: questions and pictures.
+        plan: settings that select the questions; every method must work on the model.
+        largest_side: pixels of a picture's longer side, at most.
+        shown: whether a progress bar is shown.
+
+    Returns: the new candidates.
+
+    Raises:
+        LookwhyError: the model does not write its answers, a method cannot explain it, or a picture is
+            missing.
+    """
+    if not isinstance(model, WritingModel):
+        raise LookwhyError(
+            f"expected a model that writes its answers, found {type(model).__name__}, which has answers "
+            "of its own; leave its own answers out"
+        )
+    for method in plan.methods:  # before the model writes for minutes
+        method.check(TextModel(model, Words([])))
+    rows = selected(sources, plan).rows
+    paths, found = paths_of(sources, rows), list[str]()
+    known = {
+        normalize_answer(one) for one in model.answers
+    }  # "Yes." beside "yes" would share its probability
+    for row in progress(rows.tolist(), "its own answers", shown=shown, unit="question", leave=False):
+        picture = pixels_of(read_rgb(sources.images / paths[row]), largest_side)
+        pixels = picture.byte().permute(1, 2, 0)[None].numpy()
+        (answer,) = model.written_answers(pixels, [sources.questions[row].text])
+        if answer and normalize_answer(answer) not in known:
+            known.add(normalize_answer(answer))
+            found.append(answer)
+    model.add_candidates(found)
+    return found
 
 
 class _RunFacts(NamedTuple):
@@ -181,7 +192,7 @@ class ForeignExplainer(Explainer):
 
     def look(self, image: Image.Image) -> ImageView:
         """The picture as the model sees it."""
-        pixels = _pixels_of(image, self._largest_side)
+        pixels = pixels_of(image, self._largest_side)
         return ImageView(pixels, pixels[None])
 
     def explain(self, view: ImageView, question: str) -> Explanation:
@@ -211,28 +222,6 @@ class ForeignExplainer(Explainer):
         )
 
 
-def _numbers(ids: Sequence[int | str]) -> np.ndarray:
-    """The ids as numbers; where one is text, the place of its first question."""
-    if all(isinstance(one, int) for one in ids):
-        return np.array(ids, np.int64)
-    place = {one: number for number, one in reversed([*enumerate(ids)])}
-    return np.array([place[one] for one in ids], np.int64)
-
-
-def _paths(sources: Sources, rows: np.ndarray) -> dict[int, str]:
-    """File of each question's picture below the folder; all must exist before hours of work begin."""
-    found = {}
-    for row in rows.tolist():
-        one = sources.questions[row]
-        found[row] = find_image(sources.images, one.subtype, one.image_id, one.data_type, one.file)
-        if not (sources.images / found[row]).is_file():
-            raise LookwhyError(
-                f"expected the picture of question {one.question_id}, found no file "
-                f"{sources.images / found[row]}; correct --images"
-            )
-    return found
-
-
 def _batches(
     sources: Sources,
     rows: np.ndarray,
@@ -248,7 +237,7 @@ def _batches(
     for group in np.split(rows, np.flatnonzero(np.diff(images[rows])) + 1):
         asked = [sources.questions[row] for row in group.tolist()]
         tokens, lengths = padded([words.ids(one.text) for one in asked])
-        picture = _pixels_of(read_rgb(sources.images / paths[int(group[0])]), largest_side)
+        picture = pixels_of(read_rgb(sources.images / paths[int(group[0])]), largest_side)
         texts = {"question_id_texts": "id_text", "image_id_texts": "image_id_text"}
         own = {name: [getattr(one, key) for one in asked] for name, key in texts.items()}
         batch = VQABatch(
@@ -267,12 +256,3 @@ def _batches(
         for name, values in own.items():
             setattr(batch, name, values if any(values) else [])
         yield batch.to(device)
-
-
-def _pixels_of(picture: Image.Image, largest_side: int) -> Tensor:
-    """A picture as it is, red, green and blue, 0-255; a large one smaller, with the same aspect."""
-    share = largest_side / max(picture.size)
-    if share < 1:
-        width, height = (max(1, round(side * share)) for side in picture.size)
-        picture = picture.resize((width, height), Image.Resampling.BILINEAR)
-    return torch.from_numpy(np.array(picture)).permute(2, 0, 1).float()

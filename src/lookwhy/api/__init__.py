@@ -6,7 +6,7 @@ call the same functions.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from lookwhy.errors import LookwhyError, option
 from lookwhy.files import make_folder
 from lookwhy.models import LoadedRun, load_checkpoint
 from lookwhy.models.answering import Answers, answer_all, results_name, write_results
-from lookwhy.models.foreign import is_spec, open_model
+from lookwhy.models.foreign import is_spec, open_model, read_candidates
 from lookwhy.reporting.comparisons import compare
 from lookwhy.reporting.page.html import EXAMPLES, run_names, write_report
 from lookwhy.reporting.publish import publish
@@ -37,7 +37,13 @@ Moved = Mapping[str, str | Path]
 
 
 def load(
-    checkpoint: str | Path, device: str = "auto", images: int = 1, *, moved: Moved | None = None
+    checkpoint: str | Path,
+    device: str = "auto",
+    images: int = 1,
+    *,
+    moved: Moved | None = None,
+    plan: Plan | None = None,
+    candidates: str | Path | Sequence[str] | None = None,
 ) -> LoadedModel:
     """Load a trained model with the methods of the plan that it was trained with.
 
@@ -49,9 +55,13 @@ def load(
         images: number of recently used images whose results stay in memory.
         moved: paths of today of files that the checkpoint names elsewhere: "folder" of the prepared data,
             "weights" of the image network.
+        plan: other methods and settings.
+        candidates: answers of a model that writes its answers (BLIP, chat models): a list, or a file with one
+            answer a line.
 
     Raises:
-        LookwhyError: the checkpoint, the device or the weights of the image network cannot be found.
+        LookwhyError: the checkpoint, the device or the weights of the image network cannot be found; a method
+            cannot explain this model; candidates are missing, or given to a model with answers of its own.
 
     Example:
         >>> model = load("runs/demo/checkpoints/last.ckpt")  # doctest: +SKIP
@@ -61,12 +71,16 @@ def load(
     """
     check("images", images, WHOLE)
     if is_spec(checkpoint) and not Path(checkpoint).exists():
-        return LoadedModel(
-            ForeignExplainer(open_model(str(checkpoint)), name=str(checkpoint)), str(checkpoint)
+        spec = str(checkpoint)
+        listed = read_candidates(candidates) if isinstance(candidates, (str, Path)) else candidates
+        settings = _plan_of(plan) if plan is not None else None
+        return LoadedModel(ForeignExplainer(open_model(spec, candidates=listed), settings, spec), spec)
+    if candidates is not None:
+        raise LookwhyError(
+            f"expected no candidates for {checkpoint}, a checkpoint with answers of its own; leave them out"
         )
     run, chosen = _load(checkpoint, device, moved)
-    plan = AnalysisPlan.from_dict(run.plan, str(run.path))
-    model = LoadedModel(Explainer(run, plan, chosen, images), run.path)
+    model = LoadedModel(Explainer(run, _settings(run, plan, None, None), chosen, images), run.path)
     tell_device(device, chosen)
     return model
 
@@ -244,12 +258,14 @@ def _default_folder(checkpoint: Path) -> Path:
     return (checkpoint.parent.parent if inside_run else Path.cwd()) / "analyze" / checkpoint.stem
 
 
-def _settings(run: LoadedRun, plan: Plan | None, limit: int | None, grid: int | None) -> AnalysisPlan:
+def _plan_of(plan: Plan) -> AnalysisPlan:
     if isinstance(plan, (str, Path)):
-        plan = AnalysisPlan.from_yaml(plan)
-    elif not isinstance(plan, AnalysisPlan):
-        given = (run.plan, str(run.path)) if plan is None else (plan, "plan")
-        plan = AnalysisPlan.from_dict(*given)
+        return AnalysisPlan.from_yaml(plan)
+    return plan if isinstance(plan, AnalysisPlan) else AnalysisPlan.from_dict(plan, "plan")
+
+
+def _settings(run: LoadedRun, plan: Plan | None, limit: int | None, grid: int | None) -> AnalysisPlan:
+    plan = AnalysisPlan.from_dict(run.plan, str(run.path)) if plan is None else _plan_of(plan)
     if grid is not None:
         plan = plan.on_grid(grid)
     return plan if limit is None else replace(plan, num_questions=min(limit, plan.num_questions or limit))

@@ -1,4 +1,7 @@
 from lookwhy.attribution.attention import Attention
+from lookwhy.attribution.attention_grad_cam import AttentionGradCAM, WordAttentionGradCAM
+from lookwhy.attribution.attention_relevance import AttentionRelevance, WordAttentionRelevance
+from lookwhy.attribution.attention_rollout import AttentionRollout, WordAttentionRollout
 from lookwhy.attribution.base import Attributor
 from lookwhy.attribution.context import explaining
 from lookwhy.attribution.deconvnet import Deconvnet
@@ -18,8 +21,9 @@ from lookwhy.attribution.word_shap import WordKernelSHAP
 from lookwhy.towers.incremental import IncrementalOcclusion
 
 __all__ = [
-    "LIME", "RISE", "Attention", "Attributor", "Deconvnet", "GradCAM", "Gradient", "GradientTimesInput",
-    "GuidedBackprop", "GuidedGradCAM", "IncrementalOcclusion", "IntegratedGradients", "KernelSHAP",
-    "Occlusion", "SmoothGrad", "WordDrop", "WordGradient", "WordGradientTimesInput",
-    "WordIntegratedGradients", "WordKernelSHAP", "explaining",
+    "LIME", "RISE", "Attention", "AttentionGradCAM", "AttentionRelevance", "AttentionRollout", "Attributor",
+    "Deconvnet", "GradCAM", "Gradient", "GradientTimesInput", "GuidedBackprop", "GuidedGradCAM",
+    "IncrementalOcclusion", "IntegratedGradients", "KernelSHAP", "Occlusion", "SmoothGrad",
+    "WordAttentionGradCAM", "WordAttentionRelevance", "WordAttentionRollout", "WordDrop", "WordGradient",
+    "WordGradientTimesInput", "WordIntegratedGradients", "WordKernelSHAP", "explaining",
 ]  # fmt: skip

@@ -1,7 +1,8 @@
 """The base class of all attribution methods. A method gets its settings when it is made, and is then called.
 
 A method declares the kind of model that it works on. `needs = "scores"`: any black box with `answer_scores`
-(occlusion, word drop). `needs = "gradients"`: a `Pipeline` of differentiable parts.
+(occlusion, word drop). `needs = "gradients"`: a `Pipeline` of differentiable parts. `needs = "attention"`: a
+foreign model whose layers attend to picture and question together (ViLT).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from lookwhy.models.pipeline import ModelParts, Pipeline, first_answer, pipeline
 from lookwhy.models.protocol import VQAModel
 from lookwhy.types import Domain, Explains, Features, Images, ImportanceMaps, Target, VQABatch
 
-Needs = Literal["scores", "gradients"]
+Needs = Literal["scores", "gradients", "attention"]
 
 
 class Attributor(ABC):

@@ -133,6 +133,10 @@ def _explain_options(parser: ArgumentParser) -> None:
     parser.description = "One question (--image, --question), or a whole list (--batch)."
     add("checkpoint", type=Path, metavar="CKPT", nargs="?")
     add("--model", metavar="SPEC", help="in place of CKPT: another model (docs/foreign.md)")
+    plan = "YAML with the methods (default: the run's; with --model, occlusion and word drop)"
+    add("--plan", type=Path, help=plan)
+    listed = "with --model: answers, one a line, for a model that writes its answers"
+    add("--candidates", type=Path, metavar="FILE", help=listed)
     add("--image", type=Path, help="any picture")
     add("--question", help='e.g. "What color is the ball?"')
     out = "file to write: .png, .svg or .pdf for a picture, .json for numbers (default: explanation.png)"
@@ -156,6 +160,7 @@ def _explain(
 ) -> None:
     """Explain one question, or a list of questions."""
     moved = _moved(options)
+    how = {name: options.pop(name) for name in ("plan", "candidates")}
     if (checkpoint is None) == (model is None):
         found = "neither" if model is None else "both"
         raise LookwhyError(
@@ -168,7 +173,7 @@ def _explain(
 
         source, images, formats = options["batch"], options["images"], options["format"] or "png"
         folder = out or Path("explanations")
-        explain_batch(asked, source, images, folder, formats, device, options["overwrite"], moved)
+        explain_batch(asked, source, images, folder, formats, device, options["overwrite"], moved, **how)
         return
     _refuse(options, ("images", "format", "overwrite"), "--image with --question", ", or give --batch")
     missing = [f"--{name}" for name in ("image", "question") if options[name] is None]
@@ -180,7 +185,7 @@ def _explain(
 
     out, chosen = out or Path("explanation.png"), choose_device(device)
     check_ending(out)
-    why = api.load(asked, chosen, moved=moved).explain(options["image"], options["question"])
+    why = api.load(asked, chosen, moved=moved, **how).explain(options["image"], options["question"])
     why.save(out)
     tell_device(device, chosen)
     for answer in why.answers:

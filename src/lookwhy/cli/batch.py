@@ -36,6 +36,8 @@ def explain_batch(
     device: str,
     overwrite: bool = False,
     moved: api.Moved | None = None,
+    plan: Path | None = None,
+    candidates: Path | None = None,
 ) -> None:
     """Explain every question of a list; prints how many were explained, existed and failed.
 
@@ -45,7 +47,8 @@ def explain_batch(
     """
     endings = file_endings(formats, (*PICTURES, NUMBERS))
     rows = read_questions(source, images)
-    _Batch(api.load(checkpoint, device, moved=moved), out, endings, overwrite).run(rows)
+    model = api.load(checkpoint, device, moved=moved, plan=plan, candidates=candidates)
+    _Batch(model, out, endings, overwrite).run(rows)
 
 
 class _Batch:

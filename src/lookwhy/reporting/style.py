@@ -76,6 +76,7 @@ _NAMES = {
     "lime": "LIME",
     "kernel_shap": "KernelSHAP",
     "attention": "The model's attention",
+    "attention_grad_cam": "Attention Grad-CAM",
     "wh_word": "Wh-word",
     "confidence": "Confidence of the answer",
     "flips": "Flips of the answer",

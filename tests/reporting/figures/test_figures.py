@@ -213,6 +213,12 @@ def test_very_many_parts_of_speech_stay_readable_and_very_many_question_types_ar
     for group in result.manifest["group_order"]:
         result.summary[f"question/gradient/most_important/{group}"] = 0.1
     assert_nothing_clipped(figures.most_important_words(result))
+    many = make_result()  # a narrower figure
+    for method in ("attention_grad_cam", "attention_relevance", "attention_rollout", "gradient_times_input"):
+        many.summary[f"question/{method}/most_important/verb"] = 0.1
+    figure = figures.most_important_words(many)
+    assert_nothing_clipped(figure)
+    assert figure.axes[0].bbox.width > 0.8 * figure.bbox.width, "a long legend takes no room from the bars"
     result.summary |= {f"accuracy/question_type/{'very ' * 20}{n}": 0.5 for n in range(40)}
     figure = figures.accuracy_by_type(result)
     assert_nothing_clipped(figure)

@@ -1,66 +1,68 @@
-"""Models in the format of Hugging Face's transformers, from a folder or the cache of earlier downloads.
+"""The kinds of models of Hugging Face's transformers that can be explained, and which class opens each.
 
-ViLT (Kim et al. 2021), as fine-tuned for VQA: one sigmoid score for each of its answers, which do not add up
-to 1. Its processor scales the shorter side of a picture and reads 40 tokens of a question.
+Some models choose from a list of answers of their own (ViLT). The others write an answer word by word (BLIP,
+chat models): they score a list of candidates instead, which they are given when they are opened. That list
+never changes, so the clean picture and every masked copy of it are scored on the same answers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-import torch
-from jaxtyping import Float, UInt8
-from numpy import ndarray
-from torch import Tensor
-
-from lookwhy.errors import LookwhyError, extra
-
-KINDS = ("vilt",)
-"""Types of models that are known, by the name in their config."""
+from lookwhy.errors import LookwhyError
+from lookwhy.models.foreign.blip import BlipModel
+from lookwhy.models.foreign.chat import ChatModel, is_chat
+from lookwhy.models.foreign.pretrained import config_of
+from lookwhy.models.foreign.protocol import ForeignModel
+from lookwhy.models.foreign.vilt import ViltModel
 
 
-class ViltModel:
-    """A `ViltForQuestionAnswering` with its processor.
-
-    Args:
-        name: folder that `save_pretrained` wrote, or the name of a model that was downloaded before; nothing
-            is downloaded.
+def writes_answers(name: str) -> bool:
+    """Whether a model writes its answers, and so needs candidates.
 
     Raises:
-        LookwhyError: transformers is not installed, there is no such model, or it is of another type.
+        LookwhyError: there is no such model on this machine, or it is of a kind that is not known.
     """
+    return _kind(name) != "vilt"
 
-    scores_add_up = False
 
-    def __init__(self, name: str) -> None:
-        with extra("hf", "transformers"):
-            from transformers import AutoConfig, AutoProcessor, ViltForQuestionAnswering
-            from transformers.utils import logging
-        logging.disable_progress_bar()
-        try:
-            config = AutoConfig.from_pretrained(name, local_files_only=True)
-            if config.model_type not in KINDS:
-                raise LookwhyError(
-                    f"expected --model hf: of the type {' or '.join(KINDS)}, found {config.model_type} in "
-                    f"{name}; write a class for it (docs/foreign.md)"
-                )
-            self._processor: Any = AutoProcessor.from_pretrained(name, local_files_only=True)
-            self._model: Any = ViltForQuestionAnswering.from_pretrained(name, local_files_only=True).eval()
-        except (OSError, ValueError) as error:
-            said = " ".join(str(error).split())
+def open_pretrained(name: str, candidates: Sequence[str] | None = None) -> ForeignModel:
+    """Open a model.
+
+    Args:
+        name: folder that `save_pretrained` wrote, or the name of a model that was downloaded before.
+        candidates: the answers that a model which writes its answers scores.
+
+    Raises:
+        LookwhyError: see `writes_answers`; candidates are missing, or given to a model that has answers of
+            its own.
+
+    Example:
+        >>> open_pretrained("blip-vqa-base", ["yes", "no", "2"]).answers  # doctest: +SKIP
+        ['yes', 'no', '2']
+    """
+    kind = _kind(name)
+    if kind == "vilt":
+        if candidates is not None:
             raise LookwhyError(
-                f"expected a model of transformers that is on this machine, found none under {name} "
-                f"({said:.120}); give a folder, or download it first with hf download {name}"
-            ) from error
-        count = config.num_labels
-        self.answers: Sequence[str] = [config.id2label[number] for number in range(count)]
-
-    @torch.no_grad()
-    def answer_scores(self, images: UInt8[ndarray, "B H W 3"], questions: list[str]) -> Float[Tensor, "B A"]:
-        """Sigmoid score of each answer, 0..1, (B, A)."""
-        encoded = self._processor(
-            images=[*images], text=questions, return_tensors="pt", padding=True, truncation=True
+                f"expected no candidates for {name}, which has answers of its own (vilt), found "
+                f"{len(candidates)}; leave them out"
+            )
+        return ViltModel(name)
+    if not candidates:
+        raise LookwhyError(
+            f"expected candidates for {name}, which writes its answers ({kind}), found none; give "
+            "--candidates FILE with one answer a line, in Python candidates=[...]"
         )
-        scores: Tensor = self._model(**encoded).logits.sigmoid()
-        return scores
+    return BlipModel(name, candidates) if kind == "blip" else ChatModel(name, candidates)
+
+
+def _kind(name: str) -> str:
+    config = config_of(name)
+    kind: str = config.model_type
+    if kind in ("vilt", "blip") or is_chat(config):
+        return kind
+    raise LookwhyError(
+        f"expected --model hf: of a ViLT, a BLIP or a chat model that sees images, found {kind} in {name}; "
+        "write a class for it (docs/foreign.md)"
+    )

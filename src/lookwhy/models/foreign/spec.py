@@ -15,6 +15,7 @@ from lookwhy.models.foreign.process import ProcessModel
 from lookwhy.models.foreign.protocol import ForeignModel
 
 FORMS = "module:object, hf:FOLDER, http://HOST:PORT/PATH or cmd:PROGRAM"
+PRETRAINED = "hf:"
 
 
 def is_spec(text: object) -> bool:
@@ -31,7 +32,26 @@ def is_spec(text: object) -> bool:
     )
 
 
-def open_model(spec: str, *, allow_remote: bool = False) -> ForeignModel:
+def takes_candidates(spec: str) -> bool:
+    """Whether the model of a SPEC writes its answers, so that candidates must be given to `open_model`.
+
+    Raises:
+        LookwhyError: it is a model of Hugging Face that is not on this machine, or of an unknown kind.
+
+    Example:
+        >>> takes_candidates("colour:scores")
+        False
+    """
+    if not spec.startswith(PRETRAINED):
+        return False
+    from lookwhy.models.foreign.hugging_face import writes_answers
+
+    return writes_answers(spec.removeprefix(PRETRAINED))
+
+
+def open_model(
+    spec: str, *, allow_remote: bool = False, candidates: Sequence[str] | None = None
+) -> ForeignModel:
     """The model that a SPEC names.
 
     Args:
@@ -40,23 +60,30 @@ def open_model(spec: str, *, allow_remote: bool = False) -> ForeignModel:
             the working directory. `hf:FOLDER`: see `hugging_face`. `http://HOST:PORT/PATH`: see `HttpModel`.
             `cmd:PROGRAM`: see `ProcessModel`.
         allow_remote: whether an http model may be on another machine.
+        candidates: answers that are scored by a model which writes its answers (`takes_candidates`).
 
     Raises:
-        LookwhyError: the SPEC has none of these forms, or its model cannot be imported, reached or started.
+        LookwhyError: the SPEC has none of these forms, or its model cannot be imported, reached or started;
+            candidates are missing, or given to a model that has answers of its own.
 
     Example:
         >>> open_model("colour:scores").answers  # doctest: +SKIP
         ['red', 'green', 'blue', 'yes']
     """
+    if spec.startswith(PRETRAINED) and spec != PRETRAINED:
+        from lookwhy.models.foreign.hugging_face import open_pretrained
+
+        return open_pretrained(spec.removeprefix(PRETRAINED), candidates)
+    if candidates is not None:
+        raise LookwhyError(
+            f"expected no candidates for {spec}, which has answers of its own, found {len(candidates)}; "
+            "leave them out"
+        )
     if spec.startswith(("http://", "https://")):
         return HttpModel(spec, allow_remote)
     if spec.startswith("cmd:"):
         return ProcessModel(spec.removeprefix("cmd:"))
     module, colon, name = spec.partition(":")
-    if module == "hf" and name:
-        from lookwhy.models.foreign.hugging_face import ViltModel
-
-        return ViltModel(name)
     if not colon or not module or not name:
         raise LookwhyError(f"expected --model {FORMS}, found {spec!r}; correct it")
     return _imported(module, name)

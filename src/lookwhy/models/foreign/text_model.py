@@ -11,6 +11,7 @@ import sqlite3
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -19,9 +20,9 @@ from torch import Tensor
 
 from lookwhy.data.tokens import tokenize
 from lookwhy.errors import LookwhyError
-from lookwhy.models.foreign.protocol import ForeignModel
+from lookwhy.models.foreign.protocol import AttendingModel, ForeignModel, TokenAttention
 from lookwhy.towers.recipe import ImageRecipe
-from lookwhy.types import Images, Lengths, Scores, Tokens
+from lookwhy.types import Explains, Images, Lengths, Scores, Target, Tokens
 
 SUM_TOLERANCE = 1e-2
 """Probabilities may add up to so much more than 1: models in half precision."""
@@ -65,6 +66,21 @@ class Words:
         pieces = [self._pieces[one - 1] for one in ids if one > 0]
         return "".join(" " * has_space + text for text, has_space in pieces).strip()
 
+    def spans(self, ids: Iterable[int]) -> list[tuple[int, int]]:
+        """Place of each word in the text that `text` returns, (start, end) in characters.
+
+        Example:
+            >>> words = Words(["What's here?"])
+            >>> words.spans(words.ids("What's here?"))
+            [(0, 4), (4, 6), (7, 11), (11, 12)]
+        """
+        found, place = list[tuple[int, int]](), 0
+        for text, has_space in (self._pieces[one - 1] for one in ids if one > 0):
+            place += has_space and place > 0
+            found.append((place, place + len(text)))
+            place += len(text)
+        return found
+
 
 def _pieces(question: str) -> list[tuple[str, bool]]:
     """Each word as the question spells it, and whether a blank comes before it."""
@@ -95,6 +111,9 @@ class TextModel:
         folder: folder of the answers that are kept; None: in memory.
         name: name of the model, by which its answers are kept.
 
+    Attributes:
+        foreign: the foreign model.
+
     Raises:
         LookwhyError: the model names no answers, or one of them twice.
     """
@@ -116,7 +135,8 @@ class TextModel:
                 f"{len({*self.answers})} different ones in {name or type(model).__name__}; correct the model"
             )
         self.recipe = ImageRecipe("rgb")
-        self._model, self._words, self._batch_size, self._name = model, words, batch_size, name
+        self.foreign = model
+        self._words, self._batch_size, self._name = words, batch_size, name
         self._kept = _AnswerStore(
             folder, hashlib.sha256(repr((name, self.answers)).encode()).hexdigest()[:16]
         )
@@ -128,8 +148,7 @@ class TextModel:
         Raises:
             LookwhyError: the model returns something else than one probability for each answer.
         """
-        pictures = image.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
-        texts = [self._words.text(ids[:n]) for ids, n in zip(tokens.tolist(), lengths.tolist(), strict=True)]
+        pictures, texts = _pictures(image), self._texts(tokens, lengths)
         keys = [_key(picture, text) for picture, text in zip(pictures, texts, strict=True)]
         found = self._kept.find(keys)
         missing = [*dict.fromkeys(key for key in keys if key not in found)]
@@ -144,10 +163,39 @@ class TextModel:
         stacked = torch.from_numpy(np.stack([found[key] for key in keys]))
         return stacked.to(image.device, torch.float64)
 
+    @property
+    def attends(self) -> bool:
+        """Whether `attention` works: the model is an `AttendingModel`."""
+        return isinstance(self.foreign, AttendingModel)
+
+    def attention(
+        self,
+        image: Images,
+        tokens: Tokens,
+        lengths: Lengths,
+        target: Target | None = None,
+        explains: Explains = "logit",
+    ) -> list[TokenAttention]:
+        """Attention of each question, of a model that attends; see `AttendingModel`."""
+        model, result = cast(AttendingModel, self.foreign), list[TokenAttention]()
+        pictures, texts = _pictures(image), self._texts(tokens, lengths)
+        for start in range(0, len(texts), self._batch_size):
+            part = slice(start, start + self._batch_size)
+            chosen = None if target is None else target[part].cpu()
+            result += model.attention([*pictures[part]], texts[part], chosen, explains)
+        return result
+
+    def word_spans(self, tokens: Int64[Tensor, " T"]) -> list[tuple[int, int]]:
+        """Place of each word in the text that the model reads; see `Words.spans`."""
+        return self._words.spans(tokens.tolist())
+
+    def _texts(self, tokens: Tokens, lengths: Lengths) -> list[str]:
+        return [self._words.text(ids[:n]) for ids, n in zip(tokens.tolist(), lengths.tolist(), strict=True)]
+
     def _ask(self, pictures: UInt8[np.ndarray, "B H W 3"], texts: list[str]) -> Float[np.ndarray, "B A"]:
-        scores = self._checked(self._model.answer_scores(pictures, texts), len(texts))
+        scores = self._checked(self.foreign.answer_scores(pictures, texts), len(texts))
         if self._is_repeatable is None:
-            again = self._checked(self._model.answer_scores(pictures[:1], texts[:1]), 1)
+            again = self._checked(self.foreign.answer_scores(pictures[:1], texts[:1]), 1)
             difference = float(np.abs(again - scores[:1]).max())
             self._is_repeatable = difference <= REPEAT_TOLERANCE
             if not self._is_repeatable:
@@ -159,7 +207,7 @@ class TextModel:
         return scores
 
     def _checked(self, scores: object, count: int) -> Float[np.ndarray, "B A"]:
-        name = self._name or type(self._model).__name__
+        name = self._name or type(self.foreign).__name__
         try:
             values = scores.detach().cpu().numpy() if isinstance(scores, Tensor) else scores
             found = np.asarray(values, np.float64)
@@ -177,7 +225,7 @@ class TextModel:
             raise LookwhyError(
                 f"expected finite scores, found NaN or infinity from {name}; correct the model"
             )
-        adds_up = getattr(self._model, "scores_add_up", True)
+        adds_up = getattr(self.foreign, "scores_add_up", True)
         low, total = float(found.min()), float((found.sum(1) if adds_up else found).max())
         if low < 0 or total > 1 + SUM_TOLERANCE:
             raise LookwhyError(
@@ -212,6 +260,12 @@ class _AnswerStore:
         rows = [(key, np.ascontiguousarray(one, np.float64).tobytes()) for key, one in scores.items()]
         with self._base:
             self._base.executemany("INSERT OR REPLACE INTO kept VALUES (?, ?)", rows)
+
+
+def _pictures(image: Images) -> UInt8[np.ndarray, "B H W 3"]:
+    """Pixels 0-255 as the arrays that models get."""
+    rounded = image.round().clamp(0, 255).to(torch.uint8)
+    return rounded.permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
 def _key(picture: UInt8[np.ndarray, "H W 3"], text: str) -> bytes:

@@ -20,6 +20,8 @@ WIDTHS = {"single": 3.5, "double": 7.2}
 _NARROW = 5.0
 _HANDLE, _ENTRY = 0.62, 2.7
 """Width in inches of a legend entry without its text, and of the text before it is wrapped."""
+_LEFT = 0.8
+"""Width in inches of the labels left of a panel."""
 
 _HEADING: dict[str, Any] = {"size": style.HEADING + 1, "weight": "bold"}
 _LEGEND: dict[str, Any] = {"frameon": False, "fontsize": style.TEXT, "labelcolor": style.INK}
@@ -70,8 +72,14 @@ def _wrapped(text: str, room: float) -> str:
 
 
 def legends(figure: Figure, panels: Sequence[Axes], columns: int, what: str) -> None:
-    """Title a figure and put a legend above each of its panels, or one for all if the figure is narrow."""
-    if narrow(figure):
+    """Title a figure and put a legend above each of its panels, or one for all if the figure is narrow.
+
+    One legend is put above a single panel, too, whose entries are too long for one line.
+    """
+    labels = panels[0].get_legend_handles_labels()[1]
+    line = sum(text_width(label, style.TEXT) + _HANDLE for label in labels)
+    too_long = len(panels) == 1 and line > _room(figure) - _LEFT
+    if narrow(figure) or (too_long and columns > 1):
         shared_legend(figure, panels, columns, what)
         return
     title(figure, what)

@@ -41,9 +41,7 @@ SHOWN = (
     _Choice("question/faithfulness/insertion", "Insertion of words: higher is better"),
     _Choice("modality/text_share", "T-SHAP: share of the words"),
     *(
-        _Choice(
-            f"question/{WORDS}/{one}", f"Most important word: {style.in_words(one).lower()}", percent=True
-        )
+        _Choice(f"question/{WORDS}/{one}", f"Most important word: {style.in_words(one).lower()}", True)
         for one in GROUPS
     ),
     _Choice("selective/auroc", "AUROC of scores without a fit"),
