@@ -41,20 +41,23 @@ question-only-run: data/shapes/data_img.h5
 
 # The demo's config with several seeds, at most two trainings beside each other, then mean and spread over the seeds
 # (docs/seeds.md). Interrupted, the same command goes on: finished seeds are skipped, and others continue at their last
-# checkpoint. Fewer seeds: make seeds SEEDS='1 2 3'
+# checkpoint. Fewer seeds: make seeds SEEDS='1 2 3'; another config of the shapes world:
+# make seeds CONFIG=configs/shapes_san.yaml GROUP=san
 SEEDS ?= 1 2 3 4 5
+CONFIG ?= configs/shapes.yaml
+GROUP ?= demo
 seeds: $(STAMP) data/shapes/data_img.h5
 	@mkdir -p runs
-	@$(MAKE) --no-print-directory -j2 $(SEEDS:%=runs/demo-seed%/metrics.json)
-	@$(BIN)/python analyze.py summary $(SEEDS:%=runs/demo-seed%) --out runs/demo-seeds.csv
+	@$(MAKE) --no-print-directory -j2 $(SEEDS:%=runs/$(GROUP)-seed%/metrics.json)
+	@$(BIN)/python analyze.py summary $(SEEDS:%=runs/$(GROUP)-seed%) --out runs/$(GROUP)-seeds.csv
 
 # The file that a training writes last. A folder without a checkpoint holds nothing to continue with.
-runs/demo-seed%/metrics.json:
+runs/$(GROUP)-seed%/metrics.json:
 	@test -e $(@D)/checkpoints/last.ckpt || rm -rf $(@D)
-	@echo "seed $*: what its training prints: runs/demo-seed$*.log"
-	@$(ONE_THREAD) train.py --config configs/shapes.yaml --name demo-seed$* --group demo --seed_everything $* \
+	@echo "seed $*: what its training prints: runs/$(GROUP)-seed$*.log"
+	@$(ONE_THREAD) train.py --config $(CONFIG) --name $(GROUP)-seed$* --group $(GROUP) --seed_everything $* \
 		$$(test ! -e $(@D)/checkpoints/last.ckpt || echo --ckpt_path last) \
-		>> runs/demo-seed$*.log 2>&1 || { code=$$?; tail -n 3 runs/demo-seed$*.log; exit $$code; }
+		>> runs/$(GROUP)-seed$*.log 2>&1 || { code=$$?; tail -n 3 runs/$(GROUP)-seed$*.log; exit $$code; }
 
 # Files of tests run beside each other in as many processes; tests that measure time want a core each.
 PROCESSES ?= 2
