@@ -10,7 +10,7 @@ from live_process import LiveProcess, Proxy
 def served(tiny_checkpoint, tmp_path_factory):
     """The server; at its end by Ctrl-C it leaves with 130, and nothing had gone wrong before."""
     with Proxy() as proxy:
-        live = LiveProcess(tiny_checkpoint, proxy, tmp_path_factory.mktemp("served"))
+        live = LiveProcess([tiny_checkpoint], proxy, tmp_path_factory.mktemp("served"))
         try:
             yield live
             # An upload that stalls does not keep the server alive.

@@ -37,12 +37,13 @@ class Proxy(WebServer):
 class LiveProcess:
     """The process of `analyze.py serve`, its port, its proxy and its working directory."""
 
-    def __init__(self, checkpoint, proxy, folder):
+    def __init__(self, model, proxy, folder):
+        """`model` are the words of the command that name a checkpoint or another model."""
         self.proxy, self.folder = proxy, folder
         others = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
         proxies = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), proxy.url)
         self.process = subprocess.Popen(
-            [sys.executable, str(ROOT / "analyze.py"), "serve", str(checkpoint), "--port", "0"],
+            [sys.executable, str(ROOT / "analyze.py"), "serve", *map(str, model), "--port", "0"],
             env=others | proxies | {"OMP_NUM_THREADS": "1"},
             cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip

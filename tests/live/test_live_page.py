@@ -240,7 +240,7 @@ def test_the_lights_of_a_stored_sanity_card_stand_beside_the_maps(
 ):
     card = load(carded_checkpoint, "cpu").card
     with Proxy() as proxy:
-        live = LiveProcess(carded_checkpoint, proxy, tmp_path)
+        live = LiveProcess([carded_checkpoint], proxy, tmp_path)
         try:
             with opened_pages(browser, live.url) as open_page:
                 page = ask(open_page(live.url), picture)

@@ -13,8 +13,8 @@ from lookwhy.analysis.modality import Modality, ModalityMeter
 from lookwhy.attribution import KernelSHAP, Occlusion, WordDrop
 from lookwhy.data.tokens import Vocabulary, tokenize
 from lookwhy.errors import LookwhyError
-from lookwhy.models import DeeperLSTM, Pipeline
-from lookwhy.models.foreign import ForeignModel, TextModel, open_model
+from lookwhy.models import DeeperLSTM, Pipeline, VQAModel
+from lookwhy.models.foreign import TextModel, open_model
 from lookwhy.models.foreign.text_model import Words, padded
 from lookwhy.towers import Tower
 from lookwhy.towers.recipe import ImageRecipe
@@ -122,7 +122,7 @@ def test_our_own_model_as_a_black_box_has_the_maps_and_shares_of_the_fast_way(mo
 
     pixels = recipe.from_rgb(rgb.byte().permute(1, 2, 0)).double()
     ours, theirs = batch(pixels, encode), batch(rgb, words.ids)
-    assert isinstance(pipeline, ForeignModel)
+    assert isinstance(pipeline, VQAModel)
     with pytest.raises(LookwhyError, match="found one without encode"):
         Pipeline(Tower(network, recipe), head).answer_scores(np.zeros((1, 4, 4, 3), np.uint8), ["is"])
     # A patch of whole gray levels: a picture has no others.

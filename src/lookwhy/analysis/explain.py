@@ -60,11 +60,15 @@ class Explainer:
         self._vocabulary = set(run.vocabulary.ix_to_word().values())
         for method in plan.methods:
             method.check(self._model)
-        occlusions = [method for method in plan.methods if isinstance(method, Occlusion)]
-        self.patch_rgb = (occlusions or [Occlusion(plan.grid)])[0].patch_rgb
         self._instead = next((m.unknown for m in plan.methods if isinstance(m, WordDrop)), None)
         # The tower's memory is not thread-safe, and methods change the rules of the network's ReLUs.
         self._lock = threading.Lock()
+
+    @property
+    def patch_rgb(self) -> tuple[float, float, float]:
+        """Colour that takes the place of a cell."""
+        occlusions = [method for method in self.plan.methods if isinstance(method, Occlusion)]
+        return (occlusions or [Occlusion(self.plan.grid)])[0].patch_rgb
 
     def look(self, image: Image.Image) -> ImageView:
         """Preprocess an RGB image and compute its features."""
@@ -115,25 +119,35 @@ class Explainer:
         Raises:
             LookwhyError: a cell, word or answer does not exist, or no word remains.
         """
-        tokens, _, read = self.run.encode(question)
+        ids, read = self._read(question)
         ends = {"cells": self.plan.grid**2, "words": len(read), "answers": len(self.run.answers)}
         for (kind, end), numbers in zip(ends.items(), (cells, words, asked), strict=True):
             if wrong := [number for number in numbers if not 0 <= number < end]:
                 raise LookwhyError(
                     f"expected {kind} from 0 to {end - 1}, found {wrong[0]}; correct the number"
                 )
-        replaced = [self._instead if i in words else token for i, token in enumerate(tokens[0].tolist())]
+        replaced = [self._instead if i in words else token for i, token in enumerate(ids)]
         left = [token for token in replaced if token is not None]
         if not left:
             raise LookwhyError("expected a word left to ask, found all of them dropped; take one back")
+        pixels = self._painted(view.pixels, cells) if cells else None
         with self._alone(), torch.no_grad():
-            features = view.features
-            if cells:
-                features = self._model.features(self._painted(view.pixels, cells)[None])
-            tokens = torch.tensor([left], device=self.device)
-            lengths = torch.tensor([len(left)], device=self.device)
-            scores = probabilities(self._model.head(features, tokens, lengths))[0]
+            scores = self._scores_of_parts(view, pixels, left)
         return Change(self._likeliest(scores), tuple(scores[list(asked)].tolist()))
+
+    def _read(self, question: str) -> tuple[list[int], list[str]]:
+        """Ids and texts of the words of a question."""
+        tokens, _, words = self.run.encode(question)
+        return tokens[0].tolist(), words
+
+    def _scores_of_parts(
+        self, view: ImageView, pixels: Float[Tensor, "3 H W"] | None, left: list[int]
+    ) -> Float[Tensor, " A"]:
+        """Scores of the words that are left, about the image or about changed pixels of it."""
+        features = view.features if pixels is None else self._model.features(pixels[None])
+        tokens = torch.tensor([left], device=self.device)
+        lengths = torch.tensor([len(left)], device=self.device)
+        return probabilities(self._model.head(features, tokens, lengths))[0]
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

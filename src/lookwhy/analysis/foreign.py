@@ -8,14 +8,17 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from PIL import Image
+from torch import Tensor
 
 from lookwhy.analysis.explain import Explainer, ImageView, importance
-from lookwhy.analysis.explanation import Change, Explanation
+from lookwhy.analysis.explanation import Explanation
 from lookwhy.analysis.foreign_sources import (
     LARGEST_SIDE,
     Sources,
@@ -32,8 +35,9 @@ from lookwhy.data.truth_masks import load_truth_masks
 from lookwhy.errors import LookwhyError
 from lookwhy.files import sha256_file
 from lookwhy.metrics import normalize_answer
-from lookwhy.models.foreign.protocol import ForeignModel, WritingModel
+from lookwhy.models.foreign.protocol import WritingModel
 from lookwhy.models.foreign.text_model import TextModel, Words, padded
+from lookwhy.models.protocol import VQAModel
 from lookwhy.progress import progress
 from lookwhy.towers.recipe import read_rgb
 from lookwhy.types import AnalysisResult, VQABatch
@@ -102,7 +106,7 @@ def analyse_foreign(
 
 
 def add_own_answers(
-    model: ForeignModel,
+    model: VQAModel,
     sources: Sources,
     plan: AnalysisPlan,
     *,
@@ -154,7 +158,7 @@ class _RunFacts(NamedTuple):
     """The facts about a foreign model that an explainer needs of a run."""
 
     answers: list[str]
-    head: ForeignModel
+    head: VQAModel
     data: dict[str, str]
     epoch: None = None
 
@@ -175,7 +179,7 @@ class ForeignExplainer(Explainer):
 
     def __init__(
         self,
-        model: ForeignModel,
+        model: VQAModel,
         plan: AnalysisPlan | None = None,
         name: str = "",
         batch_size: int = 16,
@@ -185,6 +189,8 @@ class ForeignExplainer(Explainer):
         self._words, self._largest_side = Words([]), largest_side
         self._box = TextModel(model, self._words, batch_size, name=name)
         self.run: Any = _RunFacts(self._box.answers, model, {})
+        self.name = name or type(model).__name__
+        self._instead = next((one.unknown for one in self.plan.methods if isinstance(one, WordDrop)), None)
         self.recipe = self._box.recipe
         for method in self.plan.methods:
             method.check(self._box)
@@ -201,13 +207,11 @@ class ForeignExplainer(Explainer):
         Raises:
             LookwhyError: the question has no word, or the model's scores are no probabilities.
         """
-        words = tokenize(question)
-        if not words:
-            raise LookwhyError(f"expected a question, found {question!r}; ask something")
-        tokens, lengths = padded([self._words.ids(question)])
+        ids, words = self._read(question)
+        tokens, lengths = padded([ids])
         none = torch.tensor([-1])
         batch = VQABatch(none, tokens, lengths, none, none, view.features, view.pixels[None])
-        with self._lock, torch.no_grad():
+        with self._alone(), torch.no_grad():
             scores = clean_scores(self._box, batch)[0]
             target = explained_answers(scores[None], batch.labels, self.plan, self.run.answers)
             found = [explained_by(one, self._box, batch, target, self.plan) for one in self.plan.methods]
@@ -215,11 +219,22 @@ class ForeignExplainer(Explainer):
         known = (True,) * len(words)
         return Explanation(question, tuple(words), known, self._likeliest(scores), maps, ())
 
-    def change(self, *_: object, **__: object) -> Change:
-        """Not for a foreign model."""
-        raise LookwhyError(
-            "expected a checkpoint to change parts of, found a foreign model; load a checkpoint"
-        )
+    def _read(self, question: str) -> tuple[list[int], list[str]]:
+        words = tokenize(question)
+        if not words:
+            raise LookwhyError(f"expected a question, found {question!r}; ask something")
+        return self._words.ids(question), words
+
+    def _scores_of_parts(
+        self, view: ImageView, pixels: Float[Tensor, "3 H W"] | None, left: list[int]
+    ) -> Float[Tensor, " A"]:
+        image = view.pixels if pixels is None else pixels
+        return self._box.answer_scores(image[None], *padded([left]))[0]
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        with self._lock:
+            yield
 
 
 def _batches(

@@ -34,7 +34,7 @@ from lookwhy.attribution import Attributor
 from lookwhy.attribution.base import features_of, maps_of, rows_by_image
 from lookwhy.attribution.masked import ON_BLACK_BOX, scores_under_masks
 from lookwhy.models.pipeline import Pipeline, parts_of
-from lookwhy.models.protocol import VQAModel
+from lookwhy.models.protocol import TokenModel
 from lookwhy.stopwatch import part
 from lookwhy.towers.masks import copies_of
 from lookwhy.towers.tower import Tower
@@ -66,7 +66,7 @@ class FaithfulnessMeter:
 
     def __init__(
         self,
-        model: VQAModel,
+        model: TokenModel,
         settings: Faithfulness,
         grid: int,
         epoch: int | None = None,
@@ -276,7 +276,7 @@ class FaithfulnessMeter:
         return bound * drawn
 
     @cached_property
-    def _without_memory(self) -> VQAModel:
+    def _without_memory(self) -> TokenModel:
         """The same model, of whose changed images nothing is stored."""
         if not isinstance(self._model, Pipeline):
             return self._model

@@ -34,7 +34,7 @@ from lookwhy.attribution.masked import ON_BLACK_BOX
 from lookwhy.data.tokens import is_word
 from lookwhy.errors import LookwhyError
 from lookwhy.models.pipeline import ModelParts, Pipeline, parts_of
-from lookwhy.models.protocol import VQAModel
+from lookwhy.models.protocol import TokenModel
 from lookwhy.towers.masks import MOST_ENUMERATED, CellOrders, Coalitions, Fill
 from lookwhy.types import VQABatch
 
@@ -123,7 +123,7 @@ class ModalityMeter:
         LookwhyError: the model cannot read a question without words.
     """
 
-    def __init__(self, model: VQAModel, settings: Modality, chosen: Set[int] | None = None) -> None:
+    def __init__(self, model: TokenModel, settings: Modality, chosen: Set[int] | None = None) -> None:
         self.values: dict[str, dict[int, float]] = {}
         self._parts: ModelParts = parts_of(model, ON_BLACK_BOX)
         if not self._parts.has_codes:

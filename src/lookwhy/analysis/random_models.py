@@ -13,7 +13,7 @@ from lookwhy.attribution import Attributor
 from lookwhy.attribution.base import features_of
 from lookwhy.errors import LookwhyError
 from lookwhy.models.pipeline import Pipeline
-from lookwhy.models.protocol import VQAModel
+from lookwhy.models.protocol import TokenModel
 from lookwhy.models.random_parts import classifier_of, with_random_classifier, with_random_weights
 from lookwhy.towers.memory import Memory
 from lookwhy.towers.tower import Tower
@@ -34,7 +34,7 @@ class RandomModels:
         LookwhyError: the model is a black box, whose weights nobody can change, or its head has none.
     """
 
-    def __init__(self, model: VQAModel, settings: Sanity, chosen: Set[int] | None = None) -> None:
+    def __init__(self, model: TokenModel, settings: Sanity, chosen: Set[int] | None = None) -> None:
         if not isinstance(model, Pipeline):
             raise LookwhyError(
                 "expected a Pipeline(tower, head) for the sanity card, whose weights become random, found "

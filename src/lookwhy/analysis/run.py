@@ -29,7 +29,7 @@ from lookwhy.data.tokens import tokenize
 from lookwhy.data.truth_masks import covered_share
 from lookwhy.errors import LookwhyError
 from lookwhy.models.pipeline import parts_of
-from lookwhy.models.protocol import VQAModel
+from lookwhy.models.protocol import TokenModel
 from lookwhy.progress import Bar, progress
 from lookwhy.stopwatch import part, part_each, recording
 from lookwhy.towers import devices
@@ -57,7 +57,7 @@ class Findings:
 
 
 def run_analysis(
-    model: VQAModel,
+    model: TokenModel,
     batches: Iterable[VQABatch],
     plan: AnalysisPlan,
     human: HumanMaps | None = None,
@@ -179,7 +179,7 @@ class _Predictions(NamedTuple):
 class _Reader:
     """The model, and all that is needed to make records from its answers and maps."""
 
-    model: VQAModel
+    model: TokenModel
     answers: Sequence[str]
     words: Callable[[str], list[str]]
     tagger: Tagger
@@ -241,7 +241,7 @@ class _Reader:
         if not self.random:
             return
 
-        def explain(method: Attributor, model: VQAModel, batch: VQABatch, target: Target) -> ImportanceMaps:
+        def explain(method: Attributor, model: TokenModel, batch: VQABatch, target: Target) -> ImportanceMaps:
             return explained_by(method, model, batch, target, self.plan)
 
         with part("sanity card"):
@@ -310,7 +310,7 @@ def explained_answers(
 
 
 def explained_by(
-    method: Attributor, model: VQAModel, batch: VQABatch, target: Target, plan: AnalysisPlan
+    method: Attributor, model: TokenModel, batch: VQABatch, target: Target, plan: AnalysisPlan
 ) -> ImportanceMaps:
     """Maps of a method for the answers of `explained_answers`."""
     maps = maps_of(method, model, batch, target)
@@ -319,7 +319,7 @@ def explained_by(
 
 
 @torch.no_grad()
-def clean_scores(model: VQAModel, batch: VQABatch) -> Scores:
+def clean_scores(model: TokenModel, batch: VQABatch) -> Scores:
     """Probabilities of the answers, from the unchanged images."""
     parts = parts_of(model)
     views = parts.look(features_of(parts, batch, "an analysis"))

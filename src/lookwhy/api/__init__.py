@@ -44,6 +44,7 @@ def load(
     moved: Moved | None = None,
     plan: Plan | None = None,
     candidates: str | Path | Sequence[str] | None = None,
+    allow_remote: bool = False,
 ) -> LoadedModel:
     """Load a trained model with the methods of the plan that it was trained with.
 
@@ -58,6 +59,7 @@ def load(
         plan: other methods and settings.
         candidates: answers of a model that writes its answers (BLIP, chat models): a list, or a file with one
             answer a line.
+        allow_remote: whether a model at an http address may be on another machine.
 
     Raises:
         LookwhyError: the checkpoint, the device or the weights of the image network cannot be found; a method
@@ -74,7 +76,8 @@ def load(
         spec = str(checkpoint)
         listed = read_candidates(candidates) if isinstance(candidates, (str, Path)) else candidates
         settings = _plan_of(plan) if plan is not None else None
-        return LoadedModel(ForeignExplainer(open_model(spec, candidates=listed), settings, spec), spec)
+        opened = open_model(spec, allow_remote=allow_remote, candidates=listed)
+        return LoadedModel(ForeignExplainer(opened, settings, spec), spec)
     if candidates is not None:
         raise LookwhyError(
             f"expected no candidates for {checkpoint}, a checkpoint with answers of its own; leave them out"

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from lookwhy.attribution.base import Attributor, Needs, features_of, rows_by_image
 from lookwhy.errors import LookwhyError
 from lookwhy.models.pipeline import pipeline_of
-from lookwhy.models.protocol import VQAHead, VQAModel
+from lookwhy.models.protocol import TokenModel, VQAHead
 from lookwhy.types import Domain, ImportanceMaps, Target, VQABatch
 
 
@@ -51,7 +51,7 @@ class Attention(Attributor):
         self.grid, self.hop = grid, hop
 
     @torch.no_grad()
-    def __call__(self, model: VQAModel, batch: VQABatch, target: Target) -> ImportanceMaps:
+    def __call__(self, model: TokenModel, batch: VQABatch, target: Target) -> ImportanceMaps:
         """Maps (B, grid, grid), unsigned.
 
         Raises:
@@ -79,7 +79,7 @@ class Attention(Attributor):
         text = "the question; attention is the same for every answer"
         return self._maps(batch, target, values, signed=False, target_text=text)
 
-    def check(self, model: VQAModel) -> None:
+    def check(self, model: TokenModel) -> None:
         """Raise a LookwhyError for a black box, or a head without attention."""
         head = pipeline_of(model, self.name).head
         if not (isinstance(head, VQAHead) and isinstance(head, AttendingHead)):

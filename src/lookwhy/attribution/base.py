@@ -16,7 +16,7 @@ from torch import Tensor
 
 from lookwhy.errors import LookwhyError
 from lookwhy.models.pipeline import ModelParts, Pipeline, first_answer, pipeline_of
-from lookwhy.models.protocol import VQAModel
+from lookwhy.models.protocol import TokenModel
 from lookwhy.types import Domain, Explains, Features, Images, ImportanceMaps, Target, VQABatch
 
 Needs = Literal["scores", "gradients", "attention"]
@@ -46,14 +46,14 @@ class Attributor(ABC):
     explains: Explains = "probability"
 
     @abstractmethod
-    def __call__(self, model: VQAModel, batch: VQABatch, target: Target) -> ImportanceMaps:
+    def __call__(self, model: TokenModel, batch: VQABatch, target: Target) -> ImportanceMaps:
         """Importance for the answers `target` (0-based ids), one map for each question of the batch.
 
         With a second id for each question, the explained quantity is the difference of both answers: why the
         first answer, and not the second.
         """
 
-    def check(self, model: VQAModel) -> None:
+    def check(self, model: TokenModel) -> None:
         """Raise an error for a model that this method cannot explain; called before an analysis starts.
 
         Raises:
@@ -62,7 +62,7 @@ class Attributor(ABC):
         if self.needs == "gradients":
             pipeline_of(model, self.name)
 
-    def _pipeline(self, model: VQAModel) -> Pipeline:
+    def _pipeline(self, model: TokenModel) -> Pipeline:
         """The checked model, for methods that need gradients."""
         self.check(model)
         return pipeline_of(model, self.name)
@@ -92,7 +92,7 @@ class Attributor(ABC):
         )
 
 
-def maps_of(method: Attributor, model: VQAModel, batch: VQABatch, target: Target) -> ImportanceMaps:
+def maps_of(method: Attributor, model: TokenModel, batch: VQABatch, target: Target) -> ImportanceMaps:
     """Call a method, and refuse a result of another type."""
     found = method(model, batch, target)
     if not isinstance(found, ImportanceMaps):

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from lookwhy.attribution.base import Attributor, Needs, features_of, images_of, rows_by_image
 from lookwhy.attribution.gradient import PixelMethod, gradients_at_features, magnitudes
 from lookwhy.models.pipeline import Pipeline
-from lookwhy.models.protocol import VQAModel
+from lookwhy.models.protocol import TokenModel
 from lookwhy.towers.relu_rules import Rule, guided
 from lookwhy.types import Domain, Explains, ImportanceMaps, Target, VQABatch
 
@@ -45,7 +45,7 @@ class GradCAM(Attributor):
     def __init__(self, grid: int = 16, explains: Explains = "logit") -> None:
         self.grid, self.explains = grid, explains
 
-    def __call__(self, model: VQAModel, batch: VQABatch, target: Target) -> ImportanceMaps:
+    def __call__(self, model: TokenModel, batch: VQABatch, target: Target) -> ImportanceMaps:
         """Maps (B, grid, grid), unsigned: only evidence for the answer is kept.
 
         Raises:
@@ -77,7 +77,7 @@ class GuidedGradCAM(PixelMethod):
     def __init__(self, grid: int = 16, batch_size: int = 8, explains: Explains = "logit") -> None:
         self.grid, self.batch_size, self.explains = grid, batch_size, explains
 
-    def __call__(self, model: VQAModel, batch: VQABatch, target: Target) -> ImportanceMaps:
+    def __call__(self, model: TokenModel, batch: VQABatch, target: Target) -> ImportanceMaps:
         """Maps (B, grid, grid), unsigned.
 
         Raises:

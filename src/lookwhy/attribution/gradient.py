@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from lookwhy.attribution.base import Attributor, Needs, images_of, rows_by_image
 from lookwhy.errors import LookwhyError
 from lookwhy.models.pipeline import as_explained, pipeline_of, score_of
-from lookwhy.models.protocol import VQAHead, VQAModel
+from lookwhy.models.protocol import TokenModel, VQAHead
 from lookwhy.towers import devices
 from lookwhy.towers.relu_rules import Rule, plain, relu_rule
 from lookwhy.types import (
@@ -52,7 +52,7 @@ class PixelMethod(Attributor):
     grid: int
     batch_size: int
 
-    def check(self, model: VQAModel) -> None:
+    def check(self, model: TokenModel) -> None:
         """Raise an error for a black box, or (if the rule is not `plain`) a tower without ReLU modules."""
         network = pipeline_of(model, self.name).tower.network
         # Functional ReLUs get no rule: the map would be the plain gradient under this method's name.
@@ -63,7 +63,7 @@ class PixelMethod(Attributor):
             )
 
     def pixel_gradients(
-        self, model: VQAModel, batch: VQABatch, target: Target, *, stored: bool = True
+        self, model: TokenModel, batch: VQABatch, target: Target, *, stored: bool = True
     ) -> Images:
         """Gradients at the pixels of each question's image, under this method's rule.
 
@@ -131,7 +131,7 @@ class Gradient(PixelMethod):
         self.grid, self.channels, self.batch_size = grid, channels, batch_size
         self.pool, self.explains = pool, explains
 
-    def __call__(self, model: VQAModel, batch: VQABatch, target: Target) -> ImportanceMaps:
+    def __call__(self, model: TokenModel, batch: VQABatch, target: Target) -> ImportanceMaps:
         """Maps (B, grid, grid), unsigned.
 
         Raises:

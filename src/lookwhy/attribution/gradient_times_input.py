@@ -13,7 +13,7 @@ from lookwhy.attribution.base import images_of
 from lookwhy.attribution.gradient import PixelMethod
 from lookwhy.attribution.occlusion import patch_of
 from lookwhy.attribution.word_gradient import WordMethod
-from lookwhy.models.protocol import VQAModel
+from lookwhy.models.protocol import TokenModel
 from lookwhy.towers.masks import PATCH_RGB
 from lookwhy.towers.windows import sums_over_cells
 from lookwhy.types import Explains, ImportanceMaps, Target, VQABatch
@@ -44,7 +44,7 @@ class GradientTimesInput(PixelMethod):
     ) -> None:
         self.grid, self.patch_rgb, self.batch_size, self.explains = grid, patch_rgb, batch_size, explains
 
-    def __call__(self, model: VQAModel, batch: VQABatch, target: Target) -> ImportanceMaps:
+    def __call__(self, model: TokenModel, batch: VQABatch, target: Target) -> ImportanceMaps:
         """Maps (B, grid, grid), signed.
 
         Raises:
@@ -73,7 +73,7 @@ class WordGradientTimesInput(WordMethod):
     def __init__(self, explains: Explains = "probability") -> None:
         self.explains = explains
 
-    def __call__(self, model: VQAModel, batch: VQABatch, target: Target) -> ImportanceMaps:
+    def __call__(self, model: TokenModel, batch: VQABatch, target: Target) -> ImportanceMaps:
         """Maps (B, T), signed, valid up to each question's length.
 
         Raises:

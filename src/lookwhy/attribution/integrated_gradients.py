@@ -17,7 +17,7 @@ from lookwhy.attribution.base import images_of
 from lookwhy.attribution.gradient import PixelMethod
 from lookwhy.attribution.occlusion import patch_of
 from lookwhy.attribution.word_gradient import WordMethod
-from lookwhy.models.protocol import VQAModel
+from lookwhy.models.protocol import TokenModel
 from lookwhy.towers.masks import PATCH_RGB
 from lookwhy.towers.windows import sums_over_cells
 from lookwhy.types import Explains, ImportanceMaps, Target, VQABatch
@@ -64,7 +64,7 @@ class IntegratedGradients(PixelMethod):
         self.grid, self.steps, self.patch_rgb = grid, steps, patch_rgb
         self.batch_size, self.explains = batch_size, explains
 
-    def __call__(self, model: VQAModel, batch: VQABatch, target: Target) -> ImportanceMaps:
+    def __call__(self, model: TokenModel, batch: VQABatch, target: Target) -> ImportanceMaps:
         """Maps (B, grid, grid), signed.
 
         Raises:
@@ -97,7 +97,7 @@ class WordIntegratedGradients(WordMethod):
     def __init__(self, steps: int = 32, explains: Explains = "probability") -> None:
         self.steps, self.explains = steps, explains
 
-    def __call__(self, model: VQAModel, batch: VQABatch, target: Target) -> ImportanceMaps:
+    def __call__(self, model: TokenModel, batch: VQABatch, target: Target) -> ImportanceMaps:
         """Maps (B, T), signed, valid up to each question's length.
 
         Raises:

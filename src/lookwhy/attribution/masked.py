@@ -17,7 +17,7 @@ from torch import Tensor
 from lookwhy.attribution.base import Attributor, Needs, images_of, rows_by_image
 from lookwhy.errors import LookwhyError
 from lookwhy.models.pipeline import AskedQuestions, ModelParts, parts_of, score_of
-from lookwhy.models.protocol import VQAModel
+from lookwhy.models.protocol import TokenModel
 from lookwhy.towers.masks import Coalitions, Fill, MaskFamily
 from lookwhy.types import Domain, Explains, ImportanceMaps, Target, VQABatch
 
@@ -46,7 +46,7 @@ class MaskMethod(Attributor):
         """Weight of each score for each cell of the map; the first score is that of the whole image."""
 
     @torch.no_grad()
-    def __call__(self, model: VQAModel, batch: VQABatch, target: Target) -> ImportanceMaps:
+    def __call__(self, model: TokenModel, batch: VQABatch, target: Target) -> ImportanceMaps:
         """Maps (B, grid, grid).
 
         Raises:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from lookwhy.attribution.base import Attributor, Needs, images_of, rows_by_image
 from lookwhy.models.pipeline import ModelParts, first_answer, parts_of, score_of
-from lookwhy.models.protocol import VQAModel
+from lookwhy.models.protocol import TokenModel
 from lookwhy.towers import devices
 from lookwhy.towers.masks import PATCH_RGB
 from lookwhy.towers.memory import AHEAD
@@ -52,7 +52,7 @@ class Occlusion(Attributor):
         self.grid, self.patch_rgb, self.batch_size, self.explains = grid, patch_rgb, batch_size, explains
 
     @torch.no_grad()
-    def __call__(self, model: VQAModel, batch: VQABatch, target: Target) -> ImportanceMaps:
+    def __call__(self, model: TokenModel, batch: VQABatch, target: Target) -> ImportanceMaps:
         """Maps (B, grid, grid), signed; `flips` counts cells.
 
         Raises:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lookwhy.attribution.base import images_of, rows_by_image
 from lookwhy.attribution.gradient import PixelMethod, magnitudes
-from lookwhy.models.protocol import VQAModel
+from lookwhy.models.protocol import TokenModel
 from lookwhy.towers.memory import digest_of
 from lookwhy.types import Explains, ImportanceMaps, Target, VQABatch
 
@@ -52,7 +52,7 @@ class SmoothGrad(PixelMethod):
         self.grid, self.samples, self.noise, self.seed = grid, samples, noise, seed
         self.batch_size, self.explains = batch_size, explains
 
-    def __call__(self, model: VQAModel, batch: VQABatch, target: Target) -> ImportanceMaps:
+    def __call__(self, model: TokenModel, batch: VQABatch, target: Target) -> ImportanceMaps:
         """Maps (B, grid, grid), unsigned.
 
         Raises:

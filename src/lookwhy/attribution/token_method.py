@@ -19,7 +19,7 @@ from lookwhy.errors import LookwhyError
 from lookwhy.models.foreign.protocol import TokenAttention
 from lookwhy.models.foreign.text_model import TextModel
 from lookwhy.models.pipeline import parts_of
-from lookwhy.models.protocol import VQAModel
+from lookwhy.models.protocol import TokenModel
 from lookwhy.types import ImportanceMaps, Target, VQABatch
 
 
@@ -40,7 +40,7 @@ class TokenMethod(Attributor):
     ) -> Float[Tensor, " S"]:
         """Importance of each token for the first one."""
 
-    def check(self, model: VQAModel) -> None:
+    def check(self, model: TokenModel) -> None:
         """Raise a LookwhyError for a model without attention between picture and question."""
         if not (isinstance(model, TextModel) and model.attends):
             found = type(model.foreign if isinstance(model, TextModel) else model).__name__
@@ -50,7 +50,7 @@ class TokenMethod(Attributor):
                 "KernelSHAP or WordDrop"
             )
 
-    def __call__(self, model: VQAModel, batch: VQABatch, target: Target) -> ImportanceMaps:
+    def __call__(self, model: TokenModel, batch: VQABatch, target: Target) -> ImportanceMaps:
         """Maps (B, grid, grid) over the picture or (B, T) over the words, unsigned.
 
         Raises:

@@ -16,7 +16,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from lookwhy.attribution.base import Attributor, Needs, features_of
 from lookwhy.models.pipeline import first_answer, parts_of, score_of
-from lookwhy.models.protocol import VQAModel
+from lookwhy.models.protocol import TokenModel
 from lookwhy.types import Domain, Explains, ImportanceMaps, Target, VQABatch
 
 
@@ -50,7 +50,7 @@ class WordDrop(Attributor):
         self.unknown, self.explains = unknown, explains
 
     @torch.no_grad()
-    def __call__(self, model: VQAModel, batch: VQABatch, target: Target) -> ImportanceMaps:
+    def __call__(self, model: TokenModel, batch: VQABatch, target: Target) -> ImportanceMaps:
         """Maps (B, T), signed, valid up to each question's length; `flips` counts words.
 
         Raises:
@@ -77,7 +77,7 @@ class WordDrop(Attributor):
 
     def _answer(
         self,
-        model: VQAModel,
+        model: TokenModel,
         batch: VQABatch,
         target: Target,
         questions: list[tuple[int, Int64[Tensor, " _"]]],

@@ -21,7 +21,7 @@ from torch import Tensor
 from lookwhy.attribution.base import Attributor, Needs, features_of
 from lookwhy.errors import LookwhyError
 from lookwhy.models.pipeline import as_explained, pipeline_of, score_of
-from lookwhy.models.protocol import VQAHead, VQAModel
+from lookwhy.models.protocol import TokenModel, VQAHead
 from lookwhy.types import Domain, Explains, ImportanceMaps, Target, VQABatch
 
 Norm = Literal["l2", "l1", "max"]
@@ -34,7 +34,7 @@ class WordMethod(Attributor):
     domain: Domain = "question"
     needs: Needs = "gradients"
 
-    def check(self, model: VQAModel) -> None:
+    def check(self, model: TokenModel) -> None:
         """Raise a LookwhyError for a black box, or a head that is no `VQAHead`."""
         head = pipeline_of(model, self.name).head
         if not isinstance(head, VQAHead):
@@ -44,7 +44,7 @@ class WordMethod(Attributor):
             )
 
     def _parts(
-        self, model: VQAModel, batch: VQABatch
+        self, model: TokenModel, batch: VQABatch
     ) -> tuple[Float[Tensor, "B *view"], Float[Tensor, "B T E"]]:
         """Code of each question's image, and the embeddings of its words."""
         pipeline = self._pipeline(model)
@@ -54,7 +54,7 @@ class WordMethod(Attributor):
 
     def _gradients(
         self,
-        model: VQAModel,
+        model: TokenModel,
         batch: VQABatch,
         target: Target,
         view: Float[Tensor, "B *view"],
@@ -94,7 +94,7 @@ class WordGradient(WordMethod):
     def __init__(self, norm: Norm = "l2", explains: Explains = "probability") -> None:
         self.norm, self.explains = norm, explains
 
-    def __call__(self, model: VQAModel, batch: VQABatch, target: Target) -> ImportanceMaps:
+    def __call__(self, model: TokenModel, batch: VQABatch, target: Target) -> ImportanceMaps:
         """Maps (B, T), unsigned, valid up to each question's length.
 
         Raises:

@@ -20,7 +20,7 @@ from lookwhy.attribution.base import Attributor, Needs, features_of
 from lookwhy.attribution.kernel_shap import exact_weights, regression_weights
 from lookwhy.errors import LookwhyError
 from lookwhy.models.pipeline import Pipeline, parts_of, score_of
-from lookwhy.models.protocol import VQAModel
+from lookwhy.models.protocol import TokenModel
 from lookwhy.towers.masks import all_coalitions, shapley_coalitions
 from lookwhy.types import Domain, Explains, ImportanceMaps, Target, VQABatch
 
@@ -47,7 +47,7 @@ class WordKernelSHAP(Attributor):
             raise LookwhyError(f"expected samples of at least 64 for WordKernelSHAP, found {samples}")
         self.samples, self.seed, self.explains = samples, seed, explains
 
-    def check(self, model: VQAModel) -> None:
+    def check(self, model: TokenModel) -> None:
         """Raise a LookwhyError for a model that cannot be asked without words."""
         parts = parts_of(model)
         if not isinstance(parts, Pipeline) or not parts.has_codes:
@@ -58,7 +58,7 @@ class WordKernelSHAP(Attributor):
             )
 
     @torch.no_grad()
-    def __call__(self, model: VQAModel, batch: VQABatch, target: Target) -> ImportanceMaps:
+    def __call__(self, model: TokenModel, batch: VQABatch, target: Target) -> ImportanceMaps:
         """Maps (B, T), signed, valid up to each question's length.
 
         Raises:

@@ -131,12 +131,7 @@ def _refuse(options: Mapping[str, Any], names: Iterable[str], alone: str, advice
 def _explain_options(parser: ArgumentParser) -> None:
     add = parser.add_argument
     parser.description = "One question (--image, --question), or a whole list (--batch)."
-    add("checkpoint", type=Path, metavar="CKPT", nargs="?")
-    add("--model", metavar="SPEC", help="in place of CKPT: another model (docs/foreign.md)")
-    plan = "YAML with the methods (default: the run's; with --model, occlusion and word drop)"
-    add("--plan", type=Path, help=plan)
-    listed = "with --model: answers, one a line, for a model that writes its answers"
-    add("--candidates", type=Path, metavar="FILE", help=listed)
+    _add_model(parser)
     add("--image", type=Path, help="any picture")
     add("--question", help='e.g. "What color is the ball?"')
     out = "file to write: .png, .svg or .pdf for a picture, .json for numbers (default: explanation.png)"
@@ -160,13 +155,8 @@ def _explain(
 ) -> None:
     """Explain one question, or a list of questions."""
     moved = _moved(options)
-    how = {name: options.pop(name) for name in ("plan", "candidates")}
-    if (checkpoint is None) == (model is None):
-        found = "neither" if model is None else "both"
-        raise LookwhyError(
-            f"expected a checkpoint or --model SPEC, found {found}; see {command('analyze')} explain --help"
-        )
-    asked = _spec_or_path(checkpoint, model)
+    how = {name: options.pop(name) for name in HOW}
+    asked = _spec_or_path(checkpoint, model, "explain")
     if options["batch"] is not None:
         _refuse(options, ("image", "question"), "--batch")
         from lookwhy.cli.batch import explain_batch
@@ -197,7 +187,30 @@ def _explain(
     print(printable(f"{'picture' if out.suffix.lower() in PICTURES else 'numbers'}  {out}"))
 
 
-def _spec_or_path(checkpoint: Path | None, model: str | None) -> str | Path:
+HOW = ("plan", "candidates", "allow_remote")
+"""Options of `_add_model` about how a model is opened."""
+
+
+def _add_model(parser: ArgumentParser) -> None:
+    """Add a checkpoint or, in its place, a SPEC."""
+    add = parser.add_argument
+    add("checkpoint", type=Path, metavar="CKPT", nargs="?")
+    add("--model", metavar="SPEC", help="in place of CKPT: another model (docs/foreign.md)")
+    plan = "YAML with the methods (default: the run's; with --model, occlusion and word drop)"
+    add("--plan", type=Path, help=plan)
+    listed = "with --model: answers, one a line, for a model that writes its answers"
+    add("--candidates", type=Path, metavar="FILE", help=listed)
+    remote = "with --model http...: send pictures and questions to another machine"
+    add("--allow-remote", action="store_true", help=remote)
+
+
+def _spec_or_path(checkpoint: Path | None, model: str | None, subcommand: str) -> str | Path:
+    if (checkpoint is None) == (model is None):
+        found = "neither" if model is None else "both"
+        raise LookwhyError(
+            f"expected a checkpoint or --model SPEC, found {found}; see {command('analyze')} "
+            f"{subcommand} --help"
+        )
     if model is None:
         assert checkpoint is not None
         return checkpoint
@@ -263,21 +276,22 @@ def _figures(out: Path, **options: Any) -> None:
 
 
 def _serve_options(parser: ArgumentParser) -> None:
-    parser.add_argument("checkpoint", type=Path, metavar="CKPT")
+    _add_model(parser)
     port = "port of 127.0.0.1; 0: any free one (default: 7860)"
     parser.add_argument("--port", type=int, default=7860, help=port)
     _add_moved(parser, "folder", "weights")
     _add_device_and_trust(parser)
 
 
-def _serve(checkpoint: Path, port: int, device: str, **options: Any) -> None:
+def _serve(checkpoint: Path | None, model: str | None, port: int, device: str, **options: Any) -> None:
     """Serve the live page until someone presses Ctrl-C."""
     with extra("serve", "starlette uvicorn"):
         from lookwhy.live.server import HOST, listen, live_app, run
     from lookwhy import api
 
+    asked, moved = _spec_or_path(checkpoint, model, "serve"), _moved(options)
     with listen(port) as listener:
-        app = live_app(api.load(checkpoint, device, LIVE_IMAGES, moved=_moved(options)).explainer)
+        app = live_app(api.load(asked, device, LIVE_IMAGES, moved=moved, **options).explainer)
         print(f"ask at  http://{HOST}:{listener.getsockname()[1]}  (Ctrl-C ends it)", flush=True)
         run(app, listener)
 

@@ -38,6 +38,7 @@ def explain_batch(
     moved: api.Moved | None = None,
     plan: Path | None = None,
     candidates: Path | None = None,
+    allow_remote: bool = False,
 ) -> None:
     """Explain every question of a list; prints how many were explained, existed and failed.
 
@@ -47,7 +48,9 @@ def explain_batch(
     """
     endings = file_endings(formats, (*PICTURES, NUMBERS))
     rows = read_questions(source, images)
-    model = api.load(checkpoint, device, moved=moved, plan=plan, candidates=candidates)
+    model = api.load(
+        checkpoint, device, moved=moved, plan=plan, candidates=candidates, allow_remote=allow_remote
+    )
     _Batch(model, out, endings, overwrite).run(rows)
 
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from lookwhy.analysis import select_questions
 from lookwhy.analysis.explain import Explainer
+from lookwhy.analysis.foreign import ForeignExplainer
 from lookwhy.data.prepro import read_prepro
 from lookwhy.errors import LookwhyError
 from lookwhy.live.uploads import MAX_BYTES
@@ -16,6 +17,7 @@ from lookwhy.reporting.page.numbers import light_of, named
 from lookwhy.reporting.page.parts import FOLDER as SHARED
 from lookwhy.reporting.page.parts import document
 from lookwhy.reporting.stored_card import lights, stored_card
+from lookwhy.types import AnalysisResult
 
 OWN = Path(__file__).parent / "page"
 FILES = (
@@ -37,7 +39,12 @@ class Example(NamedTuple):
 
 
 def find_examples(explainer: Explainer) -> list[Example]:
-    """Choose at most `COUNT` validation questions about different images; none if the data is missing."""
+    """Choose at most `COUNT` validation questions about different images; none if the data is missing.
+
+    A foreign model has none.
+    """
+    if isinstance(explainer, ForeignExplainer):
+        return []
     data = explainer.run.data
     folder = explainer.run.places.find(data["folder"])
     try:
@@ -65,7 +72,8 @@ def find_examples(explainer: Explainer) -> list[Example]:
 def live_page(explainer: Explainer, examples: list[Example]) -> str:
     """Return the page as one HTML document that loads nothing but the examples' images."""
     run, plan = explainer.run, explainer.plan
-    card = stored_card(run, plan)
+    is_foreign = isinstance(explainer, ForeignExplainer)
+    card = AnalysisResult({}) if is_foreign else stored_card(run, plan)
     content = {
         "runs": [],
         "names": {
@@ -78,18 +86,25 @@ def live_page(explainer: Explainer, examples: list[Example]) -> str:
         "maxBytes": MAX_BYTES,
         "examples": [example.question for example in examples],
     }
-    path = run.path.resolve()
-    # A checkpoint outside a run folder gives its own name.
-    name = path.parent.parent.name if path.parent.name == "checkpoints" else path.stem
-    about = (
-        f"{type(run.head).__name__} of {name}, {style.epoch_name(run.epoch)}; "
-        f"{len(run.vocabulary)} words, {len(run.answers)} answers"
-    )
     return document(
         FILES,
         content,
         title="Ask your own question",
-        about=about,
+        about=_about(explainer),
         notes=[str(run.data.get("note") or ""), *sanity.lines(card)],
         allowed="img-src 'self' data:; connect-src 'self'",
+    )
+
+
+def _about(explainer: Explainer) -> str:
+    """The model in one line."""
+    run = explainer.run
+    if isinstance(explainer, ForeignExplainer):
+        return f"{explainer.name}; {len(run.answers)} answers"
+    path = run.path.resolve()
+    # A checkpoint outside a run folder gives its own name.
+    name = path.parent.parent.name if path.parent.name == "checkpoints" else path.stem
+    return (
+        f"{type(run.head).__name__} of {name}, {style.epoch_name(run.epoch)}; "
+        f"{len(run.vocabulary)} words, {len(run.answers)} answers"
     )

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 from lookwhy.models.deeper_lstm import DeeperLSTM
 from lookwhy.models.mcan import MCAN
 from lookwhy.models.pipeline import Pipeline
-from lookwhy.models.protocol import VQAHead, VQAModel
+from lookwhy.models.protocol import TokenModel, VQAHead, VQAModel
 from lookwhy.models.san import SAN
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ __all__ = [
     "DeeperLSTM",
     "LoadedRun",
     "Pipeline",
+    "TokenModel",
     "VQAHead",
     "VQAModel",
     "VQASystem",

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from lookwhy.errors import LookwhyError
-from lookwhy.models.protocol import VQAHead, VQAModel
+from lookwhy.models.protocol import TokenModel, VQAHead
 from lookwhy.towers.incremental import occluded_images
 from lookwhy.towers.masks import CellOrders, Coalitions, Fill, MaskFamily, fill_of, masked_images, pixels_of
 from lookwhy.towers.recipe import ImageRecipe, rgb_of
@@ -64,8 +64,9 @@ def first_answer(target: Target) -> Int64[Tensor, " B"]:
 class Pipeline(nn.Module):
     """A VQA model on pixels: a frozen tower (pixels -> features) and a head (features -> logits).
 
-    A pipeline is a `VQAModel` whose parts can be called one by one. So the tower processes an image once for
-    all its questions, and the head encodes a question once for all occluded images.
+    A pipeline is a `TokenModel` whose parts can be called one by one. So the tower processes an image once
+    for all its questions, and the head encodes a question once for all occluded images. With `answers` and
+    `encode` it is a `VQAModel`, too.
 
     Args:
         tower: a `Tower`, or any module from images (B, 3, H, W) to features (B, *D).
@@ -266,7 +267,7 @@ class Pipeline(nn.Module):
 
 
 class BlackBox:
-    """Any `VQAModel`, with the same methods as a `Pipeline`; its features are the pixels themselves.
+    """Any `TokenModel`, with the same methods as a `Pipeline`; its features are the pixels themselves.
 
     One call of the model gets `batch_size` images and returns only probabilities of answers.
     """
@@ -274,7 +275,7 @@ class BlackBox:
     questions_at_once = 16
     explained_at_once = 1  # a slow model shows its progress question by question
 
-    def __init__(self, model: VQAModel, batch_size: int = questions_at_once) -> None:
+    def __init__(self, model: TokenModel, batch_size: int = questions_at_once) -> None:
         self.model, self.batch_size = model, batch_size
         self.pairs_at_once = batch_size
         self.recipe: ImageRecipe | None = getattr(model, "recipe", None)
@@ -389,12 +390,12 @@ ModelParts = Pipeline | BlackBox
 """A model with the methods that attribution methods call."""
 
 
-def parts_of(model: VQAModel, batch_size: int = BlackBox.questions_at_once) -> ModelParts:
+def parts_of(model: TokenModel, batch_size: int = BlackBox.questions_at_once) -> ModelParts:
     """The model itself if it is a `Pipeline`; any other as a `BlackBox` of `batch_size` images a call."""
     return model if isinstance(model, Pipeline) else BlackBox(model, batch_size)
 
 
-def pipeline_of(model: VQAModel, method: str) -> Pipeline:
+def pipeline_of(model: TokenModel, method: str) -> Pipeline:
     """The model as a `Pipeline`, for a method that needs gradients.
 
     Raises:

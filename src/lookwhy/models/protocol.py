@@ -1,7 +1,8 @@
 """Interfaces of models.
 
-A `VQAModel` returns probabilities of answers, which is enough for methods that remove parts of the input. A
-model made of a tower (pixels to features) and a `VQAHead` (features to answers) also has gradients, and it
+A `VQAModel` sees what a person sees, and returns probabilities of answers, which is enough for methods that
+remove parts of the input. Inside of lookwhy it is asked as a `TokenModel`, by pixels and word ids. A model
+made of a tower (pixels to features) and a `VQAHead` (features to answers) also has gradients, and it
 processes an image once for many questions.
 """
 
@@ -9,10 +10,11 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
+from numpy import ndarray
 from torch import Tensor, nn
 
 from lookwhy.errors import LookwhyError
@@ -21,7 +23,34 @@ from lookwhy.types import Features, Images, Lengths, Scores, Tokens
 
 @runtime_checkable
 class VQAModel(Protocol):
-    """A black box that answers questions about images."""
+    """A black box that sees what a person sees: an RGB picture and the text of a question.
+
+    Attributes:
+        answers: the answers that the model can give, always the same and in the same order.
+        scores_add_up: an attribute that is False if each score is a probability by itself, as a sigmoid is;
+            without it, the scores of a question add up to 1 at most.
+
+    Example:
+        >>> import numpy as np
+        >>> class Red:
+        ...     answers = ["yes", "no"]
+        ...     def answer_scores(self, images, questions):
+        ...         red = images[..., 0].mean((1, 2)) / 255
+        ...         return np.stack([red, 1 - red], axis=1)
+        >>> isinstance(Red(), VQAModel)
+        True
+    """
+
+    answers: Sequence[str]
+
+    def answer_scores(self, images: UInt8[ndarray, "B H W 3"], questions: list[str]) -> Any:
+        """Probability of each answer, (B, A), for each image and the question in the same place."""
+        ...
+
+
+@runtime_checkable
+class TokenModel(Protocol):
+    """A black box that answers questions in word ids about images in pixels."""
 
     def answer_scores(self, image: Images, tokens: Tokens, lengths: Lengths) -> Scores:
         """Probability of each answer. Images are in the input range of the model's `ImageRecipe`."""

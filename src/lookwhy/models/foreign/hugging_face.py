@@ -13,8 +13,8 @@ from lookwhy.errors import LookwhyError
 from lookwhy.models.foreign.blip import BlipModel
 from lookwhy.models.foreign.chat import ChatModel, is_chat
 from lookwhy.models.foreign.pretrained import config_of
-from lookwhy.models.foreign.protocol import ForeignModel
 from lookwhy.models.foreign.vilt import ViltModel
+from lookwhy.models.protocol import VQAModel
 
 
 def writes_answers(name: str) -> bool:
@@ -26,7 +26,7 @@ def writes_answers(name: str) -> bool:
     return _kind(name) != "vilt"
 
 
-def open_pretrained(name: str, candidates: Sequence[str] | None = None) -> ForeignModel:
+def open_pretrained(name: str, candidates: Sequence[str] | None = None) -> VQAModel:
     """Open a model.
 
     Args:

@@ -1,43 +1,16 @@
-"""A model that can be explained names its answers, and scores them for images and questions."""
+"""What some models can do beyond a `VQAModel`: show their attention, or write answers of their own."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float, Int64, UInt8
 from numpy import ndarray
 from torch import Tensor
 
 from lookwhy.types import Explains, Target
-
-
-@runtime_checkable
-class ForeignModel(Protocol):
-    """A black box that sees what a person sees: an RGB picture and the text of a question.
-
-    Attributes:
-        answers: the answers that the model can give, always the same and in the same order.
-        scores_add_up: an attribute that is False if each score is a probability by itself, as a sigmoid is;
-            without it, the scores of a question add up to 1 at most.
-
-    Example:
-        >>> import numpy as np
-        >>> class Red:
-        ...     answers = ["yes", "no"]
-        ...     def answer_scores(self, images, questions):
-        ...         red = images[..., 0].mean((1, 2)) / 255
-        ...         return np.stack([red, 1 - red], axis=1)
-        >>> isinstance(Red(), ForeignModel)
-        True
-    """
-
-    answers: Sequence[str]
-
-    def answer_scores(self, images: UInt8[ndarray, "B H W 3"], questions: list[str]) -> Any:
-        """Probability of each answer, (B, A), for each image and the question in the same place."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -67,7 +40,7 @@ class TokenAttention:
 
 @runtime_checkable
 class AttendingModel(Protocol):
-    """A `ForeignModel` whose layers attend to the tokens of picture and question together."""
+    """A `VQAModel` whose layers attend to the tokens of picture and question together."""
 
     def attention(
         self,
@@ -82,7 +55,7 @@ class AttendingModel(Protocol):
 
 @runtime_checkable
 class WritingModel(Protocol):
-    """A `ForeignModel` that writes its answers, and scores a list of candidates in their place."""
+    """A `VQAModel` that writes its answers, and scores a list of candidates in their place."""
 
     answers: Sequence[str]
 

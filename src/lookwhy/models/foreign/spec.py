@@ -12,7 +12,7 @@ from typing import Any
 from lookwhy.errors import LookwhyError
 from lookwhy.models.foreign.http import HttpModel
 from lookwhy.models.foreign.process import ProcessModel
-from lookwhy.models.foreign.protocol import ForeignModel
+from lookwhy.models.protocol import VQAModel
 
 FORMS = "module:object, hf:FOLDER, http://HOST:PORT/PATH or cmd:PROGRAM"
 PRETRAINED = "hf:"
@@ -49,9 +49,7 @@ def takes_candidates(spec: str) -> bool:
     return writes_answers(spec.removeprefix(PRETRAINED))
 
 
-def open_model(
-    spec: str, *, allow_remote: bool = False, candidates: Sequence[str] | None = None
-) -> ForeignModel:
+def open_model(spec: str, *, allow_remote: bool = False, candidates: Sequence[str] | None = None) -> VQAModel:
     """The model that a SPEC names.
 
     Args:
@@ -89,7 +87,7 @@ def open_model(
     return _imported(module, name)
 
 
-def _imported(module: str, name: str) -> ForeignModel:
+def _imported(module: str, name: str) -> VQAModel:
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:
@@ -111,7 +109,7 @@ def _imported(module: str, name: str) -> ForeignModel:
             ) from error
     if callable(found) and not hasattr(found, "answer_scores"):
         found = _FunctionModel(found, name)
-    if not isinstance(found, ForeignModel):
+    if not isinstance(found, VQAModel):
         raise LookwhyError(
             f"expected an object with answers and answer_scores(images, questions) in --model, found "
             f"{type(found).__name__} {module}:{name}; docs/foreign.md has an example"

@@ -20,7 +20,8 @@ from torch import Tensor
 
 from lookwhy.data.tokens import tokenize
 from lookwhy.errors import LookwhyError
-from lookwhy.models.foreign.protocol import AttendingModel, ForeignModel, TokenAttention
+from lookwhy.models.foreign.protocol import AttendingModel, TokenAttention
+from lookwhy.models.protocol import VQAModel
 from lookwhy.towers.recipe import ImageRecipe
 from lookwhy.types import Explains, Images, Lengths, Scores, Target, Tokens
 
@@ -99,7 +100,7 @@ def _pieces(question: str) -> list[tuple[str, bool]]:
 
 
 class TextModel:
-    """A `ForeignModel` as a `VQAModel`.
+    """A `VQAModel` as a `TokenModel`.
 
     Attributes:
         asks_without_words: always true: a question without words is the empty text.
@@ -122,7 +123,7 @@ class TextModel:
 
     def __init__(
         self,
-        model: ForeignModel,
+        model: VQAModel,
         words: Words,
         batch_size: int = 16,
         folder: Path | None = None,
@@ -242,7 +243,10 @@ class _AnswerStore:
     def __init__(self, folder: Path | None, name: str) -> None:
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
-        self._base = sqlite3.connect(":memory:" if folder is None else folder / f"answers-{name}.sqlite")
+        self._base = sqlite3.connect(
+            ":memory:" if folder is None else folder / f"answers-{name}.sqlite",
+            check_same_thread=False,  # the live page asks from several threads, one after the other
+        )
         self._base.execute("PRAGMA synchronous=OFF")
         self._base.execute(
             "CREATE TABLE IF NOT EXISTS kept (key BLOB PRIMARY KEY, scores BLOB) WITHOUT ROWID"
