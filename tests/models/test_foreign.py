@@ -200,3 +200,35 @@ def test_a_spec_without_a_model_is_one_line(spec, found, tmp_path, monkeypatch):
         with pytest.raises(LookwhyError, match=found.replace("{", r"\{")) as error:
             open_model(spec)
     assert "\n" not in str(error.value)
+
+
+DIES = """
+import json, pathlib, sys
+print(json.dumps({"answers": ["yes", "no"]}), flush=True)
+for line in sys.stdin:
+    asked, count = json.loads(line)["questions"], pathlib.Path("count")
+    count.write_text(count.read_text() + "." if count.exists() else ".")
+    if len(count.read_text()) <= LIVES:
+        sys.exit(3)
+    print(json.dumps({"scores": [[len(one) / 10, 0.0] for one in asked]}), flush=True)
+"""
+
+
+@pytest.mark.parametrize("deaths", [2, 3])
+def test_a_program_that_ends_is_started_again_twice_and_asked_the_same(deaths, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dies.py").write_text(DIES.replace("LIVES", str(deaths)))
+    model = open_model(f"cmd:{sys.executable} dies.py")
+    pictures = np.zeros((2, 2, 2, 3), np.uint8)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        if deaths == 2:
+            assert model.answer_scores(pictures, ["a", "bcd"]) == [[0.1, 0], [0.3, 0]]
+            assert model.answer_scores(pictures[:1], ["ef"]) == [[0.2, 0]]
+        else:
+            with pytest.raises(LookwhyError, match="found that it ended with code 3; see what it printed"):
+                model.answer_scores(pictures, ["a", "bcd"])
+    said = [str(one.message) for one in told if one.category is UserWarning]
+    assert len(said) == 2
+    assert said[0].endswith("dies.py ended with code 3: it is started again, and asked the same")
+    model.close()
