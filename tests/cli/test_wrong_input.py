@@ -24,6 +24,8 @@ DAMAGED = "found a damaged one"
 NO_SUMMARY = "--trainer.enable_model_summary=false"
 SHAPES = f"train --config={ROOT / 'configs' / 'shapes.yaml'}"
 EXPECTED = {
+    "explian none.ckpt": "found explian (did you mean explain?)",
+    "compare --ou report.html runs/a": "unrecognized arguments: --ou (did you mean --out?)",
     "train --config none.yaml": "one of shapes, .. found no file none.yaml; correct --config",
     "train sweep": "found sweep, which no longer exists; use `wandb sweep FILE` .. --group NAME",
     f"{SHAPES} --trainer.logger=false --data.folder=nowhere": "run lookwhy prepare first",

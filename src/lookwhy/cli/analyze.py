@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lookwhy.cli import foreign, paper
-from lookwhy.cli.errors import OneLineParser, add_device, run_command
+from lookwhy.cli.errors import OneLineParser, add_device, closest, run_command
 from lookwhy.cli.trust import import_trusted
 from lookwhy.errors import LookwhyError, command, extra, printable
 from lookwhy.places import MOVABLE, PATH_MAP
@@ -24,10 +24,10 @@ LIVE_IMAGES = 4
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code: 0, 2 for wrong input, 130 when interrupted."""
-    arguments = with_subcommand(sys.argv[1:] if argv is None else argv)
+    arguments = list(sys.argv[1:] if argv is None else argv)
     # Ctrl-C is the usual way to end the live page; there is no work to continue.
-    resume = {"resume": "the page is closed"} if arguments[0] == "serve" else {}
-    return run_command(lambda: _run(arguments), **resume)
+    resume = {"resume": "the page is closed"} if arguments[:1] == ["serve"] else {}
+    return run_command(lambda: _run(with_subcommand(arguments)), **resume)
 
 
 def with_subcommand(arguments: Sequence[str]) -> list[str]:
@@ -35,6 +35,11 @@ def with_subcommand(arguments: Sequence[str]) -> list[str]:
     first, *_ = whole = [*arguments] or ["--help"]
     if first in (*SUBCOMMANDS, "-h", "--help"):
         return whole
+    meant = "" if first.startswith("-") else closest(first, SUBCOMMANDS)
+    if meant and not Path(first).exists():
+        raise LookwhyError(
+            f"expected a subcommand or a checkpoint, found {first}{meant}; see {command('analyze')} --help"
+        )
     return ["model" if first.startswith("--model") else "checkpoint", *whole]
 
 

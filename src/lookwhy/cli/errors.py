@@ -22,7 +22,11 @@ INTERRUPTED = 130
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """An ArgumentParser whose errors are one line, without the usage text."""
+    """An ArgumentParser whose errors are one line, without the usage text; options have their full names."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        # An abbreviation would become another option as soon as a second one begins alike.
+        super().__init__(*args, **options | {"allow_abbrev": False})
 
     def error(self, message: str) -> NoReturn:
         """Raise the message as an error, which `run_command` prints."""
