@@ -18,6 +18,7 @@ from lookwhy.analysis.questions import QuestionRecord
 from lookwhy.analysis.slices import FEWEST_QUESTIONS, Slice, slices, terciles
 from lookwhy.analysis.statistics import clustered_auroc
 from lookwhy.keys import table
+from lookwhy.reporting.page.slices import slices_of
 from lookwhy.types import AnalysisResult
 
 COUNT, IMAGES = 90, 24
@@ -361,3 +362,15 @@ def test_intervals_of_the_auroc_hold_the_truth_as_often_as_they_say():
     whole = clustered_auroc(np.array([0.2, 0.9]), np.array([False, True]), np.array([1, 1]))
     assert (whole.mean, np.isnan(whole.ci_low)) == (1.0, True)
     assert np.isnan(clustered_auroc(np.ones(3), np.ones(3, bool), np.arange(3)).mean)
+
+
+def test_the_page_offers_words_and_scores_by_slice(rich):
+    found, shown = sliced(rich), slices_of(rich)["answer_type"]
+    assert shown["slices"] == [["other", 300]]
+    (noun,) = shown["values"]["question/most_important/noun"]["words"]
+    key = "slice/answer_type/other/question/words/most_important/noun"
+    assert noun == pytest.approx(
+        [found[f"{key}{end}"] for end in ("", "/ci_low", "/ci_high", "/n")], abs=6e-5
+    )
+    assert set(shown["values"]["selective/auroc"]) == {"confidence", "entropy", "margin"}
+    assert set(shown["values"]["failure/auroc"]) == {"confidence", "maps", "confidence_and_all"}

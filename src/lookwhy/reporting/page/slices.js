@@ -84,6 +84,7 @@ function sliceChart(run, { slices, values }, measure, [low, high], opened, what)
     barChart(label, cells.map((row) => sliceRow(row, measure)), high, low), numbers);
 }
 
+const isOfWords = ({ key }) => key.startsWith("question/most_important/");
 const sliceText = (value, { percent: share }) => (share ? percent(value, 1) : number(value, 3));
 const between = (low, high, measure) => (known(low) ? `[${sliceText(low, measure)}, ${sliceText(high, measure)}]` : "");
 
@@ -101,7 +102,7 @@ function sliceNumbers(label, rows, measure) {
   const lines = rows.flatMap(({ name, cells }) => cells.map(([look, [value, low, high, n]]) => (
     [name, look.name, sliceText(value, measure), between(low, high, measure) || "–", n + fewMark(n)])));
   return make("div", { class: "plain", tabindex: 0, role: "region", "aria-label": "Numbers: " + label },
-    table({}, ["Slice", "Method", "Value", "95% interval", "Questions"], lines));
+    table({}, ["Slice", "Method", "Value", "95% interval", isOfWords(measure) ? "Words" : "Questions"], lines));
 }
 
 function sliceNote(way, measure, epoch, range, possible, shown, stored) {
@@ -111,7 +112,7 @@ function sliceNote(way, measure, epoch, range, possible, shown, stored) {
   const epochs = Math.max(...possible.map((at) => runs[at].epochs.length - epochsOf(stored[at]).length));
   return [
     `${sentence(epochName(epoch))}: ${measure.name}. Bars: from ${range.map((one) => sliceText(one, measure)).join(" to ")}. `
-      + "n: questions with a value.",
+      + `n: ${isOfWords(measure) ? "words of the part of speech" : "questions with a value"}.`,
     fewNote + " Intervals cluster by image.",
     /^image\/(?!faithfulness|localisation)/.test(measure.key) && who ? `Annotators: ${who}.` : "",
     ...new Set(shown.map((at) => SLICE_NOTES[way]?.(at)).filter(Boolean)),
