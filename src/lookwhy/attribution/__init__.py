@@ -1,5 +1,6 @@
 from lookwhy.attribution.attention import Attention
 from lookwhy.attribution.base import Attributor
+from lookwhy.attribution.box_drop import BoxDrop
 from lookwhy.attribution.context import explaining
 from lookwhy.attribution.deconvnet import Deconvnet
 from lookwhy.attribution.grad_cam import GradCAM, GuidedGradCAM
@@ -18,8 +19,8 @@ from lookwhy.attribution.word_shap import WordKernelSHAP
 from lookwhy.towers.incremental import IncrementalOcclusion
 
 __all__ = [
-    "LIME", "RISE", "Attention", "Attributor", "Deconvnet", "GradCAM", "Gradient", "GradientTimesInput",
-    "GuidedBackprop", "GuidedGradCAM", "IncrementalOcclusion", "IntegratedGradients", "KernelSHAP",
-    "Occlusion", "SmoothGrad", "WordDrop", "WordGradient", "WordGradientTimesInput",
+    "LIME", "RISE", "Attention", "Attributor", "BoxDrop", "Deconvnet", "GradCAM", "Gradient",
+    "GradientTimesInput", "GuidedBackprop", "GuidedGradCAM", "IncrementalOcclusion", "IntegratedGradients",
+    "KernelSHAP", "Occlusion", "SmoothGrad", "WordDrop", "WordGradient", "WordGradientTimesInput",
     "WordIntegratedGradients", "WordKernelSHAP", "explaining",
 ]  # fmt: skip
