@@ -30,8 +30,8 @@ def check_plan_for_boxes(plan: AnalysisPlan) -> None:
         kinds = [one for one in known if isinstance(one, type) and issubclass(one, Attributor)]
         right = [kind.__name__ for kind in kinds if kind.explains_boxes]
         raise LookwhyError(
-            f"expected image_methods that explain boxes ({', '.join(right)}), found {', '.join(wrong)}: there "
-            "are neither pixels nor an image network; take the others out of the plan"
+            f"expected image_methods that explain boxes ({', '.join(right)}), found {', '.join(wrong)}: "
+            "there are neither pixels nor an image network; take the others out of the plan"
         )
     pixels = [name for name in ("faithfulness", "modality") if getattr(plan, name)]
     if pixels:

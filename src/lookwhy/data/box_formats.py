@@ -126,7 +126,7 @@ def read_record(place: RecordPlace, size_of_image: Callable[[], tuple[int, int] 
         size = size or size_of_image()
         if size is None:
             raise LookwhyError(
-                f"expected image_w and image_h beside boxes in pixels, found neither in {where}, and no image; "
+                f"expected image_w and image_h with boxes in pixels, found neither in {where} nor an image; "
                 "add them, or name the folder of the images in data_prepro.json (image_root)"
             )
         boxes = boxes / np.tile(np.array(size, np.float64), 2)

@@ -50,6 +50,6 @@ class _NoNetwork(nn.Module):
 def no_network(found: str) -> LookwhyError:
     """Error for work that needs the image network behind features of boxes, which is not here."""
     return LookwhyError(
-        f"expected features of boxes from data_img.h5, found {found}: the detector that made them is not here, "
+        f"expected features of boxes from data_img.h5, found {found}: their detector is not here, "
         f"so only questions of the prepared data can be explained; run {command('analyze')} CKPT"
     )

@@ -1,0 +1,91 @@
+"""Outlines of the most important boxes over a picture: the stronger a box, the wider and darker its line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
+
+from lookwhy.reporting import style
+
+SHOWN = 5
+"""Number of boxes that are outlined; the outlines of 36 would hide the picture."""
+_THIN, _WIDER, _CASING = 1.0, 2.4, 1.2
+"""Points: width of the weakest line, what the strongest has more, and the dark edge around each line."""
+_EDGE = 0.02
+"""Least distance of a line from the edge of the picture, as a share of its longer side."""
+_LABEL = 0.14
+"""Height of a label, as a share of the picture's height."""
+
+
+def strongest(values: Float[np.ndarray, " R"], most: int = SHOWN) -> list[int]:
+    """Numbers of the boxes with the largest magnitudes, strongest first; none of 0 or undefined.
+
+    Example:
+        >>> strongest(np.array([0.1, np.nan, -0.5, 0.0]))
+        [2, 0]
+    """
+    sizes = np.nan_to_num(np.abs(values))
+    return [number for number in np.argsort(-sizes, kind="stable").tolist()[:most] if sizes[number] > 0]
+
+
+def caption_of(values: Float[np.ndarray, " R"]) -> str:
+    """How many of the boxes are outlined."""
+    found, count = len(strongest(values)), int(np.isfinite(values).sum())
+    if not found:
+        return "the value of every box is zero"
+    return f"the {found} strongest of {count} boxes" if found < count else f"{count} boxes"
+
+
+def draw_boxes(
+    axes: Axes,
+    size: tuple[int, int],
+    boxes: Float[np.ndarray, "R 4"],
+    values: Float[np.ndarray, " R"],
+    signed: bool,
+) -> None:
+    """Outline the strongest boxes over a picture, and write the value of the strongest beside it.
+
+    Args:
+        axes: axes that show the picture.
+        size: height and width of the picture in its own pixels.
+        boxes: x1, y1, x2, y2, relative to the picture (0..1).
+        values: importance of each box; NaN for padding.
+        signed: whether a negative value is evidence against the answer.
+    """
+    height, width = size
+    chosen, edge = strongest(values), _EDGE * max(size)
+    for place, number in reversed([*enumerate(chosen)]):
+        share = float(values[number] / abs(values[chosen[0]]))
+        colour = style.SIGNED((share + 1) / 2) if signed else style.MAGNITUDE(abs(share))
+        left, right = np.clip(boxes[number, [0, 2]] * width, edge, width - edge) - 0.5
+        top, bottom = np.clip(boxes[number, [1, 3]] * height, edge, height - edge) - 0.5
+        line = _THIN + _WIDER * abs(share)
+        for edgecolor, linewidth in ((style.INK, line + _CASING), (colour, line)):
+            outline: dict[str, Any] = {"fill": False, "edgecolor": edgecolor, "linewidth": linewidth}
+            axes.add_patch(Rectangle((left, top), right - left, bottom - top, **outline))
+        if place == 0:
+            _label(axes, f"{values[number]:{'+' * signed}.2g}", (left, top, right, bottom), size, colour)
+
+
+def _label(
+    axes: Axes, text: str, box: tuple[float, float, float, float], size: tuple[int, int], colour: Any
+) -> None:
+    """Write a text at the upper corner of a box: above it if there is room, else inside."""
+    (left, top, right, _), (height, width) = box, size
+    is_left, is_above = left + right < width, top > _LABEL * height
+    axes.text(
+        left if is_left else right,
+        top,
+        text,
+        size=style.TEXT,
+        weight="bold",
+        color=style.ink_on(colour),
+        ha="left" if is_left else "right",
+        va="bottom" if is_above else "top",
+        bbox={"facecolor": colour, "edgecolor": style.INK, "linewidth": 0.6, "boxstyle": "square,pad=0.18"},
+        parse_math=False,
+    )
