@@ -179,12 +179,13 @@ def _fields_of(
 
 def _count(path: Path) -> int:
     """Number of boxes in one npz file; its features are not read."""
-    held = _held(path, path, ("boxes",))
-    return len(held["boxes"]) if "boxes" in held and held["boxes"].ndim else len(_arrays(path, path)[0])
+    with path.open("rb") as file:
+        held = _held(file, path, ("boxes",))
+        return len(held["boxes"]) if "boxes" in held and held["boxes"].ndim else len(_arrays(file, path)[0])
 
 
 def _arrays(
-    file: Path | io.BytesIO, path: Path
+    file: io.BufferedIOBase, path: Path
 ) -> tuple[Float[np.ndarray, "n 4"], Float[np.ndarray, "n D"], tuple[int, int] | None]:
     """Boxes, features, and width and height of the image, if stated, in one npz file."""
     held = _held(file, path, tuple(NAMES))
@@ -202,8 +203,9 @@ def _arrays(
     )
 
 
-def _held(file: Path | io.BytesIO, path: Path, kinds: tuple[str, ...]) -> dict[str, np.ndarray]:
+def _held(file: io.BufferedIOBase, path: Path, kinds: tuple[str, ...]) -> dict[str, np.ndarray]:
     """Arrays of an npz file by kind; one that it lacks is absent."""
+    file.seek(0)
     try:
         with np.load(file) as arrays:
             names = {kind: next((name for name in NAMES[kind] if name in arrays), None) for kind in kinds}

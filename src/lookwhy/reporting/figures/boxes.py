@@ -11,8 +11,9 @@ from matplotlib.patches import Rectangle
 
 from lookwhy.reporting import style
 
-SHOWN = 5
-"""Number of boxes that are outlined; the outlines of 36 would hide the picture."""
+SHOWN, LEAST = 5, 0.05
+"""Largest number of boxes that are outlined, and least share of the strongest value that such a box has: the
+outlines of 36 boxes would hide the picture."""
 _THIN, _WIDER, _CASING = 1.0, 2.4, 1.2
 """Points: width of the weakest line, what the strongest has more, and the dark edge around each line."""
 _EDGE = 0.02
@@ -22,14 +23,15 @@ _LABEL = 0.14
 
 
 def strongest(values: Float[np.ndarray, " R"], most: int = SHOWN) -> list[int]:
-    """Numbers of the boxes with the largest magnitudes, strongest first; none of 0 or undefined.
+    """Numbers of the boxes with the largest magnitudes, strongest first; none below `LEAST` of the largest.
 
     Example:
         >>> strongest(np.array([0.1, np.nan, -0.5, 0.0]))
         [2, 0]
     """
     sizes = np.nan_to_num(np.abs(values))
-    return [number for number in np.argsort(-sizes, kind="stable").tolist()[:most] if sizes[number] > 0]
+    least = max(LEAST * sizes.max(initial=0.0), np.finfo(float).tiny)
+    return [number for number in np.argsort(-sizes, kind="stable").tolist()[:most] if sizes[number] >= least]
 
 
 def caption_of(values: Float[np.ndarray, " R"]) -> str:
@@ -37,7 +39,8 @@ def caption_of(values: Float[np.ndarray, " R"]) -> str:
     found, count = len(strongest(values)), int(np.isfinite(values).sum())
     if not found:
         return "the value of every box is zero"
-    return f"the {found} strongest of {count} boxes" if found < count else f"{count} boxes"
+    shown = "the strongest" if found == 1 else f"the {found} strongest"
+    return f"{shown} of {count} boxes" if found < count else f"all {count} boxes"
 
 
 def draw_boxes(
@@ -61,25 +64,28 @@ def draw_boxes(
     for place, number in reversed([*enumerate(chosen)]):
         share = float(values[number] / abs(values[chosen[0]]))
         colour = style.SIGNED((share + 1) / 2) if signed else style.MAGNITUDE(abs(share))
-        left, right = np.clip(boxes[number, [0, 2]] * width, edge, width - edge) - 0.5
-        top, bottom = np.clip(boxes[number, [1, 3]] * height, edge, height - edge) - 0.5
+        sides = boxes[number].astype(float) * (width, height, width, height)
+        ends = np.array([width, height, width, height]) - edge
+        left, top, right, bottom = (np.clip(sides, edge, ends) - 0.5).tolist()
         line = _THIN + _WIDER * abs(share)
         for edgecolor, linewidth in ((style.INK, line + _CASING), (colour, line)):
             outline: dict[str, Any] = {"fill": False, "edgecolor": edgecolor, "linewidth": linewidth}
             axes.add_patch(Rectangle((left, top), right - left, bottom - top, **outline))
         if place == 0:
-            _label(axes, f"{values[number]:{'+' * signed}.2g}", (left, top, right, bottom), size, colour)
+            text = f"{values[number]:{'+' * signed}.2g}"
+            _label(axes, text, (left, top, right, bottom), size, colour)
 
 
 def _label(
     axes: Axes, text: str, box: tuple[float, float, float, float], size: tuple[int, int], colour: Any
 ) -> None:
-    """Write a text at the upper corner of a box: above it if there is room, else inside."""
-    (left, top, right, _), (height, width) = box, size
+    """Write a text at the corner of a box: above it if there is room, else below it, else inside."""
+    (left, top, right, bottom), (height, width) = box, size
     is_left, is_above = left + right < width, top > _LABEL * height
+    is_below = not is_above and bottom < (1 - _LABEL) * height
     axes.text(
         left if is_left else right,
-        top,
+        bottom if is_below else top,
         text,
         size=style.TEXT,
         weight="bold",
