@@ -330,5 +330,5 @@ def test_an_example_on_boxes_outlines_the_strongest_and_cuts_no_line_off(size, w
             frame = axes.get_window_extent()
             for one in outlines:
                 box, half = one.get_window_extent(), one.get_linewidth() * figure.dpi / 144
-                assert frame.x0 <= box.x0 - half <= box.x1 + half <= frame.x1 + 0.5
-                assert frame.y0 <= box.y0 - half <= box.y1 + half <= frame.y1 + 0.5
+                assert frame.x0 - 0.01 <= box.x0 - half <= box.x1 + half <= frame.x1 + 0.01
+                assert frame.y0 - 0.01 <= box.y0 - half <= box.y1 + half <= frame.y1 + 0.01

@@ -16,8 +16,6 @@ SHOWN, LEAST = 5, 0.05
 outlines of 36 boxes would hide the picture."""
 _THIN, _WIDER, _CASING = 1.0, 2.4, 1.2
 """Points: width of the weakest line, what the strongest has more, and the dark edge around each line."""
-_EDGE = 0.02
-"""Least distance of a line from the edge of the picture, as a share of its longer side."""
 _LABEL = 0.14
 """Height of a label, as a share of the picture's height."""
 
@@ -60,13 +58,16 @@ def draw_boxes(
         signed: whether a negative value is evidence against the answer.
     """
     height, width = size
-    chosen, edge = strongest(values), _EDGE * max(size)
+    chosen = strongest(values)
+    # Lines stay inside of the picture by half of the widest line: pixels of the picture along each side.
+    half = (_THIN + _WIDER + _CASING) / 2 * axes.figure.dpi / 72
+    edges = np.array([half * width / axes.bbox.width, half * height / axes.bbox.height] * 2)
     for place, number in reversed([*enumerate(chosen)]):
         share = float(values[number] / abs(values[chosen[0]]))
         colour = style.SIGNED((share + 1) / 2) if signed else style.MAGNITUDE(abs(share))
         sides = boxes[number].astype(float) * (width, height, width, height)
-        ends = np.array([width, height, width, height]) - edge
-        left, top, right, bottom = (np.clip(sides, edge, ends) - 0.5).tolist()
+        inside = np.clip(sides, edges, np.array([width, height, width, height]) - edges)
+        left, top, right, bottom = (inside - 0.5).tolist()
         line = _THIN + _WIDER * abs(share)
         for edgecolor, linewidth in ((style.INK, line + _CASING), (colour, line)):
             outline: dict[str, Any] = {"fill": False, "edgecolor": edgecolor, "linewidth": linewidth}
