@@ -200,4 +200,4 @@ class AnalysisResult:
     manifest: dict[str, Any] = field(default_factory=dict)
     curves: dict[str, Curve] = field(default_factory=dict)
     truth: Float[np.ndarray, "M C C"] = field(default_factory=lambda: np.zeros((0, 1, 1), np.float32))
-    boxes: Float[np.ndarray, "M R 4"] = field(default_factory=lambda: np.zeros((0, 0, 4), np.float32))
+    boxes: Float[np.ndarray, "L R 4"] = field(default_factory=lambda: np.zeros((0, 0, 4), np.float32))

@@ -62,6 +62,10 @@ def write_boxes(
     Raises:
         LookwhyError: an image has no boxes, or a source has another form.
         OSError: the disk has no room.
+
+    Example:
+        >>> write_boxes([Path("trainval_36.tsv")], read_prepro(folder), folder)  # doctest: +SKIP
+        WrittenBoxes(images=123287, width=2048, regions=36, fewest=36)
     """
     found, keys = find_records(sources), {split: _keys(getattr(prepro, split)) for split in SPLITS}
     files = {split: getattr(prepro, split).image_files for split in SPLITS}
