@@ -31,14 +31,14 @@ def test_analysis_yaml_states_every_option_at_its_default():
     assert AnalysisPlan.from_yaml(CONFIGS / "analysis.yaml").describe() == AnalysisPlan().describe()
 
 
-def test_analysis_full_yaml_has_every_method_but_attention():
+def test_analysis_full_yaml_has_every_method_but_those_that_only_some_heads_have():
     plan = AnalysisPlan.from_yaml(CONFIGS / "analysis_full.yaml")
     found = {type(method) for method in plan.methods}
     classes = {getattr(attribution, name) for name in attribution.__all__}
     known = {one for one in classes if isinstance(one, type) and issubclass(one, attribution.Attributor)}
     attending = {one for one in known if getattr(one, "needs", "") == "attention"}
     assert len(attending) == 6
-    assert found == known - attending - {attribution.Attributor, attribution.Attention}
+    assert found == known - attending - {attribution.Attributor, attribution.Attention, attribution.BoxDrop}
     pages = (CONFIGS.parent / "docs" / "methods.md").read_text()
     assert [
         one.__name__ for one in known - {attribution.Attributor} if f"| `{one.__name__}` |" not in pages

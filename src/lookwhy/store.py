@@ -126,6 +126,8 @@ def load(folder: Path) -> AnalysisResult:
         result.records = records_from(pq.read_table(records), records, AGAIN)
     with _readable(maps), open_hdf5(maps) as file:
         result.maps, result.human, result.truth, result.question_ids = _read_maps(file, maps)
+        if "boxes" in file:
+            result.boxes = dataset(file, "boxes", {"N": len(result.question_ids), "sides": 4}, maps, AGAIN)
     check_ids(result, folder, AGAIN)
     return result
 
@@ -219,12 +221,16 @@ def _write_maps(result: AnalysisResult, path: Path) -> None:
             file[f"answer/{name}"] = maps.answers.numpy()
             if maps.flips is not None:
                 file[f"flips/{name}"] = maps.flips.numpy()
+            if maps.box_values is not None:
+                file[f"box_values/{name}"] = maps.box_values.float().numpy()
         if result.human.shape[1]:
             data = file.create_dataset("image/human", data=result.human, compression="gzip", shuffle=True)
             data.attrs.update(signed=False, target="where annotators looked to answer the question")
         if len(result.truth):
             data = file.create_dataset("image/truth", data=result.truth, compression="gzip", shuffle=True)
             data.attrs.update(signed=False, target="share of each cell that the question needs")
+        if len(result.boxes):
+            file["boxes"] = result.boxes
 
 
 def _read_maps(
@@ -235,6 +241,9 @@ def _read_maps(
 
     def read(name: str) -> np.ndarray:
         return dataset(file, name, sizes, path, AGAIN)
+
+    def optional(name: str) -> torch.Tensor | None:
+        return torch.from_numpy(read(name)) if name in file else None
 
     question_ids = read("question_id")
     maps: dict[str, ImportanceMaps] = {}
@@ -254,7 +263,8 @@ def _read_maps(
             target=str(file[name].attrs["target"]),
             question_ids=torch.from_numpy(question_ids),
             answers=torch.from_numpy(read(f"answer/{name}")),
-            flips=torch.from_numpy(read(f"flips/{name}")) if f"flips/{name}" in file else None,
+            flips=optional(f"flips/{name}"),
+            box_values=optional(f"box_values/{name}"),
         )
     # Files of earlier versions have no masks.
     truth = read("image/truth") if "image/truth" in file else np.zeros((0, 1, 1), np.float32)

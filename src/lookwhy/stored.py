@@ -104,6 +104,7 @@ _NEVER_NULL = ("question_id", "image_id", "domain", "method")
 class _Dataset(NamedTuple):
     kinds: str
     axes: tuple[str, ...]
+    attributes: tuple[str, ...] = ("signed", "target")
 
 
 DATASETS = {
@@ -114,9 +115,15 @@ DATASETS = {
     "question": _Dataset("f", ("N", "T")),
     "answer": _Dataset("i", ("N",)),
     "flips": _Dataset("i", ("N",)),
+    "boxes": _Dataset("f", ("N", "R", "sides"), ()),
+    "box_values": _Dataset("f", ("N", "R"), ()),
 }
-"""Datasets of maps.h5 by name, or by the first part of it: kind of the values (NumPy's letter) and axes, each
-of one length in the whole file (see `lookwhy.types`)."""
+"""Datasets of maps.h5 by name, or by the first part of it: kind of the values (NumPy's letter), axes, each of
+one length in the whole file (see `lookwhy.types`), and attributes of floats.
+
+`boxes` are the four sides x1, y1, x2, y2 of the R boxes of each question's image, relative to it (0..1), and
+`box_values/image/<method>` is the importance of each box, from which the map of the method is made; NaN where
+an image has fewer boxes. Both are there if the model reads boxes; files of earlier versions have neither."""
 _KINDS = {"i": "whole numbers", "f": "floating-point numbers"}
 
 
@@ -182,7 +189,7 @@ def dataset(file: h5py.File, name: str, sizes: dict[str, int], path: Path, remed
         fits = data.dtype.kind in form.kinds and len(data.shape) == len(form.axes)
         lengths = zip(form.axes, data.shape, strict=True) if fits else ()
         if fits and all(sizes.setdefault(axis, length) == length for axis, length in lengths):
-            needs = ("signed", "target") if form.kinds == "f" else ()
+            needs = form.attributes if form.kinds == "f" else ()
             if not (missing := [one for one in needs if one not in data.attrs]):
                 return np.asarray(data[:])
             found = f"no attribute {missing[0]}"

@@ -12,6 +12,7 @@ E     width of a word embedding
 H W   height and width of an image in pixels
 G     cells along one side of the importance grid (16 in the paper)
 K     annotators of one question
+R     boxes of an image, padded, where its regions are boxes
 ====  ==================================================================================
 """
 
@@ -59,6 +60,8 @@ class VQABatch:
         features: image features of the model's image network (tower), (B, D) or a grid (B, D, h, w); None if
             only pixels are available.
         images: pixels in the input range of the model's `ImageRecipe`; None if only features are available.
+        boxes: boxes of each image (x1, y1, x2, y2), 0..1 of its width and height, NaN for padding; None if
+            the features are not those of boxes.
         image_files: path of each image file, for figures.
         answers: answers of the ten annotators to each question.
         question_types: types in the official annotations ("what is", "how many", ...).
@@ -74,6 +77,7 @@ class VQABatch:
     image_ids: Int64[Tensor, " B"]
     features: Float[Tensor, "B *D"] | None = None
     images: Float[Tensor, "B 3 H W"] | None = None
+    boxes: Float[Tensor, "B R 4"] | None = None
     image_files: list[str] = field(default_factory=list)
     questions: list[str] = field(default_factory=list)
     answers: list[list[str]] = field(default_factory=list)
@@ -132,6 +136,8 @@ class ImportanceMaps:
         answers: 0-based id of each row's explained answer.
         flips: number of cells or words without which another answer than the explained one is the most
             probable; None for methods that remove nothing.
+        box_values: importance of each box, NaN for padding, from which `values` are made; None for methods
+            that explain no boxes.
     """
 
     method: str
@@ -143,6 +149,7 @@ class ImportanceMaps:
     question_ids: Int64[Tensor, " N"]
     answers: Int64[Tensor, " N"]
     flips: Int64[Tensor, " N"] | None = None
+    box_values: Float[Tensor, "N R"] | None = None
 
     def __len__(self) -> int:
         return len(self.question_ids)
@@ -193,3 +200,4 @@ class AnalysisResult:
     manifest: dict[str, Any] = field(default_factory=dict)
     curves: dict[str, Curve] = field(default_factory=dict)
     truth: Float[np.ndarray, "M C C"] = field(default_factory=lambda: np.zeros((0, 1, 1), np.float32))
+    boxes: Float[np.ndarray, "L R 4"] = field(default_factory=lambda: np.zeros((0, 0, 4), np.float32))

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lookwhy import __version__
+from lookwhy.analysis.boxes import BoxesOf, boxes_of_questions
 from lookwhy.analysis.evaluate import evaluate
 from lookwhy.analysis.meter import FaithfulnessMeter, PointsOf, Values, joined
 from lookwhy.analysis.modality import ModalityMeter
@@ -54,6 +55,7 @@ class Findings:
     excluded: Counter[str] = field(default_factory=Counter)
     seconds: dict[str, float] = field(default_factory=dict)
     random_maps: RandomMaps = field(default_factory=dict)
+    boxes: BoxesOf = field(default_factory=dict)
 
 
 def run_analysis(
@@ -153,6 +155,7 @@ def run_analysis(
             joined(findings.curves for findings in parts),
             joined_draws([findings.random_maps for findings in parts]),
         )
+    result.boxes = boxes_of_questions((findings.boxes for findings in parts), result.question_ids.tolist())
     for findings in parts:
         for reason, count in findings.excluded.items():
             result.manifest["excluded"][reason] = result.manifest["excluded"].get(reason, 0) + count
@@ -200,6 +203,9 @@ class _Reader:
                 self.findings.excluded["no true answer among the model's: its own is explained"] += unknown
             if target.ndim == 2 and (same := int((target[:, 0] == target[:, 1]).sum())):
                 self.findings.excluded["contrast of an answer with itself: no faithfulness"] += same
+        if batch.boxes is not None:
+            places = batch.boxes.cpu().numpy()
+            self.findings.boxes |= dict(zip(batch.question_ids.tolist(), places, strict=True))
         chosen = best.tolist()
         predicted = [self.answers[i] for i in chosen] if self.answers else [str(i) for i in chosen]
         self.findings.records += question_records(batch, predicted, scores, self.words, self.tagger.tag)

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from lookwhy.analysis.boxes import check_plan_for_boxes
 from lookwhy.analysis.costs import foresee
 from lookwhy.analysis.modality import ModalityMeter
 from lookwhy.analysis.part_of_speech import count_tags, find_tagger
@@ -31,7 +32,8 @@ from lookwhy.files import sha256_file
 from lookwhy.models.pipeline import Pipeline
 from lookwhy.models.protocol import VQAHead
 from lookwhy.progress import write_above
-from lookwhy.towers.image_tower import tower_from_description
+from lookwhy.towers.boxes import BOXES, BoxTower
+from lookwhy.towers.image_tower import ImageTower, tower_from_description
 from lookwhy.towers.memory import Memory
 from lookwhy.towers.own_network import fingerprint
 from lookwhy.towers.precision import true_float32
@@ -47,19 +49,13 @@ class AnalysisSession:
     Questions are selected among those with annotator maps; without any maps, among those with a truth mask.
 
     Raises:
-        LookwhyError: no image root, a missing image, stored features that differ from the tower's, or a grid
-            finer than the image.
+        LookwhyError: no image root, a missing image, stored features that differ from the tower's, a grid
+            finer than the image, or features of boxes with a plan that needs pixels.
     """
 
     def __init__(self, data: VQADataModule, plan: AnalysisPlan) -> None:
         self.data, self.plan = data, plan
-        self.tower = tower_from_description(read_description(data.folder / "data_img.h5"), data.folder)
-        pixels = min(self.tower.recipe.height, self.tower.recipe.width)
-        if not 2 <= plan.grid <= pixels:
-            raise LookwhyError(
-                f"expected a grid of 2 to {pixels} cells along each side, the image's pixels, found "
-                f"{plan.grid}; correct the plan's grid"
-            )
+        self.tower = self._tower()
         self.tower.memory = Memory(data.folder / "cache")
         split = data.prepro.test
         numbers = dict(zip(split.question_id_texts, split.question_ids.tolist(), strict=False))
@@ -75,7 +71,8 @@ class AnalysisSession:
         self.truth = load_truth_masks(masks, chosen, plan.grid)
         self.tagger = find_tagger()
         self.tag_counts = count_tags(self.tagger, (tokenize(question) for question in split.questions))
-        self._check_features()
+        if self.tower.reads_pixels:
+            self._check_features()
         self._has_told = False
 
     def check(self, head: VQAHead) -> None:
@@ -105,7 +102,7 @@ class AnalysisSession:
         The manifest states `training`: the numbers that the training computed with.
         """
         self.tower.to(device)
-        if progress and not self._has_told:
+        if progress and self.tower.reads_pixels and not self._has_told:
             self._has_told = True
             self._tell_costs(device)
         batches = self.data.image_batches(self.rows, self.tower.recipe, device, rank, world_size)
@@ -140,6 +137,21 @@ class AnalysisSession:
             "image_root": str(self.data.image_root.resolve()) if self.data.image_root else "",
         }
         return result
+
+    def _tower(self) -> ImageTower | BoxTower:
+        """The image network of the features, or a stand-in for boxes; the plan is checked against it."""
+        description = read_description(self.data.folder / "data_img.h5")
+        if description["arch"] == BOXES:
+            check_plan_for_boxes(self.plan)
+            return BoxTower(description)
+        tower = tower_from_description(description, self.data.folder)
+        pixels = min(tower.recipe.height, tower.recipe.width)
+        if not 2 <= self.plan.grid <= pixels:
+            raise LookwhyError(
+                f"expected a grid of 2 to {pixels} cells along each side, the image's pixels, found "
+                f"{self.plan.grid}; correct the plan's grid"
+            )
+        return tower
 
     def _find_masks(self, numbers: Mapping[str, int]) -> dict[int, Path]:
         """Files of the truth masks; without a mask of any validation question, their folder is a mistake."""
@@ -176,8 +188,8 @@ class AnalysisSession:
     def _check_images(self) -> None:
         """Look for the image of every question first: an analysis may begin hours later."""
         split, root = self.data.prepro.test, self.data.image_root
-        if root is None:
-            return  # `image_batches` says so
+        if root is None or not self.tower.reads_pixels:
+            return  # `image_batches` says so; images of boxes are only for figures, which say so
         names = [split.image_files[position] for position in np.unique(split.image_pos[self.rows])]
         missing = [name for name in names if not os.access(root / name, os.R_OK)]
         if missing:

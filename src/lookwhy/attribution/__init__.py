@@ -3,6 +3,7 @@ from lookwhy.attribution.attention_grad_cam import AttentionGradCAM, WordAttenti
 from lookwhy.attribution.attention_relevance import AttentionRelevance, WordAttentionRelevance
 from lookwhy.attribution.attention_rollout import AttentionRollout, WordAttentionRollout
 from lookwhy.attribution.base import Attributor
+from lookwhy.attribution.box_drop import BoxDrop
 from lookwhy.attribution.context import explaining
 from lookwhy.attribution.deconvnet import Deconvnet
 from lookwhy.attribution.grad_cam import GradCAM, GuidedGradCAM
@@ -22,7 +23,7 @@ from lookwhy.towers.incremental import IncrementalOcclusion
 
 __all__ = [
     "LIME", "RISE", "Attention", "AttentionGradCAM", "AttentionRelevance", "AttentionRollout", "Attributor",
-    "Deconvnet", "GradCAM", "Gradient", "GradientTimesInput", "GuidedBackprop", "GuidedGradCAM",
+    "BoxDrop", "Deconvnet", "GradCAM", "Gradient", "GradientTimesInput", "GuidedBackprop", "GuidedGradCAM",
     "IncrementalOcclusion", "IntegratedGradients", "KernelSHAP", "Occlusion", "SmoothGrad",
     "WordAttentionGradCAM", "WordAttentionRelevance", "WordAttentionRollout", "WordDrop", "WordGradient",
     "WordGradientTimesInput", "WordIntegratedGradients", "WordKernelSHAP", "explaining",

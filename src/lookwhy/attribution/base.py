@@ -35,6 +35,8 @@ class Attributor(ABC):
         needs: kind of model that the method works on.
         explains: quantity of the predicted answer that is explained. The paper explains its probability,
             which also falls if another answer gains. A logit does not depend on the other answers.
+        explains_boxes: whether an image method explains a model on boxes, without pixels; it then returns
+            `box_values`, too.
 
     In the examples of the methods `model` is a `Pipeline`, `batch` holds three questions with their pixels,
     and `target` the predicted answers.
@@ -44,6 +46,7 @@ class Attributor(ABC):
     domain: Domain
     needs: Needs
     explains: Explains = "probability"
+    explains_boxes: bool = False
 
     @abstractmethod
     def __call__(self, model: TokenModel, batch: VQABatch, target: Target) -> ImportanceMaps:
@@ -77,6 +80,7 @@ class Attributor(ABC):
         valid: Bool[Tensor, "B *cells"] | None = None,
         flips: Int64[Tensor, " B"] | None = None,
         target_text: str | None = None,
+        box_values: Float[Tensor, "B R"] | None = None,
     ) -> ImportanceMaps:
         """Importance maps on the CPU from these values; without `valid`, every value is defined."""
         return ImportanceMaps(
@@ -89,6 +93,7 @@ class Attributor(ABC):
             question_ids=batch.question_ids.cpu(),
             answers=first_answer(target).cpu(),
             flips=flips,
+            box_values=None if box_values is None else box_values.detach().float().cpu(),
         )
 
 

@@ -8,7 +8,8 @@ interpolated bilinearly to the grid. Guided Grad-CAM multiplies R, interpolated 
 gradient of each pixel.
 
 A head on a grid of features (SAN, MCAN) has its last maps in front of it: A is that grid, and the image
-network is not needed. Many places of R are exactly zero: ties in a rank correlation.
+network is not needed. On boxes, A holds the features of each box, alpha_k is the mean over the boxes of the
+image, and R has a value a box. Many places of R are exactly zero: ties in a rank correlation.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lookwhy.attribution.base import Attributor, Needs, features_of, images_of, rows_by_image
+from lookwhy.attribution.box_maps import cells_of_boxes
 from lookwhy.attribution.gradient import PixelMethod, gradients_at_features, magnitudes
 from lookwhy.models.pipeline import Pipeline
 from lookwhy.models.protocol import TokenModel
@@ -41,6 +43,7 @@ class GradCAM(Attributor):
     name = "grad_cam"
     domain: Domain = "image"
     needs: Needs = "gradients"
+    explains_boxes = True
 
     def __init__(self, grid: int = 16, explains: Explains = "logit") -> None:
         self.grid, self.explains = grid, explains
@@ -54,6 +57,13 @@ class GradCAM(Attributor):
         """
         pipeline = self._pipeline(model)
         cams = class_activations(pipeline, batch, target, self.explains)
+        if batch.boxes is not None:
+            is_box = ~batch.boxes.isnan().any(2)
+            # The mean over all regions would be smaller for an image with more padding.
+            mean_of_boxes = cams.flatten(1) * (is_box.shape[1] / is_box.sum(1, keepdim=True))
+            of_boxes = mean_of_boxes.masked_fill(~is_box, torch.nan)
+            cells = cells_of_boxes(batch.boxes, of_boxes, self.grid)
+            return self._maps(batch, target, cells, signed=False, box_values=of_boxes)
         values = F.interpolate(cams[:, None], self.grid, mode="bilinear", align_corners=False)[:, 0]
         return self._maps(batch, target, values, signed=False)
 

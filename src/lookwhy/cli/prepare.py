@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lookwhy.cli.boxes import add_boxes, boxes
 from lookwhy.cli.convert import add_attention, add_convert, add_split, attention, convert, split
 from lookwhy.cli.errors import INTERRUPTED, OneLineParser, add_device, positive, run_command
 from lookwhy.cli.net import WRONG_INPUT
@@ -49,6 +50,7 @@ def build_parser() -> OneLineParser:
         images = "folder of <data_subtype>/*.jpg, or of the files that the questions name"
         one.add_argument("--images", type=Path, required=True, help=images)
         one.add_argument("--out", type=Path, required=True, help="folder to write to")
+    add_boxes(commands.add_parser("boxes", help="bottom-up features of boxes as data_img.h5"))
     _add_import(commands.add_parser("import", help="a trained model of the original (.t7) as a checkpoint"))
     _add_truth(commands.add_parser("truth", help="ground-truth masks of other data sets as PNG files"))
     add_convert(commands.add_parser("convert", help="questions of other data sets as official VQA JSON"))
@@ -171,7 +173,13 @@ def _run(arguments: Sequence[str]) -> int:
         where, done = options.root, _download(options)
     else:
         _check_folders(options)
-        converters = {"truth": _truth, "convert": convert, "split": split, "attention": attention}
+        converters = {
+            "truth": _truth,
+            "convert": convert,
+            "split": split,
+            "attention": attention,
+            "boxes": boxes,
+        }
         work = ({"shapes": _shapes, "import": _import} | converters).get(options.command, _vqa)
         where, done = options.out, work(options)
     if processes.is_first:
@@ -201,7 +209,7 @@ def _check_folders(options: Namespace) -> None:
     images: Path | None = getattr(options, "images", None)
     if images is not None and not images.is_dir():
         raise LookwhyError(f"expected a folder of images, found none at {images}; correct --images")
-    if options.command in ("truth", "convert", "split", "attention"):
+    if options.command in ("truth", "convert", "split", "attention", "boxes"):
         return  # they read their source first, and write nothing if it is wrong
     if options.command != "import":
         make_folder(options.out)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
+from lookwhy.data.box_features import read_boxes
 from lookwhy.data.dataset import QuestionDataset
 from lookwhy.data.feature_rows import Keep, load_features, place_features
 from lookwhy.data.features import check_files, feature_shape, is_stamped, read_description
@@ -101,6 +103,11 @@ class VQADataModule(pl.LightningDataModule):
         self.image_dim = int(np.prod(self.feature_shape))
         self.datasets: dict[str, QuestionDataset] = {}
 
+    @cached_property
+    def boxes(self) -> dict[str, Float[Tensor, "M R 4"]]:
+        """Boxes of all images by split, in the form of `VQABatch.boxes`; {} for other features."""
+        return read_boxes(self.folder / "data_img.h5")
+
     @property
     def answers(self) -> list[str]:
         """Answers that the model can give, by 0-based id."""
@@ -168,16 +175,16 @@ class VQADataModule(pl.LightningDataModule):
     def image_batches(
         self,
         rows: Int64[np.ndarray, " M"],
-        recipe: ImageRecipe,
+        recipe: ImageRecipe | None,
         device: torch.device | str = "cpu",
         rank: int = 0,
         world_size: int = 1,
     ) -> Iterator[VQABatch]:
-        """Validation questions with their pixels; a batch holds the questions about one image.
+        """Validation questions with their pixels or boxes; a batch holds the questions about one image.
 
         Args:
             rows: row indices of validation questions, grouped by image.
-            recipe: how an image file becomes pixels.
+            recipe: how an image file becomes pixels; None for features of boxes, without pixels.
             device: device of the batches.
             rank: number of this process; the processes take the images in turn.
             world_size: number of processes.
@@ -185,6 +192,22 @@ class VQADataModule(pl.LightningDataModule):
         Raises:
             LookwhyError: no image root is known, or an image is missing or damaged.
         """
+        dataset = self.datasets["test"]
+        positions = dataset.split.image_pos[rows]
+        changes = np.flatnonzero(np.diff(positions)) + 1
+        for number, group in enumerate(np.split(rows, changes)):
+            if number % world_size != rank:
+                continue
+            batch = dataset[torch.from_numpy(group)]
+            if recipe is None:
+                boxes = self.boxes["test"][dataset.split.image_pos[group[0]]]
+                batch.boxes = boxes.expand(len(batch), *boxes.shape)
+            else:
+                image = recipe.load(self._image_folder() / batch.image_files[0])
+                batch.images = image.expand(len(batch), *image.shape)
+            yield batch.to(device)
+
+    def _image_folder(self) -> Path:
         if self.image_root is None:
             raise LookwhyError(
                 f"expected the folder of the images to explain them, found none stated in "
@@ -194,16 +217,7 @@ class VQADataModule(pl.LightningDataModule):
             raise LookwhyError(
                 f"expected the folder of the images, found no folder {self.image_root}; give data.image_root"
             )
-        dataset = self.datasets["test"]
-        positions = dataset.split.image_pos[rows]
-        changes = np.flatnonzero(np.diff(positions)) + 1
-        for number, group in enumerate(np.split(rows, changes)):
-            if number % world_size != rank:
-                continue
-            batch = dataset[torch.from_numpy(group)]
-            image = recipe.load(self.image_root / batch.image_files[0])
-            batch.images = image.expand(len(batch), *image.shape)
-            yield batch.to(device)
+        return self.image_root
 
     def _loader(
         self, questions: QuestionDataset, batches: Sampler[Tensor] | Sequence[Tensor]

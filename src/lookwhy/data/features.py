@@ -124,7 +124,7 @@ def _write(
         del file.attrs["stamp"]
         for split, names in image_files.items():
             del file[f"images_{split}"].attrs["done"]
-            file[f"images_{split}"].attrs["files_sha256"] = _digest(names)
+            file[f"images_{split}"].attrs["files_sha256"] = files_digest(names)
         known = {key: description[key] for key in ("arch", "layer", "weights", "weights_sha256")}
         known |= {"description": json.dumps(description), "recipe": recipe.name, "normalised": False}
         file.attrs.update(known | {"image_size": (recipe.height, recipe.width)})
@@ -180,14 +180,15 @@ def check_files(path: Path, image_files: Mapping[str, list[str]]) -> None:
     """
     with open_features(path) as file:
         for split, names in image_files.items():
-            if file[f"images_{split}"].attrs.get("files_sha256", _digest(names)) != _digest(names):
+            if file[f"images_{split}"].attrs.get("files_sha256", files_digest(names)) != files_digest(names):
                 raise LookwhyError(
                     f"expected images_{split} of the images of the questions, {names[0]} first, found others "
                     f"in {path}; run {command('prepare')} features again"
                 )
 
 
-def _digest(names: list[str]) -> str:
+def files_digest(names: list[str]) -> str:
+    """Digest of the names of a split's images, in their order; a file of features is stamped with it."""
     return hashlib.sha256("\n".join(names).encode()).hexdigest()
 
 

@@ -1,6 +1,7 @@
 """The declared datasets of data_prepro.h5 and data_img.h5: shape, kind and range of each, and their check.
 
-Shapes are written with N questions, T words, C choices and M images; `...` stands for one side or more.
+Shapes are written with N questions, T words, C choices, M images and R boxes; `...` stands for one side or
+more.
 """
 
 from __future__ import annotations
@@ -83,7 +84,12 @@ QUESTIONS = {
 }
 """The datasets of data_prepro.h5, in the order in which they are checked."""
 FEATURES = {
-    "images_{split}": Column("features", ("M", ...), "real", otherwise="has no row of numbers for each image")
+    "images_{split}": Column(
+        "features", ("M", ...), "real", otherwise="has no row of numbers for each image"
+    ),
+    "boxes_{split}": Column(
+        "boxes", ("M", "R", 4), "real", otherwise="is without x1, y1, x2, y2 of each box", optional=True
+    ),
 }
 """The datasets of data_img.h5."""
 

@@ -22,6 +22,7 @@ from lookwhy.models.pipeline import Pipeline
 from lookwhy.models.protocol import VQAHead
 from lookwhy.places import PATH_MAP, Places, argument
 from lookwhy.schema import checked
+from lookwhy.towers.boxes import BOXES, no_network
 from lookwhy.towers.image_tower import ImageTower, tower_from_description
 
 REMEDY = "name one under runs/<name>/checkpoints"
@@ -56,11 +57,13 @@ class LoadedRun:
         """Image network (tower) that computed the training features; its weights' sha256 is checked.
 
         Raises:
-            LookwhyError: the weights are missing or have changed.
+            LookwhyError: the weights are missing or have changed, or the features are those of boxes.
         """
         folder = self.places.find(self.data["folder"])
         # Features that had no description during training may have one now. If not, reading it raises.
         description = self.data["tower"] or read_description(folder / "data_img.h5")
+        if description["arch"] == BOXES:
+            raise no_network("a picture to compute them from")
         weights = str(self.places.find(description["weights"]))
         return tower_from_description(description | {"weights": weights}, folder)
 

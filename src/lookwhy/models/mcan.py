@@ -15,8 +15,8 @@ between them. Every decoder layer attends to the last Y: the paper's encoder-dec
 
 Changes against the paper: the default is smaller (2 layers of width 256 with 4 heads; MCAN-small in the
 authors' code has 6 layers of width 512 with 8 heads, an FFN of 2048 and a common space of 1024). Words start
-as random vectors, not GloVe. Regions are L2-normalised cells of a grid (or one pooled vector), not detected
-objects. Training is this project's: one answer a question with softmax cross entropy and RMSprop, not soft
+as random vectors, not GloVe. Regions are L2-normalised: cells of a grid, one pooled vector, or the paper's
+boxes. Training is this project's: one answer a question with softmax cross entropy and RMSprop, not soft
 targets with binary cross entropy and Adam with warm-up.
 """
 
@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from lookwhy.errors import LookwhyError
 from lookwhy.models.protocol import AT_LEAST_1, BELOW_1, HEAD, arguments_of, check_numbers
-from lookwhy.models.regions import RegionHead
+from lookwhy.models.regions import RegionHead, softmax_over
 from lookwhy.towers.products import Linear
 from lookwhy.types import Features, Lengths, Scores, Tokens
 
@@ -40,7 +40,7 @@ class MCAN(RegionHead):
         vocab_size: number of words; ids run from 1 to this.
         num_answers: number of answers.
         image_dim: size of the image features, channels x regions.
-        regions: cells of the feature grid, rows x columns: 49 for 7 x 7; 1 for pooled features.
+        regions: cells of the feature grid, 49 for 7 x 7; 1 for pooled features; number of boxes.
         embedding_size: width of a word embedding.
         hidden_size: width of words and regions in all layers.
         layers: number of layers of the encoder, and of the decoder.
@@ -49,6 +49,7 @@ class MCAN(RegionHead):
         common_size: width of the common space of question and image.
         dropout: probability of dropping a unit, the same everywhere.
         use_image: whether to use the image; False gives the question-only baseline.
+        mask_empty: whether a region of zeros is padding (see `regions`): true for features of boxes.
 
     Raises:
         LookwhyError: `image_dim` is no multiple of `regions`, `hidden_size` is none of `heads`, or a size is
@@ -74,6 +75,7 @@ class MCAN(RegionHead):
         common_size: int = 512,
         dropout: float = 0.1,
         use_image: bool = True,
+        mask_empty: bool = False,
     ) -> None:
         self.settings = arguments_of(locals())
         super().__init__()
@@ -84,7 +86,7 @@ class MCAN(RegionHead):
                 f"expected {HEAD}.hidden_size to be a multiple of heads, found {hidden_size} and {heads}; "
                 "change one of them"
             )
-        self.use_image, self.regions = use_image, regions
+        self.use_image, self.regions, self.mask_empty = use_image, regions, mask_empty
         self.word_table = nn.Embedding(vocab_size, embedding_size)
         self.lstm = nn.LSTM(embedding_size, hidden_size, batch_first=True)
         self.project_image = Linear(self.region_width(), hidden_size)
@@ -120,33 +122,35 @@ class MCAN(RegionHead):
             words = layer(words, src_key_padding_mask=~is_word)
         return torch.cat([words, is_word[..., None].to(words.dtype)], 2)
 
-    def look(self, features: Features) -> Float[Tensor, "B M C"]:
+    def look(self, features: Features) -> Float[Tensor, "B M Cv"]:
         """Codes of the regions before the decoder, which also reads the question."""
-        return self.project_image(self.regions_of(features))
+        return self.marked(self.project_image(self.regions_of(features)), features)
 
-    def answer(self, view: Float[Tensor, "B M C"], code: Float[Tensor, "B T Cw"]) -> Scores:
+    def answer(self, view: Float[Tensor, "B M Cv"], code: Float[Tensor, "B T Cw"]) -> Scores:
         """Logits of the answers for each (regions, question) pair."""
         words, is_word = _words_of(code)
         scores = self.score_word(words)[..., 0].masked_fill(~is_word, -torch.inf)
         merged = self.merge_question(torch.einsum("bt,btc->bc", scores.softmax(1), words))
         if self.use_image:
-            regions = self._decode(view, code)
-            weights = self._weights(regions)
+            regions, weights = self._decode(view, code)
             merged = merged + self.merge_image(torch.einsum("bm,bmc->bc", weights, regions))
         return self.classify(self.norm(merged))
 
-    def attend(self, view: Float[Tensor, "B M C"], code: Float[Tensor, "B T Cw"]) -> Float[Tensor, "B 1 M"]:
+    def attend(self, view: Float[Tensor, "B M Cv"], code: Float[Tensor, "B T Cw"]) -> Float[Tensor, "B 1 M"]:
         """Weights of the regions in x~, row-major: the attention next to the answer; their sum is one."""
-        return self._weights(self._decode(view, code))[:, None]
+        return self._decode(view, code)[1][:, None]
 
-    def _decode(self, view: Float[Tensor, "B M C"], code: Float[Tensor, "B T Cw"]) -> Float[Tensor, "B M C"]:
+    def _decode(
+        self, view: Float[Tensor, "B M Cv"], code: Float[Tensor, "B T Cw"]
+    ) -> tuple[Float[Tensor, "B M C"], Float[Tensor, "B M"]]:
+        """Regions after the decoder, and their weights in x~."""
         words, is_word = _words_of(code)
+        regions, is_region = self.unmarked(view)
+        # An image without a region attends to its padding, because a softmax needs something; x~ is 0.
+        padding = None if is_region is None else ~is_region & is_region.any(1, keepdim=True)
         for layer in self.decoder:
-            view = layer(view, words, memory_key_padding_mask=~is_word)
-        return view
-
-    def _weights(self, regions: Float[Tensor, "B M C"]) -> Float[Tensor, "B M"]:
-        return self.score_region(regions)[..., 0].softmax(1)
+            regions = layer(regions, words, tgt_key_padding_mask=padding, memory_key_padding_mask=~is_word)
+        return regions, softmax_over(self.score_region(regions)[..., 0], is_region)
 
 
 def _words_of(code: Float[Tensor, "B T Cw"]) -> tuple[Float[Tensor, "B T C"], Bool[Tensor, "B T"]]:

@@ -1,8 +1,17 @@
-"""Heads on regions: an image as a list of regions, and the checks of their number."""
+"""Heads on regions: an image as a list of regions, the checks of their number, and the mask of empty ones.
+
+Images have unequal numbers of boxes, so their features are padded with regions of zeros. With `mask_empty`, a
+region that is zero in all channels is padding: it gets no attention, and the answers are those of the image
+without it. The mask is a last column of the view, so that it goes where the view goes::
+
+    view_i = [code of region i, 1]        view_padding = [any code, 0]
+    attention = softmax over the regions with a 1; an image without any region has attention 0
+"""
 
 from __future__ import annotations
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -16,9 +25,12 @@ class RegionHead(VQAHead):
 
     Attributes:
         regions: number of regions, rows x columns of a grid.
+        mask_empty: whether a region of zeros is padding, as in features of boxes. The zeros of a grid are
+            features, such as those of a dark place after a ReLU.
     """
 
     regions: int
+    mask_empty: bool = False
 
     def region_width(self) -> int:
         """Number of features of a region, from `settings`.
@@ -45,5 +57,33 @@ class RegionHead(VQAHead):
 
     def regions_of(self, features: Features) -> Float[Tensor, "B M D"]:
         """L2-normalised features of each region, row-major, from a grid or flattened features."""
-        grid = features.reshape(len(features), -1, self.regions).transpose(1, 2)
-        return F.normalize(grid, dim=2)
+        return F.normalize(self._listed(features), dim=2)
+
+    def marked(self, codes: Float[Tensor, "B M C"], features: Features) -> Float[Tensor, "B M Cv"]:
+        """The view: codes of the regions, with `mask_empty` followed by 1, or by 0 for padding."""
+        if not self.mask_empty:
+            return codes
+        is_region = (self._listed(features) != 0).any(2, keepdim=True)
+        return torch.cat([codes, is_region.to(codes.dtype)], 2)
+
+    def unmarked(
+        self, view: Float[Tensor, "B M Cv"]
+    ) -> tuple[Float[Tensor, "B M C"], Bool[Tensor, "B M"] | None]:
+        """Codes of the regions in a view, and which of them are no padding; None: all are regions."""
+        return (view[..., :-1], view[..., -1] > 0) if self.mask_empty else (view, None)
+
+    def _listed(self, features: Features) -> Float[Tensor, "B M D"]:
+        return features.reshape(len(features), -1, self.regions).transpose(1, 2)
+
+
+def softmax_over(scores: Float[Tensor, "B M"], is_region: Bool[Tensor, "B M"] | None) -> Float[Tensor, "B M"]:
+    """Softmax over the regions that are no padding; 0 for padding, and for all of an image without a region.
+
+    Example:
+        >>> softmax_over(torch.zeros(1, 3), torch.tensor([[True, True, False]]))
+        tensor([[0.5000, 0.5000, 0.0000]])
+    """
+    if is_region is None:
+        return scores.softmax(1)
+    # A row without a region is NaN before the last step, which replaces all of it.
+    return scores.masked_fill(~is_region, -torch.inf).softmax(1).masked_fill(~is_region, 0.0)

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from lookwhy.models.deeper_lstm import INITIAL_RANGE
 from lookwhy.models.final_states import final_states
 from lookwhy.models.protocol import AT_LEAST_1, BELOW_1, HEAD, arguments_of, check_numbers
-from lookwhy.models.regions import RegionHead
+from lookwhy.models.regions import RegionHead, softmax_over
 from lookwhy.towers.products import Linear
 
 
@@ -35,13 +35,14 @@ class SAN(RegionHead):
         vocab_size: number of words; ids run from 1 to this.
         num_answers: number of answers.
         image_dim: size of the image features, channels x regions.
-        regions: cells of the feature grid, rows x columns: 196 for 14 x 14, 49 for 7 x 7.
+        regions: cells of the feature grid, rows x columns: 196 for 14 x 14, 49 for 7 x 7; number of boxes.
         embedding_size: width of a word embedding.
         hidden_size: units of the LSTM, and width of the common space of question and regions.
         attention_size: number of units that score a region.
         hops: number of attention layers.
         dropout: probability of dropping a unit, the same everywhere.
         use_image: whether to use the image; False gives the question-only baseline.
+        mask_empty: whether a region of zeros is padding (see `regions`): true for features of boxes.
 
     Raises:
         LookwhyError: `image_dim` is no multiple of `regions`, or `hops` is less than 1.
@@ -64,12 +65,13 @@ class SAN(RegionHead):
         hops: int = 2,
         dropout: float = 0.5,
         use_image: bool = True,
+        mask_empty: bool = False,
     ) -> None:
         self.settings = arguments_of(locals())
         super().__init__()
         sizes = ("embedding_size", "hidden_size", "attention_size", "hops")
         check_numbers(self.settings, HEAD, dropout=BELOW_1, **dict.fromkeys(sizes, AT_LEAST_1))
-        self.use_image, self.regions = use_image, regions
+        self.use_image, self.regions, self.mask_empty = use_image, regions, mask_empty
         self.word_table = nn.Embedding(vocab_size, embedding_size)
         self.lstm = nn.LSTM(embedding_size, hidden_size, batch_first=True)
         self.project_image = Linear(self.region_width(), hidden_size)
@@ -94,26 +96,28 @@ class SAN(RegionHead):
         hidden, _ = final_states(self.lstm, words, lengths)
         return hidden[-1]
 
-    def look(self, features: Float[Tensor, "B *D"]) -> Float[Tensor, "B M C"]:
+    def look(self, features: Float[Tensor, "B *D"]) -> Float[Tensor, "B M Cv"]:
         """Codes of the regions, from features (B, channels, rows, columns) or flattened features."""
-        return torch.tanh(self.project_image(self.dropout(self.regions_of(features))))
+        codes = torch.tanh(self.project_image(self.dropout(self.regions_of(features))))
+        return self.marked(codes, features)
 
-    def answer(self, view: Float[Tensor, "B M C"], code: Float[Tensor, "B C"]) -> Float[Tensor, "B A"]:
+    def answer(self, view: Float[Tensor, "B M Cv"], code: Float[Tensor, "B C"]) -> Float[Tensor, "B A"]:
         """Logits of the answers for each (regions, question) pair."""
         return self.classify(self.dropout(self._hop(view, code)[0] if self.use_image else code))
 
-    def attend(self, view: Float[Tensor, "B M C"], code: Float[Tensor, "B C"]) -> Float[Tensor, "B K M"]:
+    def attend(self, view: Float[Tensor, "B M Cv"], code: Float[Tensor, "B C"]) -> Float[Tensor, "B K M"]:
         """Attention of each hop to each region, row-major; the sum over the regions is one."""
         return torch.stack(self._hop(view, code)[1], dim=1)
 
     def _hop(
-        self, view: Float[Tensor, "B M C"], code: Float[Tensor, "B C"]
+        self, view: Float[Tensor, "B M Cv"], code: Float[Tensor, "B C"]
     ) -> tuple[Float[Tensor, "B C"], list[Float[Tensor, "B M"]]]:
+        regions, is_region = self.unmarked(view)
         attention = []
         for of_region, of_question, score in zip(
             self.score_region, self.score_question, self.score, strict=True
         ):
-            meeting = torch.tanh(of_region(view) + of_question(code)[:, None])
-            attention.append(score(self.dropout(meeting))[..., 0].softmax(1))
-            code = code + torch.einsum("bm,bmc->bc", attention[-1], view)
+            meeting = torch.tanh(of_region(regions) + of_question(code)[:, None])
+            attention.append(softmax_over(score(self.dropout(meeting))[..., 0], is_region))
+            code = code + torch.einsum("bm,bmc->bc", attention[-1], regions)
         return code, attention

@@ -21,6 +21,7 @@ from lookwhy.models.checkpoint import describe_run
 from lookwhy.models.graphed import Capture, GraphedLoss, cross_entropy, cuda_capture
 from lookwhy.models.precision import training_precision
 from lookwhy.models.protocol import ABOVE_0, BELOW_1, VQAHead, check_numbers
+from lookwhy.models.regions import RegionHead
 from lookwhy.towers.precision import true_float32
 from lookwhy.types import VQABatch
 
@@ -91,6 +92,11 @@ class VQASystem(pl.LightningModule):
     def setup(self, stage: str) -> None:
         """Check before the first step that the head can read the features and has settings."""
         self.head.check_features(self.data.feature_shape)
+        if self.data.boxes and isinstance(self.head, RegionHead) and not self.head.mask_empty:
+            raise LookwhyError(
+                "expected model.head.init_args.mask_empty true for features of boxes, whose images have "
+                f"unequal numbers of them, found {self.head.mask_empty}; set it to true"
+            )
         describe_run(self.head, self.data)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:

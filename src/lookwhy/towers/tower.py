@@ -61,6 +61,8 @@ class Tower(nn.Module):
     network: nn.Module
     recipe: ImageRecipe | None
     memory: Memory
+    reads_pixels = True
+    """Whether it can compute features; that of boxes cannot (`towers.boxes`)."""
 
     def __init__(
         self, network: nn.Module, recipe: ImageRecipe | None = None, memory: Memory | None = None

@@ -4,10 +4,12 @@ import gc
 
 import numpy as np
 import pytest
+import torch
 from made_measures import add_measures
 from made_results import FEATURE_SETS, GROUPS, LONG, blob, make_result, picture
 from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 
 from lookwhy.analysis.explanation import Answer, Explanation, Importance
@@ -307,3 +309,32 @@ def test_no_figure_outlives_its_last_reference():
     gc.collect()
     assert not plt.get_fignums()
     assert not [o for o in gc.get_objects() if type(o) is Figure]
+
+
+@pytest.mark.parametrize("size", [(20, 400), (96, 128), (400, 300)])
+@pytest.mark.parametrize("width", [None, WIDTHS["single"]])
+def test_an_example_on_boxes_outlines_the_strongest_and_cuts_no_line_off(size, width):
+    result = make_result()
+    result.boxes = np.full((12, 7, 4), np.nan, np.float32)
+    corners = [[0, 0, 1, 1], [0, 0, 0.1, 0.1], [0.9, 0.9, 1, 1], [0.2, 0.3, 0.6, 0.7], [0.4, 0, 1, 0.05]]
+    result.boxes[:, :6] = [*corners, [0.5, 0.5, 0.5, 0.5]]
+    values = torch.tensor([0.1, -0.31, 0.0, 0.3, 0.01, 0.25, torch.nan])
+    for one in result.maps.values():
+        if one.domain == "image":
+            one.box_values = values.expand(12, 7)
+    figure = strips.example_strip(result, 100, picture(0, *size), width)
+    assert_nothing_clipped(figure)
+    shown = texts(figure)
+    assert " ".join(shown).count("4 strongest of 6 boxes") == 2
+    assert {"0.31", "-0.31"} & set(shown)
+    for axes in figure.axes:
+        outlines = [one for one in axes.patches if isinstance(one, Rectangle)]
+        if outlines:
+            assert len(outlines) == 8  # each with its dark edge
+            widths = [one.get_linewidth() for one in outlines[1::2]]
+            assert widths == sorted(widths)  # the strongest on top
+            frame = axes.get_window_extent()
+            for one in outlines:
+                box, half = one.get_window_extent(), one.get_linewidth() * figure.dpi / 144
+                assert frame.x0 - 0.01 <= box.x0 - half <= box.x1 + half <= frame.x1 + 0.01
+                assert frame.y0 - 0.01 <= box.y0 - half <= box.y1 + half <= frame.y1 + 0.01

@@ -1,6 +1,8 @@
 """The report page in a real browser: it opens quietly, its controls work, it can be read by anyone."""
 
+import numpy as np
 import pytest
+import torch
 from made_measures import add_measures
 from made_results import make_result, make_run, save_pictures, without_image_maps
 from made_selective import add_selective
@@ -505,6 +507,27 @@ def test_undefined_and_empty_maps_of_a_single_epoch_say_so(opened, tmp_path, ima
     left, right = page.locator(CHART).first.locator("g path").evaluate_all(BOXES)
     assert abs(left[0] - right[0]) > 8, "the points of a single epoch stand side by side"
     assert page.is_disabled("#examples-epoch")
+
+
+def test_boxes_are_outlined_in_the_colours_of_their_values_and_the_strongest_is_named(
+    opened, tmp_path, images
+):
+    def change(result):
+        count = len(result.question_ids)
+        corners = [[0.1, 0.6, 0.4, 0.9], [0.6, 0.6, 0.9, 0.9], [0.3, 0.1, 0.7, 0.4], [np.nan] * 4]
+        result.boxes = np.tile(np.float32(corners), (count, 1, 1))
+        values = torch.tensor([0.5, -0.4, 0.001, torch.nan])
+        result.maps["image/occlusion"].box_values = values.expand(count, 4)
+
+    page = opened(write(tmp_path, make_run(tmp_path / "run", images, 1, change)))
+    shown = page.locator("figure small").all_inner_texts()
+    assert sum("strongest box +0.5" in text for text in shown) == 1
+    for_it, against, nothing = (colour_at(page, *at) for at in ((0.25, 0.9), (0.75, 0.9), (0.5, 0.1)))
+    assert for_it[0] > for_it[2] + 40, "red for the answer"
+    assert against[2] > against[0] + 40, "blue against it"
+    assert max(nothing) - min(nothing) < 40, "below a twentieth of the strongest"
+    page.fill("#opacity", "0")
+    assert pixels(page) == pixels(page, "Image")
 
 
 def test_a_page_without_image_maps_or_anything_to_show_says_so(opened, tmp_path):

@@ -1,4 +1,4 @@
-"""What some models can do beyond a `VQAModel`: show their attention, or write answers of their own."""
+"""Abilities of some models beyond a `VQAModel`: they show their attention, or write answers of their own."""
 
 from __future__ import annotations
 

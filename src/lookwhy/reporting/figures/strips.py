@@ -17,6 +17,7 @@ from PIL import Image
 
 from lookwhy.analysis.explanation import Answer, Explanation
 from lookwhy.reporting import reading, sanity, style
+from lookwhy.reporting.figures.boxes import caption_of, draw_boxes
 from lookwhy.reporting.figures.sheet import DPI, GAP, MARGIN, PANEL, Panel, Scale, Sheet, fitting, shorten
 from lookwhy.types import AnalysisResult
 
@@ -53,8 +54,12 @@ def example_strip(
         # A map with evidence against the answer is compared by its magnitudes.
         rho_of = f"ρ of {reading.compared(result)}" if one.signed else "rank correlation"
         caption = f"{rho_of} {rho:.2f}" if reading.known(rho) else undefined
-        values = one.values[place].numpy()
-        panels.append(_map_panel(_name(result, "image", one.method), caption, values, picture, one.signed))
+        values, name = one.values[place].numpy(), _name(result, "image", one.method)
+        if one.box_values is None:
+            panels.append(_map_panel(name, caption, values, picture, one.signed))
+        else:
+            found = result.boxes[place], one.box_values[place].numpy()
+            panels.append(_box_panel(name, caption, *found, picture, one.signed))
     side = PANEL if width is None else fitting(width, len(panels))
     sheet = Sheet(width or _wide_enough(panels))
     _headline(sheet, rows[0], result.manifest)
@@ -164,6 +169,19 @@ def _map_panel(
         caption = f"{caption}; the map is zero everywhere".removeprefix("; ")
     blended = blend(picture, np.asarray(values, float), signed)
     return Panel(title, lambda axes: _show(axes, blended), caption, EVIDENCE if signed else ABOVE_LEAST)
+
+
+def _box_panel(
+    title: str, caption: str, boxes: Any, values: Any, picture: UInt8[np.ndarray, "H W 3"], signed: bool
+) -> Panel:
+    faded = blend(picture, np.zeros((2, 2)), signed)
+
+    def draw(axes: Axes) -> None:
+        _show(axes, faded)
+        draw_boxes(axes, (picture.shape[0], picture.shape[1]), boxes, values, signed)
+
+    caption = f"{caption}; {caption_of(values)}".removeprefix("; ")
+    return Panel(title, draw, caption, EVIDENCE if signed else MAGNITUDES)
 
 
 def _name(result: AnalysisResult, domain: str, method: str) -> str:

@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from lookwhy.analysis.agreement import mean_annotator
 from lookwhy.reporting import reading
+from lookwhy.reporting.figures.boxes import strongest
 from lookwhy.reporting.page.numbers import Json, short
 from lookwhy.types import AnalysisResult
 
@@ -155,7 +156,18 @@ def _packed(result: AnalysisResult, domain: str, method: str, place: int, words:
     if one is None:
         return None
     values = one.values[place].numpy()
-    return pack(values[:words] if domain == "question" else values, one.signed)
+    packed = pack(values[:words] if domain == "question" else values, one.signed)
+    if one.box_values is not None:
+        packed.append(_outlined(result.boxes[place], one.box_values[place].numpy()))
+    return packed
+
+
+def _outlined(boxes: Float[np.ndarray, "R 4"], values: Float[np.ndarray, " R"]) -> list[list[float]]:
+    """The boxes that example figures outline, strongest first: x1, y1, x2, y2 (0..1) and their value."""
+    return [
+        [*(round(side, 3) for side in boxes[number].tolist()), float(f"{values[number]:.3g}")]
+        for number in strongest(values)
+    ]
 
 
 def pack(values: Float[np.ndarray, "*cells"], signed: bool) -> list[Any]:

@@ -1,8 +1,9 @@
 // Importance maps: stored as one byte a cell, decoded when first shown, drawn smoothly over their image.
 
 /**
- * @typedef {{size: number, signed: boolean, peak: number, values: Float32Array}} HeatMap
- *   `values`: -1..1, shares of the largest magnitude `peak`; NaN if undefined
+ * @typedef {{size: number, signed: boolean, peak: number, values: Float32Array, boxes?: number[][]}} HeatMap
+ *   `values`: -1..1, shares of the largest magnitude `peak`; NaN if undefined. `boxes`: if the map is made from
+ *   boxes, the strongest of them, strongest first: x1, y1, x2, y2 (0..1) and the value of each
  */
 
 const LONGEST_SIDE = 336;
@@ -12,11 +13,11 @@ const SCALES = Object.fromEntries(Object.entries(report.scales).map(([name, { rg
 /** @returns {HeatMap|null} a map as stored by examples.pack; null if an epoch has none */
 function unpack(stored) {
   if (!stored) return null;
-  const [signed, peak, cells] = stored;
+  const [signed, peak, cells, boxes] = stored;
   const bytes = decode(cells);
   const [whole, none, steps] = signed ? [new Int8Array(bytes.buffer), -128, 127] : [bytes, 255, 254];
   const values = Float32Array.from(whole, (cell) => (cell === none ? NaN : cell / steps));
-  return { size: Math.sqrt(values.length), signed, peak, values };
+  return { size: Math.sqrt(values.length), signed, peak, values, boxes };
 }
 
 const decoded = new Map();
@@ -89,7 +90,7 @@ function enlarge(map, width, height) {
 
 /**
  * Draw a pale image (null: a neutral background) with a map over it (null: none). The larger a value of the
- * map, the stronger its colour; the largest value is drawn with `opacity`, 0..1.
+ * map, the stronger its colour; the largest value is drawn with `opacity`, 0..1. Boxes are outlined instead.
  */
 function paint(canvas, image, map, opacity) {
   const ratio = image ? image.naturalHeight / image.naturalWidth : 1;
@@ -101,8 +102,45 @@ function paint(canvas, image, map, opacity) {
   if (image) pen.drawImage(image, 0, 0, canvas.width, canvas.height);
   if (!map) return;
   const pixels = pen.getImageData(0, 0, canvas.width, canvas.height);
-  blend(pixels.data, enlarge(map.signed ? map : aboveLeast(map), canvas.width, canvas.height), map.signed, opacity);
+  const flat = { ...map, values: map.values.map(() => 0) };
+  const shown = map.boxes ? flat : map.signed ? map : aboveLeast(map);
+  blend(pixels.data, enlarge(shown, canvas.width, canvas.height), map.signed, opacity);
   pen.putImageData(pixels, 0, 0);
+  if (map.boxes) outline(pen, map.boxes, map.signed, opacity);
+}
+
+/** Outline boxes as lookwhy.reporting.figures.boxes does: the stronger, the wider and darker; a label on the strongest. */
+function outline(pen, boxes, signed, opacity) {
+  const { width, height } = pen.canvas;
+  pen.globalAlpha = Math.min(opacity / 0.74, 1);
+  boxes.toReversed().forEach(([x1, y1, x2, y2, value], at) => {
+    const share = value / Math.abs(boxes[0][4]);
+    const { background, color } = colourOf(share, signed);
+    const line = 1.6 + 3.8 * Math.abs(share);
+    const inside = (side, length) => Math.min(Math.max(side * length, 4), length - 4);
+    const [left, top, right, bottom] = [inside(x1, width), inside(y1, height), inside(x2, width), inside(y2, height)];
+    for (const [strokeStyle, lineWidth] of [["#1d2329", line + 2], [background, line]]) {
+      Object.assign(pen, { strokeStyle, lineWidth });
+      pen.strokeRect(left, top, right - left, bottom - top);
+    }
+    if (at < boxes.length - 1) return;
+    Object.assign(pen, { font: "bold 16px sans-serif", textBaseline: "middle", fillStyle: background });
+    const text = boxValue(value, signed);
+    const [long, high] = [pen.measureText(text).width + 10, 22];
+    const x = left + right < width ? Math.min(left, width - long) : Math.max(right - long, 0);
+    const y = top > high ? top - high : bottom < height - high ? bottom : top;
+    pen.fillRect(x, y, long, high);
+    pen.fillStyle = color;
+    pen.fillText(text, x + 5, y + high / 2);
+  });
+  pen.globalAlpha = 1;
+}
+
+/** The value of a box with two digits, of a signed map with its sign. */
+function boxValue(value, signed) {
+  const size = Math.abs(value);
+  const text = size < 0.001 ? size.toExponential(1).replace("-", "−") : String(Number(size.toPrecision(2)));
+  return value < 0 ? `−${text}` : signed ? `+${text}` : text;
 }
 
 /** A map of magnitudes from its least value on: in RISE's, no cell is near 0. */
@@ -163,6 +201,7 @@ function scaleKey(signed, least = "nothing") {
 /** A sentence with the largest value of a map and the number of its undefined cells. */
 function mapNote(map) {
   if (!map) return "no map at this epoch";
+  if (map.boxes) return map.boxes.length ? `strongest box ${boxValue(map.boxes[0][4], map.signed)}` : "zero everywhere";
   const undefinedCells = map.values.filter(Number.isNaN).length;
   if (undefinedCells === map.values.length) return "undefined everywhere";
   const some = undefinedCells ? `; ${undefinedCells} of ${map.values.length} undefined` : "";

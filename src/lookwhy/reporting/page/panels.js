@@ -43,7 +43,7 @@ function panels(run, answer, view) {
   shown.imageMethods.forEach((method, at) => {
     if (view.method && view.method !== method) return;
     const rho = maps.annotators ? [known(answer.rho[at]) ? `ρ${now[at]?.signed ? ` of ${runs[run].compared}` : ""} ${number(answer.rho[at])} with the annotators` : "ρ undefined"] : [];
-    const flips = known(answer.flips[at]) ? [`cells that flip the answer: ${answer.flips[at]}`] : [];
+    const flips = known(answer.flips[at]) ? [`${now[at]?.boxes ? "boxes" : "cells"} that flip the answer: ${answer.flips[at]}`] : [];
     found.push(panel(names.imageMethods[method].name, [...rho, ...flips, mapNote(now[at])], now[at], view, runs[run].lights[`image/${method}`]));
   });
   if (!found.length) found.push(noteLine("This run has no such map."));
@@ -56,7 +56,7 @@ function panel(name, notes, map, { question, image, epoch, opacity }, light) {
   const said = `${name}, ${epochName(epoch)}, ${report.questions[question].question}${text ? `: ${text}` : ""}`;
   const canvas = make("canvas", { role: "img", "aria-label": said, "data-panel": name });
   if (image !== "pending") paint(canvas, image, map ?? null, opacity);
-  return make("figure", {}, make("figcaption", {}, lightSign(light), name), canvas, map ? scaleKey(map.signed, "least") : null, text ? make("small", {}, text) : null);
+  return make("figure", {}, make("figcaption", {}, lightSign(light), name), canvas, map ? scaleKey(map.signed, map.boxes ? "nothing" : "least") : null, text ? make("small", {}, text) : null);
 }
 
 function spokenWords(run, { question, epoch }) {
