@@ -1,5 +1,6 @@
 """Slices of an analysis: statsmodels and a loop over the stored rows are the judges."""
 
+import re
 import time
 from dataclasses import replace
 
@@ -345,6 +346,16 @@ def test_the_auroc_of_a_slice_is_that_of_scikit_learn_for_every_score(rich):
         assert found[start + key] == pytest.approx(roc_auc_score(right, scores))
         # The whole has the mean over ten splits of the folds; a slice has the mean prediction of them.
         assert found[start + key] == pytest.approx(rich.summary[key], abs=0.03)
+    # Every measure of a score without a fit is that of the whole, and its interval is nearly as wide.
+    for name in ("confidence", "entropy"):
+        keys = [key for key in rich.summary if re.fullmatch(rf"selective/{name}/(?!effective|n$)\w+", key)]
+        assert len(keys) == (20 if name == "confidence" else 15)
+        for key in keys:
+            assert found[start + key] == pytest.approx(rich.summary[key], abs=1e-12), key
+            if "percent_risk" not in key and "ece" not in key:
+                for end in ("/ci_low", "/ci_high"):
+                    assert found[start + key + end] == pytest.approx(rich.summary[key + end], abs=0.04), key
+    assert found[f"{start}failure/maps/aurc"] == found[f"{start}selective/maps/aurc_binary"]
     assert not [key for key in found if key.startswith("slice/outcome/") and key.endswith("/auroc")]
     assert not [key for key in found if key.startswith("slice/question_type/which/") and "/auroc" in key]
 
@@ -372,5 +383,6 @@ def test_the_page_offers_words_and_scores_by_slice(rich):
     assert noun == pytest.approx(
         [found[f"{key}{end}"] for end in ("", "/ci_low", "/ci_high", "/n")], abs=6e-5
     )
-    assert set(shown["values"]["selective/auroc"]) == {"confidence", "entropy", "margin"}
-    assert set(shown["values"]["failure/auroc"]) == {"confidence", "maps", "confidence_and_all"}
+    scores = {"confidence", "entropy", "margin", "fitted_confidence", "maps", "confidence_and_all"}
+    assert set(shown["values"]["selective/auroc"]) == set(shown["values"]["selective/aurc_soft"]) == scores
+    assert set(shown["values"]["failure/accuracy_gain"]) == {"confidence", "maps", "confidence_and_all"}

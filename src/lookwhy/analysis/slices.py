@@ -15,8 +15,8 @@ the questions would end in belong to the lower slice, so that with many ties a s
 another, or missing.
 
 Means of values by question are sliced; the share of the words of a part of speech that were the most
-important ones, where there are enough of them; and the AUROC of each score that predicts failures, where a
-slice has enough right and wrong answers. Those of an image's other questions (`specificity`,
+important ones, where there are enough of them; and the measures of each score that predicts failures, where
+a slice has enough right and wrong answers. Those of an image's other questions (`specificity`,
 `other_question`) were measured on all questions of the analysis, also outside of the slice. So were the
 regressions that predict failures: none was made for a slice.
 """
@@ -24,21 +24,19 @@ regressions that predict failures: none was made for a slice.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int64
 
-from lookwhy.analysis.evaluate import CERTAINTY, is_share
-from lookwhy.analysis.failure import FAILURE, FEWEST_FOLDS, too_few
+from lookwhy.analysis.evaluate import is_share
 from lookwhy.analysis.localisation import area
 from lookwhy.analysis.method_tests import CENTRE, ENDING
 from lookwhy.analysis.modality import MODALITY
+from lookwhy.analysis.sliced_scores import scores_measured
 from lookwhy.analysis.sliced_words import words_measured
 from lookwhy.analysis.statistics import (
     Estimate,
-    clustered_auroc,
     clustered_mean,
     clustered_share,
     in_summary,
@@ -134,7 +132,7 @@ def slices(result: AnalysisResult, wanted: Callable[[str], bool] = lambda key: T
     columns = _columns(result.records, [*first], wanted)
     above = float(plan.get("correct_above", 0.5))
     measured = {key: _mean(key, column, images, plan) for key, column in columns.items()}
-    others = words_measured(result, [*first], images) | _predictions([*first.values()], images, above)
+    others = words_measured(result, [*first], images) | scores_measured([*first.values()], images, above)
     measured |= {key: one for key, one in others.items() if wanted(key)}
     truth = _truth(result, [*first])
     # Without masks, no measure of localisation has a value.
@@ -153,32 +151,6 @@ def slices(result: AnalysisResult, wanted: Callable[[str], bool] = lambda key: T
 def _mean(key: str, column: Column, images: Int64[np.ndarray, " N"], plan: Mapping[str, Any]) -> Measured:
     mean = clustered_share if is_share(key, str(plan.get("target", ""))) else clustered_mean
     return lambda rows: mean(column[rows], images[rows])
-
-
-def _predictions(
-    questions: list[dict[str, Any]], images: Int64[np.ndarray, " N"], correct_above: float
-) -> dict[str, Measured]:
-    """AUROC of each score in telling right answers from wrong ones, by its key."""
-    accuracy = _numbers(questions, "accuracy")
-    names = {*questions[0]}
-    keyed = {name: f"selective/{name}/auroc" for name in CERTAINTY}
-    start = f"{FAILURE}_"
-    keyed |= {name: f"{FAILURE}/{name.removeprefix(start)}/auroc" for name in names if name.startswith(start)}
-    found: dict[str, Measured] = {}
-    for name, key in sorted(keyed.items()):
-        score = CERTAINTY.get(name, 1.0) * _numbers(questions, name)
-        found[key] = partial(_auroc, score, accuracy, images, correct_above)
-    return found
-
-
-def _auroc(
-    score: Column, accuracy: Column, images: Int64[np.ndarray, " N"], correct_above: float, rows: Rows
-) -> Estimate:
-    known = rows[~np.isnan(accuracy[rows]) & ~np.isnan(score[rows])]
-    correct = accuracy[known] >= correct_above
-    if too_few(correct, len(np.unique(images[known])), FEWEST_FOLDS):
-        return Estimate(float("nan"), float("nan"), float("nan"), 0, len(rows))
-    return clustered_auroc(score[known], correct, images[known])
 
 
 def terciles(values: Column, names: Sequence[str] = THIRDS) -> list[str]:

@@ -44,8 +44,10 @@ SHOWN = (
         _Choice(f"question/{WORDS}/{one}", f"Most important word: {style.in_words(one).lower()}", True)
         for one in GROUPS
     ),
-    _Choice("selective/auroc", "AUROC of scores without a fit"),
-    _Choice("failure/auroc", "AUROC of failure prediction"),
+    _Choice("selective/auroc", "Selective prediction: AUROC"),
+    _Choice("selective/aurc_soft", "Selective prediction: AURC, lower is better"),
+    _Choice("selective/coverage_at_10_percent_risk_soft", "Selective prediction: coverage at 10% risk", True),
+    _Choice("failure/accuracy_gain", "Failure prediction: gain over the majority"),
 )
 """Measures that the page shows by slice, in this order."""
 _KEYS = {one.key for one in SHOWN}
