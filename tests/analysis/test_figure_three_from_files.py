@@ -62,6 +62,8 @@ def test_every_value_of_figure_three_is_that_of_the_stored_words_tags_and_maps(a
                 key = f"question/{method}/most_important/{group}"
                 computed |= {key + ending: value for ending, value in found.items()}
     computed = {key: value for key, value in computed.items() if value != 0 or key in expected}
+    # Words about a single image have no interval, and the summary has no key for it.
+    computed = {key: value for key, value in computed.items() if not np.isnan(value)}
     assert len(expected) > 100
     assert computed == pytest.approx(expected)
 
