@@ -140,9 +140,14 @@ class ImageRecipe:
             content = yaml.safe_load(regular(path).read_text(encoding="utf-8"))
         except (OSError, ValueError, yaml.YAMLError) as error:
             reason = " ".join(str(error).split())
-            raise LookwhyError(f"expected a recipe in YAML, found none in {path} ({reason:.120})") from error
+            raise LookwhyError(
+                f"expected a recipe in YAML, found none in {path} ({reason:.120}); correct it"
+            ) from error
         if not isinstance(content, dict):
-            raise LookwhyError(f"expected options in the recipe {path}, found {type(content).__name__}")
+            raise LookwhyError(
+                f"expected options in the recipe {path}, found {type(content).__name__}; docs/towers.md has "
+                "an example"
+            )
         return cls(OWN, height, width, PixelFormat.from_dict(content, path))
 
     def load(self, path: Path) -> Float[Tensor, "3 H W"]:

@@ -17,6 +17,7 @@ from jaxtyping import Float, Int64, UInt8
 from numpy import ndarray
 from torch import Tensor
 
+from lookwhy.models.foreign.candidate_model import CandidateModel
 from lookwhy.models.foreign.pretrained import load_pretrained
 
 ROWS_AT_ONCE = 128
@@ -25,7 +26,7 @@ NEW_TOKENS = 10
 """Number of tokens of an answer that the model writes itself, at most."""
 
 
-class BlipModel:
+class BlipModel(CandidateModel):
     """A `BlipForQuestionAnswering` with its processor, and the candidates that it scores.
 
     Args:
@@ -42,22 +43,15 @@ class BlipModel:
 
     def __init__(self, name: str, candidates: Sequence[str]) -> None:
         self._processor, self._model = load_pretrained(name, "BlipForQuestionAnswering")
-        self.answers: Sequence[str] = []
         self.add_candidates(candidates)
 
-    def add_candidates(self, answers: Sequence[str]) -> None:
-        """Score these answers, too."""
-        self.answers = [*dict.fromkeys([*self.answers, *answers])]
+    def _read_candidates(self) -> None:
         found = self._processor.tokenizer(
             self.answers, padding=True, padding_side="right", return_tensors="pt"
         )
         self._tokens, self._mask = found.input_ids, found.attention_mask
         # The decoder was trained with a start token of its own in the place of the tokenizer's.
         self._tokens[:, 0] = self._model.decoder_start_token_id
-
-    def answer_scores(self, images: UInt8[ndarray, "B H W 3"], questions: list[str]) -> Float[Tensor, "B A"]:
-        """Probability of each candidate, (B, A)."""
-        return self.log_likelihoods(images, questions).double().softmax(-1)
 
     @torch.no_grad()
     def log_likelihoods(

@@ -30,6 +30,7 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
 from lookwhy.errors import LookwhyError
+from lookwhy.models.foreign.candidate_model import CandidateModel
 from lookwhy.models.foreign.pretrained import load_pretrained
 
 INSTRUCTION = "Answer the question using a single word or phrase."
@@ -49,7 +50,7 @@ def is_chat(config: Any) -> bool:
     return type(config) in AutoModelForImageTextToText._model_mapping
 
 
-class ChatModel:
+class ChatModel(CandidateModel):
     """A model of `AutoModelForImageTextToText` with its processor, and the candidates that it scores.
 
     Args:
@@ -71,7 +72,6 @@ class ChatModel:
                 f"expected a chat template in the processor of {name}, found none; save one with it, or "
                 "write a class for this model (docs/foreign.md)"
             )
-        self.answers: Sequence[str] = []
         self.add_candidates(candidates)
         self._has_right_memory: bool | None = None
         parameters = inspect.signature(self._model.forward).parameters
@@ -79,14 +79,8 @@ class ChatModel:
         self._memory_name = "cache" if "cache" in parameters else "past_key_values"
         self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in parameters else {}
 
-    def add_candidates(self, answers: Sequence[str]) -> None:
-        """Score these answers, too."""
-        self.answers = [*dict.fromkeys([*self.answers, *answers])]
+    def _read_candidates(self) -> None:
         self._tokens = self._continuations()
-
-    def answer_scores(self, images: UInt8[ndarray, "B H W 3"], questions: list[str]) -> Float[Tensor, "B A"]:
-        """Probability of each candidate, (B, A)."""
-        return self.log_likelihoods(images, questions).double().softmax(-1)
 
     @torch.no_grad()
     def log_likelihoods(
