@@ -3,7 +3,8 @@ import inspect
 import json
 import math
 import random
-import time
+import subprocess
+import sys
 from collections import defaultdict
 
 import pytest
@@ -70,9 +71,13 @@ def computed(*updates):
 
 
 @pytest.fixture(scope="module")
-def real(shared_data):
-    path = shared_data / "vqa2-questions/annotations.json.gz"
-    return json.loads(gzip.decompress(path.read_bytes()))["annotations"]
+def real_file(shared_data):
+    return shared_data / "vqa2-questions/annotations.json.gz"
+
+
+@pytest.fixture(scope="module")
+def real(real_file):
+    return json.loads(gzip.decompress(real_file.read_bytes()))["annotations"]
 
 
 def test_accuracy_agrees_with_a_second_implementation_on_every_real_question(real):
@@ -94,12 +99,23 @@ def test_accuracy_agrees_with_a_second_implementation_on_every_real_question(rea
     assert len(set(references["overall"])) > 4
 
 
-def test_a_million_answers_a_minute_on_one_core(real):
-    asked = [[one["answer"] for one in annotation["answers"]] for annotation in real]
-    start = time.process_time()
-    for answers in asked:
-        UNTYPED(answers[3], answers)
-    assert len(asked) / (time.process_time() - start) > 1_000_000 / 60
+# In a process of its own: the suite checks the types of every call, which takes ten times as long as the work.
+MEASURED = """
+import gzip, json, sys, time
+from lookwhy.metrics import vqa_accuracy
+annotations = json.loads(gzip.decompress(open(sys.argv[1], "rb").read()))["annotations"]
+asked = [[one["answer"] for one in annotation["answers"]] for annotation in annotations]
+start = time.process_time()
+for answers in asked:
+    vqa_accuracy(answers[3], answers)
+print(len(asked) / (time.process_time() - start))
+"""
+
+
+def test_a_million_answers_a_minute_on_one_core(real_file):
+    command = [sys.executable, "-c", MEASURED, str(real_file)]
+    a_second = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert float(a_second) > 1_000_000 / 60
 
 
 def test_a_reset_forgets_and_an_empty_metric_is_undefined():

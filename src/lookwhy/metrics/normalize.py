@@ -57,9 +57,10 @@ def normalize_answer(text: str) -> str:
 
 
 def _process_punctuation(text: str) -> str:
-    number = _COMMA_IN_NUMBER.search(text) is not None
+    marks = [mark for mark in _PUNCTUATION if mark in text]
+    number = "," in marks and _COMMA_IN_NUMBER.search(text) is not None
     out = text
-    for mark in _PUNCTUATION:
+    for mark in marks:
         is_deleted = f"{mark} " in text or f" {mark}" in text or number
         out = out.replace(mark, "" if is_deleted else " ")
     return _PERIOD.sub("", out, count=_PERIODS_REMOVED)

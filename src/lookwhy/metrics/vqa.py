@@ -33,7 +33,8 @@ def vqa_accuracy(answer: str, answers: list[str]) -> float:
     matches = truth.count(answer)
     # If an annotator matches, the others have one match less. The sum is in the annotators' order, as in the
     # official code, so that the result is equal to the last bit.
-    return sum(min(1.0, (matches - (one == answer)) / 3) for one in truth) / len(truth)
+    same, other = min(1.0, (matches - 1) / 3), min(1.0, matches / 3)
+    return sum([same if one == answer else other for one in truth]) / len(truth)
 
 
 class VQAAccuracy(Metric):
