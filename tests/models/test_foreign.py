@@ -202,6 +202,15 @@ def test_a_spec_without_a_model_is_one_line(spec, found, tmp_path, monkeypatch):
     assert "\n" not in str(error.value)
 
 
+def test_a_device_is_for_models_that_are_opened_here(tmp_path, monkeypatch):
+    (tmp_path / "own_model.py").write_text("answers = ['a']\ndef scores(images, questions): return [[1.0]]\n")
+    monkeypatch.chdir(tmp_path)
+    assert open_model("own_model:scores").answers == ["a"]
+    for spec in ("own_model:scores", "cmd:true", "http://127.0.0.1:9/none"):
+        with pytest.raises(LookwhyError, match=r"expected no (--)?device.* for .*found cpu; leave it out"):
+            open_model(spec, device="cpu")
+
+
 DIES = """
 import json, pathlib, sys
 print(json.dumps({"answers": ["yes", "no"]}), flush=True)

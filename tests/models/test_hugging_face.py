@@ -94,6 +94,20 @@ def test_many_pairs_go_through_blips_decoder_in_parts(folder, pictures, monkeypa
     torch.testing.assert_close(model.log_likelihoods(pictures, TEXTS), expected, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU that PyTorch can use")
+@pytest.mark.parametrize("kind", ["vilt", "blip", "llava", "qwen"])
+def test_a_gpu_scores_as_the_cpu_does(kind, folder, pictures):
+    candidates = None if kind == "vilt" else CANDIDATES
+    found = []
+    for device in ("cpu", "cuda"):
+        model = open_model(f"hf:{folder / kind}", candidates=candidates, device=device)
+        found.append(model.answer_scores(pictures, TEXTS))
+        if kind == "vilt":
+            seen = model.attention([*pictures], TEXTS, torch.tensor([0, 1, 2]))
+            found[-1] = torch.cat([found[-1].flatten(), *(one.gradients.flatten() for one in seen)])
+    torch.testing.assert_close(found[1], found[0], atol=1e-5, rtol=1e-4)
+
+
 def plain_chat_score(folder, picture, question, answer):
     """Log likelihood of an answer from the text of the whole conversation, in one pass."""
     own = transformers.AutoModelForImageTextToText.from_pretrained(folder).eval()

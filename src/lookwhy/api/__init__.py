@@ -76,7 +76,8 @@ def load(
         spec = str(checkpoint)
         listed = read_candidates(candidates) if isinstance(candidates, (str, Path)) else candidates
         settings = _plan_of(plan) if plan is not None else None
-        opened = open_model(spec, allow_remote=allow_remote, candidates=listed)
+        check("device", device, TEXT)
+        opened = open_model(spec, allow_remote=allow_remote, candidates=listed, device=device)
         return LoadedModel(ForeignExplainer(opened, settings, spec), spec)
     if candidates is not None:
         raise LookwhyError(

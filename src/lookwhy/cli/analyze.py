@@ -176,13 +176,11 @@ def _explain(
         raise LookwhyError(f"expected --image and --question, or --batch, found no {missing[0]}; give it")
     from lookwhy import api
     from lookwhy.reporting.figures.explanation import PICTURES, check_ending
-    from lookwhy.towers.device_choice import choose_device, tell_device
 
-    out, chosen = out or Path("explanation.png"), choose_device(device)
+    out = out or Path("explanation.png")
     check_ending(out)
-    why = api.load(asked, chosen, moved=moved, **how).explain(options["image"], options["question"])
+    why = api.load(asked, device, moved=moved, **how).explain(options["image"], options["question"])
     why.save(out)
-    tell_device(device, chosen)
     for answer in why.answers:
         print(printable(f"{100 * answer.probability:5.1f}%  {answer.text}"))
     for line in why.sanity:

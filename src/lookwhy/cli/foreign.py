@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lookwhy.cli.errors import positive
+from lookwhy.cli.errors import add_device, positive
 from lookwhy.errors import LookwhyError
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def add_options(parser: ArgumentParser) -> None:
     side = "scale larger pictures down to this many pixels on the longer side (512)"
     add("--largest-side", type=positive, default=512, help=side)
     add("--allow-remote", action="store_true", help="send pictures and questions to another machine")
+    add_device(parser)
 
 
 def run(
@@ -64,6 +65,7 @@ def run(
     batch_size: int,
     largest_side: int,
     allow_remote: bool,
+    device: str,
 ) -> None:
     """Analyse a model and print its tables."""
     from dataclasses import replace
@@ -91,7 +93,7 @@ def run(
         )
     words = words_of(sources)
     listed = _candidates(model, asked, candidates, num_candidates, own_answers)
-    opened = open_model(model, allow_remote=allow_remote, candidates=listed)
+    opened = open_model(model, allow_remote=allow_remote, candidates=listed, device=device)
     if own_answers:
         add_own_answers(opened, sources, settings, largest_side=largest_side, shown=True)
     asker = TextModel(opened, words, batch_size, make_folder(folder) / "cache", model)

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from lookwhy.models.foreign.candidate_model import CandidateModel
 from lookwhy.models.foreign.pretrained import load_pretrained
+from lookwhy.towers.precision import true_float32
 
 ROWS_AT_ONCE = 128
 """Number of pairs of a picture and a candidate in one call of the decoder; bounds the memory for logits."""
@@ -32,6 +33,7 @@ class BlipModel(CandidateModel):
     Args:
         name: folder that `save_pretrained` wrote, or the name of a model that was downloaded before.
         candidates: the answers to score.
+        device: device to compute on.
 
     Raises:
         LookwhyError: transformers is not installed, there is no such model, or it is of another class.
@@ -41,37 +43,39 @@ class BlipModel(CandidateModel):
         tensor([[0.8213, 0.1787]])
     """
 
-    def __init__(self, name: str, candidates: Sequence[str]) -> None:
-        self._processor, self._model = load_pretrained(name, "BlipForQuestionAnswering")
+    def __init__(self, name: str, candidates: Sequence[str], device: str = "cpu") -> None:
+        self._processor, self._model = load_pretrained(name, "BlipForQuestionAnswering", device)
         self.add_candidates(candidates)
 
     def _read_candidates(self) -> None:
         found = self._processor.tokenizer(
             self.answers, padding=True, padding_side="right", return_tensors="pt"
         )
+        found = found.to(self._model.device)
         self._tokens, self._mask = found.input_ids, found.attention_mask
         # The decoder was trained with a start token of its own in the place of the tokenizer's.
         self._tokens[:, 0] = self._model.decoder_start_token_id
 
     @torch.no_grad()
+    @true_float32()
     def log_likelihoods(
         self, images: UInt8[ndarray, "B H W 3"], questions: list[str]
     ) -> Float[Tensor, "B A"]:
         """Sum of the log probabilities of each candidate's tokens."""
         pixels = self._processor.image_processor([*images], return_tensors="pt").pixel_values
-        seen = self._model.vision_model(pixel_values=pixels).last_hidden_state
+        seen = self._model.vision_model(pixel_values=pixels.to(self._model.device)).last_hidden_state
         count = len(self.answers)
-        result = seen.new_empty(len(questions), count)
+        result = torch.empty(len(questions), count)
         for rows, tokens in self._by_length(questions):
             states = self._model.text_encoder(
                 input_ids=tokens,
                 attention_mask=torch.ones_like(tokens),
                 encoder_hidden_states=seen[rows],
-                encoder_attention_mask=torch.ones(len(rows), seen.shape[1], dtype=torch.int64),
+                encoder_attention_mask=tokens.new_ones(len(rows), seen.shape[1]),
             ).last_hidden_state
             pairs = torch.arange(len(rows) * count).split(ROWS_AT_ONCE)
             found = [self._decode(states[some // count], some % count) for some in pairs]
-            result[rows] = torch.cat(found).unflatten(0, (len(rows), count))
+            result[rows] = torch.cat(found).unflatten(0, (len(rows), count)).cpu()
         return result
 
     def _by_length(self, questions: list[str]) -> Iterator[tuple[list[int], Int64[Tensor, "R T"]]]:
@@ -82,7 +86,7 @@ class BlipModel(CandidateModel):
         tokens = self._processor.tokenizer(questions, truncation=True).input_ids
         for length in sorted({*map(len, tokens)}):
             rows = [row for row, one in enumerate(tokens) if len(one) == length]
-            yield rows, torch.tensor([tokens[row] for row in rows])
+            yield rows, torch.tensor([tokens[row] for row in rows], device=self._model.device)
 
     def _decode(self, states: Float[Tensor, "P T E"], answers: Int64[Tensor, " P"]) -> Float[Tensor, " P"]:
         """Log likelihood of a candidate for each pair of an encoded question and a candidate."""
@@ -91,7 +95,7 @@ class BlipModel(CandidateModel):
             input_ids=tokens,
             attention_mask=is_token,
             encoder_hidden_states=states,
-            encoder_attention_mask=torch.ones(states.shape[:2], dtype=torch.int64),
+            encoder_attention_mask=tokens.new_ones(states.shape[:2]),
             use_cache=False,
         ).logits
         logs = logits[:, :-1].log_softmax(-1).gather(-1, tokens[:, 1:, None])[..., 0]
@@ -104,7 +108,7 @@ class BlipModel(CandidateModel):
         for rows, tokens in self._by_length(questions):
             pixels = self._processor.image_processor([images[row] for row in rows], return_tensors="pt")
             written = self._model.generate(
-                **pixels,
+                **pixels.to(self._model.device),
                 input_ids=tokens,
                 attention_mask=torch.ones_like(tokens),
                 do_sample=False,

@@ -32,6 +32,7 @@ from torch.nn.utils.rnn import pad_sequence
 from lookwhy.errors import LookwhyError
 from lookwhy.models.foreign.candidate_model import CandidateModel
 from lookwhy.models.foreign.pretrained import load_pretrained
+from lookwhy.towers.precision import true_float32
 
 INSTRUCTION = "Answer the question using a single word or phrase."
 """Line below each question, as in LLaVA-1.5: without it, chat models answer in sentences."""
@@ -56,6 +57,7 @@ class ChatModel(CandidateModel):
     Args:
         name: folder that `save_pretrained` wrote, or the name of a model that was downloaded before.
         candidates: the answers to score.
+        device: device to compute on.
 
     Raises:
         LookwhyError: transformers is not installed, there is no such model, or it has no chat template.
@@ -65,8 +67,8 @@ class ChatModel(CandidateModel):
         tensor([[0.8213, 0.1787]])
     """
 
-    def __init__(self, name: str, candidates: Sequence[str]) -> None:
-        self._processor, self._model = load_pretrained(name, "AutoModelForImageTextToText")
+    def __init__(self, name: str, candidates: Sequence[str], device: str = "cpu") -> None:
+        self._processor, self._model = load_pretrained(name, "AutoModelForImageTextToText", device)
         if not getattr(self._processor, "chat_template", None):
             raise LookwhyError(
                 f"expected a chat template in the processor of {name}, found none; save one with it, or "
@@ -83,11 +85,12 @@ class ChatModel(CandidateModel):
         self._tokens = self._continuations()
 
     @torch.no_grad()
+    @true_float32()
     def log_likelihoods(
         self, images: UInt8[ndarray, "B H W 3"], questions: list[str]
     ) -> Float[Tensor, "B A"]:
         """Sum of the log probabilities of each candidate's tokens after the prompt."""
-        return torch.stack([self._score(*asked) for asked in zip(images, questions, strict=True)])
+        return torch.stack([self._score(*asked) for asked in zip(images, questions, strict=True)]).cpu()
 
     def _score(self, image: UInt8[ndarray, "H W 3"], question: str) -> Float[Tensor, " A"]:
         prompt, tokens = self._prompt(image, question), self._tokens
@@ -161,7 +164,8 @@ class ChatModel(CandidateModel):
             return_dict=True,
             return_tensors="pt",
         )
-        return {name: value for name, value in encoded.items() if isinstance(value, Tensor)}
+        tensors = {name: value for name, value in encoded.items() if isinstance(value, Tensor)}
+        return {name: value.to(self._model.device) for name, value in tensors.items()}
 
     def _continuations(self) -> list[Int64[Tensor, " _"]]:
         """Tokens of each candidate, as the template writes an answer, with the end of the turn."""
@@ -176,7 +180,8 @@ class ChatModel(CandidateModel):
             if blank.strip() or not found:  # the template writes another text before an answer
                 blank, end = "", ""
             text = blank + answer + (end or tokenizer.eos_token or "")
-            result.append(torch.tensor(tokenizer(text, add_special_tokens=False)["input_ids"]))
+            ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+            result.append(torch.tensor(ids, device=self._model.device))
         return result
 
 

@@ -26,12 +26,13 @@ def writes_answers(name: str) -> bool:
     return _kind(name) != "vilt"
 
 
-def open_pretrained(name: str, candidates: Sequence[str] | None = None) -> VQAModel:
+def open_pretrained(name: str, candidates: Sequence[str] | None = None, device: str = "cpu") -> VQAModel:
     """Open a model.
 
     Args:
         name: folder that `save_pretrained` wrote, or the name of a model that was downloaded before.
         candidates: the answers that a model which writes its answers scores.
+        device: device to compute on; pictures and scores stay on the CPU.
 
     Raises:
         LookwhyError: see `writes_answers`; candidates are missing, or given to a model that has answers of
@@ -48,13 +49,13 @@ def open_pretrained(name: str, candidates: Sequence[str] | None = None) -> VQAMo
                 f"expected no candidates for {name}, which has answers of its own (vilt), found "
                 f"{len(candidates)}; leave them out"
             )
-        return ViltModel(name)
+        return ViltModel(name, device)
     if not candidates:
         raise LookwhyError(
             f"expected candidates for {name}, which writes its answers ({kind}), found none; give "
             "--candidates FILE with one answer a line, in Python candidates=[...]"
         )
-    return BlipModel(name, candidates) if kind == "blip" else ChatModel(name, candidates)
+    return (BlipModel if kind == "blip" else ChatModel)(name, candidates, device)
 
 
 def _kind(name: str) -> str:

@@ -30,12 +30,13 @@ def config_of(name: str) -> Any:
         return AutoConfig.from_pretrained(name, local_files_only=True)
 
 
-def load_pretrained(name: str, class_name: str) -> tuple[Any, Any]:
+def load_pretrained(name: str, class_name: str, device: str = "cpu") -> tuple[Any, Any]:
     """Processor and model, in single precision and eval mode.
 
     Args:
         name: see `config_of`.
         class_name: class of transformers, such as "ViltForQuestionAnswering".
+        device: device of the model.
 
     Raises:
         LookwhyError: see `config_of`; or the files lack some weights of this class.
@@ -63,7 +64,7 @@ def load_pretrained(name: str, class_name: str) -> tuple[Any, Any]:
             f"expected all weights of a {class_name} in {name}, found {len(missing)} missing, such as "
             f"{missing[0]}; give a folder of this class"
         )
-    return processor, model.eval().requires_grad_(False)
+    return processor, model.eval().requires_grad_(False).to(device)
 
 
 @contextmanager

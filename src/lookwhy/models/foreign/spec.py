@@ -9,10 +9,11 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from lookwhy.errors import LookwhyError
+from lookwhy.errors import LookwhyError, option
 from lookwhy.models.foreign.http import HttpModel
 from lookwhy.models.foreign.process import ProcessModel
 from lookwhy.models.protocol import VQAModel
+from lookwhy.towers.device_choice import AUTO, choose_device, tell_device
 
 FORMS = "module:object, hf:FOLDER, http://HOST:PORT/PATH or cmd:PROGRAM"
 PRETRAINED = "hf:"
@@ -49,7 +50,13 @@ def takes_candidates(spec: str) -> bool:
     return writes_answers(spec.removeprefix(PRETRAINED))
 
 
-def open_model(spec: str, *, allow_remote: bool = False, candidates: Sequence[str] | None = None) -> VQAModel:
+def open_model(
+    spec: str,
+    *,
+    allow_remote: bool = False,
+    candidates: Sequence[str] | None = None,
+    device: str = AUTO,
+) -> VQAModel:
     """The model that a SPEC names.
 
     Args:
@@ -59,10 +66,13 @@ def open_model(spec: str, *, allow_remote: bool = False, candidates: Sequence[st
             `cmd:PROGRAM`: see `ProcessModel`.
         allow_remote: whether an http model may be on another machine.
         candidates: answers that are scored by a model which writes its answers (`takes_candidates`).
+        device: device of a model of Hugging Face; "auto" is a GPU if there is one, else the CPU, and one line
+            on stderr tells which.
 
     Raises:
         LookwhyError: the SPEC has none of these forms, or its model cannot be imported, reached or started;
-            candidates are missing, or given to a model that has answers of its own.
+            candidates are missing, or given to a model that has answers of its own; there is no such device,
+            or one is given to a model that chooses its own.
 
     Example:
         >>> open_model("colour:scores").answers  # doctest: +SKIP
@@ -71,7 +81,14 @@ def open_model(spec: str, *, allow_remote: bool = False, candidates: Sequence[st
     if spec.startswith(PRETRAINED) and spec != PRETRAINED:
         from lookwhy.models.foreign.hugging_face import open_pretrained
 
-        return open_pretrained(spec.removeprefix(PRETRAINED), candidates)
+        chosen = choose_device(device)
+        opened = open_pretrained(spec.removeprefix(PRETRAINED), candidates, chosen)
+        tell_device(device, chosen)
+        return opened
+    if device != AUTO:
+        raise LookwhyError(
+            f"expected no {option('device')} for {spec}, which chooses its own, found {device}; leave it out"
+        )
     if candidates is not None:
         raise LookwhyError(
             f"expected no candidates for {spec}, which has answers of its own, found {len(candidates)}; "

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from lookwhy.models.foreign.pretrained import load_pretrained
 from lookwhy.models.foreign.protocol import TokenAttention
 from lookwhy.models.pipeline import score_of
+from lookwhy.towers.precision import true_float32
 from lookwhy.types import Explains, Target
 
 
@@ -31,6 +32,7 @@ class ViltModel:
     Args:
         name: folder that `save_pretrained` wrote, or the name of a model that was downloaded before; nothing
             is downloaded.
+        device: device to compute on.
 
     Raises:
         LookwhyError: transformers is not installed, there is no such model, or it is of another class.
@@ -42,17 +44,19 @@ class ViltModel:
 
     scores_add_up = False
 
-    def __init__(self, name: str) -> None:
-        self._processor, self._model = load_pretrained(name, "ViltForQuestionAnswering")
+    def __init__(self, name: str, device: str = "cpu") -> None:
+        self._processor, self._model = load_pretrained(name, "ViltForQuestionAnswering", device)
         config = self._model.config
         self.answers: Sequence[str] = [config.id2label[number] for number in range(config.num_labels)]
 
     @torch.no_grad()
+    @true_float32()
     def answer_scores(self, images: UInt8[ndarray, "B H W 3"], questions: list[str]) -> Float[Tensor, "B A"]:
         """Sigmoid score of each answer, 0..1, (B, A)."""
         scores: Tensor = self._model(**self._encoded([*images], questions)).logits.sigmoid()
-        return scores
+        return scores.cpu()
 
+    @true_float32()
     def attention(
         self,
         images: Sequence[UInt8[ndarray, "_ _ 3"]],
@@ -80,7 +84,9 @@ class ViltModel:
             gradients: Sequence[Tensor | None] = [None] * len(found.attentions)
             if target is not None:
                 scores = found.logits if explains == "logit" else found.logits.sigmoid()
-                gradients = torch.autograd.grad(score_of(scores, target).sum(), found.attentions)
+                gradients = torch.autograd.grad(
+                    score_of(scores, target.to(scores.device)).sum(), found.attentions
+                )
         side = self._model.config.patch_size
         result = []
         for row, ((height, width), grid) in enumerate(zip(sizes, grids, strict=True)):
@@ -92,7 +98,7 @@ class ViltModel:
                     _square(found.attentions, row, kept),
                     None if target is None else _square(gradients, row, kept),
                     [(int(start), int(end)) for start, end in spans[row, words].tolist()],
-                    places[row][shown],
+                    places[row][shown].cpu(),
                     grid,
                     (grid[0] * side / height, grid[1] * side / width),
                 )
@@ -125,10 +131,10 @@ class ViltModel:
         encoded = self._processor(
             images=[*images], text=questions, return_tensors="pt", padding=True, truncation=True, **options
         )
-        return {**encoded}
+        return {**encoded.to(self._model.device)}
 
 
 def _square(layers: Sequence[Tensor | None], row: int, kept: Int64[Tensor, " S"]) -> Float[Tensor, "L H S S"]:
     """Layers of one row of the batch, with some tokens only, in double precision."""
     stacked = torch.stack([layer[row].detach() for layer in layers if layer is not None])
-    return stacked[:, :, kept][..., kept].double()
+    return stacked[:, :, kept][..., kept].cpu().double()
