@@ -41,7 +41,8 @@ def unpooled(g: Float[Tensor, "Q h w C"], chosen: Tensor, shape: Shape) -> Float
 
 def convolution_gradient(layer: nn.Conv2d, shape: Shape, g: Tensor) -> Tensor:
     """Gradient at the input of a convolution."""
-    if g.device.type == "cpu" and layer.kernel_size == (1, 1) and (layer.padding, layer.groups) == ((0, 0), 1):
+    settings = layer.kernel_size, layer.padding, layer.groups
+    if g.device.type == "cpu" and settings == ((1, 1), (0, 0), 1):
         return _product_gradient(layer, shape, g)
     # Autograd would compute the output first. torch.nn.grad.conv2d_input is five times slower on such maps.
     stride, padding, dilation = (

@@ -67,17 +67,18 @@ def plan_of(network: nn.Module) -> Plan:
         >>> [one.reads for one in plan.operations], plan.is_sequence
         ([(0,), (1,)], True)
     """
-    obstacle = why_not(network)
-    if not obstacle:
+    if not why_not(network):
         layers = [layer for layer in flat(network) if not _does_nothing(layer)]
         return Plan([Operation(layer, (number,)) for number, layer in enumerate(layers)])
     for module in network.modules():
+        # The tracer and the backward pass run the code of the class, without these.
         if module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module):
-            return Plan([], f"{type(module).__name__} has hooks or a forward of its own")
+            return Plan([], f"{type(module).__name__} has hooks, which may change what it computes")
     if isinstance(network, NodeNetwork):
         return _plan_of_nodes(network)
-    if not all(type(module).__module__.startswith(KNOWN_CODE) for module in network.modules()):
-        return Plan([], obstacle)
+    for module in network.modules():
+        if not type(module).__module__.startswith(KNOWN_CODE):
+            return Plan([], why_not(module))
     try:
         return _plan_of_graph(network, fx.Tracer().trace(network))
     except Exception as error:  # code that cannot run on symbols raises anything
