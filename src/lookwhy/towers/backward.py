@@ -150,12 +150,12 @@ class BackwardPass:
     ) -> Float[Tensor, "Q 3 H W"]:
         """Backward pass through these layers, from the last. Maps are (Q, H, W, C), vectors (Q, D)."""
         active, chosen, waiting = list(active), list(chosen), dict(waiting)
+        at_once = _at_once(waiting[len(steps)].device)
         for number, (layer, shape, _) in reversed(list(enumerate(steps))):
-            g = waiting[number + 1]
-            most = max(_at_once(g.device) // prod(shape), 1)
-            if len(g) > most:
+            most = max(at_once // prod(shape), 1)
+            if len(waiting[number + 1]) > most:
                 return self._in_parts(steps[: number + 1], active, chosen, waiting, rule, most)
-            del waiting[number + 1]
+            g = waiting.pop(number + 1)
             if isinstance(layer, ReluPool):
                 g = rule(active.pop(), g)
                 result = self._scratch.take("pooled", (len(g), *rows_shape(shape)[1:]), g)

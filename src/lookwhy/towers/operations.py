@@ -122,7 +122,7 @@ def _plan_of_graph(network: nn.Module, graph: fx.Graph) -> Plan:
             needed.update(node.all_input_nodes)
     operations, made = list[Operation](), dict[fx.Node, int]()
     for node in graph.nodes:
-        if node.op == "placeholder":
+        if node.op == "placeholder" and not made:
             made[node] = 0
         elif node in needed:
             layers = _layers_of(node, network)
