@@ -111,7 +111,7 @@ def _plan_of_nodes(network: NodeNetwork) -> Plan:
 
 
 def _plan_of_graph(network: nn.Module, graph: fx.Graph) -> Plan:
-    result = graph.output_node().args[0]
+    (result,) = (node.args[0] for node in graph.nodes if node.op == "output")
     if isinstance(result, dict) and len(result) == 1:
         (result,) = result.values()
     if not isinstance(result, fx.Node):
