@@ -7,8 +7,10 @@ frozen weights. The masks have one bit for each unit of a ReLU and one byte for 
 for an image in VGG-19.
 
 The backward pass of a 3x3 convolution is a convolution with the flipped kernels: `winograd.py` does it with a
-quarter of the multiplications. The derivative of any other linear layer (mean, batch norm in eval mode, ...)
-does not depend on the input, so autograd computes it for an input of zeros.
+quarter of the multiplications. That of a batch norm in eval mode multiplies each channel by a number. The
+derivative of any other linear layer (a mean, for example) does not depend on the input, so autograd computes
+it for an input of zeros. The backward pass of a sum, which ends a residual block, gives the same gradient to
+both of its summands, and where a value was read twice, the two gradients are added.
 
 Most units of a network are in its first layers, where moving data costs more than arithmetic. So if the
 windows of a pooling do not overlap, the rule of the preceding ReLU is applied at the outputs of the pooling,
@@ -37,19 +39,22 @@ from lookwhy.towers.layer_gradients import (
     Step,
     convolution_gradient,
     linear_gradient,
+    norm_gradient,
     planes,
     rows_shape,
     unpooled,
 )
+from lookwhy.towers.operations import Sum, plan_of
 from lookwhy.towers.products import few_rows_product
 from lookwhy.towers.relu_rules import Rule
 from lookwhy.towers.trace import ReluPool, Trace, merged, rows, traced
-from lookwhy.towers.windows import flat, why_not
 from lookwhy.towers.winograd import FullConvolutions, Scratch, suits
 
 _log = logging.getLogger(__name__)
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 """Whether Triton runs its kernels on a CPU, to test them."""
+Waiting = dict[int, Tensor]
+"""Gradients at the values that layers have still to go back through, by their number (see `Operation`)."""
 AT_ONCE = 1 << 22
 """Largest number of input values of a layer that are processed together on a CPU."""
 
@@ -62,28 +67,37 @@ class BackwardPass:
 
     Attributes:
         why_not: the reason why this network is not supported; empty if it is supported. A supported network
-            is a sequence (nested or not) of convolutions, ReLU, pooling, batch norm, dropout, flattening and
-            linear layers.
+            consists of convolutions, ReLU, pooling, batch norm, dropout, flattening and linear layers: a
+            sequence (nested or not), or a network of torchvision, in which residual blocks add results.
     """
 
     def __init__(self, cnn: nn.Module) -> None:
-        self.why_not = why_not(cnn)
-        self._layers = [] if self.why_not else merged([one for one in flat(cnn) if not _does_nothing(one)])
+        plan = plan_of(cnn)
+        self.why_not = plan.why_not
+        self._layers = [one.layer for one in plan.operations]
+        self._reads = [one.reads for one in plan.operations]
+        if plan.is_sequence:
+            self._layers = merged(self._layers)
+            self._reads = self._reads[: len(self._layers)]
         self._scratch = Scratch()
         self._full = FullConvolutions(self._scratch, transposed=True)
         self._steps: dict[Shape, list[Step]] = {}
         self._kernels: Any = None
-        self._has_no_kernels = False
+        self._has_no_kernels = not plan.is_sequence
 
     @torch.no_grad()
     def forward(self, images: Float[Tensor, "B 3 H W"]) -> Trace:
         """Features of images, and the masks for the backward pass."""
         if (found := self._by_kernels("forward", images)) is not None:
             return cast(Trace, found)
-        x, active, chosen = images, list[Tensor](), list[Tensor]()
-        for layer in self._layers:
-            x = traced(layer, x, active, chosen)
-        return Trace(x, active, chosen)
+        active, chosen, values = list[Tensor](), list[Tensor](), {0: images}
+        last = {read: number for number, reads in enumerate(self._reads) for read in reads}
+        for number, (layer, reads) in enumerate(zip(self._layers, self._reads, strict=True)):
+            x, *others = (values[read] for read in reads)
+            # Values that no later layer reads are freed.
+            values = {one: value for one, value in values.items() if last[one] > number}
+            values[number + 1] = x + others[0] if others else traced(layer, x, active, chosen)
+        return Trace(values[len(self._layers)], active, chosen)
 
     def unpack(self, packed: Mapping[str, np.ndarray], image: Float[Tensor, "3 H W"]) -> Trace:
         """The trace of an image, from the arrays of `Trace.pack`."""
@@ -128,18 +142,20 @@ class BackwardPass:
                 return cast(Tensor, found)
             trace = trace.of(owner)
         # Clone: the loop below writes in place.
-        return self._back(self._steps_of(image), trace.active, trace.chosen, rows(gradients).clone(), rule)
+        steps, found = self._steps_of(image), rows(gradients).clone()
+        return self._back(steps, trace.active, trace.chosen, {len(steps): found}, rule)
 
     def _back(
-        self, steps: list[Step], active: list[Tensor], chosen: list[Tensor], g: Tensor, rule: Rule
+        self, steps: list[Step], active: list[Tensor], chosen: list[Tensor], waiting: Waiting, rule: Rule
     ) -> Float[Tensor, "Q 3 H W"]:
         """Backward pass through these layers, from the last. Maps are (Q, H, W, C), vectors (Q, D)."""
-        active, chosen = list(active), list(chosen)
-        at_once = _at_once(g.device)
+        active, chosen, waiting = list(active), list(chosen), dict(waiting)
+        at_once = _at_once(waiting[len(steps)].device)
         for number, (layer, shape, _) in reversed(list(enumerate(steps))):
             most = max(at_once // prod(shape), 1)
-            if len(g) > most:
-                return self._in_parts(steps[: number + 1], active, chosen, g, rule, most)
+            if len(waiting[number + 1]) > most:
+                return self._in_parts(steps[: number + 1], active, chosen, waiting, rule, most)
+            g = waiting.pop(number + 1)
             if isinstance(layer, ReluPool):
                 g = rule(active.pop(), g)
                 result = self._scratch.take("pooled", (len(g), *rows_shape(shape)[1:]), g)
@@ -156,9 +172,17 @@ class BackwardPass:
                 g = self._convolved(number, cast(nn.Conv2d, layer), g, shape)
             elif isinstance(layer, nn.Conv2d):
                 g = rows(convolution_gradient(layer, shape, planes(g)))
-            else:
+            elif isinstance(layer, nn.BatchNorm2d):
+                g = norm_gradient(layer, g)
+            elif not isinstance(layer, Sum):
                 g = rows(linear_gradient(layer, shape, planes(g)))
-        return planes(g).clone()  # g may be a shared buffer
+            for read in self._reads[number]:
+                if read in waiting:
+                    waiting[read].add_(g)
+                else:
+                    # The next layer may write to g, which may be a shared buffer: other layers need a copy.
+                    waiting[read] = g if read == number else g.clone()
+        return planes(waiting[0]).clone()  # it may be a shared buffer
 
     def images_at_once(self, image: Float[Tensor, "3 H W"]) -> int:
         """Number of such images that one forward pass takes; bounds the memory."""
@@ -166,9 +190,16 @@ class BackwardPass:
         return max(_at_once(image.device) // largest, 1)
 
     def _in_parts(
-        self, steps: list[Step], active: list[Tensor], chosen: list[Tensor], g: Tensor, rule: Rule, most: int
+        self,
+        steps: list[Step],
+        active: list[Tensor],
+        chosen: list[Tensor],
+        waiting: Waiting,
+        rule: Rule,
+        most: int,
     ) -> Float[Tensor, "Q 3 H W"]:
-        g = g.clone()  # each part overwrites the shared buffers
+        last = len(steps)
+        waiting = {**waiting, last: waiting[last].clone()}  # each part overwrites the shared buffers
 
         def part(x: Tensor, start: int) -> Tensor:
             return x if len(x) == 1 else x[start : start + most]
@@ -179,10 +210,10 @@ class BackwardPass:
                     steps,
                     [part(x, start) for x in active],
                     [part(x, start) for x in chosen],
-                    g[start : start + most],
+                    {read: g[start : start + most] for read, g in waiting.items()},
                     rule,
                 )
-                for start in range(0, len(g), most)
+                for start in range(0, len(waiting[last]), most)
             ]
         )
 
@@ -218,12 +249,12 @@ class BackwardPass:
     def _steps_of(self, image: Tensor) -> list[Step]:
         size = tuple(image.shape)
         if size not in self._steps:
-            x, steps = torch.empty(1, *size, dtype=image.dtype, device="meta"), []
-            for layer in self._layers:
-                before = tuple(x.shape)
+            values, steps = [torch.empty(1, *size, dtype=image.dtype, device="meta")], list[Step]()
+            for layer, reads in zip(self._layers, self._reads, strict=True):
+                given = tuple(values[one] for one in reads)
                 # The meta device computes shapes only.
-                x = torch.func.functional_call(layer, _on_meta(layer), x)
-                steps.append((layer, before, tuple(x.shape)))
+                values.append(torch.func.functional_call(layer, _on_meta(layer), given))
+                steps.append((layer, tuple(given[0].shape), tuple(values[-1].shape)))
             self._steps[size] = steps
         return self._steps[size]
 
@@ -231,10 +262,6 @@ class BackwardPass:
 def _at_once(device: torch.device) -> int:
     on_gpu = devices.launches_are_dear(device)
     return devices.working_memory(device) // BYTES_A_VALUE if on_gpu else AT_ONCE
-
-
-def _does_nothing(layer: nn.Module) -> bool:
-    return isinstance(layer, (nn.Identity, nn.Dropout))
 
 
 def _on_meta(layer: nn.Module) -> dict[str, Tensor]:

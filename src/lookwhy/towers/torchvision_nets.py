@@ -9,10 +9,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import torchvision
 from jaxtyping import Float
 from torch import Tensor, nn
-from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
 from lookwhy.errors import LookwhyError
 
@@ -68,6 +66,9 @@ def build_network(arch: str, layer: str) -> NodeNetwork:
         ...     build_network("resnet18", "layer4_mean")(torch.zeros(2, 3, 64, 64)).shape
         torch.Size([2, 512])
     """
+    import torchvision  # takes a moment to import
+    from torchvision.models.feature_extraction import create_feature_extractor
+
     if arch not in torchvision.models.list_models(module=torchvision.models):
         raise LookwhyError(
             f"expected --arch of a classification network of torchvision, such as vgg19, resnet50, "
@@ -93,6 +94,8 @@ def build_network(arch: str, layer: str) -> NodeNetwork:
 
 
 def _nodes(network: nn.Module) -> list[str]:
+    from torchvision.models.feature_extraction import get_graph_node_names
+
     names: Any = get_graph_node_names(network.eval(), suppress_diff_warning=True)
     return list(names[1])
 

@@ -3,8 +3,9 @@
 The network is frozen, so its results for an image do not depend on the question, the epoch or the run, and a
 `Memory` can store them. Any `nn.Module` from images to features can be a tower. A sequence of common layers
 (see `windows.why_not`) is recomputed only where an image changes (`incremental.py`), and its backward pass
-needs no new forward pass (`backward.py`). For any other network, occluded images run in plain batches, and
-gradients come from autograd.
+needs no new forward pass (`backward.py`); that of torchvision's residual networks needs none, either
+(`operations.py`). For any other network, occluded images run in plain batches, and gradients come from
+autograd.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from lookwhy.towers.incremental import IncrementalOcclusion
 from lookwhy.towers.last_maps import split_at_last_maps
 from lookwhy.towers.masks import Fill, MaskFamily, fill_of, masked_images
 from lookwhy.towers.memory import Arrays, Memory, digest_of
+from lookwhy.towers.operations import as_sequence
 from lookwhy.towers.recipe import ImageRecipe
 from lookwhy.towers.relu_rules import Rule, relu_rule
 from lookwhy.towers.trace import Trace
@@ -300,7 +302,7 @@ class Tower(nn.Module):
 
     @cached_property
     def _occlusion(self) -> IncrementalOcclusion:
-        found = IncrementalOcclusion(self.network)
+        found = IncrementalOcclusion(as_sequence(self.network))
         if not found.incremental:
             found.cnn = self  # `forward` checks the features
         return found
