@@ -39,7 +39,11 @@ def test_a_residual_network_up_to_its_last_maps_is_torchvisions_own(tmp_path):
 
 @pytest.mark.parametrize(
     ("arch", "layer", "shape"),
-    [("resnet18", "layer4", (512, 2, 2)), ("swin_t", "features", (768, 2, 2))],
+    [
+        ("resnet18", "layer4", (512, 2, 2)),
+        ("swin_t", "features", (768, 2, 2)),
+        ("regnet_x_400mf", "trunk_output", (400, 2, 2)),
+    ],
 )
 def test_maps_have_their_channels_first_and_their_places_where_the_picture_has_them(
     arch, layer, shape, tmp_path

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -74,7 +75,7 @@ def build_network(arch: str, layer: str) -> NodeNetwork:
             f"expected --arch of a classification network of torchvision, such as vgg19, resnet50, "
             f"convnext_tiny or vit_b_16, found {arch!r}; correct it"
         )
-    network = torchvision.models.get_model(arch, weights=None)
+    network: Any = _without_weights(arch)
     for module in network.modules():
         if hasattr(module, "inplace"):
             module.inplace = False  # attribution reads a ReLU's input
@@ -91,6 +92,18 @@ def build_network(arch: str, layer: str) -> NodeNetwork:
         raise LookwhyError(f"expected a node that torchvision can cut {arch} at, found {error}") from error
     is_last = arch.startswith("swin") and node.partition(".")[0] in ("features", "norm")
     return NodeNetwork(graph, is_pooled, is_last)
+
+
+def _without_weights(arch: str) -> nn.Module:
+    """A network on the default device, such as the meta device."""
+    import torchvision
+
+    try:
+        return torchvision.models.get_model(arch, weights=None)
+    except NotImplementedError:  # RegNet computes its widths with tensors, which have no values on meta
+        with torch.device("cpu"):
+            network = torchvision.models.get_model(arch, weights=None)
+        return network.to(torch.get_default_device())
 
 
 def _nodes(network: nn.Module) -> list[str]:
