@@ -117,10 +117,7 @@ def test_a_table_is_as_wide_as_its_rows_and_says_which_bars_are_met(capsys):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the soak starts its attempts as forks")
 def test_a_small_draw_of_the_soak_finds_every_promise_kept():
     """One trial of each kind whose trials take seconds; `make soak` runs all of them."""
-    only = [
-        "--only",
-        "^(wrong|damaged|other|stdout|full disk: analyze|killed (analyze|explain)|SIGTERM: analyze)",
-    ]
+    only = ["--only", "^(wrong|damaged|other|stdout|full disk: analyze)"]
     command = [
         sys.executable,
         "-m",
@@ -136,7 +133,7 @@ def test_a_small_draw_of_the_soak_finds_every_promise_kept():
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
     (total,) = [line for line in done.stdout.splitlines() if line.startswith("all ")]
-    assert total.split() == ["all", "27", "27", "0"]
+    assert total.split() == ["all", "24", "24", "0"]
 
 
 def test_the_soak_tells_a_broken_promise_and_how_to_repeat_it(capsys):

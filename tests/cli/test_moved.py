@@ -62,13 +62,13 @@ def test_explain_finds_the_weights_by_each_way(moved, tiny_checkpoint, tiny_worl
 
 
 def test_an_analysis_finds_data_images_and_annotators_by_its_command(
-    moved, tiny_checkpoint, tiny_world, tmp_path
+    moved, tiny_checkpoint, tiny_world, tmp_path, capsys
 ):
     limits = ["--limit", "4"]
-    refused = run([sys.executable, ROOT / "analyze.py", moved, *limits], tmp_path)
-    assert refused.returncode == 2
-    assert refused.stderr.count("\n") == 1
-    assert "found no folder /gone/data/shapes; give --data.folder, or name" in refused.stderr
+    assert main([str(moved), *limits]) == 2
+    refused = capsys.readouterr().err
+    assert refused.count("\n") == 1
+    assert "found no folder /gone/data/shapes; give --data.folder, or name" in refused
     found = run([sys.executable, ROOT / "analyze.py", moved, *limits, "--data.folder", tiny_world], tmp_path)
     assert found.returncode == 0, found.stderr
     before = lookwhy.analyze(tiny_checkpoint, limit=4, out=tmp_path / "before")

@@ -16,7 +16,7 @@ from lookwhy.towers.relu_rules import deconv, guided
 from lookwhy.towers.winograd_gpu import GradientAtInput, Pooling, ReluRule
 
 DEVICE = "cpu" if os.environ.get("TRITON_INTERPRET") == "1" else "cuda"
-SIZES = [(2, 6, 9, 5, 3, 1), (1, 4, 4, 70, 66, 1), (3, 5, 7, 8, 4, 0), (2, 6, 5, 4, 5, 2)]
+SIZES = [(2, 4, 7, 5, 3, 1), (1, 4, 4, 70, 66, 1), (3, 3, 3, 8, 4, 0), (2, 6, 5, 4, 5, 2)]
 """Maps, rows, columns, channels of the outputs and of the inputs, padding."""
 
 
@@ -92,7 +92,7 @@ def doubled(active, gradient):
 
 @pytest.mark.parametrize("rule", [deconv, guided, doubled])
 def test_the_passes_of_a_network_with_all_kinds_of_layers(rule):
-    images, gradients, owner = random(2, 3, 14, 12), random(3, 10), torch.tensor([0, 1, 1]).int()
+    images, gradients, owner = random(2, 3, 10, 12), random(3, 10), torch.tensor([0, 1, 1]).int()
     ours, usual = BackwardPass(network().to(DEVICE)), BackwardPass(network())
     usual._has_no_kernels = True
     ours_trace, trace = ours.forward(images.to(DEVICE)), usual.forward(images)
