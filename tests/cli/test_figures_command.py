@@ -69,7 +69,7 @@ def test_pdf_and_svg_show_the_chosen_epoch_in_real_text_and_are_reproducible(fig
     svg = (one / "example_100.svg").read_text()
     assert {">color</text>", ">Occlusion</text>"} <= set(re.findall(r">\w+</text>", svg))
     assert 'width="252pt"' in svg, "3.5 inches"
-    _, untrained = figures(*wanted, "--format", "svg", "--epoch", "-1", out="untrained")
+    _, untrained = figures(*wanted, "--epoch", "-1", out="untrained")
     assert "Untrained." in (untrained / "accuracy_by_type.svg").read_text()
     assert "Epoch 1." in (one / "accuracy_by_type.svg").read_text()
     agreement = [(out / "agreement.svg").read_bytes() for out in (untrained, one)]
