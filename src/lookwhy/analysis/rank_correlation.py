@@ -12,7 +12,6 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
-from scipy.stats import rankdata
 
 from lookwhy.analysis.statistics import mean_of_defined
 
@@ -45,6 +44,8 @@ def standardised_ranks(
     maps = np.asarray(maps, np.float64)
     missing, constant = np.isnan(maps).any(-1), maps.max(-1) == maps.min(-1)
     unusable = missing | constant if ranking.constant == "undefined" else missing
+    from scipy.stats import rankdata  # a second to import, which a single question can spare
+
     ranks = rankdata(np.where(unusable[..., None], 0.0, maps), ranking.ties, axis=-1).astype(np.float64)
     if ranking.constant == "zero":
         ranks[constant] = 0.0  # ordinal ranks of equal cells differ

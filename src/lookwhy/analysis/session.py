@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -23,7 +23,6 @@ from lookwhy.analysis.plan import AnalysisPlan, select_questions
 from lookwhy.analysis.random_models import RandomModels
 from lookwhy.analysis.run import Findings, run_analysis
 from lookwhy.data.annotators import find_annotator_maps, load_annotator_maps
-from lookwhy.data.datamodule import VQADataModule
 from lookwhy.data.features import read_description
 from lookwhy.data.tokens import is_word, tokenize
 from lookwhy.data.truth_masks import find_truth_masks, load_truth_masks
@@ -38,6 +37,9 @@ from lookwhy.towers.memory import Memory
 from lookwhy.towers.own_network import fingerprint
 from lookwhy.towers.precision import true_float32
 from lookwhy.types import AnalysisResult
+
+if TYPE_CHECKING:  # Lightning takes seconds to import, which a question or another model's analysis can spare
+    from lookwhy.data.datamodule import VQADataModule
 
 FEATURE_TOLERANCE = 1e-3
 """Largest relative difference allowed between stored features and the tower's own: float32 rounding."""

@@ -12,15 +12,17 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
-from lookwhy.data.datamodule import VQADataModule
 from lookwhy.files import atomic_path
-from lookwhy.metrics import VQAAccuracy
 from lookwhy.models.protocol import VQAHead
 from lookwhy.progress import progress
 from lookwhy.towers.precision import true_float32
+
+if TYPE_CHECKING:  # Lightning takes seconds to import, which a question or another model's analysis can spare
+    from lookwhy.data.datamodule import VQADataModule
 
 TASKS = {"open_ended": "OpenEnded", "multiple_choice": "MultipleChoice"}
 
@@ -52,6 +54,8 @@ class Answers:
 @torch.no_grad()
 def answer_all(head: VQAHead, data: VQADataModule, device: torch.device | str = "cpu") -> Answers:
     """Answer every validation question of `data` (after `setup`) with a head in eval mode on `device`."""
+    from lookwhy.metrics import VQAAccuracy
+
     split, texts = data.prepro.test, data.answers
     choices = torch.from_numpy(split.choices)
     best, chosen, without = [], [], 0

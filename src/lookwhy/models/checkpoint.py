@@ -6,14 +6,13 @@ import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Int64
 from torch import Tensor
 
 from lookwhy import __version__
-from lookwhy.data.datamodule import VQADataModule
 from lookwhy.data.features import read_description
 from lookwhy.data.tokens import ORIGINAL_MAX_LENGTH, Vocabulary, tokenize
 from lookwhy.errors import LookwhyError, command, refuse_untrusted
@@ -24,6 +23,9 @@ from lookwhy.places import PATH_MAP, Places, argument
 from lookwhy.schema import checked
 from lookwhy.towers.boxes import BOXES, no_network
 from lookwhy.towers.image_tower import ImageTower, tower_from_description
+
+if TYPE_CHECKING:  # Lightning takes seconds to import, which a question or another model's analysis can spare
+    from lookwhy.data.datamodule import VQADataModule
 
 REMEDY = "name one under runs/<name>/checkpoints"
 
@@ -109,6 +111,8 @@ class LoadedRun:
             # The prepared folder of today may name another folder of images.
             if path and (path.exists() or name != "image_root"):
                 stated[name] = str(path)
+        from lookwhy.data.datamodule import VQADataModule
+
         data = VQADataModule(
             folder=str(folder),
             annotators=self.data["annotators"],

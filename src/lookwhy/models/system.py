@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from lookwhy.data.datamodule import VQADataModule
 from lookwhy.errors import LookwhyError
-from lookwhy.metrics import VQAAccuracy
+from lookwhy.metrics.vqa_metric import VQAAccuracy
 from lookwhy.models.checkpoint import describe_run
 from lookwhy.models.graphed import Capture, GraphedLoss, cross_entropy, cuda_capture
 from lookwhy.models.precision import training_precision

@@ -48,6 +48,7 @@ from lookwhy.towers.operations import Sum, plan_of
 from lookwhy.towers.products import few_rows_product
 from lookwhy.towers.relu_rules import Rule
 from lookwhy.towers.trace import ReluPool, Trace, merged, rows, traced
+from lookwhy.towers.windows import POINTWISE
 from lookwhy.towers.winograd import FullConvolutions, Scratch, suits
 
 _log = logging.getLogger(__name__)
@@ -252,8 +253,7 @@ class BackwardPass:
             values, steps = [torch.empty(1, *size, dtype=image.dtype, device="meta")], list[Step]()
             for layer, reads in zip(self._layers, self._reads, strict=True):
                 given = tuple(values[one] for one in reads)
-                # The meta device computes shapes only.
-                values.append(torch.func.functional_call(layer, _on_meta(layer), given))
+                values.append(_shape_after(layer, given))
                 steps.append((layer, tuple(given[0].shape), tuple(values[-1].shape)))
             self._steps[size] = steps
         return self._steps[size]
@@ -264,5 +264,16 @@ def _at_once(device: torch.device) -> int:
     return devices.working_memory(device) // BYTES_A_VALUE if on_gpu else AT_ONCE
 
 
-def _on_meta(layer: nn.Module) -> dict[str, Tensor]:
-    return {name: value.to("meta") for name, value in layer.state_dict(keep_vars=False).items()}
+def _shape_after(layer: nn.Module, given: tuple[Tensor, ...]) -> Tensor:
+    """The result of a layer on the meta device, which has a shape and no values.
+
+    There, ReLU and max pooling would import PyTorch's compiler, which takes two seconds.
+    """
+    x = given[0]
+    if isinstance(layer, (*POINTWISE, Sum)):
+        return x
+    if isinstance(layer, (nn.MaxPool2d, ReluPool)):
+        one = layer(torch.zeros(1, 1, *x.shape[2:], dtype=x.dtype))
+        return x.new_empty(*x.shape[:2], *one.shape[2:])
+    weights = {name: value.to("meta") for name, value in layer.state_dict(keep_vars=False).items()}
+    return torch.func.functional_call(layer, weights, given)
