@@ -65,7 +65,7 @@ test: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n $(PROCESSES) --dist loadfile
+	$(BIN)/pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
 # Speed ratios on one thread, each with its limit; installs Captum and takes half an hour. With a figure:
 # make bench FLAGS='--plot docs/performance.png'

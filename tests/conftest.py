@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -27,6 +28,12 @@ import pytorch_lightning  # noqa: E402, F401
 import scipy.stats  # noqa: E402, F401
 import torchvision  # noqa: E402, F401
 from pipelines import small_batch, small_pipeline  # noqa: E402, F401
+
+
+def pytest_collection_modifyitems(items):
+    """Run files with slow tests first, so that no process is left alone with one of them at the end."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])
 
 
 @pytest.fixture(scope="session")

@@ -176,11 +176,16 @@ def _explain(
         raise LookwhyError(f"expected --image and --question, or --batch, found no {missing[0]}; give it")
     from lookwhy import api
     from lookwhy.reporting.figures.explanation import PICTURES, check_ending
+    from lookwhy.towers.device_choice import choose_device, tell_device
 
     out = out or Path("explanation.png")
     check_ending(out)
-    why = api.load(asked, device, moved=moved, **how).explain(options["image"], options["question"])
+    # Chosen here, so that it is told after what can fail. Another model may choose its own.
+    chosen = choose_device(device) if isinstance(asked, Path) else device
+    why = api.load(asked, chosen, moved=moved, **how).explain(options["image"], options["question"])
     why.save(out)
+    if chosen != device:
+        tell_device(device, chosen)
     for answer in why.answers:
         print(printable(f"{100 * answer.probability:5.1f}%  {answer.text}"))
     for line in why.sanity:
