@@ -7,7 +7,6 @@ from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
-import jaxtyping
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -29,23 +28,6 @@ import pytorch_lightning  # noqa: E402, F401
 import scipy.stats  # noqa: E402, F401
 import torchvision  # noqa: E402, F401
 from pipelines import small_batch, small_pipeline  # noqa: E402, F401
-
-CHECKED = 0.5
-"""Seconds of CPU of each test, with its fixtures, in which the types of all calls are checked."""
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item):
-    """Check types for a while: simulations call the same functions thousands of times, and checks double it."""
-    if not hasattr(signal, "setitimer"):
-        return (yield)
-    signal.signal(signal.SIGVTALRM, lambda *_: jaxtyping.config.update("jaxtyping_disable", True))
-    signal.setitimer(signal.ITIMER_VIRTUAL, CHECKED)
-    try:
-        return (yield)
-    finally:
-        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-        jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def pytest_collection_modifyitems(items):
