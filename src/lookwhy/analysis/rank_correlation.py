@@ -41,11 +41,11 @@ def standardised_ranks(
 
     A row with a NaN becomes all NaN. A constant row becomes all NaN or all zeros, as `ranking.constant` says.
     """
+    from scipy.stats import rankdata  # a second to import, which a single question can spare
+
     maps = np.asarray(maps, np.float64)
     missing, constant = np.isnan(maps).any(-1), maps.max(-1) == maps.min(-1)
     unusable = missing | constant if ranking.constant == "undefined" else missing
-    from scipy.stats import rankdata  # a second to import, which a single question can spare
-
     ranks = rankdata(np.where(unusable[..., None], 0.0, maps), ranking.ties, axis=-1).astype(np.float64)
     if ranking.constant == "zero":
         ranks[constant] = 0.0  # ordinal ranks of equal cells differ
