@@ -2,15 +2,23 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.installed
+DEVELOPERS := .venv/.installed-for-developers
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .PHONY: demo demo-run question-only-run seeds test bench bench-gpu soak paper paper-root docs-figures clean
 .DELETE_ON_ERROR:
 
-# The stamp file records the last installation, so that a second call installs nothing.
+# A stamp file records the last installation, so that a second call installs nothing. All commands run with the first;
+# models of Hugging Face need transformers, too (docs/foreign.md).
 $(STAMP): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "lookwhy needs Python 3.11 or newer: make PYTHON=python3.x"; exit 2; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(INSTALL) -e '.[caffe,download,serve,workspace]'
+	@touch $@
+
+# With all that the tests need, and the libraries that the benchmarks compare with.
+$(DEVELOPERS): $(STAMP)
+	$(INSTALL) -e '.[dev]'
 	@touch $@
 
 # Small steps gain little from a second thread: each command of the demo uses one, and so its results do not depend on
@@ -61,7 +69,7 @@ runs/$(GROUP)-seed%/metrics.json:
 
 # Files of tests run beside each other in as many processes; tests that measure time want a core each.
 PROCESSES ?= 2
-test: $(STAMP)
+test: $(DEVELOPERS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -70,18 +78,18 @@ test: $(STAMP)
 # Speed ratios on one thread, each with its limit; installs Captum and takes half an hour. With a figure:
 # make bench FLAGS='--plot docs/performance.png'
 bench: $(STAMP)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(INSTALL) -e '.[bench]'
 	$(BIN)/python -m benchmarks $(FLAGS)
 
 # The same on a GPU, beside Captum, in four minutes (docs/performance.md).
 bench-gpu: $(STAMP)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(INSTALL) -e '.[bench]'
 	$(BIN)/python -m benchmarks.gpu $(FLAGS)
 
 # What users meet, tried on purpose: wrong input, damaged files, kills, signals, full disks, useless servers, several
 # processes, 2,000 epochs; takes hours (docs/reliability.md). A part, or a draw of a few minutes:
 # make soak FLAGS='--only killed --jobs 2', make soak FLAGS='--most 2 --epochs 200'
-soak: $(STAMP)
+soak: $(DEVELOPERS)
 	$(BIN)/python -m benchmarks.soak $(FLAGS)
 
 # Goyal et al. 2016 from nothing: downloads, trains, analyses; the same command goes on where it stopped (docs/paper.md):

@@ -205,8 +205,16 @@ def test_features_encode_the_thing_at_each_place_after_a_short_training(world):
     assert (named == truth)[truth < PAIRS].mean() > 0.4  # chance is 1 in 12
 
 
-def test_training_is_deterministic_by_seed(world):
-    first, same, other = (list(train_shapes_cnn(world, seed=s, epochs=1).parameters()) for s in (0, 0, 1))
+def test_training_is_deterministic_by_seed_on_any_number_of_threads(world):
+    usual, found = torch.get_num_threads(), []
+    try:
+        for seed, threads in ((0, 1), (0, 2), (1, 1)):
+            torch.set_num_threads(threads)
+            found.append(list(train_shapes_cnn(world, seed, epochs=1).parameters()))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(usual)
+    first, same, other = found
     assert all(map(torch.equal, first, same))
     assert not all(map(torch.equal, first, other))
 

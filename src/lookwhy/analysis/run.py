@@ -26,6 +26,7 @@ from lookwhy.analysis.random_models import RandomModels, joined_draws
 from lookwhy.analysis.sanity import RandomMaps
 from lookwhy.attribution import Attributor, explaining
 from lookwhy.attribution.base import features_of, maps_of
+from lookwhy.data.heap import reused_memory
 from lookwhy.data.tokens import tokenize
 from lookwhy.data.truth_masks import covered_share
 from lookwhy.errors import LookwhyError
@@ -58,6 +59,7 @@ class Findings:
     boxes: BoxesOf = field(default_factory=dict)
 
 
+@reused_memory()
 def run_analysis(
     model: TokenModel,
     batches: Iterable[VQABatch],

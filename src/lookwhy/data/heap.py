@@ -11,9 +11,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-TRIM_THRESHOLD, MMAP_MAX = -1, -4
-"""Numbers of two settings of mallopt, from malloc.h of glibc."""
-NEVER, USUAL_TRIM_THRESHOLD, USUAL_MMAP_MAX = -1, 128 << 10, 65536
+TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX = -1, -3, -4
+"""Numbers of settings of mallopt, from malloc.h of glibc."""
+NEVER, USUAL_MMAP_MAX = -1, 65536
+LARGEST_MMAP_THRESHOLD = 32 << 20
+"""What glibc's own threshold grows to while large tensors are freed. Any call of mallopt ends this growth."""
 
 
 @contextmanager
@@ -37,5 +39,6 @@ def reused_memory() -> Iterator[None]:
         yield
     finally:
         libc.mallopt(MMAP_MAX, USUAL_MMAP_MAX)
-        libc.mallopt(TRIM_THRESHOLD, USUAL_TRIM_THRESHOLD)
+        libc.mallopt(MMAP_THRESHOLD, LARGEST_MMAP_THRESHOLD)
+        libc.mallopt(TRIM_THRESHOLD, 2 * LARGEST_MMAP_THRESHOLD)
         libc.malloc_trim(0)

@@ -67,6 +67,7 @@ def in_workers(
     loader = DataLoader(
         _Results(function, items),
         batch_size=None,
+        collate_fn=_unchanged,
         num_workers=min(workers, len(items)),
         pin_memory=pinned,
         worker_init_fn=_leave_signals_to_the_command,
@@ -119,6 +120,11 @@ def _results_or_error(results: Iterable[Any]) -> Iterator[Any]:
             yield result
     except (EOFError, OSError) as error:  # the worker was killed while it handed over a result
         raise RuntimeError(f"DataLoader worker closed its connection: {type(error).__name__}") from error
+
+
+def _unchanged(result: Result) -> Result:
+    """The result itself: by default, PyTorch copies nested lists and dictionaries to make tensors in them."""
+    return result
 
 
 def _leave_signals_to_the_command(worker: int) -> None:

@@ -87,7 +87,9 @@ class DeeperLSTM(VQAHead):
         return torch.tanh(self.project_question(self.dropout(encoding)))
 
     def look(self, features: Float[Tensor, "B *D"]) -> Float[Tensor, "B C"]:
-        """Code of the image: its L2-normalised features, projected to the common space."""
+        """Code of the image: its L2-normalised features, projected to the common space; zeros if not used."""
+        if not self.use_image:
+            return features.new_zeros(len(features), self.classify.in_features)
         normalised = F.normalize(features.flatten(1), dim=1)
         return torch.tanh(self.project_image(self.dropout(normalised)))
 

@@ -25,6 +25,7 @@ from lookwhy.errors import LookwhyError
 from lookwhy.stopwatch import part
 from lookwhy.towers import devices
 from lookwhy.towers.backward import BackwardPass
+from lookwhy.towers.forward_pass import forward_pass
 from lookwhy.towers.incremental import IncrementalOcclusion
 from lookwhy.towers.last_maps import split_at_last_maps
 from lookwhy.towers.masks import Fill, MaskFamily, fill_of, masked_images
@@ -93,7 +94,7 @@ class Tower(nn.Module):
         Raises:
             LookwhyError: the network returns something else than one tensor.
         """
-        features = self.network(images.clone())  # the network may work in place
+        features = forward_pass(self.network, images)
         if not isinstance(features, Tensor):
             raise LookwhyError(
                 f"expected one tensor of features from {type(self.network).__name__}, found a "

@@ -92,7 +92,9 @@ def draw_scene(things: list[Thing], random: np.random.Generator) -> Image.Image:
     for thing in things:
         shade = np.clip(np.array(COLORS[thing.color]) + random.normal(0, 7, 3), 0, 255)
         color = tuple(int(value) for value in shade)
-        large.paste(_paint(thing, color), mask=_silhouette(thing))
+        mask = _silhouette(thing)
+        box = mask.getbbox()
+        large.paste(_paint(thing, color).crop(box), box, mask.crop(box))
     return large.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
 
 

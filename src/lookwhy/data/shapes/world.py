@@ -132,7 +132,8 @@ def _write_truth(folder: Path, question_id: int, things: list[Thing], asked: Sce
 
 def _save(picture: Image.Image, path: Path) -> None:
     with atomic_path(path) as partial:
-        picture.save(partial, format="PNG")
+        # Full compression would take twice the time and save no space: the pictures are full of noise.
+        picture.save(partial, format="PNG", compress_level=3)
 
 
 def simulated_reveal(

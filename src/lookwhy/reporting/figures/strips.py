@@ -43,7 +43,7 @@ def example_strip(
     place = int(np.flatnonzero(result.question_ids == question_id)[0])
     # A given width means print, which has more dots per inch and gets twice the pixels.
     picture = _fit(image, _SIDE if width is None else 2 * _SIDE)
-    panels = [Panel("Image", lambda axes: _show(axes, picture))]
+    panels = [Panel("Image", picture)]
     looked = _mean_annotator(result, place)
     if looked is not None:
         panels.append(_map_panel(*looked, picture, signed=False))
@@ -85,7 +85,7 @@ def explanation_figure(
     The lights of a sanity `card` stand before the names of its methods.
     """
     picture, answers, card = _fit(image), explanation.answers, card or AnalysisResult({})
-    panels = [Panel("Image", lambda axes: _show(axes, picture))]
+    panels = [Panel("Image", picture)]
     panels += [
         _map_panel(_name(card, "image", one.method), "", one.values, picture, one.signed)
         for one in explanation.of("image")
@@ -168,7 +168,7 @@ def _map_panel(
     if not np.nan_to_num(values).any():
         caption = f"{caption}; the map is zero everywhere".removeprefix("; ")
     blended = blend(picture, np.asarray(values, float), signed)
-    return Panel(title, lambda axes: _show(axes, blended), caption, EVIDENCE if signed else ABOVE_LEAST)
+    return Panel(title, blended, caption, EVIDENCE if signed else ABOVE_LEAST)
 
 
 def _box_panel(
