@@ -59,13 +59,15 @@ def test_gradients_and_double_precision_take_the_plain_pass(network):
     assert found.dtype == torch.float64
 
 
-def test_a_hook_is_called_and_may_change_the_result():
+def test_hooks_and_methods_of_ones_own_are_called():
     network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()).eval()
     handle = network[1].register_forward_hook(lambda layer, given, result: 0 * result)
     with torch.no_grad():
         assert not forward_pass(network, torch.rand(2, 3, 9, 9)).any()
         handle.remove()
         assert forward_pass(network, torch.rand(2, 3, 9, 9)).any()
+        network[2].forward = lambda x: 0 * x
+        assert not forward_pass(network, torch.rand(2, 3, 9, 9)).any()
 
 
 @pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="PyTorch without oneDNN")

@@ -38,7 +38,8 @@ class Cost:
         images: number of images whose part of the mask bank is missing.
         masked: number of masked images that the bank needs.
         stored: bytes of their features on disk.
-        again: number of changed images that every epoch with deletion and insertion needs.
+        again: number of changed images that every epoch with deletion and insertion needs, or a few fewer:
+            both ends of curves are shared.
         seconds: time of one changed image.
         copies: number of noisy copies of images that max-sensitivity explains at each of these epochs.
         noisy: number of masked images of these copies that the methods with masks need.
@@ -69,8 +70,8 @@ class Cost:
         if self.again:
             took = in_time(self.again * self.seconds)
             found.append(
-                f"deletion and insertion: {self.again:,} changed images go through the image network at each "
-                f"epoch that has them, about {took}; curves, steps, fills and epochs of the plan's "
+                f"deletion and insertion: at most {self.again:,} changed images go through the image network "
+                f"at each epoch that has them, about {took}; curves, steps, fills and epochs of the plan's "
                 "faithfulness choose how many"
             )
         if self.copies:

@@ -74,12 +74,14 @@ def cell_curves(
         target: explained answers.
     """
     grid, count = round(shown.shape[2] ** 0.5), shown.shape[1]
-    cells = torch.from_numpy(shown.reshape(-1, grid, grid))
+    cells = torch.from_numpy(shown.reshape(-1, grid**2))
     found = []
     for start in range(0, len(cells), MASKED_AT_ONCE):
-        some = cells[start : start + MASKED_AT_ONCE]
-        views = parts.look(parts.showing(image, some.to(image.device), fill))
-        rows = torch.arange(start, start + len(some), device=tokens.device) // count
+        # Every curve has the whole image at one end, and nothing of it at the other.
+        some, place = cells[start : start + MASKED_AT_ONCE].unique(dim=0, return_inverse=True)
+        views = parts.look(parts.showing(image, some.view(-1, grid, grid).to(image.device), fill))
+        views = views[place.to(views.device)]
+        rows = torch.arange(start, start + len(place), device=tokens.device) // count
         scores = parts.scores(views, tokens[rows], lengths[rows])
         found.append(score_of(scores, target[rows]).double().cpu())
     return torch.cat(found).view(-1, count).numpy()

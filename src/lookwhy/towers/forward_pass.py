@@ -54,6 +54,7 @@ def _suits(network: nn.Module, images: Tensor) -> bool:
         and torch.backends.mkldnn.is_available()
         and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
         and not why_not(network)
+        and not any("forward" in vars(module) for module in network.modules())
         and isinstance(flat(network)[0], nn.Conv2d)
     )
 

@@ -195,6 +195,9 @@ def test_the_curves_over_epochs_can_be_those_of_a_slice(opened, run, page_file):
     page.select_option("#agreement-slice", "Answer type: number")
     assert section.locator("path.curve").first.get_attribute("d") != before
     section.locator("summary").first.click()
+    section.locator("details").first.locator(
+        "tbody tr"
+    ).first.wait_for()  # the browser tells it a moment later
     rows = {
         tuple(row.locator("th, td").all_inner_texts()[:2]): row.locator("td").all_inner_texts()[1:]
         for row in section.locator("details").first.locator("tbody tr").all()
