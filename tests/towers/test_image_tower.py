@@ -78,7 +78,7 @@ def test_features_equal_those_of_torchvisions_own_network(vgg16, arch, layer, sh
     found = build_tower(arch, layer, CAFFE, path)(pixels)
     assert (found.shape, found.dtype) == (shape, torch.float32)
     assert expected.std() > 0
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=2e-6 * float(expected.abs().max()))
 
 
 @torch.no_grad()
@@ -135,10 +135,10 @@ def test_a_layer_or_network_that_the_file_lacks_is_refused(convolutions, arch, l
 def test_a_tower_is_rebuilt_after_its_folder_moved_but_not_from_missing_or_changed_weights(shapes, tmp_path):
     cnn, description, path = shapes
     images, moved = 50 * torch.randn(2, 3, RECIPE.height, RECIPE.width), tmp_path / "new"
-    assert torch.equal(tower_from_description(description, tmp_path)(images), cnn(images))
+    torch.testing.assert_close(tower_from_description(description, tmp_path)(images), cnn(images))
     path.parent.rename(moved)
     tower = tower_from_description(description, moved)
-    assert torch.equal(tower(images), cnn(images))
+    torch.testing.assert_close(tower(images), cnn(images))
     assert tower.weights_sha256 == description["weights_sha256"]
     torch.save(build_shapes_cnn().state_dict(), moved / path.name)
     changed = f"expected weights with sha256 {description['weights_sha256'][:12]}"

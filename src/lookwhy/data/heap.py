@@ -15,7 +15,7 @@ TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX = -1, -3, -4
 """Numbers of settings of mallopt, from malloc.h of glibc."""
 NEVER, USUAL_MMAP_MAX = -1, 65536
 LARGEST_MMAP_THRESHOLD = 32 << 20
-"""Bytes to which glibc's own threshold grows while large tensors are freed. Any call of mallopt ends this growth."""
+"""Bytes to which glibc's own threshold grows while large tensors are freed; a call of mallopt ends this."""
 
 
 @contextmanager

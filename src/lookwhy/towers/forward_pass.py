@@ -7,6 +7,8 @@ too. The same kernels multiply in the same order, so that results are mostly equ
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -14,7 +16,7 @@ from torch import Tensor, nn
 from lookwhy.towers.windows import flat, why_not
 
 
-def forward_pass(network: nn.Module, images: Float[Tensor, "B 3 H W"]) -> Tensor:
+def forward_pass(network: nn.Module, images: Float[Tensor, "B 3 H W"]) -> Any:
     """The network's result for images, which stay as they are.
 
     Example:
@@ -24,8 +26,7 @@ def forward_pass(network: nn.Module, images: Float[Tensor, "B 3 H W"]) -> Tensor
         torch.Size([2, 32])
     """
     if not _suits(network, images):
-        result: Tensor = network(images.clone())  # the network may work in place
-        return result
+        return network(images.clone())  # the network may work in place
     x, layers = images.to_mkldnn(), flat(network)
     joined = False  # whether this layer is a ReLU that the convolution before it has computed
     for layer, after in zip(layers, [*layers[1:], None], strict=True):

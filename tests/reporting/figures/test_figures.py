@@ -283,7 +283,8 @@ def test_a_strip_fits_the_columns_of_a_page(question_id, width):
     assert figure.get_figwidth() == width
     assert {"against", "for the answer", "nothing", "most"} <= set(texts(figure)), "no legend is shortened"
     inches = figure.get_figheight()
-    panels = [axes.get_position() for axes in figure.axes if axes.get_position().height * inches > 0.5]
+    frames = [one.get_bbox() for one in figure.artists if isinstance(one, Rectangle)]
+    panels = [frame for frame in frames if frame.height * inches > 0.5]
     assert len(panels) == 4
     assert len({round(panel.width, 3) for panel in panels}) == 1
     assert not any(one.overlaps(other) for one in panels for other in panels if one is not other)
