@@ -143,7 +143,9 @@ def test_a_missing_image_is_named_before_any_work_and_the_work_before_a_damaged_
 
 
 # On a busy machine the connection to the killed worker breaks while Python still holds pytest's temporary file.
-@pytest.mark.filterwarnings("ignore:Exception ignored in. <_io.FileIO:pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings(
+    "ignore:Exception ignored in. <_io.FileIO:pytest.PytestUnraisableExceptionWarning"
+)
 def test_a_killed_worker_process_is_one_line_and_the_work_is_continued(images):
     forward, again = Forward(), Forward()
 
