@@ -267,7 +267,7 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.parse_args(argv)
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", message="Setting backward hooks on ReLU")
-    # As in an analysis; the other ways have it, too.
+    # An analysis uses freed memory again; here all ways do.
     with reused_memory():
         rows = measure(options)
     print_rows("Attribution, one thread", rows)
