@@ -28,8 +28,9 @@ ONE_THREAD := OMP_NUM_THREADS=1 $(BIN)/python
 data/shapes/data_img.h5: | $(STAMP)
 	$(ONE_THREAD) data/prepare.py shapes --out data/shapes
 
-# The question-only run sees no picture, so it has no image methods and no example pictures.
-QUESTION_ONLY := --model.head.init_args.use_image false --trainer.max_epochs 8 \
+# The question-only run sees no picture, so it has no image methods and no example pictures; its words change little, so
+# it is analysed at every fourth epoch.
+QUESTION_ONLY := --model.head.init_args.use_image false --trainer.max_epochs 8 --analysis.every_n_epochs 4 \
 	--analysis.plan.image_methods '[]' --analysis.plan.num_examples 0
 
 # Train twice on the shapes world, beside each other, and write the page that compares both.

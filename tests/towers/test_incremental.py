@@ -44,10 +44,26 @@ assert_same = partial(torch.testing.assert_close, atol=1e-10, rtol=0)
 
 @pytest.fixture(params=["crops", "differences", "uniform windows"])
 def way(request, monkeypatch):
-    """Each of the ways that channels and device choose between."""
+    """Each of the ways that channels, device and size of the network choose between."""
+    monkeypatch.setattr(incremental, "SMALL", 0)
     monkeypatch.setattr(winograd, "FEWEST_CHANNELS", 1 if request.param == "differences" else 1000)
     monkeypatch.setattr(devices, "launches_are_dear", lambda device: request.param == "uniform windows")
     return request.param
+
+
+@pytest.mark.parametrize(("limit", "is_small"), [(110_592, False), (110_593, True)])
+def test_below_a_number_of_multiplications_all_windows_have_one_size(limit, is_small, monkeypatch):
+    uniform, taken = IncrementalOcclusion._uniform, []
+    monkeypatch.setattr(IncrementalOcclusion, "_uniform", lambda *on: taken.append(1) or uniform(*on))
+    monkeypatch.setattr(incremental, "SMALL", limit)
+    # 32 * 32 places, 4 channels, 3 * 9 weights each: 110,592 multiplications.
+    network = ready(lambda: nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU()))
+    occlusion, image = IncrementalOcclusion(network, 8, FILL), image_of(32, 32)
+    for _ in range(2):
+        assert_same(occlusion(image), plain_occlusion(network, image, 8, FILL))
+    assert len(taken) == 2 * is_small
+    occlusion(image_of(64, 32))  # another size counts anew
+    assert len(taken) == 2 * is_small
 
 
 @cache

@@ -162,6 +162,18 @@ def questions(result: AnalysisResult) -> dict[int, list[Record]]:
     return found
 
 
+def of_question(result: AnalysisResult, question: int) -> list[Record]:
+    """The records of one question.
+
+    Raises:
+        KeyError: the analysis has no such question.
+    """
+    found = [record for record in result.records if record["question_id"] == question]
+    if not found:
+        raise KeyError(question)
+    return found
+
+
 def of_method(records: list[Record], domain: str, method: str) -> Record:
     """The record of one method among those of a question; empty if there is none."""
     return next((one for one in records if one["domain"] == domain and one["method"] == method), {})

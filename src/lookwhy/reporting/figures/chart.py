@@ -9,6 +9,7 @@ from typing import Any, Literal
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image
 
 from lookwhy.files import atomic_path
 from lookwhy.reporting import style
@@ -163,8 +164,9 @@ def save_figure(figure: Figure, path: Path, dpi: float | None = None) -> Path:
     `dpi`: dots an inch of a .png and of pictures inside other formats; None: the figure's own.
     """
     kind = path.suffix.lstrip(".") or "png"
-    # Full compression would make files a few percent smaller and take twice the time.
-    more: dict[str, Any] = {"pil_kwargs": {"compress_level": 3}} if kind == "png" else {}
+    # Full compression takes three times as long for files that are a tenth smaller.
+    fast = {"compress_level": 3, "compress_type": Image.RLE}
+    more: dict[str, Any] = {"pil_kwargs": fast} if kind == "png" else {}
     with atomic_path(path) as partial, matplotlib.rc_context(_REAL_TEXT):
         figure.savefig(partial, format=kind, metadata=_NO_DATE.get(kind), dpi=dpi or "figure", **more)
     return path

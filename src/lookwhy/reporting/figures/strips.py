@@ -39,7 +39,7 @@ def example_strip(
         image: the picture asked about, RGB 0-255, of any size.
         width: width in inches; None: as wide as the panels side by side.
     """
-    rows = reading.questions(result)[int(question_id)]
+    rows = reading.of_question(result, question_id)
     place = int(np.flatnonzero(result.question_ids == question_id)[0])
     # A given width means print, which has more dots per inch and gets twice the pixels.
     picture = _fit(image, _SIDE if width is None else 2 * _SIDE)
