@@ -132,9 +132,10 @@ def test_other_ways_measures_and_epochs_are_chosen_also_by_keyboard(opened, run,
     # The numbers stay open when something else is chosen.
     page.locator("#slices summary").focus()
     page.keyboard.press("Enter")
+    rows = page.locator("#slices details tbody tr")
+    rows.first.wait_for()  # the browser tells a moment later that they are open
     page.select_option("#slices-by", "outcome")
     page.select_option("#slices-measure", "accuracy/overall")
-    rows = page.locator("#slices details tbody tr")
     shares = [f"{100 * expected[f'slice/outcome/{one}/accuracy/overall']:.1f}%" for one in ("right", "wrong")]
     assert [row.locator("td").nth(1).inner_text() for row in rows.all()] == shares == ["100.0%", "0.0%"]
     note = page.inner_text("#slices .note")
