@@ -19,4 +19,4 @@ def test_kernels_compute_what_pytorch_computes():
         command, env=os.environ | {"TRITON_INTERPRET": "1"}, capture_output=True, text=True, timeout=250
     )
     assert done.returncode == 0, done.stdout
-    assert "18 passed" in done.stdout
+    assert "12 passed" in done.stdout
