@@ -40,7 +40,7 @@ def run_folder(world, tmp_path_factory):
     """The run of a training of one epoch with its analysis."""
     folder = tmp_path_factory.mktemp("trained")
     more = [*HEAD, METHODS, "--trainer.max_epochs=1", plan_option("sanity", CARD)]
-    more += ["--trainer.logger=false", "--trainer.enable_model_summary=false"]
+    more += ["--trainer.logger=false", "--trainer.enable_model_summary=false", "--analysis.untrained=true"]
     done = run(train_command(world, *more, config="shapes_san"), folder)
     assert done.returncode == 0, done.stderr
     return folder / "runs" / "shapes_san"
@@ -59,6 +59,24 @@ def test_the_analysis_has_boxes_their_values_and_the_maps_made_from_them(run_fol
             assert f"image/{name}/{measure}" in result.summary
     assert result.maps["question/word_drop"].box_values is None
     assert list((store.epoch_folder(run_folder, 0) / "figures").glob("example_*.png"))
+
+
+@pytest.mark.slow
+def test_two_processes_find_what_one_finds(world, run_folder, tmp_path):
+    more = [*HEAD, METHODS, "--trainer.max_epochs=1", "--analysis.untrained=true", "--analysis.epochs=[]"]
+    more += [plan_option("sanity", CARD), "--trainer.logger=false"]
+    more += ["--trainer.devices=2", "--trainer.strategy=ddp"]
+    done = run(train_command(world, *more, config="shapes_san"), tmp_path)
+    assert done.returncode == 0, done.stderr
+    folders = run_folder, tmp_path / "runs" / "shapes_san"
+    one, two = (store.load(store.epoch_folder(folder, store.UNTRAINED)) for folder in folders)
+    assert two.question_ids.tolist() == one.question_ids.tolist()
+    assert two.summary == pytest.approx(one.summary, abs=1e-5)
+    np.testing.assert_array_equal(two.boxes, one.boxes)
+    for name, maps in one.maps.items():
+        torch.testing.assert_close(two.maps[name].values, maps.values, equal_nan=True)
+        if maps.box_values is not None:
+            torch.testing.assert_close(two.maps[name].box_values, maps.box_values, equal_nan=True)
 
 
 def test_analyze_finds_the_same_numbers_and_compare_shows_them(run_folder, tmp_path):
