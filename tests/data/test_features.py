@@ -142,7 +142,8 @@ def test_a_missing_image_is_named_before_any_work_and_the_work_before_a_damaged_
     assert again.batches[0] == [40, 50]
 
 
-# On a busy machine the connection to the killed worker breaks while Python still holds pytest's temporary file.
+# When a connection breaks, PyTorch opens temporary files to see whether the process may open more, and its own
+# signal handler, which tells of the killed worker, may interrupt that between opening and keeping one.
 @pytest.mark.filterwarnings(
     "ignore:Exception ignored in. <_io.FileIO:pytest.PytestUnraisableExceptionWarning"
 )
