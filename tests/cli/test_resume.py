@@ -37,12 +37,19 @@ def state(folder):
 
 @pytest.mark.parametrize("stated", ["last", "best", "runs/shapes", "runs/shapes/checkpoints/last.ckpt"])
 def test_the_last_or_best_checkpoint_of_a_named_run_or_of_a_folder_is_resumed(copied, tiny_world, stated):
-    more = ["--trainer.max_epochs=3", f"--ckpt_path={stated}"]
+    more, last = ["--trainer.max_epochs=3", f"--ckpt_path={stated}"], copied / "checkpoints" / "last.ckpt"
+    before = {path.name for path in copied.glob("checkpoints/best*.ckpt")}
+    assert len(before) == 1
     assert train(train_options(tiny_world, *QUIET, *more)) == 0
-    assert load_checkpoint(copied / "checkpoints" / "last.ckpt").epoch == 2
+    assert load_checkpoint(last).epoch == 2
     assert [path.name for path in copied.parent.iterdir()] == ["shapes"]
     # Only the best one stays, also in a folder that has been moved; Lightning keeps one that is resumed from.
-    assert len([*copied.glob("checkpoints/best*.ckpt")]) == 1 + (stated == "best")
+    states = torch.load(last, weights_only=True)["callbacks"].values()
+    best = {Path(one.get("best_model_path", "")).name for one in states}
+    best = {name for name in best if name.startswith("best")}
+    assert len(best) == 1
+    after = {path.name for path in copied.glob("checkpoints/best*.ckpt")}
+    assert after == best | (before if stated == "best" else set())
 
 
 def test_a_training_that_was_killed_between_its_last_checkpoint_and_its_end_makes_up_for_the_rest(
