@@ -29,8 +29,8 @@ data/shapes/data_img.h5: | $(STAMP)
 	$(ONE_THREAD) data/prepare.py shapes --out data/shapes
 
 # The question-only run sees no picture, so it has no image methods and no example pictures; its words change little, so
-# it is analysed at every fourth epoch.
-QUESTION_ONLY := --model.head.init_args.use_image false --trainer.max_epochs 8 --analysis.every_n_epochs 4 \
+# it is analysed in the middle and at the end only.
+QUESTION_ONLY := --model.head.init_args.use_image false --trainer.max_epochs 8 --analysis.epochs '[3, 7]' \
 	--analysis.plan.image_methods '[]' --analysis.plan.num_examples 0
 
 # Train twice on the shapes world, beside each other, and write the page that compares both.
