@@ -12,7 +12,7 @@ from scipy.stats import pearsonr
 from sklearn.metrics import auc
 
 from lookwhy.analysis import AnalysisPlan, Faithfulness, area_under_steps, run_analysis
-from lookwhy.analysis.agreement import random_maps
+from lookwhy.analysis.agreement import centre_prior, random_maps
 from lookwhy.analysis.deletion import cell_curves, decreasing, shown_after
 from lookwhy.analysis.faithfulness import (
     faithfulness_correlation,
@@ -127,8 +127,9 @@ def test_deletion_and_insertion_are_those_of_plain_forward_passes(small_pipeline
     for model in (small_pipeline, OnlyScores(small_pipeline)):
         for rows in ([0, 1], [2]):
             image, some = small_batch.images[rows[0]], small_batch.take(torch.tensor(rows))
+            asked = torch.arange(len(rows))
             found = cell_curves(
-                parts_of(model), image, shown[rows], fill, some.tokens, some.lengths, TARGET[rows]
+                parts_of(model), image, shown[rows], fill, asked, some.tokens, some.lengths, TARGET[rows]
             )
             instead = fill_of(image, None, fill)
             instead = instead if instead.ndim == 3 else instead[:, None, None]
@@ -152,9 +153,9 @@ def test_a_question_is_also_deleted_by_the_map_of_another_question_about_its_ima
     maps = result.maps["image/occlusion"].values.flatten(1).double().numpy()
     target = result.maps["image/occlusion"].answers
     # The first two questions are about one image: each gets the map of the other. The third has no other.
-    shown = shown_after(decreasing(maps[[1, 0]], np.arange(2), seed=0), steps=5)
+    shown = shown_after(decreasing(maps, np.arange(3), seed=0)[[1, 0]], steps=5)
     some = small_batch.take(torch.tensor([0, 1]))
-    asked = some.tokens, some.lengths, target[:2]
+    asked = torch.arange(2), some.tokens, some.lengths, target[:2]
     records = {row["question_id"]: row for row in result.records if row["method"] == "occlusion"}
     for kind, cells in (("insertion", shown), ("deletion", ~shown)):
         curves = cell_curves(parts_of(small_pipeline), small_batch.images[0], cells, "blur", *asked)
@@ -168,6 +169,33 @@ def test_a_question_is_also_deleted_by_the_map_of_another_question_about_its_ima
             np.mean(np.subtract(own, column[:2]))
         )
     assert not any("patch_other_question" in key for key in result.summary), "of the first fill alone"
+
+
+def test_each_version_of_an_image_goes_through_its_network_once(small_pipeline, small_batch, monkeypatch):
+    some, target = small_batch.take(torch.tensor([0, 1])), TARGET[:2]
+    method = Occlusion(grid=4)
+    maps = method(small_pipeline, some, target)
+    seen: list[np.ndarray] = []
+    showing = small_pipeline.showing
+
+    def counted(image, shown, fill):
+        seen.extend(shown.flatten(1).numpy())
+        return showing(image, shown, fill)
+
+    monkeypatch.setattr(small_pipeline, "showing", counted)
+    settings = Faithfulness(masks=0, curves=None, steps=16, fills=["patch"])
+    FaithfulnessMeter(small_pipeline, settings, grid=4).measure_images([maps], [method], some, target)
+    found = {
+        "occlusion": maps.values.flatten(1).double().numpy(),
+        "random": random_maps(some.question_ids.numpy(), 4, settings.seed).reshape(2, -1),
+    }
+    # Each question is deleted by its own maps, which are also the other maps of the other question.
+    orders = [decreasing(values, some.question_ids.numpy(), settings.seed) for values in found.values()]
+    centre = np.broadcast_to(centre_prior(1, 4).reshape(1, -1), (2, 16))
+    orders.append(decreasing(centre, some.question_ids.numpy(), settings.seed))
+    shown = np.concatenate([shown_after(order, 16) for order in orders]).reshape(-1, 16)
+    needed = {one.tobytes() for one in np.concatenate([shown, ~shown])}
+    assert sorted(one.tobytes() for one in seen) == sorted(needed)
 
 
 def test_in_a_linear_model_deletion_by_the_worth_of_the_cells_is_the_best_that_there_is():

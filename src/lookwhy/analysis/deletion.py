@@ -56,35 +56,43 @@ def shown_after(order: Int64[np.ndarray, "N C"], steps: int) -> Bool[np.ndarray,
 def cell_curves(
     parts: ModelParts,
     image: Float[Tensor, "3 H W"],
-    shown: Bool[np.ndarray, "Q S C"],
+    shown: Bool[np.ndarray, "K S C"],
     fill: Fill,
+    asked: Int64[Tensor, " K"],
     tokens: Int64[Tensor, "Q T"],
     lengths: Int64[Tensor, " Q"],
     target: Target,
-) -> Float[np.ndarray, "Q S"]:
-    """Probability of each question's answer while only some cells of its image are shown.
+) -> Float[np.ndarray, "K S"]:
+    """Probability of a question's answer while only some cells of its image are shown.
+
+    Curves share versions of the image: all have the whole image at one end and nothing of it at the other. So
+    each version goes through the image network once, and each question is asked about it once.
 
     Args:
         parts: the model.
-        image: the image of all these questions.
-        shown: whether each of S versions of the image shows each cell of a square grid, for each question.
+        image: the image of all questions.
+        shown: whether each of S versions of the image shows each cell of a square grid, for each of K curves.
         fill: what takes the place of the other cells.
+        asked: row of the question of each curve.
         tokens: words of the questions.
         lengths: numbers of words.
         target: explained answers.
     """
-    grid, count = round(shown.shape[2] ** 0.5), shown.shape[1]
-    cells = torch.from_numpy(shown.reshape(-1, grid**2))
-    found = []
-    for start in range(0, len(cells), MASKED_AT_ONCE):
-        # Every curve has the whole image at one end, and nothing of it at the other.
-        some, place = cells[start : start + MASKED_AT_ONCE].unique(dim=0, return_inverse=True)
-        views = parts.look(parts.showing(image, some.view(-1, grid, grid).to(image.device), fill))
-        views = views[place.to(views.device)]
-        rows = torch.arange(start, start + len(place), device=tokens.device) // count
-        scores = parts.scores(views, tokens[rows], lengths[rows])
-        found.append(score_of(scores, target[rows]).double().cpu())
-    return torch.cat(found).view(-1, count).numpy()
+    count, grid = shown.shape[1], round(shown.shape[2] ** 0.5)
+    versions, version = np.unique(shown.reshape(-1, grid**2), axis=0, return_inverse=True)
+    rows = asked.cpu().numpy().repeat(count)
+    pairs, pair = np.unique(np.stack([version.reshape(-1), rows], axis=1), axis=0, return_inverse=True)
+    found = np.empty(len(pairs))
+    for start in range(0, len(versions), MASKED_AT_ONCE):
+        cells = torch.from_numpy(versions[start : start + MASKED_AT_ONCE])
+        views = parts.look(parts.showing(image, cells.view(-1, grid, grid).to(image.device), fill))
+        first, end = np.searchsorted(pairs[:, 0], [start, start + len(cells)])
+        for some in range(first, end, MASKED_AT_ONCE):
+            scored = slice(some, min(some + MASKED_AT_ONCE, end))
+            place, row = torch.from_numpy(pairs[scored]).to(tokens.device).T
+            scores = parts.scores(views[place.to(views.device) - start], tokens[row], lengths[row])
+            found[scored] = score_of(scores, target[row]).double().cpu().numpy()
+    return found[pair.reshape(-1)].reshape(-1, count)
 
 
 @torch.no_grad()

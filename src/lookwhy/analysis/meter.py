@@ -98,10 +98,7 @@ class FaithfulnessMeter:
         if len(rows):
             some, answers = batch.take(rows), target[rows]
             with part("faithfulness, deletion and insertion"):
-                self._delete_cells({name: one[rows.numpy()] for name, one in found.items()}, some, answers)
-                self._delete_by_another_question(
-                    {one.method: found[one.method] for one in maps}, rows, batch, target
-                )
+                self._delete_cells(found, [one.method for one in maps], rows, batch, target)
             if self._settings.sensitivity:
                 with part("faithfulness, max-sensitivity"):
                     self._change_pixels(maps, methods, rows, some, answers)
@@ -177,68 +174,66 @@ class FaithfulnessMeter:
                     self._keep(name, measure, ids, one)
 
     def _delete_cells(
-        self, found: dict[str, Float[np.ndarray, "R C"]], batch: VQABatch, target: Target
-    ) -> None:
-        assert batch.images is not None
-        ids, names = batch.question_ids.cpu().numpy(), list(found)
-        orders = {name: decreasing(values, ids, self._settings.seed) for name, values in found.items()}
-        for rows in rows_by_image(batch):
-            image, own, count = batch.images[rows[0]], ids[rows.numpy()].tolist(), len(rows)
-            order = np.concatenate([orders[name][rows.numpy()] for name in names])
-            shown = shown_after(order, self._settings.steps)
-            again = rows.repeat(len(names))
-            asked = batch.tokens[again], batch.lengths[again], target[again]
-            for fill in self._settings.fills:
-                for kind, some in (("insertion", shown), ("deletion", ~shown)):
-                    curves = cell_curves(self._parts, image, some, fill, *asked)
-                    clean, blind = curves[:, [-1, 0] if kind == "insertion" else [0, -1]].T
-                    areas = area_under_steps(curves)
-                    normalised = normalised_area(areas, clean, blind)
-                    for at, name in enumerate(names):
-                        mine = slice(at * count, (at + 1) * count)
-                        self._keep(name, f"{kind}_{fill}", own, areas[mine])
-                        self._keep(name, f"{kind}_{fill}_normalised", own, normalised[mine])
-                        key = f"image/{name}/faithfulness/{kind}_{fill}"
-                        self.curves[key] |= dict(zip(own, on_shares([*curves[mine]]), strict=True))
-                needless = self.values[f"modality/image_not_needed_{fill}"]
-                needless |= dict(zip(own, (clean <= blind)[:count].astype(float).tolist(), strict=True))
-
-    def _delete_by_another_question(
         self,
         found: dict[str, Float[np.ndarray, "B C"]],
+        methods: Sequence[str],
         chosen: Int64[Tensor, " R"],
         batch: VQABatch,
         target: Target,
     ) -> None:
-        """Areas of the chosen questions by each method's map of the next question about the same image.
+        """Areas of the chosen questions by each of their maps, and by each method's map of another question.
 
-        One other question and the first fill only: more would cost as much as the own curves.
+        The other question is the next one about the same image, and the first fill alone is taken. If it has
+        curves of its own, they need the same versions of the image, so that costs little more.
         """
         assert batch.images is not None
-        ids = batch.question_ids.cpu().numpy()
-        with_curve = {*chosen.tolist()}
+        ids, with_curve = batch.question_ids.cpu().numpy(), {*chosen.tolist()}
+        orders = {name: decreasing(values, ids, self._settings.seed) for name, values in found.items()}
         for rows in rows_by_image(batch):
             others = partners(len(rows))
-            pairs = [
-                (row, int(rows[others[at][0]]))
-                for at, row in enumerate(rows.tolist())
-                if row in with_curve and others[at]
+            own = [(at, row) for at, row in enumerate(rows.tolist()) if row in with_curve]
+            plan = [(name, row, row) for name in found for _, row in own]
+            with_others = plan + [
+                (name, row, int(rows[others[at][0]])) for name in methods for at, row in own if others[at]
             ]
-            if not pairs or not found or not self._settings.fills:
+            if not plan:
                 continue
-            own, other = (torch.tensor(one) for one in zip(*pairs, strict=True))
-            names = ids[own.numpy()]
-            order = [
-                decreasing(values[other.numpy()], names, self._settings.seed) for values in found.values()
-            ]
-            shown = shown_after(np.concatenate(order), self._settings.steps)
-            again, fill = own.repeat(len(found)), self._settings.fills[0]
-            asked = batch.tokens[again], batch.lengths[again], target[again]
-            for kind, some in (("insertion", shown), ("deletion", ~shown)):
-                curves = cell_curves(self._parts, batch.images[rows[0]], some, fill, *asked)
-                areas = area_under_steps(curves).reshape(len(found), -1)
-                for name, values in zip(found, areas, strict=True):
-                    self._keep(name, f"{kind}_{fill}{ENDING}", names.tolist(), values)
+            shown = shown_after(
+                np.stack([orders[name][of] for name, _, of in with_others]), self._settings.steps
+            )
+            for at, fill in enumerate(self._settings.fills):
+                drawn = plan if at else with_others
+                asked = torch.tensor([row for _, row, _ in drawn] * 2)
+                both = np.concatenate([shown[: len(drawn)], ~shown[: len(drawn)]])
+                curves = cell_curves(
+                    self._parts, batch.images[rows[0]], both, fill, asked, batch.tokens, batch.lengths, target
+                )
+                self._keep_curves("insertion", fill, drawn, ids, curves[: len(drawn)])
+                self._keep_curves("deletion", fill, drawn, ids, curves[len(drawn) :])
+                needless = self.values[f"modality/image_not_needed_{fill}"]
+                for (_, row, _), (blind, *_, clean) in zip(plan[: len(own)], curves, strict=False):
+                    needless[int(ids[row])] = float(clean <= blind)
+
+    def _keep_curves(
+        self,
+        kind: str,
+        fill: str,
+        drawn: Sequence[tuple[str, int, int]],
+        ids: Int64[np.ndarray, " B"],
+        curves: Float[np.ndarray, "K S"],
+    ) -> None:
+        """Keep the areas of curves, each with its method, the row of its question, and the row of its map."""
+        clean, blind = curves[:, [-1, 0] if kind == "insertion" else [0, -1]].T
+        areas = area_under_steps(curves)
+        normalised, points = normalised_area(areas, clean, blind), on_shares([*curves])
+        for at, (name, row, of) in enumerate(drawn):
+            measure, one = f"{kind}_{fill}", [int(ids[row])]
+            if of != row:
+                self._keep(name, measure + ENDING, one, areas[[at]])
+                continue
+            self._keep(name, measure, one, areas[[at]])
+            self._keep(name, f"{measure}_normalised", one, normalised[[at]])
+            self.curves[f"image/{name}/faithfulness/{measure}"][one[0]] = points[at]
 
     def _change_pixels(
         self,

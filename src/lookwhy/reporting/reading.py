@@ -17,7 +17,13 @@ Record = dict[str, Any]
 
 def rows(result: AnalysisResult, domain: str) -> list[keys.Row]:
     """Measurements of one domain over all questions of the analysis (no slices)."""
-    return [row for row in keys.table(result.summary) if row.domain == domain and row.slice is None]
+    # Every chart and table asks for its rows, so the values of all other domains are left out first.
+    return keys.table({key: value for key, value in result.summary.items() if _is_of(key, domain)})
+
+
+def _is_of(key: str, domain: str) -> bool:
+    row, _ = keys.parse(key)
+    return row.domain == domain and row.slice is None
 
 
 def image_methods(result: AnalysisResult) -> list[str]:
@@ -57,7 +63,7 @@ def _has_few_words(row: keys.Row) -> bool:
 
 def counted_images(result: AnalysisResult) -> int | None:
     """Number of images behind the intervals, the largest of all measurements; None if it is not known."""
-    counts = [row.images for row in keys.table(result.summary) if row.images is not None]
+    counts = [value for key, value in result.summary.items() if keys.parse(key)[1] == "images"]
     if counts:
         return int(max(counts))
     # Analyses of earlier versions count the images in their records only.
