@@ -32,8 +32,9 @@ def test_the_cost_is_the_number_of_images_that_go_through_the_network(
     cost = foresee(tower, PLAN, 3, words, load)
     # 20 of RISE, 16 that LIME, SHAP, the correlation and the modality share, 16 squares, 16 with blur.
     assert (cost.images, cost.masked) == (2, 2 * (20 + 16 + 16 + 16))
-    # Four methods, a random map and the centre prior with two fills, then maps of another question with one.
-    assert cost.again == 2 * ((4 + 2) * 2 + 4) * 5 * 2
+    # Three steps between the ends of deletion and insertion: four methods, a random map and the centre prior with
+    # two fills, then maps of another question with one. Both ends of each image with each fill.
+    assert cost.again == 2 * 3 * 2 * ((4 + 2) * 2 + 4) + 2 * 2 * 2
     assert cost.stored == 2 * 96 * cost.masked
     assert cost.seconds > 0
     passes, forward = [], tower.network.forward
