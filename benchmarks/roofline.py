@@ -60,7 +60,7 @@ def size_of(*modules: nn.Module) -> int:
 def countable() -> Iterator[None]:
     """Let everything go through operators that PyTorch counts, in place of those of other libraries."""
     with (
-        mock.patch.object(products, "HAS_FAST_ONEDNN", False),
+        mock.patch.object(products, "TAKES_ONEDNN", False),
         torch.backends.mkldnn.flags(enabled=False),
         torch.backends.cudnn.flags(enabled=False),
     ):

@@ -41,7 +41,7 @@ HumanMaps = Mapping[int, Float[np.ndarray, "K G G"]]
 """Annotator maps by question id; a question without any is absent."""
 TruthMasks = Mapping[int, Float[np.ndarray, "rows columns"]]
 """Ground-truth masks by question id, 0..1; a question without a mask is absent."""
-WITH_PIXELS = 4
+WITH_PIXELS = 6
 """Questions that image methods explain in one call on a CPU; bounds the memory for pixels."""
 
 

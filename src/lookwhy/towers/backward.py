@@ -47,7 +47,7 @@ from lookwhy.towers.layer_gradients import (
 from lookwhy.towers.operations import Sum, plan_of
 from lookwhy.towers.products import few_rows_product
 from lookwhy.towers.relu_rules import Rule
-from lookwhy.towers.trace import ReluPool, Trace, merged, rows, traced
+from lookwhy.towers.trace import ReluPool, Trace, by_rule, merged, rows, traced
 from lookwhy.towers.windows import POINTWISE
 from lookwhy.towers.winograd import FullConvolutions, Scratch, suits
 
@@ -158,11 +158,11 @@ class BackwardPass:
                 return self._in_parts(steps[: number + 1], active, chosen, waiting, rule, most)
             g = waiting.pop(number + 1)
             if isinstance(layer, ReluPool):
-                g = rule(active.pop(), g)
+                g = by_rule(rule, active.pop(), g)
                 result = self._scratch.take("pooled", (len(g), *rows_shape(shape)[1:]), g)
                 g = layer.back(g, chosen.pop(), result)
             elif isinstance(layer, nn.ReLU):
-                g = rule(active.pop(), g)
+                g = by_rule(rule, active.pop(), g)
             elif isinstance(layer, nn.MaxPool2d):
                 g = unpooled(g, chosen.pop(), shape)
             elif isinstance(layer, nn.Linear) and g.ndim == 2:

@@ -2,22 +2,40 @@
 
 PyTorch computes matrix products in float32 with MKL, which uses AVX-512 only on Intel's processors. oneDNN,
 which PyTorch brings for convolutions, uses it on every processor that has it. PyTorch itself takes oneDNN for
-linear layers in compiled models only, through the operators that are used here.
+linear layers in compiled models only, through the operators that are used here. On Intel's processors MKL is
+the faster one: it writes to a given place, where oneDNN's result must be copied.
 """
 
 from __future__ import annotations
+
+import platform
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+INTEL = "GenuineIntel"
+
+
+def _vendor() -> str:
+    """Maker of the processor, as it names itself; "" if unknown."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:  # not Linux
+        return INTEL if INTEL in platform.processor() else ""
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("vendor_id")), "")
+
+
 HAS_FAST_ONEDNN = (
     torch.backends.mkldnn.is_available()
     and torch.backends.cpu.get_cpu_capability() == "AVX512"
     and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 )
-"""Whether oneDNN computes in AVX-512 here, twice as fast as MKL on a processor that is not Intel's."""
+"""Whether oneDNN computes in AVX-512 here."""
+TAKES_ONEDNN = HAS_FAST_ONEDNN and _vendor() != INTEL
+"""Whether it is twice as fast as MKL, because the processor is not Intel's."""
 
 
 def linear(
@@ -79,15 +97,17 @@ class FixedMatrices:
     """
 
     def __init__(self, weights: Float[Tensor, "P K C"]) -> None:
-        self._weights, self._reordered = weights, []
+        self._reordered = []
         if _suits(weights):
-            self._weights = weights.new_empty(0)  # the copies in the library's own order are enough
+            # The copies in the library's own order are enough.
             self._reordered = [torch.ops.mkldnn._reorder_linear_weight(one, None) for one in weights]
+        else:
+            self._weights = weights.mT.contiguous()  # the order that MKL reads fastest
 
     def multiply(self, x: Float[Tensor, "P n C"], out: Float[Tensor, "P n K"]) -> None:
         """Write the products into `out`."""
         if not self._reordered:
-            torch.bmm(x, self._weights.mT, out=out)
+            torch.bmm(x, self._weights, out=out)
         for product, rows, weight in zip(out, x, self._reordered, strict=False):
             product.copy_(_by_onednn(rows, weight, None))
 
@@ -95,7 +115,7 @@ class FixedMatrices:
 def _suits(weight: Tensor) -> bool:
     # oneDNN reads other strides a thousand times as slowly.
     dense = weight.is_contiguous() or weight.mT.is_contiguous()
-    return HAS_FAST_ONEDNN and dense and weight.dtype == torch.float32 and weight.device.type == "cpu"
+    return TAKES_ONEDNN and dense and weight.dtype == torch.float32 and weight.device.type == "cpu"
 
 
 def _by_onednn(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,11 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int32
 from torch import Tensor, nn
 from torch.nn.modules.utils import _pair
+
+from lookwhy.towers.relu_rules import Rule
+
+IN_CACHE = 1 << 17
+"""Values of maps that are processed together on a CPU; with their masks they stay in the cache of a core."""
 
 
 @dataclass
@@ -109,11 +114,31 @@ class ReluPool(nn.Module):
             .unflatten(1, (rows, side))
             .unflatten(3, (columns, side))
         )
-        for place in range(side**2):
-            # 1 where `chosen` is this place, else 0. Booleans would take five times as long to multiply by.
-            here = (chosen ^ place).clamp_(max=1).bitwise_xor_(1)
-            torch.mul(g, here, out=windows[:, :, place // side, :, place % side])
+        for some in rows_in_cache(g):
+            for place in range(side**2):
+                # 1 where `chosen` is this place, else 0. Products with booleans take five times as long.
+                here = (chosen[:, some] ^ place).clamp_(max=1).bitwise_xor_(1)
+                torch.mul(g[:, some], here, out=windows[:, some, place // side, :, place % side])
         return result
+
+
+def by_rule(rule: Rule, active: Tensor, g: Tensor) -> Tensor:
+    """Gradient at the inputs of a ReLU, in the place of that at its outputs, by its rule."""
+    if g.ndim != 4:
+        return rule(active, g)
+    for some in rows_in_cache(g):
+        rule(active[:, some], g[:, some])
+    return g
+
+
+def rows_in_cache(maps: Float[Tensor, "Q h w C"]) -> Iterator[slice]:
+    """Rows of maps that are processed together: PyTorch makes masks of the type that they multiply first.
+
+    On a CPU, masks of a whole map would leave the cache before they are read.
+    """
+    queries, height, width, channels = maps.shape
+    step = height if maps.is_cuda else max(IN_CACHE // (queries * width * channels), 1)
+    return (slice(start, start + step) for start in range(0, height, step))
 
 
 def _repeated(parts: Sequence[Tensor], counts: Sequence[int]) -> Tensor:
