@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from math import prod
 from typing import cast
 
@@ -41,8 +42,7 @@ def unpooled(g: Float[Tensor, "Q h w C"], chosen: Tensor, shape: Shape) -> Float
 
 def convolution_gradient(layer: nn.Conv2d, shape: Shape, g: Tensor) -> Tensor:
     """Gradient at the input of a convolution."""
-    settings = layer.kernel_size, layer.padding, layer.groups
-    if g.device.type == "cpu" and settings == ((1, 1), (0, 0), 1):
+    if g.device.type == "cpu" and (layer.kernel_size, layer.padding, layer.groups) == ((1, 1), (0, 0), 1):
         return _product_gradient(layer, shape, g)
     # Autograd would compute the output first. torch.nn.grad.conv2d_input is five times slower on such maps.
     stride, padding, dilation = (
@@ -59,8 +59,16 @@ def convolution_gradient(layer: nn.Conv2d, shape: Shape, g: Tensor) -> Tensor:
         # As in the first layer of most networks: a product of matrices, and nine shifted additions.
         flat = rows(g).flatten(1, 2)
         weight = layer.weight.flatten(1).t()
-        found = torch.stack([matrix_product(weight, one.t()) for one in flat])
-        return F.fold(found, shape[2:], layer.kernel_size, dilation, padding, stride)
+        fold = partial(
+            F.fold,
+            output_size=shape[2:],
+            kernel_size=layer.kernel_size,
+            dilation=dilation,
+            padding=padding,
+            stride=stride,
+        )
+        # One at a time: a product is nine times as large as the gradient that it is added up to.
+        return torch.cat([fold(matrix_product(weight, one.t())[None]) for one in flat])
     return F.conv_transpose2d(g, layer.weight, None, stride, padding, left_out, layer.groups, dilation)
 
 
