@@ -1,11 +1,19 @@
-"""Products: those of float64, for weights in any order in memory."""
+"""Products: those of float64, by both libraries, for weights in any order in memory."""
 
 import pytest
 import torch
 
+from lookwhy.towers import products
 from lookwhy.towers.products import FixedMatrices, Linear, few_rows_product, linear, matrix_product
 
 X, W, BIAS = torch.randn(5, 40), torch.randn(30, 40), torch.randn(30)
+
+
+@pytest.fixture(autouse=True, params=[False, True], ids=["MKL", "oneDNN"])
+def library(request, monkeypatch):
+    if request.param and not products.HAS_FAST_ONEDNN:
+        pytest.skip("oneDNN has no AVX-512 here")
+    monkeypatch.setattr(products, "TAKES_ONEDNN", request.param)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
@@ -24,6 +32,20 @@ def test_fixed_matrices_multiply_their_own_rows(outputs, inputs, dtype):
     out = torch.full((3, 5, outputs), torch.nan, dtype=dtype)
     FixedMatrices(weights).multiply(x, out)
     torch.testing.assert_close(out, (x.double() @ weights.double().mT).to(dtype))
+
+
+@pytest.mark.parametrize(
+    ("processor", "expected"),
+    [
+        ("vendor_id\t: GenuineIntel\nmodel name\t: any\n", "GenuineIntel"),
+        ("processor\t: 0\nvendor_id\t: AuthenticAMD\n", "AuthenticAMD"),
+        ("CPU implementer\t: 0x41\n", ""),
+    ],
+)
+def test_the_library_is_chosen_by_the_maker_of_the_processor(processor, expected, tmp_path):
+    (tmp_path / "cpuinfo").write_text(processor)
+    assert products.vendor(tmp_path / "cpuinfo") == expected
+    assert products.vendor(tmp_path / "none") in ("", products.INTEL)
 
 
 def test_a_linear_layer_computes_the_same_with_and_without_gradients():

@@ -19,10 +19,10 @@ from torch import Tensor, nn
 INTEL = "GenuineIntel"
 
 
-def _vendor() -> str:
+def vendor(described: Path = Path("/proc/cpuinfo")) -> str:
     """Maker of the processor, as it names itself; "" if unknown."""
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = described.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:  # not Linux
         return INTEL if INTEL in platform.processor() else ""
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("vendor_id")), "")
@@ -34,7 +34,7 @@ HAS_FAST_ONEDNN = (
     and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 )
 """Whether oneDNN computes in AVX-512 here."""
-TAKES_ONEDNN = HAS_FAST_ONEDNN and _vendor() != INTEL
+TAKES_ONEDNN = HAS_FAST_ONEDNN and vendor() != INTEL
 """Whether it is twice as fast as MKL, because the processor is not Intel's."""
 
 
