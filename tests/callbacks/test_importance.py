@@ -8,7 +8,8 @@ import torch
 from tiny_runs import Recorder, make_data, make_head, make_trainer
 
 from lookwhy import store
-from lookwhy.analysis import AnalysisPlan
+from lookwhy.analysis import AnalysisPlan, Faithfulness
+from lookwhy.analysis.sanity import Sanity
 from lookwhy.analysis.session import AnalysisSession
 from lookwhy.attribution import GuidedBackprop, Occlusion, WordDrop
 from lookwhy.callbacks import ImportanceCallback
@@ -74,6 +75,50 @@ def test_the_chosen_epochs_are_analysed(settings, expected, tiny_world, tmp_path
     settings = {"untrained": False} | settings
     train(tiny_world, tmp_path, [ImportanceCallback(plan, **settings)], epochs=3)
     assert list(store.stored_epochs(tmp_path)) == expected
+
+
+LEFT_OUT = [
+    ({}, (3, 1), []),
+    ({"every_n_epochs": 2}, (3, 1), []),
+    (
+        {"every_n_epochs": 2},
+        (4, 1),
+        ["the last epoch, 3, will not be analysed: analysis.every_n_epochs is 2"],
+    ),
+    ({"epochs": [1, 9]}, (4, 1), ["the last epoch, 3, will not be analysed: analysis.epochs is [1, 9]"]),
+    ({}, (3, 2), ["the last epoch, 2, will not be analysed: it has no validation"]),
+    ({"epochs": []}, (4, 1), []),
+    ({}, (-1, 1), []),
+    (
+        {"sanity": Sanity(epochs=[11])},
+        (6, 1),
+        ["no sanity card: no epoch of the plan's sanity.epochs [11] will be analysed"],
+    ),
+    ({"sanity": Sanity(epochs=[-1])}, (6, 1), []),
+    ({"faithfulness": Faithfulness(epochs=[2, 5])}, (6, 2), []),
+    (
+        {"faithfulness": Faithfulness(epochs=[2, 4]), "epochs": [1, 5]},
+        (6, 2),
+        ["no deletion and insertion: no epoch of the plan's faithfulness.epochs [2, 4] will be analysed"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("settings", "lengths", "expected"), LEFT_OUT)
+def test_what_the_epochs_leave_out_is_said(settings, lengths, expected):
+    of_plan = {name: settings[name] for name in ("sanity", "faithfulness") if name in settings}
+    rest = {name: value for name, value in settings.items() if name not in of_plan}
+    callback = ImportanceCallback(AnalysisPlan(**PLAN, **of_plan), **rest)
+    assert callback._left_out(*lengths) == expected
+
+
+def test_the_line_is_printed_before_the_training(tiny_world, tmp_path, capfd):
+    plan = AnalysisPlan([GuidedBackprop()], [], num_questions=4, num_examples=0, sanity=Sanity(epochs=[7]))
+    train(tiny_world, tmp_path, [ImportanceCallback(plan, epochs=[0], untrained=False)], epochs=2)
+    printed = capfd.readouterr().err
+    assert "lookwhy: the last epoch, 1, will not be analysed: analysis.epochs is [0]" in printed
+    assert "lookwhy: no sanity card: no epoch of the plan's sanity.epochs [7] will be analysed" in printed
+    assert list(store.stored_epochs(tmp_path)) == [0]
 
 
 def test_a_validation_outside_of_training_is_not_taken_for_an_epoch(tiny_world, tmp_path):

@@ -58,7 +58,9 @@ def moved(checkpoint, path, **data):
     return str(path)
 
 
-def test_text_ids_return_in_records_and_result_files(tiny_world, tiny_checkpoint, with_text_ids, tmp_path):
+def test_text_ids_return_in_records_result_files_and_figures(
+    tiny_world, tiny_checkpoint, with_text_ids, tmp_path, capsys
+):
     with h5py.File(with_text_ids / "data_prepro.h5") as file, h5py.File(tiny_world / "data_prepro.h5") as own:
         for name in own:
             if not name.startswith(("question_id", "image_id")):
@@ -87,6 +89,20 @@ def test_text_ids_return_in_records_and_result_files(tiny_world, tiny_checkpoint
     assert result.name == "vqa_OpenEnded_epoch=010_results.json"
     said = json.loads(result.read_text())
     assert [one["question_id"] for one in said] == [f"q{number}" for number in numbers.values()]
+    # Figures, and the page, name a question by its text, and are asked for it so.
+    run, texts = (
+        next((tmp_path / "out").rglob("analysis")).parent,
+        sorted({row["question_id_text"] for row in rows}),
+    )
+    drawn = tmp_path / "figures"
+    asked = ["figures", str(run), "--out", str(drawn), "--format", "svg", "--question"]
+    assert analyze([*asked, texts[0]]) == 0
+    [strip] = drawn.glob("example_*.svg")
+    assert f"question {texts[0]}<" in strip.read_text()
+    assert analyze([*asked, "q0"]) == 2
+    assert f"found --question q0; {texts[0]}" in capsys.readouterr().err
+    assert analyze(["compare", str(run), "--out", str(tmp_path / "page.html")]) == 0
+    assert f'"id":"{texts[0]}"' in (tmp_path / "page.html").read_text()
 
 
 @pytest.mark.parametrize(

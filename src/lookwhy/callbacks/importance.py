@@ -79,11 +79,14 @@ class ImportanceCallback(pl.Callback):
 
     @random_state_kept()
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Refuse a plan that cannot explain this model."""
+        """Refuse a plan that cannot explain this model, and say what its epochs leave out."""
         system: VQASystem = pl_module  # type: ignore[assignment]
         if self.epochs != [] or self.untrained:
             self._session = AnalysisSession(system.data, self.plan)
             self._session.check(system.head)
+        if trainer.is_global_zero:
+            for line in self._left_out(trainer.max_epochs or 0, trainer.check_val_every_n_epoch or 1):
+                report(line)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Analyse the untrained model, or the epoch of the checkpoint from which a training is resumed."""
@@ -95,9 +98,8 @@ class ImportanceCallback(pl.Callback):
         """Note the validated epoch of a training, if it is one of the chosen."""
         if trainer.sanity_checking or trainer.state.fn != TrainerFn.FITTING:
             return
-        epoch = trainer.current_epoch
-        if epoch % self.every_n_epochs == 0 if self.epochs is None else epoch in self.epochs:
-            self._due = epoch
+        if self._takes(trainer.current_epoch):
+            self._due = trainer.current_epoch
 
     # These hooks follow the end of an epoch, when its checkpoint is written.
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -124,6 +126,38 @@ class ImportanceCallback(pl.Callback):
                     finish(Path(trainer.default_root_dir), experiment)
         except Exception as error:
             report(f"no tables and no artifact of the analyses in the W&B run: {line_of(error)}")
+
+    def _takes(self, epoch: int) -> bool:
+        return epoch % self.every_n_epochs == 0 if self.epochs is None else epoch in self.epochs
+
+    def _left_out(self, max_epochs: int, every: int) -> list[str]:
+        """A line for each thing that the epochs leave out, though a user may count on it.
+
+        `every`: number of epochs from one validation to the next.
+        """
+        if max_epochs < 1 or self.epochs == []:
+            return []
+        validated = range(every - 1, max_epochs, every)
+        analysed = {epoch for epoch in validated if self._takes(epoch)}
+        found, last = [], max_epochs - 1
+        if last not in analysed:
+            chosen = (
+                f"every_n_epochs is {self.every_n_epochs}"
+                if self.epochs is None
+                else f"epochs is {self.epochs}"
+            )
+            chosen = f"analysis.{chosen}" if last in validated else "it has no validation"
+            found.append(f"the last epoch, {last}, will not be analysed: {chosen}")
+        analysed |= {store.UNTRAINED} if self.untrained else set()
+        for what, name, settings in (
+            ("sanity card", "sanity", self.plan.sanity),
+            ("deletion and insertion", "faithfulness", self.plan.faithfulness),
+        ):
+            if settings and settings.epochs and not analysed & {*settings.epochs}:
+                found.append(
+                    f"no {what}: no epoch of the plan's {name}.epochs {settings.epochs} will be analysed"
+                )
+        return found
 
     def missing_lines(self) -> list[str]:
         """A line for each analysis that failed, with the command that makes up for it."""

@@ -272,7 +272,7 @@ def _figures_options(parser: ArgumentParser) -> None:
     add("--format", default="png", help="png, pdf, svg, with commas between (default: png)")
     add("--epoch", type=int, help="epoch of charts and examples (default: the last; untrained: -1)")
     examples = "examples (default: those of the analysis)"
-    add("--question", type=int, nargs="+", default=[], metavar="ID", help=examples)
+    add("--question", nargs="+", default=[], metavar="ID", help=examples)
     add("--width", choices=("single", "double"), default="double", help="one or two columns of a page")
     add("--names", nargs="+", default=[], metavar="NAME", help="names of the runs (default: folder names)")
 

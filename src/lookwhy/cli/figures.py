@@ -16,6 +16,7 @@ from lookwhy.cli.errors import file_endings
 from lookwhy.errors import LookwhyError, printable
 from lookwhy.files import writing
 from lookwhy.progress import progress
+from lookwhy.reporting import reading
 from lookwhy.reporting.figures.catalogue import Drawing, charts, comparisons, examples
 from lookwhy.reporting.figures.chart import WIDTHS, save_figure
 from lookwhy.reporting.page.html import run_names
@@ -40,7 +41,7 @@ def draw_figures(
     out: Path,
     format: str,
     epoch: int | None,
-    question: Sequence[int],
+    question: Sequence[str],
     width: str,
     names: Sequence[str],
 ) -> list[Path]:
@@ -55,11 +56,11 @@ def draw_figures(
     """
     endings = file_endings(format, (".png", ".pdf", ".svg"))
     read = [_read(*one, epoch) for one in names_and_folders(runs, out, names)]
-    _check_questions(question, read)
+    questions = _numbers_of(question, read)
     inches = WIDTHS[width]
     drawings = [(out, one) for one in comparisons({run.name: run.epochs for run in read}, inches)]
     for run in read:
-        own = charts(run.shown, inches) + _examples(run, question, inches)
+        own = charts(run.shown, inches) + _examples(run, questions, inches)
         drawings += [(run.folder, one) for one in own]
     written = []
     with _drawn_apart(out) as apart, progress(drawings, unit="figure", leave=False) as bar:
@@ -115,15 +116,20 @@ def _read(run: Path, name: str, folder: Path, epoch: int | None) -> RunToDraw:
     return RunToDraw(name, folder, scalars, store.load(epochs[chosen]))
 
 
-def _check_questions(questions: Sequence[int], runs: Sequence[RunToDraw]) -> None:
-    known = {int(one) for run in runs for one in run.shown.question_ids}
-    unknown = next((question for question in questions if question not in known), None)
+def _numbers_of(ids: Sequence[str], runs: Sequence[RunToDraw]) -> list[int]:
+    """Numbers of the questions with these ids, which may be texts."""
+    asked = [(number, rows[0]) for run in runs for number, rows in reading.questions(run.shown).items()]
+    named = {reading.question_id(row): number for number, row in asked}
+    known = {str(number): number for number, _ in asked} | named
+    unknown = next((one for one in ids if one not in known), None)
     if unknown is not None:
-        some = dict.fromkeys(str(one) for run in runs for one in run.shown.manifest.get("examples", ()))
+        drawn = {number for run in runs for number in run.shown.manifest.get("examples", ())}
+        some = [name for name, number in named.items() if number in drawn]
         raise LookwhyError(
-            f"expected the id of an analysed question, found --question {unknown}; "
-            f"{', '.join([*some][:8])} are some"
+            f"expected the id of an analysed question, found --question {printable(unknown)}; "
+            f"{', '.join(printable(one) for one in some[:8])} are some"
         )
+    return [known[one] for one in ids]
 
 
 def _examples(run: RunToDraw, questions: Sequence[int], inches: float) -> list[Drawing]:

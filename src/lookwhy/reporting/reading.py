@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +167,11 @@ def questions(result: AnalysisResult) -> dict[int, list[Record]]:
     for record in result.records:
         found.setdefault(int(record["question_id"]), []).append(record)
     return found
+
+
+def question_id(record: Mapping[str, Any]) -> str:
+    """Id of a question as its questions file has it, which may be a text."""
+    return str(record.get("question_id_text") or record["question_id"])
 
 
 def of_question(result: AnalysisResult, question: int) -> list[Record]:

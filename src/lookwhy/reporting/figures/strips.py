@@ -149,7 +149,7 @@ def _headline(sheet: Sheet, row: Mapping[str, Any], manifest: Mapping[str, Any])
         colour = style.RIGHT if row["accuracy"] >= 0.5 else style.WRONG
     sheet.text(said, 10.5, colour)
     epoch = f"{style.epoch_name(manifest['epoch'])}, " if manifest.get("epoch") is not None else ""
-    sheet.text(f"{epoch}question {row['question_id']}", style.SMALL, style.MUTED)
+    sheet.text(f"{epoch}question {reading.question_id(row)}", style.SMALL, style.MUTED)
     sheet.space(0.1)
 
 

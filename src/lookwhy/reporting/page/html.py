@@ -175,7 +175,7 @@ def _details(asked: browser.Question, runs: list[_PageRun], pictures: Pictures) 
             break
     row = found[0][1]
     return {
-        "id": int(row["question_id"]),
+        "id": reading.question_id(row),
         "question": str(row["question"] or " ".join(row["words"] or ())),
         "type": str(row["question_type"] or ""),
         "answerType": str(row["answer_type"] or ""),

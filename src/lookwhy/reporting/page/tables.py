@@ -150,7 +150,7 @@ def _difference_row(difference: Difference, heads: list[str]) -> str:
         value,
         _small(interval, _p(difference.p_holm)),
         _could_show(difference),
-        _small(str(found.n), ", ".join(f"{many} {why}" for many, why in left_out if many)),
+        _small(str(found.n), *(f"{many} {why}" for many, why in left_out if many)),
     ]
     name, sides = _MEASURES[difference.measure], [difference.second, difference.first]
     if difference.first:
@@ -199,5 +199,6 @@ def _row(name: str, cells: list[str], heads: list[str], kind: str = "") -> str:
     return f'<tr role="row"{kind}><th scope="row" role="rowheader">{name}</th>{named}</tr>'
 
 
-def _small(mean: str, below: str) -> str:
-    return escape(mean) + (f"<small>{escape(below)}</small>" if below else "")
+def _small(mean: str, *below: str) -> str:
+    """A value above small lines, those with text."""
+    return escape(mean) + "".join(f"<small>{escape(line)}</small>" for line in below if line)

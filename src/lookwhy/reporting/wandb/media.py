@@ -69,7 +69,8 @@ def questions_table(result: AnalysisResult, run: str, epoch: int) -> wandb.Table
             for method in methods:
                 record = reading.of_method(rows, domain, method)
                 row += [record.get(column) for column in found]
-        table.add_data(run, epoch, question_id, *(cell if reading.known(cell) else None for cell in row))
+        name = rows[0].get("question_id_text") or question_id
+        table.add_data(run, epoch, name, *(cell if reading.known(cell) else None for cell in row))
     return table
 
 
