@@ -3,7 +3,9 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.installed
 DEVELOPERS := .venv/.installed-for-developers
-INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
+# All cores compile to bytecode, where pip would use one. Some packages bring templates that do not compile.
+COMPILE := $(BIN)/python -m compileall -qq -j 0 .venv/lib || true
 
 .PHONY: demo demo-run question-only-run seeds test bench bench-gpu soak paper paper-root docs-figures clean
 .DELETE_ON_ERROR:
@@ -14,11 +16,13 @@ $(STAMP): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "lookwhy needs Python 3.11 or newer: make PYTHON=python3.x"; exit 2; }
 	$(PYTHON) -m venv .venv
 	$(INSTALL) -e '.[caffe,download,serve,workspace]'
+	@$(COMPILE)
 	@touch $@
 
 # With all that the tests need, and the libraries that the benchmarks compare with.
 $(DEVELOPERS): $(STAMP)
 	$(INSTALL) -e '.[dev]'
+	@$(COMPILE)
 	@touch $@
 
 # Small steps gain little from a second thread: each command of the demo uses one, and so its results do not depend on
