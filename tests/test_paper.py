@@ -184,7 +184,8 @@ def test_ctrl_c_in_the_training_ends_the_command_before_its_tables(begun):
     train = [*TRAINING, "--trainer.callbacks+=test_paper.Interrupt"]
     stopped = said_by(words(root, web.url, "--name", "stopped", train=train))
     assert stopped.returncode == 130
-    (line,) = stopped.stderr.splitlines()
+    left_out, line = stopped.stderr.splitlines()
+    assert left_out.startswith("lookwhy: the last epoch, 1, will not be analysed: ")
     assert line.startswith("lookwhy: interrupted; go on with: ")
     assert "[8 of 8]" not in stopped.stdout
     assert not (root / "stopped/paper.json").exists()
