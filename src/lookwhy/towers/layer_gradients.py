@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from math import prod
 from typing import cast
 
@@ -59,16 +58,9 @@ def convolution_gradient(layer: nn.Conv2d, shape: Shape, g: Tensor) -> Tensor:
         # As in the first layer of most networks: a product of matrices, and nine shifted additions.
         flat = rows(g).flatten(1, 2)
         weight = layer.weight.flatten(1).t()
-        fold = partial(
-            F.fold,
-            output_size=shape[2:],
-            kernel_size=layer.kernel_size,
-            dilation=dilation,
-            padding=padding,
-            stride=stride,
-        )
+        settings = shape[2:], layer.kernel_size, dilation, padding, stride
         # One at a time: a product is nine times as large as the gradient that it is added up to.
-        return torch.cat([fold(matrix_product(weight, one.t())[None]) for one in flat])
+        return torch.cat([F.fold(matrix_product(weight, one.t())[None], *settings) for one in flat])
     return F.conv_transpose2d(g, layer.weight, None, stride, padding, left_out, layer.groups, dilation)
 
 

@@ -35,7 +35,7 @@ HAS_FAST_ONEDNN = (
 )
 """Whether oneDNN computes in AVX-512 here."""
 TAKES_ONEDNN = HAS_FAST_ONEDNN and vendor() != INTEL
-"""Whether it is twice as fast as MKL, because the processor is not Intel's."""
+"""Whether products are computed by oneDNN: MKL is half as fast there, except on Intel's processors."""
 
 
 def linear(

@@ -132,12 +132,13 @@ def by_rule(rule: Rule, active: Tensor, g: Tensor) -> Tensor:
 
 
 def rows_in_cache(maps: Float[Tensor, "Q h w C"]) -> Iterator[slice]:
-    """Rows of maps that are processed together: PyTorch makes masks of the type that they multiply first.
+    """Rows of maps that are processed together.
 
-    On a CPU, masks of a whole map would leave the cache before they are read.
+    PyTorch first copies a mask into the type of the values that it multiplies. On a CPU, the copy of a whole
+    map's mask would leave the cache before it is read.
     """
-    queries, height, width, channels = maps.shape
-    step = height if maps.is_cuda else max(IN_CACHE // (queries * width * channels), 1)
+    count, height, width, channels = maps.shape
+    step = height if maps.is_cuda else max(IN_CACHE // max(count * width * channels, 1), 1)
     return (slice(start, start + step) for start in range(0, height, step))
 
 

@@ -69,6 +69,7 @@ def questions_table(result: AnalysisResult, run: str, epoch: int) -> wandb.Table
             for method in methods:
                 record = reading.of_method(rows, domain, method)
                 row += [record.get(column) for column in found]
+        # A number stays a number, as in the tables of earlier runs, with which W&B can join this one.
         name = rows[0].get("question_id_text") or question_id
         table.add_data(run, epoch, name, *(cell if reading.known(cell) else None for cell in row))
     return table
