@@ -4,26 +4,21 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 DEVELOPERS := .venv/.installed-for-developers
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
-# All cores compile to bytecode, where pip would use one. Some packages bring templates that do not compile.
-COMPILE := $(BIN)/python -m compileall -qq -j 0 .venv/lib || true
 
 .PHONY: demo demo-run question-only-run seeds test bench bench-gpu soak paper paper-root docs-figures clean
 .DELETE_ON_ERROR:
 
 # A stamp file records the last installation, so that a second call installs nothing. All commands run with the first;
-# models of Hugging Face need transformers, too (docs/foreign.md).
-$(STAMP): pyproject.toml constraints.txt
+# models of Hugging Face need transformers, too (docs/foreign.md). The second is for tests and benchmarks, and holds both.
+$(STAMP): EXTRAS := caffe,download,serve,workspace
+$(DEVELOPERS): EXTRAS := dev
+$(STAMP) $(DEVELOPERS): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "lookwhy needs Python 3.11 or newer: make PYTHON=python3.x"; exit 2; }
-	$(PYTHON) -m venv .venv
-	$(INSTALL) -e '.[caffe,download,serve,workspace]'
-	@$(COMPILE)
-	@touch $@
-
-# With all that the tests need, and the libraries that the benchmarks compare with.
-$(DEVELOPERS): $(STAMP)
-	$(INSTALL) -e '.[dev]'
-	@$(COMPILE)
-	@touch $@
+	@$(BIN)/pip --version >/dev/null 2>&1 || $(PYTHON) -m venv .venv
+	$(INSTALL) -e '.[$(EXTRAS)]'
+# All cores compile to bytecode, where pip would use one. Some packages bring templates that do not compile.
+	@$(BIN)/python -m compileall -qq -j 0 .venv/lib || true
+	@touch $(STAMP) $@
 
 # Small steps gain little from a second thread: each command of the demo uses one, and so its results do not depend on
 # the number of cores.
@@ -72,12 +67,11 @@ runs/$(GROUP)-seed%/metrics.json:
 		$$(test ! -e $(@D)/checkpoints/last.ckpt || echo --ckpt_path last) \
 		>> runs/$(GROUP)-seed$*.log 2>&1 || { code=$$?; tail -n 3 runs/$(GROUP)-seed$*.log; exit $$code; }
 
-# Files of tests run beside each other in as many processes; tests that measure time want a core each.
+# mypy is one of the tests (tests/test_types.py). Files of tests run beside each other in as many processes; tests that measure time want a core each.
 PROCESSES ?= 2
 test: $(DEVELOPERS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
 # Speed ratios on one thread, each with its limit; installs Captum and takes half an hour. With a figure:

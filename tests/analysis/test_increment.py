@@ -34,7 +34,7 @@ def by_chance(seed, effect, permutations):
 
 @pytest.fixture(scope="module")
 def noise():
-    return [by_chance(seed, 0.0, 39) for seed in range(80)]
+    return [by_chance(seed, 0.0, 19) for seed in range(80)]
 
 
 @pytest.mark.parametrize("measure", ["auroc", "aurc_soft", "aurc_binary"])

@@ -6,11 +6,14 @@ from scipy import stats
 from statsmodels.regression import linear_model as statsmodels
 from statsmodels.stats.proportion import proportion_confint
 
+from lookwhy.analysis import statistics
 from lookwhy.analysis.paired import ACCURACY, CONFIDENCE, RHO, between_analyses, between_methods
 from lookwhy.analysis.statistics import (
     FEWEST_IMAGES,
     clustered_mean,
+    clustered_means,
     clustered_share,
+    clustered_shares,
     in_summary,
     mean_of_clusters,
     mean_over_runs,
@@ -41,6 +44,24 @@ def test_questions_are_joined_by_id_and_text_in_any_order_and_undefined_values_a
     # Without annotators there is no difference of rank correlations.
     found = between_analyses(records([None, None]), records([None, None]))
     assert {one.measure for one in found} == {ACCURACY, CONFIDENCE}
+
+
+@pytest.mark.parametrize("most", [1 << 20, 100])
+def test_rows_that_share_clusters_are_what_each_is_by_itself(monkeypatch, most):
+    """Rows without a value, with one, in one image only, and rows that are taken in parts."""
+    monkeypatch.setattr(statistics, "MOST_DRAWN", most)
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 12, 40) * 7 + 5
+    values = np.where(rng.random((9, 40)) < 0.3, np.nan, rng.random((9, 40)))
+    values[1], values[2, 1:], values[3, images != images[0]] = np.nan, np.nan, np.nan
+    values[4], values[5] = 0.0, 1.0
+    for together, alone in ((clustered_means, clustered_mean), (clustered_shares, clustered_share)):
+        found, expected = together(values, images), [alone(one, images) for one in values]
+        for ours, other in zip(found, expected, strict=True):
+            assert vars(ours) == pytest.approx(vars(other), rel=1e-12, nan_ok=True)
+        assert [(one.n, one.clusters) for one in found[1:3]] == [(0, 0), (int(values[2, 0] >= 0), 1)]
+        assert together(values[:0], images) == []
+        assert together(values[:, :0], images[:0])[0].n == 0
 
 
 def test_without_clusters_the_interval_is_scipys_t_interval_of_the_differences():
@@ -108,16 +129,16 @@ def test_intervals_of_few_images_hold_the_truth_as_often_as_they_say(images):
     rng = np.random.default_rng(images)
     clusters = np.repeat(np.arange(images), 3)
     shared, own = rng.normal(0.2, 0.3, (REPEATS, images)), rng.normal(0, 0.3, (REPEATS, images * 3))
-    assert 0.935 <= covers([clustered_mean(one, clusters) for one in shared[:, clusters] + own], 0.2) <= 0.965
+    assert 0.935 <= covers(clustered_means(shared[:, clusters] + own, clusters), 0.2) <= 0.965
     # Exponential values: skewed, so that a symmetrical interval misses the mean more often.
     skewed = rng.exponential(1.0, (REPEATS, images))[:, clusters] + own
-    assert covers([clustered_mean(one, clusters) for one in skewed], 1.0) >= 0.90
+    assert covers(clustered_means(skewed, clusters), 1.0) >= 0.90
     # Shares near the lower end: hits of 7%, alike within an image, and Beta values of mean 1/9.
     likely = rng.beta(0.7, 9.3, (REPEATS, images))[:, clusters]
     hits = (rng.random(likely.shape) < likely).astype(float)
-    assert covers([clustered_share(one, clusters) for one in hits], 0.07) >= 0.93
+    assert covers(clustered_shares(hits, clusters), 0.07) >= 0.93
     values = rng.beta(1, 8, (REPEATS, images))[:, clusters]
-    assert covers([clustered_share(one, clusters) for one in values], 1 / 9) >= 0.93
+    assert covers(clustered_shares(values, clusters), 1 / 9) >= 0.93
 
 
 def test_the_macro_mean_counts_an_image_with_many_questions_once():

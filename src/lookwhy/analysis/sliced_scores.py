@@ -8,7 +8,6 @@ bootstrap samples of whole images, that of the AUROC from `clustered_auroc`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,6 @@ from lookwhy.analysis.selective import (
     ranking_measures,
     samples_of,
 )
-from lookwhy.analysis.sliced_words import NOTHING
 from lookwhy.analysis.statistics import Estimate, clustered_auroc
 
 SAMPLES = 100
@@ -42,33 +40,54 @@ OF_PROBABILITIES = ("accuracy", "accuracy_gain", "ece", "ece_equal_mass", "brier
 Rows = Int64[np.ndarray, " _"]
 
 
-def scores_measured(
-    questions: Sequence[Mapping[str, Any]], images: Int64[np.ndarray, " N"], correct_above: float
-) -> dict[str, Callable[[Rows], Estimate]]:
-    """Function from rows to a measure, by `selective/<score>/<measure>` and `failure/<features>/<measure>`.
-
-    It gives `NOTHING` where the rows have too few right or wrong answers (`too_few`).
+class Scores:
+    """All scores of an analysis, by `selective/<score>/<measure>` and `failure/<features>/<measure>`.
 
     Args:
         questions: a record of each question, in the order of the rows.
         images: image of each question.
         correct_above: smallest accuracy of a right answer.
+        wanted: whether a key is measured.
     """
-    accuracy = _numbers(questions, "accuracy")
-    found: dict[str, Callable[[Rows], Estimate]] = {}
-    for name, sign in CERTAINTY.items():
-        score = _Score(sign * _numbers(questions, name), accuracy, images, correct_above, name == CONFIDENCE)
-        found |= {f"selective/{name}/{one}": partial(score.measure, one) for one in score.measures}
-    start = f"{FAILURE}_"
-    for column in sorted(one for one in questions[0] if one.startswith(start)):
-        score = _Score(_numbers(questions, column), accuracy, images, correct_above, True)
-        features = column.removeprefix(start)
-        name = FITTED_CONFIDENCE if features == CONFIDENCE else features
-        found |= {f"selective/{name}/{one}": partial(score.measure, one) for one in score.measures}
-        for one in ("auroc", "accuracy", "accuracy_gain", "aurc"):
-            own = "aurc_binary" if one == "aurc" else one
-            found[f"{FAILURE}/{features}/{one}"] = partial(score.measure, own)
-    return found
+
+    def __init__(
+        self,
+        questions: Sequence[Mapping[str, Any]],
+        images: Int64[np.ndarray, " N"],
+        correct_above: float,
+        wanted: Callable[[str], bool],
+    ) -> None:
+        accuracy = _numbers(questions, "accuracy")
+        self._scores: list[tuple[_Score, dict[str, str]]] = []
+
+        def add(values: Float[np.ndarray, " N"], is_probability: bool, keys: dict[str, str]) -> None:
+            if chosen := {key: measure for key, measure in keys.items() if wanted(key)}:
+                score = _Score(values, accuracy, images, correct_above, is_probability)
+                self._scores.append((score, chosen))
+
+        for name, sign in CERTAINTY.items():
+            add(sign * _numbers(questions, name), name == CONFIDENCE, _selective(name, name == CONFIDENCE))
+        start = f"{FAILURE}_"
+        for column in sorted(one for one in questions[0] if one.startswith(start)):
+            features = column.removeprefix(start)
+            keys = _selective(FITTED_CONFIDENCE if features == CONFIDENCE else features, True)
+            for one in ("auroc", "accuracy", "accuracy_gain", "aurc"):
+                keys[f"{FAILURE}/{features}/{one}"] = "aurc_binary" if one == "aurc" else one
+            add(_numbers(questions, column), True, keys)
+
+    def of(self, rows: Rows) -> dict[str, Estimate]:
+        """Measures of these questions by key; none where they have too few right or wrong answers."""
+        found: dict[str, Estimate] = {}
+        for score, keys in self._scores:
+            measured = score.measures(rows)
+            found |= {key: measured[name] for key, name in keys.items() if name in measured}
+        return found
+
+
+def _selective(name: str, is_probability: bool) -> dict[str, str]:
+    """The measures of a score by key."""
+    measures = RANKED + (OF_PROBABILITIES if is_probability else ())
+    return {f"selective/{name}/{one}": one for one in measures}
 
 
 class _Score:
@@ -84,19 +103,9 @@ class _Score:
     ) -> None:
         self._score, self._accuracy, self._images = score, accuracy, images
         self._correct_above, self._is_probability = correct_above, is_probability
-        self._last: tuple[bytes, dict[str, Estimate]] = (b"", {})
 
-    @property
-    def measures(self) -> tuple[str, ...]:
-        return RANKED + (OF_PROBABILITIES if self._is_probability else ())
-
-    def measure(self, name: str, rows: Rows) -> Estimate:
-        """One measure; all of the same rows are computed together."""
-        if (key := rows.tobytes()) != self._last[0]:
-            self._last = key, self._all(rows)
-        return self._last[1].get(name, NOTHING)
-
-    def _all(self, rows: Rows) -> dict[str, Estimate]:
+    def measures(self, rows: Rows) -> dict[str, Estimate]:
+        """Measures of these questions by name; empty with too few right or wrong answers (`too_few`)."""
         known = rows[~np.isnan(self._accuracy[rows]) & ~np.isnan(self._score[rows])]
         score, accuracy, images = (one[known] for one in (self._score, self._accuracy, self._images))
         correct, clusters = accuracy >= self._correct_above, len(np.unique(images))

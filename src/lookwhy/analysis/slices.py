@@ -33,14 +33,9 @@ from lookwhy.analysis.evaluate import is_share
 from lookwhy.analysis.localisation import area
 from lookwhy.analysis.method_tests import CENTRE, ENDING
 from lookwhy.analysis.modality import MODALITY
-from lookwhy.analysis.sliced_scores import scores_measured
-from lookwhy.analysis.sliced_words import words_measured
-from lookwhy.analysis.statistics import (
-    Estimate,
-    clustered_mean,
-    clustered_share,
-    in_summary,
-)
+from lookwhy.analysis.sliced_scores import Scores
+from lookwhy.analysis.sliced_words import WordShares
+from lookwhy.analysis.statistics import Estimate, clustered_means, clustered_shares, in_summary
 from lookwhy.types import AnalysisResult
 
 FEWEST_QUESTIONS = 30
@@ -64,8 +59,7 @@ _MEASURED_IN_PART = ("faithfulness", MODALITY)
 
 Column = Float[np.ndarray, " N"]
 Rows = Int64[np.ndarray, " _"]
-Measured = Callable[[Rows], Estimate]
-"""Function from the rows of some questions to a measure of them."""
+Wanted = Callable[[str], bool]
 
 
 class Slice(NamedTuple):
@@ -115,7 +109,7 @@ def sliced(result: AnalysisResult) -> dict[str, float]:
     return summary
 
 
-def slices(result: AnalysisResult, wanted: Callable[[str], bool] = lambda key: True) -> list[Slice]:
+def slices(result: AnalysisResult, wanted: Wanted = lambda key: True) -> list[Slice]:
     """All slices: types by number of questions, largest first, then outcome, confidence and region in order.
 
     Args:
@@ -131,26 +125,45 @@ def slices(result: AnalysisResult, wanted: Callable[[str], bool] = lambda key: T
     images = np.array([record["image_id"] for record in first.values()], np.int64)
     columns = _columns(result.records, [*first], wanted)
     above = float(plan.get("correct_above", 0.5))
-    measured = {key: _mean(key, column, images, plan) for key, column in columns.items()}
-    others = words_measured(result, [*first], images) | scores_measured([*first.values()], images, above)
-    measured |= {key: one for key, one in others.items() if wanted(key)}
+    target = str(plan.get("target", ""))
+    measures = (
+        _Means(columns, images, target),
+        WordShares(result, [*first], images, wanted),
+        Scores([*first.values()], images, above, wanted),
+    )
     truth = _truth(result, [*first])
     # Without masks, no measure of localisation has a value.
     chance = np.full(len(first), np.nan) if truth is None else area(truth)
     found = []
     for by, labels in _labels([*first.values()], truth, above).items():
         for value, rows in _rows(by, labels).items():
-            estimates = {key: one(rows) for key, one in measured.items()}
-            estimates = {key: one for key, one in estimates.items() if one.n and not np.isnan(one.mean)}
+            found_here = (pair for one in measures for pair in one.of(rows).items())
+            estimates = {key: one for key, one in found_here if one.n and not np.isnan(one.mean)}
             inside = [key for key in estimates if "/localisation/" in key and not key.endswith(ENDING)]
             expected = {key: float(chance[rows][~np.isnan(columns[key][rows])].mean()) for key in inside}
             found.append(Slice(by, value, len(rows), estimates, expected))
     return found
 
 
-def _mean(key: str, column: Column, images: Int64[np.ndarray, " N"], plan: Mapping[str, Any]) -> Measured:
-    mean = clustered_share if is_share(key, str(plan.get("target", ""))) else clustered_mean
-    return lambda rows: mean(column[rows], images[rows])
+class _Means:
+    """Means of the columns of the records; those of all columns are computed together."""
+
+    def __init__(self, columns: Mapping[str, Column], images: Int64[np.ndarray, " N"], target: str) -> None:
+        self._images, self._order = images, list(columns)
+        shares = [key for key in columns if is_share(key, target)]
+        means = [key for key in columns if not is_share(key, target)]
+        self._kinds = [
+            (keys, np.stack([columns[key] for key in keys]), function)
+            for keys, function in ((means, clustered_means), (shares, clustered_shares))
+            if keys
+        ]
+
+    def of(self, rows: Rows) -> dict[str, Estimate]:
+        """Mean of these questions by key."""
+        images, found = self._images[rows], dict[str, Estimate]()
+        for keys, values, function in self._kinds:
+            found |= dict(zip(keys, function(values[:, rows], images), strict=True))
+        return {key: found[key] for key in self._order}
 
 
 def terciles(values: Column, names: Sequence[str] = THIRDS) -> list[str]:
@@ -207,9 +220,7 @@ def _truth(result: AnalysisResult, ids: list[int]) -> Float[np.ndarray, "N C C"]
     return np.asarray(result.truth[[place[one] for one in ids]], np.float64)
 
 
-def _columns(
-    records: list[dict[str, Any]], ids: list[int], wanted: Callable[[str], bool]
-) -> dict[str, Column]:
+def _columns(records: list[dict[str, Any]], ids: list[int], wanted: Wanted) -> dict[str, Column]:
     """Value of each question, NaN where it has none, by the key of the mean; only keys with a value."""
     place = {one: at for at, one in enumerate(ids)}
     rows: dict[tuple[str, str], list[dict[str, Any]]] = {}

@@ -15,7 +15,9 @@ With fewer, a 95% interval holds the truth less often than 95% of the time, so n
 ROUNDING = 1e-6
 """Distance from 0 and 1 that a share may have by rounding errors."""
 MOST_DRAWN = 1 << 20
-"""Largest number of clusters drawn at once; bounds the memory."""
+"""Largest number of values, or of clusters, that are held at once; bounds the memory."""
+Numbers = Float[np.ndarray, " K"]
+Counts = Int64[np.ndarray, " K"]
 
 
 def mean_of_defined(x: Float[np.ndarray, "..."], axis: int) -> Float[np.ndarray, "..."]:
@@ -69,9 +71,20 @@ def clustered_mean(values: Float[np.ndarray, " N"], clusters: Int64[np.ndarray, 
         >>> found.mean, found.n, found.n_undefined, found.clusters
         (0.5, 3, 1, 2)
     """
+    (found,) = clustered_means(values[None], clusters)
+    return found
+
+
+def clustered_means(values: Float[np.ndarray, "K N"], clusters: Int64[np.ndarray, " N"]) -> list[Estimate]:
+    """`clustered_mean` of each row, with the same clusters for all.
+
+    Example:
+        >>> [one.mean for one in clustered_means(np.array([[0.0, 1.0], [1.0, 2.0]]), np.array([7, 9]))]
+        [0.5, 1.5]
+    """
     found = _clustered(values, clusters)
     half = found.t * np.sqrt(found.variance)
-    return found.estimate(found.mean - half, found.mean + half)
+    return found.estimates(found.mean - half, found.mean + half)
 
 
 def clustered_share(values: Float[np.ndarray, " N"], clusters: Int64[np.ndarray, " N"]) -> Estimate:
@@ -90,18 +103,33 @@ def clustered_share(values: Float[np.ndarray, " N"], clusters: Int64[np.ndarray,
         >>> found.ci_low, round(found.ci_high, 3)
         (0.0, 0.18)
     """
+    (found,) = clustered_shares(values[None], clusters)
+    return found
+
+
+def clustered_shares(values: Float[np.ndarray, "K N"], clusters: Int64[np.ndarray, " N"]) -> list[Estimate]:
+    """`clustered_share` of each row, with the same clusters for all.
+
+    Raises:
+        ValueError: a value lies outside [0, 1].
+
+    Example:
+        >>> [one.mean for one in clustered_shares(np.array([[0.0, 1.0], [1.0, 1.0]]), np.array([7, 9]))]
+        [0.5, 1.0]
+    """
     if ((values < -ROUNDING) | (values > 1 + ROUNDING)).any():
         raise ValueError(
             f"expected values from 0 to 1, found {np.nanmin(values):g} to {np.nanmax(values):g}; "
             "use clustered_mean"
         )
     found = _clustered(values, clusters)
-    spread = max(found.mean * (1 - found.mean), 0.0)
-    inverse_size = found.variance / spread if spread > 0 else found.inverse_clusters
+    spread = np.maximum(found.mean * (1 - found.mean), 0.0)
+    varies = spread > 0
+    inverse_size = np.where(varies, found.variance / np.where(varies, spread, 1.0), found.inverse_clusters)
     k = found.t**2 * inverse_size
     middle = (found.mean + k / 2) / (1 + k)
     half = np.sqrt(k * spread + k**2 / 4) / (1 + k)
-    return found.estimate(max(middle - half, 0.0), min(middle + half, 1.0))
+    return found.estimates(np.maximum(middle - half, 0.0), np.minimum(middle + half, 1.0))
 
 
 def clustered_auroc(
@@ -140,37 +168,61 @@ def clustered_auroc(
 
 
 class _Statistics(NamedTuple):
-    """Statistics of the defined values; `variance`, `t` and `inverse_clusters` are NaN below two clusters."""
+    """Statistics of the defined values of each row.
 
-    mean: float
-    variance: float
-    t: float
-    inverse_clusters: float
-    n: int
-    n_undefined: int
-    clusters: int
+    `variance`, `t` and `inverse_clusters` are NaN below two clusters.
+    """
 
-    def estimate(self, low: float, high: float) -> Estimate:
-        ends = (float(low), float(high)) if self.clusters > 1 else (np.nan, np.nan)
-        return Estimate(self.mean, *ends, self.n, self.n_undefined, self.clusters)
+    mean: Numbers
+    variance: Numbers
+    t: Numbers
+    inverse_clusters: Numbers
+    n: Counts
+    n_undefined: Counts
+    clusters: Counts
+
+    def estimates(self, low: Numbers, high: Numbers) -> list[Estimate]:
+        own = (self.mean, low, high, self.n, self.n_undefined, self.clusters)
+        return [Estimate(*one) for one in zip(*(column.tolist() for column in own), strict=True)]
 
 
-def _clustered(values: Float[np.ndarray, " N"], clusters: Int64[np.ndarray, " N"]) -> _Statistics:
-    defined = ~np.isnan(values)
-    values, undefined = values[defined], int((~defined).sum())
-    n, nan = len(values), float("nan")
-    _, membership = np.unique(clusters[defined], return_inverse=True)
-    count = len(sizes := np.bincount(membership))
-    mean = float(values.mean()) if n else nan
-    if count < 2:
-        return _Statistics(mean, nan, nan, nan, n, undefined, count)
+def _clustered(values: Float[np.ndarray, "K N"], clusters: Int64[np.ndarray, " N"]) -> _Statistics:
+    names, membership = np.unique(clusters, return_inverse=True)
+    at_once = max(MOST_DRAWN // max(len(clusters), len(names), 1), 1)
+    parts = [
+        _of_members(values[start : start + at_once], membership, len(names))
+        for start in range(0, max(len(values), 1), at_once)
+    ]
+    return _Statistics(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def _of_members(
+    values: Float[np.ndarray, "K N"], membership: Int64[np.ndarray, " N"], clusters: int
+) -> _Statistics:
     # SciPy's statistics take half a second to import.
     from scipy.special import stdtrit
 
-    sums = np.bincount(membership, weights=values - mean)
-    variance = count / (count - 1) * float((sums**2).sum()) / n**2
-    t = float(stdtrit(count - 1, 0.975))
-    return _Statistics(mean, variance, t, float((sizes**2).sum()) / n**2, n, undefined, count)
+    rows = len(values)
+    defined = ~np.isnan(values)
+    n = defined.sum(1)
+    mean = np.where(n > 0, np.where(defined, values, 0.0).sum(1) / np.maximum(n, 1), np.nan)
+    # One bin for each cluster of each row.
+    bins = (np.arange(rows)[:, None] * clusters + membership)[defined]
+    sizes, sums = (
+        np.bincount(bins, weights, minlength=rows * clusters).reshape(rows, clusters)
+        for weights in (None, (values - mean[:, None])[defined])
+    )
+    count = (sizes > 0).sum(1)
+    known, others = count > 1, np.maximum(count - 1, 1)
+    variance, t, inverse = (
+        np.where(known, one, np.nan)
+        for one in (
+            count / others * (sums**2).sum(1) / np.maximum(n, 1) ** 2,
+            stdtrit(others, 0.975),
+            (sizes**2).sum(1) / np.maximum(n, 1) ** 2,
+        )
+    )
+    return _Statistics(mean, variance, t, inverse, n, values.shape[1] - n, count)
 
 
 def mean_of_clusters(values: Float[np.ndarray, " N"], clusters: Int64[np.ndarray, " N"]) -> Estimate:

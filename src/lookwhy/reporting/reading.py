@@ -19,12 +19,12 @@ Record = dict[str, Any]
 def rows(result: AnalysisResult, domain: str) -> list[keys.Row]:
     """Measurements of one domain over all questions of the analysis (no slices)."""
     # Every chart and table asks for its rows, so the values of all other domains are left out first.
-    return keys.table({key: value for key, value in result.summary.items() if _is_of(key, domain)})
-
-
-def _is_of(key: str, domain: str) -> bool:
-    row, _ = keys.parse(key)
-    return row.domain == domain and row.slice is None
+    own = {
+        key: value
+        for key, value in result.summary.items()
+        if (row := keys.parse(key)[0]).domain == domain and row.slice is None
+    }
+    return keys.table(own)
 
 
 def image_methods(result: AnalysisResult) -> list[str]:

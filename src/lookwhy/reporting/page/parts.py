@@ -85,7 +85,10 @@ def _tame_all(content: Any) -> Any:
         return _tame(content)
     if isinstance(content, dict):
         return {_tame_all(key): _tame_all(value) for key, value in content.items()}
-    return [*map(_tame_all, content)] if isinstance(content, list | tuple) else content
+    if isinstance(content, list | tuple):
+        # Nearly all content are numbers in lists.
+        return [one if isinstance(one, float | int) else _tame_all(one) for one in content]
+    return content
 
 
 def bytes_block(name: str, content: bytes) -> str:
