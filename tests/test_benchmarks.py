@@ -81,6 +81,7 @@ def test_the_benchmark_of_the_gpu_runs_and_refuses_a_machine_without_one(capsys)
     for quantity in (
         "3 questions an image",
         "from the cache",
+        "waiting for a file",
         "JPEG files",
         "150,000 such steps",
         "first analysis",

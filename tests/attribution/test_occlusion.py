@@ -5,10 +5,12 @@ import torch
 from known_models import LinearBlackBox, OnlyScores, draw, make_batch
 from pipelines import TARGET
 from torch.testing import assert_close
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from lookwhy.attribution import Occlusion, WordDrop, explaining
+from lookwhy.attribution.occlusion import SPACE
 from lookwhy.errors import LookwhyError
-from lookwhy.towers import Memory
+from lookwhy.towers import Memory, devices
 from lookwhy.towers.incremental import IncrementalOcclusion
 
 
@@ -56,6 +58,54 @@ def test_a_pipeline_equals_the_black_box_way_and_its_memory_answers_again(
     (folder,) = tmp_path.iterdir()
     assert folder.name.startswith("occluded-features-")
     assert computed == [1, 1]  # once for each picture, not for each question or pass
+
+
+class Calls(TorchDispatchMode):
+    """Count the calls of operators that compute or copy something."""
+
+    VIEWS = ("detach", "expand", "lift_fresh", "select", "slice", "t.", "transpose", "unsqueeze", "view")
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.count += not function._schema.name.startswith(tuple(f"aten::{one}" for one in self.VIEWS))
+        return function(*args, **(kwargs or {}))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("together", [1, 3, 8])
+def test_images_that_share_a_call_of_the_head_as_on_a_gpu_have_the_same_maps(
+    small_pipeline, tmp_path, monkeypatch, together
+):
+    images, asked = draw(20, 3, 16, 16), [0, 0, *range(20), 3, 19]
+    words = [tuple(1 + (row + at) % 8 for at in range(1 + row % 4)) for row in range(len(asked))]
+    batch = make_batch(images[asked], words, image_ids=asked)
+    target, method = torch.arange(len(asked)) % 5, Occlusion(grid=4)
+    small_pipeline.tower.memory = Memory(tmp_path)
+    looked, look = [], small_pipeline.head.look
+    with explaining(small_pipeline):
+        expected = method(small_pipeline, batch, target)
+        few = make_batch(images[:12], words[:12])
+        monkeypatch.setattr(devices, "launches_are_dear", lambda device: True)
+        if together < 8:  # memory bounds the number of images, one of which has three questions
+            one = SPACE * 17 * 96 * 8
+            monkeypatch.setattr(devices, "working_memory", lambda device: one * (2, 4)[together > 1])
+        monkeypatch.setattr(small_pipeline.head, "look", lambda x: looked.append(len(x)) or look(x))
+        found = method(small_pipeline, batch, target)
+        calls = []
+        for some, answers in ((batch, target), (few, target[:12])):
+            with Calls() as counted:
+                method(small_pipeline, some, answers)
+            calls.append(counted.count)
+    assert expected.values.abs().max() > 1e-4
+    assert_close(found.values, expected.values, atol=1e-12, rtol=1e-9)
+    assert torch.equal(found.flips, expected.flips)
+    sizes = {1: [1] * 20, 3: [1, 3, 3, 3, 3, 3, 3, 1], 8: [8, 8, 4]}[together]
+    assert [count // 17 for count in looked[: len(sizes)]] == sizes
+    if together == 8:  # eight images and twelve questions more
+        assert (calls[0] - calls[1]) / 8 < 12
 
 
 @torch.no_grad()

@@ -7,13 +7,13 @@ import re
 import pytest
 import pytorch_lightning as pl
 from jsonargparse import Namespace
-from pytorch_lightning.callbacks import RichProgressBar
+from pytorch_lightning.callbacks import RichProgressBar, TQDMProgressBar
 from terminals import terminal
 from tiny_runs import Recorder, make_data, make_head, make_trainer
 
 from lookwhy.analysis import AnalysisPlan
 from lookwhy.callbacks import ImportanceCallback
-from lookwhy.callbacks.progress import TrainingProgress, progress_bars
+from lookwhy.callbacks.progress import LOSS, TrainingProgress, progress_bars
 from lookwhy.models import VQASystem
 
 LINE = re.compile(
@@ -96,3 +96,23 @@ def test_validation_alone_has_its_bar(tiny_world, tmp_path, monkeypatch, capsys)
 def test_bars_can_be_switched_off_or_replaced(enabled, callbacks, there):
     options = Namespace(enable_progress_bar=enabled, callbacks=callbacks)
     assert [type(one) for one in progress_bars(options)] == [TrainingProgress] * there
+
+
+class MetricNames(pl.Callback):
+    """Record which numbers Lightning has read for a bar, and which callbacks can read themselves, at each step."""
+
+    def __init__(self):
+        self.for_bars, self.for_callbacks = set(), set()
+
+    def on_train_batch_start(self, trainer, *_):
+        self.for_bars |= {*trainer.progress_bar_metrics}
+        self.for_callbacks |= {*trainer.callback_metrics}
+
+
+@pytest.mark.parametrize(("bar", "read"), [(TrainingProgress(), set()), (TQDMProgressBar(), {LOSS})])
+def test_lightning_reads_the_loss_at_every_step_only_for_a_bar_that_needs_it(tiny_world, tmp_path, bar, read):
+    shown = MetricNames()
+    trainer = make_trainer(tmp_path, 1, [bar, shown], enable_progress_bar=True, limit_val_batches=0)
+    trainer.fit(VQASystem(make_head(make_data(tiny_world))), make_data(tiny_world))
+    assert shown.for_bars == read
+    assert LOSS in shown.for_callbacks

@@ -26,6 +26,12 @@ class TrainingProgress(ProgressBar):
     Its RichProgressBar overwrites the bars of the analysis.
     """
 
+    reads_metrics = False
+    """Whether Lightning shall read a model's numbers for the bar, at every step, which makes a GPU wait.
+
+    This bar reads a number when it shows it.
+    """
+
     def __init__(self) -> None:
         super().__init__()
         self._is_enabled = True

@@ -203,11 +203,33 @@ class Pipeline(nn.Module):
     ) -> Iterator[Float[Tensor, "Q M A"]]:
         """`scores_of_pairs` for many images that come part by part, and questions that `read` returned."""
         for features in parts:
-            pairs = (len(read[0]), len(features))
             views = self.look(features)
-            views = views[None].expand(*pairs, *views.shape[1:]).flatten(0, 1)
-            codes = (code[:, None].expand(*pairs, *code.shape[1:]).flatten(0, 1) for code in read)
-            yield as_explained(self._logits(views, *codes), explains).unflatten(0, pairs)
+            yield self._scores_of_views(views.expand(len(read[0]), *views.shape), read, explains)
+
+    def scores_of_images(
+        self,
+        features: Float[Tensor, "I M *D"],
+        owner: Int64[Tensor, " Q"],
+        read: AskedQuestions,
+        explains: Explains = "probability",
+    ) -> Float[Tensor, "Q M A"]:
+        """Scores of each question about the M versions of its own image, in one call of the head.
+
+        Args:
+            features: features of M versions of each of I images.
+            owner: number of each question's image.
+            read: the questions, as `read` returned them.
+            explains: quantity of the answers.
+        """
+        views = self.look(features.flatten(0, 1)).unflatten(0, features.shape[:2])
+        return self._scores_of_views(views[owner], read, explains)
+
+    def _scores_of_views(
+        self, views: Float[Tensor, "Q M *view"], read: AskedQuestions, explains: Explains
+    ) -> Float[Tensor, "Q M A"]:
+        pairs = views.shape[:2]
+        codes = (code[:, None].expand(*pairs, *code.shape[1:]).flatten(0, 1) for code in read)
+        return as_explained(self._logits(views.flatten(0, 1), *codes), explains).unflatten(0, pairs)
 
     def read(self, tokens: Tokens, lengths: Lengths) -> AskedQuestions:
         """Code of each question from the head; tokens and lengths if the head is not made of parts."""

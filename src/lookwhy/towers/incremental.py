@@ -44,9 +44,9 @@ def occluded_images(
     image: Float[Tensor, "3 H W"], grid: int, fill: Float[Tensor, "3"], cells: slice
 ) -> Float[Tensor, "cells 3 H W"]:
     """A copy of the image for each cell, with that cell painted; cell r * grid + c is in row r, column c."""
-    images = image.repeat(len(range(grid * grid)[cells]), 1, 1, 1)
+    images, colour = image.repeat(len(range(grid * grid)[cells]), 1, 1, 1), fill.to(image)[:, None, None]
     for painted, (rows, columns) in zip(images, cell_boxes(image, grid)[cells], strict=True):
-        painted[:, rows.start : rows.stop, columns.start : columns.stop] = fill[:, None, None]
+        painted[:, rows.start : rows.stop, columns.start : columns.stop] = colour
     return images
 
 
