@@ -82,15 +82,16 @@ def question_records(
     """
     records = []
     confidence, entropy, margin = (one.tolist() for one in certainty(scores))
-    for row in range(len(batch)):
-        question, length = _at(batch.questions, row, ""), int(batch.lengths[row])
+    ids, images = batch.question_ids.tolist(), batch.image_ids.tolist()
+    for row, length in enumerate(batch.lengths.tolist()):
+        question = _at(batch.questions, row, "")
         own = words(question)
         tags = tag(own) if own else []
         missing = [""] * (length - len(own))  # a batch without the text of its questions
         records.append(
             QuestionRecord(
-                question_id=int(batch.question_ids[row]),
-                image_id=int(batch.image_ids[row]),
+                question_id=ids[row],
+                image_id=images[row],
                 image_file=_at(batch.image_files, row, ""),
                 question=question,
                 words=(own + missing)[:length],
