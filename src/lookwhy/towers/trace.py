@@ -126,8 +126,10 @@ def by_rule(rule: Rule, active: Tensor, g: Tensor) -> Tensor:
     """Gradient at the inputs of a ReLU, in the place of that at its outputs, by its rule."""
     if g.ndim != 4:
         return rule(active, g)
+    # The same bytes as numbers: products with booleans take four times as long on a CPU.
+    numbers = active.view(torch.uint8) if active.dtype == torch.bool else active
     for some in rows_in_cache(g):
-        rule(active[:, some], g[:, some])
+        rule(numbers[:, some], g[:, some])
     return g
 
 
