@@ -146,7 +146,7 @@ def measure(folder: Path, quick: bool) -> list[Row]:
         sizes = ("embedding_size", "hidden_size", "common_size")
         words += ["--trainer.logger=false", *(f"--model.head.init_args.{one}=8" for one in sizes)]
     trained, _ = command(f"train.py: {steps} steps, validation, analysis of {size.analysed} images", words)
-    times = json.loads(clock.read_text())
+    times = json.loads(clock.read_text())["times"]
     each = [b - a for a, b in zip(times, times[1:], strict=False)]
     median, worst = statistics.median(each), max(each)
     seconds = json.loads(next((folder / "runs").glob("*/analysis/epoch=000/manifest.json")).read_text())[

@@ -8,6 +8,7 @@ import os
 import statistics
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, ClassVar
 from unittest import mock
@@ -16,6 +17,7 @@ import pytorch_lightning as pl
 import torch
 from torch.nn import functional as F
 
+from benchmarks.gpu.waits import recorded_waits
 from lookwhy.callbacks import ImportanceCallback
 from lookwhy.data.datamodule import VQADataModule
 from lookwhy.models import VQASystem
@@ -128,11 +130,26 @@ class FirstStep(pl.Callback):
         self.file.write_text(json.dumps(found))
 
 
+LAST_STEPS = 100
+"""Steps in which waits for a GPU are counted."""
+
+
 class StepClock(pl.Callback):
-    """Record the time at the end of each step; the device has done the work of the last one."""
+    """Record the time at the end of each step, when the device has done the work of the last one.
+
+    In the last 100 steps of a training, the calls that wait for a GPU are counted, too.
+    """
 
     def __init__(self, file: str) -> None:
         self.file, self.times = Path(file), list[float]()
+        self.waits, self.counting = list[str](), ExitStack()
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: Any, batch: VQABatch, batch_idx: int
+    ) -> None:
+        """Begin to count waits."""
+        if trainer.global_step == trainer.max_steps - LAST_STEPS:
+            self.waits = self.counting.enter_context(recorded_waits())
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: VQABatch, batch_idx: int
@@ -145,7 +162,8 @@ class StepClock(pl.Callback):
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Write the times. A validation may lie between the last step and now."""
-        self.file.write_text(json.dumps(self.times))
+        self.counting.close()
+        self.file.write_text(json.dumps({"times": self.times, "waits": self.waits}))
 
 
 def feed(folder: str, keep: str, batches: str = "all") -> dict[str, float]:

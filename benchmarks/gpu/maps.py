@@ -14,6 +14,7 @@ from scipy.stats import spearmanr
 from torch import Tensor, nn
 
 from benchmarks.gpu.clock import Clock, ms, tf32
+from benchmarks.gpu.waits import recorded_waits
 from benchmarks.networks import FILL, GRID, picture, questions, width_of
 from benchmarks.timing import Row
 from lookwhy import stopwatch
@@ -138,6 +139,8 @@ def from_the_cache(clock: Clock, model: Pipeline, image_size: int, pairs: int) -
         once = partial(_explain, Occlusion(GRID), stored, batch)
         seconds, parts = clock.median(once) / pairs, dict[str, float]()
         # The rest of the time it waits for the device.
+        with recorded_waits() as waits:
+            once()
         with stopwatch.recording(parts):
             own = time.thread_time()
             once()
@@ -145,6 +148,7 @@ def from_the_cache(clock: Clock, model: Pipeline, image_size: int, pairs: int) -
     return [
         below("occlusion of a pair from the cache", seconds, "cached"),
         Row("of it this thread at work", ms(own), "", True),
+        Row("of it waits for the GPU, number", f"{len(waits) / pairs:.2f}", "", True),
         Row("of it waiting for a file", ms(parts["reading"] / pairs), "", True),
     ]
 

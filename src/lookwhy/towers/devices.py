@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from jaxtyping import Shaped
+from torch import Tensor
 
 ON_CPU, LEAST_ON_GPU, MOST_ON_GPU = 2**28, 2**28, 2**33
 """Bytes for one batched call. On an H200, occlusion of an image took 52 ms with 4 GB, and 48 ms with 8 GB."""
@@ -33,3 +36,15 @@ def working_memory(device: torch.device) -> int:
     kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     free = torch.cuda.mem_get_info(device)[0] + kept
     return min(max(free // 4, LEAST_ON_GPU), MOST_ON_GPU)
+
+
+def upload(array: Shaped[np.ndarray, "*D"], device: torch.device) -> Shaped[Tensor, "*D"]:
+    """An array of the host on a device; the host waits for nothing that a GPU has still to do.
+
+    Example:
+        >>> upload(np.zeros(2, np.float32), torch.device("cpu"))
+        tensor([0., 0.])
+    """
+    found = torch.from_numpy(array)
+    # Only pinned memory is copied while the host goes on.
+    return found.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else found.to(device)

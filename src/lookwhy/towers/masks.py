@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lookwhy.errors import LookwhyError
+from lookwhy.towers import devices
 from lookwhy.towers.memory import digest_of, digest_of_image
 from lookwhy.towers.recipe import CAFFE_MEAN_BGR, ImageRecipe
 from lookwhy.towers.windows import membership
@@ -174,7 +175,7 @@ class Coalitions(MaskFamily):
 
     def shown(self, image: Float[Tensor, "3 H W"]) -> Bool[Tensor, "N p p"]:
         """Whether each mask shows each cell, on the image's device."""
-        kept = torch.from_numpy(self.kept(image)).to(image.device)
+        kept = devices.upload(self.kept(image), image.device)
         return kept.unflatten(1, (self.cells, self.cells))
 
     def masks(self, image: Float[Tensor, "3 H W"]) -> Float[Tensor, "N H W"]:
@@ -210,7 +211,7 @@ class CellOrders(MaskFamily):
         ranks = self.orders(image).argsort(1)
         shown = ranks[:, None] < np.arange(1, self.cells**2)[:, None]
         kept = np.concatenate([np.zeros((1, self.cells**2), bool), shown.reshape(-1, self.cells**2)])
-        return torch.from_numpy(kept).to(image.device).unflatten(1, (self.cells, self.cells))
+        return devices.upload(kept, image.device).unflatten(1, (self.cells, self.cells))
 
     def masks(self, image: Float[Tensor, "3 H W"]) -> Float[Tensor, "N H W"]:
         """Masks (N, H, W) of 0 and 1, on the image's device."""

@@ -194,7 +194,7 @@ class Tower(nn.Module):
             image,
             lambda: family.shares(image, grid),
             lambda shares: {"shares": shares.cpu().numpy()},
-            lambda arrays: torch.from_numpy(arrays["shares"]).to(image),
+            lambda arrays: devices.upload(arrays["shares"], image.device).to(image.dtype),
         )
 
     def has_under_masks(self, image: Float[Tensor, "3 H W"], family: MaskFamily, fill: Fill) -> bool:
@@ -267,7 +267,7 @@ class Tower(nn.Module):
             image,
             make,
             lambda maps: {"maps": maps.cpu().numpy()},
-            lambda arrays: torch.from_numpy(arrays["maps"]).to(image.device),
+            lambda arrays: devices.upload(arrays["maps"], image.device),
         )
 
     def after_last_maps(self, maps: Float[Tensor, "B K h w"]) -> Float[Tensor, "B *D"]:
@@ -368,7 +368,5 @@ def _pack_changed(found: CleanAndOccluded) -> Arrays | None:
 
 def _unpack_changed(image: Tensor, arrays: Arrays) -> CleanAndOccluded:
     # Copy first, then convert: a GPU converts in no time, and half the bytes go there.
-    clean, differences = (
-        torch.from_numpy(arrays[name]).to(image.device) for name in ("clean", "differences")
-    )
+    clean, differences = (devices.upload(arrays[name], image.device) for name in ("clean", "differences"))
     return clean, clean + differences.to(image.dtype)
