@@ -109,10 +109,14 @@ class MetricNames(pl.Callback):
         self.for_callbacks |= {*trainer.callback_metrics}
 
 
-@pytest.mark.parametrize(("bar", "read"), [(TrainingProgress(), set()), (TQDMProgressBar(), {LOSS})])
+@pytest.mark.parametrize(
+    ("bar", "read"), [(TrainingProgress(), set()), (TQDMProgressBar(), {LOSS}), (None, set())]
+)
 def test_lightning_reads_the_loss_at_every_step_only_for_a_bar_that_needs_it(tiny_world, tmp_path, bar, read):
     shown = MetricNames()
-    trainer = make_trainer(tmp_path, 1, [bar, shown], enable_progress_bar=True, limit_val_batches=0)
+    bars = [bar] * (bar is not None)
+    settings = {"enable_progress_bar": bar is not None, "limit_val_batches": 0}
+    trainer = make_trainer(tmp_path, 1, [*bars, shown], **settings)
     trainer.fit(VQASystem(make_head(make_data(tiny_world))), make_data(tiny_world))
     assert shown.for_bars == read
     assert LOSS in shown.for_callbacks

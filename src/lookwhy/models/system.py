@@ -161,7 +161,8 @@ class VQASystem(pl.LightningModule):
         results, key = self.trainer._results, "training_step.train/loss"
         if is_first or results is None or key not in results:
             # Lightning reads what a bar shows at the end of every step, and so waits for a GPU.
-            in_bar = bool(getattr(self.trainer.progress_bar_callback, "reads_metrics", True))
+            bar = self.trainer.progress_bar_callback
+            in_bar = bar is not None and bool(getattr(bar, "reads_metrics", True))
             self.log("train/loss", loss, on_step=True, on_epoch=False, batch_size=size, prog_bar=in_bar)
         else:
             results.update_metrics(key, loss.detach(), size)
