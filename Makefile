@@ -67,7 +67,8 @@ runs/$(GROUP)-seed%/metrics.json:
 		$$(test ! -e $(@D)/checkpoints/last.ckpt || echo --ckpt_path last) \
 		>> runs/$(GROUP)-seed$*.log 2>&1 || { code=$$?; tail -n 3 runs/$(GROUP)-seed$*.log; exit $$code; }
 
-# mypy is one of the tests (tests/test_types.py). Files of tests run beside each other in as many processes; tests that measure time want a core each.
+# Files of tests run beside each other in as many processes; tests that measure time want a core each. One of the tests
+# is mypy (tests/test_types.py).
 PROCESSES ?= 2
 test: $(DEVELOPERS)
 	$(BIN)/ruff check .

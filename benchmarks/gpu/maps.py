@@ -138,7 +138,6 @@ def from_the_cache(clock: Clock, model: Pipeline, image_size: int, pairs: int) -
         stored = Pipeline(Tower(model.tower.network, memory=Memory(Path(folder))), model.head)
         once = partial(_explain, Occlusion(GRID), stored, batch)
         seconds, parts = clock.median(once) / pairs, dict[str, float]()
-        # The rest of the time it waits for the device.
         with recorded_waits() as waits:
             once()
         with stopwatch.recording(parts):
@@ -147,9 +146,10 @@ def from_the_cache(clock: Clock, model: Pipeline, image_size: int, pairs: int) -
             own = (time.thread_time() - own) / pairs
     return [
         below("occlusion of a pair from the cache", seconds, "cached"),
-        Row("of it this thread at work", ms(own), "", True),
-        Row("of it waits for the GPU, number", f"{len(waits) / pairs:.2f}", "", True),
+        # The rest of its time it waits for the device.
+        Row("of it work of Python's thread", ms(own), "", True),
         Row("of it waiting for a file", ms(parts["reading"] / pairs), "", True),
+        Row("waits for the GPU in such a pair", f"{len(waits) / pairs:.2f}", "", True),
     ]
 
 

@@ -150,11 +150,12 @@ class _Means:
 
     def __init__(self, columns: Mapping[str, Column], images: Int64[np.ndarray, " N"], target: str) -> None:
         self._images, self._order = images, list(columns)
-        shares = [key for key in columns if is_share(key, target)]
-        means = [key for key in columns if not is_share(key, target)]
+        kinds: dict[bool, list[str]] = {False: [], True: []}
+        for key in columns:
+            kinds[is_share(key, target)].append(key)
         self._kinds = [
-            (keys, np.stack([columns[key] for key in keys]), function)
-            for keys, function in ((means, clustered_means), (shares, clustered_shares))
+            (keys, np.stack([columns[key] for key in keys]), clustered_shares if share else clustered_means)
+            for share, keys in kinds.items()
             if keys
         ]
 

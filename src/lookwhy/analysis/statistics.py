@@ -188,7 +188,7 @@ class _Statistics(NamedTuple):
 
 def _clustered(values: Float[np.ndarray, "K N"], clusters: Int64[np.ndarray, " N"]) -> _Statistics:
     names, membership = np.unique(clusters, return_inverse=True)
-    at_once = max(MOST_DRAWN // max(len(clusters), len(names), 1), 1)
+    at_once = max(MOST_DRAWN // max(len(clusters), 1), 1)
     parts = [
         _of_members(values[start : start + at_once], membership, len(names))
         for start in range(0, max(len(values), 1), at_once)
